@@ -1,0 +1,77 @@
+"""The entry point: finds the verb, loads only its module, and turns errors into one line and an exit code."""
+
+import importlib
+import sys
+
+import click
+
+from cachetune import __version__
+from cachetune.errors import CachetuneError
+
+VERBS = {
+    "validate": "Check domain XML, all findings at once.",
+    "explain": "Explain a rule, such as CT104.",
+    "plan": "Show what a domain's XML means on a host.",
+    "diff": "Dry run of apply: exit 1 if anything would change.",
+    "apply": "Carry out a plan, all of it or nothing.",
+    "remove": "Remove the groups of a guest.",
+    "recover": "Finish or undo what an interrupted apply left.",
+    "show": "Show a host: ways, owners, free space, limits.",
+    "monitor": "Read the counters of a guest's monitors.",
+    "snapshot": "Save a host as JSON, to plan on elsewhere.",
+    "schema": "Print the schema of a document.",
+    "demo": "The whole pipeline on a simulated host.",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are called: a cold start must stay short."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The verbs in the order of use."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import cachetune.cli.VERB and take its ``command``."""
+        if name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"cachetune.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the verbs without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def command() -> None:
+    """Cache and memory-bandwidth allocation for libvirt guests.
+
+    Reads domain XML with <cachetune>, <memorytune> and <energytune>, checks it, shows which resctrl groups, masks and
+    task moves it means on a host, and applies that to guests that are already running.
+
+    \b
+    First steps:
+      cachetune demo                          the whole pipeline, no hardware needed
+      cachetune validate guest.xml            is it right?
+      cachetune show                          what has this host, and who has it?
+      cachetune plan --pid PID guest.xml      what would be done?
+      cachetune apply --pid PID guest.xml     do it
+    """
+
+
+def main() -> None:
+    """Run the command. A CachetuneError becomes a message and exit code 2; verbs with finer codes handle their own."""
+    try:
+        command(prog_name="cachetune")
+    except CachetuneError as error:
+        click.echo(f"error: {error}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The JSON documents: how values become JSON and JSON becomes values again.
+
+Every document (host snapshot, plan, report, findings) is a msgspec Struct with ``schema_version``. Decoding checks
+types, so a document from outside is safe to use as a value; what it *says* is checked by those who use it.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from cachetune.errors import InputError
+from cachetune.host.cbm import Cbm
+
+T = TypeVar("T")
+
+
+def encode(document: object) -> bytes:
+    """The document as indented JSON with a newline at its end; masks are hexadecimal strings."""
+    return msgspec.json.format(msgspec.json.encode(document, enc_hook=_to_json), indent=2) + b"\n"
+
+
+def decode(data: bytes, kind: type[T], name: str) -> T:
+    """The value in ``data``. Raises InputError that names the document and the place in it."""
+    try:
+        return msgspec.json.decode(data, type=kind, dec_hook=_from_json)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(
+            f"{name} is not a {kind.__name__.lower()} document: {error}", hint="was it made by another version, or edited?"
+        ) from None
+
+
+def schema(kind: Any) -> dict[str, Any]:
+    """The JSON Schema of a document."""
+    return msgspec.json.schema(kind, schema_hook=lambda _: {"type": "string", "pattern": "^[0-9a-f]+$"})
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, Cbm):
+        return f"{value:x}"
+    raise NotImplementedError(type(value))  # msgspec's way to say: not a value of ours
+
+
+def _from_json(kind: type, value: object) -> object:
+    if kind is Cbm and isinstance(value, str):
+        return Cbm.parse(value)
+    raise ValueError(f"expected a hexadecimal mask, got {value!r}")
