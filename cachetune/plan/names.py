@@ -1,0 +1,53 @@
+"""Names of groups: libvirt's machine name and the directories made from it."""
+
+import re
+
+from cachetune.domain.model import Domain
+from cachetune.errors import InputError
+
+_RESERVED = {"info", "mon_groups", "mon_data", "tasks", "cpus", "cpus_list", "mode", "schemata", "size"}
+_LONGEST = 64
+
+
+def machine_name(domain: Domain) -> str:
+    """The prefix of a guest's group names: ``qemu-ID-name`` where the XML is live, else ``cachetune-name``.
+
+    Only ASCII letters, digits, '-' and '.' survive; '-' and '.' not at the start nor after one another; 64 characters
+    at most. Source: libvirt's machine names (qemu-1-my_vm becomes qemu-1-myvm). Raises InputError when nothing is left.
+    """
+    if domain.id is not None:
+        return _filter(f"qemu-{domain.id}-{domain.name}")
+    name = _filter(f"cachetune-{domain.name}")
+    if name == "cachetune":
+        raise InputError(
+            f"nothing of the domain's name {domain.name!r} can be used in a group name", hint="give --machine-name NAME"
+        )
+    return name
+
+
+def checked_machine_name(name: str) -> str:
+    """A name that the user chose, if it can be one. Raises InputError."""
+    if name != _filter(name) or not name or name in _RESERVED:
+        raise InputError(
+            f"{name!r} cannot be a machine name",
+            hint="letters, digits, '-' and '.', not at the ends nor twice in a row, at most 64 characters",
+        )
+    return name
+
+
+def belongs_to(path: str, machine: str) -> bool:
+    """Whether a group of this path is one that we would name so for the machine (last part; default ids only)."""
+    name = path.rpartition("/")[2]
+    return name == machine or re.fullmatch(re.escape(machine) + r"-vcpus_[0-9,-]+", name) is not None
+
+
+def _filter(text: str) -> str:
+    kept = ""
+    for char in text:
+        if char in "-." and (not kept or kept[-1] in "-."):
+            continue
+        if char.isascii() and (char.isalnum() or char in "-."):
+            kept += char
+        if len(kept) == _LONGEST:
+            break
+    return kept.rstrip("-.")
