@@ -1,0 +1,14 @@
+"""A real resctrl file system without RDT hardware: a kernel in QEMU whose RDT instructions a model answers.
+
+A command, a machine and mount options go in; what the command printed, its exit status and the registers that
+the kernel wrote come out. Needs the Debian packages qemu-system-x86, busybox-static and zstd, and fetches a
+kernel package on first use. A run takes some four seconds longer than its command; never use it to judge
+performance. As a command: ``python -m tests.kernel.vm -- cat /sys/fs/resctrl/schemata``.
+"""
+
+from tests.kernel.vm.guest import Machine
+from tests.kernel.vm.image import VmError
+from tests.kernel.vm.rdt import HwState, Rdt
+from tests.kernel.vm.run import Result, prepare, run
+
+__all__ = ["HwState", "Machine", "Rdt", "Result", "VmError", "prepare", "run"]

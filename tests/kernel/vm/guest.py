@@ -1,0 +1,254 @@
+"""One QEMU process: how it is started, how its RDT instructions are answered, how its output comes back.
+
+A kernel with CONFIG_PARAVIRT_XXL, as Debian's are, executes every CPUID, RDMSR and WRMSR that matters in five
+small functions. A breakpoint stands on that one instruction in each. At a stop, an RDT leaf or register is
+answered from the model (rdt.py) and the instruction is skipped; any other is stepped over. A boot has some
+1300 stops.
+"""
+
+import contextlib
+import dataclasses
+import selectors
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.kernel.vm.image import VmError
+from tests.kernel.vm.rdt import LOW32, Rdt, Registers
+from tests.kernel.vm.rsp import Rsp, RspError
+
+CPUID: Final = b"\x0f\xa2"
+RDMSR: Final = b"\x0f\x32"
+WRMSR: Final = b"\x0f\x30"
+PORTS: Final = ("control", "out", "err")
+Sink = Callable[[bytes], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """The machine: ``sockets`` L3 caches with ``cores`` processors each, and what their RDT offers.
+
+    Model 106 is Ice Lake: with 85 (Skylake, Cascade Lake) the kernel turns L3 CAT off by itself, 79 can
+    pseudo-lock.
+    """
+
+    sockets: int = 2
+    cores: int = 1
+    memory: str = "1G"
+    cpu_model: int = 106
+    kernel: str = "default"
+    append: str = ""
+    rdt: Rdt = dataclasses.field(default_factory=Rdt)
+
+    @property
+    def cache_of(self) -> list[int]:
+        """The number of the L3 cache of each processor."""
+        return [cpu // self.cores for cpu in range(self.sockets * self.cores)]
+
+
+class Guest:
+    """A booting machine; ``run`` follows it to its end, ``close`` ends it in any case."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        kernel: Path,
+        initrd: Path,
+        *,
+        traps: Mapping[int, bytes],
+        shares: Sequence[Path],
+        directory: Path,
+    ) -> None:
+        """``traps`` maps address to instruction; ``shares`` are writable; sockets go to ``directory``."""
+        self.registers = Registers(machine.rdt, machine.cache_of)
+        self.stops = 0
+        self._traps, self._directory = traps, directory
+        self._console, self._log = directory / "console", directory / "qemu.log"
+        self._listeners = {name: self._listen(name) for name in PORTS}
+        self._open_ports: dict[str, socket.socket] = {}
+        self._status: int | None = None
+        self._failure = ""
+        command = [*_command(machine, kernel, initrd), *self._devices(shares)]
+        if traps:
+            command += ["-S", "-gdb", f"unix:{directory / 'gdb'},server=on,wait=off"]
+        with self._log.open("wb") as log:
+            # setpriv: the machine must not outlive a test run that was killed
+            self._process = subprocess.Popen(  # noqa: S603 - our own words and paths
+                ["setpriv", "--pdeathsig", "KILL", *command],  # noqa: S607 - from util-linux, on every Debian
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def run(self, sinks: Mapping[str, Sink], timeout: float) -> int:
+        """Until the guest reports a status; what it writes goes to the sinks "out" and "err" as it comes.
+
+        Raises VmError with the console's end when the guest fails, and TimeoutError after ``timeout``
+        seconds.
+        """
+        deadline = time.monotonic() + timeout
+        with selectors.DefaultSelector() as selector:
+            for name, listener in self._listeners.items():
+                selector.register(listener, selectors.EVENT_READ, _Accept(name))
+            gdb = self._attach(deadline) if self._traps else None
+            if gdb:
+                selector.register(gdb, selectors.EVENT_READ, gdb)
+            try:
+                while self._status is None and not self._failure:
+                    self._turn(selector, sinks, deadline)
+            finally:
+                if gdb:
+                    gdb.close()
+        self._drain(sinks)
+        if self._status is None:
+            raise VmError(f"{self._messages()}\nthe guest failed {self._failure}")
+        return self._status
+
+    def close(self) -> None:
+        """End the machine."""
+        self._process.kill()
+        self._process.wait()
+        for connection in (*self._listeners.values(), *self._open_ports.values()):
+            connection.close()
+
+    def _listen(self, name: str) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self._directory / name))
+        listener.listen(1)
+        return listener
+
+    def _devices(self, shares: Sequence[Path]) -> list[str]:
+        words = ["-serial", f"file:{self._console}", "-device", "virtio-serial-pci,ioeventfd=off"]
+        for name in PORTS:
+            words += ["-chardev", f"socket,id={name},path={self._directory / name}"]
+            words += ["-device", f"virtserialport,chardev={name},name={name}"]
+        for tag, path, readonly in (
+            ("host", Path("/"), "on"),
+            *((f"rw{n}", p, "off") for n, p in enumerate(shares)),
+        ):
+            share = f"local,id={tag},path={path},security_model=none,readonly={readonly},multidevs=remap"
+            words += ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag},ioeventfd=off"]
+        return words
+
+    def _attach(self, deadline: float) -> Rsp:
+        connection = socket.socket(socket.AF_UNIX)
+        while True:
+            with contextlib.suppress(OSError):
+                connection.connect(str(self._directory / "gdb"))
+                break
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                connection.close()
+                raise VmError(f"QEMU did not start: {self._messages()}")
+            time.sleep(0.01)
+        gdb = Rsp(connection)
+        gdb.attach()
+        for address in self._traps:
+            gdb.set_breakpoint(address)
+        gdb.go()
+        return gdb
+
+    def _turn(self, selector: selectors.BaseSelector, sinks: Mapping[str, Sink], deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the guest did not end in time\n{self._messages()}")
+        events = selector.select(0.2)
+        if not events and self._process.poll() is not None:
+            self._failure = "and ended by itself"
+        for key, _ in events:
+            match key.data:
+                case Rsp() as gdb:
+                    self._answer_stops(gdb, selector)
+                case _Accept(name):
+                    self._open_ports[name] = self._listeners[name].accept()[0]
+                    selector.unregister(self._listeners[name])
+                    selector.register(self._open_ports[name], selectors.EVENT_READ, _Receive(name))
+                case _Receive(name):
+                    data = self._open_ports[name].recv(65536)
+                    if not data:
+                        selector.unregister(self._open_ports[name])
+                    self._received(name, data, sinks)
+
+    def _received(self, name: str, data: bytes, sinks: Mapping[str, Sink]) -> None:
+        if name != "control":
+            sinks[name](data)
+            return
+        word, _, rest = data.decode(errors="replace").strip().partition(" ")
+        if word == "exit":
+            self._status = int(rest)
+        elif word == "failed":
+            self._failure = rest
+
+    def _drain(self, sinks: Mapping[str, Sink]) -> None:
+        """Everything that the job wrote is in the sockets by now."""
+        for name, sink in sinks.items():
+            if name in self._open_ports:
+                self._open_ports[name].setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while data := self._open_ports[name].recv(65536):
+                        sink(data)
+
+    def _answer_stops(self, gdb: Rsp, selector: selectors.BaseSelector) -> None:
+        try:
+            gdb.receive()
+            while gdb.has_packet:
+                self._answer(gdb, gdb.stopped_thread())
+        except (RspError, OSError) as error:
+            selector.unregister(gdb)
+            self._failure = f"and ended by itself ({error})"
+
+    def _answer(self, gdb: Rsp, thread: int) -> None:
+        self.stops += 1
+        cpu, registers = thread - 1, self.registers
+        rip, rax, rcx, rdx = gdb.registers("rip", "rax", "rcx", "rdx")
+        low, number, after = rax & LOW32, rcx & LOW32, rip + 2
+        instruction = self._traps.get(rip)
+        if instruction == CPUID:
+            answer = registers.cpuid(low, number)
+            if answer is None and registers.amends(low, number):
+                gdb.step(thread)
+                eax, ebx, ecx, edx = gdb.registers("rax", "rbx", "rcx", "rdx")
+                answer = registers.amend(low, (eax, ebx, ecx, edx))
+            if answer is not None:
+                eax, ebx, ecx, edx = answer
+                gdb.set_and_go(rax=eax, rbx=ebx, rcx=ecx, rdx=edx, rip=after)
+                return
+        elif instruction == RDMSR and registers.owns(number):
+            value = registers.read(cpu, number)
+            gdb.set_and_go(rax=value & LOW32, rdx=value >> 32, rip=after)
+            return
+        elif instruction == WRMSR and registers.owns(number):
+            registers.write(cpu, number, (rdx & LOW32) << 32 | low)
+            gdb.set_and_go(rip=after)
+            return
+        gdb.step(thread)
+        gdb.go()
+
+    def _messages(self) -> str:
+        texts = [path.read_text(errors="replace") for path in (self._log, self._console) if path.exists()]
+        return "".join(texts)[-3000:]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Accept:
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Receive:
+    name: str
+
+
+def _command(machine: Machine, kernel: Path, initrd: Path) -> list[str]:
+    processor = (
+        f"max,vendor=GenuineIntel,family=6,model={machine.cpu_model},stepping=6,level=0x14,"
+        "model-id=Pretended Intel Xeon with RDT,svm=off,la57=off"
+    )
+    kernel_words = f"console=ttyS0 panic=-1 nokaslr mitigations=off loglevel=6 {machine.append}"
+    # TCG: no KVM is needed, and the stops cost the same with it
+    words = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", processor]
+    words += ["-m", machine.memory]
+    words += ["-smp", f"{len(machine.cache_of)},sockets={machine.sockets},cores={machine.cores}"]
+    words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    return [*words, "-kernel", str(kernel), "-initrd", str(initrd), "-append", kernel_words]

@@ -1,0 +1,143 @@
+"""Run one command under an unmodified kernel that has a resctrl file system, and bring back what it printed.
+
+The command runs as root, sees the host's files (its writes go to memory and are lost, but for shared
+directories) and /sys/fs/resctrl mounted as asked. ``Result`` also tells what the kernel wrote into the
+processor's registers.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tests.kernel.vm import image
+from tests.kernel.vm.guest import CPUID, RDMSR, WRMSR, Guest, Machine, Sink
+from tests.kernel.vm.image import VmError
+from tests.kernel.vm.rdt import HwState
+
+PASSED_ON = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "TERM",
+    "TZ",
+    "PYTHONPATH",
+    "PYTHONDONTWRITEBYTECODE",
+    "VIRTUAL_ENV",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What the command printed, its exit status, and the RDT registers at the end."""
+
+    stdout: str
+    stderr: str
+    status: int
+    hw_state: HwState
+
+
+def run(
+    command: Sequence[str],
+    *,
+    machine: Machine | None = None,
+    cdp: bool = False,
+    options: str = "",
+    mount: bool = True,
+    rw: Sequence[Path] = (),
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    sinks: Mapping[str, Sink] | None = None,
+) -> Result:
+    """Boot the machine, run the command in the current directory, and end the machine.
+
+    ``options`` are resctrl's mount options and ``cdp`` adds that one. Writes below the ``rw`` directories
+    reach the host. ``sinks`` ("out", "err") get the output as it comes. Raises VmError when the machine
+    cannot be had or fails, TimeoutError after ``timeout`` seconds.
+    """
+    machine = machine or Machine()
+    shares = [path.resolve() for path in rw]
+    job = {
+        "script": _script(command, env or {}),
+        "resctrl": (",".join(filter(None, ["cdp" if cdp else "", options])) or "rw") if mount else "",
+        "shares": "".join(f"rw{number} {path}\n" for number, path in enumerate(shares)),
+    }
+    kept: dict[str, list[bytes]] = {"out": [], "err": []}
+    traps = prepare(machine.kernel)
+    with _guest(machine, job, traps, shares) as guest:
+        status = guest.run({name: _both(kept[name], (sinks or {}).get(name)) for name in kept}, timeout)
+        stdout, stderr = (b"".join(kept[name]).decode(errors="replace") for name in ("out", "err"))
+        return Result(stdout, stderr, status, guest.registers.state())
+
+
+def prepare(kernel: str = image.DEFAULT_KERNEL) -> dict[int, bytes]:
+    """Have the kernel fetched, unpacked and looked at; what to trap: address to instruction.
+
+    Debian ships no System.map, so the first boot of a kernel, without traps, reads its symbols. Raises
+    VmError that says what is missing.
+    """
+    for program, package in (("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static")):
+        if not shutil.which(program):
+            raise VmError(f"{program} is missing (Debian package {package})")
+    cache = image.cache_directory()
+    with image.exclusive(cache):
+        root = image.unpacked_kernel(cache, kernel)
+        elf = image.elf_kernel(root)
+        saved = root / "symbols.json"
+        if not saved.exists():
+            saved.write_text(json.dumps(_read_symbols(kernel)))
+    traps = {}
+    for function, address in json.loads(saved.read_text()).items():
+        code = CPUID if "cpuid" in function else RDMSR if "read" in function else WRMSR
+        traps[image.find_code(elf, address, code)] = code
+    return traps
+
+
+def _read_symbols(kernel: str) -> dict[str, int]:
+    printed: list[bytes] = []
+    with _guest(Machine(kernel=kernel), {"symbols": ""}, {}, ()) as guest:
+        guest.run({"out": printed.append, "err": printed.append}, 120)
+    rows = [line.split() for line in b"".join(printed).decode().splitlines()]
+    table = {name: int(address, 16) for address, _, name in rows}
+    if "native_cpuid" not in table:
+        raise VmError(f"the kernel's symbols cannot be read: {rows}")
+    return table
+
+
+@contextlib.contextmanager
+def _guest(
+    machine: Machine, job: Mapping[str, str], traps: Mapping[int, bytes], shares: Sequence[Path]
+) -> Iterator[Guest]:
+    root = image.unpacked_kernel(image.cache_directory(), machine.kernel)
+    with tempfile.TemporaryDirectory(prefix="kernelvm-") as name:
+        directory = Path(name)
+        initrd = directory / "initrd"
+        initrd.write_bytes(image.initramfs(root, job))
+        guest = Guest(
+            machine, image.elf_kernel(root), initrd, traps=traps, shares=shares, directory=directory
+        )
+        try:
+            yield guest
+        finally:
+            guest.close()
+
+
+def _script(command: Sequence[str], env: Mapping[str, str]) -> str:
+    values = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | dict(env)
+    words = ["env", "-i", *(f"{name}={value}" for name, value in values.items()), *command]
+    return f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join(words)}\n"
+
+
+def _both(kept: list[bytes], sink: Sink | None) -> Sink:
+    def receive(data: bytes) -> None:
+        kept.append(data)
+        if sink:
+            sink(data)
+
+    return receive
