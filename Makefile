@@ -1,0 +1,65 @@
+# Every target sets up what it needs in .venv; `make test` also installs Debian packages where it may.
+PYTHON ?= python3
+BIN := .venv/bin
+RUNTIME := .venv/runtime.stamp
+DEVELOPMENT := .venv/development.stamp
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test test-unit test-kernel lint bench dist clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo   the whole pipeline on a simulated host"
+	@echo "make test   all tests: the ordinary ones, then those on a real kernel in a virtual machine"
+	@echo "make lint   ruff and mypy"
+	@echo "make bench  one table of measurements, each row against a peer"
+	@echo "make dist   the wheel and the source archive, in dist/"
+	@echo "make clean  remove .venv and everything that was made"
+
+demo: $(RUNTIME)
+	@$(BIN)/cachetune demo
+
+test: test-unit test-kernel
+
+test-unit: $(DEVELOPMENT)
+	@sh tests/debian-packages.sh libxml2-utils libvirt0
+	$(BIN)/python -m pytest -n 2 --benchmark-disable -m "not kernel"
+
+# Each module boots its own machines; loadfile keeps the tests of one boot in one process.
+test-kernel: $(DEVELOPMENT)
+	@sh tests/debian-packages.sh qemu-system-x86 busybox-static zstd linux-image-amd64:available
+	$(BIN)/python -m pytest -n 2 --benchmark-disable --dist loadfile -m kernel tests/kernel
+
+lint: $(DEVELOPMENT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict -p cachetune -p tests.kernel.vm
+
+bench: $(DEVELOPMENT)
+	@sh tests/debian-packages.sh libxml2-utils libvirt0
+	@$(BIN)/python -m tests.bench
+
+dist: $(DEVELOPMENT)
+	$(BIN)/python -m build
+
+clean:
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cachetune needs Python 3.11 or later")'
+	@echo "making .venv"
+	@$(PYTHON) -m ensurepip --version >/dev/null 2>&1 || sh tests/debian-packages.sh --must python3-venv
+	@$(PYTHON) -m venv .venv
+
+$(RUNTIME): pyproject.toml | $(BIN)/python
+	@echo "installing cachetune into .venv"
+	@$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+# pip knows dependency groups from 25.1 on; Debian 12 has 23.0.
+$(DEVELOPMENT): $(RUNTIME)
+	@echo "installing the development tools into .venv"
+	@$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install -q --group dev
+	@touch $@
