@@ -1,0 +1,82 @@
+"""The direction of imports between the packages, as docs and docstrings promise it, read from the source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "cachetune"
+VALUES = {"errors", "findings", "idset", "units"}
+
+# What each layer may import of ours, besides itself. Documents turn masks into JSON, so they know Cbm.
+ALLOWED = {
+    "errors": set(),
+    "findings": set(),
+    "idset": set(),
+    "units": set(),
+    "documents": {"errors", "host"},
+    "domain": VALUES,
+    "host": VALUES,
+    "guests": VALUES,
+    "sim": {"errors", "host"},
+    "plan": VALUES | {"domain", "host", "guests"},
+    "apply": VALUES | {"documents", "domain", "host", "guests", "plan"},
+    "monitor": VALUES | {"domain", "host", "guests", "plan"},
+    "cli": VALUES | {"", "documents", "domain", "host", "guests", "plan", "apply", "monitor", "sim"},
+}
+OUTSIDE = {"os", "io", "pathlib", "subprocess", "shutil", "socket", "tempfile", "fcntl", "glob", "time"}
+FOREIGN_TO = {
+    "host": {"lxml", "xml", "xmlschema"},
+    "guests": {"lxml", "xml", "xmlschema"},
+    "plan": OUTSIDE | {"lxml", "xml", "xmlschema"},
+}
+TERMINAL = {"click", "rich"}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The full names of all modules imported anywhere in a file."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        match node:
+            case ast.Import(names=names):
+                yield from (name.name for name in names)
+            case ast.ImportFrom(module=str(module), level=0, names=names):
+                yield from (f"{module}.{name.name}" for name in names)
+            case ast.ImportFrom():
+                pytest.fail(f"{path}:{node.lineno}: relative import")
+
+
+def layer_of(path: Path) -> str:
+    """The first name below cachetune: a package or a top-level module ("" for cachetune itself)."""
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_layers_below_its_own(path: Path) -> None:
+    layer = layer_of(path)
+    ours = [name.split(".") for name in imported(path) if name.split(".")[0] == "cachetune"]
+    # "from cachetune import __version__" names the package itself
+    used = {parts[1] if parts[1] in ALLOWED else "" for parts in ours}
+    assert used <= ALLOWED.get(layer, set()) | {layer}
+
+
+@pytest.mark.parametrize("layer", sorted(FOREIGN_TO))
+def test_a_layer_stays_away_from_what_is_not_its_business(layer: str) -> None:
+    for path in (PACKAGE / layer).rglob("*.py"):
+        roots = {name.split(".")[0] for name in imported(path)}
+        assert not roots & FOREIGN_TO[layer], path
+
+
+def test_the_plan_opens_no_file() -> None:
+    for path in (PACKAGE / "plan").rglob("*.py"):
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        names = {call.id for call in calls if isinstance(call, ast.Name)}
+        assert not names & {"open", "print", "input", "exec", "eval", "__import__"}, path
+
+
+def test_only_the_command_line_knows_the_terminal() -> None:
+    for path in MODULES:
+        roots = {name.split(".")[0] for name in imported(path)}
+        assert layer_of(path) == "cli" or not roots & TERMINAL, path
