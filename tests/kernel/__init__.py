@@ -1,1 +1,1 @@
-"""Tests on a real kernel's resctrl, in a virtual machine (``vm``): one boot per scenario, asserted from outside."""
+"""Tests on a real kernel's resctrl in a virtual machine (``vm``): one boot per scenario, judged from outside."""

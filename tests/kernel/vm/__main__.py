@@ -19,12 +19,8 @@ from tests.kernel.vm.run import run
 def main() -> int:
     """Run the command; returns the exit status."""
     given = _parser().parse_args()
-    rdt = Rdt(
-        l3_ways=given.l3_ways, l3_way_kib=given.l3_way_kib, mba_closids=given.mba_closids, rmids=given.rmids
-    )
-    machine = Machine(
-        sockets=given.sockets, cores=given.cores, kernel=given.kernel, append=given.append, rdt=rdt
-    )
+    rdt = Rdt(l3_ways=given.l3_ways, l3_way_kib=given.l3_way_kib, mba_closids=given.mba_closids, rmids=given.rmids)
+    machine = Machine(sockets=given.sockets, cores=given.cores, kernel=given.kernel, append=given.append, rdt=rdt)
     try:
         result = run(
             given.command,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.kernel.vm.image import VmError
-from tests.kernel.vm.rdt import LOW32, Rdt, Registers
+from tests.kernel.vm.rdt import LOW32, HwState, Rdt, Registers
 from tests.kernel.vm.rsp import Rsp, RspError
 
 CPUID: Final = b"\x0f\xa2"
@@ -64,7 +64,7 @@ class Guest:
     ) -> None:
         """``traps`` maps address to instruction; ``shares`` are writable; sockets go to ``directory``."""
         self.registers = Registers(machine.rdt, machine.cache_of)
-        self.stops = 0
+        self.marks: dict[str, HwState] = {}
         self._traps, self._directory = traps, directory
         self._console, self._log = directory / "console", directory / "qemu.log"
         self._listeners = {name: self._listen(name) for name in PORTS}
@@ -159,7 +159,7 @@ class Guest:
         for key, _ in events:
             match key.data:
                 case Rsp() as gdb:
-                    self._answer_stops(gdb, selector)
+                    self._answer_stops(gdb, selector, sinks)
                 case _Accept(name):
                     self._open_ports[name] = self._listeners[name].accept()[0]
                     selector.unregister(self._listeners[name])
@@ -174,11 +174,14 @@ class Guest:
         if name != "control":
             sinks[name](data)
             return
-        word, _, rest = data.decode(errors="replace").strip().partition(" ")
-        if word == "exit":
-            self._status = int(rest)
-        elif word == "failed":
-            self._failure = rest
+        for line in data.decode(errors="replace").splitlines():
+            word, _, rest = line.partition(" ")
+            if word == "mark":
+                self.marks[rest] = self.registers.state()
+            elif word == "exit":
+                self._status = int(rest)
+            elif word == "failed":
+                self._failure = rest
 
     def _drain(self, sinks: Mapping[str, Sink]) -> None:
         """Everything that the job wrote is in the sockets by now."""
@@ -189,17 +192,24 @@ class Guest:
                     while data := self._open_ports[name].recv(65536):
                         sink(data)
 
-    def _answer_stops(self, gdb: Rsp, selector: selectors.BaseSelector) -> None:
+    def _answer_stops(self, gdb: Rsp, selector: selectors.BaseSelector, sinks: Mapping[str, Sink]) -> None:
         try:
             gdb.receive()
             while gdb.has_packet:
+                self._take_mark(sinks)
                 self._answer(gdb, gdb.stopped_thread())
         except (RspError, OSError) as error:
             selector.unregister(gdb)
             self._failure = f"and ended by itself ({error})"
 
+    def _take_mark(self, sinks: Mapping[str, Sink]) -> None:
+        """A mark was written before this stop came, so it is here: take it before the registers change."""
+        if "control" in self._open_ports:
+            with contextlib.suppress(BlockingIOError):
+                data = self._open_ports["control"].recv(65536, socket.MSG_DONTWAIT)
+                self._received("control", data, sinks)
+
     def _answer(self, gdb: Rsp, thread: int) -> None:
-        self.stops += 1
         cpu, registers = thread - 1, self.registers
         rip, rax, rcx, rdx = gdb.registers("rip", "rax", "rcx", "rdx")
         low, number, after = rax & LOW32, rcx & LOW32, rip + 2

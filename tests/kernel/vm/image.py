@@ -211,9 +211,7 @@ def _modules(root: Path) -> list[tuple[str, bytes]]:
     A package that was only unpacked has no modules.dep, so each module's own "depends=" is read. A name
     without a file is built into the kernel.
     """
-    files = {
-        path.name.partition(".")[0].replace("-", "_"): path for path in root.glob("lib/modules/**/*.ko*")
-    }
+    files = {path.name.partition(".")[0].replace("-", "_"): path for path in root.glob("lib/modules/**/*.ko*")}
     loaded: dict[str, bytes] = {}
 
     def visit(name: str, seen: frozenset[str]) -> None:
@@ -238,7 +236,5 @@ def _write_whole(path: Path, data: bytes) -> None:
     part.rename(path)
 
 
-def _run(
-    command: list[str], *, data: bytes = b"", cwd: Path | None = None
-) -> subprocess.CompletedProcess[bytes]:
+def _run(command: list[str], *, data: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, input=data, capture_output=True, cwd=cwd, check=False)  # noqa: S603

@@ -78,9 +78,7 @@ class Registers:
     COUNTER_BITS: Final = 32
     BYTES_PER_SECOND: Final = 1 << 30
 
-    def __init__(
-        self, rdt: Rdt, cache_of: Sequence[int], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, rdt: Rdt, cache_of: Sequence[int], clock: Callable[[], float] = time.monotonic) -> None:
         self._rdt, self._cache_of, self._clock = rdt, list(cache_of), clock
         self._caches = sorted(set(cache_of))
         full = (1 << rdt.l3_ways) - 1

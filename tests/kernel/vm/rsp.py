@@ -53,8 +53,7 @@ class Rsp:
     def set_and_go(self, **values: int) -> None:
         """Write registers of the stopped processor, then let all of them run."""
         bodies = [
-            f"P{_NUMBER[name]:x}={(value & _MASK64).to_bytes(8, 'little').hex()}"
-            for name, value in values.items()
+            f"P{_NUMBER[name]:x}={(value & _MASK64).to_bytes(8, 'little').hex()}" for name, value in values.items()
         ]
         self._socket.sendall(b"".join(_packet(body) for body in [*bodies, "c"]))
         for body in bodies:

@@ -35,12 +35,16 @@ PASSED_ON = (
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What the command printed, its exit status, and the RDT registers at the end."""
+    """What the command printed, its exit status, and the RDT registers at the end.
+
+    ``marks`` has the registers of earlier moments: those when the command wrote "mark NAME" to /dev/kernelvm.
+    """
 
     stdout: str
     stderr: str
     status: int
     hw_state: HwState
+    marks: dict[str, HwState]
 
 
 def run(
@@ -73,7 +77,7 @@ def run(
     with _guest(machine, job, traps, shares) as guest:
         status = guest.run({name: _both(kept[name], (sinks or {}).get(name)) for name in kept}, timeout)
         stdout, stderr = (b"".join(kept[name]).decode(errors="replace") for name in ("out", "err"))
-        return Result(stdout, stderr, status, guest.registers.state())
+        return Result(stdout, stderr, status, guest.registers.state(), guest.marks)
 
 
 def prepare(kernel: str = image.DEFAULT_KERNEL) -> dict[int, bytes]:
@@ -119,9 +123,7 @@ def _guest(
         directory = Path(name)
         initrd = directory / "initrd"
         initrd.write_bytes(image.initramfs(root, job))
-        guest = Guest(
-            machine, image.elf_kernel(root), initrd, traps=traps, shares=shares, directory=directory
-        )
+        guest = Guest(machine, image.elf_kernel(root), initrd, traps=traps, shares=shares, directory=directory)
         try:
             yield guest
         finally:
