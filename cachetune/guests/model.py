@@ -4,7 +4,7 @@ import msgspec
 
 
 class Thread(msgspec.Struct, frozen=True):
-    """One thread. ``start_time`` (clock ticks after boot, /proc/TID/stat field 22) tells a reused tid; 0 if unknown."""
+    """One thread. ``start_time`` (ticks after boot, /proc/TID/stat field 22) tells a reused tid; 0 if unknown."""
 
     tid: int
     start_time: int = 0

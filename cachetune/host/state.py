@@ -20,8 +20,8 @@ BandwidthUnit = Literal["percent", "MiB/s", "1/8 GB/s"]
 class CacheControl(msgspec.Struct, frozen=True):
     """One cache resource with control: a directory such as info/L3 or info/L3CODE.
 
-    ``size_bytes`` maps each cache id to the size of that cache in bytes, None where neither sysfs nor ``size`` tells.
-    ``num_closids`` counts the default group.
+    ``size_bytes`` maps each cache id to the size of that cache in bytes, None where neither sysfs nor
+    ``size`` tells. ``num_closids`` counts the default group.
     """
 
     name: str
@@ -49,8 +49,8 @@ class CacheControl(msgspec.Struct, frozen=True):
 class BandwidthControl(msgspec.Struct, frozen=True):
     """MB or SMBA. ``min_bandwidth``, ``bandwidth_gran`` and ``max_bandwidth`` are in ``unit``.
 
-    For "MiB/s" (the mba_MBps mount option) the info files describe percent and mean nothing: min is 0, gran is 1.
-    ``ids`` are the L3 cache ids.
+    For "MiB/s" (the mba_MBps mount option) the info files describe percent and mean nothing: min is 0, gran
+    is 1. ``ids`` are the L3 cache ids.
     """
 
     name: str
@@ -63,7 +63,7 @@ class BandwidthControl(msgspec.Struct, frozen=True):
 
 
 class MonitorControl(msgspec.Struct, frozen=True):
-    """L3_MON or PERF_PKG_MON: the events that can be read (``*_config`` entries are not events and left out)."""
+    """L3_MON or PERF_PKG_MON: the events that can be read (``*_config`` entries are not events)."""
 
     name: str
     features: tuple[str, ...]
@@ -74,8 +74,9 @@ class MonitorControl(msgspec.Struct, frozen=True):
 class Group(msgspec.Struct, frozen=True):
     """One resctrl group. ``path`` is relative to the root; "." is the default group.
 
-    ``masks`` maps resource name to cache id to CBM, ``bandwidth`` resource name to id to value. ``other_lines`` keeps
-    schemata lines of resources that we do not know. ``tids`` of a control group include those of its monitor groups.
+    ``masks`` maps resource name to cache id to CBM, ``bandwidth`` resource name to id to value.
+    ``other_lines`` keeps schemata lines of resources that we do not know. ``tids`` of a control group include
+    those of its monitor groups.
     """
 
     path: str
@@ -111,7 +112,10 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """What a plan depends on, in 16 hexadecimal digits. Task ids and owners do not count: threads come and go."""
+        """What a plan depends on, in 16 hexadecimal digits.
+
+        Task ids and owners do not count: threads come and go.
+        """
         groups = [msgspec.structs.replace(g, tids=(), owner="unknown") for g in self.groups]
         monitors = [(m.name, m.features, m.num_rmids) for m in self.monitors]
         state = (self.mount_options, self.caches, self.bandwidths, monitors, groups)
@@ -132,9 +136,19 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
         return (g for g in self.groups if g.kind == "control")
 
     @property
+    def resource_names(self) -> tuple[str, ...]:
+        """The names of all resources: caches, bandwidths, monitors."""
+        return (
+            *(cache.name for cache in self.caches),
+            *(bandwidth.name for bandwidth in self.bandwidths),
+            *(monitor.name for monitor in self.monitors),
+        )
+
+    @property
     def closids_total(self) -> int | None:
-        """Control groups that can exist, the default group included: the least of all resources, less io_alloc's."""
-        limits = [c.num_closids for c in (*self.caches, *self.bandwidths) if c.num_closids is not None]
+        """Control groups that can exist, the default one included: the least of all resources, less io_alloc's."""
+        of_caches, of_bandwidths = (c.num_closids for c in self.caches), (b.num_closids for b in self.bandwidths)
+        limits = [n for n in (*of_caches, *of_bandwidths) if n is not None]
         return min(limits) - any(c.io_alloc for c in self.caches) if limits else None
 
     @property

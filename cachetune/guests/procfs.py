@@ -1,0 +1,126 @@
+"""Find a guest's threads in /proc, and which of them runs which vCPU.
+
+QEMU names its threads when it is told to (``-name guest=…,debug-threads=on``, as libvirt does): ``CPU 0/KVM``
+or ``CPU 0/TCG``. Without that, or with one TCG thread for all vCPUs (``ALL CPUs/TCG``), nothing in /proc
+tells the vCPUs apart and they must be named by hand. Threads end while we look; that is normal.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from cachetune.errors import InputError
+from cachetune.guests.model import Guest, Thread
+
+_VCPU = re.compile(r"CPU ([0-9]{1,5})/(?:KVM|TCG)", re.ASCII)
+_ALL_VCPUS = "ALL CPUs/TCG"
+_BY_HAND = "name them: --vcpu 0=TID --vcpu 1=TID …; QEMU's query-cpus-fast tells the thread ids"
+
+
+def find_guest(pid: int, proc: Path) -> Guest:
+    """A process whose vCPU threads can be told apart: all its threads, each with its vCPU where the name
+    tells it.
+
+    Raises InputError as ``find_process`` does, and when no thread is named as a vCPU.
+    """
+    guest = find_process(pid, proc)
+    if not any(thread.vcpu is not None for thread in guest.threads):
+        raise _no_vcpus(pid, guest.threads)
+    return guest
+
+
+def find_process(pid: int, proc: Path) -> Guest:
+    """All threads of a process, ascending by tid; enough for groups that take the whole process.
+
+    Raises InputError when there is no such process or when ``pid`` is a thread of another process.
+    """
+    leader = _leader(pid, proc)
+    if leader is None:
+        raise InputError(f"there is no process {pid}", hint="give the pid of the guest's QEMU process")
+    if leader != pid:
+        raise InputError(f"{pid} is a thread of process {leader}", hint=f"use --pid {leader}")
+    return Guest(pid=pid, threads=_threads(pid, proc))
+
+
+def named_threads(vcpus: Mapping[int, int], proc: Path | None) -> Guest:
+    """A guest of which only the vCPU threads are known: vCPU number to tid.
+
+    Their start times are read from ``proc``; None leaves them 0 (a guest on another host). ``pid`` is given
+    when all belong to one process. Raises InputError for a tid that does not exist or stands for two vCPUs.
+    """
+    by_tid: dict[int, int] = {}
+    for vcpu, tid in vcpus.items():
+        if by_tid.setdefault(tid, vcpu) != vcpu:
+            raise InputError(
+                f"thread {tid} is named for vCPU {by_tid[tid]} and for vCPU {vcpu}",
+                hint="one thread for all vCPUs (TCG with thread=single) cannot be tuned per vCPU",
+            )
+    if proc is None:
+        threads = tuple(Thread(tid=tid, vcpu=vcpu) for vcpu, tid in sorted(vcpus.items()))
+        return Guest(pid=None, threads=threads)
+    found = tuple(_named_thread(vcpu, tid, proc) for vcpu, tid in sorted(vcpus.items()))
+    leaders = {_leader(thread.tid, proc) for thread in found}
+    return Guest(pid=leaders.pop() if len(leaders) == 1 else None, threads=found)
+
+
+def is_same_thread(thread: Thread, proc: Path) -> bool:
+    """Whether the thread still runs and its tid has not been given to another one meanwhile.
+
+    A ``start_time`` of 0 is unknown: then only the tid must exist.
+    """
+    now = _thread(proc / str(thread.tid), thread.tid)
+    return now is not None and thread.start_time in {0, now.start_time}
+
+
+def _threads(pid: int, proc: Path) -> tuple[Thread, ...]:
+    try:
+        tids = sorted(int(entry.name) for entry in (proc / str(pid) / "task").iterdir() if entry.name.isdecimal())
+    except FileNotFoundError:
+        return ()
+    except PermissionError as error:
+        raise InputError(
+            f"cannot read {error.filename}: {error.strerror}", hint="only root may see this process"
+        ) from None
+    found = (_thread(proc / str(pid) / "task" / str(tid), tid) for tid in tids)
+    return tuple(thread for thread in found if thread)
+
+
+def _named_thread(vcpu: int, tid: int, proc: Path) -> Thread:
+    thread = _thread(proc / str(tid), tid)
+    if thread is None:
+        raise InputError(f"there is no thread {tid} for vCPU {vcpu}", hint="did the guest end, or start anew?")
+    return Thread(tid=tid, start_time=thread.start_time, comm=thread.comm, vcpu=vcpu)
+
+
+def _thread(directory: Path, tid: int) -> Thread | None:
+    """Name and start time from ``stat``: ``TID (comm) S …``; comm may hold blanks and parentheses."""
+    try:
+        text = (directory / "stat").read_bytes().decode("utf-8", "replace")
+        comm, _, rest = text.partition("(")[2].rpartition(")")
+        start_time = int(rest.split()[19])  # field 22; the list begins with field 3
+    except (OSError, ValueError, IndexError):
+        return None
+    match = _VCPU.fullmatch(comm)
+    return Thread(tid=tid, start_time=start_time, comm=comm, vcpu=int(match[1]) if match else None)
+
+
+def _leader(tid: int, proc: Path) -> int | None:
+    """The process that the thread belongs to (Tgid); None when there is no such thread."""
+    try:
+        status = (proc / str(tid) / "status").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return None
+    match = re.search(r"^Tgid:\s*([0-9]+)$", status, re.MULTILINE | re.ASCII)
+    return int(match[1]) if match else None
+
+
+def _no_vcpus(pid: int, threads: tuple[Thread, ...]) -> InputError:
+    if any(thread.comm == _ALL_VCPUS for thread in threads):
+        return InputError(
+            f"process {pid} runs all its vCPUs in one thread ({_ALL_VCPUS}), so they cannot be tuned one by one",
+            hint="start QEMU with KVM or -accel tcg,thread=multi, or tune the whole process (no vcpus attribute)",
+        )
+    return InputError(
+        f"none of the {len(threads)} threads of process {pid} is named as a vCPU (CPU n/KVM or CPU n/TCG)",
+        hint=f"is it QEMU with -name …,debug-threads=on? If the names are missing {_BY_HAND}",
+    )

@@ -1,0 +1,156 @@
+"""What the hardware can do: the info/ directory, and the sizes of the caches that the default group names.
+
+Works on a live tree and on a copy in which files are missing; only a resource without cbm_mask cannot be used
+and is reported as unknown. Sizes come from sysfs, and from the default group's ``size`` file where sysfs does
+not have them.
+"""
+
+import errno
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from cachetune.errors import HostError, ResctrlError
+from cachetune.host.cbm import Cbm
+from cachetune.host.resctrlfs import Resctrl
+from cachetune.host.schemata import BANDWIDTH_RESOURCES, cache_resource, parse_sizes, resource_order
+from cachetune.host.state import (
+    BandwidthControl,
+    BandwidthUnit,
+    CacheControl,
+    CacheType,
+    Group,
+    MonitorControl,
+)
+from cachetune.host.sysfs import cache_sizes
+
+GONE = {errno.ENOENT, errno.ENODEV, errno.ENOTDIR}
+_TYPES: dict[str, CacheType] = {"": "both", "CODE": "code", "DATA": "data"}
+_LEAST_AMD_MAXIMUM = 2048
+_UNLIMITED_MBPS = (1 << 32) - 1
+_PERCENT = 100
+
+Missing = TypeVar("Missing", int, None)
+
+
+def read_if_there(fs: Resctrl, path: str) -> str | None:
+    """The content of a file, None where it does not exist (any more)."""
+    try:
+        return fs.read(path)
+    except ResctrlError as error:
+        if error.errno in GONE:
+            return None
+        raise
+
+
+def read_caches(fs: Resctrl, info: Iterable[str], default: Group, sysfs: Path | None) -> Iterator[CacheControl]:
+    """The cache resources, by level and type. The cache ids are those of the default group's schemata."""
+    usable = {name: mask for name in sorted(info, key=resource_order) if (mask := _cbm_mask(fs, name))}
+    sizes = _sizes(fs, usable, default, sysfs)
+    for name, mask in usable.items():
+        level, cache_type = cache_resource(name) or (0, "")
+        yield CacheControl(
+            name=name,
+            level=level,
+            type=_TYPES[cache_type],
+            cbm_mask=mask,
+            min_cbm_bits=_number(fs, f"info/{name}/min_cbm_bits", 1),
+            size_bytes={i: sizes.get((name, i)) for i in default.masks.get(name, {})},
+            shareable_bits=_mask(fs, f"info/{name}/shareable_bits") or Cbm(0),
+            sparse_masks=_number(fs, f"info/{name}/sparse_masks", 0) != 0,
+            num_closids=_number(fs, f"info/{name}/num_closids", None),
+            io_alloc=(read_if_there(fs, f"info/{name}/io_alloc") or "").strip() == "enabled",
+        )
+
+
+def read_bandwidths(
+    fs: Resctrl, info: Iterable[str], groups: Sequence[Group], caches: Iterable[CacheControl]
+) -> Iterator[BandwidthControl]:
+    """MB and SMBA. The ids are the default group's; without its MB line (a copy) those of the L3 caches."""
+    l3_ids = sorted({i for c in caches if c.level == 3 for i in c.size_bytes})
+    default = groups[0]
+    for name in sorted(set(info) & set(BANDWIDTH_RESOURCES)):
+        least = _number(fs, f"info/{name}/min_bandwidth", None)
+        if least is None:
+            continue
+        step = _number(fs, f"info/{name}/bandwidth_gran", 1)
+        largest = max((v for g in groups for v in g.bandwidth.get(name, {}).values()), default=0)
+        unit = _unit(fs, name, least, step, largest)
+        most = {"percent": _PERCENT, "MiB/s": _UNLIMITED_MBPS, "1/8 GB/s": _power_of_two(largest)}[unit]
+        in_mbps = unit == "MiB/s"
+        yield BandwidthControl(
+            name=name,
+            unit=unit,
+            min_bandwidth=0 if in_mbps else least,
+            bandwidth_gran=1 if in_mbps else max(step, 1),
+            max_bandwidth=most,
+            ids=tuple(sorted(default.bandwidth.get(name, ()))) or tuple(l3_ids),
+            num_closids=_number(fs, f"info/{name}/num_closids", None),
+        )
+
+
+def read_monitors(fs: Resctrl, info: Iterable[str]) -> Iterator[MonitorControl]:
+    """L3_MON and PERF_PKG_MON, and whatever else monitors; ``*_config`` are settings, not events."""
+    for name in sorted(info):
+        if name.endswith("_MON"):
+            features = (read_if_there(fs, f"info/{name}/mon_features") or "").split()
+            yield MonitorControl(
+                name=name,
+                features=tuple(f for f in features if not f.endswith("_config")),
+                num_rmids=_number(fs, f"info/{name}/num_rmids", None),
+                max_threshold_occupancy=_number(fs, f"info/{name}/max_threshold_occupancy", None),
+            )
+
+
+def _unit(fs: Resctrl, name: str, least: int, step: int, largest: int) -> BandwidthUnit:
+    """AMD gives min 0, gran 1 and is not linear.
+
+    Nothing in info/ tells of mba_MBps, only the mount and large values.
+    """
+    if least == 0 and step <= 1 and _number(fs, f"info/{name}/delay_linear", 0) == 0:
+        return "1/8 GB/s"
+    in_mbps = name == "MB" and ("mba_MBps" in fs.mount_options or largest > _PERCENT)
+    return "MiB/s" if in_mbps else "percent"
+
+
+def _power_of_two(largest: int) -> int:
+    """AMD's maximum: a power of two that no file tells. A new group has it, so the largest seen is a clue."""
+    return max(_LEAST_AMD_MAXIMUM, 1 << max(largest - 1, 0).bit_length())
+
+
+def _sizes(fs: Resctrl, usable: Mapping[str, Cbm], default: Group, sysfs: Path | None) -> dict[tuple[str, int], int]:
+    """Bytes by (resource, cache id), from sysfs or else from ``size``: size // ways for each bit set."""
+    pairs = {(n, i): (cache_resource(n) or (0, ""))[0] for n in usable for i in default.masks.get(n, {})}
+    in_sysfs = cache_sizes(sysfs, {(level, i) for (_, i), level in pairs.items()}) if sysfs else {}
+    found = {(n, i): in_sysfs[level, i] for (n, i), level in pairs.items() if (level, i) in in_sysfs}
+    if len(found) == len(pairs):
+        return found
+    shown = parse_sizes(read_if_there(fs, "size") or "")
+    for name, cache_id in pairs.keys() - found.keys():
+        size, bits = shown.get(name, {}).get(cache_id, 0), default.masks[name][cache_id].bit_count()
+        if bits and size >= bits:
+            found[name, cache_id] = size // bits * usable[name].bit_count()
+    return found
+
+
+def _cbm_mask(fs: Resctrl, name: str) -> Cbm | None:
+    return _mask(fs, f"info/{name}/cbm_mask") if cache_resource(name) else None
+
+
+def _mask(fs: Resctrl, path: str) -> Cbm | None:
+    text = read_if_there(fs, path)
+    if text is None:
+        return None
+    try:
+        return Cbm.parse(text)
+    except ValueError as error:
+        raise HostError(f"{fs.source}/{path}: {error}") from None
+
+
+def _number(fs: Resctrl, path: str, missing: Missing) -> int | Missing:
+    text = (read_if_there(fs, path) or "").strip()
+    if not text:
+        return missing
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+        raise HostError(f"{fs.source}/{path} is not a number: {text[:40]!r}")
+    return int(text)

@@ -1,0 +1,162 @@
+"""Check a Host that came from outside (a snapshot, a copy of a tree) before anything is planned on it.
+
+Decoding has checked the types; here the values must be possible ones, so that the planner need not doubt
+them: masks within cbm_mask, one default group that names every cache, paths that stay inside the root,
+numbers in their range.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from cachetune.errors import InputError
+from cachetune.host.read import NOT_GROUPS
+from cachetune.host.schemata import BANDWIDTH_RESOURCES, cache_resource
+from cachetune.host.state import DEFAULT_GROUP, BandwidthControl, CacheControl, Group, Host, MonitorControl
+
+_MODES = {"shareable", "exclusive", "pseudo-locksetup", "pseudo-locked"}
+_TYPES = {"": "both", "CODE": "code", "DATA": "data"}
+_LARGEST_ID = (1 << 32) - 1
+_LARGEST_CACHE = 1 << 40
+_MOST_GROUPS = 1 << 20
+_LARGEST_TID = (1 << 31) - 1
+
+
+def check_host(host: Host, name: str) -> Host:
+    """The same host when every value in it is possible.
+
+    Raises InputError that names the document and the value.
+    """
+    for problem in _problems(host):
+        raise InputError(
+            f"{name}: {problem}", hint="`cachetune snapshot` makes snapshots; was this one edited by hand?"
+        )
+    return host
+
+
+def _problems(host: Host) -> Iterator[str]:
+    yield from _repeated("resource", host.resource_names)
+    yield from _repeated("group", [g.path for g in host.groups])
+    for cache in host.caches:
+        yield from _cache_problems(cache)
+    for bandwidth in host.bandwidths:
+        yield from _bandwidth_problems(bandwidth)
+    for monitor in host.monitors:
+        yield from _monitor_problems(monitor)
+    default = host.group(DEFAULT_GROUP)
+    if default is None:
+        yield "there is no default group (path '.')"
+        return
+    for cache in host.caches:
+        if set(default.masks.get(cache.name, {})) != set(cache.size_bytes):
+            yield f"{cache.name}: size_bytes and the default group's masks do not name the same cache ids"
+    for group in host.groups:
+        yield from _group_problems(group, host)
+
+
+def _repeated(what: str, names: Iterable[str]) -> Iterator[str]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"{what} {name!r} is there {count} times"
+
+
+def _cache_problems(cache: CacheControl) -> Iterator[str]:
+    named = cache_resource(cache.name)
+    if named is None or (named[0], _TYPES[named[1]]) != (cache.level, cache.type):
+        yield f"{cache.name!r} is not the name of a level {cache.level} cache of type {cache.type}"
+    if cache.cbm_mask <= 0:
+        yield f"{cache.name}: cbm_mask is {cache.cbm_mask:x}"
+        return
+    if not 0 <= cache.min_cbm_bits <= cache.ways:
+        yield f"{cache.name}: min_cbm_bits is {cache.min_cbm_bits}, but there are {cache.ways} ways"
+    if cache.shareable_bits & ~cache.cbm_mask:
+        yield f"{cache.name}: shareable_bits {cache.shareable_bits:x} exceeds cbm_mask {cache.cbm_mask:x}"
+    yield from _closid_problems(cache.name, cache.num_closids)
+    for cache_id, size in cache.size_bytes.items():
+        if not 0 <= cache_id <= _LARGEST_ID:
+            yield f"{cache.name}: {cache_id} is not a cache id"
+        if size is not None and not cache.ways <= size <= _LARGEST_CACHE:
+            yield f"{cache.name}: cache {cache_id} cannot have {size} bytes"
+
+
+def _bandwidth_problems(control: BandwidthControl) -> Iterator[str]:
+    if control.name not in BANDWIDTH_RESOURCES:
+        yield f"{control.name!r} is not a bandwidth resource"
+    if not 0 <= control.min_bandwidth <= control.max_bandwidth <= _LARGEST_ID:
+        yield f"{control.name}: {control.min_bandwidth} to {control.max_bandwidth} is no range of bandwidths"
+    if not 1 <= control.bandwidth_gran <= max(control.max_bandwidth, 1):
+        yield f"{control.name}: bandwidth_gran is {control.bandwidth_gran}"
+    if len(set(control.ids)) != len(control.ids) or not all(0 <= i <= _LARGEST_ID for i in control.ids):
+        yield f"{control.name}: ids are negative, too large or repeated"
+    yield from _closid_problems(control.name, control.num_closids)
+
+
+def _monitor_problems(monitor: MonitorControl) -> Iterator[str]:
+    if not re.fullmatch(r"[A-Z0-9_]+_MON", monitor.name, re.ASCII):
+        yield f"{monitor.name!r} is not a monitoring resource"
+    for feature in monitor.features:
+        if not re.fullmatch(r"[A-Za-z0-9_]+", feature, re.ASCII):
+            yield f"{monitor.name}: {feature!r} is not the name of an event"
+    if monitor.num_rmids is not None and not 1 <= monitor.num_rmids <= _MOST_GROUPS:
+        yield f"{monitor.name}: num_rmids is {monitor.num_rmids}"
+    if monitor.max_threshold_occupancy is not None and monitor.max_threshold_occupancy < 0:
+        yield f"{monitor.name}: max_threshold_occupancy is {monitor.max_threshold_occupancy}"
+
+
+def _closid_problems(name: str, num_closids: int | None) -> Iterator[str]:
+    if num_closids is not None and not 1 <= num_closids <= _MOST_GROUPS:
+        yield f"{name}: num_closids is {num_closids}"
+
+
+def _group_problems(group: Group, host: Host) -> Iterator[str]:
+    kind = _kind_of(group.path)
+    if kind is None:
+        yield f"{group.path!r} is not the path of a group"
+        return
+    if kind != group.kind:
+        yield f"group {group.path!r} is at the place of a {kind} group, not of a {group.kind} group"
+    if (group.owner == "default") != (group.path == DEFAULT_GROUP):
+        yield f"group {group.path!r} cannot belong to {group.owner!r}"
+    if host.group(group.parent) is None:
+        yield f"group {group.path!r} has no control group {group.parent!r}"
+    if group.mode not in _MODES:
+        yield f"group {group.path!r}: {group.mode!r} is not a mode"
+    if not re.fullmatch(r"[0-9,-]*", group.cpus, re.ASCII):
+        yield f"group {group.path!r}: {group.cpus!r} is not a list of CPUs"
+    if len(set(group.tids)) != len(group.tids) or not all(0 < tid <= _LARGEST_TID for tid in group.tids):
+        yield f"group {group.path!r}: thread ids are not positive, too large or repeated"
+    yield from _value_problems(group, host)
+
+
+def _value_problems(group: Group, host: Host) -> Iterator[str]:
+    cbm_masks = {cache.name: cache.cbm_mask for cache in host.caches}
+    for name, masks in group.masks.items():
+        if cache_resource(name) is None:
+            yield f"group {group.path!r}: {name!r} is not a cache resource"
+        for cache_id, mask in masks.items():
+            if cache_id < 0 or mask & ~cbm_masks.get(name, mask):
+                yield f"group {group.path!r}: {name}:{cache_id}={mask:x} is not within cbm_mask"
+    for name, values in group.bandwidth.items():
+        if name not in BANDWIDTH_RESOURCES:
+            yield f"group {group.path!r}: {name!r} is not a bandwidth resource"
+        for node, value in values.items():
+            if node < 0 or not 0 <= value <= _LARGEST_ID:
+                yield f"group {group.path!r}: {name} {node}={value} is not a bandwidth"
+
+
+def _kind_of(path: str) -> str | None:
+    """Control or monitor by the place in the tree; None for a path that resctrl cannot have."""
+    if path == DEFAULT_GROUP:
+        return "control"
+    parts = path.split("/")
+    if "\0" in path or any(part in {"", ".", ".."} for part in parts):
+        return None
+    match parts:
+        case [name] if name not in NOT_GROUPS:
+            return "control"
+        case ["mon_groups", name] if name != "mon_groups":
+            return "monitor"
+        case [parent, "mon_groups", name] if parent not in NOT_GROUPS and name != "mon_groups":
+            return "monitor"
+        case _:
+            return None

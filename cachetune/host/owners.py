@@ -1,0 +1,38 @@
+"""Whose group is it? resctrl does not say, so the name must: each program has its own habit."""
+
+import re
+from collections.abc import Collection
+
+from cachetune.host.state import DEFAULT_GROUP, Owner
+
+# libvirt's machine name: driver, "embed" and 8 digits or a user (session daemon), the domain's number, its name
+_LIBVIRT = re.compile(r"(qemu|lxc|ch)-(embed-[0-9a-f]{8}-|[^/]+-)?[0-9]+(-.+)?", re.ASCII | re.DOTALL)
+# Kubernetes' classes and goresctrl's prefix; runc names the group after the container, monitors after the pod
+_CONTAINERS = re.compile(
+    r"(goresctrl|containers)([./_-].*)?|(system/)?(BestEffort|Burstable|Guaranteed)|(pod)?"
+    r"[0-9a-f]{8}([-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{64}|(crio|cri-containerd|docker|libpod)-.+",
+    re.ASCII,
+)
+
+_HABITS: tuple[tuple[Owner, re.Pattern[str]], ...] = (
+    ("cachetune", re.compile(r"cachetune-.+", re.DOTALL)),
+    ("cadvisor", re.compile(r"cadvisor-.+", re.DOTALL)),
+    ("dra", re.compile(r"dra-cache.+", re.DOTALL)),
+    ("pqos", re.compile(r"COS[0-9]+|pqos-.+", re.ASCII)),
+    ("libvirt", _LIBVIRT),
+    ("containers", _CONTAINERS),
+)
+
+
+def owner_of(path: str, owned: Collection[str] = ()) -> Owner:
+    """The program that a group belongs to, by the last part of its path; ``owned`` are paths that are ours
+    for sure.
+
+    A monitor group can belong to somebody else than the control group that it is in.
+    """
+    if path == DEFAULT_GROUP:
+        return "default"
+    if path in owned:
+        return "cachetune"
+    name = path.rpartition("/")[2]
+    return next((owner for owner, pattern in _HABITS if pattern.fullmatch(name)), "unknown")
