@@ -19,13 +19,18 @@ def encode(document: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document, enc_hook=_to_json), indent=2) + b"\n"
 
 
+def encode_line(record: object) -> bytes:
+    """A value as one line of JSON."""
+    return msgspec.json.encode(record, enc_hook=_to_json) + b"\n"
+
+
 def decode(data: bytes, kind: type[T], name: str) -> T:
     """The value in ``data``. Raises InputError that names the document and the place in it."""
     try:
         return msgspec.json.decode(data, type=kind, dec_hook=_from_json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
-            f"{name} is not a {kind.__name__.lower()} document: {error}", hint="was it made by another version, or edited?"
+            f"{name} is not what it should be: {error}", hint="was it made by another version, or edited?"
         ) from None
 
 

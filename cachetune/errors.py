@@ -43,7 +43,14 @@ class ResctrlError(CachetuneError):
     """
 
     def __init__(
-        self, errno: int, operation: str, path: str, *, written: str | None = None, kernel_says: str = "", hint: str = ""
+        self,
+        errno: int,
+        operation: str,
+        path: str,
+        *,
+        written: str | None = None,
+        kernel_says: str = "",
+        hint: str = "",
     ) -> None:
         what = f"{operation} {path}"
         if written is not None:

@@ -9,7 +9,9 @@ import msgspec
 
 from cachetune.findings import Finding
 from cachetune.guests.model import Thread
+from cachetune.host.cbm import Cbm
 
+Action = Literal["create", "change", "keep"]
 Schemata = dict[str, dict[int, str | int]]
 
 
@@ -34,7 +36,7 @@ class PlannedGroup(msgspec.Struct, frozen=True):
     path: str
     kind: Literal["control", "monitor"]
     vcpus: str | None
-    action: Literal["create", "change", "keep"]
+    action: Action
     schemata: Schemata = {}
     requested: dict[str, dict[int, int]] = {}
 
@@ -55,7 +57,7 @@ class CreateGroup(msgspec.Struct, frozen=True, tag_field="kind", tag="create_gro
 
 
 class WriteSchemata(msgspec.Struct, frozen=True, tag_field="kind", tag="write_schemata"):
-    """One write of ``after`` to the group's schemata. Undone by writing ``before`` ("" for a group made by the plan)."""
+    """One write of ``after`` to the group's schemata. Undone by writing ``before`` ("" for a new group)."""
 
     path: str
     before: str
@@ -80,6 +82,13 @@ class RemoveGroup(msgspec.Struct, frozen=True, tag_field="kind", tag="remove_gro
 Step = CreateGroup | WriteSchemata | MoveTasks | RemoveGroup
 
 
+class DefaultShrink(msgspec.Struct, frozen=True):
+    """How far the default group was shrunk for guests: its masks before, and what was left to it."""
+
+    before: dict[str, dict[int, Cbm]]
+    after: dict[str, dict[int, Cbm]]
+
+
 class Usage(msgspec.Struct, frozen=True):
     """How many of a limited thing are in use after the plan; ``total`` is None where the host does not say."""
 
@@ -100,11 +109,16 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``apply`` needs, and nothing that it must guess."""
+    """Everything that ``apply`` needs, and nothing that it must guess.
+
+    ``groups`` are the guest's; a default group that shrinks shows only in ``steps``. ``host_groups`` says in words what
+    each group of the host was like, to tell what has changed when the fingerprint no longer matches.
+    """
 
     schema_version: Literal[1] = 1
     guest: PlanGuest
     host_fingerprint: str
+    host_groups: dict[str, str] = {}
     resources: tuple[Resource, ...] = ()
     groups: tuple[PlannedGroup, ...]
     steps: tuple[Step, ...]

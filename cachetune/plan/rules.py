@@ -202,7 +202,7 @@ _ALL = (
     Rule(
         id="CT219",
         severity="error",
-        summary="A new group gets the default group's masks where it asks for nothing, so that group must not be exclusive.",
+        summary="The default group must not be exclusive: groups share its ways on caches that they do not ask for.",
         message="the default group is in mode exclusive, so nobody can share its ways on {caches}",
         fix="write 'shareable' to the default group's mode, or ask for a size on every cache",
     ),

@@ -1,0 +1,202 @@
+"""Carry a plan out: lock, look again, journal, step by step, verify, release; on failure put everything back."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from cachetune.apply import journal, ledger
+from cachetune.apply.guard import check_plan, refused
+from cachetune.apply.journal import Journal
+from cachetune.apply.ledger import Ledger
+from cachetune.apply.model import Report
+from cachetune.apply.steps import Hands
+from cachetune.errors import CachetuneError, InputError, ResctrlError
+from cachetune.guests import find_guest
+from cachetune.host.read import read_host
+from cachetune.host.resctrlfs import Resctrl
+from cachetune.host.state import Host
+from cachetune.idset import parse_vcpus
+from cachetune.plan.diff import moves_between
+from cachetune.plan.model import CreateGroup, MoveTasks, Plan, PlannedGroup, Step
+from cachetune.plan.translate import WantedGroup, memberships
+
+# A guest that starts threads faster than they can be moved is left as it is after so many looks.
+_LOOKS = 20
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a plan is carried out. ``proc`` is None for simulated threads, ``sysfs`` where sizes come from resctrl."""
+
+    resctrl: Resctrl
+    run: Path
+    sysfs: Path | None = None
+    proc: Path | None = None
+    lock_timeout: float = 10.0
+
+    def look(self, owned: Ledger) -> Host:
+        """The host as it is now, with the ledger's groups known as ours."""
+        return read_host(self.resctrl, self.sysfs, owned.owned)
+
+
+class InterruptedRunError(CachetuneError):
+    """The user or the system asked us to stop; what was begun is undone."""
+
+
+def apply(plan: Plan, place: Place, on_step: Callable[[Step], None] = lambda _: None) -> Report:
+    """Carry the plan out, all of it or nothing. ``on_step`` is told each step before it is taken.
+
+    Raises ApplyRefusedError (or LockTimeoutError, HostError, InputError) when nothing was begun; failures after that
+    are in the report.
+    """
+    with place.resctrl.lock(exclusive=True, timeout=place.lock_timeout):
+        if journal.exists(place.run):
+            raise refused("CT503", machine=_interrupted(place.run))
+        book = ledger.load(place.run)
+        check_plan(plan, place.look(book), book)
+        if not plan.steps and not _unseen(plan, place):
+            return Report(outcome="nothing to do", machine_name=plan.guest.machine_name)
+        return _Run(plan, place, book, on_step).run()
+
+
+class _Run:
+    """One run under the lock. ``begun`` are the steps that must be undone if a later one fails."""
+
+    def __init__(self, plan: Plan, place: Place, book: Ledger, on_step: Callable[[Step], None]) -> None:
+        self._plan, self._place, self._book, self._on_step = plan, place, book, on_step
+        self._hands = Hands(place.resctrl, place.proc, plan.guest.threads)
+        self._journal = Journal.begin(place.run, plan, place.resctrl.source)
+        self._begun: list[Step] = []
+        self._late: list[int] = []
+        self._notes: list[str] = []
+
+    def run(self) -> Report:
+        try:
+            with _stoppable() as stopped:
+                for step in self._plan.steps:
+                    stopped()
+                    self._take(step)
+                self._catch_newborn(stopped)
+                stopped()
+                self._journal.done()
+        except (CachetuneError, OSError) as error:
+            return self._roll_back(error)
+        ledger.save(self._book.after(self._plan), self._place.run)
+        self._journal.discard()
+        return self._report("done", done=tuple(self._begun))
+
+    def _take(self, step: Step) -> None:
+        self._on_step(step)
+        self._journal.taking(step)
+        self._begun.append(step)
+        try:
+            self._hands.take(step)
+        except ResctrlError as error:
+            if isinstance(step, CreateGroup) and error.operation == "mkdir":
+                self._begun.pop()  # it was not made by us, so it is not ours to remove
+            raise
+
+    def _catch_newborn(self, stopped: Callable[[], None]) -> None:
+        """Threads that were born since the plan was made join their groups, until no new ones are seen."""
+        for _ in range(_LOOKS):
+            steps = _unseen(self._plan, self._place, self._late)
+            if not steps:
+                return
+            for step in steps:
+                stopped()
+                self._take(step)
+                self._late += [tid for tid in step.tids if tid not in self._late]
+        self._notes.append(f"the guest still starts new threads after {_LOOKS} looks; apply again to catch the rest")
+
+    def _roll_back(self, error: Exception) -> Report:
+        undone, failures = undo(self._begun, self._hands)
+        done = tuple(self._begun)
+        if failures:
+            self._journal.keep()
+            return self._report("rollback incomplete", error, done=done, undone=undone, undo_errors=failures)
+        self._journal.discard()
+        return self._report("rolled back", error, done=done, undone=undone)
+
+    def _report(self, outcome: str, error: Exception | None = None, **fields: object) -> Report:
+        return msgspec.convert(
+            {
+                "outcome": outcome,
+                "machine_name": self._plan.guest.machine_name,
+                "error": str(error or ""),
+                "hint": getattr(error, "hint", ""),
+                "vanished_tids": tuple(dict.fromkeys(self._hands.vanished)),
+                "late_tids": tuple(self._late),
+                "notes": tuple(self._notes),
+                **fields,
+            },
+            Report,
+        )
+
+
+def undo(begun: list[Step], hands: Hands) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """Undo steps, the last first, as many as can be: those undone, and what went wrong with the others."""
+    undone, failures = [], []
+    with _handlers(signal.SIG_IGN):
+        for step in reversed(begun):
+            try:
+                hands.undo(step)
+                undone.append(step)
+            except CachetuneError as error:
+                failures.append(str(error))
+    return tuple(undone), tuple(failures)
+
+
+def _unseen(plan: Plan, place: Place, known: list[int] | None = None) -> list[MoveTasks]:
+    """Moves for threads of the guest that the plan does not know and that are not where they belong."""
+    if plan.guest.pid is None or place.proc is None or not plan.groups:
+        return []
+    try:
+        guest = find_guest(plan.guest.pid, place.proc)
+    except InputError:
+        return []  # the guest has ended
+    seen = {t.tid for t in plan.guest.threads}.union(known or ())
+    places = memberships([_wanted(g) for g in plan.groups], guest)
+    new = {tid: where for tid, where in places.items() if tid not in seen}
+    if not new:
+        return []
+    steps = moves_between(place.look(Ledger()), new)
+    return [step for step in steps if isinstance(step, MoveTasks)]
+
+
+def _wanted(group: PlannedGroup) -> WantedGroup:
+    parent = group.path if group.kind == "control" else group.path.rpartition("mon_groups/")[0].rstrip("/") or "."
+    return WantedGroup(group.path, parent, None if group.vcpus is None else parse_vcpus(group.vcpus))
+
+
+def _interrupted(run: Path) -> str:
+    unfinished = journal.read(run)
+    return unfinished.plan.guest.machine_name if unfinished and unfinished.plan else "a guest"
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], None]]:
+    """SIGINT and SIGTERM do not tear a step apart: they are noticed between steps, by calling what this yields."""
+    caught: list[int] = []
+
+    def stopped() -> None:
+        if caught:
+            raise InterruptedRunError(f"stopped by {signal.Signals(caught[0]).name}")
+
+    with _handlers(lambda number, _: caught.append(number)):
+        yield stopped
+
+
+@contextmanager
+def _handlers(handler: Callable[[int, object], None] | signal.Handlers) -> Iterator[None]:
+    try:
+        before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: signals do not come here
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,110 @@
+"""The ledger: which groups are ours, for which guest, and what the default group had before it was shrunk.
+
+One small JSON file in the run directory, replaced as a whole. It dies with the reboot, as resctrl's state does; if it
+is lost, groups whose name starts with ``cachetune-`` are still known by their name.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from cachetune import documents
+from cachetune.host.cbm import Cbm
+from cachetune.host.schemata import parse
+from cachetune.host.state import DEFAULT_GROUP
+from cachetune.plan.model import CreateGroup, DefaultShrink, Plan, RemoveGroup, WriteSchemata
+
+Masks = dict[str, dict[int, Cbm]]
+
+
+class GuestEntry(msgspec.Struct, frozen=True):
+    """The groups made for one guest."""
+
+    name: str
+    uuid: str | None
+    groups: tuple[str, ...]
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """Guests by machine name, and the default group's masks ``before`` and ``after`` the shrinking that still holds."""
+
+    schema_version: Literal[1] = 1
+    guests: dict[str, GuestEntry] = {}
+    shrunk: DefaultShrink | None = None
+
+    @property
+    def owned(self) -> frozenset[str]:
+        """Every group that we made."""
+        return frozenset(path for guest in self.guests.values() for path in guest.groups)
+
+    def groups_of(self, machine: str) -> frozenset[str]:
+        """The groups of one guest."""
+        entry = self.guests.get(machine)
+        return frozenset(entry.groups) if entry else frozenset()
+
+    def after(self, plan: Plan) -> "Ledger":
+        """The ledger once the plan has been carried out. Doing this twice changes nothing."""
+        groups = set(self.groups_of(plan.guest.machine_name))
+        shrunk = self.shrunk
+        for step in plan.steps:
+            if isinstance(step, CreateGroup):
+                groups.add(step.path)
+            elif isinstance(step, RemoveGroup):
+                groups.discard(step.path)
+            elif isinstance(step, WriteSchemata) and step.path == DEFAULT_GROUP:
+                shrunk = _follow(shrunk, parse(step.before).masks, parse(step.after).masks)
+        guests = {name: entry for name, entry in self.guests.items() if name != plan.guest.machine_name}
+        if groups:
+            guests[plan.guest.machine_name] = GuestEntry(plan.guest.name, plan.guest.uuid, tuple(sorted(groups)))
+        return Ledger(guests=guests, shrunk=shrunk)
+
+    def without(self, paths: Iterable[str]) -> "Ledger":
+        """The ledger without groups that are no longer there."""
+        gone = set(paths)
+        guests = {}
+        for name, entry in self.guests.items():
+            left = tuple(p for p in entry.groups if p not in gone)
+            if left:
+                guests[name] = GuestEntry(entry.name, entry.uuid, left)
+        return Ledger(guests=guests, shrunk=self.shrunk)
+
+
+def load(run: Path) -> Ledger:
+    """The ledger in the run directory; an empty one where there is none. Raises InputError if it cannot be read."""
+    try:
+        data = (run / "ledger.json").read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return Ledger()
+    return documents.decode(data, Ledger, str(run / "ledger.json"))
+
+
+def save(ledger: Ledger, run: Path) -> None:
+    """Replace the ledger in one step: after a crash there is the old one or the new one."""
+    part = run / f"ledger.json.{os.getpid()}"
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, documents.encode(ledger))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    part.rename(run / "ledger.json")
+
+
+def _follow(shrunk: DefaultShrink | None, before: Masks, after: Masks) -> DefaultShrink | None:
+    """Keep the oldest masks; forget those that the default group has back."""
+    first: Masks = {name: dict(of) for name, of in (shrunk.before if shrunk else {}).items()}
+    last: Masks = {name: dict(of) for name, of in (shrunk.after if shrunk else {}).items()}
+    for name, masks in after.items():
+        for cache_id, mask in masks.items():
+            was = before.get(name, {}).get(cache_id, mask)
+            continued = last.get(name, {}).get(cache_id) in (was, mask)
+            original = first.get(name, {}).get(cache_id, was) if continued else was
+            first.setdefault(name, {})[cache_id] = original
+            last.setdefault(name, {})[cache_id] = mask
+            if mask & original == original:
+                del first[name][cache_id], last[name][cache_id]
+    kept = {name: of for name, of in first.items() if of}
+    return DefaultShrink(kept, {name: last[name] for name in kept}) if kept else None

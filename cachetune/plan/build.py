@@ -1,0 +1,238 @@
+"""Make the plan of a domain on a host: ``plan``; or only what would be found: ``check``."""
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from cachetune.domain.model import Domain
+from cachetune.errors import CachetuneError, InputError
+from cachetune.findings import Finding, Source
+from cachetune.guests.model import Guest
+from cachetune.host.state import DEFAULT_GROUP, Host
+from cachetune.idset import format_ids
+from cachetune.plan.diff import Removal, describe_groups, steps_between
+from cachetune.plan.model import (
+    Action,
+    CreateGroup,
+    MoveTasks,
+    Plan,
+    PlanGuest,
+    PlannedGroup,
+    RemoveGroup,
+    Resource,
+    Step,
+    Summary,
+    Usage,
+    WriteSchemata,
+)
+from cachetune.plan.names import belongs_to, checked_machine_name, machine_name
+from cachetune.plan.others import foreign_findings, guest_findings, is_foreign, nested_findings
+from cachetune.plan.rules import RULES
+from cachetune.plan.target import Target, Values, find_target
+from cachetune.plan.translate import Membership, WantedGroup, memberships, name_findings, translate
+from cachetune.plan.wishes import control_of, wish_findings
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the user may choose. ``owned`` are groups known to be this guest's whatever their name."""
+
+    machine_name: str | None = None
+    shrink_default: bool = False
+    take_tasks: bool = False
+    owned: frozenset[str] = frozenset()
+
+
+class PlanRefusedError(CachetuneError):
+    """The domain cannot be had on this host; ``findings`` say why, all of it at once."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(f"{sum(f.severity == 'error' for f in self.findings)} reasons why this cannot be planned")
+
+
+class _Draft(msgspec.Struct, frozen=True):
+    """One attempt: with the groups that are no longer needed removed last, or first."""
+
+    target: Target
+    steps: tuple[Step, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def possible(self) -> bool:
+        return not any(f.severity == "error" for f in self.findings)
+
+
+def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Options = Options()) -> Plan:  # noqa: B008
+    """The plan that gives the guest what its domain asks for on this host.
+
+    Raises PlanRefusedError with all findings, InputError for a name that cannot be used.
+    """
+    machine = _machine(domain, options)
+    wanted = translate(domain, machine)
+    places = memberships(wanted, guest) if guest else {}
+    common = [
+        *name_findings(domain, machine),
+        *(f for request in domain.groups for f in wish_findings(request, host)),
+        *guest_findings(domain, guest),
+        *foreign_findings(wanted, places, host, take_tasks=options.take_tasks),
+    ]
+    obsolete = groups_of(host, machine, options.owned, keep={g.path for g in wanted})
+    common += nested_findings(host, obsolete)
+    attempts = [Removal(obsolete)] + ([Removal(obsolete, first=True)] if obsolete else [])
+    for removal in attempts:
+        draft = _draft(wanted, places, host, removal, options)
+        if draft.possible:
+            break
+    findings = (*common, *draft.findings)
+    if any(f.severity == "error" for f in findings):
+        raise PlanRefusedError(findings)
+    return Plan(
+        guest=PlanGuest(
+            domain.name, machine, domain.uuid, guest.pid if guest else None, guest.threads if guest else ()
+        ),
+        host_fingerprint=host.fingerprint,
+        host_groups=describe_groups(host),
+        resources=resources_of(host),
+        groups=tuple(_planned_groups(wanted, draft, host)),
+        steps=draft.steps,
+        warnings=findings,
+        summary=summarize(draft.steps, host),
+    )
+
+
+def check(domain: Domain, host: Host) -> tuple[Finding, ...]:
+    """What a plan of this domain would find on the host, without a guest in mind."""
+    try:
+        machine_name(domain)
+        options = Options()
+    except InputError:
+        options = Options(machine_name="cachetune-guest")
+    try:
+        found = plan(domain, host, None, options).warnings
+    except PlanRefusedError as refused:
+        found = refused.findings
+    return tuple(f for f in found if f.rule != "CT403")
+
+
+def groups_of(host: Host, machine: str, owned: Collection[str], keep: Collection[str] = ()) -> tuple[str, ...]:
+    """The groups that are ours and this guest's: by the ledger (``owned``) or by their names; those kept left out."""
+    return tuple(
+        g.path
+        for g in host.groups
+        if g.owner == "cachetune" and g.path not in keep and (g.path in owned or belongs_to(g.path, machine))
+    )
+
+
+def summarize(steps: Iterable[Step], host: Host) -> Summary:
+    """Count what the steps do, and what is in use after them."""
+    created = [s.path for s in steps if isinstance(s, CreateGroup)]
+    removed = [s.path for s in steps if isinstance(s, RemoveGroup)]
+    changed = {s.path for s in steps if isinstance(s, WriteSchemata)} - set(created)
+    moved = {tid for s in steps if isinstance(s, MoveTasks) for tid in s.tids}
+    monitors = sum("mon_groups/" in path for path in created)
+    closids = host.closids_used + (len(created) - monitors) - sum("mon_groups/" not in path for path in removed)
+    rmids = host.rmids_used + len(created) - len(removed) if host.monitors else 0
+    return Summary(
+        control_groups_created=len(created) - monitors,
+        monitor_groups_created=monitors,
+        groups_changed=len(changed),
+        groups_removed=len(removed),
+        tasks_moved=len(moved),
+        closids=Usage(closids, host.closids_total),
+        rmids=Usage(rmids, host.rmids_total),
+    )
+
+
+def _machine(domain: Domain, options: Options) -> str:
+    return checked_machine_name(options.machine_name) if options.machine_name else machine_name(domain)
+
+
+def _draft(
+    wanted: tuple[WantedGroup, ...],
+    places: dict[int, Membership],
+    host: Host,
+    removal: Removal,
+    options: Options,
+) -> _Draft:
+    ours = [g for g in wanted if g.request and not is_foreign(host.group(g.path))]
+    gone = frozenset(removal.paths if removal.first else ())
+    target = find_target(ours, host, gone, shrink=options.shrink_default)
+    if any(f.severity == "error" for f in target.findings):
+        return _Draft(target, (), target.findings)
+    steps = steps_between(host, wanted, target.groups, places, removal)
+    return _Draft(target, steps, (*target.findings, *_limit_findings(steps, host, wanted)))
+
+
+def _limit_findings(steps: tuple[Step, ...], host: Host, wanted: tuple[WantedGroup, ...]) -> list[Finding]:
+    """CLOSIDs and RMIDs, counted at the moment of the steps when most of them are in use."""
+    findings = []
+    at = wanted[0].request.at if wanted and wanted[0].request else Source()
+    controls, peak_controls = _peak(steps, monitors=False)
+    total, used = host.closids_total, host.closids_used
+    if total is not None and used + peak_controls > total:
+        owners = ", ".join(f"{g.path} ({g.owner})" for g in host.control_groups() if g.path != DEFAULT_GROUP)
+        findings.append(
+            RULES["CT212"].at(
+                at,
+                needed=controls,
+                free=total - used,
+                total=total,
+                owners=f"used by {owners}" if owners else "none used",
+            )
+        )
+    groups, peak_groups = _peak(steps, monitors=True)
+    total, used = host.rmids_total, host.rmids_used
+    if total is not None and used + peak_groups > total:
+        findings.append(RULES["CT213"].at(at, needed=groups, free=total - used, total=total))
+    return findings
+
+
+def _peak(steps: tuple[Step, ...], *, monitors: bool) -> tuple[int, int]:
+    """How many groups are made in all, and by how many at most the number of groups exceeds that of the start."""
+    made = level = peak = 0
+    for step in steps:
+        if isinstance(step, CreateGroup | RemoveGroup) and (monitors or "mon_groups/" not in step.path):
+            created = isinstance(step, CreateGroup)
+            made, level = made + created, level + (1 if created else -1)
+            peak = max(peak, level)
+    return made, peak
+
+
+def resources_of(host: Host) -> tuple[Resource, ...]:
+    """What a reader of the plan needs to draw masks."""
+    return tuple(
+        Resource(c.name, c.ways, {i: c.way_bytes(i) for i in c.size_bytes}, f"{c.shareable_bits:x}")
+        for c in host.caches
+    )
+
+
+def _planned_groups(wanted: tuple[WantedGroup, ...], draft: _Draft, host: Host) -> Iterable[PlannedGroup]:
+    """The guest's groups with the values that they will have."""
+    touched = {s.path for s in draft.steps if isinstance(s, WriteSchemata)}
+    for group in wanted:
+        vcpus = None if group.vcpus is None else format_ids(group.vcpus)
+        there = host.group(group.path)
+        action: Action = "create" if there is None else "change" if group.path in touched else "keep"
+        if group.request is None:
+            yield PlannedGroup(group.path, "monitor", vcpus, action)
+            continue
+        found = draft.target.groups.get(group.path)
+        values = found or (Values(dict(there.masks), dict(there.bandwidth)) if there else Values({}, {}))
+        yield PlannedGroup(group.path, "control", vcpus, action, _schemata(values), _requested(group, host))
+
+
+def _schemata(values: Values) -> dict[str, dict[int, str | int]]:
+    masks: dict[str, dict[int, str | int]] = {
+        name: {i: f"{mask:x}" for i, mask in of.items()} for name, of in values.masks.items()
+    }
+    return masks | {name: dict(of) for name, of in values.bandwidth.items() if of}
+
+
+def _requested(group: WantedGroup, host: Host) -> dict[str, dict[int, int]]:
+    asked: dict[str, dict[int, int]] = {}
+    for cache in group.request.caches if group.request else ():
+        if control := control_of(cache, host):
+            asked.setdefault(control.name, {})[cache.cache_id] = cache.size_bytes
+    if group.request and group.request.nodes:
+        asked["MB"] = {n.node_id: n.bandwidth for n in group.request.nodes}
+    return asked

@@ -1,0 +1,87 @@
+"""What a plan must not touch, and whom it is for: groups and threads of others, and the guest's own threads."""
+
+from collections.abc import Collection
+
+from cachetune.domain.model import Domain
+from cachetune.findings import Finding, Source
+from cachetune.guests.model import Guest
+from cachetune.host.state import Group, Host
+from cachetune.idset import format_ids
+from cachetune.plan.diff import locations
+from cachetune.plan.rules import RULES
+from cachetune.plan.translate import Membership, WantedGroup
+from cachetune.plan.wishes import control_of
+
+
+def is_foreign(group: Group | None) -> bool:
+    """Whether a group belongs to somebody else."""
+    return group is not None and group.owner not in ("cachetune", "default")
+
+
+def foreign_findings(
+    wanted: tuple[WantedGroup, ...], places: dict[int, Membership], host: Host, *, take_tasks: bool
+) -> list[Finding]:
+    """Everything that would touch what is not ours: their groups, and their threads."""
+    findings = []
+    for group in wanted:
+        there = host.group(group.path)
+        if there and is_foreign(there) and (why := _differs(group, there, places, host)):
+            at = group.request.at if group.request else Source()
+            findings.append(RULES["CT216"].at(at, path=group.path, owner=there.owner, why=why))
+    if take_tasks:
+        return findings
+    for tid, here in locations(host, places).items():
+        goal = places[tid]
+        leaving = [p for p in (here.control, here.monitor) if p and p not in (goal.control, goal.monitor)]
+        held = next((g for p in leaving if (g := host.group(p)) and is_foreign(g)), None)
+        if held:
+            findings.append(RULES["CT402"].at(Source(), tid=tid, path=held.path, owner=held.owner))
+    return findings
+
+
+def _differs(group: WantedGroup, there: Group, places: dict[int, Membership], host: Host) -> str:
+    """How a group of somebody else differs from what is asked for; "" when it is just that."""
+    for cache in group.request.caches if group.request else ():
+        control = control_of(cache, host)
+        way = control.way_bytes(cache.cache_id) if control else None
+        if control and way:
+            mask = there.masks.get(control.name, {}).get(cache.cache_id)
+            if mask is not None and mask.bit_count() * way != cache.size_bytes:
+                return f"its mask on {control.name} cache {cache.cache_id} is {mask:x}"
+    for node in group.request.nodes if group.request else ():
+        value = there.bandwidth.get("MB", {}).get(node.node_id)
+        if value != node.bandwidth:
+            return f"its bandwidth on node {node.node_id} is {value}"
+    missing = [t for t, p in places.items() if group.path in (p.control, p.monitor) and t not in there.tids]
+    return f"the threads {format_ids(missing)} are not in it" if missing else ""
+
+
+def guest_findings(domain: Domain, guest: Guest | None) -> list[Finding]:
+    """Whether the guest's threads are those that the domain asks for."""
+    if not domain.groups:
+        return []
+    if guest is None:
+        return [RULES["CT403"].at(Source())]
+    findings = []
+    threads = {t.vcpu: t.tid for t in guest.threads if t.vcpu is not None}
+    whole = [g for g in domain.groups if g.vcpus is None]
+    if whole and guest.pid is None:
+        findings.append(RULES["CT404"].at(whole[0].at))
+    findings += [
+        RULES["CT401"].at(group.at, vcpus=format_ids(missing))
+        for group in domain.groups
+        if (missing := sorted(set(group.vcpus or ()) - set(threads)))
+    ]
+    if guest.pid is None and not whole:
+        grouped = {vcpu for g in domain.groups for vcpu in g.vcpus or ()}
+        findings += [RULES["CT405"].at(Source(), vcpu=v, tid=t) for v, t in threads.items() if v not in grouped]
+    return findings
+
+
+def nested_findings(host: Host, removed: Collection[str]) -> list[Finding]:
+    """Monitor groups of others inside control groups that would be removed: rmdir would take them along."""
+    return [
+        RULES["CT216"].at(Source(), path=g.path, owner=g.owner, why="it stands inside a group that would be removed")
+        for g in host.groups
+        if g.path not in removed and g.kind == "monitor" and g.parent in removed
+    ]

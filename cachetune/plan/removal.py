@@ -1,0 +1,69 @@
+"""Plan the way back: remove a guest's groups and give the default group the ways that it had before."""
+
+from collections.abc import Collection
+
+from cachetune.host.cbm import Cbm, runs
+from cachetune.host.state import DEFAULT_GROUP, CacheControl, Group, Host
+from cachetune.plan.build import PlanRefusedError, groups_of, resources_of, summarize
+from cachetune.plan.diff import Removal, describe_groups, steps_between
+from cachetune.plan.model import DefaultShrink, Plan, PlanGuest
+from cachetune.plan.others import nested_findings
+from cachetune.plan.target import Values
+
+
+def plan_removal(
+    host: Host, guest: PlanGuest, owned: Collection[str] = (), shrunk: DefaultShrink | None = None
+) -> Plan:
+    """The plan that removes the guest's groups and, where nobody else took them, returns the default group's ways.
+
+    Raises PlanRefusedError when a group of somebody else stands inside one that would go.
+    """
+    gone = groups_of(host, guest.machine_name, owned)
+    if findings := nested_findings(host, gone):
+        raise PlanRefusedError(findings)
+    values = _returned(host, gone, shrunk) if shrunk else {}
+    removal = Removal(gone, first=True)
+    steps = steps_between(host, (), values, {}, removal)
+    return Plan(
+        guest=guest,
+        host_fingerprint=host.fingerprint,
+        host_groups=describe_groups(host),
+        resources=resources_of(host),
+        groups=(),
+        steps=steps,
+        summary=summarize(steps, host),
+    )
+
+
+def _returned(host: Host, gone: Collection[str], shrunk: DefaultShrink) -> dict[str, Values]:
+    """New masks of the default group, and of those groups of ours that share its ways."""
+    values: dict[str, Values] = {}
+    for control in host.caches:
+        for cache_id, before in shrunk.before.get(control.name, {}).items():
+            left = shrunk.after.get(control.name, {}).get(cache_id)
+            now = _mask(host.default_group, control, cache_id)
+            if left != now:
+                continue  # somebody else has changed it since: it is theirs now
+            rest = [g for g in host.control_groups() if g.path not in gone and g.path != DEFAULT_GROUP]
+            followers = [g for g in rest if g.owner == "cachetune" and _mask(g, control, cache_id) == now]
+            taken = 0
+            for group in rest:
+                if group not in followers:
+                    taken |= _mask(group, control, cache_id)
+            grown = _grown(now, before & ~taken & control.cbm_mask, control)
+            if grown != now:
+                for path in (DEFAULT_GROUP, *(g.path for g in followers)):
+                    values.setdefault(path, Values({}, {})).masks.setdefault(control.name, {})[cache_id] = grown
+    return values
+
+
+def _grown(now: Cbm, available: int, control: CacheControl) -> Cbm:
+    """``now`` and the available bits next to it; all of them where masks may have holes."""
+    reach = now | available
+    if control.sparse_masks:
+        return Cbm(reach)
+    return next((Cbm(((1 << n) - 1) << s) for s, n in runs(reach) if now & ~(((1 << n) - 1) << s) == 0), now)
+
+
+def _mask(group: Group, control: CacheControl, cache_id: int) -> Cbm:
+    return group.masks.get(control.name, {}).get(cache_id, Cbm(0))
