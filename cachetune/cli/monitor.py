@@ -1,0 +1,145 @@
+"""``cachetune monitor``: the counters of a guest's groups, or of all groups of ours and libvirt's."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cachetune import documents
+from cachetune.cli import options
+from cachetune.cli.hosts import open_resctrl
+from cachetune.cli.ours import owned_groups
+from cachetune.cli.output import about, printable, show, table
+from cachetune.errors import HostError, InputError
+from cachetune.host.read import read_host
+from cachetune.host.state import Host
+from cachetune.monitor import Counter, Reading, Readings, read_counters
+from cachetune.plan.names import belongs_to, machine_name
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cachetune.domain.model import Domain
+
+_OURS = {"default", "cachetune", "libvirt"}
+
+
+@click.command("monitor")
+@click.argument("guest", metavar="[GUEST.xml | -]", required=False)
+@options.stack(options.as_json, options.machine_name, options.host, options.resctrl, options.run)
+def command(
+    guest: str | None, as_json: bool, machine_name: str | None, host: str | None, resctrl: Path, run: Path
+) -> None:
+    """Read the counters of a guest's groups: cache occupancy, memory bandwidth, energy.
+
+    With a guest's XML or its machine name all its groups are read; without, the default group and every group
+    of libvirt's and ours. A control group's value includes those of its monitor groups. llc_occupancy is what
+    is in the cache now, mbm_* count from the moment the group was made. A value that the kernel does not have
+    is shown with the kernel's word for it, such as Unavailable.
+
+    \b
+    Examples:
+      cachetune monitor guest.xml
+      cachetune monitor --machine-name qemu-1-web
+      cachetune monitor --json | jq '.monitors[].counters[] | select(.event == "llc_occupancy")'
+    """
+    fs = open_resctrl(host, resctrl)
+    began = time.time()
+    given = read_host(fs, None, owned_groups(run))
+    if not given.monitors:
+        raise HostError(f"{given.source} has no monitoring", hint="there is no info/L3_MON; see `cachetune show`")
+    readings = read_counters(fs, given, _paths(given, guest, machine_name))
+    document = Readings(source=given.source, time=round(began, 6), monitors=readings)
+    if as_json:
+        click.echo(documents.encode(document), nl=False)
+    else:
+        show(_page(document, given))
+
+
+def _paths(host: Host, guest: str | None, machine: str | None) -> list[str]:
+    """The groups to read. Raises InputError when the guest has none."""
+    if guest is None and machine is None:
+        return [group.path for group in host.groups if group.owner in _OURS]
+    names: set[str] = set()
+    if guest is not None:
+        domain = _load(guest)
+        machine = machine or machine_name(domain)
+        names = {f"{machine}-{i}" for i in _ids(domain)}
+    found = [
+        group.path
+        for group in host.groups
+        if belongs_to(group.path, machine or "") or group.path.rpartition("/")[2] in names
+    ]
+    if not found:
+        raise InputError(f"{host.source} has no groups of {machine!r}", hint=_machines(host))
+    return found
+
+
+def _load(guest: str) -> "Domain":
+    from cachetune.domain import load, read_file
+
+    loaded = load(read_file(guest), guest)
+    if loaded.domain is None:
+        raise InputError(f"{guest} is not valid", hint=f"`cachetune validate {guest}` says why")
+    return loaded.domain
+
+
+def _ids(domain: "Domain") -> Iterator[str]:
+    """The identifiers of all groups and monitors; live XML may have other ones than ``vcpus_0-1``."""
+    for group in domain.groups:
+        yield from (i for i in (group.id, *(monitor.id for monitor in group.monitors)) if i is not None)
+
+
+def _machines(host: Host) -> str:
+    names = {
+        g.path.rpartition("/")[2].partition("-vcpus_")[0] for g in host.groups if g.owner in {"cachetune", "libvirt"}
+    }
+    return f"there are groups of {', '.join(sorted(map(printable, names)))}" if names else "apply a plan first"
+
+
+def _page(document: Readings, host: Host) -> Iterator["RenderableType"]:
+    """One table for each resource: a line for a group and cache, a column for an event."""
+    for monitor in host.monitors:
+        resource = monitor.name.removesuffix("_MON")
+        lines = [line for reading in document.monitors for line in _lines(reading, resource)]
+        if not lines:
+            continue
+        events = list(dict.fromkeys(event for _, _, values in lines for event in values))
+        rows = table("group", "vCPUs", "package" if resource == "PERF_PKG" else "cache", *events, right=events)
+        before = None
+        for reading, where, values in lines:
+            name, vcpus = ("", "") if reading is before else (_name(reading), reading.vcpus or "")
+            rows.add_row(name, vcpus, where, *(_value(values.get(event)) for event in events))
+            before = reading
+        yield rows
+        yield ""
+    gone = [reading.path for reading in document.monitors if not reading.counters]
+    if gone:
+        yield f"No counters, or vanished meanwhile: {', '.join(map(printable, gone))}"
+
+
+def _name(reading: Reading) -> str:
+    if reading.owner == "default":
+        return ". (default group)"
+    return f"  {printable(reading.name)}" if reading.kind == "monitor" else printable(reading.name)
+
+
+def _lines(reading: Reading, resource: str) -> Iterator[tuple[Reading, str, dict[str, Counter]]]:
+    places: dict[tuple[int, int | None], dict[str, Counter]] = {}
+    for counter in reading.counters:
+        if counter.resource == resource:
+            places.setdefault((counter.id, counter.node), {})[counter.event] = counter
+    for (number, node), values in places.items():
+        yield reading, f"{number}" if node is None else f"{number} node {node}", values
+
+
+def _value(counter: Counter | None) -> str:
+    if counter is None:
+        return ""
+    if counter.value is None:
+        return counter.state
+    if isinstance(counter.value, int) and counter.event.startswith(("llc_", "mbm_")):
+        return about(counter.value)
+    return f"{counter.value}"

@@ -1,0 +1,105 @@
+"""What people see: a rich console where the text is shown, plain text where it is piped; and files written
+whole.
+
+Names of groups, threads and files come from others: ``printable`` makes control characters visible before
+they reach a terminal.
+"""
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cachetune.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+_PIPE_WIDTH = 160
+_ASCII = str.maketrans({"█": "#", "▓": "%", "░": ":", "·": ".", "…": "~"})
+_BINARY = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def console() -> "Console":
+    """The console on stdout: colours and the window's width on a terminal, plain and wider lines in a pipe."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def show(parts: Iterable["RenderableType"]) -> None:
+    """Print the parts, one after another, in what the terminal's encoding can carry."""
+    out = console()
+    with out.capture() as captured:
+        for part in parts:
+            out.print(part)
+    lines = (line.rstrip(" ") for line in captured.get().split("\n"))
+    text = "\n".join(lines)
+    if not (sys.stdout.encoding or "utf-8").lower().startswith("utf"):
+        text = text.translate(_ASCII)
+    click.echo(text, nl=False, color=True)
+
+
+def table(*headers: str, right: Sequence[str] = ()) -> "Table":
+    """A table without lines; the columns named in ``right`` are right-aligned, none is cut off."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for header in headers:
+        made.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    return made
+
+
+def printable(text: str) -> str:
+    """The text with every character that a terminal might obey shown as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def about(size_bytes: int) -> str:
+    """A size for reading, with at most two decimals: 2359296 is "2.25 MiB", 1536 is "1.5 KiB"."""
+    value, unit = float(size_bytes), 0
+    while value >= 1024 and unit < len(_BINARY) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.2f}".rstrip("0").rstrip(".") + f" {_BINARY[unit]}"
+
+
+def count(number: int, thing: str) -> str:
+    """The number and its noun: "1 way", "3 ways"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def write_document(data: bytes, path: str) -> None:
+    """Write a document to a file, all of it or nothing, or to stdout for "-". Raises InputError."""
+    if path == "-":
+        click.echo(data, nl=False)
+        return
+    target = Path(path)
+    try:
+        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+            target.write_bytes(data)  # a pipe or a device: there is nothing to replace
+        else:
+            _replace(target, data)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _replace(target: Path, data: bytes) -> None:
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+        part.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise

@@ -1,0 +1,86 @@
+"""What is left on a host: free ways and the largest hole of each cache, control groups and RMIDs still to be
+had.
+
+A way is free when no control group has it, the default group included; that is what libvirt counts, too.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from cachetune.host.cbm import Cbm, largest_run
+from cachetune.host.state import CacheControl, Host
+
+
+class CacheUsage(msgspec.Struct, frozen=True):
+    """One cache: ``free`` is the mask of the ways nobody has; ``*_bytes`` are None where the size is unknown."""
+
+    resource: str
+    id: int
+    ways: int
+    way_bytes: int | None
+    shareable_bits: Cbm
+    free: Cbm
+    free_ways: int
+    free_bytes: int | None
+    largest_hole_ways: int
+    largest_hole_bytes: int | None
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A limited number of things; ``total`` and ``left`` are None where the host does not say."""
+
+    used: int
+    total: int | None
+    left: int | None
+
+
+class HostUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """The document that ``show --json`` prints: the host and what is left of it."""
+
+    schema_version: Literal[1] = 1
+    fingerprint: str
+    caches: tuple[CacheUsage, ...]
+    closids: Limit
+    rmids: Limit
+    host: Host
+
+
+def usage_of(host: Host) -> HostUsage:
+    """Count what is used and what is left."""
+    return HostUsage(
+        fingerprint=host.fingerprint,
+        caches=tuple(_cache_usage(host, cache, cache_id) for cache in host.caches for cache_id in cache.size_bytes),
+        closids=_limit(host.closids_used, host.closids_total),
+        rmids=_limit(host.rmids_used, host.rmids_total),
+        host=host,
+    )
+
+
+def free_mask(host: Host, cache: CacheControl, cache_id: int) -> Cbm:
+    """The ways of one cache that no control group has."""
+    taken = 0
+    for group in host.control_groups():
+        taken |= group.masks.get(cache.name, {}).get(cache_id, 0)
+    return Cbm(cache.cbm_mask & ~taken)
+
+
+def _cache_usage(host: Host, cache: CacheControl, cache_id: int) -> CacheUsage:
+    free = free_mask(host, cache, cache_id)
+    ways, hole, way_bytes = free.bit_count(), largest_run(free), cache.way_bytes(cache_id)
+    return CacheUsage(
+        resource=cache.name,
+        id=cache_id,
+        ways=cache.ways,
+        way_bytes=way_bytes,
+        shareable_bits=cache.shareable_bits,
+        free=free,
+        free_ways=ways,
+        free_bytes=None if way_bytes is None else ways * way_bytes,
+        largest_hole_ways=hole,
+        largest_hole_bytes=None if way_bytes is None else hole * way_bytes,
+    )
+
+
+def _limit(used: int, total: int | None) -> Limit:
+    return Limit(used, total, None if total is None else max(total - used, 0))
