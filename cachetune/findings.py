@@ -70,3 +70,10 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
     schema_version: Literal[1] = 1
     files: tuple[FileReport, ...]
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """The document that ``plan --json`` prints when it cannot plan."""
+
+    schema_version: Literal[1] = 1
+    findings: tuple[Finding, ...]

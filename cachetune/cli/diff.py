@@ -1,0 +1,45 @@
+"""``cachetune diff``: a dry run with diff's exit codes."""
+
+import sys
+from typing import Any
+
+import click
+
+from cachetune import documents
+from cachetune.cli import options
+from cachetune.cli.messages import show_findings, show_plan
+from cachetune.cli.wanted import Wanted, make_plan, planning
+from cachetune.findings import Refusal
+from cachetune.plan import PlanRefusedError
+
+
+@click.command("diff")
+@click.argument("file")
+@options.as_json
+@options.host
+@planning
+def command(*, as_json: bool, **wanted: Any) -> None:
+    """Dry run of apply: does the host differ from what the domain's XML asks for?
+
+    Prints the same as plan. Exit code: 0 no difference, 1 differences, 2 trouble (also XML or a host that does not
+    allow a plan).
+
+    \b
+    Examples:
+      cachetune diff --pid 4711 guest.xml || echo drifted
+      cachetune diff --json --pid 4711 guest.xml | jq .summary
+    """
+    try:
+        made = make_plan(Wanted(**wanted))
+    except PlanRefusedError as refused:
+        if as_json:
+            click.echo(documents.encode(Refusal(findings=refused.findings)), nl=False)
+        else:
+            show_findings(refused.findings, wanted["file"])
+        sys.exit(2)
+    if as_json:
+        click.echo(documents.encode(made), nl=False)
+    else:
+        show_findings(made.warnings, wanted["file"])
+        show_plan(made)
+    sys.exit(1 if made.steps else 0)

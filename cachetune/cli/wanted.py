@@ -1,0 +1,107 @@
+"""What the verbs that plan have in common: their options, and the way from those to a plan."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from cachetune.apply import ledger
+from cachetune.cli import options
+from cachetune.cli.hosts import load_host
+from cachetune.cli.ours import owned_groups
+from cachetune.domain import load, read_file
+from cachetune.domain.model import Domain
+from cachetune.errors import InputError
+from cachetune.findings import Finding
+from cachetune.guests import find_guest, named_threads
+from cachetune.guests.model import Guest
+from cachetune.plan import Options, Plan, PlanRefusedError
+from cachetune.plan.build import plan
+from cachetune.plan.names import machine_name
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What the user asked for, as given on the command line."""
+
+    file: str
+    resctrl: Path
+    sysfs: Path
+    proc: Path
+    run: Path
+    host: str | None = None
+    machine_name: str | None = None
+    pid: int | None = None
+    vcpus: tuple[tuple[int, int], ...] = ()
+    shrink_default: bool = False
+    take_tasks: bool = False
+
+
+class _VcpuThread(click.ParamType[tuple[int, int]]):
+    name = "N=TID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        vcpu, equals, tid = str(value).partition("=")
+        if not (equals and vcpu.isascii() and tid.isascii() and vcpu.isdigit() and tid.isdigit() and int(tid) > 0):
+            self.fail(f"{value!r} is not a vCPU and a thread id such as 0=4711", param, ctx)
+        return int(vcpu), int(tid)
+
+
+planning = options.stack(
+    click.option(
+        "--pid", type=click.IntRange(min=1), metavar="PID", help="The guest's process; its vCPU threads are found."
+    ),
+    click.option(
+        "--vcpu", "vcpus", type=_VcpuThread(), multiple=True, metavar="N=TID", help="Name the thread of one vCPU."
+    ),
+    click.option("--shrink-default", is_flag=True, help="Take ways from the default group, just enough."),
+    click.option("--take-tasks", is_flag=True, help="Move threads even out of groups that belong to others."),
+    options.machine_name,
+    options.resctrl,
+    options.sysfs,
+    options.proc,
+    options.run,
+)
+
+
+def load_domain(file: str, data: bytes | None = None) -> tuple[Domain, tuple[Finding, ...]]:
+    """The domain in a file ("-" is stdin), with warnings. Raises PlanRefusedError when the XML has errors."""
+    loaded = load(read_file(file) if data is None else data, "<stdin>" if file == "-" else file)
+    if loaded.domain is None:
+        raise PlanRefusedError(loaded.findings)
+    return loaded.domain, loaded.findings
+
+
+def make_plan(wanted: Wanted, data: bytes | None = None) -> Plan:
+    """The plan for what is wanted; ``data`` is the XML if it was read already. Raises PlanRefusedError, InputError."""
+    domain, findings = load_domain(wanted.file, data)
+    book = ledger.load(wanted.run) if wanted.host is None else ledger.Ledger()
+    machine = wanted.machine_name or machine_name(domain)
+    host = load_host(wanted.host, wanted.resctrl, wanted.sysfs, book.owned or owned_groups(wanted.run))
+    choice = Options(
+        machine_name=wanted.machine_name,
+        shrink_default=wanted.shrink_default,
+        take_tasks=wanted.take_tasks,
+        owned=book.groups_of(machine),
+    )
+    try:
+        made = plan(domain, host, _guest(wanted), choice)
+    except PlanRefusedError as refused:
+        raise PlanRefusedError((*findings, *refused.findings)) from None
+    return msgspec.structs.replace(made, warnings=(*findings, *made.warnings))
+
+
+def _guest(wanted: Wanted) -> Guest | None:
+    if wanted.pid is not None and wanted.vcpus:
+        raise InputError("give --pid or --vcpu, not both", hint="--pid finds the vCPU threads by itself")
+    if wanted.pid is not None:
+        return find_guest(wanted.pid, wanted.proc)
+    if not wanted.vcpus:
+        return None
+    threads = dict(wanted.vcpus)
+    if len(threads) != len(wanted.vcpus):
+        raise InputError("a vCPU was given more than one --vcpu")
+    return named_threads(threads, None if wanted.host else wanted.proc)

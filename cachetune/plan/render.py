@@ -1,0 +1,150 @@
+"""A plan as text for people. Each line comes with a mark that says what happens, so that a terminal can colour it.
+
+Marks: "+" created, "~" changed, "-" removed, ">" threads that move, " " stays as it is or explains, "" the summary.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import reduce
+from typing import NamedTuple
+
+from cachetune.host.schemata import Schemata as Parsed
+from cachetune.host.schemata import merge, parse
+from cachetune.host.state import DEFAULT_GROUP
+from cachetune.plan.model import MoveTasks, Plan, PlannedGroup, RemoveGroup, Resource, Step, Usage, WriteSchemata
+from cachetune.units import format_size
+
+Draw = Callable[[int, int, int], str]
+_MARKS = {"create": "+", "change": "~", "keep": " "}
+
+
+class Line(NamedTuple):
+    """One line of text without its newline."""
+
+    mark: str
+    text: str
+
+
+def render(plan: Plan, draw: Draw) -> Iterator[Line]:
+    """The whole plan: what changes outside the guest's groups, the groups, the threads, the summary.
+
+    ``draw`` makes a picture of a mask, given the mask, the number of ways and those shared with I/O.
+    """
+    writes: dict[str, list[WriteSchemata]] = {}
+    for step in plan.steps:
+        if isinstance(step, WriteSchemata):
+            writes.setdefault(step.path, []).append(step)
+    wanted = {g.path for g in plan.groups}
+    for path, steps in writes.items():
+        if path not in wanted:
+            yield Line("~", f"~ {_name(path)}")
+            yield from _before_and_after(steps, plan, draw)
+    for group in plan.groups:
+        yield from _group(group, writes.get(group.path, []), plan, draw)
+    for step in plan.steps:
+        if isinstance(step, RemoveGroup):
+            yield Line("-", f"- {step.path}")
+        elif isinstance(step, MoveTasks):
+            yield Line(">", f"> {_threads(step, plan)}: {_name(step.source)} -> {_name(step.path)}")
+    yield Line("", summary_sentence(plan))
+
+
+def summary_sentence(plan: Plan) -> str:
+    """What the plan does and what is in use afterwards, in one or two sentences."""
+    s = plan.summary
+    doing = [
+        *_counted(s.control_groups_created, "control group", "to create"),
+        *_counted(s.monitor_groups_created, "monitor group", "to create"),
+        *_counted(s.groups_changed, "group", "to change"),
+        *_counted(s.groups_removed, "group", "to remove"),
+        *_counted(s.tasks_moved, "task", "to move"),
+    ]
+    if not doing:
+        return "No changes. The host is already as the domain asks."
+    used = [_usage(s.closids, "CLOSIDs"), _usage(s.rmids, "RMIDs")]
+    after = " and ".join(u for u in used if u)
+    return f"{', '.join(doing)}." + (f" {after} used afterwards." if after else "")
+
+
+def describe(step: Step) -> str:
+    """One step in a few words, for progress and reports."""
+    match step:
+        case WriteSchemata(path, _, after):
+            return f"write {' '.join(after.split())} to {_name(path)}"
+        case MoveTasks(path, source, tids):
+            return f"move {len(tids)} task{'s' * (len(tids) != 1)} from {_name(source)} to {_name(path)}"
+        case RemoveGroup(path):
+            return f"remove {path}"
+        case _:
+            return f"create {step.path}"
+
+
+def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
+    mark = _MARKS[group.action]
+    who = "whole process" if group.vcpus is None else f"vCPU{'' if group.vcpus.isdigit() else 's'} {group.vcpus}"
+    what = ", monitor only" if group.kind == "monitor" else ""
+    yield Line(mark, f"{mark} {group.path}  ({who}{what})")
+    before = _merged(writes, "before")
+    for name, values in group.schemata.items():
+        resource = next((r for r in plan.resources if r.name == name), None)
+        for i, value in values.items():
+            asked = group.requested.get(name, {}).get(i)
+            if resource is None:
+                yield Line(mark, f"    {name} {i}  {value}{'' if asked in (None, value) else f'  (asked for {asked})'}")
+                continue
+            old = before.masks.get(name, {}).get(i)
+            yield Line(
+                mark,
+                f"    {name} {i}  {_mask(int(str(value), 16), old, resource, draw)}{_size(value, asked, resource, i)}",
+            )
+
+
+def _before_and_after(steps: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
+    before, after = _merged(steps, "before"), _merged(steps, "after")
+    for name, masks in after.masks.items():
+        resource = next((r for r in plan.resources if r.name == name), None)
+        for i, mask in masks.items():
+            if resource:
+                yield Line("~", f"    {name} {i}  {_mask(mask, before.masks.get(name, {}).get(i), resource, draw)}")
+
+
+def _mask(mask: int, old: int | None, resource: Resource, draw: Draw) -> str:
+    width, shared = -(-resource.ways // 4), int(resource.shareable_bits, 16)
+    now = f"{draw(mask, resource.ways, shared)} {mask:0{width}x}"
+    if old is None or old == mask:
+        return now
+    return f"{draw(old, resource.ways, shared)} {old:0{width}x} -> {now}"
+
+
+def _size(value: str | int, asked: int | None, resource: Resource, cache_id: int) -> str:
+    if asked is None:
+        return "  shared with the default group"
+    way = resource.way_bytes.get(cache_id) or 0
+    effective = int(str(value), 16).bit_count() * way
+    return f"  {format_size(effective)}" + ("" if effective == asked else f" (asked for {format_size(asked)})")
+
+
+def _merged(steps: list[WriteSchemata], which: str) -> Parsed:
+    """All writes to one group as one: a group may shrink first and grow later."""
+    return reduce(merge, (parse(getattr(step, which)) for step in steps), Parsed())
+
+
+def _threads(step: MoveTasks, plan: Plan) -> str:
+    known = {t.tid: t for t in plan.guest.threads}
+    vcpus = [
+        f"{tid} (vCPU {known[tid].vcpu})" if tid in known and known[tid].vcpu is not None else str(tid)
+        for tid in step.tids
+    ]
+    shown = ", ".join(vcpus[:8]) + (f" and {len(vcpus) - 8} more" if len(vcpus) > 8 else "")
+    return f"thread{'s' * (len(vcpus) > 1)} {shown}"
+
+
+def _name(path: str) -> str:
+    return "the default group" if path == DEFAULT_GROUP else path
+
+
+def _counted(count: int, what: str, verb: str) -> list[str]:
+    return [f"{count} {what}{'s' * (count != 1)} {verb}"] if count else []
+
+
+def _usage(usage: Usage, what: str) -> str:
+    return f"{usage.used} of {usage.total} {what}" if usage.total is not None else ""
