@@ -1,0 +1,11 @@
+"""A resctrl that needs no hardware.
+
+In comes a profile (what a processor offers) or a saved host, out goes an object that behaves as Linux 6.1 or 6.12
+does behind the Resctrl port, with faults on order. It never touches the machine that it runs on.
+"""
+
+from cachetune.sim.faults import Operation
+from cachetune.sim.kernel import SimulatedResctrl
+from cachetune.sim.profile import Profile, decode_profile, load_profile, profile_names
+
+__all__ = ["Operation", "Profile", "SimulatedResctrl", "decode_profile", "load_profile", "profile_names"]

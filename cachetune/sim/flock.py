@@ -1,0 +1,38 @@
+"""The advisory lock on the root directory, between the users of one simulated resctrl: flock's rules.
+
+Any number share it, or one has it alone; whoever waits may give up. Nobody is kept from the files themselves.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cachetune.errors import LockTimeoutError
+
+
+class Flock:
+    """One lock; every ``hold`` is an open file of its own, so a second one by the same thread waits like any other."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._changed = threading.Condition()
+        self._holders: list[tuple[bool, int | None]] = []
+
+    @contextmanager
+    def hold(self, *, exclusive: bool, timeout: float, holder: int | None) -> Iterator[None]:
+        """Have the lock. Raises LockTimeoutError, naming a holder, after ``timeout`` seconds."""
+        mine = (exclusive, holder)
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._is_free(exclusive=exclusive), timeout):
+                other = next((pid for _, pid in self._holders if pid is not None), None)
+                raise LockTimeoutError(self._path, timeout, other)
+            self._holders.append(mine)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._holders.remove(mine)
+                self._changed.notify_all()
+
+    def _is_free(self, *, exclusive: bool) -> bool:
+        return not self._holders if exclusive else not any(alone for alone, _ in self._holders)

@@ -1,0 +1,307 @@
+"""Profiles: what a simulated processor offers, as data.
+
+A profile is a JSON file beside this module (or anywhere); ``Profile.resources(rules)`` turns it into the lines of a
+schemata file for one kernel and mount. Sizes are in bytes, masks in hexadecimal strings as resctrl prints them.
+"""
+
+import errno
+from importlib.resources import files
+from typing import Literal
+
+import msgspec
+
+from cachetune.errors import InputError, ResctrlError
+from cachetune.host.cbm import Cbm
+from cachetune.sim.numbers import NumberError, format_cpu_list, parse_cpu_list
+
+MBPS_MAX = 2**32 - 1
+
+
+class KernelRules(msgspec.Struct, frozen=True):
+    """Where the kernels differ. The fields are True from the version on that brought the behaviour."""
+
+    version: str
+    task_lists: bool = True
+    """A comma list of tids in one write, and a text for every refusal."""
+    rename: bool = True
+    sparse_masks_file: bool = True
+    """The file, and holes in masks on Intel processors that allow them."""
+    closid_first: bool = True
+    """mkdir takes the CLOSID before the RMID; 6.1 the other way round."""
+    limbo_always: bool = True
+    """A freed RMID waits for the next check of every cache; 6.1 looks at the cache of the current CPU at once."""
+    amd_slow_memory: bool = True
+    """SMBA and configurable events (BMEC)."""
+    debug_option: bool = True
+
+
+KERNELS = {
+    "6.1": KernelRules("6.1", *[False] * 7),
+    "6.12": KernelRules("6.12"),
+}
+
+
+class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The caches of one level. ``cpu_lists`` are the CPUs of each id; without ``closids`` there is no control."""
+
+    level: int
+    ids: tuple[int, ...]
+    cpu_lists: tuple[str, ...]
+    size_bytes: int
+    ways: int
+    closids: int | None = None
+    shareable: str = "0"
+    min_cbm_bits: int = 1
+    sparse: bool = False
+    cdp: bool = False
+
+
+class Bandwidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """MB or SMBA. Linear delay is Intel's percent; otherwise the values are AMD's eighths of GB/s."""
+
+    name: Literal["MB", "SMBA"]
+    closids: int
+    min_bandwidth: int
+    bandwidth_gran: int
+    max_bandwidth: int
+    linear: bool = True
+    throttle_mode: Literal["max", "per-thread"] | None = None
+
+
+class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """L3_MON. ``unit_bytes`` is the step of the counters; ``configurable`` events have a ``_config`` file (BMEC)."""
+
+    rmids: int
+    events: tuple[str, ...]
+    unit_bytes: int = 65536
+    configurable: tuple[str, ...] = ()
+
+
+class CoreCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A cache that every core has for itself, only visible in sysfs."""
+
+    level: int
+    type: Literal["Data", "Instruction", "Unified"]
+    size_bytes: int
+
+
+class CacheResource(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of masks in schemata, and one directory in info. ``peer`` is the other half under CDP."""
+
+    name: str
+    level: int
+    ids: tuple[int, ...]
+    cpus: dict[int, frozenset[int]]
+    size_bytes: int
+    ways: int
+    closids: int
+    shareable: int
+    min_cbm_bits: int
+    sparse: bool
+    peer: str | None
+    name_width: int
+
+    @property
+    def full(self) -> int:
+        """All ways."""
+        return (1 << self.ways) - 1
+
+    @property
+    def data_width(self) -> int:
+        """Columns that a mask needs."""
+        return (self.ways + 3) // 4
+
+    def mask_bytes(self, mask: int) -> int:
+        """What the ``size`` file shows for a mask."""
+        return self.size_bytes // self.ways * mask.bit_count()
+
+
+class BandwidthResource(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of bandwidths in schemata. With ``mbps`` (mba_MBps) any 32-bit number is taken as MiB/s."""
+
+    name: str
+    ids: tuple[int, ...]
+    closids: int
+    min_bandwidth: int
+    bandwidth_gran: int
+    max_bandwidth: int
+    linear: bool
+    throttle_mode: str | None
+    mbps: bool
+
+    @property
+    def data_width(self) -> int:
+        """Columns that a value needs."""
+        return 3 if self.linear else 4
+
+    @property
+    def name_width(self) -> int:
+        """Columns that the name needs."""
+        return len(self.name)
+
+    @property
+    def default(self) -> int:
+        """The value of a new group: no limit."""
+        return MBPS_MAX if self.mbps else self.max_bandwidth
+
+
+Resource = CacheResource | BandwidthResource
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="profile"):
+    """A processor, and how its resctrl is mounted."""
+
+    name: str
+    description: str = ""
+    vendor: Literal["intel", "amd"] = "intel"
+    caches: tuple[Cache, ...]
+    bandwidths: tuple[Bandwidth, ...] = ()
+    monitoring: Monitoring | None = None
+    mount_options: tuple[str, ...] = ()
+    core_caches: tuple[CoreCache, ...] = ()
+    threads_per_core: int = 1
+    pseudo_locking: bool = False
+
+    @property
+    def cpu_count(self) -> int:
+        """One more than the highest CPU number."""
+        return 1 + max(max(cpus_of(text)) for cache in self.caches for text in cache.cpu_lists)
+
+    @property
+    def can_allocate(self) -> bool:
+        """Whether control groups can be made at all."""
+        return bool(self.bandwidths) or any(c.closids is not None for c in self.caches)
+
+    def cache(self, level: int) -> Cache | None:
+        """The caches of a level that are shared between cores."""
+        return next((c for c in self.caches if c.level == level), None)
+
+    @property
+    def monitored_ids(self) -> tuple[int, ...]:
+        """The L3 caches with counters; bandwidth is controlled per L3 cache, too."""
+        cache = self.cache(3)
+        return cache.ids if cache else ()
+
+    def resources(self, rules: KernelRules) -> tuple[Resource, ...]:
+        """The resources in the order of schemata's lines: SMBA, MB, L2, L3, and DATA before CODE."""
+        bandwidths = sorted(self.bandwidths, key=lambda b: b.name, reverse=True)
+        found: list[Resource] = [
+            self._bandwidth_resource(b) for b in bandwidths if b.name == "MB" or rules.amd_slow_memory
+        ]
+        for cache in sorted(self.caches, key=lambda c: c.level):
+            if cache.closids is not None:
+                found += self._cache_resources(cache, cache.closids, rules)
+        return tuple(found)
+
+    def _bandwidth_resource(self, bandwidth: Bandwidth) -> BandwidthResource:
+        return BandwidthResource(
+            name=bandwidth.name,
+            ids=self.monitored_ids,
+            closids=bandwidth.closids,
+            min_bandwidth=bandwidth.min_bandwidth,
+            bandwidth_gran=bandwidth.bandwidth_gran,
+            max_bandwidth=bandwidth.max_bandwidth,
+            linear=bandwidth.linear,
+            throttle_mode=bandwidth.throttle_mode,
+            mbps=bandwidth.name == "MB" and "mba_MBps" in self.mount_options,
+        )
+
+    def _cache_resources(self, cache: Cache, closids: int, rules: KernelRules) -> list[CacheResource]:
+        base = f"L{cache.level}"
+        split = {3: "cdp", 2: "cdpl2"}[cache.level] in self.mount_options
+        names = (f"{base}DATA", f"{base}CODE") if split else (base,)
+        return [
+            CacheResource(
+                name=name,
+                level=cache.level,
+                ids=cache.ids,
+                cpus={i: cpus_of(text) for i, text in zip(cache.ids, cache.cpu_lists, strict=True)},
+                size_bytes=cache.size_bytes,
+                ways=cache.ways,
+                closids=closids // 2 if split else closids,
+                shareable=int(cache.shareable, 16),
+                min_cbm_bits=cache.min_cbm_bits,
+                sparse=cache.sparse and (self.vendor == "amd" or rules.sparse_masks_file),
+                peer=names[1 - index] if split else None,
+                name_width=len(base) + (4 if cache.cdp else 0),
+            )
+            for index, name in enumerate(names)
+        ]
+
+    def mounted(self, *options: str, kernel: str = "6.12") -> "Profile":
+        """The same processor with resctrl mounted with other options.
+
+        Raises ResctrlError (EINVAL) for options that the kernel or the processor does not know.
+        """
+        for option in options:
+            if not self._takes(option, KERNELS[kernel]):
+                raise ResctrlError(errno.EINVAL, "mount with option", option)
+        return msgspec.structs.replace(self, mount_options=options)
+
+    def _takes(self, option: str, rules: KernelRules) -> bool:
+        if option in {"cdp", "cdpl2"}:
+            cache = self.cache(3 if option == "cdp" else 2)
+            return cache is not None and cache.closids is not None and cache.cdp
+        if option == "mba_MBps":
+            linear = any(b.linear for b in self.bandwidths if b.name == "MB")
+            return linear and self.monitoring is not None and "mbm_local_bytes" in self.monitoring.events
+        return option == "debug" and rules.debug_option
+
+
+def cpus_of(text: str) -> frozenset[int]:
+    """The CPUs of a list as profiles write them."""
+    return parse_cpu_list(text, 1 << 16)
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="variant"):
+    """The same processor as another profile's, mounted otherwise."""
+
+    name: str
+    description: str
+    like: str
+    mount_options: tuple[str, ...]
+
+
+def decode_profile(data: bytes, name: str) -> Profile:
+    """Read a profile from JSON. Raises InputError."""
+    try:
+        found = msgspec.json.decode(data, type=Profile | Variant)
+        if isinstance(found, Variant):
+            found = msgspec.structs.replace(load_profile(found.like), **_changes(found))
+        _check(found)
+    except (msgspec.DecodeError, NumberError, ValueError) as error:
+        raise InputError(f"{name}: not a usable profile: {error}") from error
+    return found
+
+
+def _changes(variant: Variant) -> dict[str, object]:
+    return {
+        "name": variant.name,
+        "description": variant.description,
+        "mount_options": variant.mount_options,
+    }
+
+
+def _check(profile: Profile) -> None:
+    for cache in profile.caches:
+        Cbm.parse(cache.shareable)
+        if not cache.ids or len(cache.ids) != len(cache.cpu_lists):
+            raise ValueError(f"L{cache.level} needs as many cpu_lists as ids, and one at least")
+        if cache.ways < 1 or any(format_cpu_list(cpus_of(text)) == "" for text in cache.cpu_lists):
+            raise ValueError(f"L{cache.level} needs ways, and CPUs for every id")
+    if (profile.bandwidths or profile.monitoring) and profile.cache(3) is None:
+        raise ValueError("bandwidth and monitoring need an L3 cache")
+
+
+def profile_names() -> tuple[str, ...]:
+    """The profiles that come with cachetune."""
+    entries = [entry.name for entry in files("cachetune.sim").joinpath("profiles").iterdir()]
+    return tuple(sorted(name.removesuffix(".json") for name in entries if name.endswith(".json")))
+
+
+def load_profile(name: str) -> Profile:
+    """The profile of that name. Raises InputError, naming those that there are."""
+    if name not in profile_names():
+        raise InputError(f"there is no profile {name!r}", hint="profiles: " + ", ".join(profile_names()))
+    data = files("cachetune.sim").joinpath("profiles", f"{name}.json").read_bytes()
+    return decode_profile(data, name)

@@ -1,0 +1,94 @@
+"""RMIDs: who has one, and which freed ones still rest in limbo.
+
+A freed RMID may not be given away while the cache still holds lines under it. A worker per L3 cache looks once a
+second and lets an RMID go when it holds less than the threshold; the RMID is free when every cache let it go. 6.1
+judges the cache of the CPU that frees it at once, so on a single-cache machine an empty RMID is free again at once;
+6.12 always waits for the worker. Time passes only in the clock: the workers' past runs are done before an answer.
+"""
+
+import errno
+from collections.abc import Callable
+
+from cachetune.sim.profile import KernelRules, Profile
+
+_CHECK_SECONDS = 1.0
+_CHECKS_AT_ONCE = 64
+
+
+class OutOfRmidsError(Exception):
+    """No RMID can be had: ENOSPC, or EBUSY while some are in limbo."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("Out of RMIDs")
+        self.errno = number
+
+
+class Rmids:
+    """The RMIDs of a machine; RMID 0 is the default group's for ever."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        rules: KernelRules,
+        clock: Callable[[], float],
+        occupancy: Callable[[int, int, float], float],
+    ) -> None:
+        monitoring = profile.monitoring
+        self._rules, self._clock, self._occupancy = rules, clock, occupancy
+        self._ids = profile.monitored_ids
+        self._unit = monitoring.unit_bytes if monitoring else 1
+        self._limbo = monitoring is not None and "llc_occupancy" in monitoring.events
+        self._free = list(range(1, monitoring.rmids)) if monitoring else []
+        self._busy: dict[int, set[int]] = {}
+        self._next_check: dict[int, float] = {}
+        cache = profile.cache(3)
+        self.limit = cache.size_bytes if cache else 0
+        self.threshold = self.round(self.limit // monitoring.rmids) if monitoring else 0
+
+    def round(self, size_bytes: int) -> int:
+        """The next lower size that the counters can tell."""
+        return size_bytes // self._unit * self._unit
+
+    def allocate(self) -> int:
+        """Take the RMID that has been free for longest. Raises OutOfRmidsError."""
+        self._run_checks()
+        if not self._free:
+            raise OutOfRmidsError(errno.EBUSY if self._busy else errno.ENOSPC)
+        return self._free.pop(0)
+
+    def release(self, rmid: int) -> None:
+        """Give an RMID back, by way of limbo."""
+        self._run_checks()
+        resting = [i for i in self._ids if self._must_rest(rmid, i)] if self._limbo else []
+        if not resting:
+            self._free.append(rmid)
+            return
+        for cache_id in resting:
+            self._next_check.setdefault(cache_id, self._clock() + _CHECK_SECONDS)
+        self._busy[rmid] = set(resting)
+
+    def _must_rest(self, rmid: int, cache_id: int) -> bool:
+        if self._rules.limbo_always or cache_id != self._ids[0]:
+            return True
+        return self._occupancy(rmid, cache_id, self._clock()) > self.threshold
+
+    def _run_checks(self) -> None:
+        now = self._clock()
+        while self._next_check:
+            cache_id, due = min(self._next_check.items(), key=lambda item: item[1])
+            if due > now:
+                return
+            self._check(cache_id, due)
+            if any(cache_id in ids for ids in self._busy.values()):
+                self._next_check[cache_id] = max(due + _CHECK_SECONDS, now - _CHECKS_AT_ONCE * _CHECK_SECONDS)
+            else:
+                del self._next_check[cache_id]
+
+    def _check(self, cache_id: int, when: float) -> None:
+        for rmid in sorted(rmid for rmid, ids in self._busy.items() if cache_id in ids):
+            if self._occupancy(rmid, cache_id, when) >= self.threshold:
+                continue
+            self._busy[rmid].discard(cache_id)
+            if not self._busy[rmid]:
+                del self._busy[rmid]
+                self._free.append(rmid)
