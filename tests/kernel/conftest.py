@@ -1,13 +1,21 @@
 """The machine for these tests: had, or named as the reason to skip; in CI it must be had."""
 
 import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cachetune import documents
 from tests.kernel import vm
 
+ROOT = Path(__file__).parents[2]
+Scenario = Callable[..., tuple[Any, vm.Result]]
 
-@pytest.fixture(scope="session", autouse=True)
+
+@pytest.fixture(scope="session")
 def virtual_machine() -> None:
     try:
         vm.prepare()
@@ -15,3 +23,16 @@ def virtual_machine() -> None:
         if os.environ.get("CI"):
             pytest.fail(f"no virtual machine: {error}")
         pytest.skip(f"no virtual machine: {error}")
+
+
+@pytest.fixture(scope="session")
+def scenario(virtual_machine: None) -> Scenario:  # noqa: ARG001 - wanted for what it says
+    """Run a program of tests/kernel/scenarios in a machine: the document of type ``kind`` that it prints, the run."""
+
+    def run(name: str, kind: type, *words: str, **options: Any) -> tuple[Any, vm.Result]:
+        command = [sys.executable, "-m", f"tests.kernel.scenarios.{name}", *words]
+        result = vm.run(command, env={"PYTHONPATH": str(ROOT)}, **options)
+        assert result.status == 0, result.stderr
+        return documents.decode(result.stdout.encode(), kind, name), result
+
+    return run

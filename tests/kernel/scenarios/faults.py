@@ -1,0 +1,52 @@
+"""Faults at the n-th change of the real resctrl: an errno, a death, or somebody else's doing just before it."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any
+from unittest import mock
+
+from cachetune.errors import ResctrlError
+from cachetune.host import SysfsResctrl
+
+CHANGES = ("mkdir", "rmdir", "write")
+
+
+@contextlib.contextmanager
+def before_change(number: int, strike: Callable[[str, str], None]) -> Iterator[None]:
+    """Call ``strike(operation, path)`` before the change with this number, counted from 1."""
+    made = 0
+
+    def counted(name: str) -> Callable[..., None]:
+        original: Callable[..., None] = getattr(SysfsResctrl, name)
+
+        @wraps(original)
+        def change(self: SysfsResctrl, path: str, *rest: Any) -> None:
+            nonlocal made
+            made += 1
+            if made == number:
+                strike(name, path)
+            original(self, path, *rest)
+
+        return change
+
+    with contextlib.ExitStack() as patches:
+        for name in CHANGES:
+            patches.enter_context(mock.patch.object(SysfsResctrl, name, counted(name)))
+        yield
+
+
+def fail(number: int) -> Callable[[str, str], None]:
+    """A strike that refuses the change with this errno."""
+
+    def strike(operation: str, path: str) -> None:
+        raise ResctrlError(number, operation, path)
+
+    return strike
+
+
+def die(operation: str, path: str) -> None:  # noqa: ARG001 - a strike
+    """A strike that ends this process as kill -9 does."""
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,44 @@
+"""The whole resctrl tree as a value, to hold one moment against another."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+RESCTRL = Path("/sys/fs/resctrl")
+# What changes without anybody's doing, or tells of the last command rather than of the state.
+_PASSING = {"last_cmd_status", "llc_occupancy", "mbm_total_bytes", "mbm_local_bytes"}
+
+
+def state(tids: Collection[int]) -> dict[str, str]:
+    """Every directory and file with mode and content; of ``tasks`` only the given ones, counters without content."""
+    found = {}
+    for path in sorted(RESCTRL.rglob("*")):
+        name = str(path.relative_to(RESCTRL))
+        text = "" if path.is_dir() or path.name in _PASSING else path.read_text()
+        if path.name == "tasks":
+            text = " ".join(tid for tid in text.split() if int(tid) in tids)
+        found[name] = f"{path.stat().st_mode:o} {text}"
+    return found
+
+
+def groups() -> dict[str, dict[str, str]]:
+    """Of each group ("." is the default group) what it is made of: schemata, tasks, mode."""
+    files = ("schemata", "tasks", "mode")
+    roots = sorted(path.parent for path in RESCTRL.rglob("tasks"))
+    return {
+        str(root.relative_to(RESCTRL)): {name: (root / name).read_text() for name in files if (root / name).exists()}
+        for root in roots
+    }
+
+
+def mark(name: str) -> None:
+    """Have the registers of this moment kept by the runner."""
+    Path("/dev/kernelvm").write_text(f"mark {name}\n")
+
+
+def differences(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
+    """A line for each path that is not as it was; none when the tree is as found."""
+    return tuple(
+        f"{path}: {before.get(path)!r} became {after.get(path)!r}"
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    )
