@@ -136,16 +136,22 @@ class _Run:
 
 
 def undo(begun: list[Step], hands: Hands) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """Undo steps, the last first, as many as can be: those undone, and what went wrong with the others."""
-    undone, failures = [], []
+    """Undo steps, the last first, as many as can be: those undone, and what went wrong with the others.
+
+    What fails is tried once more at the end, when the rest of the way back may have cleared it.
+    """
+    undone: dict[int, Step] = {}
+    failures: dict[int, str] = {}
     with _handlers(signal.SIG_IGN):
-        for step in reversed(begun):
-            try:
-                hands.undo(step)
-                undone.append(step)
-            except CachetuneError as error:
-                failures.append(str(error))
-    return tuple(undone), tuple(failures)
+        for number in (*reversed(range(len(begun))), *reversed(range(len(begun)))):
+            if number not in undone:
+                try:
+                    hands.undo(begun[number])
+                    undone[number] = begun[number]
+                    failures.pop(number, None)
+                except CachetuneError as error:
+                    failures[number] = str(error)
+    return tuple(undone.values()), tuple(failures.values())
 
 
 def _unseen(plan: Plan, place: Place, known: list[int] | None = None) -> list[MoveTasks]:

@@ -51,9 +51,12 @@ def render(plan: Plan, draw: Draw) -> Iterator[Line]:
 def summary_sentence(plan: Plan) -> str:
     """What the plan does and what is in use afterwards, in one or two sentences."""
     s = plan.summary
+    created = [
+        *_counted(s.control_groups_created, "control group"),
+        *_counted(s.monitor_groups_created, "monitor group"),
+    ]
     doing = [
-        *_counted(s.control_groups_created, "control group", "to create"),
-        *_counted(s.monitor_groups_created, "monitor group", "to create"),
+        *([f"{' and '.join(created)} to create"] if created else []),
         *_counted(s.groups_changed, "group", "to change"),
         *_counted(s.groups_removed, "group", "to remove"),
         *_counted(s.tasks_moved, "task", "to move"),
@@ -142,8 +145,8 @@ def _name(path: str) -> str:
     return "the default group" if path == DEFAULT_GROUP else path
 
 
-def _counted(count: int, what: str, verb: str) -> list[str]:
-    return [f"{count} {what}{'s' * (count != 1)} {verb}"] if count else []
+def _counted(count: int, what: str, verb: str = "") -> list[str]:
+    return [f"{count} {what}{'s' * (count != 1)} {verb}".strip()] if count else []
 
 
 def _usage(usage: Usage, what: str) -> str:

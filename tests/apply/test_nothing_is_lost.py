@@ -1,0 +1,166 @@
+"""Whatever fails, and wherever a run is killed, the host is as it was before, or as it was to be, never between."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cachetune.apply import journal, ledger
+from cachetune.apply.applier import Place, apply
+from cachetune.apply.recover import recover
+from cachetune.plan import Plan
+from cachetune.sim import Operation, SimulatedResctrl
+from tests.samples import FAST_PROFILES, TIDS, domains, host_with_guest, plan_for, web
+
+
+class Killed(BaseException):
+    """SIGKILL, as far as a test can have it: nothing of ours catches it."""
+
+
+def prepared(run: Path, profile: str = "skylake-2s", kernel: str = "6.12") -> tuple[SimulatedResctrl, Place, Plan]:
+    sim = host_with_guest(profile, kernel)
+    place = Place(sim, run)
+    return sim, place, plan_for(web(profile), place)
+
+
+def steps_in(profile: str, tmp: Path) -> int:
+    sim, place, plan = prepared(tmp / "dry", profile)
+    begin = len(sim.operations)
+    assert apply(plan, place).outcome == "done"
+    return len(sim.operations) - begin
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.12"])
+@pytest.mark.parametrize("profile", FAST_PROFILES)
+def test_a_failure_at_any_operation_is_rolled_back_to_the_same_tree(profile: str, kernel: str, tmp_path: Path) -> None:
+    for number in range(1, steps_in(profile, tmp_path) + 1):
+        sim, place, plan = prepared(tmp_path / f"run{number}", profile, kernel)
+        before = sim.tree()
+        sim.fail(errno.EIO, at=number)
+        report = apply(plan, place)
+        assert report.outcome == "rolled back", (number, report)
+        assert "EIO" in report.error
+        assert sim.tree() == before, number
+        assert not journal.exists(place.run)
+        assert ledger.load(place.run) == ledger.Ledger()
+
+
+def test_a_write_that_fails_after_it_took_effect_is_rolled_back_too(tmp_path: Path) -> None:
+    total = steps_in("skylake-2s", tmp_path)
+    struck = 0
+    for number in range(1, total + 1):
+        sim, place, plan = prepared(tmp_path / f"run{number}")
+        before = sim.tree()
+        sim.fail(errno.EIO, at=number, operation="write", after=True)
+        report = apply(plan, place)
+        if report.outcome == "done":
+            continue
+        struck += 1
+        assert report.outcome == "rolled back"
+        assert sim.tree() == before, number
+    assert struck > 3
+
+
+@pytest.mark.parametrize("profile", FAST_PROFILES)
+def test_a_run_killed_before_any_operation_is_recovered(profile: str, tmp_path: Path) -> None:
+    total = steps_in(profile, tmp_path)
+    for number in range(1, total + 1):
+        sim, place, plan = prepared(tmp_path / f"run{number}", profile)
+        before = sim.tree()
+        kill_at(sim, number)
+        with pytest.raises(Killed):
+            apply(plan, place)
+        sim.before_operation = None
+        assert recover(place).exit_code == 0
+        assert sim.tree() == before, number
+        assert recover(place).outcome == "nothing to do"
+        assert apply(plan_for(web(profile), place), place).outcome == "done"
+
+
+def test_a_recovery_that_is_killed_can_be_done_again(tmp_path: Path) -> None:
+    sim, place, plan = prepared(tmp_path)
+    before = sim.tree()
+    kill_at(sim, 6)
+    with pytest.raises(Killed):
+        apply(plan, place)
+    for number in range(1, 20):
+        kill_at(sim, number)
+        try:
+            recover(place)
+        except Killed:
+            continue
+        break
+    sim.before_operation = None
+    recover(place)
+    assert sim.tree() == before
+
+
+def test_a_rollback_that_fails_says_so_and_recover_finishes_it(tmp_path: Path) -> None:
+    sim, place, plan = prepared(tmp_path)
+    before = sim.tree()
+    sim.fail(errno.EIO, at=5)
+    sim.fail(errno.EIO, operation="rmdir", times=4)
+    report = apply(plan, place)
+    assert (report.outcome, report.exit_code) == ("rollback incomplete", 3)
+    assert report.undo_errors
+    assert sim.tree() != before
+    assert recover(place).exit_code == 0
+    assert sim.tree() == before
+
+
+def test_a_run_that_is_killed_after_its_last_step_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sim, place, plan = prepared(tmp_path)
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ledger, "save", killed)
+        apply(plan, place)
+    after = sim.tree()
+    report = recover(place)
+    assert report.outcome == "done"
+    assert not report.undone
+    assert sim.tree() == after
+    assert ledger.load(tmp_path).owned == {g.path for g in plan.groups}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_rollback_is_the_identity_for_any_domain_and_any_moment(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    profile = data.draw(st.sampled_from(FAST_PROFILES))
+    sim = host_with_guest(profile)
+    place = Place(sim, tmp_path_factory.mktemp("run"))
+    first = data.draw(domains(place.look(ledger.Ledger())))
+    if apply(plan_for(first, place), place).outcome == "done":
+        assert not plan_for(first, place).steps, "planning again right after applying finds no changes"
+    before = sim.tree()
+    second = data.draw(domains(place.look(ledger.load(place.run))))
+    sim.fail(data.draw(st.sampled_from([errno.EIO, errno.EINVAL, errno.ENOSPC])), at=data.draw(st.integers(1, 12)))
+    report = apply(plan_for(second, place), place)
+    if report.outcome == "rolled back":
+        assert sim.tree() == before
+    else:
+        assert report.outcome in ("done", "nothing to do")
+        assert not plan_for(second, place).steps
+
+
+def kill_at(sim: SimulatedResctrl, number: int) -> None:
+    """Raise Killed before the number-th operation from now that would change something."""
+    left = number
+
+    def hook(_: Operation) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+
+    sim.before_operation = hook
+
+
+def test_the_tids_of_the_samples_are_those_of_the_guest() -> None:
+    assert set(TIDS) <= set(map(int, host_with_guest("skylake-2s").read("tasks").split()))
