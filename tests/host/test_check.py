@@ -1,0 +1,117 @@
+"""A snapshot is input like any other: each impossible value is refused, and the text says which."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cachetune import documents
+from cachetune.errors import InputError
+from cachetune.host import SysfsResctrl, check_host, read_host
+from cachetune.host.state import Host
+from tests.host.trees import LIBVIRT, SKYLAKE, make
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Json:
+    host = read_host(SysfsResctrl(make(tmp_path, SKYLAKE)))
+    found: Json = json.loads(documents.encode(host))
+    return found
+
+
+def decode(document: Json) -> Host:
+    return check_host(documents.decode(json.dumps(document).encode(), Host, "node7.json"), "node7.json")
+
+
+@pytest.mark.parametrize("name", LIBVIRT)
+def test_a_saved_host_reads_back_the_same(name: str, tmp_path: Path) -> None:
+    host = read_host(SysfsResctrl(make(tmp_path, LIBVIRT[name])))
+    again = check_host(documents.decode(documents.encode(host), Host, "x"), "x")
+    assert again == host
+    assert again.fingerprint == host.fingerprint
+
+
+def change(*path: str | int, to: object) -> Callable[[Json], None]:
+    def apply(document: Json) -> None:
+        place: Any = document
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = to
+
+    return apply
+
+
+def repeat(what: str) -> Callable[[Json], None]:
+    return lambda document: document[what].append(document[what][-1])
+
+
+IMPOSSIBLE = {
+    "no default group": (change("groups", 0, "path", to="x"), "no default group"),
+    "no groups": (change("groups", to=[]), "no default group"),
+    "a group twice": (repeat("groups"), "is there 2 times"),
+    "a cache twice": (repeat("caches"), "is there 2 times"),
+    "an empty cbm_mask": (change("caches", 0, "cbm_mask", to="0"), "cbm_mask is 0"),
+    "too many ways": (change("caches", 0, "cbm_mask", to="1" * 17), "not a hexadecimal mask"),
+    "a mask with a sign": (change("caches", 0, "cbm_mask", to="-1"), "not a hexadecimal mask"),
+    "another level than the name": (change("caches", 0, "level", to=2), "not the name"),
+    "an unknown name": (change("caches", 0, "name", to="L3; rm"), "not the name"),
+    "a negative least": (change("caches", 0, "min_cbm_bits", to=-1), "min_cbm_bits"),
+    "a least beyond the ways": (change("caches", 0, "min_cbm_bits", to=12), "min_cbm_bits"),
+    "shareable bits outside": (change("caches", 0, "shareable_bits", to="fff"), "shareable_bits"),
+    "a cache of nothing": (change("caches", 0, "size_bytes", "0", to=0), "cannot have 0 bytes"),
+    "a cache of petabytes": (change("caches", 0, "size_bytes", "0", to=1 << 50), "cannot have"),
+    "a cache id that nobody has": (change("caches", 0, "size_bytes", "7", to=1 << 20), "the same cache ids"),
+    "no control groups": (change("caches", 0, "num_closids", to=0), "num_closids"),
+    "a negative bandwidth": (change("bandwidths", 0, "min_bandwidth", to=-1), "no range"),
+    "a range backwards": (change("bandwidths", 0, "max_bandwidth", to=5), "no range"),
+    "no step": (change("bandwidths", 0, "bandwidth_gran", to=0), "bandwidth_gran"),
+    "a node twice": (change("bandwidths", 0, "ids", to=[0, 0]), "repeated"),
+    "another bandwidth": (change("bandwidths", 0, "name", to="XB"), "not a bandwidth"),
+    "an unknown unit": (change("bandwidths", 0, "unit", to="MB"), "unit"),
+    "no RMIDs": (change("monitors", 0, "num_rmids", to=0), "num_rmids"),
+    "an event that is a path": (change("monitors", 0, "features", to=["../x"]), "name of an event"),
+    "a negative threshold": (change("monitors", 0, "max_threshold_occupancy", to=-5), "max_threshold"),
+    "a path outside": (change("groups", 2, "path", to="../x"), "not the path"),
+    "an absolute path": (change("groups", 2, "path", to="/etc"), "not the path"),
+    "a path with NUL": (change("groups", 2, "path", to="a\0b"), "not the path"),
+    "a deep path": (change("groups", 2, "path", to="a/b/c/d"), "not the path"),
+    "a group named info": (change("groups", 4, "path", to="info"), "not the path"),
+    "a kind at the wrong place": (change("groups", 4, "kind", to="monitor"), "not of a monitor group"),
+    "a monitor without parent": (change("groups", 3, "path", to="nobody/mon_groups/m"), "no control group"),
+    "another default owner": (change("groups", 0, "owner", to="libvirt"), "cannot belong"),
+    "default as owner": (change("groups", 4, "owner", to="default"), "cannot belong"),
+    "an unknown mode": (change("groups", 4, "mode", to="\x1b[31m"), "not a mode"),
+    "a mask outside": (change("groups", 4, "masks", "L3", "0", to="800"), "not within cbm_mask"),
+    "a mask of no cache": (change("groups", 4, "masks", to={"MB": {"0": "1"}}), "not a cache"),
+    "a huge bandwidth": (change("groups", 4, "bandwidth", "MB", "0", to=1 << 40), "not a bandwidth"),
+    "a bandwidth of a cache": (change("groups", 4, "bandwidth", to={"L3": {"0": 1}}), "not a bandwidth resource"),
+    "a negative tid": (change("groups", 4, "tids", to=[-1]), "thread ids"),
+    "a tid twice": (change("groups", 4, "tids", to=[5, 5]), "thread ids"),
+    "CPUs that are none": (change("groups", 4, "cpus", to="all"), "list of CPUs"),
+    "another version": (change("schema_version", to=2), "schema_version"),
+}
+
+
+def test_the_snapshot_itself_is_fine(snapshot: Json) -> None:
+    assert decode(snapshot).closids_used == 3
+
+
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+def test_an_impossible_value_is_refused(what: str, snapshot: Json) -> None:
+    spoil, words = IMPOSSIBLE[what]
+    spoil(snapshot)
+    with pytest.raises(InputError, match=words) as caught:
+        decode(snapshot)
+    assert str(caught.value).startswith("node7.json")
+
+
+@pytest.mark.parametrize("path", ["mon_groups/info", "g/mon_groups/info", "a b", "gr\u00fcn"])
+def test_names_that_the_kernel_takes_are_possible(path: str, snapshot: Json) -> None:
+    kind = "monitor" if "mon_groups" in path else "control"
+    plain = {"path": path, "kind": kind, "owner": "unknown"}
+    snapshot["groups"] += [{"path": "g", "kind": "control", "owner": "unknown"}, plain]
+    assert decode(snapshot).group(path) is not None

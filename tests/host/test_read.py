@@ -1,0 +1,219 @@
+from pathlib import Path
+
+import pytest
+
+from cachetune.errors import HostError, ResctrlError
+from cachetune.host import SysfsResctrl, check_host, read_host
+from cachetune.host.state import Host
+from cachetune.host.usage import free_mask, usage_of
+from tests.host.trees import LIBVIRT, SKYLAKE, Tree, below, cache, cpu, group, index, make, monitoring
+
+
+def host_of(tree: Tree, root: Path, sysfs: Tree | None = None) -> Host:
+    resctrl = make(root / "resctrl", tree)
+    system = make(root / "sys", sysfs) if sysfs is not None else None
+    return check_host(read_host(SysfsResctrl(resctrl), system), "the copy")
+
+
+# What libvirt 12.8 says is free on these hosts.
+FREE = {
+    "resctrl": {"L3": {0: 0x000FF, 1: 0x000F0}},
+    "resctrl-cdp": {"L3CODE": {0: 0x00FFC, 1: 0x0FF00}, "L3DATA": {0: 0, 1: 0x03FFF}},
+    "resctrl-skx": {"L3": {0: 0x70F}},
+    "resctrl-skx-twocaches": {"L3": {0: 0x001, 1: 0}},
+    "resctrl-amd": {"L3": dict.fromkeys(range(0, 16, 2), 0)},
+    "resctrl-mba_MBps": {"L2": dict.fromkeys([*range(12), *range(64, 76)], 0), "L3": {0: 0, 1: 0}},
+    "resctrl-cmt": {},
+}
+
+
+@pytest.mark.parametrize("name", LIBVIRT)
+def test_the_free_ways_are_those_that_libvirt_sees(name: str, tmp_path: Path) -> None:
+    host = host_of(LIBVIRT[name], tmp_path)
+    free = {cache.name: {i: free_mask(host, cache, i) for i in cache.size_bytes} for cache in host.caches}
+    assert free == FREE[name]
+
+
+def test_everything_of_a_plain_copy_is_read(tmp_path: Path) -> None:
+    host = host_of(SKYLAKE, tmp_path)
+    (l3,), (mb,), (monitor,) = host.caches, host.bandwidths, host.monitors
+    assert (l3.name, l3.level, l3.type, l3.ways, l3.shareable_bits, l3.num_closids) == ("L3", 3, "both", 11, 0x600, 16)
+    assert (mb.unit, mb.min_bandwidth, mb.bandwidth_gran, mb.max_bandwidth, mb.ids) == ("percent", 10, 10, 100, (0, 1))
+    assert monitor.features == ("llc_occupancy", "mbm_total_bytes", "mbm_local_bytes")
+    assert (monitor.num_rmids, monitor.max_threshold_occupancy) == (144, 67584)
+    assert [(g.path, g.kind, g.owner, g.tids) for g in host.groups] == [
+        (".", "control", "default", (1, 2, 3)),
+        ("mon_groups/cadvisor-a", "monitor", "cadvisor", (2,)),
+        ("cachetune-web-vcpus_0-1", "control", "cachetune", (101, 102)),
+        ("cachetune-web-vcpus_0-1/mon_groups/cachetune-web-vcpus_0", "monitor", "cachetune", (101,)),
+        ("qemu-3-db-vcpus_0", "control", "libvirt", (201,)),
+    ]
+    web, db = host.group("cachetune-web-vcpus_0-1"), host.group("qemu-3-db-vcpus_0")
+    assert web is not None
+    assert (web.masks, web.bandwidth, web.mode) == ({"L3": {0: 3, 1: 0x7FF}}, {"MB": {0: 50, 1: 100}}, "shareable")
+    assert db is not None
+    assert (db.mode, db.cpus) == ("exclusive", "2-3")
+    assert (host.closids_total, host.closids_used, host.rmids_total, host.rmids_used) == (8, 3, 144, 5)
+
+
+def test_without_sysfs_the_size_file_gives_the_size_of_a_way(tmp_path: Path) -> None:
+    (l3,) = host_of(SKYLAKE, tmp_path).caches
+    assert l3.size_bytes == {0: 11 * 2359296, 1: 11 * 2359296}
+    assert l3.way_bytes(0) == 2359296
+
+
+def test_sysfs_gives_the_size_of_a_whole_cache(tmp_path: Path) -> None:
+    sysfs = {
+        **cpu(0, index(1, 0, "32K", "0", "Data"), index(3, 0, "25344K", "0-1")),
+        **cpu(1, index(1, 1, "32K", "1", "Data"), index(3, 0, "25344K", "0-1")),
+        **cpu(2, index(1, 2, "32K", "2", "Data"), index(3, 1, "12M", "2-3")),
+    }
+    (l3,) = host_of(SKYLAKE, tmp_path, sysfs).caches
+    assert l3.size_bytes == {0: 25344 << 10, 1: 12 << 20}
+
+
+def test_a_size_that_nothing_tells_is_unknown(tmp_path: Path) -> None:
+    tree = {name: text for name, text in SKYLAKE.items() if name != "size"}
+    (l3,) = host_of(tree, tmp_path, {}).caches
+    assert l3.size_bytes == {0: None, 1: None}
+    assert l3.way_bytes(0) is None
+
+
+def test_code_and_data_share_the_size_of_their_cache(tmp_path: Path) -> None:
+    sysfs = {**cpu(0, index(3, 0, "20M", "0")), **cpu(1, index(3, 1, "20M", "1"))}
+    host = host_of(LIBVIRT["resctrl-cdp"], tmp_path, sysfs)
+    assert [(c.name, c.type, c.way_bytes(1)) for c in host.caches] == [
+        ("L3CODE", "code", 1 << 20),
+        ("L3DATA", "data", 1 << 20),
+    ]
+
+
+def test_ids_with_gaps_and_levels_two_and_three_are_read(tmp_path: Path) -> None:
+    l2, l3 = host_of(LIBVIRT["resctrl-mba_MBps"], tmp_path).caches
+    assert (l2.level, tuple(l2.size_bytes)) == (2, (*range(12), *range(64, 76)))
+    assert l3.shareable_bits == 0x6000
+
+
+def test_amd_bandwidth_is_in_eighths_of_gigabytes_and_config_entries_are_no_events(tmp_path: Path) -> None:
+    host = host_of(LIBVIRT["resctrl-amd"], tmp_path)
+    assert [(b.name, b.unit, b.min_bandwidth, b.bandwidth_gran, b.max_bandwidth) for b in host.bandwidths] == [
+        ("MB", "1/8 GB/s", 0, 1, 2048),
+        ("SMBA", "1/8 GB/s", 0, 1, 2048),
+    ]
+    assert host.monitors[0].features == ("llc_occupancy", "mbm_total_bytes", "mbm_local_bytes")
+    assert host.caches[0].sparse_masks
+    assert host.caches[0].min_cbm_bits == 0
+
+
+@pytest.mark.parametrize(("seen", "most"), [(16, 2048), (2048, 2048), (2049, 4096), (8192, 8192)])
+def test_the_maximum_of_amd_is_a_power_of_two_that_holds_the_largest_value(
+    seen: int, most: int, tmp_path: Path
+) -> None:
+    tree = {**LIBVIRT["resctrl-amd"], **below("other", group(f"MB:0={seen};2=16"))}
+    tree["schemata"] = "MB:0=16;2=16\nL3:0=ffff;2=ffff"
+    assert host_of(tree, tmp_path).bandwidths[0].max_bandwidth == most
+
+
+def test_values_beyond_percent_in_a_copy_mean_mba_mbps(tmp_path: Path) -> None:
+    (mb,) = host_of(LIBVIRT["resctrl-mba_MBps"], tmp_path).bandwidths
+    assert (mb.unit, mb.min_bandwidth, mb.bandwidth_gran, mb.max_bandwidth) == ("MiB/s", 0, 1, 4294967295)
+
+
+def test_bandwidth_nodes_are_the_l3_caches_where_the_default_group_has_no_line(tmp_path: Path) -> None:
+    assert host_of(LIBVIRT["resctrl"], tmp_path).bandwidths[0].ids == (0, 1)
+
+
+def test_a_host_that_only_monitors_has_no_limit_of_groups_but_of_rmids(tmp_path: Path) -> None:
+    host = host_of(LIBVIRT["resctrl-cmt"], tmp_path)
+    assert (host.caches, host.bandwidths, host.closids_total, host.rmids_total) == ((), (), None, 176)
+    assert host.default_group.tids == (1, 2)
+
+
+def test_telemetry_of_packages_is_monitoring_too(tmp_path: Path) -> None:
+    tree = {**SKYLAKE, **below("info/PERF_PKG_MON", monitoring("core_energy", "activity", rmids=100))}
+    host = host_of(tree, tmp_path)
+    assert [m.name for m in host.monitors] == ["L3_MON", "PERF_PKG_MON"]
+    assert host.rmids_total == 100
+
+
+def test_unknown_resources_and_lines_are_kept(tmp_path: Path) -> None:
+    tree = {**SKYLAKE, **below("info/NEW", {"num_closids": "4"}), "info/L4/num_closids": "4"}
+    tree["schemata"] += "\nNEW:0=max;1=3/4\n  L4:0=zz"
+    host = host_of(tree, tmp_path)
+    assert host.unknown_resources == ("L4", "NEW")
+    assert host.default_group.other_lines == ("NEW:0=max;1=3/4", "L4:0=zz")
+    assert host.default_group.masks == {"L3": {0: 0x7F0, 1: 0x7FF}}
+
+
+def test_a_group_in_pseudo_locksetup_has_no_masks(tmp_path: Path) -> None:
+    lines = "    MB:uninitialized\n    L3:uninitialized"
+    host = host_of({**SKYLAKE, **below("lock", group(lines, mode="pseudo-locksetup"))}, tmp_path)
+    lock = host.group("lock")
+    assert lock is not None
+    assert (lock.mode, lock.masks, lock.other_lines) == ("pseudo-locksetup", {}, ())
+
+
+def test_a_directory_without_any_file_is_a_group_and_a_file_is_none(tmp_path: Path) -> None:
+    host = host_of({**SKYLAKE, "bare/": "", "stray-file": "x"}, tmp_path)
+    assert host.group("bare") is not None
+    assert host.group("stray-file") is None
+
+
+def test_a_group_that_vanishes_while_it_is_read_is_left_out(tmp_path: Path) -> None:
+    class Vanishing(SysfsResctrl):
+        def read(self, path: str) -> str:
+            if path == "qemu-3-db-vcpus_0/tasks":
+                for name in sorted((tmp_path / "qemu-3-db-vcpus_0").iterdir()):
+                    name.unlink()
+                (tmp_path / "qemu-3-db-vcpus_0").rmdir()
+            return super().read(path)
+
+    host = read_host(Vanishing(make(tmp_path, SKYLAKE)))
+    assert [g.path for g in host.control_groups()] == [".", "cachetune-web-vcpus_0-1"]
+
+
+def test_a_group_whose_name_is_not_utf_8_is_shown_with_escapes(tmp_path: Path) -> None:
+    make(tmp_path, SKYLAKE)
+    (tmp_path / "g\udcff").mkdir()
+    assert "g\\udcff" in [g.path for g in read_host(SysfsResctrl(tmp_path)).groups]
+
+
+def test_the_ledger_makes_a_group_ours_whatever_its_name(tmp_path: Path) -> None:
+    host = read_host(SysfsResctrl(make(tmp_path, SKYLAKE)), owned=["qemu-3-db-vcpus_0"])
+    group = host.group("qemu-3-db-vcpus_0")
+    assert group is not None
+    assert group.owner == "cachetune"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("info/L3/cbm_mask", "xyz"), ("info/L3/num_closids", "-1"), ("info/L3_MON/num_rmids", "many"), ("tasks", "1 two")],
+)
+def test_a_file_with_nonsense_is_named(name: str, text: str, tmp_path: Path) -> None:
+    with pytest.raises(HostError, match=name):
+        host_of({**SKYLAKE, name: text}, tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_and_not_a_missing_file(tmp_path: Path) -> None:
+    tree = {name: text for name, text in SKYLAKE.items() if name != "mode"}
+    fs = SysfsResctrl(make(tmp_path, tree))
+    (tmp_path / "mode").symlink_to("tasks")
+    with pytest.raises(ResctrlError, match="cannot read mode: ELOOP"):
+        read_host(fs)
+
+
+def test_usage_counts_free_ways_and_the_largest_hole(tmp_path: Path) -> None:
+    tree = {**below("info/L3", cache("ff", 4)), **group("L3:0=18"), "size": "L3:0=2048"}
+    usage = usage_of(host_of(tree, tmp_path))
+    (l3,) = usage.caches
+    assert (l3.free, l3.free_ways, l3.free_bytes) == (0b11100111, 6, 6144)
+    assert (l3.largest_hole_ways, l3.largest_hole_bytes) == (3, 3072)
+    assert (usage.closids.used, usage.closids.total, usage.closids.left) == (1, 4, 3)
+    assert (usage.rmids.used, usage.rmids.total, usage.rmids.left) == (0, None, None)
+
+
+def test_io_alloc_takes_a_control_group(tmp_path: Path) -> None:
+    tree = {**below("info/L3", cache("ffff", 16, io_alloc="enabled")), **group("L3:0=ffff")}
+    host = host_of(tree, tmp_path)
+    assert host.caches[0].io_alloc
+    assert host.closids_total == 15

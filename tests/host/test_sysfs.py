@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+from pyfakefs.fake_filesystem import FakeFilesystem
+
+from cachetune.host import sysfs
+from cachetune.host.sysfs import cache_sizes
+from tests.host.trees import Tree, cpu, index
+
+SYS = Path("/sys")
+
+
+def fake(fs: FakeFilesystem, tree: Tree) -> None:
+    for name, text in tree.items():
+        fs.create_file(SYS / name, contents=f"{text}\n")
+
+
+def milan(fs: FakeFilesystem) -> None:
+    """128 processors; 8 share an L3, each has an L2 of its own."""
+    for n in range(128):
+        first = n // 8 * 8
+        fake(fs, cpu(n, index(2, n, "512K", f"{n}"), index(3, n // 8, "32768K", f"{first}-{first + 7}")))
+
+
+@pytest.mark.parametrize(("text", "size"), [("15360K", 15360 << 10), ("32M", 32 << 20), ("1G", 1 << 30), ("512", 512)])
+def test_sizes_have_units(text: str, size: int, fs: FakeFilesystem) -> None:
+    fake(fs, cpu(0, index(3, 0, text, "0")))
+    assert cache_sizes(SYS, {(3, 0)}) == {(3, 0): size}
+
+
+def test_all_wanted_caches_are_found(fs: FakeFilesystem) -> None:
+    milan(fs)
+    wanted = {(3, i) for i in range(16)} | {(2, 127)}
+    found = cache_sizes(SYS, wanted)
+    assert found == {pair: 32 << 20 if pair[0] == 3 else 512 << 10 for pair in wanted}
+
+
+def test_one_processor_is_read_for_each_cache(fs: FakeFilesystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    milan(fs)
+    looked_at: list[str] = []
+    real = sysfs._caches_of
+    monkeypatch.setattr(sysfs, "_caches_of", lambda c, levels: (looked_at.append(c.name), real(c, levels))[1])
+    cache_sizes(SYS, {(3, i) for i in range(16)})
+    assert looked_at == [f"cpu{n}" for n in range(0, 128, 8)]
+
+
+def test_nothing_is_read_when_nothing_is_wanted(fs: FakeFilesystem) -> None:
+    milan(fs)
+    assert cache_sizes(SYS, set()) == {}
+
+
+@pytest.mark.parametrize("missing", ["id", "size", "level", "type"])
+def test_a_cache_that_is_not_described_completely_is_left_out(missing: str, fs: FakeFilesystem) -> None:
+    tree = {name: text for name, text in cpu(0, index(3, 0, "1M", "0")).items() if not name.endswith(missing)}
+    fake(fs, {**tree, **cpu(1, index(3, 1, "2M", "1"))})
+    assert cache_sizes(SYS, {(3, 0), (3, 1)}) == {(3, 1): 2 << 20}
+
+
+def test_without_the_list_of_sharing_processors_each_one_is_read(fs: FakeFilesystem) -> None:
+    tree = {**cpu(0, index(3, 0, "1M", "0-1")), **cpu(1, index(3, 1, "1M", "1"))}
+    fake(fs, {name: text for name, text in tree.items() if not name.endswith("shared_cpu_list")})
+    assert cache_sizes(SYS, {(3, 1)}) == {(3, 1): 1 << 20}
+
+
+def test_instruction_caches_are_not_the_ones_that_resctrl_divides(fs: FakeFilesystem) -> None:
+    fake(fs, cpu(0, index(2, 0, "1M", "0", "Instruction"), index(2, 0, "2M", "0", "Data")))
+    assert cache_sizes(SYS, {(2, 0)}) == {(2, 0): 2 << 20}
+
+
+@pytest.mark.parametrize("text", ["", "0K", "-1K", "1T", "K", "1e3K"])
+def test_a_size_that_is_none_is_left_out(text: str, fs: FakeFilesystem) -> None:
+    fake(fs, cpu(0, index(3, 0, text, "0")))
+    assert cache_sizes(SYS, {(3, 0)}) == {}
+
+
+def test_a_missing_sysfs_has_no_sizes(fs: FakeFilesystem) -> None:
+    assert not fs.exists(SYS)
+    assert cache_sizes(SYS, {(3, 0)}) == {}
