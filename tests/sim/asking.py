@@ -1,0 +1,54 @@
+"""How the tests ask a simulated resctrl: an operation in, the errno's name and last_cmd_status out."""
+
+import errno
+from collections.abc import Callable, Mapping
+
+from cachetune.errors import ResctrlError
+from cachetune.sim import SimulatedResctrl, load_profile
+
+KERNELS = ("6.1", "6.12")
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def machine(*options: str, kernel: str = "6.12", profile: str = "cascade-lake", writer: int = 1) -> SimulatedResctrl:
+    """The machine that the real kernels were recorded on, freshly mounted."""
+    mounted = load_profile(profile).mounted(*options, kernel=kernel)
+    return SimulatedResctrl(mounted, kernel=kernel, clock=Clock(), writer=writer)
+
+
+def attempt(function: Callable[..., object], *arguments: object) -> str:
+    """ "ok", or the name of the errno that the operation fails with."""
+    try:
+        function(*arguments)
+    except ResctrlError as error:
+        return errno.errorcode[error.errno]
+    return "ok"
+
+
+def ask(sim: SimulatedResctrl, function: Callable[..., object], *arguments: object) -> tuple[str, str]:
+    """The result of an operation and last_cmd_status, which was cleared before."""
+    clear_status(sim)
+    return attempt(function, *arguments), sim.read("info/last_cmd_status")
+
+
+def clear_status(sim: SimulatedResctrl) -> None:
+    """Writing to mode what it is already clears last_cmd_status."""
+    sim.write("mode", sim.read("mode"))
+
+
+def where(sim: SimulatedResctrl, tids: Mapping[str, int]) -> str:
+    """The groups that list each task."""
+    files = [path for path in sim.tree() if path.endswith("tasks")]
+    groups = {path.removesuffix("tasks").rstrip("/") or ".": sim.read(path).split() for path in files}
+    ordered = sorted(groups, key=lambda group: "tasks" if group == "." else f"{group}/tasks")
+    found = {name: [g for g in ordered if str(tid) in groups[g]] for name, tid in tids.items()}
+    return "; ".join(f"{name} in {', '.join(places) or 'nowhere'}" for name, places in found.items())

@@ -1,0 +1,1 @@
+"""What real kernels answered, as tables for the tests of the simulated one."""

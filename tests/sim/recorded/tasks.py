@@ -1,0 +1,167 @@
+"""Writes to tasks, one after the other, as kernels 6.1 and 6.12 answered them.
+
+Each row: the group, the text with letters for tids, "ok" or the errno, info/last_cmd_status, where the processes are
+then, and 6.12's result, status and places where they differ. A row without a group is something that happens.
+"""
+
+# A, B and C are processes of the default group.
+PROCESSES: list[tuple[str, str, str, str, str, tuple[str, str, str] | None]] = [
+    ("g1", "A\n", "ok", "ok\n", "A in g1; B in .; C in .", None),
+    ("g1", "A\n", "ok", "ok\n", "A in g1; B in .; C in .", None),
+    ("g1/mon_groups/m1", "A\n", "ok", "ok\n", "A in g1/mon_groups/m1, g1; B in .; C in .", None),
+    ("g2", "A\n", "ok", "ok\n", "A in g2; B in .; C in .", None),
+    (
+        "g1/mon_groups/m1",
+        "A\n",
+        "EINVAL",
+        "Can't move task to different control group\n",
+        "A in g2; B in .; C in .",
+        (
+            "EINVAL",
+            "Can't move task to different control group\nError while processing task A\n",
+            "A in g2; B in .; C in .",
+        ),
+    ),
+    (
+        "mon_groups/m0",
+        "A\n",
+        "EINVAL",
+        "Can't move task to different control group\n",
+        "A in g2; B in .; C in .",
+        (
+            "EINVAL",
+            "Can't move task to different control group\nError while processing task A\n",
+            "A in g2; B in .; C in .",
+        ),
+    ),
+    ("g2/mon_groups/m2", "A\n", "ok", "ok\n", "A in g2/mon_groups/m2, g2; B in .; C in .", None),
+    ("g2", "A\n", "ok", "ok\n", "A in g2; B in .; C in .", None),
+    ("g2/mon_groups/m2", "A\n", "ok", "ok\n", "A in g2/mon_groups/m2, g2; B in .; C in .", None),
+    (".", "A\n", "ok", "ok\n", "A in .; B in .; C in .", None),
+    ("mon_groups/m0", "A\n", "ok", "ok\n", "A in mon_groups/m0, .; B in .; C in .", None),
+    (".", "A\n", "ok", "ok\n", "A in .; B in .; C in .", None),
+    ("g1", "A,B\n", "EINVAL", "ok\n", "A in .; B in .; C in .", ("ok", "ok\n", "A in g1; B in g1; C in .")),
+    (".", "A\n", "ok", "ok\n", "A in .; B in .; C in .", ("ok", "ok\n", "A in .; B in g1; C in .")),
+    (".", "B\n", "ok", "ok\n", "A in .; B in .; C in .", None),
+    (
+        "g1",
+        "A B\n",
+        "EINVAL",
+        "ok\n",
+        "A in .; B in .; C in .",
+        ("EINVAL", "Task list parsing error pid A B\n", "A in .; B in .; C in ."),
+    ),
+    (
+        "g1",
+        "A\nB\n",
+        "EINVAL",
+        "ok\n",
+        "A in .; B in .; C in .",
+        ("EINVAL", "Task list parsing error pid A\nB\n", "A in .; B in .; C in ."),
+    ),
+    (
+        "g1",
+        "A,999999,B\n",
+        "EINVAL",
+        "ok\n",
+        "A in .; B in .; C in .",
+        ("ESRCH", "No task 999999\nError while processing task 999999\n", "A in g1; B in .; C in ."),
+    ),
+    (".", "A\n", "ok", "ok\n", "A in .; B in .; C in .", None),
+    (".", "B\n", "ok", "ok\n", "A in .; B in .; C in .", None),
+    ("g1", "A", "ok", "ok\n", "A in g1; B in .; C in .", None),
+    (".", " A \n", "ok", "ok\n", "A in .; B in .; C in .", None),
+    (
+        "g1",
+        "999999\n",
+        "ESRCH",
+        "No task 999999\n",
+        "A in .; B in .; C in .",
+        ("ESRCH", "No task 999999\nError while processing task 999999\n", "A in .; B in .; C in ."),
+    ),
+    (
+        "g1",
+        "-1\n",
+        "EINVAL",
+        "ok\n",
+        "A in .; B in .; C in .",
+        ("EINVAL", "Invalid pid -1\n", "A in .; B in .; C in ."),
+    ),
+    ("g1", "0\n", "ok", "ok\n", "A in .; B in .; C in .", None),
+    ("g1", "\n", "EINVAL", "ok\n", "A in .; B in .; C in .", ("ok", "ok\n", "A in .; B in .; C in .")),
+    ("g1", "", "EINVAL", "ok\n", "A in .; B in .; C in .", ("ok", "ok\n", "A in .; B in .; C in .")),
+    (
+        "g1",
+        "abc\n",
+        "EINVAL",
+        "ok\n",
+        "A in .; B in .; C in .",
+        ("EINVAL", "Task list parsing error pid abc\n", "A in .; B in .; C in ."),
+    ),
+    (
+        "g1",
+        "1x\n",
+        "EINVAL",
+        "ok\n",
+        "A in .; B in .; C in .",
+        ("EINVAL", "Task list parsing error pid 1x\n", "A in .; B in .; C in ."),
+    ),
+    (
+        "g1",
+        "99999999999\n",
+        "EINVAL",
+        "ok\n",
+        "A in .; B in .; C in .",
+        ("EINVAL", "Task list parsing error pid 99999999999\n", "A in .; B in .; C in ."),
+    ),
+    ("g1", "0x10\n", "ok", "ok\n", "A in .; B in .; C in .", None),
+    ("g1", "010\n", "ok", "ok\n", "A in .; B in .; C in .", None),
+    (
+        "g1",
+        ",\n",
+        "EINVAL",
+        "ok\n",
+        "A in .; B in .; C in .",
+        ("EINVAL", "Task list parsing error pid \n", "A in .; B in .; C in ."),
+    ),
+    (
+        "g1",
+        ",C\n",
+        "EINVAL",
+        "ok\n",
+        "A in .; B in .; C in .",
+        ("EINVAL", "Task list parsing error pid \n", "A in .; B in .; C in ."),
+    ),
+    ("g2", "C,\n", "EINVAL", "ok\n", "A in .; B in .; C in .", ("ok", "ok\n", "A in .; B in .; C in g2")),
+]
+
+# K is a kernel thread, Z a zombie that is reaped after the first row with it, SELF the writer.
+ODD_TASKS: list[tuple[str, str, str, str, str, tuple[str, str, str] | None]] = [
+    ("g1", "K\n", "ok", "ok\n", "A in .; B in .; C in .; K in g1", None),
+    (".", "K\n", "ok", "ok\n", "A in .; B in .; C in .; K in .", None),
+    ("g1", "Z\n", "ok", "ok\n", "A in .; B in .; C in .; Z in g1", None),
+    (
+        "g1",
+        "Z\n",
+        "ESRCH",
+        "No task Z\n",
+        "A in .; B in .; C in .; Z in nowhere",
+        ("ESRCH", "No task Z\nError while processing task Z\n", "A in .; B in .; C in .; Z in nowhere"),
+    ),
+    ("g1", "0\n", "ok", "ok\n", "A in .; B in .; C in .; SELF in g1", None),
+    (".", "SELF\n", "ok", "ok\n", "A in .; B in .; C in .; SELF in .", None),
+    ("g1", "SELF\n", "ok", "ok\n", "A in .; B in .; C in .; SELF in g1", None),
+    ("", "fork from SELF", "", "", "A in .; B in .; C in .; SELF in g1; CHILD in g1", None),
+    (".", "SELF\n", "ok", "ok\n", "A in .; B in .; C in .; SELF in .; CHILD in g1", None),
+]
+
+# SELF is a main thread and writes, T its second thread.
+THREADS: list[tuple[str, str, str, str, str, tuple[str, str, str] | None]] = [
+    ("g1", "SELF\n", "ok", "ok\n", "SELF in g1; T in .", None),
+    (".", "SELF\n", "ok", "ok\n", "SELF in .; T in .", None),
+    ("g1", "T\n", "ok", "ok\n", "SELF in .; T in g1", None),
+    (".", "T\n", "ok", "ok\n", "SELF in .; T in .", None),
+    ("g2", "SELF\n", "ok", "ok\n", "SELF in g2; T in .", None),
+    ("", "SELF starts a thread N", "", "", "SELF in g2; T in .; N in g2", None),
+    (".", "SELF\n", "ok", "ok\n", "SELF in .; T in .; N in g2", None),
+]
