@@ -1,5 +1,7 @@
 """Guests, hosts and domains that many tests start from."""
 
+from itertools import pairwise
+
 from hypothesis import assume
 from hypothesis import strategies as st
 
@@ -33,7 +35,9 @@ def web(profile: str) -> Domain:
     host = Place(SimulatedResctrl(load_profile(profile)), None).look(ledger.Ledger())  # type: ignore[arg-type]
     caches = tuple(cache_request(c, next(iter(c.size_bytes)), 2) for c in host.caches)
     nodes = tuple(BandwidthRequest(b.ids[0], _bandwidth(b, 5), HERE) for b in host.bandwidths if b.name == "MB")
-    return domain(group({0, 1}, caches, nodes, [{0}] if host.monitors else []), group({3}, (), (), [{3}] if host.monitors else []))
+    return domain(
+        group({0, 1}, caches, nodes, [{0}] if host.monitors else []), group({3}, (), (), [{3}] if host.monitors else [])
+    )
 
 
 def domain(*groups: GroupRequest, name: str = "web") -> Domain:
@@ -65,7 +69,7 @@ def domains(draw: st.DrawFn, host: Host) -> Domain:
     groups = []
     vcpus = draw(st.permutations(range(4)))
     cuts = draw(st.sampled_from([(0,), (0, 4), (0, 2, 4), (0, 1, 4), (0, 1, 2, 4)]))
-    for first, last in zip(cuts, cuts[1:], strict=False):
+    for first, last in pairwise(cuts):
         caches = tuple(
             cache_request(c, i, draw(st.integers(max(c.min_cbm_bits, 1), 4)))
             for c in host.caches

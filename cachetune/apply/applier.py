@@ -26,6 +26,9 @@ from cachetune.plan.translate import WantedGroup, memberships
 # A guest that starts threads faster than they can be moved is left as it is after so many looks.
 _LOOKS = 20
 
+Planner = Callable[[Host, Ledger], Plan]
+OnStep = Callable[[Step], None]
+
 
 class Place(msgspec.Struct, frozen=True):
     """Where a plan is carried out. ``proc`` is None for simulated threads, ``sysfs`` where sizes come from resctrl."""
@@ -45,17 +48,27 @@ class InterruptedRunError(CachetuneError):
     """The user or the system asked us to stop; what was begun is undone."""
 
 
-def apply(plan: Plan, place: Place, on_step: Callable[[Step], None] = lambda _: None) -> Report:
+def apply(plan: Plan, place: Place, on_step: OnStep = lambda _: None) -> Report:
     """Carry the plan out, all of it or nothing. ``on_step`` is told each step before it is taken.
 
     Raises ApplyRefusedError (or LockTimeoutError, HostError, InputError) when nothing was begun; failures after that
     are in the report.
     """
+    return apply_planned(lambda _host, _book: plan, place, on_step)
+
+
+def apply_planned(planner: Planner, place: Place, on_step: OnStep = lambda _: None) -> Report:
+    """Plan under the lock and carry that out at once, so that no other run of ours can come between.
+
+    Raises what ``planner`` raises, and as ``apply`` does.
+    """
     with place.resctrl.lock(exclusive=True, timeout=place.lock_timeout):
         if journal.exists(place.run):
             raise refused("CT503", machine=_interrupted(place.run))
         book = ledger.load(place.run)
-        check_plan(plan, place.look(book), book)
+        host = place.look(book)
+        plan = planner(host, book)
+        check_plan(plan, host, book)
         if not plan.steps and not _unseen(plan, place):
             return Report(outcome="nothing to do", machine_name=plan.guest.machine_name)
         return _Run(plan, place, book, on_step).run()
@@ -64,7 +77,7 @@ def apply(plan: Plan, place: Place, on_step: Callable[[Step], None] = lambda _: 
 class _Run:
     """One run under the lock. ``begun`` are the steps that must be undone if a later one fails."""
 
-    def __init__(self, plan: Plan, place: Place, book: Ledger, on_step: Callable[[Step], None]) -> None:
+    def __init__(self, plan: Plan, place: Place, book: Ledger, on_step: OnStep) -> None:
         self._plan, self._place, self._book, self._on_step = plan, place, book, on_step
         self._hands = Hands(place.resctrl, place.proc, plan.guest.threads)
         self._journal = Journal.begin(place.run, plan, place.resctrl.source)

@@ -71,8 +71,8 @@ class Journal:
         path = run / _NAME
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND
         try:
-            run.mkdir(mode=0o700, parents=True, exist_ok=True)
-            journal = cls(os.open(path, flags, 0o600), path)
+            run.mkdir(mode=0o755, parents=True, exist_ok=True)
+            journal = cls(os.open(path, flags, 0o644), path)
         except OSError as error:
             raise _unwritable(path, error) from None
         try:

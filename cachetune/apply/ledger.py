@@ -5,13 +5,13 @@ is lost, groups whose name starts with ``cachetune-`` are still known by their n
 """
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from cachetune import documents
+from cachetune.errors import InputError
 from cachetune.host.cbm import Cbm
 from cachetune.host.schemata import parse
 from cachetune.host.state import DEFAULT_GROUP
@@ -61,16 +61,6 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
             guests[plan.guest.machine_name] = GuestEntry(plan.guest.name, plan.guest.uuid, tuple(sorted(groups)))
         return Ledger(guests=guests, shrunk=shrunk)
 
-    def without(self, paths: Iterable[str]) -> "Ledger":
-        """The ledger without groups that are no longer there."""
-        gone = set(paths)
-        guests = {}
-        for name, entry in self.guests.items():
-            left = tuple(p for p in entry.groups if p not in gone)
-            if left:
-                guests[name] = GuestEntry(entry.name, entry.uuid, left)
-        return Ledger(guests=guests, shrunk=self.shrunk)
-
 
 def load(run: Path) -> Ledger:
     """The ledger in the run directory; an empty one where there is none. Raises InputError if it cannot be read."""
@@ -78,13 +68,15 @@ def load(run: Path) -> Ledger:
         data = (run / "ledger.json").read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return Ledger()
+    except OSError as error:
+        raise InputError(f"cannot read {run / 'ledger.json'}: {error.strerror}", hint="run as root") from None
     return documents.decode(data, Ledger, str(run / "ledger.json"))
 
 
 def save(ledger: Ledger, run: Path) -> None:
     """Replace the ledger in one step: after a crash there is the old one or the new one."""
     part = run / f"ledger.json.{os.getpid()}"
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         os.write(fd, documents.encode(ledger))
         os.fsync(fd)

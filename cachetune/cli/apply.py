@@ -1,19 +1,24 @@
 """``cachetune apply``: carry out a plan, or plan a domain and carry that out."""
 
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
 from cachetune import documents
-from cachetune.apply.applier import Place, apply
+from cachetune.apply import ledger
+from cachetune.apply.applier import Place, Planner, apply, apply_planned
+from cachetune.apply.guard import refused
+from cachetune.apply.ledger import Ledger
 from cachetune.apply.model import Report
 from cachetune.cli import options
 from cachetune.cli.messages import show_findings, show_plan, show_report
-from cachetune.cli.wanted import Wanted, make_plan, planning
+from cachetune.cli.wanted import Wanted, load_domain, plan_on, planning
 from cachetune.domain import read_file
 from cachetune.errors import InputError
 from cachetune.host.resctrlfs import SysfsResctrl
+from cachetune.host.state import Host
 from cachetune.plan import Plan, PlanRefusedError
 
 
@@ -38,21 +43,42 @@ def command(*, yes: bool, lock_timeout: float, as_json: bool, **wanted: Any) -> 
       cachetune apply --yes --json --pid 4711 guest.xml
     """
     asked = Wanted(**wanted)
-    made = _plan(asked)
-    if not as_json:
-        show_findings(made.warnings, asked.file)
-        show_plan(made)
-    if made.steps and not yes and sys.stdin.isatty():
-        click.confirm("Carry this out?", abort=True, err=True)
-    finish(apply(made, place_of(asked, lock_timeout)), as_json=as_json)
+    place = place_of(asked, lock_timeout)
+    planner = _planner(asked, quiet=as_json)
+    if not yes and sys.stdin.isatty():
+        book = ledger.load(asked.run)
+        shown = planner(place.look(book), book)
+        if shown.steps:
+            confirm("Carry this out?")
+        finish(apply(shown, place), as_json=as_json)
+    finish(apply_planned(planner, place), as_json=as_json)
+
+
+def confirm(question: str) -> None:
+    """Ask; anything but yes ends the command with "could not start"."""
+    try:
+        if click.confirm(question, err=True):
+            return
+    except click.Abort:
+        click.echo(err=True)
+    click.echo("Nothing was changed.", err=True)
+    sys.exit(2)
 
 
 def place_of(asked: Wanted, lock_timeout: float) -> Place:
     """Where the user's options say that plans are carried out."""
-    return Place(SysfsResctrl(asked.resctrl), asked.run, asked.sysfs, asked.proc, lock_timeout)
+    return live_place(asked.resctrl, asked.run, asked.sysfs, asked.proc, lock_timeout)
 
 
-def finish(report: Report, *, as_json: bool) -> None:
+def live_place(resctrl: Path, run: Path, sysfs: Path, proc: Path, lock_timeout: float) -> Place:
+    """A place with real files. Raises ApplyRefusedError for a copy of a tree: only a mounted resctrl is written to."""
+    fs = SysfsResctrl(resctrl)
+    if not fs.is_live:
+        raise refused("CT502", root=resctrl)
+    return Place(fs, run, sysfs, proc, lock_timeout)
+
+
+def finish(report: Report, *, as_json: bool) -> NoReturn:
     """Print the report and exit as it says."""
     if as_json:
         click.echo(documents.encode(report), nl=False)
@@ -61,14 +87,35 @@ def finish(report: Report, *, as_json: bool) -> None:
     sys.exit(report.exit_code)
 
 
-def _plan(asked: Wanted) -> Plan:
+def _planner(asked: Wanted, *, quiet: bool) -> Planner:
+    """What makes the plan, and shows it: from the saved plan, or from the XML and the host as it is then."""
     data = read_file(asked.file)
     if data.lstrip()[:1] == b"{":
         if asked.pid or asked.vcpus or asked.machine_name or asked.shrink_default or asked.take_tasks:
             raise InputError("a saved plan has its guest and options in it", hint="give them to 'cachetune plan'")
-        return documents.decode(data, Plan, asked.file)
+        saved = documents.decode(data, Plan, asked.file)
+        return lambda _host, _book: _shown(saved, asked, quiet=quiet)
     try:
-        return make_plan(asked, data)
-    except PlanRefusedError as refused:
-        show_findings(refused.findings, asked.file)
-        raise InputError("this cannot be planned, so nothing was done") from None
+        domain, findings = load_domain(asked.file, data)
+    except PlanRefusedError as error:
+        raise _unplanned(error, asked) from None
+
+    def planner(host: Host, book: Ledger) -> Plan:
+        try:
+            return _shown(plan_on(host, book, domain, findings, asked), asked, quiet=quiet)
+        except PlanRefusedError as error:
+            raise _unplanned(error, asked) from None
+
+    return planner
+
+
+def _shown(made: Plan, asked: Wanted, *, quiet: bool) -> Plan:
+    if not quiet:
+        show_findings(made.warnings, asked.file)
+        show_plan(made)
+    return made
+
+
+def _unplanned(error: PlanRefusedError, asked: Wanted) -> InputError:
+    show_findings(error.findings, asked.file)
+    return InputError("this cannot be planned, so nothing was done")

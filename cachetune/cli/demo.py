@@ -92,7 +92,8 @@ def _show_ways(before: Host, after: Host) -> None:
         for cache_id in cache.size_bytes:
             pictures = [
                 owners_picture(
-                    [(letters.get(g.path, "?"), g.masks[cache.name][cache_id]) for g in host.control_groups()], cache.ways
+                    [(letters.get(g.path, "?"), g.masks[cache.name][cache_id]) for g in host.control_groups()],
+                    cache.ways,
                 )
                 for host in (before, after)
             ]

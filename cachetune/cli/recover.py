@@ -4,20 +4,16 @@ from pathlib import Path
 
 import click
 
-from cachetune.apply.applier import Place
 from cachetune.apply.recover import recover
 from cachetune.cli import options
-from cachetune.cli.apply import finish
-from cachetune.host.resctrlfs import SysfsResctrl
+from cachetune.cli.apply import finish, live_place
 
 
 @click.command("recover")
 @options.lock_timeout
 @options.as_json
 @options.stack(options.resctrl, options.sysfs, options.proc, options.run)
-def command(
-    *, lock_timeout: float, as_json: bool, resctrl: Path, sysfs: Path, proc: Path, run: Path
-) -> None:
+def command(*, lock_timeout: float, as_json: bool, resctrl: Path, sysfs: Path, proc: Path, run: Path) -> None:
     """Finish or undo what an interrupted apply or remove left.
 
     A run that had done all its steps is finished, any other is undone, guided by its journal. With nothing left over
@@ -27,4 +23,4 @@ def command(
     Example:
       cachetune recover
     """
-    finish(recover(Place(SysfsResctrl(resctrl), run, sysfs, proc, lock_timeout)), as_json=as_json)
+    finish(recover(live_place(resctrl, run, sysfs, proc, lock_timeout)), as_json=as_json)

@@ -6,16 +6,18 @@ from pathlib import Path
 import click
 
 from cachetune.apply import ledger
-from cachetune.apply.applier import Place, apply
+from cachetune.apply.applier import apply, apply_planned
+from cachetune.apply.ledger import Ledger
 from cachetune.cli import options
-from cachetune.cli.apply import finish
+from cachetune.cli.apply import confirm, finish, live_place
 from cachetune.cli.messages import show_findings, show_plan
 from cachetune.cli.wanted import load_domain
 from cachetune.errors import InputError
-from cachetune.host.resctrlfs import SysfsResctrl
-from cachetune.plan import PlanRefusedError, machine_name, plan_removal
+from cachetune.host.state import Host
+from cachetune.plan import Plan, PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.names import checked_machine_name
+from cachetune.plan.names import machine_name as name_of
 
 
 @click.command("remove")
@@ -48,20 +50,25 @@ def command(  # noqa: PLR0913 - one parameter for each option
       cachetune remove --yes --machine-name cachetune-web
     """
     guest = _guest(file, machine_name)
-    book = ledger.load(run)
-    place = Place(SysfsResctrl(resctrl), run, sysfs, proc, lock_timeout)
-    with place.resctrl.lock(exclusive=False, timeout=lock_timeout):
-        host = place.look(book)
-    try:
-        made = plan_removal(host, guest, book.groups_of(guest.machine_name), book.shrunk)
-    except PlanRefusedError as refused:
-        show_findings(refused.findings, file or "")
-        raise InputError("nothing was removed") from None
-    if not as_json:
-        show_plan(made)
-    if made.steps and not yes and sys.stdin.isatty():
-        click.confirm("Remove this?", abort=True, err=True)
-    finish(apply(made, place), as_json=as_json)
+    place = live_place(resctrl, run, sysfs, proc, lock_timeout)
+
+    def planner(host: Host, book: Ledger) -> Plan:
+        try:
+            made = plan_removal(host, guest, book.groups_of(guest.machine_name), book.shrunk)
+        except PlanRefusedError as error:
+            show_findings(error.findings, file or "")
+            raise InputError("nothing was removed") from None
+        if not as_json:
+            show_plan(made)
+        return made
+
+    if not yes and sys.stdin.isatty():
+        book = ledger.load(run)
+        shown = planner(place.look(book), book)
+        if shown.steps:
+            confirm("Remove this?")
+        finish(apply(shown, place), as_json=as_json)
+    finish(apply_planned(planner, place), as_json=as_json)
 
 
 def _guest(file: str | None, name: str | None) -> PlanGuest:
@@ -75,4 +82,4 @@ def _guest(file: str | None, name: str | None) -> PlanGuest:
     except PlanRefusedError as refused:
         show_findings(refused.findings, file)
         raise InputError(f"{file} does not name a guest") from None
-    return PlanGuest(name=domain.name, machine_name=machine_name(domain), uuid=domain.uuid)
+    return PlanGuest(name=domain.name, machine_name=name_of(domain), uuid=domain.uuid)

@@ -8,15 +8,16 @@ import click
 import msgspec
 
 from cachetune.apply import ledger
+from cachetune.apply.ledger import Ledger
 from cachetune.cli import options
 from cachetune.cli.hosts import load_host
-from cachetune.cli.ours import owned_groups
 from cachetune.domain import load, read_file
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
 from cachetune.findings import Finding
 from cachetune.guests import find_guest, named_threads
 from cachetune.guests.model import Guest
+from cachetune.host.state import Host
 from cachetune.plan import Options, Plan, PlanRefusedError
 from cachetune.plan.build import plan
 from cachetune.plan.names import machine_name
@@ -75,23 +76,36 @@ def load_domain(file: str, data: bytes | None = None) -> tuple[Domain, tuple[Fin
     return loaded.domain, loaded.findings
 
 
-def make_plan(wanted: Wanted, data: bytes | None = None) -> Plan:
-    """The plan for what is wanted; ``data`` is the XML if it was read already. Raises PlanRefusedError, InputError."""
-    domain, findings = load_domain(wanted.file, data)
-    book = ledger.load(wanted.run) if wanted.host is None else ledger.Ledger()
-    machine = wanted.machine_name or machine_name(domain)
-    host = load_host(wanted.host, wanted.resctrl, wanted.sysfs, book.owned or owned_groups(wanted.run))
+def make_plan(wanted: Wanted) -> Plan:
+    """The plan for what is wanted on the host as it is. Raises PlanRefusedError with all findings, and InputError."""
+    domain, findings = load_domain(wanted.file)
+    book = Ledger() if wanted.host else _readable_ledger(wanted.run)
+    host = load_host(wanted.host, wanted.resctrl, wanted.sysfs, book.owned)
+    return plan_on(host, book, domain, findings, wanted)
+
+
+def plan_on(host: Host, book: Ledger, domain: Domain, findings: tuple[Finding, ...], wanted: Wanted) -> Plan:
+    """The plan for a domain on this host; ``findings`` are those of its XML and come first. Raises as make_plan does."""
     choice = Options(
         machine_name=wanted.machine_name,
         shrink_default=wanted.shrink_default,
         take_tasks=wanted.take_tasks,
-        owned=book.groups_of(machine),
+        owned=book.groups_of(wanted.machine_name or machine_name(domain)),
     )
     try:
         made = plan(domain, host, _guest(wanted), choice)
     except PlanRefusedError as refused:
         raise PlanRefusedError((*findings, *refused.findings)) from None
     return msgspec.structs.replace(made, warnings=(*findings, *made.warnings))
+
+
+def _readable_ledger(run: Path) -> Ledger:
+    """The ledger, or an empty one where we may not read it: looking must not need root."""
+    try:
+        return ledger.load(run)
+    except InputError as error:
+        click.echo(f"warning: {error}", err=True)
+        return Ledger()
 
 
 def _guest(wanted: Wanted) -> Guest | None:

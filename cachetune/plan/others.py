@@ -25,6 +25,10 @@ def foreign_findings(
     findings = []
     for group in wanted:
         there = host.group(group.path)
+        holder = host.group(group.parent)
+        if not there and holder and is_foreign(holder):
+            why = "a monitor group would have to be made in it"
+            findings.append(RULES["CT216"].at(Source(), path=holder.path, owner=holder.owner, why=why))
         if there and is_foreign(there) and (why := _differs(group, there, places, host)):
             at = group.request.at if group.request else Source()
             findings.append(RULES["CT216"].at(at, path=group.path, owner=there.owner, why=why))

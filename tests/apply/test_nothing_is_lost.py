@@ -116,9 +116,10 @@ def test_a_run_that_is_killed_after_its_last_step_is_finished(tmp_path: Path, mo
     def killed(*_: object) -> None:
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(ledger, "save", killed)
-        apply(plan, place)
+        with pytest.raises(Killed):
+            apply(plan, place)
     after = sim.tree()
     report = recover(place)
     assert report.outcome == "done"

@@ -62,7 +62,7 @@ def caches(draw: st.DrawFn) -> tuple[Cache, list[Ask]]:
     for _ in range(draw(st.integers(0, 4))):
         want = draw(st.none() | st.integers(1, ways))
         now = None
-        room = [r for r in runs(((1 << ways) - 1) & ~held)]
+        room = list(runs(((1 << ways) - 1) & ~held))
         if room and draw(st.booleans()):
             start, length = draw(st.sampled_from(room))
             size = draw(st.integers(1, length))
