@@ -20,9 +20,11 @@ from cachetune.plan.names import belongs_to, machine_name
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from cachetune.domain.model import Domain
 
+Line = tuple[Reading, str, dict[str, Counter]]
 _OURS = {"default", "cachetune", "libvirt"}
 
 
@@ -100,24 +102,27 @@ def _machines(host: Host) -> str:
 
 
 def _page(document: Readings, host: Host) -> Iterator["RenderableType"]:
-    """One table for each resource: a line for a group and cache, a column for an event."""
-    for monitor in host.monitors:
-        resource = monitor.name.removesuffix("_MON")
-        lines = [line for reading in document.monitors for line in _lines(reading, resource)]
-        if not lines:
-            continue
-        events = list(dict.fromkeys(event for _, _, values in lines for event in values))
-        rows = table("group", "vCPUs", "package" if resource == "PERF_PKG" else "cache", *events, right=events)
-        before = None
-        for reading, where, values in lines:
-            name, vcpus = ("", "") if reading is before else (_name(reading), reading.vcpus or "")
-            rows.add_row(name, vcpus, where, *(_value(values.get(event)) for event in events))
-            before = reading
-        yield rows
-        yield ""
+    """One table for each resource that has counters, then the groups that have none."""
+    resources = [monitor.name.removesuffix("_MON") for monitor in host.monitors]
+    lines_of = {resource: [line for r in document.monitors for line in _lines(r, resource)] for resource in resources}
+    for resource, lines in lines_of.items():
+        if lines:
+            yield _table("package" if resource == "PERF_PKG" else "cache", lines)
     gone = [reading.path for reading in document.monitors if not reading.counters]
     if gone:
         yield f"No counters, or vanished meanwhile: {', '.join(map(printable, gone))}"
+
+
+def _table(what: str, lines: list[Line]) -> "Table":
+    """A line for a group and cache, a column for an event. A group's name stands in its first line only."""
+    events = list(dict.fromkeys(event for _, _, values in lines for event in values))
+    rows = table("group", "vCPUs", what, *events, right=events)
+    before = None
+    for reading, where, values in lines:
+        name, vcpus = ("", "") if reading is before else (_name(reading), reading.vcpus or "")
+        rows.add_row(name, vcpus, where, *(_value(values.get(event)) for event in events))
+        before = reading
+    return rows
 
 
 def _name(reading: Reading) -> str:
@@ -126,7 +131,7 @@ def _name(reading: Reading) -> str:
     return f"  {printable(reading.name)}" if reading.kind == "monitor" else printable(reading.name)
 
 
-def _lines(reading: Reading, resource: str) -> Iterator[tuple[Reading, str, dict[str, Counter]]]:
+def _lines(reading: Reading, resource: str) -> Iterator[Line]:
     places: dict[tuple[int, int | None], dict[str, Counter]] = {}
     for counter in reading.counters:
         if counter.resource == resource:

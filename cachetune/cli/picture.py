@@ -8,8 +8,8 @@ from collections.abc import Sequence
 OWN, OWN_WITH_IO, FREE_WITH_IO, FREE = "█", "▓", "░", "·"
 SEVERAL = "#"
 IO_MARK = "^"
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcefghijklmnopqrstuvwxyz"
 DEFAULT_LETTER = "d"
+_LETTERS = "ABCEFGHIJKLMNOPQRSTUVWXYZabcefghijklmnopqrstuvwxyz"  # no D: it looks too much like d
 OTHER_LETTER = "?"
 
 

@@ -31,7 +31,6 @@ _STYLES = {
     "dra": "magenta",
     "unknown": "red",
 }
-_UNLIMITED_MBPS = (1 << 32) - 1
 
 
 @click.command("show")
@@ -70,6 +69,9 @@ def _page(usage: HostUsage) -> Iterator["RenderableType"]:
     yield _groups(host, letters)
     yield ""
     yield _limits(usage)
+    if advice := _advice(usage):
+        yield ""
+        yield advice
 
 
 def _title(host: Host) -> "Text":
@@ -151,21 +153,22 @@ def _in_bytes(size: int | None) -> str:
 
 
 def _bandwidth(control: BandwidthControl) -> str:
-    where = f"nodes {format_ids(control.ids)}" if control.ids else "no nodes"
+    nodes = count(len(control.ids), "node")
     if control.unit == "percent":
         steps = f" in steps of {control.bandwidth_gran}" if control.bandwidth_gran > 1 else ""
-        return f"bandwidth in percent, {control.min_bandwidth} to {control.max_bandwidth}{steps}; {where}"
-    if control.unit == "MiB/s":
-        return f"bandwidth in MiB/s (mba_MBps), {_UNLIMITED_MBPS} is no limit; {where}"
-    return f"bandwidth in eighths of a GB/s, up to {control.max_bandwidth}, which is no limit; {where}"
+        return f"{nodes}, percent from {control.min_bandwidth} to {control.max_bandwidth}{steps}"
+    unit = "MiB/s (mba_MBps)" if control.unit == "MiB/s" else "eighths of a GB/s"
+    return f"{nodes}, {unit}, {control.max_bandwidth} is no limit"
 
 
 def _groups(host: Host, letters: Mapping[str, str]) -> "Table":
     rows = table("", "group", "owner", "tasks", "has", right=["tasks"])
+    ids = {cache.name: frozenset(cache.size_bytes) for cache in host.caches}
+    ids |= {bandwidth.name: frozenset(bandwidth.ids) for bandwidth in host.bandwidths}
     for group in host.groups:
         style = _STYLES[group.owner]
         letter = _text((letters.get(group.path, ""), style))
-        rows.add_row(letter, _name(group), _text((group.owner, style)), str(len(group.tids)), _values(group))
+        rows.add_row(letter, _name(group), _text((group.owner, style)), str(len(group.tids)), _values(group, ids))
     return rows
 
 
@@ -175,22 +178,24 @@ def _name(group: Group) -> str:
     return ". (default group)" if group.owner == "default" else printable(group.path)
 
 
-def _values(group: Group) -> str:
+def _values(group: Group, ids: Mapping[str, frozenset[int]]) -> str:
     words = [group.mode] if group.mode != "shareable" else []
     for name, masks in group.masks.items():
-        words.append(_compact(name, {i: f"{mask:x}" for i, mask in masks.items()}))
+        words.append(_compact(name, {i: f"{mask:x}" for i, mask in masks.items()}, ids.get(name)))
     for name, values in group.bandwidth.items():
-        words.append(_compact(name, {i: str(value) for i, value in values.items()}))
+        words.append(_compact(name, {i: str(value) for i, value in values.items()}, ids.get(name)))
     words += [printable(line) for line in group.other_lines]
     if group.cpus and group.owner != "default":
         words.append(f"CPUs {group.cpus}")
     return "  ".join(words)
 
 
-def _compact(name: str, values: Mapping[int, str]) -> str:
-    """L3 0-1=7ff: ids with the same value together."""
+def _compact(name: str, values: Mapping[int, str], every: frozenset[int] | None) -> str:
+    """L3:0-1=7ff: ids with the same value together, "all" where that is every id of the host."""
     alike = _alike(values.items())
-    return f"{name} " + " ".join(f"{format_ids(ids)}={value}" for value, ids in alike.items())
+    if len(alike) == 1 and len(values) > 1 and values.keys() == every:
+        return f"{name}:all={next(iter(alike))}"
+    return f"{name}:" + ";".join(f"{format_ids(ids)}={value}" for value, ids in alike.items())
 
 
 def _limits(usage: HostUsage) -> "Table":
@@ -210,6 +215,15 @@ def _limits(usage: HostUsage) -> "Table":
     if host.unknown_resources:
         rows.add_row("Not understood", printable(", ".join(host.unknown_resources)))
     return rows
+
+
+def _advice(usage: HostUsage) -> str:
+    """What a fresh host needs first: its default group has everything, so nothing can be given away."""
+    masks, caches = usage.host.default_group.masks, usage.host.caches
+    full = [c.name for c in caches if any(mask == c.cbm_mask for mask in masks.get(c.name, {}).values())]
+    if not full:
+        return ""
+    return f"The default group has all of {', '.join(full)}; `cachetune plan --shrink-default` makes room."
 
 
 def _limit(limit: Limit, things: str) -> str:
