@@ -11,7 +11,7 @@ from functools import lru_cache
 MAX_VCPUS = 16384
 """Numbers in a vCPU list must be below this (libvirt's limit for a CPU mask)."""
 
-_ITEM = re.compile(r"\s*(\^?)\s*([0-9]+)(?:\s*-\s*([0-9]+))?\s*(?:,|$)")
+_ITEM = re.compile(r"\s*(\^?)([0-9]+)(?:\s*-\s*([0-9]+))?\s*(?:,|$)", re.ASCII)
 _MAX_DIGITS = 10
 
 
@@ -27,7 +27,7 @@ def parse_vcpus(text: str) -> frozenset[int]:
 @lru_cache(maxsize=1024)
 def parse_vcpu_mask(text: str) -> int:
     """parse_vcpus as a bit mask: bit N is vCPU N."""
-    mask, at, end = 0, 0, len(text.rstrip())
+    mask, at, end = 0, 0, len(text.rstrip(" \t\n\r\f\v"))
     if not end:
         raise ValueError("an empty list of vCPUs")
     while at < end:

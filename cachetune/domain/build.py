@@ -1,0 +1,90 @@
+"""From what was read to the frozen values of model.py, each with its place in the document."""
+
+from typing import cast
+
+from lxml import etree
+
+from cachetune.domain.model import (
+    BandwidthRequest,
+    CacheRequest,
+    CacheType,
+    Domain,
+    GroupRequest,
+    MonitorRequest,
+    ResourceType,
+)
+from cachetune.domain.parse import Group, Monitor, Reading
+from cachetune.domain.positions import Positions
+from cachetune.idset import format_ids, ids_of
+
+_TYPES = ("both", "code", "data")
+
+
+def elements_of(reading: Reading) -> list[etree._Element]:
+    """The elements whose places a Domain records."""
+    elements = []
+    for group in reading.groups.values():
+        elements.append(group.element)
+        elements += [cache.element for caches in group.caches.values() for cache in caches]
+        elements += [element for _, element in group.nodes.values()]
+        elements += [monitor.element for monitor in group.monitors]
+    return elements
+
+
+def build_domain(root: etree._Element, reading: Reading, positions: Positions, name: str) -> Domain:
+    """The Domain of a document without errors. ``name`` stands in for a missing <name>.
+
+    An ``id`` that is a number marks the XML of a running guest: then, and only then, the groups' ids are read.
+    """
+    live = root.get("id", "")
+    number = int(live) if live.isascii() and live.isdigit() and len(live) < 10 else None
+    groups = (_group(group, positions, live=number is not None) for group in reading.groups.values())
+    return Domain(
+        name=root.findtext("name") or name,
+        uuid=(root.findtext("uuid") or "").strip() or None,
+        id=number,
+        type=root.get("type", ""),
+        vcpus=reading.maximum,
+        groups=tuple(groups),
+    )
+
+
+def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:
+    group_id = None if group.vcpus is None else (live and group.element.get("id")) or _id_of(group.vcpus)
+    caches = (
+        CacheRequest(
+            level=cache.level,
+            cache_id=cache.cache_id,
+            type=cast(CacheType, cache.type),
+            size_bytes=cache.size,
+            at=positions.at(cache.element, "size"),
+        )
+        for each in group.caches.values()
+        for cache in each
+    )
+    nodes = (
+        BandwidthRequest(node_id=node_id, bandwidth=bandwidth, at=positions.at(element, "bandwidth"))
+        for node_id, (bandwidth, element) in sorted(group.nodes.items())
+    )
+    return GroupRequest(
+        vcpus=None if group.vcpus is None else ids_of(group.vcpus),
+        id=group_id,
+        caches=tuple(sorted(caches, key=lambda cache: (cache.level, _TYPES.index(cache.type), cache.cache_id))),
+        nodes=tuple(nodes),
+        monitors=tuple(_monitor(monitor, group_id, positions) for monitor in group.monitors),
+        at=positions.at(group.element, "vcpus"),
+    )
+
+
+def _monitor(monitor: Monitor, group_id: str | None, positions: Positions) -> MonitorRequest:
+    own_id = None if monitor.vcpus is None else _id_of(monitor.vcpus)
+    return MonitorRequest(
+        resource=cast(ResourceType, monitor.resource),
+        vcpus=None if monitor.vcpus is None else ids_of(monitor.vcpus),
+        id=group_id if monitor.shares_id else own_id,
+        at=positions.at(monitor.element, "vcpus"),
+    )
+
+
+def _id_of(vcpus: int) -> str:
+    return "vcpus_" + format_ids(ids_of(vcpus))

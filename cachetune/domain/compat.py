@@ -1,0 +1,88 @@
+"""What an older or stricter libvirt makes of a domain: the findings that --libvirt VERSION adds.
+
+Errors are what that version's parser or QEMU driver refuses; warnings what it ignores or only its schema refuses
+(``virsh define --validate``). Source: libvirt's parsers and schemas 9.0, 10.8, 11.3, 12.4 and 12.8.
+"""
+
+import re
+from collections.abc import Collection
+
+from lxml import etree
+
+from cachetune.domain.parse import Group, Reading, number
+from cachetune.domain.problems import Problems, quoted
+from cachetune.errors import InputError
+
+Version = tuple[int, int]
+OLDEST: Version = (9, 0)
+_BANDWIDTH_IN_ANY_UNIT: Version = (10, 8)
+_ENERGY: Version = (12, 4)
+_WHOLE_PROCESS: Version = (12, 8)
+_HIGHEST_PERCENT = 100
+
+
+def parse_version(text: str) -> Version:
+    """``12.8`` or ``12.8.0``. Raises InputError for anything else and for versions before 9.0."""
+    found = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]{1,3})?", text)
+    if found is None:
+        raise InputError(f"{text!r} is not a version of libvirt", hint="for instance 9.0, 10.8, 11.3, 12.4 or 12.8")
+    version = (int(found[1]), int(found[2]))
+    if version < OLDEST:
+        raise InputError(f"libvirt {text} is older than what is known here", hint="the oldest known version is 9.0")
+    return version
+
+
+def check_version(
+    root: etree._Element, reading: Reading, version: Version, problems: Problems, faulty: Collection[etree._Element]
+) -> None:
+    """Add what libvirt ``version`` would refuse or ignore."""
+    shown = "{}.{}".format(*version)
+    _check_type(root, reading, version, problems)
+    for element in reading.tunes:
+        if element.tag == "energytune" and version < _ENERGY:
+            problems.add("CT302", element, None, version=shown)
+            continue
+        if element not in faulty:
+            _check_element(element, version, shown, problems)
+        if element not in reading.skipped:
+            for child in element:
+                if child not in faulty:
+                    _check_child(child, element, version, shown, problems)
+
+
+def _check_type(root: etree._Element, reading: Reading, version: Version, problems: Problems) -> None:
+    kind = root.get("type", "")
+    group = next((group for group in reading.groups.values() if version >= _ENERGY or _beyond_energy(group)), None)
+    if kind != "kvm" and group is not None:
+        problems.add(
+            "CT308", root, "type", version="{}.{}".format(*version), element=group.element.tag, type=quoted(kind)
+        )
+
+
+def _beyond_energy(group: Group) -> bool:
+    return bool(group.caches or group.nodes or any(monitor.resource != "energy" for monitor in group.monitors))
+
+
+def _check_element(element: etree._Element, version: Version, shown: str, problems: Problems) -> None:
+    if version < _WHOLE_PROCESS and element.get("vcpus") is None:
+        problems.add("CT301", element, None, version=shown, element=element.tag, meaning="the whole process")
+    if len(element) == 0:
+        problems.add("CT306", element, None, version=shown, element=element.tag)
+    if element.tag == "memorytune" and element.get("id") is not None:
+        problems.add("CT307", element, "id", version=shown)
+
+
+def _check_child(
+    child: etree._Element, parent: etree._Element, version: Version, shown: str, problems: Problems
+) -> None:
+    if child.tag == "monitor":
+        if version < _WHOLE_PROCESS and child.get("vcpus") is None:
+            problems.add("CT301", child, None, version=shown, element="monitor", meaning="those of its group")
+        if parent.tag == "cachetune" and child.get("level") is None:
+            problems.add("CT305", child, None, version=shown)
+    elif version >= _BANDWIDTH_IN_ANY_UNIT:
+        return
+    elif child.tag == "node" and (bandwidth := number(child.get("bandwidth", ""))) > _HIGHEST_PERCENT:
+        problems.add("CT303", child, "bandwidth", version=shown, bandwidth=bandwidth)
+    elif child.tag == "cache" and (level := number(child.get("level", ""))) < 3:
+        problems.add("CT304", child, "level", version=shown, level=level)

@@ -1,0 +1,142 @@
+"""From a file to a tree of elements, with hostile input in mind: nothing here expands, fetches, blocks or recurses.
+
+``read_file`` gives bytes of bounded length or an InputError; ``parse`` gives an lxml tree without comments and
+processing instructions, or the one finding that says why there is none. A document type declaration is refused before
+the parser sees it, so no entity is ever expanded. libxml2's own limits (256 levels, 10 MB in one text) stay on.
+"""
+
+import os
+import stat
+import sys
+
+from lxml import etree
+
+from cachetune.domain.rules import RULES
+from cachetune.errors import InputError
+from cachetune.findings import Finding, Source
+
+MAX_BYTES = 16 << 20
+MAX_MARKUP = 500_000
+"""Elements and attributes in one document; libxml2 needs some hundred bytes of memory for each."""
+
+_TOO_LARGE = "is larger than {} MiB".format(MAX_BYTES >> 20)
+_READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_PARSER = etree.XMLParser(
+    resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
+)
+
+
+def read_file(path: str) -> bytes:
+    """The content of a regular file, or of standard input for "-". Raises InputError; never waits for a FIFO."""
+    if path == "-":
+        return _read_stdin()
+    try:
+        descriptor = os.open(path, _READ_FLAGS)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {_reason(error)}") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"cannot read {path}: {_kind_of(status.st_mode)}", hint="pass '-' to read from a pipe")
+        if status.st_size > MAX_BYTES:
+            raise InputError(f"{path} {_TOO_LARGE}", hint="no domain XML is; is it the right file?")
+        data = os.read(descriptor, status.st_size + 1)
+        while more := os.read(descriptor, 1 << 16):  # a file that grew, or one in /proc, whose size is 0
+            data += more
+            if len(data) > MAX_BYTES:
+                raise InputError(f"{path} {_TOO_LARGE}", hint="no domain XML is; is it the right file?")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {_reason(error)}") from None
+    finally:
+        os.close(descriptor)
+    return data
+
+
+def parse(data: bytes) -> "etree._Element | Finding":
+    """The root element, or the finding that says why the bytes are no acceptable XML."""
+    if b"DOCTYPE" in data or (b"\0" in data[:4] and b"D\0O\0C\0T\0Y\0P\0E" in data.replace(b"\0\0", b"")):
+        place = _doctype_at(data)
+        if place is not None:
+            return RULES["CT008"].at(_source(*place))
+    if len(data) > MAX_MARKUP and data.count(b"<") + data.count(b"=") > MAX_MARKUP:
+        return RULES["CT010"].at(_source(1, 1), what=f"more than {MAX_MARKUP:,} elements and attributes")
+    try:
+        root = etree.fromstring(data, _PARSER)
+    except etree.XMLSyntaxError as error:
+        return _syntax_finding(data, error)
+    if root.getroottree().docinfo.internalDTD is not None:  # in an encoding that the look above cannot read
+        return RULES["CT008"].at(_source(1, 1))
+    return root
+
+
+def decode(data: bytes, encoding: str | None) -> str | None:
+    """The text of a document whose encoding libxml2 has found out; None where Python does not know that encoding."""
+    name = (encoding or "UTF-8").upper()
+    if name in ("UTF-8", "ASCII", "US-ASCII"):
+        name = "utf-8-sig"
+    for mark, wide in ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if data.startswith(mark):
+            name = wide
+            break
+    else:
+        if data.startswith(b"<\0"):
+            name = "utf-16-le"
+        elif data.startswith(b"\0<"):
+            name = "utf-16-be"
+    try:
+        return data.decode(name)
+    except (LookupError, UnicodeDecodeError):
+        return None
+
+
+def _read_stdin() -> bytes:
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"standard input {_TOO_LARGE}", hint="no domain XML is; is it the right file?")
+    return data
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
+
+
+def _kind_of(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "it is a directory"), (stat.S_ISFIFO, "it is a FIFO"), (stat.S_ISSOCK, "it is a socket"))
+    return next((text for test, text in kinds if test(mode)), "it is a device")
+
+
+def _doctype_at(data: bytes) -> tuple[int, int] | None:
+    """Line and column of a document type declaration, which can only stand before the first element."""
+    text = decode(data, None) if data[:1] != b"<" or data[1:2] == b"\0" else data.decode("latin-1")
+    if text is None:
+        return None
+    at = 0
+    while (at := text.find("<", at)) >= 0:
+        if text.startswith("<!DOCTYPE", at):
+            return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+        if text.startswith("<?", at):
+            at = text.find("?>", at)
+        elif text.startswith("<!--", at):
+            at = text.find("-->", at)
+        else:
+            return None
+        if at < 0:
+            return None
+    return None
+
+
+def _syntax_finding(data: bytes, error: "etree.XMLSyntaxError") -> Finding:
+    line, column = error.position
+    said = (error.msg or "not XML").replace("\n", "").split(", line ")[0].rstrip(". ")
+    if not data.strip():
+        return RULES["CT001"].at(_source(1, 1), reason="the document is empty")
+    if "XML_PARSE_HUGE" in said:
+        what = "elements nested more than 256 deep" if "depth" in said else "more than 10 MB in one text or attribute"
+        return RULES["CT010"].at(_source(line, column), what=what)
+    return RULES["CT001"].at(_source(line, column), reason=said[:1].lower() + said[1:])
+
+
+def _source(line: int, column: int) -> Source:
+    return Source(line=max(line, 1), column=max(column, 1), path="/")

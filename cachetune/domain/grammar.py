@@ -1,0 +1,103 @@
+"""What cachetune.rng says, as values to explain a fault with: read from the schema itself, so there is no second copy.
+
+Only the RELAX NG patterns that cachetune.rng uses are understood; a test holds that the whole schema is.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+
+from lxml import etree
+
+from cachetune.domain.schema import schema_path
+
+_RNG = "{http://relaxng.org/ns/structure/1.0}"
+_LARGEST = {"unsignedInt": (1 << 32) - 1, "unsignedLong": (1 << 64) - 1}
+_EXPECTED = {
+    "cpuset": "a list of vCPUs without blanks, for instance 0-3,^1",
+    "unit": "a unit: B, KiB, MiB, GiB, TiB, PiB or EiB (KB, MB, … are powers of 1000)",
+    "identifier": "any text",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DataType:
+    """The values an attribute can have. ``largest`` is set for whole numbers, ``values`` where they are listed."""
+
+    name: str
+    pattern: str = ""
+    largest: int | None = None
+    values: tuple[str, ...] = ()
+
+    def accepts(self, text: str) -> bool:
+        """Whether the schema accepts ``text``."""
+        if self.values:
+            return text in self.values
+        if self.pattern and not re.fullmatch(self.pattern, text):
+            return False
+        if self.largest is None:
+            return True
+        digits = text.lstrip("0")
+        return len(digits) <= len(str(self.largest)) and int(digits or "0") <= self.largest
+
+    @property
+    def expected(self) -> str:
+        """What to write, for a hint."""
+        if self.values:
+            return " or ".join((", ".join(self.values[:-1]), self.values[-1]))
+        if self.largest is not None:
+            return f"a whole number up to {self.largest}, digits only"
+        return _EXPECTED[self.name]
+
+
+@dataclass(slots=True)
+class ElementType:
+    """An element: its attributes (True: required) with their types, and its children by name."""
+
+    attributes: dict[str, tuple[DataType, bool]] = field(default_factory=dict)
+    children: dict[str, "ElementType"] = field(default_factory=dict)
+
+
+@cache
+def grammar() -> dict[str, ElementType]:
+    """The three elements by name."""
+    root = etree.parse(schema_path("cachetune.rng")).getroot()
+    defines = {str(define.get("name")): define for define in root.iter(_RNG + "define")}
+    top = ElementType()
+    for pattern in root.find(_RNG + "start"):
+        _read(pattern, top, defines, required=True)
+    return top.children
+
+
+def _read(pattern: etree._Element, into: ElementType, defines: dict[str, etree._Element], *, required: bool) -> None:
+    match etree.QName(pattern).localname:
+        case "element":
+            child = ElementType()
+            into.children[str(pattern.get("name"))] = child
+            _read_all(pattern, child, defines, required=True)
+        case "attribute":
+            into.attributes[str(pattern.get("name"))] = (_data_type(pattern[0], defines), required)
+        case "ref":
+            _read_all(defines[str(pattern.get("name"))], into, defines, required=required)
+        case "optional" | "zeroOrMore" | "choice":
+            _read_all(pattern, into, defines, required=False)
+        case other:
+            raise NotImplementedError(f"cachetune.rng uses <{other}>, which grammar.py cannot read")
+
+
+def _read_all(parent: etree._Element, into: ElementType, defines: dict[str, etree._Element], *, required: bool) -> None:
+    for pattern in parent.iterchildren(etree.Element):
+        _read(pattern, into, defines, required=required)
+
+
+def _data_type(ref: etree._Element, defines: dict[str, etree._Element]) -> DataType:
+    name = str(ref.get("name"))
+    content = defines[name][0]
+    values = tuple(str(value.text) for value in content.iter(_RNG + "value"))
+    param = content.find(_RNG + "param")
+    return DataType(
+        name=name,
+        pattern="" if param is None else str(param.text),
+        largest=_LARGEST.get(str(content.get("type"))),
+        values=values,
+    )

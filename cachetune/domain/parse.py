@@ -1,0 +1,312 @@
+"""From the tree to groups of vCPUs, in libvirt's order and with libvirt's verdicts; all problems, not the first.
+
+The order matters for who is the first and who the duplicate: ``<vcpu>``, then every cachetune, every memorytune, every
+energytune; within one the vcpus, the caches or nodes, then the monitors. Works on what the schema has accepted; elements
+that broke the schema are passed in and not trusted. Source: libvirt 12.8 domain_conf.c as observed.
+
+After a problem the reading goes on so that nothing follows from it: a group that clashes is checked for itself but not
+kept, a list that cannot be read is compared with nothing.
+"""
+
+import re
+from collections.abc import Collection
+
+from lxml import etree
+
+from cachetune.domain.problems import Problems, quoted
+from cachetune.idset import MAX_VCPUS, format_ids, ids_of, parse_vcpu_mask
+from cachetune.units import format_size, parse_size
+
+UNKNOWN = -1
+_VCPU = re.compile(r"\s*\+?0*([0-9]{1,10})", re.ASCII)
+_EXCLUDED = re.compile(r"\^([0-9]+)")
+_MOST_VCPUS = (1 << 32) - 1
+_RESOURCES = {"cachetune": "cache", "memorytune": "memory", "energytune": "energy"}
+
+
+class Cache:
+    """One <cache> as read."""
+
+    __slots__ = ("cache_id", "element", "level", "size", "type")
+
+    def __init__(self, element: etree._Element) -> None:
+        get = element.get
+        self.element = element
+        self.cache_id = number(get("id", ""))
+        self.level = number(get("level", ""))
+        self.type = get("type", "")
+        self.size = 0
+
+
+class Monitor:
+    """One <monitor> as read. ``vcpus`` is a bit mask, None for the whole process; ``shares_id`` with its group."""
+
+    __slots__ = ("element", "resource", "shares_id", "vcpus")
+
+    def __init__(self, element: etree._Element, resource: str, vcpus: int | None, *, shares_id: bool) -> None:
+        self.element, self.resource, self.vcpus, self.shares_id = element, resource, vcpus, shares_id
+
+
+class Group:
+    """All that is asked for one set of vCPUs: a bit mask, None for the whole process, or UNKNOWN."""
+
+    __slots__ = ("caches", "element", "monitors", "nodes", "vcpus")
+
+    def __init__(self, element: etree._Element, vcpus: int | None) -> None:
+        self.element, self.vcpus = element, vcpus
+        self.caches: dict[tuple[int, int], list[Cache]] = {}
+        self.nodes: dict[int, tuple[int, etree._Element]] = {}
+        self.monitors: list[Monitor] = []
+
+
+class Reading:
+    """What one domain asks for. ``maximum`` is the vCPU count; ``skipped`` are elements without any vCPU left."""
+
+    __slots__ = ("groups", "maximum", "skipped", "tunes")
+
+    def __init__(self) -> None:
+        self.groups: dict[int | None, Group] = {}
+        self.maximum = 1
+        self.tunes: list[etree._Element] = []
+        self.skipped: set[etree._Element] = set()
+
+
+def read(root: etree._Element, problems: Problems, faulty: Collection[etree._Element] = ()) -> Reading:
+    """Read the groups of a <domain>; what is wrong with them goes to ``problems``."""
+    reading = Reading()
+    by_kind: dict[str, list[etree._Element]] = {kind: [] for kind in _RESOURCES}
+    for cputune in root.iterchildren("cputune"):
+        for element in cputune.iterchildren(*_RESOURCES):
+            by_kind[str(element.tag)].append(element)
+    for elements in by_kind.values():
+        reading.tunes += elements
+    reader = _Reader(reading, problems, faulty)
+    reader.read_maximum(root)
+    for element in reading.tunes:
+        reader.read_group(element)
+    return reading
+
+
+def number(digits: str) -> int:
+    """A whole number with any count of leading zeros (int() alone ends at 4300 digits)."""
+    return int(digits.lstrip("0") or "0")
+
+
+def named(vcpus: int | None) -> str:
+    """vCPUs as a message names them."""
+    if vcpus is None:
+        return "the whole process"
+    ids = ids_of(vcpus)
+    return f"vCPU{'' if len(ids) == 1 else 's'} {format_ids(ids)}"
+
+
+class _Reader:
+    def __init__(self, reading: Reading, problems: Problems, faulty: Collection[etree._Element]) -> None:
+        self._reading, self._problems, self._faulty = reading, problems, faulty
+        self._taken = 0
+        self._limit = 1
+        self._maximum_shown = "1 vCPU (it has no <vcpu>)"
+
+    def read_maximum(self, root: etree._Element) -> None:
+        """The maximum of vCPUs: the text of <vcpu>, whatever its ``current``; 1 without it."""
+        vcpu = root.find("vcpu")
+        if vcpu is None:
+            return
+        text = vcpu.text if len(vcpu) == 0 else "".join(vcpu.itertext())
+        found = _VCPU.fullmatch(text or "")
+        maximum = int(found[1]) if found else 0
+        if not 0 < maximum <= _MOST_VCPUS:
+            if self._reading.tunes:
+                self._problems.add("CT115", vcpu, "#text", value=quoted(text or ""))
+            maximum = MAX_VCPUS  # nothing is cut off by a number that nobody knows
+        self._reading.maximum = maximum
+        self._limit = (1 << min(maximum, MAX_VCPUS)) - 1
+        self._maximum_shown = "1 vCPU" if maximum == 1 else f"{maximum} vCPUs"
+
+    def read_group(self, element: etree._Element) -> None:
+        """One cachetune, memorytune or energytune."""
+        vcpus = self._outer_vcpus(element)
+        if vcpus == 0:
+            self._reading.skipped.add(element)
+            return
+        group = self._group_for(element, vcpus)
+        tag = str(element.tag)
+        if tag == "cachetune":
+            for cache in element.iterchildren("cache"):
+                self._read_cache(cache, group)
+        elif tag == "memorytune":
+            for node in element.iterchildren("node"):
+                self._read_node(node, group)
+        for monitor in element.iterchildren("monitor"):
+            self._read_monitor(monitor, group, _RESOURCES[tag])
+        if len(element) == 0 and element not in self._faulty:
+            children = {"cachetune": "<cache> nor <monitor>", "memorytune": "<node> nor <monitor>"}
+            self._problems.add("CT152", element, element=tag, children=children.get(tag, "<monitor> nor anything else"))
+
+    def _outer_vcpus(self, element: etree._Element) -> int | None:
+        if element in self._faulty:
+            return UNKNOWN
+        text = element.get("vcpus")
+        if text is None:
+            return None
+        vcpus = self._parse(element, text)
+        if vcpus == 0:
+            self._problems.add(
+                "CT151", element, "vcpus", element=element.tag, value=quoted(text), maximum=self._maximum_shown
+            )
+        return vcpus
+
+    def _parse(self, element: etree._Element, text: str) -> int:
+        """The vCPUs of a list that the guest has, or UNKNOWN; what is dropped from it is warned of."""
+        try:
+            listed = parse_vcpu_mask(text)
+        except ValueError as error:
+            self._problems.add("CT101", element, "vcpus", value=quoted(text), reason=error)
+            return UNKNOWN
+        vcpus = listed & self._limit
+        if "^" in text:
+            self._warn_of_exclusions(element, text, listed)
+        if vcpus and vcpus != listed:
+            self._problems.add(
+                "CT150", element, "vcpus", vcpus=named(listed ^ vcpus), value=quoted(text),
+                maximum=self._maximum_shown, last=self._reading.maximum - 1,
+            )
+        return vcpus
+
+    def _warn_of_exclusions(self, element: etree._Element, text: str, listed: int) -> None:
+        for excluded in dict.fromkeys(_EXCLUDED.findall(text)):
+            if listed >> number(excluded) & 1:
+                self._problems.add(
+                    "CT155", element, "vcpus", excluded=excluded, value=quoted(text), meaning=named(listed)
+                )
+
+    def _group_for(self, element: etree._Element, vcpus: int | None) -> Group:
+        """The group that the element belongs to: one that exists, or a new one, kept unless it clashes."""
+        groups, tag = self._reading.groups, str(element.tag)
+        group = Group(element, vcpus)
+        if vcpus == UNKNOWN:
+            return group
+        same = groups.get(vcpus)
+        if same is not None:
+            if tag != "cachetune":
+                return same
+            self._problems.add("CT102", element, "vcpus", vcpus=named(vcpus), other=same.element)
+            return group
+        clash = self._clash(vcpus)
+        if clash is not None:
+            mixed = vcpus is None or clash.vcpus is None
+            self._problems.add(
+                "CT104" if mixed else "CT103", element, "vcpus", element=tag, vcpus=named(vcpus),
+                other=clash.element, other_vcpus=named(clash.vcpus),
+            )
+        elif len(element):
+            groups[vcpus] = group
+            self._taken |= vcpus or 0
+        return group
+
+    def _clash(self, vcpus: int | None) -> Group | None:
+        groups = self._reading.groups
+        if vcpus is None or None in groups:
+            return next(iter(groups.values()), None)
+        if vcpus & self._taken:
+            return next(group for group in groups.values() if group.vcpus and group.vcpus & vcpus)
+        return None
+
+    def _read_cache(self, element: etree._Element, group: Group) -> None:
+        if element in self._faulty:
+            return
+        cache = Cache(element)
+        size, unit = element.get("size", ""), element.get("unit")
+        try:
+            cache.size = parse_size(size, unit)
+        except OverflowError:
+            self._problems.add("CT106", element, "size", size=quoted(size), unit=unit or "KiB")
+        else:
+            if not cache.size:
+                self._problems.add("CT154", element, "size")
+            elif unit is None:
+                self._problems.add("CT153", element, "size", size=quoted(size), meaning=format_size(cache.size))
+        others = group.caches.setdefault((cache.level, cache.cache_id), [])
+        for other in others:
+            if cache.type == other.type or "both" in (cache.type, other.type):
+                self._problems.add(
+                    "CT105", element, None, level=cache.level, cache_id=cache.cache_id, type=cache.type,
+                    other_type=other.type, other=other.element,
+                )
+                return
+        others.append(cache)
+
+    def _read_node(self, element: etree._Element, group: Group) -> None:
+        if element in self._faulty:
+            return
+        node_id = number(element.get("id", ""))
+        if node_id in group.nodes:
+            vcpus = "this element" if group.vcpus == UNKNOWN else named(group.vcpus)
+            self._problems.add("CT107", element, "id", node_id=node_id, vcpus=vcpus, other=group.nodes[node_id][1])
+        else:
+            group.nodes[node_id] = (number(element.get("bandwidth", "")), element)
+
+    def _read_monitor(self, element: etree._Element, group: Group, resource: str) -> None:
+        if element in self._faulty:
+            return
+        level = element.get("level")
+        if level is not None and number(level) != 3:
+            self._problems.add("CT108", element, "level", level=number(level))
+        text = element.get("vcpus")
+        vcpus = group.vcpus if text is None else self._parse(element, text)
+        if vcpus == UNKNOWN:
+            return
+        if vcpus == 0:
+            self._problems.add(
+                "CT109", element, "vcpus", value=quoted(text or ""), maximum=self._maximum_shown
+            )
+        elif self._fits(element, vcpus, group, resource):
+            covers = vcpus == group.vcpus and bool(group.caches or group.nodes)
+            group.monitors.append(Monitor(element, resource, vcpus, shares_id=covers))
+
+    def _fits(self, element: etree._Element, vcpus: int | None, group: Group, resource: str) -> bool:
+        """libvirt's checks of a monitor against its group and the monitors before it, in libvirt's order."""
+        add, monitors = self._problems.add, group.monitors
+        if monitors and (monitors[0].vcpus is None) != (vcpus is None):
+            other = monitors[0]
+            add("CT110", element, "vcpus", vcpus=named(vcpus), other=other.element, other_vcpus=named(other.vcpus))
+            return False
+        if vcpus is None:
+            for other in monitors:
+                if other.resource == resource:
+                    article = "an" if resource == "energy" else "a"
+                    add("CT111", element, None, article=article, resource=resource, other=other.element)
+                    return False
+            return True
+        known = group.vcpus is not None and group.vcpus != UNKNOWN
+        if known and (outside := vcpus & ~(group.vcpus or 0)):
+            parent = element.getparent()
+            tag = "" if parent is None else parent.tag
+            add("CT112", element, "vcpus", vcpus=named(outside), group_vcpus=named(group.vcpus), element=tag)
+            return False
+        return self._apart(element, vcpus, group, resource)
+
+    def _apart(self, element: etree._Element, vcpus: int, group: Group, resource: str) -> bool:
+        empty = not group.caches and not group.nodes
+        overlap = None
+        for other in group.monitors:
+            if other.vcpus == vcpus:
+                if other.resource == resource:
+                    self._problems.add(
+                        "CT113", element, "vcpus", resource=resource, vcpus=named(vcpus), other=other.element
+                    )
+                    return False
+            elif overlap is None and (other.vcpus or 0) & vcpus and (empty or group.vcpus not in (vcpus, other.vcpus)):
+                overlap = other
+        if overlap is None or group.vcpus == UNKNOWN:
+            return True
+        exception = (
+            "; one monitor may cover all vCPUs of the group only if the group has a <cache> or <node>"
+            if empty
+            else "; only a monitor of all vCPUs of the group may overlap"
+        )
+        self._problems.add(
+            "CT114", element, "vcpus", vcpus=named(vcpus), other=overlap.element, other_vcpus=named(overlap.vcpus),
+            exception=exception,
+        )
+        return False

@@ -1,0 +1,81 @@
+"""What the checks collect: a rule, the element and attribute at fault, and the values for its message.
+
+Nothing is located while checking, because most documents have no problem; ``Problems.findings`` does it for all at once.
+"""
+
+from collections.abc import Iterator
+
+from lxml import etree
+
+from cachetune.domain.positions import Positions
+from cachetune.domain.rules import RULES
+from cachetune.findings import Finding
+
+MAX_PROBLEMS = 1000
+_LONGEST_SHOWN = 60
+
+
+class EnoughError(Exception):
+    """So many problems that checking ends: raised by Problems.add, caught where the checks are called."""
+
+
+class Problems:
+    """The problems of one document, in the order found."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, etree._Element, str | None, dict[str, object]]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, rule: str, element: etree._Element, attribute: str | None = None, /, **values: object) -> None:
+        """Note that ``element`` (or its ``attribute``; "#text" for its text) breaks ``rule``.
+
+        An element among the values is shown as its name and line. Raises EnoughError past MAX_PROBLEMS.
+        """
+        if len(self._found) >= MAX_PROBLEMS:
+            self._found.append(("CT011", element, None, {"limit": MAX_PROBLEMS}))
+            raise EnoughError
+        self._found.append((rule, element, attribute, values))
+
+    def findings(self, positions: Positions) -> tuple[Finding, ...]:
+        """All problems as findings, sorted by their place; equal places keep the order found."""
+        found = []
+        for rule, element, attribute, values in self._found:
+            shown = {name: _value(value, positions) for name, value in values.items()}
+            found.append(RULES[rule].at(positions.at(element, attribute), **shown))
+        limit = [finding for finding in found if finding.rule == "CT011"]
+        rest = [finding for finding in found if finding.rule != "CT011"]
+        return (*sorted(rest, key=lambda finding: (finding.line, finding.column)), *limit)
+
+    def elements(self) -> Iterator[etree._Element]:
+        """The elements whose places the findings need."""
+        for _, element, _, values in self._found:
+            yield element
+            yield from (value for value in values.values() if isinstance(value, etree._Element))
+
+
+def quoted(text: str) -> str:
+    """A value from the document as a message shows it: in quotes, without control characters, not too long."""
+    if len(text) > _LONGEST_SHOWN:
+        text = text[: _LONGEST_SHOWN - 1] + "…"
+    return "'" + printable(text) + "'"
+
+
+def printable(text: str) -> str:
+    """The text with everything that could move a terminal's cursor spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def name_of(qualified: str) -> str:
+    """An element's or attribute's name as it is shown: without its namespace's address, not too long."""
+    name = etree.QName(qualified).localname
+    return name if len(name) <= _LONGEST_SHOWN else name[: _LONGEST_SHOWN - 1] + "…"
+
+
+def _value(value: object, positions: Positions) -> object:
+    if isinstance(value, etree._Element):
+        return f"the <{name_of(value.tag)}> on line {positions.at(value).line}"
+    return value

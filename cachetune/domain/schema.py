@@ -1,0 +1,83 @@
+"""The schemas and the two engines that apply them: RELAX NG through lxml is the gate, XSD through xmlschema the second.
+
+Both answer with "" for a valid document and otherwise with their own words, which diagnosis.py replaces by better ones.
+"""
+
+import os
+from functools import cache
+from typing import Any
+
+from lxml import etree
+
+from cachetune.errors import InputError
+
+SCHEMAS = ("domain.rng", "domain.xsd", "cachetune.rng", "cachetune.xsd")
+LIBVIRT_SCHEMA = "/usr/share/libvirt/schemas/domain.rng"
+
+_XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
+_MAX_DEPTH_REASON = 200
+
+
+def schema_path(name: str) -> str:
+    """The file of one of SCHEMAS: beside the package in a checkout, inside the package when installed."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    installed = os.path.join(package, "schemas", name)
+    return installed if os.path.exists(installed) else os.path.join(os.path.dirname(package), "schemas", name)
+
+
+def relaxng_says(root: etree._Element) -> str:
+    """The gate: "" if domain.rng accepts the document, else libxml2's message."""
+    gate = _gate()
+    if gate.validate(root):
+        return ""
+    return str(gate.error_log[0].message) if len(gate.error_log) else "not valid"
+
+
+def xsd_says(root: etree._Element) -> str:
+    """The second engine: "" if domain.xsd accepts the document, else xmlschema's message."""
+    error = next(_xsd().iter_errors(_without_instructions(root)), None)
+    return "" if error is None else str(error.reason or error.message)[:_MAX_DEPTH_REASON]
+
+
+def libvirt_says(root: etree._Element, path: str) -> tuple[int, str] | None:
+    """What an installed libvirt's domain.rng says: None, or a line and the most telling message of libxml2."""
+    schema = _libvirt_schema(path)
+    if schema.validate(root):
+        return None
+    entries = [(entry.line, str(entry.message)) for entry in schema.error_log]
+    telling = [entry for entry in entries if not entry[1].startswith(("Extra element", "Invalid sequence", "Element "))]
+    return next(iter(telling or entries), (1, "not valid"))
+
+
+@cache
+def _gate() -> etree.RelaxNG:
+    return etree.RelaxNG(etree.parse(schema_path("domain.rng")))
+
+
+@cache
+def _xsd() -> Any:
+    from xmlschema import XMLSchema11
+
+    return XMLSchema11(schema_path("domain.xsd"))
+
+
+@cache
+def _libvirt_schema(path: str) -> etree.RelaxNG:
+    try:
+        return etree.RelaxNG(etree.parse(path))
+    except (OSError, etree.XMLSyntaxError, etree.RelaxNGParseError) as error:
+        raise InputError(
+            f"cannot use {path} as libvirt's schema: {error}",
+            hint="Debian ships it in the package libvirt0; give another path with --libvirt-schema=PATH",
+        ) from None
+
+
+def _without_instructions(root: etree._Element) -> etree._Element:
+    """The document with xsi:type and its like renamed: for an XSD they are orders, for us attributes like any other."""
+    if not any(name.startswith(_XSI) for element in root.iter(etree.Element) for name in element.attrib):
+        return root
+    plain = etree.fromstring(etree.tostring(root))
+    for element in plain.iter(etree.Element):
+        for name in [name for name in element.attrib if name.startswith(_XSI)]:
+            element.set("{urn:cachetune:plain}" + name[len(_XSI) :], element.attrib.pop(name))
+    return plain
