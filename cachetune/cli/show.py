@@ -181,19 +181,19 @@ def _name(group: Group) -> str:
 def _values(group: Group, ids: Mapping[str, frozenset[int]]) -> str:
     words = [group.mode] if group.mode != "shareable" else []
     for name, masks in group.masks.items():
-        words.append(_compact(name, {i: f"{mask:x}" for i, mask in masks.items()}, ids.get(name)))
+        words.append(_compact(name, {i: f"{mask:x}" for i, mask in masks.items()}, ids.get(name, frozenset())))
     for name, values in group.bandwidth.items():
-        words.append(_compact(name, {i: str(value) for i, value in values.items()}, ids.get(name)))
+        words.append(_compact(name, {i: str(value) for i, value in values.items()}, ids.get(name, frozenset())))
     words += [printable(line) for line in group.other_lines]
     if group.cpus and group.owner != "default":
         words.append(f"CPUs {group.cpus}")
     return "  ".join(words)
 
 
-def _compact(name: str, values: Mapping[int, str], every: frozenset[int] | None) -> str:
+def _compact(name: str, values: Mapping[int, str], every: frozenset[int]) -> str:
     """L3:0-1=7ff: ids with the same value together, "all" where that is every id of the host."""
     alike = _alike(values.items())
-    if len(alike) == 1 and len(values) > 1 and values.keys() == every:
+    if len(alike) == 1 and len(values) > 1 and set(values) == every:
         return f"{name}:all={next(iter(alike))}"
     return f"{name}:" + ";".join(f"{format_ids(ids)}={value}" for value, ids in alike.items())
 

@@ -1,0 +1,180 @@
+"""Finding threads: in the real /proc, and in a fake one for what cannot be had at will."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyfakefs.fake_filesystem import FakeFilesystem
+
+from cachetune.errors import InputError
+from cachetune.guests import Thread, find_guest, find_process, is_same_thread, named_threads
+
+PROC = Path("/proc")
+
+# A process that looks like QEMU from outside: its threads take the names that are on the command line.
+LOOKS_LIKE_QEMU = """
+import sys, threading
+from pathlib import Path
+named, tids = threading.Barrier(len(sys.argv)), {}
+def run(name):
+    tids[name] = threading.get_native_id()
+    Path(f"/proc/self/task/{tids[name]}/comm").write_text(name)
+    named.wait()
+    threading.Event().wait()
+for name in sys.argv[1:]:
+    threading.Thread(target=run, args=[name], daemon=True).start()
+named.wait()
+for name, tid in tids.items():
+    print(tid, name)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+class Qemu:
+    """The process and the tids of its threads by name. Ends with its block."""
+
+    def __init__(self, *names: str) -> None:
+        command = [sys.executable, "-c", LOOKS_LIKE_QEMU, *names]
+        self.process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid, self.tids = self.process.pid, dict[str, int]()
+
+    def __enter__(self) -> "Qemu":
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line == "ready\n":
+                return self
+            tid, _, name = line.rstrip("\n").partition(" ")
+            self.tids[name] = int(tid)
+        raise AssertionError("the process ended before it was ready")
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()
+
+
+@pytest.fixture
+def qemu() -> Iterator[Qemu]:
+    with Qemu("CPU 0/KVM", "CPU 1/KVM", "CPU 10/TCG", "IO mon_iothread", "odd) S 1 (") as process:
+        yield process
+
+
+def test_the_threads_of_a_real_process_are_told_apart_by_their_names(qemu: Qemu) -> None:
+    guest = find_guest(qemu.pid, PROC)
+    assert guest.pid == qemu.pid
+    assert {t.vcpu: t.tid for t in guest.threads if t.vcpu is not None} == {
+        0: qemu.tids["CPU 0/KVM"],
+        1: qemu.tids["CPU 1/KVM"],
+        10: qemu.tids["CPU 10/TCG"],
+    }
+    assert [t.tid for t in guest.threads] == sorted([qemu.pid, *qemu.tids.values()])
+
+
+def test_parentheses_and_blanks_in_a_name_do_not_disturb(qemu: Qemu) -> None:
+    odd = next(t for t in find_guest(qemu.pid, PROC).threads if t.tid == qemu.tids["odd) S 1 ("])
+    ordinary = next(t for t in find_guest(qemu.pid, PROC).threads if t.tid == qemu.tids["CPU 0/KVM"])
+    assert (odd.comm, odd.vcpu) == ("odd) S 1 (", None)
+    assert 0 <= odd.start_time - ordinary.start_time < 1000, "clock ticks, and both started just now"
+
+
+def test_named_threads_get_their_start_times_and_their_process(qemu: Qemu) -> None:
+    tid = qemu.tids["IO mon_iothread"]
+    guest = named_threads({3: tid}, PROC)
+    assert guest.pid == qemu.pid
+    assert [(t.tid, t.vcpu, t.comm) for t in guest.threads] == [(tid, 3, "IO mon_iothread")]
+    assert is_same_thread(guest.threads[0], PROC)
+
+
+def test_threads_of_two_processes_have_no_common_pid(qemu: Qemu) -> None:
+    guest = named_threads({0: qemu.tids["CPU 0/KVM"], 1: threading.get_native_id()}, PROC)
+    assert guest.pid is None
+    assert len(guest.threads) == 2
+
+
+def test_a_thread_that_ended_is_no_longer_the_same() -> None:
+    with Qemu("CPU 0/KVM") as process:
+        thread = find_guest(process.pid, PROC).threads[-1]
+        assert is_same_thread(thread, PROC)
+    assert not is_same_thread(thread, PROC)
+
+
+def test_a_tid_that_was_given_to_another_thread_is_not_the_same(qemu: Qemu) -> None:
+    thread = find_guest(qemu.pid, PROC).threads[0]
+    assert not is_same_thread(Thread(thread.tid, thread.start_time - 1), PROC)
+    assert is_same_thread(Thread(thread.tid, 0), PROC), "an unknown start time is not compared"
+
+
+def test_a_thread_id_in_place_of_a_pid_names_the_process(qemu: Qemu) -> None:
+    with pytest.raises(InputError, match=f"is a thread of process {qemu.pid}") as caught:
+        find_guest(qemu.tids["CPU 0/KVM"], PROC)
+    assert caught.value.hint == f"use --pid {qemu.pid}"
+
+
+def test_a_process_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(InputError, match="there is no process 4194305"):
+        find_guest(4194305, PROC)
+
+
+@pytest.mark.parametrize("pid", [0, -1])
+def test_no_process_has_such_a_pid(pid: int) -> None:
+    with pytest.raises(InputError, match="there is no process"):
+        find_process(pid, PROC)
+
+
+def test_unnamed_threads_must_be_named_by_hand() -> None:
+    with Qemu("qemu-system-x86", "call_rcu") as process:
+        with pytest.raises(InputError, match="none of the 3 threads") as caught:
+            find_guest(process.pid, PROC)
+        assert len(find_process(process.pid, PROC).threads) == 3, "enough for a group of the whole process"
+    assert "--vcpu 0=TID" in caught.value.hint
+
+
+def test_one_thread_for_all_vcpus_cannot_be_tuned_one_by_one() -> None:
+    with Qemu("ALL CPUs/TCG") as process, pytest.raises(InputError, match="all its vCPUs in one thread") as caught:
+        find_guest(process.pid, PROC)
+    assert "whole process" in caught.value.hint
+
+
+def test_a_named_thread_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(InputError, match="no thread 4194305 for vCPU 2"):
+        named_threads({2: 4194305}, PROC)
+
+
+def test_one_thread_cannot_be_two_vcpus() -> None:
+    with pytest.raises(InputError, match="thread 7 is named for vCPU 0 and for vCPU 1"):
+        named_threads({0: 7, 1: 7}, None)
+
+
+def test_without_proc_the_threads_are_taken_as_named() -> None:
+    guest = named_threads({1: 11, 0: 10}, None)
+    assert guest.pid is None
+    assert [(t.vcpu, t.tid, t.start_time) for t in guest.threads] == [(0, 10, 0), (1, 11, 0)]
+
+
+STAT = "{tid} ({comm}) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 4 0 {start} 0 0"
+
+
+def task(fs: FakeFilesystem, pid: int, tid: int, comm: str) -> None:
+    fs.create_file(f"/proc/{pid}/task/{tid}/stat", contents=STAT.format(tid=tid, comm=comm, start=tid * 10) + "\n")
+
+
+def test_threads_that_vanish_while_we_look_are_left_out(fs: FakeFilesystem) -> None:
+    fs.create_file("/proc/40/status", contents="Name:\tqemu\nTgid:\t40\n")
+    task(fs, 40, 40, "qemu")
+    task(fs, 40, 41, "CPU 0/KVM")
+    fs.create_dir("/proc/40/task/42")
+    fs.create_file("/proc/40/task/43/stat", contents="43 (half")
+    assert [(t.tid, t.start_time, t.vcpu) for t in find_guest(40, PROC).threads] == [(40, 400, None), (41, 410, 0)]
+
+
+@pytest.mark.parametrize(
+    "comm", ["CPU 0/KVM ", "cpu 0/KVM", "CPU x/KVM", "CPU 0/XEN", "CPU 0/KVM/2", "CPU \u0661/KVM", "CPU 123456/KVM"]
+)
+def test_other_names_are_no_vcpus(comm: str, fs: FakeFilesystem) -> None:
+    fs.create_file("/proc/40/status", contents="Tgid:\t40\n")
+    task(fs, 40, 40, comm)
+    assert find_process(40, PROC).threads[0].vcpu is None
