@@ -1,0 +1,317 @@
+"""Plans: what a domain means on a host. Each test reads as domain XML, a simulated host, and the steps that follow."""
+
+import msgspec
+import pytest
+
+from cachetune.domain import load
+from cachetune.domain.model import Domain
+from cachetune.guests.model import Guest, Thread
+from cachetune.host.read import read_host
+from cachetune.host.state import Host
+from cachetune.plan import Options, Plan, PlanRefusedError, check
+from cachetune.plan.build import plan
+from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, WriteSchemata
+from cachetune.sim import SimulatedResctrl, load_profile
+from tests.samples import GUEST, TIDS
+
+SHRINK = Options(shrink_default=True)
+WAY = 2304  # KiB in one way of skylake-2s
+
+
+def parse(cputune: str, attributes: str = "") -> Domain:
+    xml = f"<domain type='kvm'{attributes}><name>web</name><vcpu>4</vcpu><cputune>{cputune}</cputune></domain>"
+    loaded = load(xml.encode(), "web.xml")
+    assert loaded.domain is not None, loaded.findings
+    return loaded.domain
+
+
+def fresh(profile: str = "skylake-2s", *writes: tuple[str, str]) -> SimulatedResctrl:
+    sim = SimulatedResctrl(load_profile(profile))
+    for tid in TIDS:
+        sim.add_task(tid)
+    for path, text in writes:
+        group = path.rpartition("/")[0]
+        if group and not sim.exists(group):
+            sim.mkdir(group)
+        sim.write(path, text)
+    return sim
+
+
+def host(profile: str = "skylake-2s", *writes: tuple[str, str]) -> Host:
+    return read_host(fresh(profile, *writes))
+
+
+def l3(ways: int, cache_id: int = 0, kind: str = "both") -> str:
+    return f"<cache id='{cache_id}' level='3' type='{kind}' size='{ways * WAY}' unit='KiB'/>"
+
+
+def refusal(domain: Domain, on: Host, guest: Guest | None = GUEST, options: Options = Options()) -> list[str]:  # noqa: B008
+    with pytest.raises(PlanRefusedError) as caught:
+        plan(domain, on, guest, options)
+    return [f.rule for f in caught.value.findings if f.severity == "error"]
+
+
+def writes(made: Plan) -> dict[str, str]:
+    return {s.path: s.after for s in made.steps if isinstance(s, WriteSchemata)}
+
+
+ROOM = ("schemata", "L3:0=01f;1=01f\n")
+
+
+def test_on_a_fresh_host_no_cachetune_fits_and_the_message_says_what_would_make_room() -> None:
+    with pytest.raises(PlanRefusedError) as caught:
+        plan(parse(f"<cachetune vcpus='0-1'>{l3(3)}</cachetune>"), host(), GUEST)
+    (finding,) = caught.value.findings
+    assert finding.rule == "CT207"
+    assert "0 free, largest hole 0" in finding.message
+    assert "the default group has 7ff" in finding.message
+    assert "--shrink-default: the default group would keep 7f8 of 7ff" in finding.hint
+    assert (finding.line, finding.path) == (1, "/domain/cputune/cachetune[1]/cache[1]/@size")
+
+
+def test_the_text_written_is_libvirts_and_caches_not_named_copy_the_default_group() -> None:
+    made = plan(parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>"), host("skylake-2s", ROOM), GUEST)
+    assert writes(made) == {"cachetune-web-vcpus_0-1": "L3:0=020;1=01f\n"}
+
+
+def test_bandwidth_is_written_only_for_the_nodes_asked_for() -> None:
+    made = plan(
+        parse("<memorytune vcpus='0-1'><node id='0' bandwidth='50'/></memorytune>"), host("skylake-2s", ROOM), GUEST
+    )
+    assert writes(made) == {"cachetune-web-vcpus_0-1": "L3:0=01f;1=01f\nMB:0=50\n"}
+
+
+def test_code_and_data_are_placed_apart() -> None:
+    on = host("sapphire-rapids-cdp", ("schemata", "L3CODE:0=7f\nL3DATA:0=3\n"))
+    way = next(c for c in on.caches if c.name == "L3CODE").way_bytes(0)
+    xml = "".join(f"<cache id='0' level='3' type='{t}' size='{2 * (way or 0)}' unit='B'/>" for t in ("code", "data"))
+    made = plan(parse(f"<cachetune vcpus='0'>{xml}</cachetune>"), on, GUEST)
+    schemata = next(g for g in made.groups).schemata
+    assert (schemata["L3CODE"][0], schemata["L3DATA"][0]) == ("180", "c")
+
+
+def test_a_monitor_of_all_vcpus_is_the_control_group_itself() -> None:
+    xml = f"<cachetune vcpus='0-1'>{l3(1)}<monitor level='3' vcpus='0-1'/><monitor level='3' vcpus='0'/></cachetune>"
+    made = plan(parse(xml), host("skylake-2s", ROOM), GUEST)
+    group = "cachetune-web-vcpus_0-1"
+    assert [g.path for g in made.groups] == [group, f"{group}/mon_groups/cachetune-web-vcpus_0"]
+    assert [s for s in made.steps if isinstance(s, MoveTasks)] == [
+        MoveTasks(group, ".", TIDS[:2]),
+        MoveTasks(f"{group}/mon_groups/cachetune-web-vcpus_0", group, TIDS[:1]),
+    ]
+
+
+def test_a_monitor_without_an_allocation_belongs_to_the_default_group_and_costs_no_closid() -> None:
+    made = plan(parse("<cachetune vcpus='3'><monitor level='3' vcpus='3'/></cachetune>"), host(), GUEST)
+    assert made.steps == (
+        CreateGroup("mon_groups/cachetune-web-vcpus_3"),
+        MoveTasks("mon_groups/cachetune-web-vcpus_3", ".", TIDS[3:]),
+    )
+    assert (made.summary.closids.used, made.summary.rmids.used) == (1, 2)
+
+
+def test_a_whole_process_group_takes_every_thread() -> None:
+    emulator = Guest(TIDS[0], (*GUEST.threads, Thread(9999, 0, "qemu-system-x86")))
+    made = plan(parse(f"<cachetune>{l3(1)}</cachetune>"), host("skylake-2s", ROOM), emulator)
+    assert [s.path for s in made.steps if isinstance(s, CreateGroup)] == ["cachetune-web"]
+    assert [s.tids for s in made.steps if isinstance(s, MoveTasks)] == [(*TIDS, 9999)]
+
+
+def test_emulator_threads_stay_where_they_are_without_a_whole_process_group() -> None:
+    emulator = Guest(TIDS[0], (*GUEST.threads, Thread(9999, 0, "qemu-system-x86")))
+    made = plan(parse(f"<cachetune vcpus='0-3'>{l3(1)}</cachetune>"), host("skylake-2s", ROOM), emulator)
+    assert 9999 not in {tid for s in made.steps if isinstance(s, MoveTasks) for tid in s.tids}
+
+
+def test_shrinking_the_default_group_is_a_step_of_its_own_that_comes_first() -> None:
+    made = plan(parse(f"<cachetune vcpus='0-1'>{l3(3)}</cachetune>"), host(), GUEST, SHRINK)
+    assert made.steps[0] == WriteSchemata(".", "L3:0=7ff\n", "L3:0=7f8\n")
+    assert writes(made)["cachetune-web-vcpus_0-1"] == "L3:0=007;1=7ff\n"
+
+
+def test_groups_of_ours_that_share_the_default_groups_ways_shrink_with_it() -> None:
+    on = host("skylake-2s", ("schemata", "L3:0=7fe\n"), ("cachetune-db-vcpus_0/schemata", "L3:0=001;1=7ff\n"))
+    made = plan(parse(f"<cachetune vcpus='0'>{l3(2, 1)}</cachetune>"), on, GUEST, SHRINK)
+    assert writes(made)["."] == "L3:1=7fc\n"
+    assert writes(made)["cachetune-db-vcpus_0"] == "L3:1=7fc\n"
+    assert writes(made)["cachetune-web-vcpus_0"] == "L3:0=7fe;1=003\n"
+
+
+def test_groups_of_others_never_shrink() -> None:
+    on = host("skylake-2s", ("schemata", "L3:0=7fe\n"), ("COS1/schemata", "L3:0=001;1=7ff\n"))
+    assert refusal(parse(f"<cachetune vcpus='0'>{l3(2, 1)}</cachetune>"), on, GUEST, SHRINK) == ["CT207"]
+
+
+def applied(sim: SimulatedResctrl, made: Plan) -> None:
+    for step in made.steps:
+        prefix = "" if step.path == "." else f"{step.path}/"
+        match step:
+            case CreateGroup(path):
+                sim.mkdir(path)
+            case WriteSchemata(_, _, after):
+                sim.write(f"{prefix}schemata", after)
+            case MoveTasks(_, _, tids):
+                sim.write(f"{prefix}tasks", ",".join(map(str, tids)))
+            case RemoveGroup(path):
+                sim.rmdir(path)
+
+
+def test_a_changed_size_shrinks_before_another_group_grows() -> None:
+    sim = fresh("skylake-2s", ("schemata", "L3:0=600;1=600\n"))
+    first = f"<cachetune vcpus='0'>{l3(5)}</cachetune><cachetune vcpus='1'>{l3(4)}</cachetune>"
+    applied(sim, plan(parse(first), read_host(sim), GUEST))
+    second = f"<cachetune vcpus='0'>{l3(2)}</cachetune><cachetune vcpus='1'>{l3(7)}</cachetune>"
+    made = plan(parse(second), read_host(sim), GUEST)
+    assert made.steps == (
+        WriteSchemata("cachetune-web-vcpus_0", "L3:0=01f\n", "L3:0=003\n"),
+        WriteSchemata("cachetune-web-vcpus_1", "L3:0=1e0\n", "L3:0=1fc\n"),
+    )
+
+
+def test_a_group_that_nobody_asks_for_any_more_is_removed_last() -> None:
+    sim = fresh("skylake-2s", ROOM)
+    applied(sim, plan(parse(f"<cachetune vcpus='0-1'>{l3(2)}</cachetune>"), read_host(sim), GUEST))
+    made = plan(parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>"), read_host(sim), GUEST)
+    assert [type(s).__name__ for s in made.steps] == [
+        "CreateGroup",
+        "WriteSchemata",
+        "MoveTasks",
+        "MoveTasks",
+        "RemoveGroup",
+    ]
+    assert made.steps[2:] == (
+        MoveTasks("cachetune-web-vcpus_0", "cachetune-web-vcpus_0-1", TIDS[:1]),
+        MoveTasks(".", "cachetune-web-vcpus_0-1", TIDS[1:2]),
+        RemoveGroup("cachetune-web-vcpus_0-1", "L3:0=060;1=01f\nMB:0=100;1=100\n"),
+    )
+
+
+def test_it_is_removed_first_when_its_ways_are_needed() -> None:
+    sim = fresh("skylake-2s", ROOM)
+    applied(sim, plan(parse(f"<cachetune vcpus='0-1'>{l3(5)}</cachetune>"), read_host(sim), GUEST))
+    made = plan(parse(f"<cachetune vcpus='0'>{l3(5)}</cachetune>"), read_host(sim), GUEST)
+    assert [type(s).__name__ for s in made.steps][:2] == ["MoveTasks", "RemoveGroup"]
+    applied(sim, made)
+    assert sim.read("cachetune-web-vcpus_0/tasks").split() == [str(TIDS[0])]
+
+
+def test_bandwidth_no_longer_asked_for_goes_back_to_the_maximum() -> None:
+    sim = fresh("skylake-2s", ROOM)
+    both = "<memorytune vcpus='0'><node id='0' bandwidth='50'/><node id='1' bandwidth='30'/></memorytune>"
+    applied(sim, plan(parse(both), read_host(sim), GUEST))
+    one = "<memorytune vcpus='0'><node id='0' bandwidth='50'/></memorytune>"
+    assert writes(plan(parse(one), read_host(sim), GUEST)) == {"cachetune-web-vcpus_0": "MB:1=100\n"}
+
+
+@pytest.mark.parametrize("profile", ["skylake-2s", "sapphire-rapids-cdp", "milan", "haswell", "genoa"])
+def test_planning_again_right_after_applying_finds_no_changes(profile: str) -> None:
+    sim = fresh(profile)
+    on = read_host(sim)
+    cache = on.caches[-1]
+    size = 3 * (cache.way_bytes(0) or 0)
+    wanted = f"<cache id='0' level='{cache.level}' type='{cache.type}' size='{size}' unit='B'/>"
+    xml = f"<cachetune vcpus='0-1'>{wanted}</cachetune>"
+    applied(sim, plan(parse(xml), on, GUEST, SHRINK))
+    again = plan(parse(xml), read_host(sim), GUEST, SHRINK)
+    assert again.steps == ()
+    assert [g.action for g in again.groups] == ["keep"]
+
+
+def test_live_xml_takes_libvirts_names_and_the_groups_that_libvirt_made_are_left_alone() -> None:
+    name = "qemu-7-web-vcpus_0-1"
+    sim = fresh("skylake-2s", ROOM, (f"{name}/schemata", "L3:0=020;1=01f\n"), (f"{name}/tasks", f"{TIDS[0]},{TIDS[1]}"))
+    domain = parse(f"<cachetune vcpus='0-1' id='vcpus_0-1'>{l3(1)}</cachetune>", " id='7'")
+    assert plan(domain, read_host(sim), GUEST).steps == ()
+    other = parse(f"<cachetune vcpus='0-1' id='vcpus_0-1'>{l3(2)}</cachetune>", " id='7'")
+    assert refusal(other, read_host(sim)) == ["CT216"]
+
+
+def test_threads_are_not_taken_out_of_groups_of_others_unless_told_to() -> None:
+    sim = fresh("skylake-2s", ROOM, ("BestEffort/schemata", "L3:0=01f;1=01f\n"), ("BestEffort/tasks", str(TIDS[0])))
+    domain = parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>")
+    assert refusal(domain, read_host(sim)) == ["CT402"]
+    made = plan(domain, read_host(sim), GUEST, Options(take_tasks=True))
+    assert MoveTasks("cachetune-web-vcpus_0-1", "BestEffort", TIDS[:1]) in made.steps
+
+
+def test_closids_are_counted_before_anything_is_written() -> None:
+    writes = [(f"COS{n}/schemata", "L3:0=600;1=600\n") for n in range(1, 8)]
+    domain = parse("<memorytune vcpus='0'><node id='0' bandwidth='50'/></memorytune>")
+    with pytest.raises(PlanRefusedError) as caught:
+        plan(domain, host("skylake-2s", *writes), GUEST)
+    finding = caught.value.findings[-1]
+    assert finding.rule == "CT212"
+    assert "0 of 8 are free" in finding.message
+    assert "COS1 (pqos)" in finding.message
+
+
+def test_a_monitor_group_of_others_inside_a_group_that_would_go_stops_the_plan() -> None:
+    sim = fresh("skylake-2s", ROOM)
+    applied(sim, plan(parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>"), read_host(sim), GUEST))
+    sim.mkdir("cachetune-web-vcpus_0-1/mon_groups/cadvisor-x")
+    assert refusal(parse(f"<cachetune vcpus='2'>{l3(1)}</cachetune>"), read_host(sim)) == ["CT216"]
+
+
+def test_the_default_group_in_mode_exclusive_cannot_be_shared() -> None:
+    sim = fresh("skylake-2s", ROOM, ("mode", "exclusive\n"))
+    assert refusal(parse(f"<cachetune vcpus='0'>{l3(1)}</cachetune>"), read_host(sim)) == ["CT219"]
+    both = parse(f"<cachetune vcpus='0'>{l3(1)}{l3(1, 1)}</cachetune>")
+    applied(sim, plan(both, read_host(sim), GUEST))
+
+
+def test_ways_shared_with_io_are_used_as_libvirt_does_but_with_a_warning() -> None:
+    made = plan(parse(f"<cachetune vcpus='0'>{l3(6)}</cachetune>"), host("skylake-2s", ROOM), GUEST)
+    assert [f.rule for f in made.warnings] == ["CT217"]
+
+
+@pytest.mark.parametrize(
+    ("guest", "rules"),
+    [
+        (None, ["CT403"]),
+        (Guest(TIDS[0], GUEST.threads[:1]), ["CT401"]),
+        (Guest(None, GUEST.threads), ["CT405", "CT405"]),
+    ],
+)
+def test_threads_that_are_missing_or_of_no_use_are_reported(guest: Guest | None, rules: list[str]) -> None:
+    made = plan(parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>"), host("skylake-2s", ROOM), guest)
+    assert [f.rule for f in made.warnings] == rules
+
+
+def test_a_whole_process_group_cannot_be_planned_from_single_threads() -> None:
+    domain = parse(f"<cachetune>{l3(1)}</cachetune>")
+    assert refusal(domain, host("skylake-2s", ROOM), Guest(None, GUEST.threads)) == ["CT404"]
+
+
+def test_check_finds_what_a_plan_would_find_without_a_guest() -> None:
+    domain = parse(f"<cachetune vcpus='0'>{l3(3)}</cachetune>")
+    assert [f.rule for f in check(domain, host())] == ["CT207"]
+    assert check(domain, host("skylake-2s", ROOM)) == ()
+
+
+def test_the_fingerprint_does_not_change_with_threads_but_with_masks_and_groups() -> None:
+    sim = fresh()
+    before = read_host(sim).fingerprint
+    sim.add_task(31337)
+    assert read_host(sim).fingerprint == before
+    sim.mkdir("COS1")
+    with_group = read_host(sim).fingerprint
+    sim.write("COS1/schemata", "L3:0=1\n")
+    assert len({before, with_group, read_host(sim).fingerprint}) == 3
+
+
+def test_io_alloc_takes_a_closid() -> None:
+    on = host()
+    caches = tuple(msgspec.structs.replace(c, io_alloc=True) for c in on.caches)
+    assert msgspec.structs.replace(on, caches=caches).closids_total == (on.closids_total or 0) - 1
+
+
+def test_planning_does_no_io(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = host("skylake-2s", ROOM)
+    domain = parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>")
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a plan opened a file")
+
+    monkeypatch.setattr("builtins.open", forbidden)
+    monkeypatch.setattr("os.open", forbidden)
+    assert plan(domain, on, GUEST).steps
