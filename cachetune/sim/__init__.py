@@ -4,8 +4,19 @@ In comes a profile (what a processor offers) or a saved host, out goes an object
 does behind the Resctrl port, with faults on order. It never touches the machine that it runs on.
 """
 
+from cachetune.sim.copies import sysfs_files, write_sysfs, write_tree
 from cachetune.sim.faults import Operation
 from cachetune.sim.kernel import SimulatedResctrl
 from cachetune.sim.profile import Profile, decode_profile, load_profile, profile_names
 
-__all__ = ["Operation", "Profile", "SimulatedResctrl", "decode_profile", "load_profile", "profile_names"]
+__all__ = [
+    "Operation",
+    "Profile",
+    "SimulatedResctrl",
+    "decode_profile",
+    "load_profile",
+    "profile_names",
+    "sysfs_files",
+    "write_sysfs",
+    "write_tree",
+]

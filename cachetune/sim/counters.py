@@ -45,12 +45,25 @@ class _Count:
         return self.target + (self.held - self.target) * math.exp(-seconds / constant)
 
 
+def _limit_of(profile: Profile) -> Callable[[float, int], float] | None:
+    """What a value of MB makes of a rate: a share in percent, MiB/s, or eighths of GB/s."""
+    bandwidth = next((b for b in profile.bandwidths if b.name == "MB"), None)
+    if bandwidth is None:
+        return None
+    if not bandwidth.linear:
+        return lambda rate, value: min(rate, value * 1e9 / 8)
+    if "mba_MBps" in profile.mount_options:
+        return lambda rate, value: min(rate, float(value << 20))
+    return lambda rate, value: rate * value / 100
+
+
 class Counters:
     """What QM_CTR would say, per RMID and L3 cache."""
 
     def __init__(self, profile: Profile, clock: Callable[[], float]) -> None:
         self._profile, self._clock = profile, clock
         self._ids = profile.monitored_ids
+        self._limit = _limit_of(profile)
         self._counts: dict[tuple[int, int], _Count] = {}
         self._set: dict[tuple[int, int, str], int | str] = {}
 
@@ -113,9 +126,9 @@ class Counters:
             return given
         self.settle(group)
         count = self._count(group.rmid, cache_id)
-        value = {"llc_occupancy": count.held, "mbm_total_bytes": count.total, "mbm_local_bytes": count.local}[event]
+        values = {"llc_occupancy": count.held, "mbm_total_bytes": count.total, "mbm_local_bytes": count.local}
         unit = self._profile.monitoring.unit_bytes if self._profile.monitoring else 1
-        return int(value) // unit * unit
+        return int(values.get(event, 0.0)) // unit * unit
 
     def _count(self, rmid: int, cache_id: int) -> _Count:
         key = rmid, cache_id
@@ -129,12 +142,11 @@ class Counters:
             return 0.0, 0.0
         values = group.control.values
         rate = float(min(len(group.tids) * _TASK_BYTES_PER_SECOND, _GROUP_BYTES_PER_SECOND))
-        limit = values.get("MB", {}).get(cache_id, 100)
-        if limit < 100:
-            rate *= max(limit, 1) / 100
+        if self._limit is not None and "MB" in values:
+            rate = self._limit(rate, values["MB"][cache_id])
         cache = self._profile.cache(3)
         if cache is None:
             return rate, 0.0
         masks = [values[name].get(cache_id, 0) for name in ("L3", "L3DATA", "L3CODE") if name in values]
         ways = max((mask.bit_count() for mask in masks), default=cache.ways)
-        return rate, float(cache.size_bytes // cache.ways * ways)
+        return rate, float(cache.size_of(cache_id) // cache.ways * ways)

@@ -27,7 +27,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from cachetune.errors import InputError, ResctrlError
-from cachetune.sim import groups, tree
+from cachetune.host.hints import hint_for
+from cachetune.host.state import Host
+from cachetune.sim import groups, saved, tree
 from cachetune.sim.faults import MUTATING, Fault, Kind, Operation
 from cachetune.sim.flock import Flock
 from cachetune.sim.nodes import Directory, File, LookupFailedError, Node, find, split, walk
@@ -36,10 +38,13 @@ from cachetune.sim.state import RefusedError, State
 
 PAGE_BYTES = 4096
 PATH_BYTES = 4095 - len("/sys/fs/resctrl/")
+_ACTIONS = {"listdir": "list", "exists": "look at"}
 
 
 class SimulatedResctrl:
     """The Resctrl port over a profile; see the module's text for the rules.
+
+    ``kernel_says`` of an error is what this operation said, not what others left in last_cmd_status.
 
     ``clock`` gives seconds; counters and limbo follow it. ``writer`` is the tid that a written ``0`` means; it is the
     one task at first. ``operations`` logs what was tried to change something, failed attempts too.
@@ -70,6 +75,16 @@ class SimulatedResctrl:
         self._faults: list[Fault] = []
         self._flock = Flock(self.source)
         self.add_task(writer)
+
+    @classmethod
+    def from_host(
+        cls, host: Host, *, kernel: str = "6.12", clock: Callable[[], float] = time.monotonic, writer: int = 1
+    ) -> "SimulatedResctrl":
+        """A resctrl that stands as a saved host does, to rehearse a plan on; see ``saved`` for what is guessed."""
+        sim = cls(saved.profile_of(host), kernel=kernel, clock=clock, writer=writer)
+        sim.mount_options = host.mount_options
+        saved.take_over(sim.state, sim._root, host, writer)
+        return sim
 
     # -- the port -----------------------------------------------------------------------------------------------
 
@@ -215,6 +230,7 @@ class SimulatedResctrl:
         shown = Operation("read", _clean(path)) if operation is None else operation
         fault = self._announce(operation) if operation is not None else None
         with self._mutex:
+            self.state.status.begin()
             try:
                 if fault and not fault.after:
                     self._strike(fault)
@@ -247,13 +263,10 @@ class SimulatedResctrl:
         raise RefusedError(fault.errno)
 
     def _error(self, number: int, operation: Operation) -> ResctrlError:
-        return ResctrlError(
-            number,
-            operation.kind,
-            operation.path,
-            written=operation.text,
-            kernel_says=_to_text(self.state.status.message),
-        )
+        says = _to_text(self.state.status.message)
+        action, path = _ACTIONS.get(operation.kind, operation.kind), operation.path or "."
+        hint = hint_for(number, action, path, says, live=True)
+        return ResctrlError(number, action, path, written=operation.text, kernel_says=says, hint=hint)
 
     def _file(self, path: str) -> File:
         node = find(self._root, split(path))

@@ -42,7 +42,10 @@ KERNELS = {
 
 
 class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The caches of one level. ``cpu_lists`` are the CPUs of each id; without ``closids`` there is no control."""
+    """The caches of one level. ``cpu_lists`` are the CPUs of each id; without ``closids`` there is no control.
+
+    ``sizes`` are those of ids whose cache is not of ``size_bytes``; 0 is an unknown size.
+    """
 
     level: int
     ids: tuple[int, ...]
@@ -54,6 +57,11 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     min_cbm_bits: int = 1
     sparse: bool = False
     cdp: bool = False
+    sizes: dict[int, int] = {}
+
+    def size_of(self, cache_id: int) -> int:
+        """Bytes of one cache."""
+        return self.sizes.get(cache_id, self.size_bytes)
 
 
 class Bandwidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,7 +100,7 @@ class CacheResource(msgspec.Struct, frozen=True, kw_only=True):
     level: int
     ids: tuple[int, ...]
     cpus: dict[int, frozenset[int]]
-    size_bytes: int
+    sizes: dict[int, int]
     ways: int
     closids: int
     shareable: int
@@ -111,9 +119,9 @@ class CacheResource(msgspec.Struct, frozen=True, kw_only=True):
         """Columns that a mask needs."""
         return (self.ways + 3) // 4
 
-    def mask_bytes(self, mask: int) -> int:
+    def mask_bytes(self, cache_id: int, mask: int) -> int:
         """What the ``size`` file shows for a mask."""
-        return self.size_bytes // self.ways * mask.bit_count()
+        return self.sizes[cache_id] // self.ways * mask.bit_count()
 
 
 class BandwidthResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,7 +224,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
                 level=cache.level,
                 ids=cache.ids,
                 cpus={i: cpus_of(text) for i, text in zip(cache.ids, cache.cpu_lists, strict=True)},
-                size_bytes=cache.size_bytes,
+                sizes={i: cache.size_of(i) for i in cache.ids},
                 ways=cache.ways,
                 closids=closids // 2 if split else closids,
                 shareable=int(cache.shareable, 16),

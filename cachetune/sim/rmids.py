@@ -42,7 +42,7 @@ class Rmids:
         self._busy: dict[int, set[int]] = {}
         self._next_check: dict[int, float] = {}
         cache = profile.cache(3)
-        self.limit = cache.size_bytes if cache else 0
+        self.limit = cache.size_of(cache.ids[0]) if cache else 0
         self.threshold = self.round(self.limit // monitoring.rmids) if monitoring else 0
 
     def round(self, size_bytes: int) -> int:

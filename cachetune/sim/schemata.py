@@ -40,7 +40,7 @@ def show_size(state: State, group: Group) -> str:
     """The content of a group's size file: schemata in bytes."""
     if group.mode == "pseudo-locked" and group.region:
         region = group.region
-        size = region.resource.mask_bytes(region.mask)
+        size = region.resource.mask_bytes(region.cache_id, region.mask)
         return f"{_name(state, region.resource)}{region.cache_id}={size}\n"
     lines = []
     for resource in state.resources:
@@ -53,7 +53,7 @@ def _size(group: Group, resource: Resource, cache_id: int) -> int:
     if group.mode == "pseudo-locksetup":
         return 0
     value = group.values[resource.name][cache_id]
-    return resource.mask_bytes(value) if isinstance(resource, CacheResource) else value
+    return resource.mask_bytes(cache_id, value) if isinstance(resource, CacheResource) else value
 
 
 def _name(state: State, resource: Resource) -> str:

@@ -13,10 +13,15 @@ class Status:
     def __init__(self) -> None:
         self._text = ""
         self._full = False
+        self._mark = 0
+
+    def begin(self) -> None:
+        """A new operation begins: what is there was said by others."""
+        self._mark = len(self._text)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._text, self._full = "", False
+        self._text, self._full, self._mark = "", False, 0
 
     def say(self, line: str) -> None:
         """Append a fixed text."""
@@ -39,5 +44,5 @@ class Status:
 
     @property
     def message(self) -> str:
-        """What the kernel says, without the last newline; "" when it is content."""
-        return self._text.removesuffix("\n")
+        """What the kernel said of the operation that began last, its lines joined; "" for nothing."""
+        return "; ".join(line for line in self._text[self._mark :].split("\n") if line)

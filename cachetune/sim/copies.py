@@ -1,0 +1,70 @@
+"""Plain files that look like a simulated machine: a copy of its resctrl tree, and the sysfs that goes with it.
+
+Reading a host from such files must give what reading the simulated resctrl gives; nothing can be changed in them.
+"""
+
+import errno
+from pathlib import Path
+
+from cachetune.errors import ResctrlError
+from cachetune.host.resctrlfs import Resctrl
+from cachetune.sim.numbers import format_cpu_list
+from cachetune.sim.profile import Profile, cpus_of
+
+_CPUS = "devices/system/cpu"
+
+
+def write_tree(fs: Resctrl, directory: Path, path: str = "") -> None:
+    """Copy everything that can be read, as it is now, into a new directory."""
+    directory.mkdir()
+    for name in fs.listdir(path):
+        inside = f"{path}/{name}".lstrip("/")
+        try:
+            write_tree(fs, directory / name, inside)
+        except ResctrlError as error:
+            if error.errno != errno.ENOTDIR:
+                raise
+            (directory / name).rmdir()
+            _copy_file(fs, inside, directory / name)
+
+
+def _copy_file(fs: Resctrl, path: str, to: Path) -> None:
+    try:
+        to.write_text(fs.read(path), encoding="utf-8", errors="surrogateescape")
+    except ResctrlError as error:
+        if error.errno != errno.EACCES:  # a group on its way to pseudo-locking is closed
+            raise
+
+
+def write_sysfs(profile: Profile, directory: Path) -> None:
+    """Write the part of /sys that tells of processors and caches below a directory."""
+    for path, text in sysfs_files(profile).items():
+        file = directory / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="ascii")
+
+
+def sysfs_files(profile: Profile) -> dict[str, str]:
+    """Path relative to /sys, and content, of each of these files."""
+    files = {f"{_CPUS}/online": format_cpu_list(range(profile.cpu_count)) + "\n"}
+    for cpu in range(profile.cpu_count):
+        for index, cache in enumerate(_caches_of(profile, cpu)):
+            files |= {f"{_CPUS}/cpu{cpu}/cache/index{index}/{name}": f"{text}\n" for name, text in cache.items()}
+    return files
+
+
+def _caches_of(profile: Profile, cpu: int) -> list[dict[str, object]]:
+    """The caches that serve one CPU, nearest first."""
+    cores = profile.cpu_count // profile.threads_per_core
+    own = range(cpu % cores, profile.cpu_count, cores)
+    found = [_entry(c.level, c.type, cpu % cores, c.size_bytes, format_cpu_list(own)) for c in profile.core_caches]
+    for cache in sorted(profile.caches, key=lambda c: c.level):
+        for cache_id, cpu_list in zip(cache.ids, cache.cpu_lists, strict=True):
+            if cpu in cpus_of(cpu_list):
+                found.append(_entry(cache.level, "Unified", cache_id, cache.size_of(cache_id), cpu_list))
+    return found
+
+
+def _entry(level: int, kind: str, cache_id: int, size_bytes: int, cpu_list: str) -> dict[str, object]:
+    entry = {"id": cache_id, "level": level, "type": kind, "shared_cpu_list": cpu_list}
+    return entry | ({"size": f"{size_bytes // 1024}K"} if size_bytes else {})

@@ -1,0 +1,185 @@
+"""A saved host as a simulated resctrl: its capabilities as a profile, its groups, masks and tasks taken over.
+
+What a Host does not tell is guessed: CPUs are dealt out evenly to the caches, limits that are missing are generous,
+events of other resources than L3_MON are not there. Sizes are as in the Host; a size that is no multiple of the
+ways comes back rounded from the ``size`` file, as on any machine, and whole from the sysfs of ``copies.write_sysfs``.
+"""
+
+import itertools
+from typing import get_args
+
+from cachetune.host.state import DEFAULT_GROUP, BandwidthControl, CacheControl, Host
+from cachetune.host.state import Group as SavedGroup
+from cachetune.sim import tree
+from cachetune.sim.groups import find_directory
+from cachetune.sim.nodes import Directory, split
+from cachetune.sim.numbers import NumberError, format_cpu_list, parse_cpu_list
+from cachetune.sim.profile import Bandwidth, Cache, Monitoring, Profile
+from cachetune.sim.rmids import OutOfRmidsError
+from cachetune.sim.state import Group, Mode, Region, State
+
+_MANY_CLOSIDS = 128
+_MANY_RMIDS = 4096
+_MOST_CPUS = 1 << 16
+_SUFFIXES = ("CODE", "DATA")
+_DIRECTORY_MODE = 0o755
+_MODES: dict[str, Mode] = {mode: mode for mode in get_args(Mode)}
+
+
+def profile_of(host: Host) -> Profile:
+    """The processor, and the mount, of a saved host."""
+    absolute = any(b.unit == "1/8 GB/s" for b in host.bandwidths)
+    count = _cpu_count(host)
+    caches = [_cache(host, level, count) for level in sorted({c.level for c in host.caches})]
+    if not any(c.level == 3 for c in caches) and (host.bandwidths or host.monitors):
+        ids = next((b.ids for b in host.bandwidths), (0,))
+        caches.append(Cache(level=3, ids=ids, cpu_lists=_dealt(count, len(ids)), size_bytes=0, ways=1))
+    options = [
+        *("cdp" for c in host.caches if c.name == "L3CODE"),
+        *("cdpl2" for c in host.caches if c.name == "L2CODE"),
+    ]
+    return Profile(
+        name=host.source,
+        vendor="amd" if absolute or any(c.sparse_masks for c in host.caches) else "intel",
+        caches=tuple(caches),
+        bandwidths=tuple(map(_bandwidth, host.bandwidths)),
+        monitoring=_monitoring(host),
+        mount_options=tuple(options) + (("mba_MBps",) if _in_mbps(host) else ()),
+    )
+
+
+def _in_mbps(host: Host) -> bool:
+    return any(b.unit == "MiB/s" for b in host.bandwidths)
+
+
+def _cpu_count(host: Host) -> int:
+    named = {cpu for group in host.groups for cpu in _cpus(group.cpus)}
+    return max(1 + max(named, default=0), *(len(c.size_bytes) for c in host.caches), 1)
+
+
+def _cpus(text: str) -> frozenset[int]:
+    try:
+        return parse_cpu_list(text, _MOST_CPUS)
+    except NumberError:
+        return frozenset()
+
+
+def _dealt(count: int, parts: int) -> tuple[str, ...]:
+    bounds = [count * part // parts for part in range(parts + 1)]
+    return tuple(format_cpu_list(range(low, high)) for low, high in itertools.pairwise(bounds))
+
+
+def _cache(host: Host, level: int, count: int) -> Cache:
+    controls = [c for c in host.caches if c.level == level]
+    control = controls[0]
+    split = control.name.endswith(_SUFFIXES)
+    closids = control.num_closids or _MANY_CLOSIDS
+    ids = tuple(control.size_bytes)
+    return Cache(
+        level=level,
+        ids=ids,
+        cpu_lists=_dealt(count, len(ids)),
+        size_bytes=max((size or 0 for size in control.size_bytes.values()), default=0),
+        sizes={i: size or 0 for i, size in control.size_bytes.items()},
+        ways=control.ways,
+        closids=closids * 2 if split else closids,
+        shareable=f"{control.shareable_bits:x}",
+        min_cbm_bits=control.min_cbm_bits,
+        sparse=control.sparse_masks,
+        cdp=split or _is_padded(control),
+    )
+
+
+def _is_padded(control: CacheControl) -> bool:
+    """Whether names leave room for CODE and DATA; nearly every processor with L3 control can do CDP."""
+    return control.level == 3 and control.min_cbm_bits != 2
+
+
+def _bandwidth(control: BandwidthControl) -> Bandwidth:
+    percent = control.unit != "1/8 GB/s"
+    in_mbps = control.unit == "MiB/s"
+    return Bandwidth(
+        name="SMBA" if control.name == "SMBA" else "MB",
+        closids=control.num_closids or _MANY_CLOSIDS,
+        min_bandwidth=10 if in_mbps else control.min_bandwidth,
+        bandwidth_gran=10 if in_mbps else control.bandwidth_gran,
+        max_bandwidth=100 if percent else control.max_bandwidth,
+        linear=percent,
+        throttle_mode="max" if percent else None,
+    )
+
+
+def _monitoring(host: Host) -> Monitoring | None:
+    monitor = next((m for m in host.monitors if m.name == "L3_MON"), None)
+    if monitor is None:
+        return None
+    extra = ("mbm_local_bytes",) if _in_mbps(host) and "mbm_local_bytes" not in monitor.features else ()
+    return Monitoring(rmids=monitor.num_rmids or _MANY_RMIDS, events=monitor.features + extra)
+
+
+def take_over(state: State, root: Directory, host: Host, writer: int) -> None:
+    """Make the groups of a saved host, as they stand there, without asking whether the kernel would.
+
+    Monitor groups come last, so that a task's last group is its innermost.
+    """
+    for saved in sorted(host.groups, key=lambda g: (g.kind == "monitor", g.path != DEFAULT_GROUP)):
+        parts = split("" if saved.path == DEFAULT_GROUP else saved.path)
+        if not parts:
+            group = state.root
+        elif saved.kind == "control":
+            group = _add_control(state, root, parts[0], writer)
+        else:
+            group = _add_monitor(state, root, parts, writer)
+        if saved.kind == "control":
+            _fill(state, group, saved)
+            tree.follow_mode(find_directory(root, parts), group)
+        group.cpus = _cpus(saved.cpus)
+        for tid in saved.tids:
+            state.place(tid, group)
+    for monitor in host.monitors:
+        if monitor.name == "L3_MON" and monitor.max_threshold_occupancy is not None:
+            state.rmids.threshold = monitor.max_threshold_occupancy
+
+
+def _add_control(state: State, root: Directory, name: str, writer: int) -> Group:
+    group = state.groups[name] = Group(name, closid=_unused_closid(state), rmid=_rmid(state), values=state.defaults())
+    state.counters.start(group)
+    root.entries[name] = tree.make_control(state, group, writer, _DIRECTORY_MODE)
+    return group
+
+
+def _add_monitor(state: State, root: Directory, parts: list[str], writer: int) -> Group:
+    inside = find_directory(root, parts[:-1])
+    parent = inside.group or state.root
+    group = parent.monitors[parts[-1]] = Group(parts[-1], parent, rmid=_rmid(state))
+    state.counters.start(group)
+    inside.entries[parts[-1]] = tree.make_monitor(state, group, writer, _DIRECTORY_MODE)
+    return group
+
+
+def _unused_closid(state: State) -> int:
+    """The next free CLOSID, or a number beyond when a saved host has more groups than it should."""
+    closid = state.free_closid()
+    return state.closids + len(state.groups) if closid is None else closid
+
+
+def _rmid(state: State) -> int | None:
+    try:
+        return state.rmids.allocate() if state.profile.monitoring else None
+    except OutOfRmidsError:
+        return None
+
+
+def _fill(state: State, group: Group, saved: SavedGroup) -> None:
+    """Give a control group its values; ids that the saved group does not name keep no limit."""
+    for values in (saved.masks, saved.bandwidth):
+        for name, by_id in values.items():
+            known = group.values.get(name, {})
+            known.update({i: int(value) for i, value in by_id.items() if i in known})
+    group.mode = _MODES.get(saved.mode, "shareable")
+    group.other_lines = saved.other_lines
+    if group.mode == "pseudo-locked":
+        group.closid = group.rmid = None
+        group.region = next(
+            (Region(c, i, int(mask)) for c in state.caches for i, mask in saved.masks.get(c.name, {}).items()), None
+        )
