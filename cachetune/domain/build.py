@@ -31,8 +31,8 @@ def elements_of(reading: Reading) -> list[etree._Element]:
     return elements
 
 
-def build_domain(root: etree._Element, reading: Reading, positions: Positions, name: str) -> Domain:
-    """The Domain of a document without errors. ``name`` stands in for a missing <name>.
+def build_domain(root: etree._Element, reading: Reading, positions: Positions) -> Domain:
+    """The Domain of a document without errors. Its name is empty where there is no <name>.
 
     An ``id`` that is a number marks the XML of a running guest: then, and only then, the groups' ids are read.
     """
@@ -40,7 +40,7 @@ def build_domain(root: etree._Element, reading: Reading, positions: Positions, n
     number = int(live) if live.isascii() and live.isdigit() and len(live) < 10 else None
     groups = (_group(group, positions, live=number is not None) for group in reading.groups.values())
     return Domain(
-        name=root.findtext("name") or name,
+        name=root.findtext("name") or "",
         uuid=(root.findtext("uuid") or "").strip() or None,
         id=number,
         type=root.get("type", ""),

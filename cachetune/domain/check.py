@@ -21,8 +21,9 @@ Engine = Literal["rng", "xsd"]
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A document after all checks. ``domain`` is None if any finding is an error."""
+    """A document after all checks, with the ``name`` it was given. ``domain`` is None if any finding is an error."""
 
+    name: str
     domain: Domain | None
     findings: tuple[Finding, ...]
 
@@ -39,7 +40,7 @@ DEFAULT_CHECKS = Checks()
 
 
 def load(data: bytes, name: str, *, libvirt: str | None = None) -> Loaded:
-    """Check a document and read what it asks for. ``name`` is the document's, for errors about it as a whole.
+    """Check a document and read what it asks for. ``name`` is what to call it: a file's name, or <stdin>.
 
     ``libvirt`` is a version such as "9.0"; InputError if it is not. A document, however broken, raises nothing.
     """
@@ -61,15 +62,15 @@ def check_and_load(data: bytes, checks: Checks, name: str = "") -> Loaded:
     """The findings, and the Domain if none of them is an error."""
     root = parse(data)
     if isinstance(root, Finding):
-        return Loaded(domain=None, findings=(root,))
+        return Loaded(name=name, domain=None, findings=(root,))
     problems = Problems()
     reading = _read(root, checks, problems)
     wanted = elements_of(reading) if reading else []
     positions = Positions(data, root, [*problems.elements(), *wanted])
     findings = (*problems.findings(positions), *_libvirt_schema(root, checks))
     if reading is None or any(finding.severity == "error" for finding in findings):
-        return Loaded(domain=None, findings=findings)
-    return Loaded(domain=build_domain(root, reading, positions, name), findings=findings)
+        return Loaded(name=name, domain=None, findings=findings)
+    return Loaded(name=name, domain=build_domain(root, reading, positions), findings=findings)
 
 
 def _read(root: etree._Element, checks: Checks, problems: Problems) -> Reading | None:

@@ -121,5 +121,7 @@ def _scan(data: bytes) -> tuple[list[int], dict[int, int]]:
     try:
         parser.Parse(data, True)
     except expat.ExpatError:  # libxml2 is more lenient, for one about the XML version
-        return [], {}
+        starts, texts = [], {}
+    finally:  # the handlers hold the parser and the parser its handlers
+        parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
     return starts, texts

@@ -1,0 +1,227 @@
+"""``cachetune validate``: all findings in domain XML, with the line and column of what is at fault."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from cachetune.cli import options
+from cachetune.domain.check import Checks, Engine, check, check_and_load
+from cachetune.domain.compat import parse_version
+from cachetune.domain.document import read_file
+from cachetune.domain.problems import printable
+from cachetune.domain.schema import LIBVIRT_SCHEMA
+from cachetune.errors import InputError
+from cachetune.findings import FileReport, Finding, Findings
+
+if TYPE_CHECKING:
+    from cachetune.host.state import Host
+
+MANY_FILES = 300
+_HOST = "a snapshot or a simulated host: also check whether the domain fits there"
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    """What there is to say about one file: its findings, or why it could not be read."""
+
+    file: str
+    findings: tuple[Finding, ...] = ()
+    unreadable: str = ""
+    hint: str = ""
+
+    @property
+    def invalid(self) -> bool:
+        return any(finding.severity == "error" for finding in self.findings)
+
+
+@click.command("validate", context_settings={"ignore_unknown_options": False})
+@options.as_json
+@click.option(
+    "--engine", type=click.Choice(["rng", "xsd"]), default="rng", show_default=True, help="The schema language."
+)
+@click.option(
+    "--libvirt", metavar="VERSION", help="Also say what this libvirt would refuse: 9.0, 10.8, 11.3, 12.4, 12.8, …"
+)
+@click.option(
+    "--libvirt-schema",
+    metavar="[PATH.rng]",
+    is_flag=False,
+    flag_value=LIBVIRT_SCHEMA,
+    help=f"Also check against an installed libvirt's own schema [{LIBVIRT_SCHEMA}].",
+)
+@click.option("--host", metavar="FILE|sim:NAME", help=f"{_HOST[0].upper()}{_HOST[1:]}.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Worker processes; default: as needed.")
+@click.argument("files", nargs=-1, metavar="FILE|DIRECTORY|-...")
+def command(
+    files: tuple[str, ...],
+    engine: Engine,
+    libvirt: str | None,
+    libvirt_schema: str | None,
+    host: str | None,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Check domain XML: every finding, with a hint how to mend it.
+
+    Directories are searched for *.xml; "-" is standard input.
+    Exit status: 0 valid, 1 findings of severity error, 2 something could not be read.
+
+    \b
+      cachetune validate guest.xml
+      virsh dumpxml guest | cachetune validate -
+      cachetune validate --libvirt 11.3 --json domains/
+      cachetune validate --host sim:skylake-2s guest.xml
+    """
+    if libvirt_schema and not libvirt_schema.endswith(".rng"):  # the option's value may be left out
+        files, libvirt_schema = (libvirt_schema, *files), LIBVIRT_SCHEMA
+    if not files:
+        raise click.UsageError("name a FILE, a DIRECTORY, or - for standard input")
+    checks = Checks(
+        engine=engine,
+        libvirt=parse_version(libvirt) if libvirt else None,
+        libvirt_schema=libvirt_schema,
+    )
+    paths, missing = _expand(files)
+    examine = partial(_examine, checks=checks, host=_load_host(host))
+    outcomes = [*missing, *_examine_all(examine, paths, jobs)]
+    if as_json:
+        click.echo(_json(paths, outcomes), nl=False)
+    else:
+        _print(outcomes)
+    for outcome in outcomes:
+        if outcome.unreadable:
+            click.echo(f"error: {printable(outcome.unreadable)}", err=True)
+            if outcome.hint:
+                click.echo(f"hint: {outcome.hint}", err=True)
+    if not as_json:
+        click.echo(_summary(len(paths), outcomes), err=True)
+    sys.exit(2 if any(o.unreadable for o in outcomes) else int(any(o.invalid for o in outcomes)))
+
+
+def _expand(files: tuple[str, ...]) -> tuple[list[str], list[_Outcome]]:
+    """The files to check, directories searched; and what could not even be searched."""
+    paths: list[str] = []
+    missing: list[_Outcome] = []
+
+    def unreadable(error: OSError) -> None:
+        missing.append(_Outcome(file=str(error.filename), unreadable=f"cannot read {error.filename}: {error.strerror}"))
+
+    for file in files:
+        if file == "-" or not os.path.isdir(file):
+            paths.append(file)
+            continue
+        found = [*_search(file, unreadable)]
+        paths += found
+        if not found:
+            missing.append(_Outcome(file=file, unreadable=f"there is no *.xml in {file}"))
+    return paths, missing
+
+
+def _search(directory: str, unreadable: Callable[[OSError], None]) -> Iterator[str]:
+    for parent, directories, names in os.walk(directory, onerror=unreadable):
+        directories.sort()
+        for name in sorted(names):
+            if name.endswith(".xml"):
+                yield os.path.join(parent, name)
+
+
+def _load_host(host: str | None) -> "Host | None":
+    if host is None:
+        return None
+    from cachetune.cli.hosts import load_host
+
+    return load_host(host, Path("/sys/fs/resctrl"), Path("/sys"))
+
+
+def _examine(path: str, *, checks: Checks, host: "Host | None") -> _Outcome | None:
+    """What there is to say about one file, or None."""
+    name = "<stdin>" if path == "-" else path
+    try:
+        data = read_file(path)
+    except InputError as error:
+        return _Outcome(file=name, unreadable=str(error), hint=error.hint)
+    findings = check(data, checks) if host is None else _check_on(data, name, checks, host)
+    return _Outcome(file=name, findings=findings) if findings else None
+
+
+def _check_on(data: bytes, name: str, checks: Checks, host: "Host") -> tuple[Finding, ...]:
+    from cachetune.plan import check as check_host
+
+    loaded = check_and_load(data, checks, name)
+    if loaded.domain is None:
+        return loaded.findings
+    findings = (*loaded.findings, *check_host(loaded.domain, host))
+    return tuple(sorted(findings, key=lambda finding: (finding.line, finding.column)))
+
+
+def _examine_all(
+    examine: Callable[[str], _Outcome | None], paths: list[str], jobs: int | None
+) -> list[_Outcome]:
+    if len(paths) == 1:
+        outcome = examine(paths[0])
+        return [outcome] if outcome else []
+    from cachetune.cli.workers import map_forked
+
+    if jobs is None:
+        jobs = len(os.sched_getaffinity(0)) if len(paths) >= MANY_FILES else 1
+    if len(paths) <= MANY_FILES or not sys.stderr.isatty():
+        return map_forked(examine, paths, _Outcome, jobs, None)
+    from cachetune.cli.progress import progress
+
+    with progress("Checking", len(paths)) as tick:
+        return map_forked(examine, paths, _Outcome, jobs, tick)
+
+
+def _print(outcomes: list[_Outcome]) -> None:
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    lines = []
+    for outcome in outcomes:
+        file = printable(outcome.file)
+        for finding in outcome.findings:
+            severity = finding.severity + ":"
+            if colour:
+                severity = click.style(severity, fg="red" if finding.severity == "error" else "yellow", bold=True)
+            lines.append(
+                f"{file}:{finding.line}:{finding.column}: {severity} {finding.message} [{finding.rule}]\n"
+                f"    hint: {finding.hint}\n"
+            )
+    click.echo("".join(lines), nl=False, color=colour)
+
+
+def _json(paths: list[str], outcomes: list[_Outcome]) -> bytes:
+    from cachetune import documents
+
+    by_file = {outcome.file: outcome for outcome in outcomes}
+    names = ("<stdin>" if path == "-" else path for path in paths)
+    told = ((name, by_file.get(name, _Outcome(file=name))) for name in names)
+    return documents.encode(
+        Findings(
+            files=tuple(
+                FileReport(file=printable(name), valid=not outcome.invalid, findings=outcome.findings)
+                for name, outcome in told
+                if not outcome.unreadable
+            )
+        )
+    )
+
+
+def _summary(checked: int, outcomes: list[_Outcome]) -> str:
+    unreadable = sum(bool(outcome.unreadable) for outcome in outcomes)
+    checked -= sum(1 for outcome in outcomes if outcome.unreadable)
+    invalid = sum(outcome.invalid for outcome in outcomes)
+    warnings = sum(finding.severity == "warning" for outcome in outcomes for finding in outcome.findings)
+    parts = [f"{max(checked, 0)} file{'' if checked == 1 else 's'} checked", f"{invalid} invalid" if invalid else "all valid"]
+    if checked <= 1:
+        parts[1] = "invalid" if invalid else "valid"
+    if checked <= 0:
+        parts = ["no file checked"]
+    if warnings:
+        parts.append(f"{warnings} warning{'' if warnings == 1 else 's'}")
+    if unreadable:
+        parts.append(f"{unreadable} could not be read")
+    return ", ".join(parts) + "."
