@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 160
 _ASCII = str.maketrans({"█": "#", "▓": "%", "░": ":", "·": ".", "…": "~"})
-_BINARY = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def console() -> "Console":

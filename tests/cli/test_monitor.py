@@ -1,0 +1,135 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cachetune.cli.main import command
+from cachetune.errors import HostError, InputError
+from tests.host.trees import LIBVIRT, SKYLAKE, Tree, below, make
+
+GUEST = """\
+<domain type='kvm'{id}>
+  <name>{name}</name>
+  <vcpu>4</vcpu>
+  <cputune>
+    <cachetune vcpus='0-1'{group}>
+      <cache id='0' level='3' type='both' size='4608' unit='KiB'/>
+      <monitor level='3' vcpus='0'/>
+    </cachetune>
+  </cputune>
+</domain>
+"""
+WEB = "cachetune-web-vcpus_0-1"
+DB = "qemu-3-db-vcpus_0"
+
+
+def l3(cache_id: int, *values: str) -> Tree:
+    names = ("llc_occupancy", "mbm_total_bytes", "mbm_local_bytes")
+    return below(f"mon_data/mon_L3_{cache_id:02d}", dict(zip(names, values, strict=True)))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    tree = {
+        **SKYLAKE,
+        **l3(0, "23068672", "1073741824", "536870912"),
+        **l3(1, "Unavailable", "Error", "Unassigned"),
+        **below(WEB, l3(0, "1536", "0", "0")),
+        **below(f"{WEB}/mon_groups/cachetune-web-vcpus_0", l3(0, "1024", "0", "0")),
+        **below(DB, l3(0, "7", "0", "0")),
+        **below("mon_groups/cadvisor-a", l3(0, "9", "9", "9")),
+    }
+    return make(tmp_path / "resctrl", tree)
+
+
+def run(*words: object) -> Result:
+    result = CliRunner().invoke(command, ["monitor", *(str(word) for word in words)], env={"COLUMNS": "100"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def paths(*words: object) -> list[str]:
+    return [monitor["path"] for monitor in json.loads(run("--json", *words).output)["monitors"]]
+
+
+PAGE = """\
+group                    vCPUs  cache  llc_occupancy  mbm_total_bytes  mbm_local_bytes
+. (default group)               0             22 MiB            1 GiB          512 MiB
+                                1        Unavailable            Error       Unassigned
+cachetune-web-vcpus_0-1  0-1    0            1.5 KiB              0 B              0 B
+  cachetune-web-vcpus_0  0      0              1 KiB              0 B              0 B
+qemu-3-db-vcpus_0        0      0                7 B              0 B              0 B
+"""
+
+
+def test_values_are_shown_with_units_and_missing_ones_with_the_kernels_word(root: Path) -> None:
+    assert run("--resctrl", root).output == PAGE
+
+
+def test_without_a_guest_the_default_group_and_those_of_libvirt_and_ours_are_read(root: Path) -> None:
+    assert paths("--resctrl", root) == [".", WEB, f"{WEB}/mon_groups/cachetune-web-vcpus_0", DB]
+
+
+def test_a_machine_name_selects_its_groups(root: Path) -> None:
+    assert paths("--resctrl", root, "--machine-name", "qemu-3-db") == [DB]
+
+
+def test_a_machine_whose_name_only_begins_the_same_is_another(root: Path) -> None:
+    with pytest.raises(InputError, match="no groups of 'qemu-3'") as caught:
+        run("--resctrl", root, "--machine-name", "qemu-3")
+    assert caught.value.hint == "there are groups of cachetune-web, qemu-3-db"
+
+
+def test_a_guests_xml_selects_its_groups(root: Path, tmp_path: Path) -> None:
+    guest = tmp_path / "web.xml"
+    guest.write_text(GUEST.format(id="", name="web", group=""))
+    assert paths("--resctrl", root, guest) == [WEB, f"{WEB}/mon_groups/cachetune-web-vcpus_0"]
+
+
+def test_live_xml_with_its_own_identifiers_finds_its_groups(root: Path, tmp_path: Path) -> None:
+    make(root, below("qemu-5-app-mine", {**l3(0, "1", "1", "1"), "tasks": "", "schemata": "", "mode": "shareable"}))
+    guest = tmp_path / "app.xml"
+    guest.write_text(GUEST.format(id=" id='5'", name="app", group=" id='mine'"))
+    assert paths("--resctrl", root, guest) == ["qemu-5-app-mine"]
+
+
+def test_a_guest_that_is_not_valid_is_refused(root: Path, tmp_path: Path) -> None:
+    guest = tmp_path / "bad.xml"
+    guest.write_text("<domain>")
+    with pytest.raises(InputError, match="is not valid"):
+        run("--resctrl", root, guest)
+
+
+def test_a_host_without_monitoring_is_refused(tmp_path: Path) -> None:
+    root = make(tmp_path, LIBVIRT["resctrl-skx"])
+    with pytest.raises(HostError, match="no monitoring"):
+        run("--resctrl", root)
+
+
+def test_a_snapshot_has_no_counters(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no counters"):
+        run("--host", tmp_path / "node7.json")
+
+
+def test_a_simulated_host_counts() -> None:
+    document = json.loads(run("--json", "--host", "sim:skylake-2s").output)
+    assert document["source"] == "sim:skylake-2s"
+    assert {c["state"] for c in document["monitors"][0]["counters"]} == {"ok"}
+
+
+def test_telemetry_of_packages_has_a_table_of_its_own(root: Path) -> None:
+    make(root, below("info/PERF_PKG_MON", {"mon_features": "core_energy", "num_rmids": "576"}))
+    make(root, {"mon_data/mon_PERF_PKG_00/core_energy": "12.5"})
+    table = run("--resctrl", root, "--machine-name", "qemu-3-db").output
+    assert "package" not in table
+    assert [line.split() for line in run("--resctrl", root).output.splitlines()[-2:]] == [
+        ["group", "vCPUs", "package", "core_energy"],
+        [".", "(default", "group)", "0", "12.5"],
+    ]
+
+
+def test_a_group_without_counters_is_named(root: Path) -> None:
+    make(root, below("qemu-9-new", {"tasks": "", "schemata": "", "mode": "shareable", "cpus_list": ""}))
+    assert "No counters, or vanished meanwhile: qemu-9-new\n" in run("--resctrl", root).output
