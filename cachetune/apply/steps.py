@@ -7,7 +7,7 @@ done or not done at all, and can be repeated.
 import contextlib
 import errno
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cachetune.errors import CachetuneError, ResctrlError
@@ -34,14 +34,8 @@ class Hands:
     ``proc`` is None where threads are simulated. ``vanished`` collects threads that ended before they could be moved.
     """
 
-    def __init__(
-        self,
-        resctrl: Resctrl,
-        proc: Path | None,
-        threads: Iterable[Thread] = (),
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._resctrl, self._proc, self._sleep = resctrl, proc, sleep
+    def __init__(self, resctrl: Resctrl, proc: Path | None, threads: Iterable[Thread] = ()) -> None:
+        self._resctrl, self._proc = resctrl, proc
         self._threads = {t.tid: t for t in threads}
         self._lists = True
         self.vanished: list[int] = []
@@ -81,7 +75,7 @@ class Hands:
         except ResctrlError as error:
             if error.errno != errno.EBUSY:
                 raise
-            self._sleep(_LIMBO_SECONDS)
+            time.sleep(_LIMBO_SECONDS)
             self._resctrl.mkdir(path)
         if not self._resctrl.exists(path):
             raise StepError(f"group {path} is not there although it was made")

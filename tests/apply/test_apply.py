@@ -1,0 +1,275 @@
+"""Carrying plans out: tasks on kernels old and new, threads that come and go, the ledger, signals, a full disk."""
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cachetune.apply import applier, journal, ledger
+from cachetune.apply.applier import Place, apply, apply_planned
+from cachetune.apply.recover import recover
+from cachetune.errors import InputError, LockTimeoutError
+from cachetune.guests.model import Guest, Thread
+from cachetune.plan import plan_removal
+from cachetune.plan.model import MoveTasks, PlanGuest
+from cachetune.sim import Operation, SimulatedResctrl, load_profile
+from tests.samples import TIDS, domain, group, host_with_guest, plan_for, web
+
+WEB = PlanGuest("web", "cachetune-web")
+
+
+def place_on(sim: SimulatedResctrl, run: Path) -> Place:
+    return Place(sim, run)
+
+
+def task_writes(sim: SimulatedResctrl) -> list[str]:
+    return [o.text or "" for o in sim.operations if o.kind == "write" and o.path.endswith("tasks")]
+
+
+def test_a_kernel_that_takes_lists_gets_one_write_per_group(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s", "6.12")
+    apply(plan_for(web("skylake-2s"), place := place_on(sim, tmp_path)), place)
+    assert task_writes(sim)[0] == f"{TIDS[0]},{TIDS[1]}\n"
+    assert len(task_writes(sim)) == 3
+
+
+def test_a_kernel_that_takes_no_lists_is_asked_once_and_then_given_one_thread_each(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s", "6.1")
+    wanted = domain(group({0, 1}, (), (), [{0, 1}]), group({2, 3}, (), (), [{2, 3}]))
+    assert apply(plan_for(wanted, place := place_on(sim, tmp_path)), place).outcome == "done"
+    lists = [text for text in task_writes(sim) if "," in text]
+    assert len(lists) == 1
+    assert sim.read("mon_groups/cachetune-web-vcpus_2-3/tasks").split() == [str(t) for t in TIDS[2:]]
+
+
+def test_threads_that_have_vanished_are_reported_and_not_fatal(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    plan = plan_for(web("skylake-2s"), place)
+    sim.end_task(TIDS[0])
+    report = apply(plan, place)
+    assert (report.outcome, report.vanished_tids) == ("done", (TIDS[0],))
+    assert str(TIDS[1]) in sim.read("cachetune-web-vcpus_0-1/tasks").split()
+
+
+def test_limbo_is_waited_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    slept: list[float] = []
+    monkeypatch.setattr("cachetune.apply.steps.time.sleep", slept.append)
+    plan = plan_for(web("skylake-2s"), place)
+    sim.fail(errno.EBUSY, operation="mkdir")
+    report = apply(plan, place)
+    assert report.outcome == "done"
+    assert len(slept) == 1
+    assert slept[0] >= 1
+
+
+def test_removing_gives_the_default_group_its_ways_back_where_nobody_took_them(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    before = sim.tree()
+    apply(plan_for(web("skylake-2s"), place), place)
+    assert "0=7fc" in sim.read("schemata")
+    assert apply_planned(_removal, place).outcome == "done"
+    assert sim.tree() == before
+    assert ledger.load(tmp_path) == ledger.Ledger()
+
+
+def test_ways_that_somebody_took_meanwhile_are_not_given_back(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    apply(plan_for(web("skylake-2s"), place), place)
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", "L3:0=2;1=7ff\n")
+    apply_planned(_removal, place)
+    assert "L3:0=7fc;1=7ff" in sim.read("schemata")
+    sim.rmdir("COS1")
+
+
+def test_a_default_group_that_somebody_changed_since_is_left_alone(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    apply(plan_for(web("skylake-2s"), place), place)
+    sim.write("schemata", "L3:0=700\n")
+    apply_planned(_removal, place)
+    assert "L3:0=700" in sim.read("schemata")
+
+
+def test_two_guests_give_back_what_they_took_in_any_order(tmp_path: Path) -> None:
+    first, second = web("skylake-2s"), msgspec.structs.replace(web("skylake-2s"), name="db")
+    for order in (("web", "db"), ("db", "web")):
+        sim = host_with_guest("skylake-2s")
+        place = place_on(sim, tmp_path / order[0])
+        before = sim.tree()
+        apply(plan_for(first, place), place)
+        apply(plan_for(second, place), place)
+        assert "0=7f0" in sim.read("schemata")
+        for name in order:
+            machine = f"cachetune-{name}"
+            book = ledger.load(place.run)
+            guest = PlanGuest(name, machine)
+            apply(plan_removal(place.look(book), guest, book.groups_of(machine), book.shrunk), place)
+        assert sim.tree() == before
+
+
+def test_a_signal_stops_between_two_steps_and_everything_is_undone(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    before = sim.tree()
+    plan = plan_for(web("skylake-2s"), place)
+
+    def interrupt(operation: Operation) -> None:
+        if operation.kind == "mkdir" and "mon_groups" in operation.path:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    sim.before_operation = interrupt
+    report = apply(plan, place)
+    assert report.outcome == "rolled back"
+    assert "SIGTERM" in report.error
+    assert sim.tree() == before
+
+
+def test_a_full_run_directory_is_noticed_before_anything_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    plan = plan_for(web("skylake-2s"), place)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cachetune.apply.journal.os.write", full)
+        with pytest.raises(InputError, match="No space left"):
+            apply(plan, place)
+    assert not sim.operations
+    assert not journal.exists(tmp_path)
+
+
+def test_a_run_directory_that_fills_up_half_way_is_rolled_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    before = sim.tree()
+    plan = plan_for(web("skylake-2s"), place)
+    original, left = os.write, 4
+
+    def nearly_full(fd: int, data: bytes) -> int:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(fd, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cachetune.apply.journal.os.write", nearly_full)
+        report = apply(plan, place)
+    assert report.outcome == "rolled back"
+    assert "No space left" in report.error
+    assert sim.tree() == before
+
+
+def test_a_lock_that_is_held_ends_in_a_message(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = msgspec.structs.replace(place_on(sim, tmp_path), lock_timeout=0.05)
+    plan = plan_for(web("skylake-2s"), place)
+    with sim.lock(exclusive=True, timeout=1, holder=4242), pytest.raises(LockTimeoutError, match="4242"):
+        apply(plan, place)
+
+
+def test_a_journal_cut_off_in_its_first_line_means_that_nothing_was_begun(tmp_path: Path) -> None:
+    place = place_on(host_with_guest("skylake-2s"), tmp_path)
+    (tmp_path / "journal.jsonl").write_bytes(b'{"record":"begin","plan":{')
+    assert recover(place).outcome == "done"
+    assert not journal.exists(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"\0\0\n", b'{"record":"done"}\n', b"[]\n", b'{"record":"begin"}\n', b"\xff\n"])
+def test_a_damaged_journal_is_refused_and_kept(damage: bytes, tmp_path: Path) -> None:
+    place = place_on(host_with_guest("skylake-2s"), tmp_path)
+    (tmp_path / "journal.jsonl").write_bytes(damage)
+    with pytest.raises(Exception, match="CT506"):
+        recover(place)
+    assert journal.exists(tmp_path)
+
+
+def test_a_restart_of_the_machine_leaves_nothing_to_undo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    journal.Journal.begin(tmp_path, plan_for(web("skylake-2s"), place), sim.source).keep()
+    monkeypatch.setattr(journal, "boot_id", lambda: "another")
+    report = recover(place)
+    assert "restarted" in report.notes[0]
+    assert not sim.operations
+
+
+def test_recover_does_not_take_ways_from_somebody_who_took_them_meanwhile(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    plan = plan_for(web("skylake-2s"), place)
+    log = journal.Journal.begin(tmp_path, plan, sim.source)
+    log.taking(plan.steps[0])
+    log.keep()
+    sim.write("schemata", "L3:0=7fc\n")
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", "L3:0=3;1=1\n")
+    report = recover(place)
+    assert "COS1 has them now" in report.notes[0]
+    assert "0=7fc" in sim.read("schemata")
+
+
+def test_threads_born_meanwhile_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
+    wanted = domain(group({0, 1, 2}, (), (), [{0, 1, 2}]))
+    made = plan_for(wanted, place)
+    known = made.guest.threads[:2]
+    moves = tuple(
+        MoveTasks(s.path, s.source, tuple(t for t in s.tids if t != TIDS[2])) if isinstance(s, MoveTasks) else s
+        for s in made.steps
+    )
+    made = msgspec.structs.replace(made, guest=msgspec.structs.replace(made.guest, threads=known), steps=moves)
+    later = Guest(TIDS[0], (*known, Thread(TIDS[2], 0, "CPU 2/KVM", 2)))
+    monkeypatch.setattr(applier, "find_guest", lambda *_: later)
+    monkeypatch.setattr("cachetune.apply.steps.is_same_thread", lambda *_: True)
+    report = apply(made, place)
+    assert report.late_tids == (TIDS[2],)
+    assert str(TIDS[2]) in sim.read("mon_groups/cachetune-web-vcpus_0-2/tasks").split()
+
+
+def test_a_reused_thread_id_is_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
+    monkeypatch.setattr(applier, "find_guest", lambda *_: Guest(TIDS[0], ()))
+    monkeypatch.setattr("cachetune.apply.steps.is_same_thread", lambda thread, _: thread.tid != TIDS[0])
+    report = apply(plan_for(web("skylake-2s"), place), place)
+    assert TIDS[0] in report.vanished_tids
+    assert str(TIDS[0]) not in sim.read("cachetune-web-vcpus_0-1/tasks").split()
+
+
+def test_another_program_that_changes_the_masks_meanwhile_is_noticed(tmp_path: Path) -> None:
+    sim = SimulatedResctrl(load_profile("skylake-2s"))
+    for tid in TIDS:
+        sim.add_task(tid)
+    place = place_on(sim, tmp_path)
+    before = sim.tree()
+    original = sim.read
+
+    def meddled(path: str) -> str:
+        return original(path).replace("003", "001") if path.endswith("vcpus_0-1/schemata") else original(path)
+
+    plan = plan_for(web("skylake-2s"), place)
+    sim.read = meddled  # type: ignore[method-assign]
+    report = apply(plan, place)
+    sim.read = original  # type: ignore[method-assign]
+    assert report.outcome == "rolled back"
+    assert "another program" in report.hint
+    assert sim.tree() == before
+
+
+def _removal(host: object, book: ledger.Ledger) -> object:
+    return plan_removal(host, WEB, book.groups_of("cachetune-web"), book.shrunk)  # type: ignore[arg-type]

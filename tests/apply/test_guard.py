@@ -1,0 +1,127 @@
+"""What apply refuses before it touches anything: another host, leftovers, and plans that go beyond what is ours."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cachetune.apply import ledger
+from cachetune.apply.applier import Place, apply
+from cachetune.apply.guard import ApplyRefusedError
+from cachetune.apply.journal import Journal
+from cachetune.plan import Plan
+from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
+from cachetune.sim import SimulatedResctrl
+from tests.samples import TIDS, domain, group, host_with_guest, plan_for, web
+
+
+@pytest.fixture
+def sim() -> SimulatedResctrl:
+    return host_with_guest("skylake-2s")
+
+
+@pytest.fixture
+def place(sim: SimulatedResctrl, tmp_path: Path) -> Place:
+    return Place(sim, tmp_path)
+
+
+def refused(plan: Plan, place: Place) -> str:
+    """The message; and nothing was written."""
+    assert isinstance(place.resctrl, SimulatedResctrl)
+    before = len(place.resctrl.operations)
+    with pytest.raises(ApplyRefusedError) as caught:
+        apply(plan, place)
+    assert len(place.resctrl.operations) == before
+    return str(caught.value)
+
+
+def with_steps(place: Place, *steps: Step) -> Plan:
+    return msgspec.structs.replace(plan_for(web("skylake-2s"), place), steps=steps)
+
+
+def test_a_plan_for_a_host_that_has_changed_since_says_what_has_changed(sim: SimulatedResctrl, place: Place) -> None:
+    _make_foreign(sim)
+    plan = plan_for(web("skylake-2s"), place)
+    sim.rmdir("COS1")
+    sim.mkdir("other")
+    sim.write("schemata", "L3:0=7fe\n")
+    message = refused(plan, place)
+    assert "CT501" in message
+    assert "group other is new" in message
+    assert "group COS1 is gone" in message
+    assert "group . was 'L3:0=7ff;1=7ff MB:0=100;1=100 shareable" in message
+
+
+def test_a_plan_made_on_another_host_is_refused(place: Place, tmp_path: Path) -> None:
+    other = Place(host_with_guest("icelake"), tmp_path / "other")
+    assert "CT501" in refused(plan_for(web("icelake"), other), place)
+
+
+def test_an_interrupted_run_comes_first(place: Place) -> None:
+    plan = plan_for(web("skylake-2s"), place)
+    Journal.begin(place.run, plan, "sim").keep()
+    message = refused(plan, place)
+    assert "CT503" in message
+    assert "cachetune-web" in message
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        (CreateGroup("cachetune-other-vcpus_0"), "does not carry the machine name"),
+        (CreateGroup("../etc"), "leaves the resctrl root"),
+        (CreateGroup("/etc"), "leaves the resctrl root"),
+        (CreateGroup("info/cachetune-web"), "is no group's"),
+        (CreateGroup("cachetune-web/x/cachetune-web"), "is no group's"),
+        (CreateGroup("COS1/mon_groups/cachetune-web-vcpus_0"), "make a monitor in COS1"),
+        (WriteSchemata("COS1", "", "L3:0=1\n"), "touch the group COS1"),
+        (WriteSchemata(".", "L3:0=7ff\n", "MB:0=10\n"), "more of the default group than its masks"),
+        (WriteSchemata(".", "L3:0=7ff\n", "L3:0=0\n"), "give the default group 0"),
+        (RemoveGroup(".", ""), "touch the group ."),
+        (RemoveGroup("COS1", "L3:0=7ff\n"), "touch the group COS1"),
+        (MoveTasks("COS1", ".", TIDS), "touch the group COS1"),
+    ],
+)
+def test_an_edited_plan_cannot_touch_what_is_not_ours(
+    step: Step, what: str, sim: SimulatedResctrl, place: Place
+) -> None:
+    _make_foreign(sim)
+    message = refused(with_steps(place, step), place)
+    assert "CT504" in message
+    assert what in message
+
+
+def test_the_default_group_is_not_given_ways_that_somebody_else_has(sim: SimulatedResctrl, place: Place) -> None:
+    sim.write("schemata", "L3:0=7f0\n")
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", "L3:0=f;1=1\n")
+    assert "CT504" in refused(with_steps(place, WriteSchemata(".", "L3:0=7f0\n", "L3:0=7ff\n")), place)
+
+
+def test_a_machine_name_that_is_none_is_refused(place: Place) -> None:
+    plan = plan_for(web("skylake-2s"), place)
+    for name in ("..", "info", "a/b", "", "x" * 65):
+        edited = msgspec.structs.replace(plan, guest=msgspec.structs.replace(plan.guest, machine_name=name))
+        assert "CT504" in refused(edited, place)
+
+
+def test_two_guests_cannot_share_a_machine_name(place: Place) -> None:
+    assert apply(plan_for(web("skylake-2s"), place), place).outcome == "done"
+    other = domain(group({0}, (), (), [{0}]), name="web")
+    twin = msgspec.structs.replace(other, uuid="b2a3")
+    message = refused(plan_for(twin, place), place)
+    assert "CT505" in message
+    assert "'web'" in message
+
+
+def test_the_ledger_forgets_a_guest_whose_groups_are_gone(sim: SimulatedResctrl, place: Place) -> None:
+    assert apply(plan_for(web("skylake-2s"), place), place).outcome == "done"
+    for path in sorted(ledger.load(place.run).owned, key=len, reverse=True):
+        sim.rmdir(path)
+    twin = msgspec.structs.replace(domain(group({0}, (), (), [{0}])), uuid="b2a3")
+    assert apply(plan_for(twin, place), place).outcome == "done"
+
+
+def _make_foreign(sim: SimulatedResctrl) -> None:
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", "L3:0=400;1=400\n")
