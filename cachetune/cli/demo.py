@@ -8,11 +8,13 @@ import click
 from cachetune.apply.applier import Place, apply
 from cachetune.apply.ledger import Ledger
 from cachetune.cli.messages import show_findings, show_plan, show_report
+from cachetune.cli.monitor import _page as page
+from cachetune.cli.output import show
 from cachetune.cli.picture import io_picture, owners_picture
 from cachetune.domain import load
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.state import DEFAULT_GROUP, Host
-from cachetune.monitor import read_counters
+from cachetune.monitor import Readings, read_counters
 from cachetune.plan import Options
 from cachetune.plan.build import plan
 from cachetune.plan.render import describe
@@ -73,8 +75,8 @@ def command(profile: str) -> None:
         after = place.look(Ledger())
 
     _title("The monitors count")
-    for reading in read_counters(resctrl, after, tuple(g.path for g in after.groups if g.path != DEFAULT_GROUP)):
-        click.echo(f"  {reading}")
+    paths = [g.path for g in after.groups if g.path != DEFAULT_GROUP]
+    show(page(Readings(source=after.source, time=0, monitors=read_counters(resctrl, after, paths)), after))
 
     _title("The ways before and after")
     _show_ways(before, after)
