@@ -5,14 +5,13 @@ Units are those of libvirt's scaled integers, in any case: ``b``, ``byte``, ``by
 bytes for cachetune; all versions read KiB).
 """
 
-import re
 from functools import lru_cache
 
 MAX_SIZE = (1 << 64) - 1
-_NUMBER = re.compile(r"\s*\+?([0-9]+)")
-_UNIT = re.compile(r"b(?:ytes?)?|([kmgtpe])(ib|b)?", re.IGNORECASE)
-_POWER = {letter: power for power, letter in enumerate("kmgtpe", start=1)}
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_FACTORS = {"b": 1, "byte": 1, "bytes": 1}
+for _power, _letter in enumerate("kmgtpe", start=1):
+    _FACTORS |= {_letter: 1024**_power, _letter + "ib": 1024**_power, _letter + "b": 1000**_power}
 
 
 @lru_cache(maxsize=256)
@@ -21,11 +20,11 @@ def parse_size(number: str, unit: str | None) -> int:
 
     Raises ValueError for what is no number or no unit, OverflowError beyond 2^64-1 bytes.
     """
-    digits = _NUMBER.fullmatch(number)
-    if digits is None:
-        raise ValueError(f"not a size: {number!r}")
+    digits = number.lstrip(" \t\n\r\f\v").removeprefix("+")
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"not a size: {number[:40]!r}")
     factor = factor_of(unit or "KiB")
-    significant = digits[1].lstrip("0") or "0"
+    significant = digits.lstrip("0") or "0"
     # thousands of digits are more than int() takes, and too large anyway
     if len(significant) > 20 or (size := int(significant) * factor) > MAX_SIZE:
         raise OverflowError(f"{number[:40]} {unit or 'KiB'} is more than 2^64-1 bytes")
@@ -34,14 +33,10 @@ def parse_size(number: str, unit: str | None) -> int:
 
 def factor_of(unit: str) -> int:
     """Bytes in one ``unit``. Raises ValueError."""
-    known = _UNIT.fullmatch(unit)
-    if known is None:
-        raise ValueError(f"unknown unit {unit!r}")
-    letter, suffix = known.groups()
-    if letter is None:
-        return 1
-    base = 1000 if suffix and suffix.lower() == "b" else 1024
-    return int(base ** _POWER[letter.lower()])
+    factor = _FACTORS.get(unit.lower()) if unit.isascii() else None
+    if factor is None:
+        raise ValueError(f"unknown unit {unit[:20]!r}")
+    return factor
 
 
 def format_size(size_bytes: int) -> str:

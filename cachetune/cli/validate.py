@@ -4,33 +4,30 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
-import msgspec
 
-from cachetune.cli import options
-from cachetune.domain.check import Checks, Engine, check, check_and_load
-from cachetune.domain.compat import parse_version
+from cachetune.domain.check import Checker, Checks, Engine
 from cachetune.domain.document import read_file
 from cachetune.domain.problems import printable
 from cachetune.domain.schema import LIBVIRT_SCHEMA
 from cachetune.errors import InputError
-from cachetune.findings import FileReport, Finding, Findings
 
 if TYPE_CHECKING:
-    from cachetune.host.state import Host
+    from cachetune.findings import Finding
+
+    FindingsIn = Callable[[bytes], tuple[Finding, ...]]
 
 MANY_FILES = 300
 _HOST = "a snapshot or a simulated host: also check whether the domain fits there"
 
 
-class _Outcome(msgspec.Struct, frozen=True):
+class _Outcome(NamedTuple):
     """What there is to say about one file: its findings, or why it could not be read."""
 
     file: str
-    findings: tuple[Finding, ...] = ()
+    findings: "tuple[Finding, ...]" = ()
     unreadable: str = ""
     hint: str = ""
 
@@ -39,8 +36,8 @@ class _Outcome(msgspec.Struct, frozen=True):
         return any(finding.severity == "error" for finding in self.findings)
 
 
-@click.command("validate", context_settings={"ignore_unknown_options": False})
-@options.as_json
+@click.command("validate")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 @click.option(
     "--engine", type=click.Choice(["rng", "xsd"]), default="rng", show_default=True, help="The schema language."
 )
@@ -81,13 +78,9 @@ def command(
         files, libvirt_schema = (libvirt_schema, *files), LIBVIRT_SCHEMA
     if not files:
         raise click.UsageError("name a FILE, a DIRECTORY, or - for standard input")
-    checks = Checks(
-        engine=engine,
-        libvirt=parse_version(libvirt) if libvirt else None,
-        libvirt_schema=libvirt_schema,
-    )
+    checks = Checks(engine=engine, libvirt=_version(libvirt), libvirt_schema=libvirt_schema)
     paths, missing = _expand(files)
-    examine = partial(_examine, checks=checks, host=_load_host(host))
+    examine = partial(_examine, findings_in=_on_host(host, checks) if host else Checker(checks).findings)
     outcomes = [*missing, *_examine_all(examine, paths, jobs)]
     if as_json:
         click.echo(_json(paths, outcomes), nl=False)
@@ -130,33 +123,42 @@ def _search(directory: str, unreadable: Callable[[OSError], None]) -> Iterator[s
                 yield os.path.join(parent, name)
 
 
-def _load_host(host: str | None) -> "Host | None":
-    if host is None:
+def _version(libvirt: str | None) -> tuple[int, int] | None:
+    if libvirt is None:
         return None
+    from cachetune.domain.compat import parse_version
+
+    return parse_version(libvirt)
+
+
+def _on_host(host: str, checks: Checks) -> "FindingsIn":
+    """What finds everything that Checker finds, and whether the domain fits on the host."""
+    from pathlib import Path
+
     from cachetune.cli.hosts import load_host
+    from cachetune.domain.loading import load_checked
+    from cachetune.plan import check as check_host
 
-    return load_host(host, Path("/sys/fs/resctrl"), Path("/sys"))
+    state = load_host(host, Path("/sys/fs/resctrl"), Path("/sys"))
+
+    def findings_in(data: bytes) -> "tuple[Finding, ...]":
+        loaded = load_checked(data, "", checks)
+        if loaded.domain is None:
+            return loaded.findings
+        findings = (*loaded.findings, *check_host(loaded.domain, state))
+        return tuple(sorted(findings, key=lambda finding: (finding.line, finding.column)))
+
+    return findings_in
 
 
-def _examine(path: str, *, checks: Checks, host: "Host | None") -> _Outcome | None:
+def _examine(path: str, *, findings_in: "FindingsIn") -> _Outcome | None:
     """What there is to say about one file, or None."""
     name = "<stdin>" if path == "-" else path
     try:
-        data = read_file(path)
+        findings = findings_in(read_file(path))
     except InputError as error:
         return _Outcome(file=name, unreadable=str(error), hint=error.hint)
-    findings = check(data, checks) if host is None else _check_on(data, name, checks, host)
     return _Outcome(file=name, findings=findings) if findings else None
-
-
-def _check_on(data: bytes, name: str, checks: Checks, host: "Host") -> tuple[Finding, ...]:
-    from cachetune.plan import check as check_host
-
-    loaded = check_and_load(data, checks, name)
-    if loaded.domain is None:
-        return loaded.findings
-    findings = (*loaded.findings, *check_host(loaded.domain, host))
-    return tuple(sorted(findings, key=lambda finding: (finding.line, finding.column)))
 
 
 def _examine_all(
@@ -195,6 +197,7 @@ def _print(outcomes: list[_Outcome]) -> None:
 
 def _json(paths: list[str], outcomes: list[_Outcome]) -> bytes:
     from cachetune import documents
+    from cachetune.findings import FileReport, Findings
 
     by_file = {outcome.file: outcome for outcome in outcomes}
     names = ("<stdin>" if path == "-" else path for path in paths)

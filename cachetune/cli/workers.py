@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import msgspec
-
 from cachetune.errors import CachetuneError
 
 Item = TypeVar("Item")
@@ -21,6 +19,7 @@ Result = TypeVar("Result")
 Tick = Callable[[int], None]
 
 _TICK_SECONDS = 0.1
+_NOTHING = b"-"
 
 
 def map_forked(
@@ -44,7 +43,7 @@ def map_forked(
             data = _read_all(pipe, done, tick)
             if not data:
                 raise CachetuneError(f"worker {number} ended before its work was done")
-            found += msgspec.msgpack.decode(data, type=list[kind])  # type: ignore[valid-type]
+            found += _decode(data, kind)
     finally:
         for pid, pipe in workers:
             os.close(pipe)
@@ -65,7 +64,7 @@ def _start(
     status = 1
     try:
         os.close(ours)
-        data = memoryview(msgspec.msgpack.encode(_work(function, items, done, number, None)))
+        data = memoryview(_encode(_work(function, items, done, number, None)))
         while data:
             data = data[os.write(theirs, data) :]
         status = 0
@@ -87,6 +86,23 @@ def _work(
             tick(sum(done))
             due = time.monotonic() + _TICK_SECONDS
     return found
+
+
+def _encode(found: list[Result]) -> bytes:
+    if not found:  # as a rule, and then msgspec is not worth its import
+        return _NOTHING
+    import msgspec
+
+    return msgspec.msgpack.encode(found)
+
+
+def _decode(data: bytes, kind: type[Result]) -> list[Result]:
+    if data == _NOTHING:
+        return []
+    import msgspec
+
+    decoded: list[Result] = msgspec.msgpack.decode(data, type=list[kind])  # type: ignore[valid-type]
+    return decoded
 
 
 def _read_all(pipe: int, done: memoryview, tick: Tick | None) -> bytes:

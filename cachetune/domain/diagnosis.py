@@ -14,13 +14,6 @@ from cachetune.domain.problems import Problems, name_of, quoted
 
 KINDS = ("cachetune", "memorytune", "energytune")
 
-# what libvirt knows in <cputune>
-_CPUTUNE = frozenset((
-    *KINDS, "shares", "period", "quota", "global_period", "global_quota", "emulator_period", "emulator_quota",
-    "iothread_period", "iothread_quota", "vcpupin", "emulatorpin", "iothreadpin", "vcpusched", "iothreadsched",
-    "emulatorsched",
-))
-
 
 def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
     """Add what breaks the schema to ``problems``; returns the elements at fault, whose values cannot be trusted."""
@@ -35,15 +28,13 @@ def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
     return faulty
 
 
-def warn_of_slips(root: etree._Element, problems: Problems) -> None:
+def warn_of_slips(unknown: Iterable[etree._Element], problems: Problems) -> None:
     """Warn of children of <cputune> that nobody knows and that are called nearly like ours."""
-    for cputune in root.iterchildren("cputune"):
-        for element in cputune:
-            if element.tag in _CPUTUNE or str(element.tag).startswith("{"):
-                continue
-            meant = close_to(name_of(element.tag), KINDS, cutoff=0.8)
-            if meant:
-                problems.add("CT156", element, None, element=name_of(element.tag), meant=meant)
+    for element in unknown:
+        name = name_of(element.tag)
+        meant = "" if str(element.tag).startswith("{") else close_to(name, KINDS, cutoff=0.8)
+        if meant:
+            problems.add("CT156", element, None, element=name, meant=meant)
 
 
 def close_to(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -1,29 +1,46 @@
 """From a file to a tree of elements, with hostile input in mind: nothing here expands, fetches, blocks or recurses.
 
 ``read_file`` gives bytes of bounded length or an InputError; ``parse`` gives an lxml tree without comments and
-processing instructions, or the one finding that says why there is none. A document type declaration is refused before
+processing instructions, or a RefusedError that becomes the one finding that says why. A document type declaration is refused before
 the parser sees it, so no entity is ever expanded. libxml2's own limits (256 levels, 10 MB in one text) stay on.
 """
 
 import os
 import stat
 import sys
+from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from cachetune.domain.rules import RULES
 from cachetune.errors import InputError
-from cachetune.findings import Finding, Source
+
+if TYPE_CHECKING:
+    from cachetune.findings import Finding
 
 MAX_BYTES = 16 << 20
 MAX_MARKUP = 500_000
 """Elements and attributes in one document; libxml2 needs some hundred bytes of memory for each."""
 
-_TOO_LARGE = "is larger than {} MiB".format(MAX_BYTES >> 20)
+_TOO_LARGE = f"is larger than {MAX_BYTES >> 20} MiB"
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _PARSER = etree.XMLParser(
     resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
 )
+
+
+class RefusedError(Exception):
+    """The bytes are no acceptable XML: ``rule`` is broken at ``line`` and ``column``; ``values`` fill its message."""
+
+    def __init__(self, rule: str, line: int, column: int, **values: object) -> None:
+        super().__init__(rule)
+        self.rule, self.line, self.column, self.values = rule, line, column, values
+
+    def finding(self) -> "Finding":
+        """The one finding about the document."""
+        from cachetune.domain.rules import RULES
+        from cachetune.findings import Source
+
+        return RULES[self.rule].at(Source(max(self.line, 1), max(self.column, 1), "/"), **self.values)
 
 
 def read_file(path: str) -> bytes:
@@ -52,20 +69,20 @@ def read_file(path: str) -> bytes:
     return data
 
 
-def parse(data: bytes) -> "etree._Element | Finding":
-    """The root element, or the finding that says why the bytes are no acceptable XML."""
+def parse(data: bytes) -> etree._Element:
+    """The root element. Raises RefusedError."""
     if b"DOCTYPE" in data or (b"\0" in data[:4] and b"D\0O\0C\0T\0Y\0P\0E" in data.replace(b"\0\0", b"")):
         place = _doctype_at(data)
         if place is not None:
-            return RULES["CT008"].at(_source(*place))
+            raise RefusedError("CT008", *place)
     if len(data) > MAX_MARKUP and data.count(b"<") + data.count(b"=") > MAX_MARKUP:
-        return RULES["CT010"].at(_source(1, 1), what=f"more than {MAX_MARKUP:,} elements and attributes")
+        raise RefusedError("CT010", 1, 1, what=f"more than {MAX_MARKUP:,} elements and attributes")
     try:
         root = etree.fromstring(data, _PARSER)
     except etree.XMLSyntaxError as error:
-        return _syntax_finding(data, error)
+        raise _refusal(data, error) from None
     if root.getroottree().docinfo.internalDTD is not None:  # in an encoding that the look above cannot read
-        return RULES["CT008"].at(_source(1, 1))
+        raise RefusedError("CT008", 1, 1)
     return root
 
 
@@ -127,16 +144,12 @@ def _doctype_at(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _syntax_finding(data: bytes, error: "etree.XMLSyntaxError") -> Finding:
+def _refusal(data: bytes, error: etree.XMLSyntaxError) -> RefusedError:
     line, column = error.position
     said = (error.msg or "not XML").replace("\n", "").split(", line ")[0].rstrip(". ")
     if not data.strip():
-        return RULES["CT001"].at(_source(1, 1), reason="the document is empty")
+        return RefusedError("CT001", 1, 1, reason="the document is empty")
     if "XML_PARSE_HUGE" in said:
         what = "elements nested more than 256 deep" if "depth" in said else "more than 10 MB in one text or attribute"
-        return RULES["CT010"].at(_source(line, column), what=what)
-    return RULES["CT001"].at(_source(line, column), reason=said[:1].lower() + said[1:])
-
-
-def _source(line: int, column: int) -> Source:
-    return Source(line=max(line, 1), column=max(column, 1), path="/")
+        return RefusedError("CT010", line, column, what=what)
+    return RefusedError("CT001", line, column, reason=said[:1].lower() + said[1:])

@@ -18,9 +18,11 @@ from cachetune.idset import MAX_VCPUS, format_ids, ids_of, parse_vcpu_mask
 from cachetune.units import format_size, parse_size
 
 UNKNOWN = -1
-_VCPU = re.compile(r"\s*\+?0*([0-9]{1,10})", re.ASCII)
-_EXCLUDED = re.compile(r"\^([0-9]+)")
 _MOST_VCPUS = (1 << 32) - 1
+_OTHERS_IN_CPUTUNE = frozenset(
+    "shares period quota global_period global_quota emulator_period emulator_quota iothread_period iothread_quota "
+    "vcpupin emulatorpin iothreadpin vcpusched iothreadsched emulatorsched".split()
+)
 _RESOURCES = {"cachetune": "cache", "memorytune": "memory", "energytune": "energy"}
 
 
@@ -60,24 +62,32 @@ class Group:
 
 
 class Reading:
-    """What one domain asks for. ``maximum`` is the vCPU count; ``skipped`` are elements without any vCPU left."""
+    """What one domain asks for. ``maximum`` is the vCPU count; ``skipped`` are elements without any vCPU left.
 
-    __slots__ = ("groups", "maximum", "skipped", "tunes")
+    ``unknown`` are the children of <cputune> that no libvirt knows.
+    """
+
+    __slots__ = ("groups", "maximum", "skipped", "tunes", "unknown")
 
     def __init__(self) -> None:
         self.groups: dict[int | None, Group] = {}
         self.maximum = 1
         self.tunes: list[etree._Element] = []
         self.skipped: set[etree._Element] = set()
+        self.unknown: list[etree._Element] = []
 
 
 def read(root: etree._Element, problems: Problems, faulty: Collection[etree._Element] = ()) -> Reading:
     """Read the groups of a <domain>; what is wrong with them goes to ``problems``."""
     reading = Reading()
-    by_kind: dict[str, list[etree._Element]] = {kind: [] for kind in _RESOURCES}
+    by_kind: dict[str, list[etree._Element]] = {"cachetune": [], "memorytune": [], "energytune": []}
     for cputune in root.iterchildren("cputune"):
-        for element in cputune.iterchildren(*_RESOURCES):
-            by_kind[str(element.tag)].append(element)
+        for element in cputune:
+            tag = str(element.tag)
+            if tag in by_kind:
+                by_kind[tag].append(element)
+            elif tag not in _OTHERS_IN_CPUTUNE:
+                reading.unknown.append(element)
     for elements in by_kind.values():
         reading.tunes += elements
     reader = _Reader(reading, problems, faulty)
@@ -113,8 +123,9 @@ class _Reader:
         if vcpu is None:
             return
         text = vcpu.text if len(vcpu) == 0 else "".join(vcpu.itertext())
-        found = _VCPU.fullmatch(text or "")
-        maximum = int(found[1]) if found else 0
+        digits = (text or "").lstrip(" \t\r\n").removeprefix("+")
+        plain = digits.isascii() and digits.isdigit() and len(digits.lstrip("0")) <= len(str(_MOST_VCPUS))
+        maximum = number(digits) if plain else 0
         if not 0 < maximum <= _MOST_VCPUS:
             if self._reading.tunes:
                 self._problems.add("CT115", vcpu, "#text", value=quoted(text or ""))
@@ -174,7 +185,7 @@ class _Reader:
         return vcpus
 
     def _warn_of_exclusions(self, element: etree._Element, text: str, listed: int) -> None:
-        for excluded in dict.fromkeys(_EXCLUDED.findall(text)):
+        for excluded in dict.fromkeys(re.findall(r"\^([0-9]+)", text)):
             if listed >> number(excluded) & 1:
                 self._problems.add(
                     "CT155", element, "vcpus", excluded=excluded, value=quoted(text), meaning=named(listed)

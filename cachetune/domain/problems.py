@@ -4,12 +4,13 @@ Nothing is located while checking, because most documents have no problem; ``Pro
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from cachetune.domain.positions import Positions
-from cachetune.domain.rules import RULES
-from cachetune.findings import Finding
+if TYPE_CHECKING:
+    from cachetune.domain.positions import Positions
+    from cachetune.findings import Finding
 
 MAX_PROBLEMS = 1000
 _LONGEST_SHOWN = 60
@@ -40,8 +41,10 @@ class Problems:
             raise EnoughError
         self._found.append((rule, element, attribute, values))
 
-    def findings(self, positions: Positions) -> tuple[Finding, ...]:
+    def findings(self, positions: "Positions") -> "tuple[Finding, ...]":
         """All problems as findings, sorted by their place; equal places keep the order found."""
+        from cachetune.domain.rules import RULES
+
         found = []
         for rule, element, attribute, values in self._found:
             shown = {name: _value(value, positions) for name, value in values.items()}
@@ -75,7 +78,7 @@ def name_of(qualified: str) -> str:
     return name if len(name) <= _LONGEST_SHOWN else name[: _LONGEST_SHOWN - 1] + "…"
 
 
-def _value(value: object, positions: Positions) -> object:
+def _value(value: object, positions: "Positions") -> object:
     if isinstance(value, etree._Element):
         return f"the <{name_of(value.tag)}> on line {positions.at(value).line}"
     return value

@@ -1,0 +1,44 @@
+"""From bytes to a Domain: the checks of check.py, then, if there is no error, the values with their places."""
+
+import msgspec
+
+from cachetune.domain.build import build_domain, elements_of
+from cachetune.domain.check import Checks, examine, libvirt_schema_finding
+from cachetune.domain.compat import parse_version
+from cachetune.domain.document import RefusedError, parse
+from cachetune.domain.model import Domain
+from cachetune.domain.positions import Positions
+from cachetune.domain.problems import Problems
+from cachetune.findings import Finding
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A document after all checks, with the ``name`` it was given. ``domain`` is None if any finding is an error."""
+
+    name: str
+    domain: Domain | None
+    findings: tuple[Finding, ...]
+
+
+def load(data: bytes, name: str, *, libvirt: str | None = None) -> Loaded:
+    """Check a document and read what it asks for. ``name`` is what to call it: a file's name, or <stdin>.
+
+    ``libvirt`` is a version such as "9.0"; InputError if it is not. A document, however broken, raises nothing.
+    """
+    return load_checked(data, name, Checks(libvirt=parse_version(libvirt) if libvirt else None))
+
+
+def load_checked(data: bytes, name: str, checks: Checks) -> Loaded:
+    """Like load, with a choice of checks."""
+    try:
+        root = parse(data)
+    except RefusedError as refused:
+        return Loaded(name=name, domain=None, findings=(refused.finding(),))
+    problems = Problems()
+    reading = examine(root, checks, problems)
+    wanted = elements_of(reading) if reading else []
+    positions = Positions(data, root, [*problems.elements(), *wanted])
+    findings = (*problems.findings(positions), *libvirt_schema_finding(root, checks))
+    if reading is None or any(finding.severity == "error" for finding in findings):
+        return Loaded(name=name, domain=None, findings=findings)
+    return Loaded(name=name, domain=build_domain(root, reading, positions), findings=findings)
