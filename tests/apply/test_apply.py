@@ -10,7 +10,9 @@ import pytest
 
 from cachetune.apply import applier, journal, ledger
 from cachetune.apply.applier import Place, apply, apply_planned
+from cachetune.apply.guard import ApplyRefusedError
 from cachetune.apply.recover import recover
+from cachetune.cli.apply import live_place
 from cachetune.errors import InputError, LockTimeoutError
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import plan_removal
@@ -192,9 +194,16 @@ def test_a_journal_cut_off_in_its_first_line_means_that_nothing_was_begun(tmp_pa
 def test_a_damaged_journal_is_refused_and_kept(damage: bytes, tmp_path: Path) -> None:
     place = place_on(host_with_guest("skylake-2s"), tmp_path)
     (tmp_path / "journal.jsonl").write_bytes(damage)
-    with pytest.raises(Exception, match="CT506"):
+    with pytest.raises(ApplyRefusedError, match="CT506"):
         recover(place)
     assert journal.exists(tmp_path)
+
+
+def test_a_copy_of_a_tree_is_never_written_to(tmp_path: Path) -> None:
+    (tmp_path / "info").mkdir()
+    (tmp_path / "schemata").write_text("L3:0=7ff\n")
+    with pytest.raises(ApplyRefusedError, match="CT502"):
+        live_place(tmp_path, tmp_path / "run", tmp_path, tmp_path, 1)
 
 
 def test_a_restart_of_the_machine_leaves_nothing_to_undo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

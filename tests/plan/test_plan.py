@@ -299,6 +299,13 @@ def test_the_fingerprint_does_not_change_with_threads_but_with_masks_and_groups(
     assert len({before, with_group, read_host(sim).fingerprint}) == 3
 
 
+def test_a_cache_of_unknown_size_cannot_be_shared_out_in_bytes() -> None:
+    on = host("skylake-2s", ROOM)
+    caches = tuple(msgspec.structs.replace(c, size_bytes=dict.fromkeys(c.size_bytes)) for c in on.caches)
+    unknown = msgspec.structs.replace(on, caches=caches)
+    assert refusal(parse(f"<cachetune vcpus='0'>{l3(1)}</cachetune>"), unknown) == ["CT218"]
+
+
 def test_io_alloc_takes_a_closid() -> None:
     on = host()
     caches = tuple(msgspec.structs.replace(c, io_alloc=True) for c in on.caches)
