@@ -30,7 +30,7 @@ class CacheControl(msgspec.Struct, frozen=True):
     cbm_mask: Cbm
     min_cbm_bits: int
     size_bytes: dict[int, int | None]
-    shareable_bits: Cbm = Cbm(0)
+    shareable_bits: Cbm = msgspec.field(default_factory=lambda: Cbm(0))  # a default that JSON Schema need not print
     sparse_masks: bool = False
     num_closids: int | None = None
     io_alloc: bool = False
