@@ -1,5 +1,8 @@
 """``cachetune validate``: all findings in domain XML, with the line and column of what is at fault."""
 
+# pathlib would be a tenth of what the start of the command costs
+# ruff: noqa: PTH112, PTH118
+
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -92,7 +95,8 @@ def command(
             if outcome.hint:
                 click.echo(f"hint: {outcome.hint}", err=True)
     if not as_json:
-        click.echo(_summary(len(paths), outcomes), err=True)
+        checked = len(paths) - sum(bool(outcome.unreadable) for outcome in outcomes[len(missing) :])
+        click.echo(_summary(checked, outcomes), err=True)
     sys.exit(2 if any(o.unreadable for o in outcomes) else int(any(o.invalid for o in outcomes)))
 
 
@@ -161,9 +165,7 @@ def _examine(path: str, *, findings_in: "FindingsIn") -> _Outcome | None:
     return _Outcome(file=name, findings=findings) if findings else None
 
 
-def _examine_all(
-    examine: Callable[[str], _Outcome | None], paths: list[str], jobs: int | None
-) -> list[_Outcome]:
+def _examine_all(examine: Callable[[str], _Outcome | None], paths: list[str], jobs: int | None) -> list[_Outcome]:
     if len(paths) == 1:
         outcome = examine(paths[0])
         return [outcome] if outcome else []
@@ -214,15 +216,16 @@ def _json(paths: list[str], outcomes: list[_Outcome]) -> bytes:
 
 
 def _summary(checked: int, outcomes: list[_Outcome]) -> str:
-    unreadable = sum(bool(outcome.unreadable) for outcome in outcomes)
-    checked -= sum(1 for outcome in outcomes if outcome.unreadable)
+    """One sentence about it all. ``checked`` are the files that could be read."""
     invalid = sum(outcome.invalid for outcome in outcomes)
     warnings = sum(finding.severity == "warning" for outcome in outcomes for finding in outcome.findings)
-    parts = [f"{max(checked, 0)} file{'' if checked == 1 else 's'} checked", f"{invalid} invalid" if invalid else "all valid"]
-    if checked <= 1:
-        parts[1] = "invalid" if invalid else "valid"
-    if checked <= 0:
+    unreadable = sum(bool(outcome.unreadable) for outcome in outcomes)
+    if checked == 0:
         parts = ["no file checked"]
+    elif checked == 1:
+        parts = ["1 file checked", "invalid" if invalid else "valid"]
+    else:
+        parts = [f"{checked} files checked", f"{invalid} invalid" if invalid else "all valid"]
     if warnings:
         parts.append(f"{warnings} warning{'' if warnings == 1 else 's'}")
     if unreadable:

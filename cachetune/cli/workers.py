@@ -10,6 +10,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 from cachetune.errors import CachetuneError
@@ -32,7 +33,7 @@ def map_forked(
     """
     jobs = max(1, min(jobs, len(items)))
     bounds = [len(items) * number // jobs for number in range(jobs + 1)]
-    slices = [items[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+    slices = [items[low:high] for low, high in pairwise(bounds)]
     done = memoryview(mmap.mmap(-1, 8 * jobs)).cast("Q")  # shared with the workers
     sys.stdout.flush()
     sys.stderr.flush()
@@ -106,7 +107,7 @@ def _decode(data: bytes, kind: type[Result]) -> list[Result]:
 
 
 def _read_all(pipe: int, done: memoryview, tick: Tick | None) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     while True:
         if tick is not None:
             while not select.select([pipe], [], [], _TICK_SECONDS)[0]:

@@ -55,7 +55,7 @@ def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:
         CacheRequest(
             level=cache.level,
             cache_id=cache.cache_id,
-            type=cast(CacheType, cache.type),
+            type=cast("CacheType", cache.type),
             size_bytes=cache.size,
             at=positions.at(cache.element, "size"),
         )
@@ -79,7 +79,7 @@ def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:
 def _monitor(monitor: Monitor, group_id: str | None, positions: Positions) -> MonitorRequest:
     own_id = None if monitor.vcpus is None else _id_of(monitor.vcpus)
     return MonitorRequest(
-        resource=cast(ResourceType, monitor.resource),
+        resource=cast("ResourceType", monitor.resource),
         vcpus=None if monitor.vcpus is None else ids_of(monitor.vcpus),
         id=group_id if monitor.shares_id else own_id,
         at=positions.at(monitor.element, "vcpus"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cachetune.findings import Finding
 
 Engine = Literal["rng", "xsd"]
+_WHAT_COUNTS = ("vcpu", "cputune")
 _MOST_REMEMBERED = 512
 _LONGEST_REMEMBERED = 1 << 14
 
@@ -56,7 +57,7 @@ class Checker:
             from cachetune.domain.positions import Positions
 
             return (*problems.findings(Positions(data, root, problems.elements())), *schema_finding)
-        if len(self._sound) < _MOST_REMEMBERED and sum(map(len, part[2:])) < _LONGEST_REMEMBERED:
+        if len(self._sound) < _MOST_REMEMBERED and sum(len(each or b"") for each in part) < _LONGEST_REMEMBERED:
             self._sound.add(part)
         return schema_finding
 
@@ -99,7 +100,5 @@ def libvirt_schema_finding(root: etree._Element, checks: Checks) -> "tuple[Findi
 
 def _what_counts(root: etree._Element) -> tuple[str | bytes | None, ...]:
     """All of a document that the checks look at: two documents with equal parts have equal findings."""
-    parts = [
-        etree.tostring(child, with_tail=False) for child in root if child.tag == "cputune" or child.tag == "vcpu"
-    ]
+    parts = [etree.tostring(child, with_tail=False) for child in root if child.tag in _WHAT_COUNTS]
     return (str(root.tag), root.get("type"), *parts)

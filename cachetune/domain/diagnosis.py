@@ -62,21 +62,31 @@ def _check_attributes(element: etree._Element, kind: ElementType, problems: Prob
     tag, attributes = name_of(element.tag), element.attrib
     missing = [name for name, (_, required) in kind.attributes.items() if required and name not in attributes]
     fault = bool(missing)
-    for name, value in attributes.items():
-        name, value = str(name), str(value)
+    for name, value in ((str(name), str(value)) for name, value in attributes.items()):
         if name not in kind.attributes:
             meant = close_to(name_of(name), [each for each in kind.attributes if each not in attributes])
             if meant in missing:
                 missing.remove(meant)  # the same slip, said once
             problems.add(
-                "CT003", element, name, attribute=name_of(name), element=tag, suggestion=_meant(meant and f"'{meant}'"),
+                "CT003",
+                element,
+                name,
+                attribute=name_of(name),
+                element=tag,
+                suggestion=_meant(meant and f"'{meant}'"),
                 allowed=", ".join(kind.attributes),
             )
             fault = True
         elif not (expected := kind.attributes[name][0]).accepts(value):
             problems.add(
-                "CT005", element, name, value=quoted(value), attribute=name, element=tag,
-                suggestion=_better(value, expected), expected=expected.expected,
+                "CT005",
+                element,
+                name,
+                value=quoted(value),
+                attribute=name,
+                element=tag,
+                suggestion=_better(value, expected),
+                expected=expected.expected,
             )
             fault = True
     for name in missing:
@@ -88,8 +98,13 @@ def _unknown_child(child: etree._Element, element: etree._Element, kind: Element
     meant = close_to(name_of(child.tag), kind.children)
     children = " and ".join(f"<{name}>" for name in kind.children) or "no children"
     problems.add(
-        "CT006", child, None, child=name_of(child.tag), element=name_of(element.tag),
-        suggestion=_meant(meant and f"<{meant}>"), allowed=children,
+        "CT006",
+        child,
+        None,
+        child=name_of(child.tag),
+        element=name_of(element.tag),
+        suggestion=_meant(meant and f"<{meant}>"),
+        allowed=children,
     )
 
 

@@ -1,8 +1,9 @@
 """From a file to a tree of elements, with hostile input in mind: nothing here expands, fetches, blocks or recurses.
 
 ``read_file`` gives bytes of bounded length or an InputError; ``parse`` gives an lxml tree without comments and
-processing instructions, or a RefusedError that becomes the one finding that says why. A document type declaration is refused before
-the parser sees it, so no entity is ever expanded. libxml2's own limits (256 levels, 10 MB in one text) stay on.
+processing instructions, or a RefusedError that becomes the one finding that says why. A document type declaration is
+refused before the parser sees it, so no entity is ever expanded. libxml2's own limits (256 levels, 10 MB in one text)
+stay on.
 """
 
 import os
@@ -23,6 +24,12 @@ MAX_MARKUP = 500_000
 
 _TOO_LARGE = f"is larger than {MAX_BYTES >> 20} MiB"
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
 _PARSER = etree.XMLParser(
     resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
 )
@@ -40,7 +47,7 @@ class RefusedError(Exception):
         from cachetune.domain.rules import RULES
         from cachetune.findings import Source
 
-        return RULES[self.rule].at(Source(max(self.line, 1), max(self.column, 1), "/"), **self.values)
+        return RULES[self.rule].at(Source(max(self.line, 1), max(self.column, 1), "/"), hint=None, **self.values)
 
 
 def read_file(path: str) -> bytes:
@@ -91,7 +98,7 @@ def decode(data: bytes, encoding: str | None) -> str | None:
     name = (encoding or "UTF-8").upper()
     if name in ("UTF-8", "ASCII", "US-ASCII"):
         name = "utf-8-sig"
-    for mark, wide in ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+    for mark, wide in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             name = wide
             break

@@ -64,7 +64,7 @@ def grammar() -> dict[str, ElementType]:
     root = etree.parse(schema_path("cachetune.rng")).getroot()
     defines = {str(define.get("name")): define for define in root.iter(_RNG + "define")}
     top = ElementType()
-    for pattern in root.find(_RNG + "start"):
+    for pattern in root.iterfind(f"{_RNG}start/*"):
         _read(pattern, top, defines, required=True)
     return top.children
 

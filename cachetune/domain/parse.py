@@ -1,8 +1,8 @@
 """From the tree to groups of vCPUs, in libvirt's order and with libvirt's verdicts; all problems, not the first.
 
 The order matters for who is the first and who the duplicate: ``<vcpu>``, then every cachetune, every memorytune, every
-energytune; within one the vcpus, the caches or nodes, then the monitors. Works on what the schema has accepted; elements
-that broke the schema are passed in and not trusted. Source: libvirt 12.8 domain_conf.c as observed.
+energytune; within one the vcpus, the caches or nodes, then the monitors. Works on what the schema has accepted;
+elements that broke the schema are passed in and not trusted. Source: libvirt 12.8 domain_conf.c as observed.
 
 After a problem the reading goes on so that nothing follows from it: a group that clashes is checked for itself but not
 kept, a list that cannot be read is compared with nothing.
@@ -20,8 +20,11 @@ from cachetune.units import format_size, parse_size
 UNKNOWN = -1
 _MOST_VCPUS = (1 << 32) - 1
 _OTHERS_IN_CPUTUNE = frozenset(
-    "shares period quota global_period global_quota emulator_period emulator_quota iothread_period iothread_quota "
-    "vcpupin emulatorpin iothreadpin vcpusched iothreadsched emulatorsched".split()
+    (
+        *("shares", "period", "quota", "global_period", "global_quota", "emulator_period", "emulator_quota"),
+        *("iothread_period", "iothread_quota", "vcpupin", "emulatorpin", "iothreadpin"),
+        *("vcpusched", "iothreadsched", "emulatorsched"),
+    )
 )
 _RESOURCES = {"cachetune": "cache", "memorytune": "memory", "energytune": "energy"}
 
@@ -122,7 +125,7 @@ class _Reader:
         vcpu = root.find("vcpu")
         if vcpu is None:
             return
-        text = vcpu.text if len(vcpu) == 0 else "".join(vcpu.itertext())
+        text = vcpu.text if len(vcpu) == 0 else "".join(str(part) for part in vcpu.itertext())
         digits = (text or "").lstrip(" \t\r\n").removeprefix("+")
         plain = digits.isascii() and digits.isdigit() and len(digits.lstrip("0")) <= len(str(_MOST_VCPUS))
         maximum = number(digits) if plain else 0
@@ -179,8 +182,13 @@ class _Reader:
             self._warn_of_exclusions(element, text, listed)
         if vcpus and vcpus != listed:
             self._problems.add(
-                "CT150", element, "vcpus", vcpus=named(listed ^ vcpus), value=quoted(text),
-                maximum=self._maximum_shown, last=self._reading.maximum - 1,
+                "CT150",
+                element,
+                "vcpus",
+                vcpus=named(listed ^ vcpus),
+                value=quoted(text),
+                maximum=self._maximum_shown,
+                last=self._reading.maximum - 1,
             )
         return vcpus
 
@@ -207,8 +215,13 @@ class _Reader:
         if clash is not None:
             mixed = vcpus is None or clash.vcpus is None
             self._problems.add(
-                "CT104" if mixed else "CT103", element, "vcpus", element=tag, vcpus=named(vcpus),
-                other=clash.element, other_vcpus=named(clash.vcpus),
+                "CT104" if mixed else "CT103",
+                element,
+                "vcpus",
+                element=tag,
+                vcpus=named(vcpus),
+                other=clash.element,
+                other_vcpus=named(clash.vcpus),
             )
         elif len(element):
             groups[vcpus] = group
@@ -241,8 +254,14 @@ class _Reader:
         for other in others:
             if cache.type == other.type or "both" in (cache.type, other.type):
                 self._problems.add(
-                    "CT105", element, None, level=cache.level, cache_id=cache.cache_id, type=cache.type,
-                    other_type=other.type, other=other.element,
+                    "CT105",
+                    element,
+                    None,
+                    level=cache.level,
+                    cache_id=cache.cache_id,
+                    type=cache.type,
+                    other_type=other.type,
+                    other=other.element,
                 )
                 return
         others.append(cache)
@@ -268,9 +287,7 @@ class _Reader:
         if vcpus == UNKNOWN:
             return
         if vcpus == 0:
-            self._problems.add(
-                "CT109", element, "vcpus", value=quoted(text or ""), maximum=self._maximum_shown
-            )
+            self._problems.add("CT109", element, "vcpus", value=quoted(text or ""), maximum=self._maximum_shown)
         elif self._fits(element, vcpus, group, resource):
             covers = vcpus == group.vcpus and bool(group.caches or group.nodes)
             group.monitors.append(Monitor(element, resource, vcpus, shares_id=covers))
@@ -317,7 +334,12 @@ class _Reader:
             else "; only a monitor of all vCPUs of the group may overlap"
         )
         self._problems.add(
-            "CT114", element, "vcpus", vcpus=named(vcpus), other=overlap.element, other_vcpus=named(overlap.vcpus),
+            "CT114",
+            element,
+            "vcpus",
+            vcpus=named(vcpus),
+            other=overlap.element,
+            other_vcpus=named(overlap.vcpus),
             exception=exception,
         )
         return False

@@ -50,13 +50,14 @@ class Positions:
         if attribute is not None and attribute in element.attrib:
             path += "/@" + etree.QName(attribute).localname
         if element not in self._starts:
-            return Source(line=element.sourceline or 0, column=0, path=path)
+            return Source(line=_line_of(element), column=0, path=path)
         ordinal, start = self._starts[element]
         if attribute == TEXT:
             start = self._texts.get(ordinal, start)
         elif attribute is not None:
             start = self._attribute(start, element, attribute)
-        return Source(*self._line_and_column(start), path)
+        line, column = self._line_and_column(start)
+        return Source(line=line, column=column, path=path)
 
     def _attribute(self, start: int, element: etree._Element, attribute: str) -> int:
         name = etree.QName(attribute)
@@ -97,6 +98,11 @@ class Positions:
             counts[name] = counts.get(name, 0) + 1
             if child in self._wanted:
                 self._steps[child] = name if name == "cputune" and counts[name] == 1 else f"{name}[{counts[name]}]"
+
+
+def _line_of(element: etree._Element) -> int:
+    line = element.sourceline
+    return line if isinstance(line, int) else 0
 
 
 def _scan(data: bytes) -> tuple[list[int], dict[int, int]]:

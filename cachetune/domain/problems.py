@@ -1,6 +1,7 @@
 """What the checks collect: a rule, the element and attribute at fault, and the values for its message.
 
-Nothing is located while checking, because most documents have no problem; ``Problems.findings`` does it for all at once.
+Nothing is located while checking, because most documents have no problem; ``Problems.findings`` does it for all at
+once.
 """
 
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ class Problems:
         found = []
         for rule, element, attribute, values in self._found:
             shown = {name: _value(value, positions) for name, value in values.items()}
-            found.append(RULES[rule].at(positions.at(element, attribute), **shown))
+            found.append(RULES[rule].at(positions.at(element, attribute), hint=None, **shown))
         limit = [finding for finding in found if finding.rule == "CT011"]
         rest = [finding for finding in found if finding.rule != "CT011"]
         return (*sorted(rest, key=lambda finding: (finding.line, finding.column)), *limit)
@@ -57,7 +58,7 @@ class Problems:
         """The elements whose places the findings need."""
         for _, element, _, values in self._found:
             yield element
-            yield from (value for value in values.values() if isinstance(value, etree._Element))
+            yield from (value for value in values.values() if etree.iselement(value))
 
 
 def quoted(text: str) -> str:
@@ -79,6 +80,6 @@ def name_of(qualified: str) -> str:
 
 
 def _value(value: object, positions: "Positions") -> object:
-    if isinstance(value, etree._Element):
+    if etree.iselement(value):
         return f"the <{name_of(value.tag)}> on line {positions.at(value).line}"
     return value

@@ -338,7 +338,7 @@ _MEANING = (
     Rule(
         id="CT156",
         severity="warning",
-        summary="An unknown element in <cputune> whose name is nearly one of ours is probably a slip; it is not looked at.",
+        summary="An unknown element in <cputune> that is called nearly like one of ours is probably a slip.",
         message="<{element}> in <cputune> is not known and not looked at; did you mean <{meant}>?",
         fix="write <{meant}>",
         bad=_domain("<cachetunes vcpus='0'/>"),

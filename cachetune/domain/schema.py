@@ -3,6 +3,9 @@
 Both answer with "" for a valid document and otherwise with their own words, which diagnosis.py replaces by better ones.
 """
 
+# pathlib would be a tenth of what the start of the command costs
+# ruff: noqa: PTH100, PTH110, PTH118, PTH120
+
 import os
 from functools import cache
 from typing import Any
@@ -74,10 +77,10 @@ def _libvirt_schema(path: str) -> etree.RelaxNG:
 
 def _without_instructions(root: etree._Element) -> etree._Element:
     """The document with xsi:type and its like renamed: for an XSD they are orders, for us attributes like any other."""
-    if not any(name.startswith(_XSI) for element in root.iter(etree.Element) for name in element.attrib):
+    if not any(str(name).startswith(_XSI) for element in root.iter(etree.Element) for name in element.attrib):
         return root
     plain = etree.fromstring(etree.tostring(root))
     for element in plain.iter(etree.Element):
-        for name in [name for name in element.attrib if name.startswith(_XSI)]:
-            element.set("{urn:cachetune:plain}" + name[len(_XSI) :], element.attrib.pop(name))
+        for name in [str(name) for name in element.attrib if str(name).startswith(_XSI)]:
+            element.set("{urn:cachetune:plain}" + name.removeprefix(_XSI), str(element.attrib.pop(name)))
     return plain

@@ -1,0 +1,150 @@
+"""``cachetune explain``: what a rule demands, why it was broken, how to mend it."""
+
+import difflib
+
+import click
+import msgspec
+
+from cachetune.apply import rules as apply_rules
+from cachetune.cli import options
+from cachetune.domain import rules as domain_rules
+from cachetune.errors import InputError
+from cachetune.findings import Rule
+from cachetune.plan import rules as plan_rules
+
+RULES: dict[str, Rule] = dict(sorted({**domain_rules.RULES, **plan_rules.RULES, **apply_rules.RULES}.items()))
+SECTIONS = {
+    "CT0": "XML and schema",
+    "CT1": "What the domain means",
+    "CT2": "Against a host",
+    "CT3": "Against a version of libvirt (`--libvirt`)",
+    "CT4": "Against a running guest",
+    "CT5": "While applying",
+}
+_JUDGES = {
+    "schema": "judged with --libvirt-schema",
+    "engine": "only where no finer rule explains what the schema engine refuses",
+}
+_LONGEST_SAMPLE = 600
+
+
+@click.command("explain")
+@options.as_json
+@click.option("--markdown", is_flag=True, help="Print all rules as the page docs/rules.md.")
+@click.argument("rule", required=False)
+def command(rule: str | None, as_json: bool, markdown: bool) -> None:
+    """Explain RULE, such as CT104, or list all rules.
+
+    \b
+      cachetune explain
+      cachetune explain CT104
+    """
+    if markdown:
+        click.echo(_page(), nl=False)
+    elif rule is None:
+        _list(as_json)
+    else:
+        _explain(_find(rule), as_json)
+
+
+def _find(name: str) -> Rule:
+    found = RULES.get(name.upper())
+    if found is None:
+        close = difflib.get_close_matches(name.upper(), RULES, n=1, cutoff=0)
+        raise InputError(f"there is no rule {name!r}", hint=f"the nearest is {close[0]}; `cachetune explain` lists all")
+    return found
+
+
+def _list(as_json: bool) -> None:
+    if as_json:
+        click.echo(_encode(list(RULES.values())), nl=False)
+        return
+    for prefix, title in SECTIONS.items():
+        click.secho(title.replace("`", ""), bold=True)
+        for rule in RULES.values():
+            if rule.id.startswith(prefix):
+                click.echo(f"  {rule.id}  {rule.severity:<7}  {rule.summary}")
+
+
+def _explain(rule: Rule, as_json: bool) -> None:
+    if as_json:
+        click.echo(_encode(rule), nl=False)
+        return
+    click.secho(f"{rule.id} ({rule.severity})", bold=True)
+    click.echo(rule.summary)
+    click.echo(f"\n  message: {_with_dots(rule.message)}\n  hint:    {_with_dots(rule.fix)}")
+    if rule.host:
+        click.echo(f"  {_judge(rule.host)}")
+    for title, sample in (("breaks it", rule.bad), ("satisfies it", rule.good)):
+        if sample:
+            click.echo(f"\n{title}:\n\n{_indented(sample)}")
+
+
+def _page() -> str:
+    lines = [
+        "# Rules",
+        "",
+        "Printed by `cachetune explain --markdown`; `cachetune explain CT104` explains one of them.",
+        "Errors make a document invalid, warnings do not. Ids are stable.",
+    ]
+    for prefix, title in SECTIONS.items():
+        lines += ["", f"## {prefix}xx: {title}"]
+        for rule in RULES.values():
+            if rule.id.startswith(prefix):
+                lines += _entry(rule)
+    return "\n".join(lines) + "\n"
+
+
+def _entry(rule: Rule) -> list[str]:
+    lines = ["", f"### {rule.id} ({rule.severity})", "", rule.summary, ""]
+    lines += [f"- message: {_with_dots(rule.message)}", f"- hint: {_with_dots(rule.fix)}"]
+    if rule.host:
+        lines.append(f"- samples: {_judge(rule.host)}")
+    for title, sample in (("Breaks it", rule.bad), ("Satisfies it", rule.good)):
+        if sample:
+            lines += ["", f"{title}:", "", "```xml", _cut(_pretty(sample)), "```"]
+    return lines
+
+
+def _judge(host: str) -> str:
+    if host.startswith("libvirt:"):
+        return f"judged with --libvirt {host.removeprefix('libvirt:')}"
+    return _JUDGES.get(host, f"judged with --host {host}")
+
+
+def _with_dots(template: str) -> str:
+    """A message without its holes."""
+    text, depth = "", 0
+    for character in template:
+        depth += (character == "{") - (character == "}")
+        if character == "{" and depth == 1:
+            text += "…"
+        elif not depth and character != "}":
+            text += character
+    return text.replace("……", "…")
+
+
+def _pretty(sample: str) -> str:
+    """A sample in lines where it is XML that can be; the bad ones need not be."""
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)
+    if "<!" in sample:
+        return sample
+    try:
+        root = etree.fromstring(sample, parser)
+    except etree.XMLSyntaxError:
+        return sample
+    return etree.tostring(root, pretty_print=True, encoding="unicode").rstrip().replace('"', "'")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_SAMPLE else text[:_LONGEST_SAMPLE].rsplit("\n", 1)[0] + "\n…"
+
+
+def _indented(sample: str) -> str:
+    return "\n".join("    " + line for line in _cut(_pretty(sample)).splitlines())
+
+
+def _encode(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

@@ -1,0 +1,46 @@
+"""``cachetune schema``: the schemas of what goes in (XML) and of what comes out (JSON)."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cachetune.domain.schema import schema_path
+
+_XML = {"rng": "domain.rng", "xsd": "domain.xsd", "cachetune-rng": "cachetune.rng", "cachetune-xsd": "cachetune.xsd"}
+_JSON = ("plan", "host", "report", "findings")
+
+
+@click.command("schema")
+@click.argument("name", type=click.Choice([*_XML, *_JSON]), metavar="NAME")
+def command(name: str) -> None:
+    """Print the schema of a document.
+
+    \b
+    XML that cachetune reads:
+      rng, xsd                      a libvirt domain (they include the next two)
+      cachetune-rng, cachetune-xsd  the elements cachetune, memorytune, energytune
+    JSON that it prints:
+      plan, host, report, findings  as JSON Schema
+
+    \b
+      cachetune schema cachetune-xsd > cachetune.xsd
+      cachetune schema plan
+    """
+    if name in _XML:
+        click.echo(Path(schema_path(_XML[name])).read_bytes(), nl=False)
+        return
+    import msgspec
+
+    from cachetune.documents import schema
+
+    click.echo(msgspec.json.format(msgspec.json.encode(schema(_kind(name))), indent=2) + b"\n", nl=False)
+
+
+def _kind(name: str) -> Any:
+    from cachetune.apply.model import Report
+    from cachetune.findings import Findings
+    from cachetune.host.state import Host
+    from cachetune.plan.model import Plan
+
+    return {"plan": Plan, "host": Host, "report": Report, "findings": Findings}[name]
