@@ -1,0 +1,95 @@
+"""Reading a host with 64 groups and planning on it, against reading its files alone."""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cachetune.domain import load
+from cachetune.guests.model import Guest, Thread
+from cachetune.host.read import read_host
+from cachetune.host.resctrlfs import SysfsResctrl
+from cachetune.plan.build import plan
+from tests.bench.table import Row
+
+_GROUPS, _THREADS = 64, 10
+_XML = b"""<domain type='kvm'><name>bench</name><vcpu>4</vcpu><cputune>
+<cachetune vcpus='0-1'><cache id='0' level='3' type='both' size='2' unit='MiB'/><monitor level='3' vcpus='0'/></cachetune>
+<memorytune vcpus='0-1'><node id='0' bandwidth='50'/></memorytune>
+</cputune></domain>"""
+
+
+def rows() -> list[Row]:
+    """One row: medians of interleaved runs in one process."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        _make_tree(root)
+        domain = load(_XML, "bench.xml").domain
+        assert domain is not None
+        guest = Guest(4, tuple(Thread(100_000 + n, 0, f"CPU {n}/KVM", n) for n in range(4)))
+
+        def ours() -> None:
+            plan(domain, read_host(SysfsResctrl(root)), guest)
+
+        files = [str(p) for p in root.rglob("*") if p.is_file() and "mon_data" not in p.parts]
+        pairs = [(_seconds(ours), _seconds(lambda: _read(files))) for _ in range(15)]
+    return [
+        Row(
+            f"read a host with {_GROUPS} groups ({len(files)} files) and plan on it / read the files",
+            statistics.median(a for a, _ in pairs),
+            statistics.median(b for _, b in pairs),
+            3.0,
+        )
+    ]
+
+
+def _read(files: list[str]) -> None:
+    """The least that any program must do: open, read and close each file."""
+    for path in files:
+        fd = os.open(path, os.O_RDONLY)
+        os.read(fd, 65536)
+        os.close(fd)
+
+
+def _seconds(function: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def _make_tree(root: Path) -> None:
+    """A copy of a resctrl with 11 ways of 1 MiB on two caches and 63 groups beside the default one."""
+    _group(root, "L3:0=400;1=400\nMB:0=100;1=100\n", range(1, 500))
+    for name, text in {
+        "L3/cbm_mask": "7ff",
+        "L3/min_cbm_bits": "1",
+        "L3/shareable_bits": "600",
+        "L3/num_closids": "128",
+        "L3/bit_usage": "0=SSSSSSSSSSS;1=SSSSSSSSSSS",
+        "MB/bandwidth_gran": "10",
+        "MB/min_bandwidth": "10",
+        "MB/delay_linear": "1",
+        "MB/num_closids": "128",
+        "L3_MON/num_rmids": "256",
+        "L3_MON/mon_features": "llc_occupancy\nmbm_total_bytes\nmbm_local_bytes",
+        "L3_MON/max_threshold_occupancy": "65536",
+        "last_cmd_status": "ok",
+    }.items():
+        path = root / "info" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    (root / "size").write_text("L3:0=1048576;1=1048576\nMB:0=100;1=100\n")
+    for number in range(1, _GROUPS):
+        tids = range(number * 1000, number * 1000 + _THREADS)
+        _group(root / f"qemu-{number}-guest-vcpus_0-3", "L3:0=200;1=200\nMB:0=50;1=50\n", tids)
+
+
+def _group(path: Path, schemata: str, tids: range) -> None:
+    path.mkdir(exist_ok=True)
+    (path / "mon_groups").mkdir(exist_ok=True)
+    (path / "schemata").write_text(schemata)
+    (path / "mode").write_text("shareable\n")
+    (path / "cpus_list").write_text("\n")
+    (path / "tasks").write_text("".join(f"{tid}\n" for tid in tids))
