@@ -19,6 +19,7 @@ _BY_STATUS = (
     ("Mask out of range", "a mask must have at least one bit, and none beyond info/*/cbm_mask"),
     ("out of range", "the bandwidth is outside what info/MB allows"),
     ("Unknown or unsupported resource name", "has resctrl been mounted anew with other options, such as cdp?"),
+    ("Unknown or unsupported mode", "the modes are shareable, exclusive and pseudo-locksetup"),
     ("Can only assign online CPUs", "one of the CPUs is offline"),
 )
 
@@ -38,7 +39,7 @@ _BY_ERRNO = {
 }
 
 
-def hint_for(number: int, operation: str, path: str, kernel_says: str, *, live: bool) -> str:
+def hint_for(number: int, operation: str, path: str, kernel_says: str, written: str | None, *, live: bool) -> str:
     """A sentence that says what to do, "" where none is known.
 
     ``live`` is false for a plain copy of a tree.
@@ -50,11 +51,20 @@ def hint_for(number: int, operation: str, path: str, kernel_says: str, *, live: 
     for words, hint in _BY_STATUS:
         if words in kernel_says:
             return hint
-    if number == errno.EINVAL and not kernel_says and path.rpartition("/")[2] == "schemata":
-        return "the kernel gave no reason; that is so for a cache id that does not exist"
+    if number == errno.EINVAL and written is not None and not kernel_says:
+        return _silent_refusal(path.rpartition("/")[2], written)
     if number == errno.EBUSY and operation == "mkdir":
         return _out_of_rmids(number)
     return _BY_ERRNO.get(number, "")
+
+
+def _silent_refusal(name: str, written: str) -> str:
+    """The writes that are refused without a word."""
+    if name == "schemata" and written.endswith("\n"):
+        return "the kernel gave no reason; that is so for a cache id that does not exist"
+    if name == "tasks":
+        return "Linux 6.1 takes one thread id in a write, later kernels a comma list"
+    return "" if written.endswith("\n") else "a command for this file ends with a newline"
 
 
 def _out_of_rmids(number: int) -> str:

@@ -29,6 +29,7 @@ from cachetune.host.hints import hint_for
 _CHUNK = 1 << 14
 _LARGEST = 1 << 26
 _POLL_SECONDS = 0.005
+_BAD_TASKS = ("Can't move task", "Invalid pid", "Pseudo-locking in progress", "Task list parsing error")
 _OWN_OPTIONS = ("cdp", "cdpl2", "mba_MBps", "debug")
 _OF_ANY_MOUNT = {"rw", "ro", "seclabel"}
 
@@ -134,10 +135,7 @@ class SysfsResctrl:
             finally:
                 os.close(fd)
         except OSError as error:
-            # without its newline such a write is refused before the status is cleared: the text there is older
-            unheard = path.endswith(("schemata", "mode")) and not text.endswith("\n")
-            says = "" if unheard else "; ".join(self._last_cmd_status())
-            raise self._failure(error, "write", path, says, written=text) from None
+            raise self._failure(error, "write", path, self._words_about_write(error, path, text), text) from None
 
     def mkdir(self, path: str) -> None:
         """Make a group."""
@@ -215,8 +213,21 @@ class SysfsResctrl:
         self, error: OSError, operation: str, path: str, says: str = "", written: str | None = None
     ) -> ResctrlError:
         number = error.errno or errno.EIO
-        hint = hint_for(number, operation, path, says, live=self.is_live)
+        hint = hint_for(number, operation, path, says, written, live=self.is_live)
         return ResctrlError(number, operation, path or ".", written=written, kernel_says=says, hint=hint)
+
+    def _words_about_write(self, error: OSError, path: str, text: str) -> str:
+        """What the kernel says, unless the write was refused before the status was cleared: then the text is older.
+
+        That is so for a missing newline, and for tasks that cannot be read as numbers (6.1 reads but one).
+        """
+        lines = self._last_cmd_status()
+        name = path.rpartition("/")[2]
+        if name in {"schemata", "mode"} and not text.endswith("\n"):
+            lines = []
+        if name == "tasks" and error.errno == errno.EINVAL and not any(line.startswith(_BAD_TASKS) for line in lines):
+            lines = []
+        return "; ".join(lines)
 
     def _last_cmd_status(self) -> list[str]:
         try:

@@ -181,6 +181,43 @@ def test_an_older_message_is_not_taken_for_that_of_a_write_without_newline(
 
 
 @pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("No task 999999\n", ""),
+        ("Task list parsing error pid x\n", "Task list parsing error pid x"),
+        ("Can't move task to different control group\n", "Can't move task to different control group"),
+    ],
+)
+def test_an_older_message_is_not_taken_for_that_of_tasks_that_6_1_cannot_read(
+    status: str, says: str, fs: SysfsResctrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "info/last_cmd_status").write_text(status)
+    refuse(monkeypatch, "write", errno.EINVAL)
+    with pytest.raises(ResctrlError) as caught:
+        fs.write("tasks", "1,2\n")
+    assert caught.value.kernel_says == says
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "words"),
+    [
+        ("schemata", "L3:9=f\n", "cache id"),
+        ("schemata", "L3:0=f", "newline"),
+        ("mode", "shareable", "newline"),
+        ("tasks", "1,2\n", "one thread id"),
+    ],
+)
+def test_a_silent_refusal_has_a_hint_too(
+    path: str, text: str, words: str, fs: SysfsResctrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs.fs_type = "resctrl"
+    refuse(monkeypatch, "write", errno.EINVAL)
+    with pytest.raises(ResctrlError) as caught:
+        fs.write(path, text)
+    assert words in caught.value.hint
+
+
+@pytest.mark.parametrize(
     ("number", "says"), [(errno.ENOSPC, "Out of CLOSIDs"), (errno.EBUSY, "Out of CLOSIDs"), (errno.EPERM, "")]
 )
 def test_the_last_line_is_that_of_a_refused_mkdir(
