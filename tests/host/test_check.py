@@ -1,16 +1,20 @@
 """A snapshot is input like any other: each impossible value is refused, and the text says which."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cachetune import documents
 from cachetune.errors import InputError
 from cachetune.host import SysfsResctrl, check_host, read_host
 from cachetune.host.state import Host
+from cachetune.host.usage import usage_of
 from tests.host.trees import LIBVIRT, SKYLAKE, make
 
 Json = dict[str, Any]
@@ -115,3 +119,35 @@ def test_names_that_the_kernel_takes_are_possible(path: str, snapshot: Json) -> 
     plain = {"path": path, "kind": kind, "owner": "unknown"}
     snapshot["groups"] += [{"path": "g", "kind": "control", "owner": "unknown"}, plain]
     assert decode(snapshot).group(path) is not None
+
+
+NASTY = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["../x", ".", "mon_groups/x", "\x1b[2J", "ffff", "0" * 16, "é"]),
+    st.just([]),
+    st.just({}),
+    st.just({"0": "1", "-1": "2"}),
+)
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(p for key, v in inner for p in places(v, (*path, key)))]
+
+
+@given(st.data())
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_is_changed_the_host_is_refused_or_can_be_counted(snapshot: Json, data: st.DataObject) -> None:
+    document = copy.deepcopy(snapshot)
+    path = data.draw(st.sampled_from(places(document)[1:]))
+    change(*path, to=data.draw(NASTY))(document)
+    try:
+        host = decode(document)
+    except InputError:
+        return
+    usage = usage_of(host)
+    assert all(0 <= cache.largest_hole_ways <= cache.free_ways <= cache.ways for cache in usage.caches)
