@@ -47,21 +47,24 @@ def write_sysfs(profile: Profile, directory: Path) -> None:
 def sysfs_files(profile: Profile) -> dict[str, str]:
     """Path relative to /sys, and content, of each of these files."""
     files = {f"{_CPUS}/online": format_cpu_list(range(profile.cpu_count)) + "\n"}
-    for cpu in range(profile.cpu_count):
-        for index, cache in enumerate(_caches_of(profile, cpu)):
-            files |= {f"{_CPUS}/cpu{cpu}/cache/index{index}/{name}": f"{text}\n" for name, text in cache.items()}
+    for cpu, caches in enumerate(_caches_of_cpus(profile)):
+        for index, cache in enumerate(caches):
+            directory = f"{_CPUS}/cpu{cpu}/cache/index{index}"
+            files.update((f"{directory}/{name}", f"{text}\n") for name, text in cache.items())
     return files
 
 
-def _caches_of(profile: Profile, cpu: int) -> list[dict[str, object]]:
-    """The caches that serve one CPU, nearest first."""
+def _caches_of_cpus(profile: Profile) -> list[list[dict[str, object]]]:
+    """The caches that serve each CPU, nearest first."""
     cores = profile.cpu_count // profile.threads_per_core
-    own = range(cpu % cores, profile.cpu_count, cores)
-    found = [_entry(c.level, c.type, cpu % cores, c.size_bytes, format_cpu_list(own)) for c in profile.core_caches]
+    found: list[list[dict[str, object]]] = []
+    for cpu in range(profile.cpu_count):
+        own = format_cpu_list(range(cpu % cores, profile.cpu_count, cores))
+        found.append([_entry(c.level, c.type, cpu % cores, c.size_bytes, own) for c in profile.core_caches])
     for cache in sorted(profile.caches, key=lambda c: c.level):
         for cache_id, cpu_list in zip(cache.ids, cache.cpu_lists, strict=True):
-            if cpu in cpus_of(cpu_list):
-                found.append(_entry(cache.level, "Unified", cache_id, cache.size_of(cache_id), cpu_list))
+            for cpu in cpus_of(cpu_list):
+                found[cpu].append(_entry(cache.level, "Unified", cache_id, cache.size_of(cache_id), cpu_list))
     return found
 
 

@@ -265,7 +265,7 @@ class SimulatedResctrl:
     def _error(self, number: int, operation: Operation) -> ResctrlError:
         says = _to_text(self.state.status.message)
         action, path = _ACTIONS.get(operation.kind, operation.kind), operation.path or "."
-        hint = hint_for(number, action, path, says, live=True)
+        hint = hint_for(number, action, path, says, operation.text, live=True)
         return ResctrlError(number, action, path, written=operation.text, kernel_says=says, hint=hint)
 
     def _file(self, path: str) -> File:
