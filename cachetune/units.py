@@ -50,3 +50,11 @@ def reduce_size(size_bytes: int) -> tuple[int, str]:
     while number and number % 1024 == 0 and power < len(_BINARY) - 1:
         number, power = number // 1024, power + 1
     return number, _BINARY[power]
+
+
+def about(size_bytes: int) -> str:
+    """A size for reading, with at most two decimals: 2359296 is "2.25 MiB", 1536 is "1.5 KiB"."""
+    value, power = float(size_bytes), 0
+    while value >= 1024 and power < len(_BINARY) - 1:
+        value, power = value / 1024, power + 1
+    return f"{value:.2f}".rstrip("0").rstrip(".") + f" {_BINARY[power]}"

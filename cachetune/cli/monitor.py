@@ -11,12 +11,13 @@ from cachetune import documents
 from cachetune.cli import options
 from cachetune.cli.hosts import open_resctrl
 from cachetune.cli.ours import owned_groups
-from cachetune.cli.output import about, printable, show, table
+from cachetune.cli.output import printable, show, table
 from cachetune.errors import HostError, InputError
 from cachetune.host.read import read_host
 from cachetune.host.state import Host
 from cachetune.monitor import Counter, Reading, Readings, read_counters
 from cachetune.plan.names import belongs_to, machine_name
+from cachetune.units import about
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

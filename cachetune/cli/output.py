@@ -62,14 +62,6 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def about(size_bytes: int) -> str:
-    """A size for reading, with at most two decimals: 2359296 is "2.25 MiB", 1536 is "1.5 KiB"."""
-    value, unit = float(size_bytes), 0
-    while value >= 1024 and unit < len(_BINARY) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.2f}".rstrip("0").rstrip(".") + f" {_BINARY[unit]}"
-
-
 def count(number: int, thing: str) -> str:
     """The number and its noun: "1 way", "3 ways"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -10,11 +10,12 @@ from cachetune import documents
 from cachetune.cli import options
 from cachetune.cli.hosts import load_host
 from cachetune.cli.ours import owned_groups
-from cachetune.cli.output import about, count, printable, show, table
+from cachetune.cli.output import count, printable, show, table
 from cachetune.cli.picture import IO_MARK, SEVERAL, io_picture, letter_of, owners_picture, scale
 from cachetune.host.state import BandwidthControl, CacheControl, Group, Host
 from cachetune.host.usage import CacheUsage, HostUsage, Limit, usage_of
 from cachetune.idset import format_ids
+from cachetune.units import about
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

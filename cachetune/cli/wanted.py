@@ -85,7 +85,7 @@ def make_plan(wanted: Wanted) -> Plan:
 
 
 def plan_on(host: Host, book: Ledger, domain: Domain, findings: tuple[Finding, ...], wanted: Wanted) -> Plan:
-    """The plan for a domain on this host; ``findings`` are those of its XML and come first. Raises as make_plan does."""
+    """The plan for a domain on this host; the ``findings`` of its XML come first. Raises as make_plan does."""
     choice = Options(
         machine_name=wanted.machine_name,
         shrink_default=wanted.shrink_default,

@@ -93,6 +93,7 @@ def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Option
         host_fingerprint=host.fingerprint,
         host_groups=describe_groups(host),
         resources=resources_of(host),
+        bandwidth_unit=next((b.unit for b in host.bandwidths if b.name == "MB"), None),
         groups=tuple(_planned_groups(wanted, draft, host)),
         steps=draft.steps,
         warnings=findings,

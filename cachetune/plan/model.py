@@ -10,6 +10,7 @@ import msgspec
 from cachetune.findings import Finding
 from cachetune.guests.model import Thread
 from cachetune.host.cbm import Cbm
+from cachetune.host.state import BandwidthUnit
 
 Action = Literal["create", "change", "keep"]
 Schemata = dict[str, dict[int, str | int]]
@@ -120,6 +121,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     host_fingerprint: str
     host_groups: dict[str, str] = {}
     resources: tuple[Resource, ...] = ()
+    bandwidth_unit: BandwidthUnit | None = None
     groups: tuple[PlannedGroup, ...]
     steps: tuple[Step, ...]
     warnings: tuple[Finding, ...] = ()

@@ -11,7 +11,7 @@ from cachetune.host.schemata import Schemata as Parsed
 from cachetune.host.schemata import merge, parse
 from cachetune.host.state import DEFAULT_GROUP
 from cachetune.plan.model import MoveTasks, Plan, PlannedGroup, RemoveGroup, Resource, Step, Usage, WriteSchemata
-from cachetune.units import format_size
+from cachetune.units import about, format_size
 
 Draw = Callable[[int, int, int], str]
 _MARKS = {"create": "+", "change": "~", "keep": " "}
@@ -90,15 +90,14 @@ def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: D
     for name, values in group.schemata.items():
         resource = next((r for r in plan.resources if r.name == name), None)
         for i, value in values.items():
-            asked = group.requested.get(name, {}).get(i)
             if resource is None:
-                yield Line(mark, f"    {name} {i}  {value}{'' if asked in (None, value) else f'  (asked for {asked})'}")
-                continue
-            old = before.masks.get(name, {}).get(i)
-            yield Line(
-                mark,
-                f"    {name} {i}  {_mask(int(str(value), 16), old, resource, draw)}{_size(value, asked, resource, i)}",
-            )
+                old = before.bandwidth.get(name, {}).get(i)
+                shown = f"{value} {plan.bandwidth_unit or ''}".rstrip()
+                text = shown if old in (None, value) else f"{old} -> {shown}"
+            else:
+                mask = _mask(int(str(value), 16), before.masks.get(name, {}).get(i), resource, draw)
+                text = mask + _size(value, group.requested.get(name, {}).get(i), resource, i)
+            yield Line(mark, f"    {name} {i}  {text}")
 
 
 def _before_and_after(steps: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
@@ -123,7 +122,7 @@ def _size(value: str | int, asked: int | None, resource: Resource, cache_id: int
         return "  shared with the default group"
     way = resource.way_bytes.get(cache_id) or 0
     effective = int(str(value), 16).bit_count() * way
-    return f"  {format_size(effective)}" + ("" if effective == asked else f" (asked for {format_size(asked)})")
+    return f"  {about(effective)}" + ("" if effective == asked else f" (asked for {format_size(asked)})")
 
 
 def _merged(steps: list[WriteSchemata], which: str) -> Parsed:
