@@ -1,6 +1,7 @@
 """``cachetune explain``: what a rule demands, why it was broken, how to mend it."""
 
 import difflib
+import re
 
 import click
 import msgspec
@@ -26,6 +27,7 @@ _JUDGES = {
     "engine": "only where no finer rule explains what the schema engine refuses",
 }
 _LONGEST_SAMPLE = 600
+_TAG = re.compile(r"(?:<[^<>`]+>)+(?:[0-9]+</[a-z]+>)?")
 
 
 @click.command("explain")
@@ -84,8 +86,8 @@ def _page() -> str:
     lines = [
         "# Rules",
         "",
-        "Printed by `cachetune explain --markdown`; `cachetune explain CT104` explains one of them.",
-        "Errors make a document invalid, warnings do not. Ids are stable.",
+        "Printed by `cachetune explain --markdown`. Errors make a document invalid, warnings do not. Ids are stable.",
+        "`cachetune explain CT104` explains one rule and also shows a sample that satisfies it.",
     ]
     for prefix, title in SECTIONS.items():
         lines += ["", f"## {prefix}xx: {title}"]
@@ -96,13 +98,12 @@ def _page() -> str:
 
 
 def _entry(rule: Rule) -> list[str]:
-    lines = ["", f"### {rule.id} ({rule.severity})", "", rule.summary, ""]
-    lines += [f"- message: {_with_dots(rule.message)}", f"- hint: {_with_dots(rule.fix)}"]
+    texts = [rule.summary, "", f"- message: {_with_dots(rule.message)}", f"- hint: {_with_dots(rule.fix)}"]
+    lines = ["", f"### {rule.id} ({rule.severity})", "", *(_TAG.sub(r"`\g<0>`", text) for text in texts)]
     if rule.host:
-        lines.append(f"- samples: {_judge(rule.host)}")
-    for title, sample in (("Breaks it", rule.bad), ("Satisfies it", rule.good)):
-        if sample:
-            lines += ["", f"{title}:", "", "```xml", _cut(_pretty(sample)), "```"]
+        lines.append(f"- sample: {_judge(rule.host)}")
+    if rule.bad:
+        lines += ["", "```xml", _cut(_pretty(rule.bad)), "```"]
     return lines
 
 

@@ -100,5 +100,5 @@ def libvirt_schema_finding(root: etree._Element, checks: Checks) -> "tuple[Findi
 
 def _what_counts(root: etree._Element) -> tuple[str | bytes | None, ...]:
     """All of a document that the checks look at: two documents with equal parts have equal findings."""
-    parts = [etree.tostring(child, with_tail=False) for child in root if child.tag in _WHAT_COUNTS]
+    parts = [etree.tostring(child, with_tail=False) for child in root.iterchildren(*_WHAT_COUNTS)]
     return (str(root.tag), root.get("type"), *parts)

@@ -186,7 +186,7 @@ _MEANING = (
         id="CT105",
         severity="error",
         summary="A cache may be given once per <cachetune>: as both, or as code and as data.",
-        message="level {level} cache {cache_id} is already given as '{other_type}' in {other}, so not as '{type}'",
+        message="level {level} cache {cache_id} is already given as '{other_type}' in {other}, which excludes '{type}'",
         fix="keep one of them; only code and data can stand side by side",
         bad=_domain(_cachetune(_cache() + _cache(kind="code"))),
         good=_domain(_cachetune(_cache(kind="data") + _cache(kind="code"))),
