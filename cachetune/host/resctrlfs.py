@@ -66,12 +66,10 @@ class Resctrl(Protocol):
 
 
 class SysfsResctrl:
-    """The real files below ``root``: a mounted resctrl, or a plain copy of one (then nothing but reading
-    makes sense).
+    """The real files below ``root``: a mounted resctrl, or a plain copy of one, which can only be read.
 
-    ``fs_type`` and ``mount_options`` come from mountinfo and are empty for a copy. Raises HostError where
-    there is no resctrl. The directory stays open as long as the object lives; a symbolic link is never
-    followed below it.
+    ``fs_type`` and ``mount_options`` come from mountinfo and are empty for a copy. Raises HostError where there is no
+    resctrl. The directory stays open as long as the object lives; a symbolic link is never followed below it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -129,13 +127,15 @@ class SysfsResctrl:
         try:
             with self._parent(path) as (parent, name):
                 fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
-            try:
-                if os.write(fd, data) != len(data):
-                    raise OSError(errno.EIO, "short write")
-            finally:
-                os.close(fd)
+        except OSError as error:
+            raise self._failure(error, "write", path, written=text) from None
+        try:
+            if os.write(fd, data) != len(data):
+                raise OSError(errno.EIO, "short write")
         except OSError as error:
             raise self._failure(error, "write", path, self._words_about_write(error, path, text), text) from None
+        finally:
+            os.close(fd)
 
     def mkdir(self, path: str) -> None:
         """Make a group."""

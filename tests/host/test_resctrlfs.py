@@ -159,6 +159,13 @@ def test_a_refused_write_carries_what_the_kernel_says(
     assert error.kernel_says == "No task 7; Error while processing task 7"
 
 
+def test_a_file_that_cannot_be_opened_has_no_words_of_the_kernel(fs: SysfsResctrl, tmp_path: Path) -> None:
+    (tmp_path / "info/last_cmd_status").write_text("Mask out of range\n")
+    with pytest.raises(ResctrlError, match="ENOENT") as caught:
+        fs.write("nowhere/schemata", "L3:0=f\n")
+    assert caught.value.kernel_says == ""
+
+
 @pytest.mark.parametrize("status", ["ok\n", ""])
 def test_ok_means_that_the_kernel_said_nothing(
     status: str, fs: SysfsResctrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
