@@ -86,9 +86,9 @@ def remove(state: State, group: Group) -> None:
 
 def rename(state: State, root: Directory, old: list[str], new: list[str]) -> None:
     """Rename or move a monitor group. Raises RefusedError and LookupFailedError."""
+    if old == new and find(root, old):
+        return  # the same node: the VFS is done
     source, target_directory = _rename_ends(root, old, new)
-    if old == new:
-        return
     if not state.rules.rename:
         raise RefusedError(errno.EPERM)
     if _group_of(root, old) is None or target_directory.group is None:
@@ -131,8 +131,8 @@ def _rename_ends(root: Directory, old: list[str], new: list[str]) -> tuple[Node,
     """The node to move and the directory it goes to, after what the VFS refuses by itself."""
     target_directory = find_directory(root, new[:-1])
     find_directory(root, old[:-1])
-    if not old or not new:
-        raise RefusedError(errno.EBUSY)
+    if bool(old) != bool(new):
+        raise RefusedError(errno.EXDEV)  # the directory that holds the root is another file system's
     source = find(root, old)
     if new[: len(old)] == old and len(new) > len(old):
         raise RefusedError(errno.EINVAL)

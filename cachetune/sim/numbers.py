@@ -11,6 +11,11 @@ from collections.abc import Iterable
 
 BLANKS = " \t\n\v\f\r\xa0"
 _DIGITS = "0123456789abcdef"
+_BETWEEN_CPUS = BLANKS + ","
+# all, N (the last CPU), or a range; a range may take the first so many of every so many: 0-9:1/3
+_REGION = re.compile(
+    r"(?:([aA][lL]{2})|(N|[0-9]+)(?:-(N|[0-9]+))?)(?::(N|[0-9]+)/(N|[0-9]+)|(?=[ \t\n\v\f\r\xa0,]|\Z))"
+)
 
 
 class NumberError(Exception):
@@ -65,18 +70,25 @@ def _c_base(text: str) -> int:
 
 
 def parse_cpu_list(text: str, count: int) -> frozenset[int]:
-    """Read a list such as ``0-2,4`` of CPUs below ``count``. Raises NumberError."""
+    """Read a list such as ``0-2,4`` of CPUs below ``count``; a newline right after a range ends it.
+
+    Raises NumberError.
+    """
     cpus: set[int] = set()
-    for region in re.split(r"[ \t\n\v\f\r\xa0,]+", c_string(text)):
-        if region:
-            cpus |= _region(region, count)
+    rest = c_string(text).lstrip(_BETWEEN_CPUS)
+    while rest:
+        match = _REGION.match(rest)
+        if match is None:
+            raise NumberError(errno.EINVAL)
+        cpus |= _region(match, count)
+        rest = rest[match.end() :]
+        if rest.startswith("\n") and match[4] is None:
+            break
+        rest = rest.lstrip(_BETWEEN_CPUS)
     return frozenset(cpus)
 
 
-def _region(region: str, count: int) -> set[int]:
-    match = re.fullmatch(r"(?:([aA][lL][lL])|(N|\d+)(?:-(N|\d+))?)(?::(N|\d+)/(N|\d+))?", region, re.ASCII)
-    if match is None:
-        raise NumberError(errno.EINVAL)
+def _region(match: re.Match[str], count: int) -> set[int]:
     everything, first, last, in_use, every = match.groups()
     if everything:
         start, end = 0, count - 1

@@ -79,7 +79,7 @@ def test_a_signed_number_is_read_as_in_the_kernel(text: str, expected: object) -
     [
         ("", set()),
         ("0-3,8", {0, 1, 2, 3, 8}),
-        ("0 3\t5\n7", {0, 3, 5, 7}),
+        ("0 3\t5\n7", {0, 3, 5}),
         (",,0,,", {0}),
         ("all", set(range(10))),
         ("ALL", set(range(10))),
@@ -99,6 +99,12 @@ def test_a_signed_number_is_read_as_in_the_kernel(text: str, expected: object) -
         ("1-", "EINVAL"),
         ("0x1", "EINVAL"),
         ("1\x002", {1}),
+        ("1\n2", {1}),
+        ("1 \n2", {1, 2}),
+        ("\n1", {1}),
+        ("0-3:1/2\n9", {0, 2, 9}),
+        ("1:2", "EINVAL"),
+        ("1;2", "EINVAL"),
     ],
 )
 def test_a_cpu_list_is_read_as_in_the_kernel(text: str, expected: object) -> None:
