@@ -130,12 +130,13 @@ class SysfsResctrl:
         except OSError as error:
             raise self._failure(error, "write", path, written=text) from None
         try:
-            if os.write(fd, data) != len(data):
-                raise OSError(errno.EIO, "short write")
+            written = os.write(fd, data)
         except OSError as error:
             raise self._failure(error, "write", path, self._words_about_write(error, path, text), text) from None
         finally:
             os.close(fd)
+        if written != len(data):
+            raise self._failure(OSError(errno.EIO, "short write"), "write", path, written=text)
 
     def mkdir(self, path: str) -> None:
         """Make a group."""

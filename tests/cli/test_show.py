@@ -157,7 +157,7 @@ def test_what_is_no_snapshot_is_one_clear_error(data: bytes, tmp_path: Path) -> 
 
 
 def test_a_host_without_resctrl_ends_with_a_hint_and_exit_code_2(tmp_path: Path) -> None:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-m", "cachetune.cli.main", "show", "--resctrl", tmp_path],
         capture_output=True,
         text=True,
@@ -169,7 +169,7 @@ def test_a_host_without_resctrl_ends_with_a_hint_and_exit_code_2(tmp_path: Path)
 
 
 def test_a_terminal_that_only_has_ascii_is_served(tmp_path: Path) -> None:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-m", "cachetune.cli.main", "show", "--resctrl", without_libvirt(tmp_path)],
         capture_output=True,
         check=True,

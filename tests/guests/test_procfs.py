@@ -39,9 +39,7 @@ class Qemu:
 
     def __init__(self, *names: str) -> None:
         command = [sys.executable, "-c", LOOKS_LIKE_QEMU, *names]
-        self.process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.pid, self.tids = self.process.pid, dict[str, int]()
 
     def __enter__(self) -> "Qemu":

@@ -289,7 +289,7 @@ sys.stdin.read()
 
 def test_a_lock_that_does_not_come_names_its_holder(fs: SysfsResctrl, tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:  # noqa: S603
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(LockTimeoutError) as caught, fs.lock(exclusive=False, timeout=0.05):
