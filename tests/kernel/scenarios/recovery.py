@@ -33,7 +33,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Print an Outcome."""
-    with running(4) as guest:
+    with running(4) as process:
+        guest = process.threads
         words = ("apply", "--yes", "--pid", str(guest.pid), "--shrink-default", sys.argv[1])
         before = tree.state(guest.tids)
         attempts: list[Attempt] = []

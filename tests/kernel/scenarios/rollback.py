@@ -34,7 +34,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Print an Outcome."""
-    with running(4) as guest:
+    with running(4) as process:
+        guest = process.threads
         words = ("apply", "--yes", "--json", "--pid", str(guest.pid), "--shrink-default", sys.argv[1])
         before = tree.state(guest.tids)
 
@@ -50,7 +51,7 @@ def main() -> None:
                 break
             failed.append(latest)
         run_here("remove", "--yes", sys.argv[1])
-        with before_change(1, take_all_closids):
+        with before_change(3, take_all_closids):
             crowded_out = run_here(*words)
         give_back()
         crowded = Attempt(crowded_out, tree.differences(before, tree.state(guest.tids)))

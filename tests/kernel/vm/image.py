@@ -237,4 +237,4 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def _run(command: list[str], *, data: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command, input=data, capture_output=True, cwd=cwd, check=False)  # noqa: S603
+    return subprocess.run(command, input=data, capture_output=True, cwd=cwd, check=False)
