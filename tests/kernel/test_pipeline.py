@@ -17,7 +17,7 @@ from tests.kernel.scenarios.pipeline import Outcome
 from tests.kernel.vm import HwState, Result
 
 pytestmark = pytest.mark.kernel
-PROPOSAL = ROOT / "examples" / "proposal.xml"
+EXAMPLES = ROOT / "examples"
 KEPT = Cbm(0x600)  # the ways that the machine shares with I/O
 # Ways asked for, by mount: resource, cache id and count. The machine's ways have 3840 KiB.
 ASKED = {
@@ -33,12 +33,19 @@ def mount(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def ran(mount: str, scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Result]:
-    domain = PROPOSAL
+    domain = tmp_path_factory.mktemp("domain") / "proposal.xml"
+    text = _both_requests()
     if mount == "plain":
-        domain = tmp_path_factory.mktemp("domain") / "unified.xml"
-        text = PROPOSAL.read_text().replace("type='code'", "type='both'").replace("type='data'", "type='both'")
-        domain.write_text(text)
+        text = text.replace("type='code'", "type='both'").replace("type='data'", "type='both'")
+    domain.write_text(text)
     return scenario("pipeline", Outcome, str(domain), cdp=mount == "cdp")
+
+
+def _both_requests() -> str:
+    """The proposal's two requests in one domain, as one guest would have them."""
+    monitor = (EXAMPLES / "proposal-monitor.xml").read_text()
+    second = monitor[monitor.index("<cachetune") : monitor.index("</cputune>")]
+    return (EXAMPLES / "proposal.xml").read_text().replace("</cputune>", f"{second}</cputune>")
 
 
 @pytest.fixture(scope="module")
