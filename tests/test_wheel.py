@@ -1,0 +1,75 @@
+"""The wheel, installed into an empty environment, is all that a user needs."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cachetune import __version__
+from cachetune.sim import profile_names
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+SCHEMAS = ("cachetune.rng", "domain.rng", "cachetune.xsd", "domain.xsd")
+
+pytestmark = pytest.mark.xdist_group("wheel")
+
+
+def run(directory: Path, *words: str | Path, code: int = 0) -> str:
+    """Standard output of a program that knows nothing of this checkout. Fails unless it exits with ``code``."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    done = subprocess.run([*map(str, words)], cwd=directory, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("dist")
+    run(ROOT, sys.executable, "-m", "build", "--wheel", "--outdir", directory)
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def cachetune(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command, in an environment that has nothing but the wheel and what it asks for."""
+    directory = tmp_path_factory.mktemp("empty")
+    run(directory, sys.executable, "-m", "venv", directory / "venv")
+    run(directory, directory / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", wheel)
+    return directory / "venv" / "bin" / "cachetune"
+
+
+def test_the_wheel_has_the_schemas_the_profiles_and_the_marker_of_types(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"cachetune/schemas/{name}" for name in SCHEMAS} <= names
+    assert {f"cachetune/sim/profiles/{name}.json" for name in profile_names()} <= names
+    assert "cachetune/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests/", "examples/"))]
+
+
+def test_the_installed_command_knows_its_version(cachetune: Path, tmp_path: Path) -> None:
+    assert run(tmp_path, cachetune, "--version") == f"cachetune {__version__}\n"
+
+
+def test_the_installed_command_validates_with_both_engines(cachetune: Path, tmp_path: Path) -> None:
+    for engine in ("rng", "xsd"):
+        run(tmp_path, cachetune, "validate", "--engine", engine, EXAMPLES / "proposal.xml")
+
+
+def test_the_installed_command_prints_the_schema_of_this_checkout(cachetune: Path, tmp_path: Path) -> None:
+    assert run(tmp_path, cachetune, "schema", "rng") == (ROOT / "schemas" / "domain.rng").read_text()
+
+
+def test_the_installed_command_plans_on_a_simulated_host(cachetune: Path, tmp_path: Path) -> None:
+    words = ("plan", "--json", "--host", "sim:skylake-2s", "--shrink-default", "--vcpu", "0=10", "--vcpu", "1=11")
+    plan = json.loads(run(tmp_path, cachetune, *words, EXAMPLES / "web.xml"))
+    assert plan["summary"]["control_groups_created"] == 1
+
+
+def test_the_installed_command_shows_the_demo(cachetune: Path, tmp_path: Path) -> None:
+    assert "L3" in run(tmp_path, cachetune, "demo")
