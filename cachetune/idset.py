@@ -4,7 +4,7 @@ A set travels as a ``frozenset[int]``; inside the domain checks it is a bit mask
 ``0-16383`` a thousand times over costs nothing that way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 MAX_VCPUS = 16384
@@ -26,12 +26,9 @@ def parse_vcpus(text: str) -> frozenset[int]:
 @lru_cache(maxsize=1024)
 def parse_vcpu_mask(text: str) -> int:
     """parse_vcpus as a bit mask: bit N is vCPU N."""
-    items = text.split(",")
-    if len(items) > 1 and not items[-1].strip(_BLANKS):
-        items.pop()
     mask = 0
-    for item in items:
-        first, dash, last = item.strip(_BLANKS).partition("-")
+    for item in _items(text):
+        first, dash, last = item.partition("-")
         exclude = first.startswith("^")
         if exclude and dash:
             raise ValueError(f"'^' takes a single vCPU, not a range such as {item[:20]!r}")
@@ -59,7 +56,7 @@ def parse_cpu_list(text: str) -> frozenset[int]:
 
 def ids_of(mask: int) -> frozenset[int]:
     """The numbers of the bits that are set."""
-    return frozenset(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
+    return frozenset(number for low, high in _runs(mask) for number in range(low, high + 1))
 
 
 def mask_of(ids: Iterable[int]) -> int:
@@ -79,6 +76,34 @@ def format_ids(ids: Iterable[int]) -> str:
         else:
             runs.append([number, number])
     return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+
+
+def format_mask(mask: int) -> str:
+    """format_ids of a bit mask."""
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in _runs(mask))
+
+
+def _runs(mask: int) -> Iterator[tuple[int, int]]:
+    """The first and last number of each run of set bits, ascending."""
+    base = 0
+    while mask:
+        skipped = (mask & -mask).bit_length() - 1
+        mask >>= skipped
+        length = (~mask & mask + 1).bit_length() - 1
+        yield base + skipped, base + skipped + length - 1
+        mask >>= length
+        base += skipped + length
+
+
+def _items(text: str) -> Iterator[str]:
+    """The parts between the commas without blanks around; after the last comma there may be nothing."""
+    start = 0
+    while (comma := text.find(",", start)) >= 0:  # split() would hold millions of parts at once
+        yield text[start:comma].strip(_BLANKS)
+        start = comma + 1
+    rest = text[start:].strip(_BLANKS)
+    if rest or not start:
+        yield rest
 
 
 def _number(digits: str) -> int:

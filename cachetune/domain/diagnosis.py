@@ -11,20 +11,20 @@ from lxml import etree
 from cachetune.domain.grammar import DataType, ElementType, grammar
 from cachetune.domain.positions import TEXT
 from cachetune.domain.problems import Problems, name_of, quoted
-
-KINDS = ("cachetune", "memorytune", "energytune")
+from cachetune.domain.schema import KINDS, tunes
 
 
 def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
     """Add what breaks the schema to ``problems``; returns the elements at fault, whose values cannot be trusted."""
     if root.tag != "domain":
-        problems.add("CT002", root, element=name_of(root.tag))
+        namespace = etree.QName(root).namespace
+        where = f" in the namespace {quoted(namespace)}" if namespace else ""
+        problems.add("CT002", root, element=name_of(root.tag), where=where)
         return {root}
     faulty: set[etree._Element] = set()
     known = grammar()
-    for cputune in root.iterchildren("cputune"):
-        for element in cputune.iterchildren(*KINDS):
-            _check(element, known[str(element.tag)], problems, faulty)
+    for element in tunes(root):
+        _check(element, known[str(element.tag)], problems, faulty)
     return faulty
 
 

@@ -14,10 +14,11 @@ from collections.abc import Collection
 from lxml import etree
 
 from cachetune.domain.problems import Problems, quoted
-from cachetune.idset import MAX_VCPUS, format_ids, ids_of, parse_vcpu_mask
+from cachetune.idset import MAX_VCPUS, format_mask, parse_vcpu_mask
 from cachetune.units import format_size, parse_size
 
 UNKNOWN = -1
+_LONGEST_LIST = 80
 _MOST_VCPUS = (1 << 32) - 1
 _OTHERS_IN_CPUTUNE = frozenset(
     (
@@ -55,13 +56,14 @@ class Monitor:
 class Group:
     """All that is asked for one set of vCPUs: a bit mask, None for the whole process, or UNKNOWN."""
 
-    __slots__ = ("caches", "element", "monitors", "nodes", "vcpus")
+    __slots__ = ("caches", "element", "monitors", "nodes", "vcpus", "watched")
 
     def __init__(self, element: etree._Element, vcpus: int | None) -> None:
         self.element, self.vcpus = element, vcpus
         self.caches: dict[tuple[int, int], list[Cache]] = {}
         self.nodes: dict[int, tuple[int, etree._Element]] = {}
         self.monitors: list[Monitor] = []
+        self.watched = 0
 
 
 class Reading:
@@ -109,8 +111,10 @@ def named(vcpus: int | None) -> str:
     """vCPUs as a message names them."""
     if vcpus is None:
         return "the whole process"
-    ids = ids_of(vcpus)
-    return f"vCPU{'' if len(ids) == 1 else 's'} {format_ids(ids)}"
+    shown = format_mask(vcpus)
+    if len(shown) > _LONGEST_LIST:
+        shown = shown[:_LONGEST_LIST].rpartition(",")[0] + ",…"
+    return f"vCPU{'' if vcpus.bit_count() == 1 else 's'} {shown}"
 
 
 class _Reader:
@@ -193,11 +197,18 @@ class _Reader:
         return vcpus
 
     def _warn_of_exclusions(self, element: etree._Element, text: str, listed: int) -> None:
-        for excluded in dict.fromkeys(re.findall(r"\^([0-9]+)", text)):
-            if listed >> number(excluded) & 1:
-                self._problems.add(
-                    "CT155", element, "vcpus", excluded=excluded, value=quoted(text), meaning=named(listed)
-                )
+        excluded = 0
+        for found in re.finditer(r"\^([0-9]+)", text):
+            excluded |= 1 << number(found[1])
+        if excluded & listed:
+            self._problems.add(
+                "CT155",
+                element,
+                "vcpus",
+                excluded=format_mask(excluded & listed).partition(",")[0].partition("-")[0],
+                value=quoted(text),
+                meaning=named(listed),
+            )
 
     def _group_for(self, element: etree._Element, vcpus: int | None) -> Group:
         """The group that the element belongs to: one that exists, or a new one, kept unless it clashes."""
@@ -291,6 +302,7 @@ class _Reader:
         elif self._fits(element, vcpus, group, resource):
             covers = vcpus == group.vcpus and bool(group.caches or group.nodes)
             group.monitors.append(Monitor(element, resource, vcpus, shares_id=covers))
+            group.watched |= vcpus or 0
 
     def _fits(self, element: etree._Element, vcpus: int | None, group: Group, resource: str) -> bool:
         """libvirt's checks of a monitor against its group and the monitors before it, in libvirt's order."""
@@ -315,6 +327,8 @@ class _Reader:
         return self._apart(element, vcpus, group, resource)
 
     def _apart(self, element: etree._Element, vcpus: int, group: Group, resource: str) -> bool:
+        if not group.watched & vcpus:
+            return True
         empty = not group.caches and not group.nodes
         overlap = None
         for other in group.monitors:
