@@ -117,11 +117,12 @@ def _page(document: Readings, host: Host) -> Iterator["RenderableType"]:
 def _table(what: str, lines: list[Line]) -> "Table":
     """A line for a group and cache, a column for an event. A group's name stands in its first line only."""
     events = list(dict.fromkeys(event for _, _, values in lines for event in values))
-    rows = table("group", "vCPUs", what, *events, right=events)
+    headers = [event.removesuffix("_bytes") for event in events]  # the values have their units with them
+    rows = table("group", what, *headers, right=headers)
     before = None
     for reading, where, values in lines:
-        name, vcpus = ("", "") if reading is before else (_name(reading), reading.vcpus or "")
-        rows.add_row(name, vcpus, where, *(_value(values.get(event)) for event in events))
+        name = "" if reading is before else _name(reading)
+        rows.add_row(name, where, *(_value(values.get(event)) for event in events))
         before = reading
     return rows
 

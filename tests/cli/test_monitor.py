@@ -44,7 +44,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(*words: object) -> Result:
-    result = CliRunner().invoke(command, ["monitor", *(str(word) for word in words)], env={"COLUMNS": "100"})
+    result = CliRunner().invoke(command, ["monitor", *(str(word) for word in words)], env={"COLUMNS": "80"})
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
@@ -55,12 +55,12 @@ def paths(*words: object) -> list[str]:
 
 
 PAGE = """\
-group                    vCPUs  cache  llc_occupancy  mbm_total_bytes  mbm_local_bytes
-. (default group)               0             22 MiB            1 GiB          512 MiB
-                                1        Unavailable            Error       Unassigned
-cachetune-web-vcpus_0-1  0-1    0            1.5 KiB              0 B              0 B
-  cachetune-web-vcpus_0  0      0              1 KiB              0 B              0 B
-qemu-3-db-vcpus_0        0      0                7 B              0 B              0 B
+group                    cache  llc_occupancy  mbm_total   mbm_local
+. (default group)        0             22 MiB      1 GiB     512 MiB
+                         1        Unavailable      Error  Unassigned
+cachetune-web-vcpus_0-1  0            1.5 KiB        0 B         0 B
+  cachetune-web-vcpus_0  0              1 KiB        0 B         0 B
+qemu-3-db-vcpus_0        0                7 B        0 B         0 B
 """
 
 
@@ -125,7 +125,7 @@ def test_telemetry_of_packages_has_a_table_of_its_own(root: Path) -> None:
     table = run("--resctrl", root, "--machine-name", "qemu-3-db").output
     assert "package" not in table
     assert [line.split() for line in run("--resctrl", root).output.splitlines()[-2:]] == [
-        ["group", "vCPUs", "package", "core_energy"],
+        ["group", "package", "core_energy"],
         [".", "(default", "group)", "0", "12.5"],
     ]
 
