@@ -129,8 +129,8 @@ def find_directory(root: Directory, parts: list[str]) -> Directory:
 
 def _rename_ends(root: Directory, old: list[str], new: list[str]) -> tuple[Node, Directory]:
     """The node to move and the directory it goes to, after what the VFS refuses by itself."""
-    target_directory = find_directory(root, new[:-1])
     find_directory(root, old[:-1])
+    target_directory = find_directory(root, new[:-1])
     if bool(old) != bool(new):
         raise RefusedError(errno.EXDEV)  # the directory that holds the root is another file system's
     source = find(root, old)

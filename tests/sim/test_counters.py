@@ -77,6 +77,7 @@ def test_bandwidth_is_limited_in_the_unit_of_the_processor(profile: str, text: s
 
 def test_a_new_group_counts_from_zero_with_a_used_rmid() -> None:
     sim, clock = _busy()
+    sim.write("g1/mon_groups/m/tasks", "5")
     clock.now += 5
     sim.write("tasks", "5")
     sim.rmdir("g1/mon_groups/m")

@@ -224,6 +224,8 @@ def test_l2_can_be_split_by_itself() -> None:
         ("mkdir", ("x" * 5000,), errno.ENAMETOOLONG),
         ("rename", ("absent", "x"), errno.ENOENT),
         ("rename", ("g1", "absent/x"), errno.ENOENT),
+        ("rename", ("absent/x", "schemata/x"), errno.ENOENT),
+        ("rename", ("schemata/x", "absent/x"), errno.ENOTDIR),
         ("rename", ("g1", "schemata/x"), errno.ENOTDIR),
         ("rename", ("g1", "g1/mon_groups/x"), errno.EINVAL),
         ("rename", ("g1/mon_groups/m", "g1"), errno.ENOTEMPTY),
@@ -242,6 +244,29 @@ def test_paths_that_lead_nowhere_are_refused(operation: str, arguments: tuple[st
     with pytest.raises(ResctrlError) as caught:
         getattr(sim, operation)(*arguments)
     assert caught.value.errno == number
+
+
+def test_a_monitor_group_with_cpus_can_get_another_name_where_it_is() -> None:
+    sim = machine()
+    sim.mkdir("mon_groups/m")
+    sim.write("mon_groups/m/cpus_list", "0\n")
+    assert ask(sim, sim.rename, "mon_groups/m", "mon_groups/n") == ("ok", "ok\n")
+    assert sim.read("mon_groups/n/cpus_list") == "0\n"
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_group_on_its_way_to_pseudo_locking_gives_its_rmid_back(kernel: str) -> None:
+    clock = Clock()
+    profile = msgspec.structs.replace(_with_rmids("cascade-lake", 2), pseudo_locking=True)
+    sim = SimulatedResctrl(profile, kernel=kernel, clock=clock)
+    sim.mkdir("g1")
+    sim.write("g1/mode", "pseudo-locksetup\n")
+    clock.now += 1.5
+    sim.mkdir("mon_groups/m")
+    assert ask(sim, sim.write, "g1/mode", "shareable\n") == ("ENOSPC", "Out of RMIDs\n")
+    sim.rmdir("mon_groups/m")
+    clock.now += 1.5
+    assert ask(sim, sim.write, "g1/mode", "shareable\n") == ("ok", "ok\n")
 
 
 def test_renaming_something_to_itself_does_nothing() -> None:
