@@ -14,7 +14,7 @@ from cachetune.apply.ledger import Ledger
 from cachetune.apply.model import Report
 from cachetune.apply.steps import Hands
 from cachetune.errors import CachetuneError, InputError, ResctrlError
-from cachetune.guests import find_guest
+from cachetune.guests import find_process
 from cachetune.host.read import read_host
 from cachetune.host.resctrlfs import Resctrl
 from cachetune.host.state import Host
@@ -172,7 +172,7 @@ def _unseen(plan: Plan, place: Place, known: list[int] | None = None) -> list[Mo
     if plan.guest.pid is None or place.proc is None or not plan.groups:
         return []
     try:
-        guest = find_guest(plan.guest.pid, place.proc)
+        guest = find_process(plan.guest.pid, place.proc)
     except InputError:
         return []  # the guest has ended
     seen = {t.tid for t in plan.guest.threads}.union(known or ())

@@ -8,7 +8,7 @@ import click
 from cachetune.apply.applier import Place, apply
 from cachetune.apply.ledger import Ledger
 from cachetune.cli.messages import show_findings, show_plan, show_report
-from cachetune.cli.monitor import _page as page
+from cachetune.cli.monitor import page
 from cachetune.cli.output import show
 from cachetune.cli.picture import io_picture, owners_picture
 from cachetune.domain import load

@@ -58,7 +58,7 @@ def command(
     if as_json:
         click.echo(documents.encode(document), nl=False)
     else:
-        show(_page(document, given))
+        show(page(document, given))
 
 
 def _paths(host: Host, guest: str | None, machine: str | None) -> list[str]:
@@ -102,7 +102,7 @@ def _machines(host: Host) -> str:
     return f"there are groups of {', '.join(sorted(map(printable, names)))}" if names else "apply a plan first"
 
 
-def _page(document: Readings, host: Host) -> Iterator["RenderableType"]:
+def page(document: Readings, host: Host) -> Iterator["RenderableType"]:
     """One table for each resource that has counters, then the groups that have none."""
     resources = [monitor.name.removesuffix("_MON") for monitor in host.monitors]
     lines_of = {resource: [line for r in document.monitors for line in _lines(r, resource)] for resource in resources}

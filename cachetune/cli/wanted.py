@@ -15,7 +15,7 @@ from cachetune.domain import load, read_file
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
 from cachetune.findings import Finding
-from cachetune.guests import find_guest, named_threads
+from cachetune.guests import find_guest, find_process, named_threads
 from cachetune.guests.model import Guest
 from cachetune.host.state import Host
 from cachetune.plan import Options, Plan, PlanRefusedError
@@ -93,7 +93,7 @@ def plan_on(host: Host, book: Ledger, domain: Domain, findings: tuple[Finding, .
         owned=book.groups_of(wanted.machine_name or machine_name(domain)),
     )
     try:
-        made = plan(domain, host, _guest(wanted), choice)
+        made = plan(domain, host, _guest(wanted, domain), choice)
     except PlanRefusedError as refused:
         raise PlanRefusedError((*findings, *refused.findings)) from None
     return msgspec.structs.replace(made, warnings=(*findings, *made.warnings))
@@ -108,14 +108,19 @@ def _readable_ledger(run: Path) -> Ledger:
         return Ledger()
 
 
-def _guest(wanted: Wanted) -> Guest | None:
+def _guest(wanted: Wanted, domain: Domain) -> Guest | None:
+    """The guest's threads. Which of them are vCPUs matters only where a group or a monitor asks for some."""
     if wanted.pid is not None and wanted.vcpus:
         raise InputError("give --pid or --vcpu, not both", hint="--pid finds the vCPU threads by itself")
     if wanted.pid is not None:
-        return find_guest(wanted.pid, wanted.proc)
+        asked = [g.vcpus for g in domain.groups] + [m.vcpus for g in domain.groups for m in g.monitors]
+        find = find_guest if any(asked) else find_process
+        return find(wanted.pid, wanted.proc)
     if not wanted.vcpus:
         return None
     threads = dict(wanted.vcpus)
     if len(threads) != len(wanted.vcpus):
         raise InputError("a vCPU was given more than one --vcpu")
-    return named_threads(threads, None if wanted.host else wanted.proc)
+    named = named_threads(threads, None if wanted.host else wanted.proc)
+    whole = any(g.vcpus is None for g in domain.groups)
+    return msgspec.structs.replace(named, pid=None) if whole else named

@@ -34,6 +34,10 @@ _OWN_OPTIONS = ("cdp", "cdpl2", "mba_MBps", "debug")
 _OF_ANY_MOUNT = {"rw", "ro", "seclabel"}
 
 
+# An absolute path, a component "", "." or "..", or a NUL.
+_LEAVES_THE_ROOT = re.compile(r"\0|(?:^|/)\.{0,2}(?:/|\Z)")
+
+
 class Resctrl(Protocol):
     """What every resctrl can do: the real files (``SysfsResctrl``) and the simulated one (sim.kernel).
 
@@ -241,7 +245,7 @@ class SysfsResctrl:
 def _checked(path: str, operation: str) -> str:
     if path in {"", "."}:
         return "."
-    if "\0" in path or any(part in {"", ".", ".."} for part in path.split("/")):
+    if _LEAVES_THE_ROOT.search(path):
         raise ResctrlError(
             errno.EINVAL,
             operation,

@@ -243,7 +243,7 @@ def test_threads_born_meanwhile_are_caught(tmp_path: Path, monkeypatch: pytest.M
     )
     made = msgspec.structs.replace(made, guest=msgspec.structs.replace(made.guest, threads=known), steps=moves)
     later = Guest(TIDS[0], (*known, Thread(TIDS[2], 0, "CPU 2/KVM", 2)))
-    monkeypatch.setattr(applier, "find_guest", lambda *_: later)
+    monkeypatch.setattr(applier, "find_process", lambda *_: later)
     monkeypatch.setattr("cachetune.apply.steps.is_same_thread", lambda *_: True)
     report = apply(made, place)
     assert report.late_tids == (TIDS[2],)
@@ -253,7 +253,7 @@ def test_threads_born_meanwhile_are_caught(tmp_path: Path, monkeypatch: pytest.M
 def test_a_reused_thread_id_is_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = host_with_guest("skylake-2s")
     place = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
-    monkeypatch.setattr(applier, "find_guest", lambda *_: Guest(TIDS[0], ()))
+    monkeypatch.setattr(applier, "find_process", lambda *_: Guest(TIDS[0], ()))
     monkeypatch.setattr("cachetune.apply.steps.is_same_thread", lambda thread, _: thread.tid != TIDS[0])
     report = apply(plan_for(web("skylake-2s"), place), place)
     assert TIDS[0] in report.vanished_tids

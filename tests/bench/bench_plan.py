@@ -34,7 +34,7 @@ def rows() -> list[Row]:
             plan(domain, read_host(SysfsResctrl(root)), guest)
 
         files = [str(p) for p in root.rglob("*") if p.is_file() and "mon_data" not in p.parts]
-        pairs = [(_seconds(ours), _seconds(lambda: _read(files))) for _ in range(15)]
+        pairs = [(_seconds(ours), _seconds(lambda: _read(files))) for _ in range(25)]
     return [
         Row(
             f"read a host with {_GROUPS} groups ({len(files)} files) and plan on it / read the files",
