@@ -46,6 +46,22 @@ def test_the_tree_is_as_recorded(
     _check_tree(sim, after_mkdir)
 
 
+@pytest.mark.parametrize(("group", "mode"), [("", "555"), ("g1", "755"), ("mon_groups/m1", "755")])
+def test_every_group_has_counters_for_each_cache(group: str, mode: str) -> None:
+    sim = machine()
+    sim.mkdir("g1")
+    sim.mkdir("mon_groups/m1")
+    directory = f"{group}/mon_data".lstrip("/")
+    assert sim.listdir(directory) == ["mon_L3_00", "mon_L3_01"]
+    for inside in (directory, f"{directory}/mon_L3_00", f"{directory}/mon_L3_01"):
+        assert _mode(sim, inside) == mode
+    for cache in sim.listdir(directory):
+        assert sim.listdir(f"{directory}/{cache}") == ["llc_occupancy", "mbm_local_bytes", "mbm_total_bytes"]
+        for event in sim.listdir(f"{directory}/{cache}"):
+            assert _mode(sim, f"{directory}/{cache}/{event}") == "444"
+            assert sim.read(f"{directory}/{cache}/{event}") == "0\n"
+
+
 def test_only_6_12_says_whether_masks_may_have_holes() -> None:
     assert machine(kernel="6.12").read("info/L3/sparse_masks") == "0\n"
     assert not machine(kernel="6.1").exists("info/L3/sparse_masks")
@@ -71,8 +87,9 @@ def test_groups_run_out_as_recorded(kernel: str, options: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_rmids_run_out_and_come_back_after_limbo_as_recorded(kernel: str) -> None:
-    sim, clock = machine(kernel=kernel), Clock()
+@pytest.mark.parametrize("options", [(), ("cdp",)])
+def test_rmids_run_out_and_come_back_after_limbo_as_recorded(kernel: str, options: tuple[str, ...]) -> None:
+    sim, clock = machine(*options, kernel=kernel), Clock()
     sim = SimulatedResctrl(sim.profile, kernel=kernel, clock=clock)
     made = 0
     while ask(sim, sim.mkdir, f"mon_groups/m{made}") == ("ok", "ok\n"):
