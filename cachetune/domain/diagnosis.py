@@ -110,7 +110,7 @@ def _unknown_child(child: etree._Element, element: etree._Element, kind: Element
 
 def _better(value: str, expected: DataType) -> str:
     """A suggestion for a bad value: a listed one that is close, or the same without blanks."""
-    if expected.values:
+    if expected.closed:
         meant = close_to(value, expected.values)
     else:
         meant = "".join(value.split())

@@ -22,28 +22,36 @@ _EXPECTED = {
 
 @dataclass(frozen=True, slots=True)
 class DataType:
-    """The values an attribute can have. ``largest`` is set for whole numbers, ``values`` where they are listed."""
+    """The values an attribute can have: listed ones, and texts that match a pattern; all texts if there is neither.
+
+    ``largest`` is set for whole numbers.
+    """
 
     name: str
-    pattern: str = ""
-    largest: int | None = None
     values: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    largest: int | None = None
 
     def accepts(self, text: str) -> bool:
         """Whether the schema accepts ``text``."""
-        if self.values:
-            return text in self.values
-        if self.pattern and not re.fullmatch(self.pattern, text):
-            return False
+        if text in self.values:
+            return True
+        if not any(re.fullmatch(pattern, text) for pattern in self.patterns):
+            return not self.values and not self.patterns
         if self.largest is None:
             return True
         digits = text.lstrip("0")
         return len(digits) <= len(str(self.largest)) and int(digits or "0") <= self.largest
 
     @property
+    def closed(self) -> bool:
+        """Whether the listed values are all there are."""
+        return bool(self.values) and not self.patterns
+
+    @property
     def expected(self) -> str:
         """What to write, for a hint."""
-        if self.values:
+        if self.closed:
             return " or ".join((", ".join(self.values[:-1]), self.values[-1]))
         if self.largest is not None:
             return f"a whole number up to {self.largest}, digits only"
@@ -92,12 +100,10 @@ def _read_all(parent: etree._Element, into: ElementType, defines: dict[str, etre
 
 def _data_type(ref: etree._Element, defines: dict[str, etree._Element]) -> DataType:
     name = str(ref.get("name"))
-    content = defines[name][0]
-    values = tuple(str(value.text) for value in content.iter(_RNG + "value"))
-    param = content.find(_RNG + "param")
+    define = defines[name]
     return DataType(
         name=name,
-        pattern="" if param is None else str(param.text),
-        largest=_LARGEST.get(str(content.get("type"))),
-        values=values,
+        values=tuple(str(value.text) for value in define.iter(_RNG + "value")),
+        patterns=tuple(str(param.text) for param in define.iter(_RNG + "param")),
+        largest=max((_LARGEST.get(str(data.get("type")), 0) for data in define.iter(_RNG + "data")), default=0) or None,
     )

@@ -19,6 +19,7 @@ from cachetune.units import format_size, parse_size
 
 UNKNOWN = -1
 _LONGEST_LIST = 80
+_SHORT = 40
 _MOST_VCPUS = (1 << 32) - 1
 _OTHERS_IN_CPUTUNE = frozenset(
     (
@@ -104,7 +105,7 @@ def read(root: etree._Element, problems: Problems, faulty: Collection[etree._Ele
 
 def number(digits: str) -> int:
     """A whole number with any count of leading zeros (int() alone ends at 4300 digits)."""
-    return int(digits.lstrip("0") or "0")
+    return int(digits) if len(digits) < _SHORT else int(digits.lstrip("0") or "0")
 
 
 def named(vcpus: int | None) -> str:
