@@ -4,7 +4,7 @@ The order: shrink, create, grow, move, remove. At no moment does a group of ours
 not share in the end, save for the moment in which a new group still has the kernel's own masks and no task.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
@@ -53,13 +53,18 @@ def text_of(host: Host, path: str) -> str:
 
 def describe_groups(host: Host) -> dict[str, str]:
     """What the fingerprint covers of each group in words, so that apply can say what has changed since."""
-    described = {}
-    for group in host.groups:
-        values = _format(host, group.masks, group.bandwidth).split()
-        described[group.path] = " ".join(
-            [*values, *group.other_lines, group.mode, *([f"cpus {group.cpus}"] if group.cpus else [])]
-        )
-    return described
+    return {group.path: " ".join(_words(group)) for group in host.groups}
+
+
+def _words(group: Group) -> Iterator[str]:
+    for name, masks in group.masks.items():
+        yield f"{name}:" + ";".join([f"{i}={mask:x}" for i, mask in masks.items()])
+    for name, nodes in group.bandwidth.items():
+        yield f"{name}:" + ";".join([f"{i}={value}" for i, value in nodes.items()])
+    yield from group.other_lines
+    yield group.mode
+    if group.cpus:
+        yield f"cpus {group.cpus}"
 
 
 def locations(host: Host, tids: Collection[int]) -> dict[int, Membership]:

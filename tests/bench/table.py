@@ -21,5 +21,7 @@ class Row(NamedTuple):
         """The row for the table; seconds are shown as milliseconds."""
         scale = 1000 if self.unit == "ms" else 1
         verdict = "ok" if self.ratio <= self.wanted else "MISSED"
-        figures = f"{self.ours * scale:9.1f} {self.peer * scale:9.1f} {self.unit:3} {self.ratio:6.2f} {self.wanted:7.2f}"
+        figures = (
+            f"{self.ours * scale:9.1f} {self.peer * scale:9.1f} {self.unit:3} {self.ratio:6.2f} {self.wanted:7.2f}"
+        )
         return f"{figures}  {verdict:6}  {self.name}"
