@@ -4,6 +4,7 @@ Groups come and go while we read: one that vanishes half-way is left out, as if 
 What is missing in a plain copy of a tree is simply not there in the Host.
 """
 
+import errno
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -63,8 +64,8 @@ def _control_group(fs: Resctrl, path: str, owned: frozenset[str]) -> Group | Non
     prefix = "" if path == DEFAULT_GROUP else f"{path}/"
     schemata = read_if_there(fs, prefix + "schemata")
     mode = read_if_there(fs, prefix + "mode")
-    tasks = read_if_there(fs, prefix + "tasks")
-    cpus = read_if_there(fs, prefix + "cpus_list")
+    tasks = _members(fs, prefix + "tasks")
+    cpus = _members(fs, prefix + "cpus_list")
     if None in {schemata, mode, tasks, cpus} and not _is_directory(fs, path):
         return None
     values = parse(schemata or "")
@@ -90,8 +91,8 @@ def _monitor_groups(fs: Resctrl, directory: str, owned: frozenset[str]) -> Itera
         raise
     for name in names:
         path = f"{directory}/{name}"
-        tasks = read_if_there(fs, f"{path}/tasks")
-        cpus = read_if_there(fs, f"{path}/cpus_list")
+        tasks = _members(fs, f"{path}/tasks")
+        cpus = _members(fs, f"{path}/cpus_list")
         if (tasks is None or cpus is None) and not _is_directory(fs, path):
             continue
         yield Group(
@@ -101,6 +102,16 @@ def _monitor_groups(fs: Resctrl, directory: str, owned: frozenset[str]) -> Itera
             tids=_tids(fs, path, tasks),
             cpus=(cpus or "").strip(),
         )
+
+
+def _members(fs: Resctrl, path: str) -> str | None:
+    """The content of tasks or cpus_list, which the kernel closes even to root while a group is pseudo-locked."""
+    try:
+        return read_if_there(fs, path)
+    except ResctrlError as error:
+        if error.errno == errno.EACCES:
+            return ""
+        raise
 
 
 def _is_directory(fs: Resctrl, path: str) -> bool:

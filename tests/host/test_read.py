@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cachetune.errors import HostError, ResctrlError
 from cachetune.host import SysfsResctrl, check_host, read_host
 from cachetune.host.state import Host
 from cachetune.host.usage import free_mask, usage_of
+from cachetune.sim import SimulatedResctrl, load_profile
 from tests.host.trees import LIBVIRT, SKYLAKE, Tree, below, cache, cpu, group, index, make, monitoring
 
 
@@ -217,3 +219,14 @@ def test_io_alloc_takes_a_control_group(tmp_path: Path) -> None:
     host = host_of(tree, tmp_path)
     assert host.caches[0].io_alloc
     assert host.closids_total == 15
+
+
+def test_a_pseudo_locked_group_whose_tasks_nobody_may_read_is_read_all_the_same() -> None:
+    sim = SimulatedResctrl(msgspec.structs.replace(load_profile("cascade-lake"), pseudo_locking=True))
+    sim.mkdir("locked")
+    sim.write("schemata", "L3:0=7f0\n")
+    sim.write("locked/mode", "pseudo-locksetup\n")
+    sim.write("locked/schemata", "L3:0=3\n")
+    group = read_host(sim).group("locked")
+    assert group is not None
+    assert (group.mode, group.masks, group.tids) == ("pseudo-locked", {"L3": {0: 3}}, ())
