@@ -8,23 +8,30 @@ import pytest
 from cachetune.host import read_host
 from cachetune.host.state import Host
 from cachetune.sim import SimulatedResctrl, load_profile
+from tests.kernel import vm
 from tests.kernel.conftest import Scenario
 from tests.kernel.scenarios.conformance import Outcome
 from tests.kernel.scenarios.operations import OPERATIONS, Answer, perform
-from tests.kernel.vm import Rdt
 
 pytestmark = pytest.mark.kernel
-KERNEL = "6.1"
 TIDS = {"A": 50001, "B": 50002, "C": 50003}
 
 
-@pytest.fixture(scope="module", params=["", "cdp"], ids=["plain", "cdp"])
+@pytest.fixture(scope="module", params=["", "cdp", "6.12"], ids=["plain", "cdp", "6.12"])
 def machines(request: pytest.FixtureRequest, scenario: Scenario) -> tuple[Outcome, SimulatedResctrl]:
-    """What the real kernel did, and a simulated one of the same make that has done nothing yet."""
-    outcome, _ = scenario("conformance", Outcome, options=request.param)
-    profile = load_profile("cascade-lake").mounted(*filter(None, [request.param]), kernel=KERNEL)
-    cache = msgspec.structs.replace(profile.caches[0], size_bytes=Rdt.l3_ways * Rdt.l3_way_kib * 1024)
-    simulated = SimulatedResctrl(msgspec.structs.replace(profile, caches=(cache,)), kernel=KERNEL)
+    """What the real kernel did, and a simulated one of the same make that has done nothing yet.
+
+    Besides the distribution's own kernel, 6.12 where apt knows one.
+    """
+    options = "cdp" if request.param == "cdp" else ""
+    kernel = vm.newest_package("6.12") if request.param == "6.12" else vm.Machine().kernel
+    if kernel is None:
+        pytest.skip("apt knows no kernel 6.12; Debian 12 has it in its backports")
+    outcome, _ = scenario("conformance", Outcome, options=options, machine=vm.Machine(kernel=kernel))
+    rules = "6.1" if outcome.release.startswith("6.1.") else "6.12"
+    profile = load_profile("cascade-lake").mounted(*filter(None, [options]), kernel=rules)
+    cache = msgspec.structs.replace(profile.caches[0], size_bytes=vm.Rdt.l3_ways * vm.Rdt.l3_way_kib * 1024)
+    simulated = SimulatedResctrl(msgspec.structs.replace(profile, caches=(cache,)), kernel=rules)
     for tid in TIDS.values():
         simulated.add_task(tid)
     return outcome, simulated

@@ -1,5 +1,6 @@
 """Read the host, perform the list of operations on the kernel's resctrl, and read the host again."""
 
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -15,8 +16,9 @@ from tests.kernel.scenarios.tree import RESCTRL
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The host before and after, and the answers in between."""
+    """The host before and after, and the answers in between; ``release`` is the kernel's."""
 
+    release: str
     before: Host
     answers: list[Answer]
     after: Host
@@ -32,7 +34,7 @@ def main() -> None:
             processes.callback(sleeper.kill)
         tids = {letter: sleeper.pid for letter, sleeper in zip("ABC", sleepers, strict=True)}
         answers = perform(fs, tids)
-    sys.stdout.buffer.write(documents.encode(Outcome(before, answers, read_host(fs, Path("/sys")))))
+    sys.stdout.buffer.write(documents.encode(Outcome(os.uname().release, before, answers, read_host(fs, Path("/sys")))))
 
 
 if __name__ == "__main__":

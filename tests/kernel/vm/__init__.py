@@ -7,8 +7,8 @@ performance. As a command: ``python -m tests.kernel.vm -- cat /sys/fs/resctrl/sc
 """
 
 from tests.kernel.vm.guest import Machine
-from tests.kernel.vm.image import VmError
+from tests.kernel.vm.image import VmError, newest_package
 from tests.kernel.vm.rdt import HwState, Rdt
 from tests.kernel.vm.run import Result, prepare, run
 
-__all__ = ["HwState", "Machine", "Rdt", "Result", "VmError", "prepare", "run"]
+__all__ = ["HwState", "Machine", "Rdt", "Result", "VmError", "newest_package", "prepare", "run"]

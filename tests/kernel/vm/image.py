@@ -52,7 +52,7 @@ def unpacked_kernel(cache: Path, kernel: str) -> Path:
     if root.is_dir():
         return root.resolve()
     if kernel == DEFAULT_KERNEL:
-        target = unpacked_kernel(cache, _newest_package())
+        target = _default_kernel(cache)
         root.symlink_to(target.name)
         return target
     deb = _download(cache, kernel)
@@ -60,6 +60,15 @@ def unpacked_kernel(cache: Path, kernel: str) -> Path:
         return _unpack(cache, deb)
     finally:
         deb.unlink()
+
+
+def newest_package(version: str) -> str | None:
+    """The newest kernel package of a version such as "6.12" that apt knows, if any."""
+    if not shutil.which("apt-cache"):
+        return None
+    names = _run(["apt-cache", "pkgnames", f"linux-image-{version}."]).stdout.decode().split()
+    signed = [name for name in names if re.fullmatch(r"linux-image-[0-9.]+[^-]*(-[0-9]+)?-amd64", name)]
+    return max(signed, key=lambda name: [int(number) for number in re.findall("[0-9]+", name)], default=None)
 
 
 def elf_kernel(root: Path) -> Path:
@@ -144,7 +153,17 @@ class Cpio:
         self._out.write(b"\0" * (-self._out.tell() % boundary))
 
 
-def _newest_package() -> str:
+def _default_kernel(cache: Path) -> Path:
+    try:
+        return unpacked_kernel(cache, _default_package())
+    except VmError:
+        if os.geteuid() != 0:
+            raise
+        _run(["apt-get", "-q", "update"])  # an old index names packages that have been replaced since
+        return unpacked_kernel(cache, _default_package())
+
+
+def _default_package() -> str:
     found = _depends_of("linux-image-amd64")
     if not found:
         raise VmError("apt knows no linux-image-amd64; run apt-get update")
