@@ -1,0 +1,286 @@
+"""The docs say what is so: their commands run, their names exist, their tables are those of the code.
+
+In a ``console`` block a line that begins with "$ " is run in the root of the repository, with sh; "# exit N" says how
+it ends, and what is shown below it is what it prints. Lines that begin with "# " are for root on a real host.
+"""
+
+import ast
+import importlib
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import msgspec.inspect
+import pytest
+
+from cachetune import documents
+from cachetune.apply.applier import Place, apply
+from cachetune.apply.ledger import Ledger
+from cachetune.apply.model import Outcome, Report
+from cachetune.cli.explain import RULES
+from cachetune.cli.main import VERBS, Verbs
+from cachetune.domain import load
+from cachetune.findings import Findings, Refusal
+from cachetune.guests import named_threads
+from cachetune.host.state import Host
+from cachetune.host.usage import HostUsage
+from cachetune.monitor import Readings
+from cachetune.plan import Options, Plan
+from cachetune.plan.build import plan
+from cachetune.sim import SimulatedResctrl, load_profile
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if page.name != "rules.md")  # rules.md is printed by the code
+TEXTS = {str(page.relative_to(DOCS)): page.read_text() for page in PAGES}
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^\$ (.*)\n((?:(?![$#] ).*\n)*)", re.MULTILINE)
+EXIT = re.compile(r"  # exit ([0-9])$")
+SPAN = re.compile(r"`([^`\n]+)`")
+
+Command = tuple[str, str, str]
+
+
+def commands() -> Iterator[Command]:
+    """Page, command and what is shown of its output."""
+    for page, text in TEXTS.items():
+        for block in CONSOLE.findall(text):
+            yield from ((page, command, shown) for command, shown in COMMAND.findall(block))
+
+
+def spans(page: str) -> set[str]:
+    """What stands in backticks on one line, outside of blocks."""
+    return set(SPAN.findall(re.sub(r"^```.*?^```$", "", TEXTS[page], flags=re.MULTILINE | re.DOTALL)))
+
+
+def run(command: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """A shell in which ``cachetune`` is the code of this repository; stderr goes where stdout goes."""
+    program = directory / "cachetune"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m cachetune.cli.main "$@"\n')
+    program.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{directory}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUTF8": "1",
+    }
+    return subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("page", "command", "shown"), list(commands()))
+def test_a_command_ends_as_the_page_says_and_prints_what_it_shows(
+    page: str, command: str, shown: str, tmp_path: Path
+) -> None:
+    result = run(command, tmp_path)
+    code = EXIT.search(command)
+    assert (page, result.returncode) == (page, int(code[1]) if code else 0), result.stdout
+    assert "Traceback" not in result.stdout
+    assert result.stdout.startswith(shown)
+
+
+def test_every_verb_is_run_by_some_page() -> None:
+    told = {verb for _, command, _ in commands() for verb in re.findall(r"cachetune ([a-z]+)", command)}
+    assert told == set(VERBS)
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_the_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", TEXTS[page]):
+        assert not target or ((DOCS / page).parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_the_anchors_are_headings(page: str) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]*)\)", TEXTS[page]):
+        text = ((DOCS / page).parent / target).read_text() if target else TEXTS[page]
+        assert anchor in {_anchor(title) for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def test_the_index_names_every_page() -> None:
+    named = set(re.findall(r"\]\(([^)]*\.md)\)", TEXTS["index.md"]))
+    assert named >= {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"index.md"}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_the_tests_named_exist(page: str) -> None:
+    for name in spans(page):
+        file, separator, test = name.partition("::")
+        if separator:
+            tree = ast.parse((ROOT / file).read_text())
+            assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, name
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_the_functions_and_modules_named_exist(page: str) -> None:
+    for name in spans(page):
+        if re.fullmatch(r"cachetune(\.\w+)+", name):
+            assert _resolves(name.split(".")), name
+
+
+def _resolves(parts: list[str]) -> bool:
+    for end in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[end:]:
+            found = getattr(found, part, None)
+        return found is not None
+    return False
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_the_files_named_exist(page: str) -> None:
+    ours = ("cachetune/", "schemas/", "examples/", "tests/", "docs/")
+    for name in spans(page):
+        if name.startswith(ours) and "::" not in name and " " not in name:
+            assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_the_rules_named_exist(page: str) -> None:
+    assert set(re.findall(r"\bCT[0-9]{3}\b", TEXTS[page])) - {"CT999"} <= set(RULES)
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_the_options_named_exist(page: str) -> None:
+    named = {match[0] for name in spans(page) if (match := re.match(r"--[a-z][a-z-]*", name))}
+    group = Verbs()
+    context = click.Context(group)
+    verbs = [group.get_command(context, verb) for verb in VERBS]
+    known = {option for verb in verbs if verb for parameter in verb.params for option in parameter.opts}
+    assert named <= known
+
+
+# exit codes
+
+
+def rows(text: str, *header: str) -> list[list[str]]:
+    """The cells of the table with this header."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if _cells(line) == list(header):
+            return [_cells(row) for row in itertools.takewhile(lambda row: row.startswith("|"), lines)][1:]
+    raise AssertionError(f"there is no table {header}")
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def test_every_verb_has_a_row_in_the_table_of_exit_codes() -> None:
+    table = rows(TEXTS["exit-codes.md"], "verb", "0", "1", "2", "3")
+    assert [row[0] for row in table] == [f"`{verb}`" for verb in VERBS]
+
+
+def test_the_codes_shown_are_those_of_the_table() -> None:
+    table = rows(TEXTS["exit-codes.md"], "verb", "0", "1", "2", "3")
+    possible = {row[0].strip("`"): {n for n, cell in enumerate(row[1:]) if cell} for row in table}
+    for page, command, _ in commands():
+        verb = re.findall(r"cachetune ([a-z]+)", command)[-1]
+        code = EXIT.search(command)
+        assert (int(code[1]) if code else 0) in possible[verb], (page, command)
+
+
+def test_the_outcomes_have_the_codes_of_the_table() -> None:
+    table = {row[0].strip("`"): int(row[1]) for row in rows(TEXTS["exit-codes.md"], "outcome", "exit code")}
+    assert table == {outcome: Report(outcome=outcome, machine_name="").exit_code for outcome in get_args(Outcome)}
+
+
+# JSON documents
+
+DOCUMENTS = (Findings, Plan, Refusal, Report, Host, HostUsage, Readings)
+JSON_PAGE = TEXTS.get("json.md", "")
+SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", JSON_PAGE, re.MULTILINE | re.DOTALL))
+MEASURED = {"time", "value"}
+
+
+def structs(kind: msgspec.inspect.Type, found: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Every struct in a document by its name, with the names of its fields in JSON."""
+    if isinstance(kind, msgspec.inspect.StructType) and kind.cls.__name__ not in found:
+        fields = found[kind.cls.__name__] = {field.encode_name for field in kind.fields}
+        if kind.tag_field:
+            fields.add(kind.tag_field)
+        for field in kind.fields:
+            structs(field.type, found)
+    for name in ("item_type", "value_type"):
+        if inner := getattr(kind, name, None):
+            structs(inner, found)
+    for inner in (*getattr(kind, "types", ()), *getattr(kind, "item_types", ())):
+        structs(inner, found)
+    return found
+
+
+def test_every_field_of_every_document_is_described_and_no_other() -> None:
+    known: dict[str, set[str]] = {}
+    for document in DOCUMENTS:
+        structs(msgspec.inspect.type_info(document), known)
+    described = {
+        title: {row[0].strip("`") for row in rows(JSON_PAGE, f"field of {title}", "meaning")}
+        for title in re.findall(r"^\| field of (\w+) \| meaning \|$", JSON_PAGE, re.MULTILINE)
+    }
+    assert described == known
+
+
+def test_every_document_has_a_section_with_an_example() -> None:
+    assert set(SECTIONS) >= {document.__name__ for document in DOCUMENTS}
+    assert [title for title, section in SECTIONS.items() if "```json" in section] == [d.__name__ for d in DOCUMENTS]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.__name__)
+def test_the_example_is_a_part_of_what_is_printed(document: type[msgspec.Struct], tmp_path: Path) -> None:
+    section = SECTIONS[document.__name__]
+    (shown,) = re.findall(r"^```json\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    printed = [run(command, tmp_path).stdout for command, _ in COMMAND.findall("".join(CONSOLE.findall(section)))]
+    (real,) = printed or [documents.encode(report_on_a_thread_that_ended(tmp_path)).decode()]
+    documents.decode(real.encode(), document, document.__name__)
+    assert_part(json.loads(shown), json.loads(real), document.__name__)
+
+
+def report_on_a_thread_that_ended(run_directory: Path) -> Report:
+    """What the page tells of: examples/web.xml is applied, and thread 4712 has ended."""
+    resctrl = SimulatedResctrl(load_profile("skylake-2s"))
+    place = Place(resctrl, run_directory)
+    domain = load((ROOT / "examples/web.xml").read_bytes(), "web.xml").domain
+    assert domain
+    resctrl.add_task(4711)
+    made = plan(domain, place.look(Ledger()), named_threads({0: 4711, 1: 4712}, None), Options(shrink_default=True))
+    return apply(made, place)
+
+
+def assert_part(shown: Any, real: Any, where: str) -> None:
+    """Objects may lack fields and lists may end early; what is there is the same. Measured values may differ."""
+    assert type(shown) is type(real), where
+    if isinstance(shown, dict):
+        for key, value in shown.items():
+            assert key in real, f"{where}.{key}"
+            if key in MEASURED:
+                assert type(value) is type(real[key]), f"{where}.{key}"
+            else:
+                assert_part(value, real[key], f"{where}.{key}")
+    elif isinstance(shown, list):
+        assert len(shown) <= len(real), where
+        for number, (value, found) in enumerate(zip(shown, real, strict=False)):
+            assert_part(value, found, f"{where}[{number}]")
+    else:
+        assert shown == real, where
