@@ -96,8 +96,15 @@ class _Run:
                 self._journal.done()
         except (CachetuneError, OSError) as error:
             return self._roll_back(error)
-        ledger.save(self._book.after(self._plan), self._place.run)
-        self._journal.discard()
+        try:
+            ledger.save(self._book.after(self._plan), self._place.run)
+        except OSError as error:
+            self._journal.keep()
+            self._notes.append(
+                f"the ledger cannot be written ({error.strerror}); mend that and run 'cachetune recover'"
+            )
+        else:
+            self._journal.discard()
         return self._report("done", done=tuple(self._begun))
 
     def _take(self, step: Step) -> None:

@@ -3,6 +3,7 @@
 A plan is input like any other: it may be old, made elsewhere, or edited.
 """
 
+from collections.abc import Set
 from typing import Any
 
 from cachetune.apply.ledger import Ledger
@@ -10,10 +11,10 @@ from cachetune.apply.rules import RULES
 from cachetune.errors import CachetuneError, InputError
 from cachetune.findings import Finding, Source
 from cachetune.host.schemata import Masks, parse
-from cachetune.host.state import DEFAULT_GROUP, Host
+from cachetune.host.state import DEFAULT_GROUP, Group, Host
 from cachetune.plan.diff import describe_groups
 from cachetune.plan.model import CreateGroup, MoveTasks, Plan, RemoveGroup, Step, WriteSchemata
-from cachetune.plan.names import checked_machine_name
+from cachetune.plan.names import belongs_to, checked_machine_name
 
 
 class ApplyRefusedError(CachetuneError):
@@ -36,7 +37,7 @@ def check_plan(plan: Plan, host: Host, ledger: Ledger) -> None:
         raise refused("CT501", changes=_changes(plan.host_groups, describe_groups(host)))
     created: set[str] = set()
     for number, step in enumerate(plan.steps, 1):
-        if what := _forbidden(step, plan.guest.machine_name, host, created):
+        if what := _forbidden(step, plan.guest.machine_name, host, created | ledger.groups_of(plan.guest.machine_name)):
             raise refused("CT504", number=number, what=what)
         if isinstance(step, CreateGroup):
             created.add(step.path)
@@ -67,22 +68,34 @@ def _changes(before: dict[str, str], now: dict[str, str]) -> str:
     return "; ".join(changes) or "its resources or mount options are others"
 
 
-def _forbidden(step: Step, machine: str, host: Host, created: set[str]) -> str:
-    """What a step would do that no plan of ours does; "" for a step that may be taken."""
+def _forbidden(step: Step, machine: str, host: Host, own: Set[str]) -> str:
+    """What a step would do that no plan of ours does; "" for a step that may be taken.
+
+    ``own`` are groups that the plan has made so far or that the ledger knows as this guest's.
+    """
     if why := _bad_path(step.path):
         return why
     group = host.group(step.path)
-    ours = step.path in created or (group is not None and group.owner == "cachetune")
+    ours = group is not None and group.owner == "cachetune"
+    guests = step.path in own or (ours and belongs_to(step.path, machine))
     match step:
         case CreateGroup(path):
-            return _forbidden_group(path, machine, host, created)
+            return _forbidden_group(path, machine, host, own)
         case WriteSchemata(path, _, after) if path == DEFAULT_GROUP:
             return _forbidden_default(parse(after).masks, after, host)
-        case MoveTasks(path) if path == DEFAULT_GROUP:
+        case WriteSchemata() if guests or (group and ours and _follows(group, host)):
             return ""
-        case WriteSchemata() | RemoveGroup() | MoveTasks() if not ours:
-            return f"touch the group {step.path}, which is not ours"
-    return ""
+        case MoveTasks(path) if guests or path == DEFAULT_GROUP:
+            return ""
+        case RemoveGroup() if guests:
+            return ""
+    return f"touch the group {step.path}, which is not this guest's"
+
+
+def _follows(group: Group, host: Host) -> bool:
+    """Whether a group shares ways with the default group, so that it shrinks and grows with it."""
+    default = host.default_group.masks
+    return any(mask == default.get(name, {}).get(i) for name, masks in group.masks.items() for i, mask in masks.items())
 
 
 def _bad_path(path: str) -> str:
@@ -94,12 +107,12 @@ def _bad_path(path: str) -> str:
     return ""
 
 
-def _forbidden_group(path: str, machine: str, host: Host, created: set[str]) -> str:
+def _forbidden_group(path: str, machine: str, host: Host, own: Set[str]) -> str:
     *parent, name = path.split("/")
     if name != machine and not name.startswith(f"{machine}-"):
         return f"make the group {path}, which does not carry the machine name {machine}"
     holder = host.group(parent[0]) if len(parent) == 2 else None
-    if len(parent) == 2 and parent[0] not in created and (holder is None or holder.owner != "cachetune"):
+    if len(parent) == 2 and parent[0] not in own and (holder is None or holder.owner != "cachetune"):
         return f"make a monitor in {parent[0]}, which is not ours"
     return ""
 

@@ -1,7 +1,9 @@
 """The entry point: finds the verb, loads only its module, and turns errors into one line and an exit code."""
 
 import importlib
+import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -38,6 +40,17 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(f"cachetune.cli.{name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but with a suggestion for a misspelt verb."""
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], VERBS, 1)
+            ctx.fail(f"there is no verb {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the verbs without importing them."""
         with formatter.section("Commands"):
@@ -63,14 +76,30 @@ def command() -> None:
 
 
 def main() -> None:
-    """Run the command. A CachetuneError becomes a message and exit code 2; verbs with finer codes handle their own."""
+    """Run the command. What could not run ends in a message and exit code 2; verbs have finer codes of their own."""
     try:
-        command(prog_name="cachetune")
-    except CachetuneError as error:
-        click.echo(f"error: {error}", err=True)
-        if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
+        code = command.main(prog_name="cachetune", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
         sys.exit(2)
+    except click.Abort:
+        click.echo("Aborted.", err=True)
+        sys.exit(2)
+    except CachetuneError as error:
+        _fail(str(error), error.hint)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
+    except OSError as error:
+        _fail(f"{error.filename or 'input or output'}: {error.strerror}", "")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, hint: str) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"  hint: {hint}", err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

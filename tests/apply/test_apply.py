@@ -175,6 +175,27 @@ def test_a_run_directory_that_fills_up_half_way_is_rolled_back(tmp_path: Path, m
     assert sim.tree() == before
 
 
+def test_a_ledger_that_cannot_be_written_leaves_the_journal_for_recover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    plan = plan_for(web("skylake-2s"), place)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "save", full)
+        report = apply(plan, place)
+    assert report.outcome == "done"
+    assert "cachetune recover" in report.notes[0]
+    after = sim.tree()
+    recover(place)
+    assert sim.tree() == after
+    assert ledger.load(tmp_path).owned == {g.path for g in plan.groups}
+
+
 def test_a_lock_that_is_held_ends_in_a_message(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     place = msgspec.structs.replace(place_on(sim, tmp_path), lock_timeout=0.05)

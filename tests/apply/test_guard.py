@@ -91,6 +91,22 @@ def test_an_edited_plan_cannot_touch_what_is_not_ours(
     assert what in message
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        RemoveGroup("cachetune-db-vcpus_0", "L3:0=1;1=1\n"),
+        MoveTasks("cachetune-db-vcpus_0", ".", TIDS),
+        WriteSchemata("cachetune-db-vcpus_0", "L3:0=400\n", "L3:0=600\n"),
+    ],
+)
+def test_an_edited_plan_cannot_touch_the_groups_of_another_guest(
+    step: Step, sim: SimulatedResctrl, place: Place
+) -> None:
+    sim.mkdir("cachetune-db-vcpus_0")
+    sim.write("cachetune-db-vcpus_0/schemata", "L3:0=400;1=400\n")
+    assert "which is not this guest's" in refused(with_steps(place, step), place)
+
+
 def test_the_default_group_is_not_given_ways_that_somebody_else_has(sim: SimulatedResctrl, place: Place) -> None:
     sim.write("schemata", "L3:0=7f0\n")
     sim.mkdir("COS1")
