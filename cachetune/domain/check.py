@@ -80,8 +80,9 @@ def examine(root: etree._Element, checks: Checks, problems: Problems) -> Reading
             from cachetune.domain.diagnosis import diagnose
 
             faulty = diagnose(root, problems)
-            if not problems:
+            if not problems:  # nothing explained, nothing to be trusted
                 problems.add("CT009", root, None, reason=refusal)
+                return None
             if root.tag != "domain":
                 return None
         reading = read(root, problems, faulty)

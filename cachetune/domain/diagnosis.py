@@ -19,7 +19,7 @@ def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
     if root.tag != "domain":
         namespace = etree.QName(root).namespace
         where = f" in the namespace {quoted(namespace)}" if namespace else ""
-        problems.add("CT002", root, element=name_of(root.tag), where=where)
+        problems.add("CT002", root, element=name_of(root), where=where)
         return {root}
     faulty: set[etree._Element] = set()
     known = grammar()
@@ -31,7 +31,7 @@ def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
 def warn_of_slips(unknown: Iterable[etree._Element], problems: Problems) -> None:
     """Warn of children of <cputune> that nobody knows and that are called nearly like ours."""
     for element in unknown:
-        name = name_of(element.tag)
+        name = name_of(element)
         meant = "" if str(element.tag).startswith("{") else close_to(name, KINDS, cutoff=0.8)
         if meant:
             problems.add("CT156", element, None, element=name, meant=meant)
@@ -48,7 +48,7 @@ def _check(element: etree._Element, kind: ElementType, problems: Problems, fault
     if _check_attributes(element, kind, problems):
         faulty.add(element)
     if text := _text_of(element):
-        problems.add("CT007", element, TEXT, text=quoted(text), element=name_of(element.tag))
+        problems.add("CT007", element, TEXT, text=quoted(text), element=name_of(element))
     for child in element:
         child_kind = kind.children.get(str(child.tag))
         if child_kind is not None:
@@ -59,19 +59,19 @@ def _check(element: etree._Element, kind: ElementType, problems: Problems, fault
 
 
 def _check_attributes(element: etree._Element, kind: ElementType, problems: Problems) -> bool:
-    tag, attributes = name_of(element.tag), element.attrib
+    tag, attributes = name_of(element), element.attrib
     missing = [name for name, (_, required) in kind.attributes.items() if required and name not in attributes]
     fault = bool(missing)
     for name, value in ((str(name), str(value)) for name, value in attributes.items()):
         if name not in kind.attributes:
-            meant = close_to(name_of(name), [each for each in kind.attributes if each not in attributes])
+            meant = close_to(etree.QName(name).localname, [each for each in kind.attributes if each not in attributes])
             if meant in missing:
                 missing.remove(meant)  # the same slip, said once
             problems.add(
                 "CT003",
                 element,
                 name,
-                attribute=name_of(name),
+                attribute=name_of(element, name),
                 element=tag,
                 suggestion=_meant(meant and f"'{meant}'"),
                 allowed=", ".join(kind.attributes),
@@ -95,14 +95,14 @@ def _check_attributes(element: etree._Element, kind: ElementType, problems: Prob
 
 
 def _unknown_child(child: etree._Element, element: etree._Element, kind: ElementType, problems: Problems) -> None:
-    meant = close_to(name_of(child.tag), kind.children)
+    meant = close_to(etree.QName(child).localname, kind.children)
     children = " and ".join(f"<{name}>" for name in kind.children) or "no children"
     problems.add(
         "CT006",
         child,
         None,
-        child=name_of(child.tag),
-        element=name_of(element.tag),
+        child=name_of(child),
+        element=name_of(element),
         suggestion=_meant(meant and f"<{meant}>"),
         allowed=children,
     )

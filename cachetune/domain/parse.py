@@ -159,8 +159,8 @@ class _Reader:
         for monitor in element.iterchildren("monitor"):
             self._read_monitor(monitor, group, _RESOURCES[tag])
         if len(element) == 0 and element not in self._faulty:
-            children = {"cachetune": "<cache> nor <monitor>", "memorytune": "<node> nor <monitor>"}
-            self._problems.add("CT152", element, element=tag, children=children.get(tag, "<monitor> nor anything else"))
+            children = {"cachetune": "<cache> or <monitor>", "memorytune": "<node> or <monitor>"}
+            self._problems.add("CT152", element, element=tag, children=children.get(tag, "<monitor>"))
 
     def _outer_vcpus(self, element: etree._Element) -> int | None:
         if element in self._faulty:

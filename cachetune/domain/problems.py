@@ -73,13 +73,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def name_of(qualified: str) -> str:
-    """An element's or attribute's name as it is shown: without its namespace's address, not too long."""
-    name = etree.QName(qualified).localname
-    return name if len(name) <= _LONGEST_SHOWN else name[: _LONGEST_SHOWN - 1] + "…"
+def name_of(element: etree._Element, attribute: str | None = None) -> str:
+    """The name of an element or its attribute as the document writes it, not too long."""
+    name = etree.QName(element.tag if attribute is None else attribute)
+    prefix: str | None = element.prefix
+    if attribute is not None:
+        prefix = next((short for short, full in element.nsmap.items() if short and full == name.namespace), None)
+    shown = f"{prefix}:{name.localname}" if prefix else name.localname
+    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
 
 
 def _value(value: object, positions: "Positions") -> object:
     if etree.iselement(value):
-        return f"the <{name_of(value.tag)}> on line {positions.at(value).line}"
+        return f"the <{name_of(value)}> on line {positions.at(value).line}"
     return value

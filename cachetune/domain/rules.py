@@ -303,7 +303,7 @@ _MEANING = (
         id="CT152",
         severity="warning",
         summary="An element without children has no effect.",
-        message="<{element}> has no effect: it has neither {children}",
+        message="<{element}> has no effect: it has no {children}",
         fix="add what it is for, or remove it",
         bad=_domain(_ONE + "<cachetune vcpus='2'/>"),
         good=_GOOD,
