@@ -120,7 +120,7 @@ def _scan(data: bytes) -> tuple[list[int], dict[int, int]]:
         open_elements.pop()
 
     def text(content: str) -> None:
-        if open_elements[-1] not in texts and (rest := content.lstrip()):
+        if open_elements[-1] not in texts and (rest := content.lstrip(" \t\r\n")):
             texts[open_elements[-1]] = parser.CurrentByteIndex + len(content[: len(content) - len(rest)].encode())
 
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text

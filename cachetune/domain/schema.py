@@ -20,7 +20,8 @@ KINDS = ("cachetune", "memorytune", "energytune")
 LIBVIRT_SCHEMA = "/usr/share/libvirt/schemas/domain.rng"
 
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
-_MAX_DEPTH_REASON = 200
+_NO_DOMAIN = "the root element is not domain"
+_LONGEST_REASON = 200
 
 
 def schema_path(name: str) -> str:
@@ -43,7 +44,7 @@ def relaxng_says(root: etree._Element) -> str:
     on the whole; it keeps documents out of libxml2 whose thousands of attributes or children would take it minutes.
     """
     if root.tag != "domain":
-        return "the root element is not domain"
+        return _NO_DOMAIN
     gate = _gate()
     for element in tunes(root):
         if not gate.validate(element):
@@ -53,8 +54,10 @@ def relaxng_says(root: etree._Element) -> str:
 
 def xsd_says(root: etree._Element) -> str:
     """The second engine: "" if domain.xsd accepts the document, else xmlschema's message."""
-    error = next(_xsd().iter_errors(_without_instructions(root)), None)
-    return "" if error is None else str(error.reason or error.message)[:_MAX_DEPTH_REASON]
+    if root.tag != "domain":  # a schema cannot say which of its elements may be the root
+        return _NO_DOMAIN
+    error = next(_xsd().iter_errors(_for_xmlschema(root)), None)
+    return "" if error is None else str(error.reason or error.message)[:_LONGEST_REASON]
 
 
 def libvirt_says(root: etree._Element, path: str) -> tuple[int, str] | None:
@@ -90,12 +93,25 @@ def _libvirt_schema(path: str) -> etree.RelaxNG:
         ) from None
 
 
-def _without_instructions(root: etree._Element) -> etree._Element:
-    """The document with xsi:type and its like renamed: for an XSD they are orders, for us attributes like any other."""
-    if not any(str(name).startswith(_XSI) for element in root.iter(etree.Element) for name in element.attrib):
+def _for_xmlschema(root: etree._Element) -> etree._Element:
+    """The document so that xmlschema judges what is written: a copy where that needs a change.
+
+    xsi:type and its like are orders to an XSD and attributes like any other to us. xmlschema takes every character for
+    blank that Python does, XML only four.
+    """
+    odd_texts = any(_only_seems_blank(text) for tune in tunes(root) for text in tune.itertext())
+    if not odd_texts and not any(str(name).startswith(_XSI) for each in root.iter() for name in each.attrib):
         return root
     plain = etree.fromstring(etree.tostring(root))
-    for element in plain.iter(etree.Element):
+    for element in plain.iter():
         for name in [str(name) for name in element.attrib if str(name).startswith(_XSI)]:
             element.set("{urn:cachetune:plain}" + name.removeprefix(_XSI), str(element.attrib.pop(name)))
+        if _only_seems_blank(element.text):
+            element.text = "not blank"
+        if _only_seems_blank(element.tail):
+            element.tail = "not blank"
     return plain
+
+
+def _only_seems_blank(text: object) -> bool:
+    return isinstance(text, str) and not text.strip() and bool(text.strip(" \t\r\n"))

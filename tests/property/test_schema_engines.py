@@ -1,0 +1,153 @@
+"""The two schema engines, the walk that explains, and the gate's short way: one verdict on any document."""
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from lxml import etree
+
+from cachetune.domain import Checker, Checks, load
+from cachetune.domain.diagnosis import diagnose
+from cachetune.domain.problems import EnoughError, Problems
+from cachetune.domain.schema import relaxng_says, schema_path, xsd_says
+
+WHOLE = etree.RelaxNG(etree.parse(schema_path("domain.rng")))
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
+SPACE = " xmlns:o='urn:other' xmlns:xsi='" + XSI + "'"
+
+numbers = st.sampled_from(["0", "3", "007", "4294967295", "4294967296", "18446744073709551615", "18446744073709551616"])
+odd = st.sampled_from(["", " 3", "3 ", "+3", "-0", "0x3", "1.5", "3\u0663", "x", "1e3", "3&#10;", "&#9;3"])
+lists = st.sampled_from(
+    ["0", "0-1", "3-0", "0-3,^1", "^1", "0,1,2", "^0-1", "0,", ",0", " 0", "0 ", "0--1", "", "99999"]
+)
+kinds = st.sampled_from(["both", "code", "data", "Both", "both ", "", "instruction"])
+units = st.sampled_from(["B", "bytes", "KiB", "MiB", "mib", "kB", "E", "", "KiBs", " MiB", "Kibi"])
+attributes = {
+    "vcpus": lists | odd,
+    "id": numbers | odd,
+    "level": numbers | odd,
+    "type": kinds,
+    "size": numbers | odd,
+    "unit": units,
+    "bandwidth": numbers | odd,
+    "o:id": numbers,
+    "xml:lang": st.just("en"),
+    "xsi:type": st.just("cache"),
+    "xsi:nil": st.sampled_from(["true", "false"]),
+    "xsi:schemaLocation": st.just("urn:x x.xsd"),
+    "levl": numbers,
+}
+texts = st.sampled_from(
+    ["", "", "", " ", "\n  ", "<!-- c -->", "<?p i?>", "x", "&#160;", "<![CDATA[ ]]>", "<![CDATA[y]]>"]
+)
+
+
+def good(*names: str) -> st.SearchStrategy[str]:
+    """Attributes as they should be."""
+    values = {"vcpus": "0-1", "id": "0", "level": "3", "type": "both", "size": "3", "unit": "MiB", "bandwidth": "50"}
+    return st.just("".join(f" {name}='{values[name]}'" for name in names))
+
+
+@st.composite
+def wild(draw: st.DrawFn) -> str:
+    """Attributes as they come."""
+    names = draw(st.lists(st.sampled_from(sorted(attributes)), unique=True, max_size=5))
+    return "".join(f" {name}='{draw(attributes[name])}'" for name in names)
+
+
+def element(
+    names: st.SearchStrategy[str], attributes: st.SearchStrategy[str], content: st.SearchStrategy[str]
+) -> st.SearchStrategy[str]:
+    return st.builds(lambda name, attrs, inner: f"<{name}{attrs}>{inner}</{name}>", names, attributes, content)
+
+
+def mostly(usual: st.SearchStrategy[str], odd: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.integers(0, 15).flatmap(lambda chance: odd if chance == 7 else usual)
+
+
+def several(content: st.SearchStrategy[str], most: int = 3, least: int = 0) -> st.SearchStrategy[str]:
+    parts = st.lists(st.tuples(texts, content), min_size=least, max_size=most)
+    return st.builds(lambda parts, last: "".join(text + part for text, part in parts) + last, parts, texts)
+
+
+def child(name: str, *names: str) -> st.SearchStrategy[str]:
+    return element(st.just(name), mostly(good(*names), wild()), mostly(st.just(""), texts))
+
+
+strangers = element(
+    st.sampled_from(["cache", "node", "monitor", "moniter", "o:cache", "cachetune", "x"]), wild(), texts
+)
+caches = child("cache", "id", "level", "type", "size", "unit")
+monitors = mostly(child("monitor", "vcpus"), child("monitor", "level", "vcpus"))
+tunes = st.one_of(
+    element(
+        st.just("cachetune"), mostly(good("vcpus"), wild()), several(mostly(st.one_of(caches, monitors), strangers))
+    ),
+    element(
+        st.just("memorytune"),
+        mostly(good("vcpus", "id"), wild()),
+        several(mostly(st.one_of(child("node", "id", "bandwidth"), monitors), strangers)),
+    ),
+    element(st.just("energytune"), mostly(st.just(""), wild()), several(mostly(monitors, strangers))),
+)
+others = element(
+    st.sampled_from(["vcpupin", "metadata", "o:cachetune", "cputune", "cachetunes"]), wild(), several(tunes, 1)
+)
+cputunes = element(st.just("cputune"), mostly(st.just(""), wild()), several(mostly(tunes, others), least=1))
+domains = element(
+    mostly(st.just("domain"), st.sampled_from(["network", "o:domain", "cachetune"])),
+    mostly(st.just(" type='kvm'"), wild()).map(lambda attrs: SPACE + attrs),
+    several(mostly(cputunes, st.one_of(others, tunes)), least=1),
+)
+thorough = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def parsed(text: str, *, blanks: bool = False) -> etree._Element:
+    return etree.fromstring(
+        text,
+        etree.XMLParser(remove_comments=True, remove_pis=True, resolve_entities=False, remove_blank_text=not blanks),
+    )
+
+
+def explained(root: etree._Element) -> bool:
+    problems = Problems()
+    try:
+        diagnose(root, problems)
+    except EnoughError:
+        return True
+    return bool(problems)
+
+
+@thorough
+@given(domains)
+@example(f"<domain{SPACE}><cputune><memorytune><node id='0' bandwidth='1'> </node></memorytune></cputune></domain>")
+def test_rng_xsd_the_gate_and_the_explanation_agree(text: str) -> None:
+    root = parsed(text)
+    verdicts = {"gate": not relaxng_says(root), "xsd": not xsd_says(root), "explanation": not explained(root)}
+    assert verdicts == dict.fromkeys(verdicts, WHOLE.validate(root))
+
+
+@thorough
+@given(domains)
+def test_blank_texts_that_the_parser_drops_change_no_verdict(text: str) -> None:
+    assert (relaxng_says(parsed(text)) == "") == WHOLE.validate(parsed(text, blanks=True))
+    assert (xsd_says(parsed(text)) == "") == (xsd_says(parsed(text, blanks=True)) == "")
+
+
+@thorough
+@given(domains)
+def test_any_document_is_answered_and_the_engines_find_the_same(text: str) -> None:
+    data = text.encode()
+    found = Checker(Checks()).findings(data)
+    assert found == Checker(Checks(engine="xsd")).findings(data)
+    loaded = load(data, "any.xml")
+    assert loaded.findings == found
+    assert (loaded.domain is None) == any(finding.severity == "error" for finding in found)
+    assert "CT009" not in {finding.rule for finding in found}
+    assert all(finding.line >= 1 and finding.column >= 1 for finding in found)
+
+
+@thorough
+@given(st.lists(domains, min_size=2, max_size=4))
+def test_what_was_checked_before_changes_no_answer(texts: list[str]) -> None:
+    checker = Checker(Checks(libvirt=(9, 0)))
+    for text in (*texts, *texts):
+        assert checker.findings(text.encode()) == Checker(Checks(libvirt=(9, 0))).findings(text.encode())
