@@ -193,13 +193,16 @@ def test_every_verb_has_a_row_in_the_table_of_exit_codes() -> None:
     assert [row[0] for row in table] == [f"`{verb}`" for verb in VERBS]
 
 
-def test_the_codes_shown_are_those_of_the_table() -> None:
+def test_every_code_of_the_table_is_shown_and_no_other() -> None:
     table = rows(TEXTS["exit-codes.md"], "verb", "0", "1", "2", "3")
-    possible = {row[0].strip("`"): {n for n, cell in enumerate(row[1:]) if cell} for row in table}
-    for page, command, _ in commands():
-        verb = re.findall(r"cachetune ([a-z]+)", command)[-1]
+    told = {(row[0].strip("`"), code) for row in table for code, cell in enumerate(row[1:]) if cell}
+    shown = set()
+    for _, command, _ in commands():
         code = EXIT.search(command)
-        assert (int(code[1]) if code else 0) in possible[verb], (page, command)
+        shown.add((re.findall(r"cachetune ([a-z]+)", command)[-1], int(code[1]) if code else 0))
+    # what these do when they begin needs a host to write to; the next test and tests/cli show it
+    begun = {(verb, code) for verb in ("apply", "remove", "recover") for code in (0, 1, 3)}
+    assert shown == told - begun
 
 
 def test_the_outcomes_have_the_codes_of_the_table() -> None:
