@@ -15,6 +15,7 @@ from cachetune.domain.check import Checker, Checks, Engine
 from cachetune.domain.document import read_file
 from cachetune.domain.problems import printable
 from cachetune.domain.schema import LIBVIRT_SCHEMA
+from cachetune.domain.schema import libvirt_schema as read_libvirt_schema
 from cachetune.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def command(
         files, libvirt_schema = (libvirt_schema, *files), LIBVIRT_SCHEMA
     if not files:
         raise click.UsageError("name a FILE, a DIRECTORY, or - for standard input")
+    if libvirt_schema:
+        read_libvirt_schema(libvirt_schema)  # once, here, rather than an error for every file
     checks = Checks(engine=engine, libvirt=_version(libvirt), libvirt_schema=libvirt_schema)
     paths, missing = _expand(files)
     examine = partial(_examine, findings_in=_on_host(host, checks) if host else Checker(checks).findings)
@@ -174,11 +177,11 @@ def _examine_all(examine: Callable[[str], _Outcome | None], paths: list[str], jo
     if jobs is None:
         jobs = len(os.sched_getaffinity(0)) if len(paths) >= MANY_FILES else 1
     if len(paths) <= MANY_FILES or not sys.stderr.isatty():
-        return map_forked(examine, paths, _Outcome, jobs, None)
+        return map_forked(examine, paths, jobs, None)
     from cachetune.cli.progress import progress
 
     with progress("Checking", len(paths)) as tick:
-        return map_forked(examine, paths, _Outcome, jobs, tick)
+        return map_forked(examine, paths, jobs, tick)
 
 
 def _print(outcomes: list[_Outcome]) -> None:

@@ -3,7 +3,6 @@
 Each worker takes a contiguous slice, so the results come back in order. The parent works too.
 """
 
-import contextlib
 import mmap
 import os
 import select
@@ -24,11 +23,11 @@ _NOTHING = b"-"
 
 
 def map_forked(
-    function: Callable[[Item], Result | None], items: Sequence[Item], kind: type[Result], jobs: int, tick: Tick | None
+    function: Callable[[Item], Result | None], items: Sequence[Item], jobs: int, tick: Tick | None
 ) -> list[Result]:
     """``function`` of every item, in order, without those that are None.
 
-    Results are of the msgspec type ``kind``. ``tick`` is called now and then with the number of items done so far.
+    ``tick`` is called now and then with the number of items done so far.
     Raises CachetuneError if a worker is killed.
     """
     jobs = max(1, min(jobs, len(items)))
@@ -40,16 +39,14 @@ def map_forked(
     workers = [_start(function, part, done, number) for number, part in enumerate(slices[1:], start=1)]
     try:
         found = _work(function, slices[0] if slices else (), done, 0, tick)
-        for number, (_, pipe) in enumerate(workers, start=1):
-            data = _read_all(pipe, done, tick)
-            if not data:
-                raise CachetuneError(f"worker {number} ended before its work was done")
-            found += _decode(data, kind)
+        while workers:
+            data = _read_all(workers[0][1], done, tick)
+            if _end(*workers.pop(0)):
+                raise CachetuneError("a worker process ended before its work was done", hint="try again with -j 1")
+            found += _decode(data)
     finally:
         for pid, pipe in workers:
-            os.close(pipe)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+            _end(pid, pipe)
     return found
 
 
@@ -73,6 +70,12 @@ def _start(
         os._exit(status)
 
 
+def _end(pid: int, pipe: int) -> int:
+    """Wait for a worker, who cannot write any more; its status, 0 if it did all its work."""
+    os.close(pipe)
+    return os.waitpid(pid, 0)[1]
+
+
 def _work(
     function: Callable[[Item], Result | None], items: Sequence[Item], done: memoryview, number: int, tick: Tick | None
 ) -> list[Result]:
@@ -90,19 +93,19 @@ def _work(
 
 
 def _encode(found: list[Result]) -> bytes:
-    if not found:  # as a rule, and then msgspec is not worth its import
+    if not found:  # as a rule, and then pickle is not worth its import
         return _NOTHING
-    import msgspec
+    import pickle
 
-    return msgspec.msgpack.encode(found)
+    return pickle.dumps(found)
 
 
-def _decode(data: bytes, kind: type[Result]) -> list[Result]:
+def _decode(data: bytes) -> list[Result]:
     if data == _NOTHING:
         return []
-    import msgspec
+    import pickle
 
-    decoded: list[Result] = msgspec.msgpack.decode(data, type=list[kind])  # type: ignore[valid-type]
+    decoded: list[Result] = pickle.loads(data)  # noqa: S301 - from a child of ours, through a pipe of ours
     return decoded
 
 

@@ -62,12 +62,24 @@ def xsd_says(root: etree._Element) -> str:
 
 def libvirt_says(root: etree._Element, path: str) -> tuple[int, str] | None:
     """What an installed libvirt's domain.rng says: None, or a line and the most telling message of libxml2."""
-    schema = _libvirt_schema(path)
+    schema = libvirt_schema(path)
     if schema.validate(root):
         return None
     entries = [(entry.line, str(entry.message)) for entry in schema.error_log]
     telling = [entry for entry in entries if not entry[1].startswith(("Extra element", "Invalid sequence", "Element "))]
     return next(iter(telling or entries), (1, "not valid"))
+
+
+@cache
+def libvirt_schema(path: str) -> etree.RelaxNG:
+    """The schema of an installed libvirt. Raises InputError."""
+    try:
+        return etree.RelaxNG(etree.parse(path))
+    except (OSError, etree.XMLSyntaxError, etree.RelaxNGParseError) as error:
+        raise InputError(
+            f"cannot use {path} as libvirt's schema: {error}",
+            hint="Debian ships it in the package libvirt0; give another path with --libvirt-schema=PATH",
+        ) from None
 
 
 @cache
@@ -80,17 +92,6 @@ def _xsd() -> Any:
     from xmlschema import XMLSchema11
 
     return XMLSchema11(schema_path("domain.xsd"))
-
-
-@cache
-def _libvirt_schema(path: str) -> etree.RelaxNG:
-    try:
-        return etree.RelaxNG(etree.parse(path))
-    except (OSError, etree.XMLSyntaxError, etree.RelaxNGParseError) as error:
-        raise InputError(
-            f"cannot use {path} as libvirt's schema: {error}",
-            hint="Debian ships it in the package libvirt0; give another path with --libvirt-schema=PATH",
-        ) from None
 
 
 def _for_xmlschema(root: etree._Element) -> etree._Element:
