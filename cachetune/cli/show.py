@@ -75,11 +75,14 @@ def _page(usage: HostUsage) -> Iterator["RenderableType"]:
         yield advice
 
 
-def _title(host: Host) -> "Text":
+def _title(host: Host) -> "RenderableType":
+    from rich.console import Group
+
     title = _text((f"Host {printable(host.source)}", "bold"))
     if host.mount_options:
         title.append(f", mounted with {printable(', '.join(host.mount_options))}")
-    return title
+    title.no_wrap, title.overflow = True, "ignore"  # a long path stays in one piece
+    return Group(title)  # printed by itself, a Text would lose these settings
 
 
 def _heading(name: str, words: str) -> "Text":
