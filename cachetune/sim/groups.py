@@ -13,18 +13,18 @@ from cachetune.sim.rmids import OutOfRmidsError
 from cachetune.sim.state import Group, RefusedError, State
 
 
-def make(state: State, parent: Directory, name: str, mode: int, writer: int) -> Directory:
+def make(state: State, parent: Directory, name: str, mode: int) -> Directory:
     """Make the group for a new directory. Raises RefusedError."""
     if "\n" in name:
         raise RefusedError(errno.EINVAL)
     if parent.role == "root" and state.profile.can_allocate:
-        return _make_control(state, name, mode, writer)
+        return _make_control(state, name, mode)
     if parent.role == "mon_groups" and parent.group is not None and name != "mon_groups":
-        return _make_monitor(state, parent.group, name, mode, writer)
+        return _make_monitor(state, parent.group, name, mode)
     raise RefusedError(errno.EPERM)
 
 
-def _make_control(state: State, name: str, mode: int, writer: int) -> Directory:
+def _make_control(state: State, name: str, mode: int) -> Directory:
     group = Group(name)
     try:
         steps = (_take_closid, _take_rmid) if state.rules.closid_first else (_take_rmid, _take_closid)
@@ -36,17 +36,17 @@ def _make_control(state: State, name: str, mode: int, writer: int) -> Directory:
         raise
     state.groups[name] = group
     state.counters.start(group)
-    return tree.make_control(state, group, writer, mode)
+    return tree.make_control(state, group, mode)
 
 
-def _make_monitor(state: State, parent: Group, name: str, mode: int, writer: int) -> Directory:
+def _make_monitor(state: State, parent: Group, name: str, mode: int) -> Directory:
     if parent.mode in {"pseudo-locksetup", "pseudo-locked"}:
         state.refuse("Pseudo-locking in progress\n")
     group = Group(name, parent)
     _take_rmid(state, group)
     parent.monitors[name] = group
     state.counters.start(group)
-    return tree.make_monitor(state, group, writer, mode)
+    return tree.make_monitor(state, group, mode)
 
 
 def _take_closid(state: State, group: Group) -> None:

@@ -63,13 +63,13 @@ class SimulatedResctrl:
         if kernel not in KERNELS:
             raise InputError(f"no rules are known for kernel {kernel!r}", hint="kernels: " + ", ".join(KERNELS))
         profile = profile.mounted(*profile.mount_options, kernel=kernel)
-        self.profile, self.kernel, self.writer = profile, kernel, writer
+        self.profile, self.kernel = profile, kernel
         self.source = f"sim:{profile.name}"
         self.mount_options = profile.mount_options
         self.operations: list[Operation] = []
         self.before_operation: Callable[[Operation], None] | None = None
-        self.state = State(profile, KERNELS[kernel], clock)
-        self._root = tree.make_root(self.state, writer)
+        self.state = State(profile, KERNELS[kernel], clock, writer)
+        self.root = tree.make_root(self.state)
         self._mutex = threading.RLock()
         self._inside_hook = threading.local()
         self._faults: list[Fault] = []
@@ -83,7 +83,7 @@ class SimulatedResctrl:
         """A resctrl that stands as a saved host does, to rehearse a plan on; see ``saved`` for what is guessed."""
         sim = cls(saved.profile_of(host), kernel=kernel, clock=clock, writer=writer)
         sim.mount_options = host.mount_options
-        saved.take_over(sim.state, sim._root, host, writer)
+        saved.take_over(sim.state, sim.root, host)
         return sim
 
     # -- the port -----------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class SimulatedResctrl:
     def listdir(self, path: str) -> list[str]:
         """The names in a directory, sorted."""
         with self._operation(Operation("listdir", _clean(path))):
-            node = find(self._root, split(path))
+            node = find(self.root, split(path))
             if isinstance(node, File):
                 raise RefusedError(errno.ENOTDIR)
             return sorted(node.entries)
@@ -125,13 +125,13 @@ class SimulatedResctrl:
             parent, name = self._parent(path)
             if name == "" or name in parent.entries:
                 raise RefusedError(errno.EEXIST)
-            parent.entries[name] = groups.make(self.state, parent, name, mode, self.writer)
+            parent.entries[name] = groups.make(self.state, parent, name, mode)
 
     def rmdir(self, path: str) -> None:
         """Remove a group; its tasks and CPUs go to its parent."""
         with self._operation(Operation("rmdir", _clean(path))):
             parts = split(path)
-            node = find(self._root, parts)
+            node = find(self.root, parts)
             if isinstance(node, File):
                 raise RefusedError(errno.ENOTDIR)
             if not parts:
@@ -145,7 +145,7 @@ class SimulatedResctrl:
         """Whether there is a file or directory at the path."""
         with self._operation(Operation("exists", _clean(path))):
             try:
-                find(self._root, split(path))
+                find(self.root, split(path))
             except LookupFailedError:
                 return False
             return True
@@ -163,26 +163,26 @@ class SimulatedResctrl:
     def rename(self, old: str, new: str) -> None:
         """Rename a monitor group or move it to another control group, with its tasks (6.12)."""
         with self._operation(Operation("rename", _clean(old), target=_clean(new))):
-            groups.rename(self.state, self._root, split(old), split(new))
+            groups.rename(self.state, self.root, split(old), split(new))
 
     def stat_mode(self, path: str) -> int:
         """The type and permission bits, as in st_mode."""
         with self._operation(None, path):
-            node = find(self._root, split(path))
+            node = find(self.root, split(path))
             kind = stat.S_IFDIR if isinstance(node, Directory) else stat.S_IFREG
             return kind | node.mode
 
     def chmod(self, path: str, mode: int) -> None:
         """Change the permission bits of a file or directory."""
         with self._operation(None, path):
-            find(self._root, split(path)).mode = mode
+            find(self.root, split(path)).mode = mode
 
     def tree(self) -> dict[str, str]:
         """Every path and content but for the counters and last_cmd_status; directories end with "/" and are empty."""
         with self._mutex:
             return {
                 path if isinstance(node, File) else f"{path}/": _to_text(node.read()) if isinstance(node, File) else ""
-                for path, node in walk(self._root)
+                for path, node in walk(self.root)
                 if path != "info/last_cmd_status" and not (isinstance(node, File) and node.counter)
             }
 
@@ -199,7 +199,7 @@ class SimulatedResctrl:
     def set_counter(self, path: str, cache_id: int, event: str, value: int | str) -> None:
         """Let an event of a group read as this number, or as a text such as ``Unavailable``."""
         with self._operation(None, path):
-            node = find(self._root, split(path))
+            node = find(self.root, split(path))
             if isinstance(node, File) or node.group is None:
                 raise RefusedError(errno.ENOENT)
             self.state.counters.put(node.group, cache_id, event, value)
@@ -269,7 +269,7 @@ class SimulatedResctrl:
         return ResctrlError(number, action, path, written=operation.text, kernel_says=says, hint=hint)
 
     def _file(self, path: str) -> File:
-        node = find(self._root, split(path))
+        node = find(self.root, split(path))
         if isinstance(node, Directory):
             raise RefusedError(errno.EISDIR)
         return node
@@ -278,8 +278,8 @@ class SimulatedResctrl:
         """The directory in which a name is to be, and the name; "" for the root itself."""
         parts = split(path)
         if not parts:
-            return self._root, ""
-        node: Node = find(self._root, parts[:-1])
+            return self.root, ""
+        node: Node = find(self.root, parts[:-1])
         if isinstance(node, File):
             raise RefusedError(errno.ENOTDIR)
         return node, parts[-1]

@@ -12,12 +12,17 @@ Role = Literal["root", "group", "mon_groups", "inside", "info"]
 
 @dataclasses.dataclass
 class File:
-    """A file; ``mode`` are its permission bits. Counters move by themselves."""
+    """A file; ``mode`` are its permission bits. Counters move by themselves.
+
+    ``uid`` and ``gid`` are what chown gave it, here and for directories.
+    """
 
     mode: int
     read: Callable[[], str]
     write: Callable[[str], None] | None = None
     counter: bool = False
+    uid: int | None = None
+    gid: int | None = None
 
 
 @dataclasses.dataclass
@@ -28,6 +33,8 @@ class Directory:
     role: Role
     group: Group | None
     entries: "dict[str, Directory | File]" = dataclasses.field(default_factory=dict)
+    uid: int | None = None
+    gid: int | None = None
 
 
 Node = Directory | File

@@ -117,7 +117,7 @@ def _monitoring(host: Host) -> Monitoring | None:
     return Monitoring(rmids=monitor.num_rmids or _MANY_RMIDS, events=monitor.features + extra)
 
 
-def take_over(state: State, root: Directory, host: Host, writer: int) -> None:
+def take_over(state: State, root: Directory, host: Host) -> None:
     """Make the groups of a saved host, as they stand there, without asking whether the kernel would.
 
     Monitor groups come last, so that a task's last group is its innermost.
@@ -127,9 +127,9 @@ def take_over(state: State, root: Directory, host: Host, writer: int) -> None:
         if not parts:
             group = state.root
         elif saved.kind == "control":
-            group = _add_control(state, root, parts[0], writer)
+            group = _add_control(state, root, parts[0])
         else:
-            group = _add_monitor(state, root, parts, writer)
+            group = _add_monitor(state, root, parts)
         if saved.kind == "control":
             _fill(state, group, saved)
             tree.follow_mode(find_directory(root, parts), group)
@@ -141,19 +141,19 @@ def take_over(state: State, root: Directory, host: Host, writer: int) -> None:
             state.rmids.threshold = monitor.max_threshold_occupancy
 
 
-def _add_control(state: State, root: Directory, name: str, writer: int) -> Group:
+def _add_control(state: State, root: Directory, name: str) -> Group:
     group = state.groups[name] = Group(name, closid=_unused_closid(state), rmid=_rmid(state), values=state.defaults())
     state.counters.start(group)
-    root.entries[name] = tree.make_control(state, group, writer, _DIRECTORY_MODE)
+    root.entries[name] = tree.make_control(state, group, _DIRECTORY_MODE)
     return group
 
 
-def _add_monitor(state: State, root: Directory, parts: list[str], writer: int) -> Group:
+def _add_monitor(state: State, root: Directory, parts: list[str]) -> Group:
     inside = find_directory(root, parts[:-1])
     parent = inside.group or state.root
     group = parent.monitors[parts[-1]] = Group(parts[-1], parent, rmid=_rmid(state))
     state.counters.start(group)
-    inside.entries[parts[-1]] = tree.make_monitor(state, group, writer, _DIRECTORY_MODE)
+    inside.entries[parts[-1]] = tree.make_monitor(state, group, _DIRECTORY_MODE)
     return group
 
 

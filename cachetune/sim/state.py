@@ -66,10 +66,15 @@ class Group:
 
 
 class State:
-    """All that the simulated kernel knows."""
+    """All that the simulated kernel knows.
 
-    def __init__(self, profile: Profile, rules: KernelRules, clock: Callable[[], float]) -> None:
-        self.profile, self.rules, self.clock = profile, rules, clock
+    ``writer`` is the tid of whoever writes now. With ``takes_any_tid`` a task that was never born is one of the
+    default group's when it is first named.
+    """
+
+    def __init__(self, profile: Profile, rules: KernelRules, clock: Callable[[], float], writer: int) -> None:
+        self.profile, self.rules, self.clock, self.writer = profile, rules, clock, writer
+        self.takes_any_tid = False
         self.status = Status()
         self.resources = profile.resources(rules)
         self.cpu_count = profile.cpu_count

@@ -22,16 +22,16 @@ def show(state: State, group: Group) -> str:
     return "".join(f"{tid}\n" for tid in sorted(tids))
 
 
-def write(state: State, group: Group, text: str, writer: int) -> None:
+def write(state: State, group: Group, text: str) -> None:
     """Carry out one write to a tasks file. Raises RefusedError."""
     text = c_string(text)
     if state.rules.task_lists:
-        _write_list(state, group, text, writer)
+        _write_list(state, group, text)
     else:
-        _write_one(state, group, text, writer)
+        _write_one(state, group, text)
 
 
-def _write_one(state: State, group: Group, text: str, writer: int) -> None:
+def _write_one(state: State, group: Group, text: str) -> None:
     try:
         tid = signed(strip(text), 0, 32)
     except NumberError:
@@ -40,10 +40,10 @@ def _write_one(state: State, group: Group, text: str, writer: int) -> None:
         state.refuse()
     state.status.clear()
     _refuse_locked(state, group)
-    _move(state, group, tid, writer)
+    _move(state, group, tid)
 
 
-def _write_list(state: State, group: Group, text: str, writer: int) -> None:
+def _write_list(state: State, group: Group, text: str) -> None:
     state.status.clear()
     _refuse_locked(state, group)
     rest = text
@@ -57,7 +57,7 @@ def _write_list(state: State, group: Group, text: str, writer: int) -> None:
         if tid < 0:
             state.refuse_of(f"Invalid pid {tid}\n")
         try:
-            _move(state, group, tid, writer)
+            _move(state, group, tid)
         except RefusedError:
             state.status.say_of(f"Error while processing task {tid}\n")
             raise
@@ -68,9 +68,11 @@ def _refuse_locked(state: State, group: Group) -> None:
         state.refuse("Pseudo-locking in progress\n")
 
 
-def _move(state: State, group: Group, tid: int, writer: int) -> None:
+def _move(state: State, group: Group, tid: int) -> None:
     if tid == 0:
-        tid = writer
+        tid = state.writer
+    if state.takes_any_tid and tid not in state.tasks:
+        state.place(tid, state.root)
     old = state.tasks.get(tid)
     if old is None:
         state.refuse_of(f"No task {tid}\n", number=errno.ESRCH)

@@ -9,9 +9,9 @@ from cachetune.sim.nodes import Directory, File, Node
 from cachetune.sim.state import Group, State
 
 
-def make_root(state: State, writer: int) -> Directory:
+def make_root(state: State) -> Directory:
     """The tree of a resctrl that was just mounted."""
-    root = Directory(0o555, "root", state.root, _control_files(state, state.root, writer))
+    root = Directory(0o555, "root", state.root, _control_files(state, state.root))
     root.entries["info"] = info.make_info(state)
     if state.profile.monitoring:
         root.entries["mon_data"] = _mon_data(state, state.root, 0o555)
@@ -19,18 +19,18 @@ def make_root(state: State, writer: int) -> Directory:
     return root
 
 
-def make_control(state: State, group: Group, writer: int, mode: int) -> Directory:
+def make_control(state: State, group: Group, mode: int) -> Directory:
     """The directory of a new control group."""
-    directory = Directory(mode, "group", group, _control_files(state, group, writer))
+    directory = Directory(mode, "group", group, _control_files(state, group))
     if state.profile.monitoring:
         directory.entries["mon_data"] = _mon_data(state, group, mode)
         directory.entries["mon_groups"] = Directory(mode, "mon_groups", group)
     return directory
 
 
-def make_monitor(state: State, group: Group, writer: int, mode: int) -> Directory:
+def make_monitor(state: State, group: Group, mode: int) -> Directory:
     """The directory of a new monitor group."""
-    directory = Directory(mode, "group", group, _base_files(state, group, writer))
+    directory = Directory(mode, "group", group, _base_files(state, group))
     directory.entries["mon_data"] = _mon_data(state, group, mode)
     return directory
 
@@ -48,19 +48,19 @@ def follow_mode(directory: Directory, group: Group) -> None:
         directory.entries["mon_groups"].mode = directory.mode if group.mode in {"shareable", "exclusive"} else 0
 
 
-def _base_files(state: State, group: Group, writer: int) -> dict[str, Node]:
+def _base_files(state: State, group: Group) -> dict[str, Node]:
     files: dict[str, Node] = {
         "cpus": File(0o644, lambda: cpus.show_mask(state, group), lambda t: cpus.write_mask(state, group, t)),
         "cpus_list": File(0o644, lambda: cpus.show_list(state, group), lambda t: cpus.write_list(state, group, t)),
-        "tasks": File(0o644, lambda: tasks.show(state, group), lambda t: tasks.write(state, group, t, writer)),
+        "tasks": File(0o644, lambda: tasks.show(state, group), lambda t: tasks.write(state, group, t)),
     }
     if "debug" in state.profile.mount_options and state.profile.monitoring:
         files["mon_hw_id"] = File(0o444, lambda: f"{group.rmid or 0}\n")
     return files
 
 
-def _control_files(state: State, group: Group, writer: int) -> dict[str, Node]:
-    files = _base_files(state, group, writer)
+def _control_files(state: State, group: Group) -> dict[str, Node]:
+    files = _base_files(state, group)
     files |= {
         "mode": File(0o644, lambda: modes.show(group), lambda t: modes.write(state, group, t)),
         "schemata": File(0o644, lambda: schemata.show(state, group), lambda t: schemata.write(state, group, t)),
