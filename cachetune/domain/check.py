@@ -43,6 +43,7 @@ class Checker:
         self._checks = checks
         self._sound: set[tuple[object, ...]] = set()
         self._new = self._known = 0
+        self._remembering = not checks.libvirt_schema  # libvirt's schema looks at all of a document
 
     def findings(self, data: bytes) -> "tuple[Finding, ...]":
         """The findings in the order of their places; none for a sound document."""
@@ -50,21 +51,20 @@ class Checker:
             root = parse(data)
         except RefusedError as refused:
             return (refused.finding(),)
-        schema_finding = libvirt_schema_finding(root, self._checks)
-        part = _what_counts(root) if self._new < _TRIAL or self._known else None
+        part = _what_counts(root) if self._remembering and (self._new < _TRIAL or self._known) else None
         if part in self._sound:
             self._known += 1
-            return schema_finding
+            return ()
         self._new += 1
         problems = Problems()
         examine(root, self._checks, problems)
         if problems:
             from cachetune.domain.positions import Positions
 
-            return (*problems.findings(Positions(data, root, problems.elements())), *schema_finding)
+            return problems.findings(Positions(data, root, problems.elements()))
         if part and len(self._sound) < _MOST_REMEMBERED and sum(map(_length, part)) < _LONGEST_REMEMBERED:
             self._sound.add(part)
-        return schema_finding
+        return ()
 
 
 def examine(root: etree._Element, checks: Checks, problems: Problems) -> Reading | None:
@@ -94,18 +94,11 @@ def examine(root: etree._Element, checks: Checks, problems: Problems) -> Reading
             from cachetune.domain.compat import check_version
 
             check_version(root, reading, checks.libvirt, problems, faulty)
+        if checks.libvirt_schema and (refused := schema.libvirt_says(root, checks.libvirt_schema)):
+            problems.add("CT012", refused[0], None, reason=refused[1])
     except EnoughError:
         return None
     return reading
-
-
-def libvirt_schema_finding(root: etree._Element, checks: Checks) -> "tuple[Finding, ...]":
-    """What the schema of an installed libvirt says, if it is asked: one finding or none."""
-    said = schema.libvirt_says(root, checks.libvirt_schema) if checks.libvirt_schema else None
-    if said is None:
-        return ()
-    line, reason = said
-    return (RefusedError("CT012", line, 1, reason=reason).finding(),)
 
 
 def _length(part: str | bytes | None) -> int:

@@ -3,7 +3,7 @@
 import msgspec
 
 from cachetune.domain.build import build_domain, elements_of
-from cachetune.domain.check import Checks, examine, libvirt_schema_finding
+from cachetune.domain.check import Checks, examine
 from cachetune.domain.compat import parse_version
 from cachetune.domain.document import RefusedError, parse
 from cachetune.domain.model import Domain
@@ -38,7 +38,7 @@ def load_checked(data: bytes, name: str, checks: Checks) -> Loaded:
     reading = examine(root, checks, problems)
     wanted = elements_of(reading) if reading else []
     positions = Positions(data, root, [*problems.elements(), *wanted])
-    findings = (*problems.findings(positions), *libvirt_schema_finding(root, checks))
+    findings = problems.findings(positions)
     if reading is None or any(finding.severity == "error" for finding in findings):
         return Loaded(name=name, domain=None, findings=findings)
     return Loaded(name=name, domain=build_domain(root, reading, positions), findings=findings)

@@ -22,6 +22,7 @@ LIBVIRT_SCHEMA = "/usr/share/libvirt/schemas/domain.rng"
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 _NO_DOMAIN = "the root element is not domain"
 _LONGEST_REASON = 200
+_UNTELLING = ("Extra element", "Invalid sequence", "Element ")
 
 
 def schema_path(name: str) -> str:
@@ -60,14 +61,17 @@ def xsd_says(root: etree._Element) -> str:
     return "" if error is None else str(error.reason or error.message)[:_LONGEST_REASON]
 
 
-def libvirt_says(root: etree._Element, path: str) -> tuple[int, str] | None:
-    """What an installed libvirt's domain.rng says: None, or a line and the most telling message of libxml2."""
+def libvirt_says(root: etree._Element, path: str) -> tuple[etree._Element, str] | None:
+    """What an installed libvirt's domain.rng says: None, or the element it names and libxml2's most telling message."""
     schema = libvirt_schema(path)
     if schema.validate(root):
         return None
-    entries = [(entry.line, str(entry.message)) for entry in schema.error_log]
-    telling = [entry for entry in entries if not entry[1].startswith(("Extra element", "Invalid sequence", "Element "))]
-    return next(iter(telling or entries), (1, "not valid"))
+    messages = [str(entry.message) for entry in schema.error_log] or ["not valid"]
+    said = next((each for each in messages if not each.startswith(_UNTELLING)), messages[0])
+    named = [
+        element for word in said.split() if word.isidentifier() and (element := root.find(f".//{word}")) is not None
+    ]
+    return (named[0] if named else root), said
 
 
 @cache
