@@ -13,6 +13,7 @@ from cachetune.apply.guard import refused
 from cachetune.apply.ledger import Ledger
 from cachetune.apply.model import Report
 from cachetune.cli import options
+from cachetune.cli.hosts import sizes_for
 from cachetune.cli.messages import show_findings, show_plan, show_report
 from cachetune.cli.wanted import Wanted, load_domain, plan_on, planning
 from cachetune.domain import read_file
@@ -75,7 +76,7 @@ def live_place(resctrl: Path, run: Path, sysfs: Path, proc: Path, lock_timeout: 
     fs = SysfsResctrl(resctrl)
     if not fs.is_live:
         raise refused("CT502", root=resctrl)
-    return Place(fs, run, sysfs, proc, lock_timeout)
+    return Place(fs, run, sizes_for(fs, sysfs), proc, lock_timeout)
 
 
 def finish(report: Report, *, as_json: bool) -> NoReturn:

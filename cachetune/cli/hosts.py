@@ -55,15 +55,21 @@ def open_resctrl(host: str | None, resctrl: Path) -> Resctrl:
 
 
 def read_locked(fs: SysfsResctrl, sysfs: Path, owned: Collection[str] = ()) -> Host:
-    """Read a real tree. The sizes of this machine's caches are not taken for those of a copy from elsewhere."""
+    """Read a real tree, under its lock where it has one."""
+    sizes = sizes_for(fs, sysfs)
     if not fs.is_live:
-        return check_host(read_host(fs, None if sysfs == _LIVE_SYSFS else sysfs, owned), fs.source)
+        return check_host(read_host(fs, sizes, owned), fs.source)
     try:
         with fs.lock(exclusive=False, timeout=_LOCK_SECONDS):
-            return read_host(fs, sysfs, owned)
+            return read_host(fs, sizes, owned)
     except LockTimeoutError as error:
         click.echo(f"warning: {error}; reading without the lock, so values may not fit together", err=True)
-        return read_host(fs, sysfs, owned)
+        return read_host(fs, sizes, owned)
+
+
+def sizes_for(fs: SysfsResctrl, sysfs: Path) -> Path | None:
+    """Where cache sizes are read: this machine's are not those of a copy from elsewhere or of a simulated resctrl."""
+    return None if sysfs == _LIVE_SYSFS and (fs.is_simulated or not fs.is_live) else sysfs
 
 
 def _read(path: str) -> bytes:

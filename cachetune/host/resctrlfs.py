@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.005
 _BAD_TASKS = ("Can't move task", "Invalid pid", "Pseudo-locking in progress", "Task list parsing error")
 _OWN_OPTIONS = ("cdp", "cdpl2", "mba_MBps", "debug")
 _OF_ANY_MOUNT = {"rw", "ro", "seclabel"}
-
+SIMULATED_TYPE = "fuse.resctrl"
 
 # An absolute path, a component "", "." or "..", or a NUL.
 _LEAVES_THE_ROOT = re.compile(r"\0|(?:^|/)\.{0,2}(?:/|\Z)")
@@ -83,7 +83,9 @@ class SysfsResctrl:
         try:
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise HostError(f"cannot read {root}: {error.strerror}", hint=_hint_to_mount(root)) from None
+            left = error.errno == errno.ENOTCONN
+            hint = f"`cachetune sim unmount {root}` ends what was mounted there" if left else _hint_to_mount(root)
+            raise HostError(f"cannot read {root}: {error.strerror}", hint=hint) from None
         if not self.exists("info"):
             os.close(self._root)
             self._root = -1
@@ -93,6 +95,11 @@ class SysfsResctrl:
         """Give the directory back."""
         if getattr(self, "_root", -1) >= 0:
             os.close(self._root)
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the files are of a simulated resctrl: this machine's caches are not the ones that it controls."""
+        return self.fs_type == SIMULATED_TYPE
 
     @property
     def is_live(self) -> bool:
@@ -256,7 +263,10 @@ def _checked(path: str, operation: str) -> str:
 
 
 def _mount_of(root: Path) -> tuple[str, tuple[str, ...]]:
-    """File system type and resctrl's own options of the mount exactly at ``root``; empty without one."""
+    """File system type and resctrl's own options of the mount exactly at ``root``; empty without one.
+
+    A simulated resctrl has its options in the name of its source (resctrl+cdp), since FUSE has no others than its own.
+    """
     place, found = os.path.realpath(root), ("", tuple[str, ...]())
     try:
         lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
@@ -265,8 +275,8 @@ def _mount_of(root: Path) -> tuple[str, tuple[str, ...]]:
     for line in lines:
         left, _, right = line.partition(" - ")
         if _unescaped(left.split(" ")[4]) == place:  # the last one lies on top
-            fs_type, _, options = right.split(" ")[:3]
-            names = options.split(",")
+            fs_type, source, options = right.split(" ")[:3]
+            names = source.split("+") if fs_type == SIMULATED_TYPE else options.split(",")
             keep = fs_type == "resctrl"
             found = fs_type, tuple(o for o in names if o in _OWN_OPTIONS or (keep and o not in _OF_ANY_MOUNT))
     return found

@@ -1,7 +1,8 @@
 """Faults on order: any operation on a simulated resctrl can be made to fail, before or after it took effect."""
 
 import dataclasses
-from typing import Literal
+import errno
+from typing import Literal, get_args
 
 import msgspec
 
@@ -43,3 +44,19 @@ class Fault:
     def _fits(self, operation: Operation) -> bool:
         kinds = MUTATING if self.operation is None else {self.operation}
         return operation.kind in kinds and self.path in {None, operation.path}
+
+
+def parse_fault(text: str) -> Fault:
+    """A fault as it is written on a command line: OPERATION[@PATH]:ERRNO[:N][:after]. Raises ValueError."""
+    where, *rest = text.split(":")
+    name, _, path = where.partition("@")
+    operation = next((kind for kind in get_args(Kind) if kind == name and kind not in {"exists", "lock"}), None)
+    if operation is None:
+        raise ValueError("the operation is one of mkdir, rmdir, write, rename, listdir, read")
+    number = getattr(errno, rest.pop(0), None) if rest and rest[0] in errno.errorcode.values() else None
+    if number is None:
+        raise ValueError("after the operation comes an errno, such as ENOSPC")
+    at = int(rest.pop(0)) if rest and rest[0].isdecimal() else 1
+    if rest not in ([], ["after"]) or at < 1:
+        raise ValueError("after the errno comes a number from 1 on, or 'after', or both")
+    return Fault(number, at, operation, path.strip("/") or None, after=bool(rest), times=1, kernel_says=None)
