@@ -58,7 +58,8 @@ def test_another_domain_type_is_another_document_to_libvirt() -> None:
 def test_nothing_is_remembered_where_libvirts_schema_looks_at_the_whole(tmp_path) -> None:
     schema = tmp_path / "domain.rng"
     schema.write_text(
-        "<element name='domain' xmlns='http://relaxng.org/ns/structure/1.0'><attribute name='type'/><element name='name'>"
+        "<element name='domain' xmlns='http://relaxng.org/ns/structure/1.0'><attribute name='type'/>"
+        "<element name='name'>"
         "<value>web</value></element><element name='vcpu'><text/></element><element name='cputune'><element "
         "name='cachetune'><attribute name='vcpus'/><element name='cache'><zeroOrMore><attribute><anyName/></attribute>"
         "</zeroOrMore></element></element></element></element>"
