@@ -22,6 +22,7 @@ VERBS = {
     "monitor": "Read the counters of a guest's monitors.",
     "snapshot": "Save a host as JSON, to plan on elsewhere.",
     "schema": "Print the schema of a document.",
+    "sim": "A simulated resctrl as a file system.",
     "demo": "The whole pipeline on a simulated host.",
 }
 
