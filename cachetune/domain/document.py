@@ -22,7 +22,11 @@ MAX_BYTES = 16 << 20
 MAX_MARKUP = 500_000
 """Elements and attributes in one document; libxml2 needs some hundred bytes of memory for each."""
 
+MAX_CHILDREN = 10_000
+"""Elements in one child of <cputune>; libxml2's time for checking them grows with the square."""
+
 _TOO_LARGE = f"is larger than {MAX_BYTES >> 20} MiB"
+_CROWD = f"more than {MAX_CHILDREN:,} elements in one"
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _BYTE_ORDER_MARKS = (
     (b"\xff\xfe\0\0", "utf-32"),
@@ -97,6 +101,8 @@ def parse(data: bytes) -> etree._Element:
         raise _refusal(data, error) from None
     if root.getroottree().docinfo.internalDTD is not None:  # in an encoding that the look above cannot read
         raise RefusedError("CT008", 1, 1)
+    if len(data) > MAX_CHILDREN:
+        _refuse_crowds(root)
     return root
 
 
@@ -156,6 +162,13 @@ def _doctype_at(data: bytes) -> tuple[int, int] | None:
         if at < 0:
             return None
     return None
+
+
+def _refuse_crowds(root: etree._Element) -> None:
+    for element in root.iterfind("cputune/*"):
+        if len(element) > MAX_CHILDREN:
+            line = element.sourceline
+            raise RefusedError("CT010", line if isinstance(line, int) else 1, 1, what=_CROWD)
 
 
 def _refusal(data: bytes, error: etree.XMLSyntaxError) -> RefusedError:

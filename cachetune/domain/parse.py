@@ -127,7 +127,7 @@ class _Reader:
 
     def read_maximum(self, root: etree._Element) -> None:
         """The maximum of vCPUs: the text of <vcpu>, whatever its ``current``; 1 without it."""
-        vcpu = root.find("vcpu")
+        vcpu = next(root.iterchildren("vcpu"), None)
         if vcpu is None:
             return
         text = vcpu.text if len(vcpu) == 0 else "".join(str(part) for part in vcpu.itertext())
