@@ -8,10 +8,15 @@ from pyfakefs.fake_filesystem import FakeFilesystem
 
 
 @pytest.fixture
-def fs(fs: FakeFilesystem) -> Iterator[FakeFilesystem]:
-    """pyfakefs' own, ended only when no object is left that holds a descriptor of it.
+def no_garbage() -> None:
+    gc.collect()
 
-    An object that gives its descriptor back when it is collected would later close a real file of that number.
+
+@pytest.fixture
+def fs(no_garbage: None, fs: FakeFilesystem) -> Iterator[FakeFilesystem]:  # noqa: ARG001 - wanted for its order
+    """pyfakefs' own, begun and ended only when no object is left that holds a descriptor of the other world.
+
+    An object that gives its descriptor back when it is collected would else close another file of that number.
     """
     yield fs
     gc.collect()
