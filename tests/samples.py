@@ -94,8 +94,8 @@ def domains(draw: st.DrawFn, host: Host) -> Domain:
     return found
 
 
-def plan_for(wanted: Domain, place: Place) -> Plan:
+def plan_for(wanted: Domain, place: Place, guest: Guest = GUEST) -> Plan:
     """The plan for the guest on the host as it is, shrinking the default group where needed."""
     book = ledger.load(place.run)
     machine = f"cachetune-{wanted.name}"
-    return plan(wanted, place.look(book), GUEST, Options(shrink_default=True, owned=book.groups_of(machine)))
+    return plan(wanted, place.look(book), guest, Options(shrink_default=True, owned=book.groups_of(machine)))

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from cachetune.apply import journal, ledger
-from cachetune.apply.guard import check_plan, refused
-from cachetune.apply.journal import Journal
+from cachetune.apply.guard import ApplyRefusedError, check_plan, refused
+from cachetune.apply.journal import Journal, JournalDamagedError
 from cachetune.apply.ledger import Ledger
 from cachetune.apply.model import Report
 from cachetune.apply.steps import Hands
@@ -64,9 +64,10 @@ def apply_planned(planner: Planner, place: Place, on_step: OnStep = lambda _: No
     """
     with place.resctrl.lock(exclusive=True, timeout=place.lock_timeout):
         if journal.exists(place.run):
-            raise refused("CT503", machine=_interrupted(place.run))
+            raise _leftover(place.run)
         book = ledger.load(place.run)
         host = place.look(book)
+        book = book.without_lost(host)
         plan = planner(host, book)
         check_plan(plan, host, book)
         if not plan.steps and not _unseen(plan, place):
@@ -196,9 +197,14 @@ def _wanted(group: PlannedGroup) -> WantedGroup:
     return WantedGroup(group.path, parent, None if group.vcpus is None else parse_vcpus(group.vcpus))
 
 
-def _interrupted(run: Path) -> str:
-    unfinished = journal.read(run)
-    return unfinished.plan.guest.machine_name if unfinished and unfinished.plan else "a guest"
+def _leftover(run: Path) -> ApplyRefusedError:
+    """The error for what an interrupted run left."""
+    try:
+        unfinished = journal.read(run)
+    except JournalDamagedError as error:
+        return refused("CT506", path=error.path, why=error.why)
+    machine = unfinished.plan.guest.machine_name if unfinished and unfinished.plan else "a guest"
+    return refused("CT503", machine=machine)
 
 
 @contextmanager

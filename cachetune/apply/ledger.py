@@ -11,10 +11,11 @@ from typing import Literal
 import msgspec
 
 from cachetune import documents
+from cachetune.apply.journal import boot_id
 from cachetune.errors import InputError
 from cachetune.host.cbm import Cbm
 from cachetune.host.schemata import parse
-from cachetune.host.state import DEFAULT_GROUP
+from cachetune.host.state import DEFAULT_GROUP, Host
 from cachetune.plan.model import CreateGroup, DefaultShrink, Plan, RemoveGroup, WriteSchemata
 
 Masks = dict[str, dict[int, Cbm]]
@@ -29,9 +30,13 @@ class GuestEntry(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """Guests by machine name, and the default group's masks ``before`` and ``after`` the shrinking that still holds."""
+    """Guests by machine name, and the default group's masks ``before`` and ``after`` the shrinking that still holds.
+
+    It is of the boot ``boot_id`` only; after a restart resctrl has none of it.
+    """
 
     schema_version: Literal[1] = 1
+    boot_id: str = ""
     guests: dict[str, GuestEntry] = {}
     shrunk: DefaultShrink | None = None
 
@@ -59,7 +64,16 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         guests = {name: entry for name, entry in self.guests.items() if name != plan.guest.machine_name}
         if groups:
             guests[plan.guest.machine_name] = GuestEntry(plan.guest.name, plan.guest.uuid, tuple(sorted(groups)))
-        return Ledger(guests=guests, shrunk=shrunk)
+        return Ledger(boot_id=boot_id(), guests=guests, shrunk=shrunk)
+
+    def without_lost(self, host: Host) -> "Ledger":
+        """The ledger without groups that are no longer there: whoever makes such a group again owns it."""
+        guests = {}
+        for machine, entry in self.guests.items():
+            left = tuple(path for path in entry.groups if host.group(path))
+            if left:
+                guests[machine] = GuestEntry(entry.name, entry.uuid, left)
+        return Ledger(boot_id=self.boot_id, guests=guests, shrunk=self.shrunk)
 
 
 def load(run: Path) -> Ledger:
@@ -70,7 +84,8 @@ def load(run: Path) -> Ledger:
         return Ledger()
     except OSError as error:
         raise InputError(f"cannot read {run / 'ledger.json'}: {error.strerror}", hint="run as root") from None
-    return documents.decode(data, Ledger, str(run / "ledger.json"))
+    book = documents.decode(data, Ledger, str(run / "ledger.json"))
+    return book if book.boot_id == boot_id() else Ledger()
 
 
 def save(ledger: Ledger, run: Path) -> None:

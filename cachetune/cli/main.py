@@ -1,7 +1,6 @@
 """The entry point: finds the verb, loads only its module, and turns errors into one line and an exit code."""
 
 import importlib
-import os
 import sys
 from typing import NoReturn
 
@@ -88,9 +87,6 @@ def main() -> None:
         sys.exit(2)
     except CachetuneError as error:
         _fail(str(error), error.hint)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(2)
     except OSError as error:
         _fail(f"{error.filename or 'input or output'}: {error.strerror}", "")
     sys.exit(code if isinstance(code, int) else 0)

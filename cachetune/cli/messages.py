@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import click
 
 from cachetune.apply.model import Report
-from cachetune.cli.output import printable
+from cachetune.cli.output import count, printable
 from cachetune.cli.picture import ways_picture
 from cachetune.errors import CachetuneError
 from cachetune.findings import Finding
@@ -59,15 +59,15 @@ def show_report(report: Report) -> None:
 
 
 def _sentence(report: Report) -> str:
-    done, undone = len(report.done), len(report.undone)
+    done, undone = count(len(report.done), "step"), count(len(report.undone), "step")
     match report.outcome:
         case "nothing to do":
             return "Nothing to do."
-        case "done" if undone:
-            return f"Recovered: {undone} steps undone, the host is as it was before the interrupted run."
+        case "done" if report.undone:
+            return f"Recovered: {undone} undone, the host is as it was before the interrupted run."
         case "done":
-            return f"Done: {done} steps, each read back." if done else "Done."
+            return f"Done: {done}, each read back." if report.done else "Done."
         case "rolled back":
-            return f"Failed and rolled back: {undone} steps undone, the host is as it was before."
+            return f"Failed and rolled back: {undone} undone, the host is as it was before."
         case _:
             return "Failed, and the rollback is incomplete: see above, then run 'cachetune recover'."

@@ -39,7 +39,7 @@ def show(parts: Iterable["RenderableType"]) -> None:
     out = console()
     with out.capture() as captured:
         for part in parts:
-            out.print(part)
+            out.print(part, crop=False)
     lines = (line.rstrip(" ") for line in captured.get().split("\n"))
     text = "\n".join(lines)
     if not (sys.stdout.encoding or "utf-8").lower().startswith("utf"):

@@ -223,11 +223,21 @@ def _limits(usage: HostUsage) -> "Table":
 
 def _advice(usage: HostUsage) -> str:
     """What a fresh host needs first: its default group has everything, so nothing can be given away."""
-    masks, caches = usage.host.default_group.masks, usage.host.caches
-    full = [c.name for c in caches if any(mask == c.cbm_mask for mask in masks.get(c.name, {}).values())]
-    if not full:
+    caches = [f"{u.resource} {u.id}" for u in usage.caches if _is_default_groups_alone(u, usage.host)]
+    if not caches:
         return ""
-    return f"The default group has all of {', '.join(full)}; `cachetune plan --shrink-default` makes room."
+    what = "all caches" if len(caches) == len(usage.caches) > 1 else ", ".join(caches)
+    return f"The default group has {what} alone; `cachetune plan --shrink-default` makes room."
+
+
+def _is_default_groups_alone(cache: CacheUsage, host: Host) -> bool:
+    """Whether the default group has the whole cache, and nobody but those of ours that follow it has a part."""
+    whole = host.default_group.masks.get(cache.resource, {}).get(cache.id)
+    if whole is None or whole.bit_count() != cache.ways:
+        return False
+    others = [g for g in host.control_groups() if g is not host.default_group]
+    masks = [(g.owner, g.masks.get(cache.resource, {}).get(cache.id)) for g in others]
+    return all(mask is None or (owner, mask) == ("cachetune", whole) for owner, mask in masks)
 
 
 def _limit(limit: Limit, things: str) -> str:

@@ -74,9 +74,10 @@ def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Option
         *name_findings(domain, machine),
         *(f for request in domain.groups for f in wish_findings(request, host)),
         *guest_findings(domain, guest),
-        *foreign_findings(wanted, places, host, take_tasks=options.take_tasks),
     ]
-    obsolete = groups_of(host, machine, options.owned, keep={g.path for g in wanted})
+    own = groups_of(host, machine, options.owned)
+    common += foreign_findings(wanted, places, host, own, take_tasks=options.take_tasks)
+    obsolete = tuple(path for path in own if path not in {g.path for g in wanted})
     common += nested_findings(host, obsolete)
     attempts = [Removal(obsolete)] + ([Removal(obsolete, first=True)] if obsolete else [])
     for removal in attempts:
@@ -115,13 +116,10 @@ def check(domain: Domain, host: Host) -> tuple[Finding, ...]:
     return tuple(f for f in found if f.rule != "CT403")
 
 
-def groups_of(host: Host, machine: str, owned: Collection[str], keep: Collection[str] = ()) -> tuple[str, ...]:
-    """The groups that are ours and this guest's: by the ledger (``owned``) or by their names; those kept left out."""
-    return tuple(
-        g.path
-        for g in host.groups
-        if g.owner == "cachetune" and g.path not in keep and (g.path in owned or belongs_to(g.path, machine))
-    )
+def groups_of(host: Host, machine: str, owned: Collection[str]) -> tuple[str, ...]:
+    """The groups that are ours and this guest's: by the ledger (``owned``) or by their names."""
+    ours = (g.path for g in host.groups if g.owner == "cachetune")
+    return tuple(path for path in ours if path in owned or belongs_to(path, machine))
 
 
 def summarize(steps: Iterable[Step], host: Host) -> Summary:
@@ -159,7 +157,8 @@ def _draft(
     gone = frozenset(removal.paths if removal.first else ())
     target = find_target(ours, host, gone, shrink=options.shrink_default)
     if any(f.severity == "error" for f in target.findings):
-        return _Draft(target, (), target.findings)
+        least = tuple(CreateGroup(g.path) for g in wanted if host.group(g.path) is None)
+        return _Draft(target, (), (*target.findings, *_limit_findings(least, host, wanted)))
     steps = steps_between(host, wanted, target.groups, places, removal)
     return _Draft(target, steps, (*target.findings, *_limit_findings(steps, host, wanted)))
 

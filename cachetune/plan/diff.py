@@ -80,10 +80,10 @@ def locations(host: Host, tids: Collection[int]) -> dict[int, Membership]:
 
 
 def _changes(host: Host, values: Mapping[str, Values]) -> tuple[list[Step], list[Step]]:
-    """Writes to groups that exist: those that only give ways up, and all others."""
+    """Writes to groups that exist: those that only give ways up, and all others; the default group leads."""
     shrinks: list[Step] = []
     changes: list[Step] = []
-    for path, wanted in values.items():
+    for path, wanted in sorted(values.items(), key=lambda item: item[0] != DEFAULT_GROUP):
         now = host.group(path)
         if now is None:
             continue

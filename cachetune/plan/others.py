@@ -1,6 +1,6 @@
 """What a plan must not touch, and whom it is for: groups and threads of others, and the guest's own threads."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from cachetune.domain.model import Domain
 from cachetune.findings import Finding, Source
@@ -19,9 +19,17 @@ def is_foreign(group: Group | None) -> bool:
 
 
 def foreign_findings(
-    wanted: tuple[WantedGroup, ...], places: dict[int, Membership], host: Host, *, take_tasks: bool
+    wanted: Collection[WantedGroup],
+    places: Mapping[int, Membership],
+    host: Host,
+    own: Collection[str],
+    *,
+    take_tasks: bool,
 ) -> list[Finding]:
-    """Everything that would touch what is not ours: their groups, and their threads."""
+    """Everything that would touch what is not this guest's: groups of others, and threads in them.
+
+    ``own`` are the groups that this guest has.
+    """
     findings = []
     for group in wanted:
         there = host.group(group.path)
@@ -32,18 +40,24 @@ def foreign_findings(
         if there and is_foreign(there) and (why := _differs(group, there, places, host)):
             at = group.request.at if group.request else Source()
             findings.append(RULES["CT216"].at(at, path=group.path, owner=there.owner, why=why))
-    if take_tasks:
-        return findings
+    return findings if take_tasks else findings + _held_threads(places, host, own)
+
+
+def _held_threads(places: Mapping[int, Membership], host: Host, own: Collection[str]) -> list[Finding]:
+    """Threads that would leave a group of somebody else, or of another guest."""
+    findings = []
     for tid, here in locations(host, places).items():
         goal = places[tid]
-        leaving = [p for p in (here.control, here.monitor) if p and p not in (goal.control, goal.monitor)]
-        held = next((g for p in leaving if (g := host.group(p)) and is_foreign(g)), None)
-        if held:
-            findings.append(RULES["CT402"].at(Source(), tid=tid, path=held.path, owner=held.owner))
+        for path in (here.control, here.monitor):
+            group = host.group(path) if path and path not in (goal.control, goal.monitor, *own) else None
+            if group and group.owner != "default":
+                owner = "another guest" if group.owner == "cachetune" else group.owner
+                findings.append(RULES["CT402"].at(Source(), tid=tid, path=group.path, owner=owner))
+                break
     return findings
 
 
-def _differs(group: WantedGroup, there: Group, places: dict[int, Membership], host: Host) -> str:
+def _differs(group: WantedGroup, there: Group, places: Mapping[int, Membership], host: Host) -> str:
     """How a group of somebody else differs from what is asked for; "" when it is just that."""
     for cache in group.request.caches if group.request else ():
         control = control_of(cache, host)

@@ -62,7 +62,8 @@ def summary_sentence(plan: Plan) -> str:
         *_counted(s.tasks_moved, "task", "to move"),
     ]
     if not doing:
-        return "No changes. The host is already as the domain asks."
+        asked = "already as the domain asks" if plan.groups else "already without groups of this guest"
+        return f"No changes. The host is {asked}."
     used = [_usage(s.closids, "CLOSIDs"), _usage(s.rmids, "RMIDs")]
     after = " and ".join(u for u in used if u)
     return f"{', '.join(doing)}." + (f" {after} used afterwards." if after else "")

@@ -81,7 +81,8 @@ def _settle_cache(
     if kept != default:
         for path in (DEFAULT_GROUP, *(g.path for g in followers)):
             groups.setdefault(path, Values({}, {})).masks.setdefault(control.name, {})[cache_id] = kept
-    return _shared_findings(requests, masks, control, cache_id)
+    placed = [(r, mask) for r, ask, mask in zip(requests, asks, masks, strict=True) if r and ask.ways is not None]
+    return _shared_findings(placed, control, cache_id)
 
 
 def _mask(group: Group, control: CacheControl, cache_id: int) -> Cbm:
@@ -160,15 +161,13 @@ def _owners(control: CacheControl, cache_id: int, host: Host) -> str:
     return ", ".join(held)
 
 
-def _shared_findings(
-    requests: list[CacheRequest | None], masks: list[Cbm], control: CacheControl, cache_id: int
-) -> list[Finding]:
+def _shared_findings(placed: list[tuple[CacheRequest, Cbm]], control: CacheControl, cache_id: int) -> list[Finding]:
     return [
         RULES["CT217"].at(
             request.at, mask=f"{mask:x}", resource=control.name, id=cache_id, shared=f"{control.shareable_bits:x}"
         )
-        for request, mask in zip(requests, masks, strict=True)
-        if request and mask & control.shareable_bits and control.shareable_bits != control.cbm_mask
+        for request, mask in placed
+        if mask & control.shareable_bits and control.shareable_bits != control.cbm_mask
     ]
 
 

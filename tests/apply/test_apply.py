@@ -20,6 +20,8 @@ from cachetune.plan.model import MoveTasks, PlanGuest
 from cachetune.sim import Operation, SimulatedResctrl, load_profile
 from tests.samples import TIDS, domain, group, host_with_guest, plan_for, web
 
+OTHERS = (5011, 5012)
+OTHER_GUEST = Guest(OTHERS[0], tuple(Thread(tid, 0, "", n) for n, tid in enumerate(OTHERS)))
 WEB = PlanGuest("web", "cachetune-web")
 
 
@@ -78,7 +80,7 @@ def test_removing_gives_the_default_group_its_ways_back_where_nobody_took_them(t
     assert "0=7fc" in sim.read("schemata")
     assert apply_planned(_removal, place).outcome == "done"
     assert sim.tree() == before
-    assert ledger.load(tmp_path) == ledger.Ledger()
+    assert (ledger.load(tmp_path).guests, ledger.load(tmp_path).shrunk) == ({}, None)
 
 
 def test_ways_that_somebody_took_meanwhile_are_not_given_back(tmp_path: Path) -> None:
@@ -105,10 +107,12 @@ def test_two_guests_give_back_what_they_took_in_any_order(tmp_path: Path) -> Non
     first, second = web("skylake-2s"), msgspec.structs.replace(web("skylake-2s"), name="db")
     for order in (("web", "db"), ("db", "web")):
         sim = host_with_guest("skylake-2s")
+        for tid in OTHERS:
+            sim.add_task(tid)
         place = place_on(sim, tmp_path / order[0])
         before = sim.tree()
         apply(plan_for(first, place), place)
-        apply(plan_for(second, place), place)
+        apply(plan_for(second, place, OTHER_GUEST), place)
         assert "0=7f0" in sim.read("schemata")
         for name in order:
             machine = f"cachetune-{name}"

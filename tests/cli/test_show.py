@@ -40,7 +40,7 @@ Control groups    2 of 8 CLOSIDs used, 6 left
 Groups monitored  4 of 144 RMIDs used, 140 left
 Events            L3_MON: llc_occupancy, mbm_total_bytes, mbm_local_bytes
 
-The default group has all of L3; `cachetune plan --shrink-default` makes room.
+The default group has L3 1 alone; `cachetune plan --shrink-default` makes room.
 """
 
 

@@ -234,6 +234,26 @@ def test_threads_are_not_taken_out_of_groups_of_others_unless_told_to() -> None:
     assert MoveTasks("cachetune-web-vcpus_0-1", "BestEffort", TIDS[:1]) in made.steps
 
 
+def test_threads_are_not_taken_from_another_guest_of_ours_either() -> None:
+    sim = fresh("skylake-2s", ROOM, ("cachetune-db-vcpus_0/schemata", "L3:0=01f;1=01f\n"))
+    sim.write("cachetune-db-vcpus_0/tasks", str(TIDS[0]))
+    domain = parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>")
+    with pytest.raises(PlanRefusedError) as caught:
+        plan(domain, read_host(sim), GUEST)
+    assert [(f.rule, "another guest" in f.message) for f in caught.value.findings] == [("CT402", True)]
+
+
+def test_a_size_that_is_refused_brings_no_finding_about_ways_it_never_gets() -> None:
+    wrong = parse("<cachetune vcpus='0'><cache id='0' level='3' type='both' size='7000' unit='KiB'/></cachetune>")
+    assert [f.rule for f in check(wrong, host())] == ["CT205"]
+
+
+def test_what_is_missing_is_all_reported_at_once() -> None:
+    writes = [(f"COS{n}/schemata", "L3:0=7ff;1=7ff\n") for n in range(1, 8)]
+    domain = parse(f"<cachetune vcpus='0'>{l3(1)}</cachetune>")
+    assert refusal(domain, host("skylake-2s", *writes)) == ["CT207", "CT212"]
+
+
 def test_closids_are_counted_before_anything_is_written() -> None:
     writes = [(f"COS{n}/schemata", "L3:0=600;1=600\n") for n in range(1, 8)]
     domain = parse("<memorytune vcpus='0'><node id='0' bandwidth='50'/></memorytune>")
