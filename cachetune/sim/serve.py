@@ -31,6 +31,8 @@ def load_fuse() -> ModuleType:
         raise InputError(f"mfusepy finds no libfuse: {error}", hint="apt-get install fuse3") from None
     if not _DEVICE.exists():
         raise InputError(f"there is no {_DEVICE}", hint="modprobe fuse; a container needs --device /dev/fuse")
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
+        raise InputError(f"you may not use {_DEVICE}", hint="chmod 666 /dev/fuse, as most distributions have it")
     if os.geteuid() != 0 and shutil.which("fusermount3") is None and shutil.which("fusermount") is None:
         raise InputError("only root can mount without fusermount3", hint="apt-get install fuse3")
     return fuse

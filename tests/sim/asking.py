@@ -7,6 +7,7 @@ from cachetune.errors import ResctrlError
 from cachetune.sim import SimulatedResctrl, load_profile
 
 KERNELS = ("6.1", "6.12")
+TASK = 2001
 
 
 class Clock:
@@ -52,3 +53,28 @@ def where(sim: SimulatedResctrl, tids: Mapping[str, int]) -> str:
     ordered = sorted(groups, key=lambda group: "tasks" if group == "." else f"{group}/tasks")
     found = {name: [g for g in ordered if str(tid) in groups[g]] for name, tid in tids.items()}
     return "; ".join(f"{name} in {', '.join(places) or 'nowhere'}" for name, places in found.items())
+
+
+def modes(sim: SimulatedResctrl, name: str) -> str:
+    """The modes of the default group, g1 and g2, and who uses the bits of the caches."""
+    each = " / ".join(sim.read(f"{group}/mode").strip() for group in (".", "g1", "g2"))
+    return f"{each}; {sim.read(f'info/{name}/bit_usage').strip()}"
+
+
+def write_masks(sim: SimulatedResctrl, group: str, text: str) -> None:
+    """Write the same masks for L3, or for its data and its code."""
+    for name in sim.listdir("info"):
+        if name.startswith("L3") and name != "L3_MON":
+            sim.write(f"{group}/schemata", f"{name}:{text}\n")
+
+
+def arrange(sim: SimulatedResctrl, what: str) -> None:
+    """Give g1 what the row says it has, and nothing else."""
+    sim.write("tasks", f"{TASK}\n")
+    sim.write("g1/cpus_list", "\n")
+    if what == "g1 has a task":
+        sim.write("g1/tasks", f"{TASK}\n")
+    elif what == "g1 has a CPU":
+        sim.write("g1/cpus_list", "0\n")
+    elif what == "g1 has a monitoring group":
+        sim.mkdir("g1/mon_groups/m1")

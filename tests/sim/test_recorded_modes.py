@@ -6,34 +6,10 @@ import msgspec
 import pytest
 
 from cachetune.sim import SimulatedResctrl, load_profile
-from tests.sim.asking import KERNELS, Clock, ask, attempt, machine
+from tests.sim.asking import KERNELS, TASK, Clock, arrange, ask, attempt, machine, modes, write_masks
 from tests.sim.recorded.modes import CDP, PLAIN, PSEUDO_LOCKING
 
-TASK = 2001
 BEFORE = "Unknown or unsupported mode\n"
-
-
-def _modes(sim: SimulatedResctrl, name: str) -> str:
-    modes = " / ".join(sim.read(f"{group}/mode").strip() for group in (".", "g1", "g2"))
-    return f"{modes}; {sim.read(f'info/{name}/bit_usage').strip()}"
-
-
-def _write_masks(sim: SimulatedResctrl, group: str, text: str) -> None:
-    for name in sim.listdir("info"):
-        if name.startswith("L3") and name != "L3_MON":
-            sim.write(f"{group}/schemata", f"{name}:{text}\n")
-
-
-def _arrange(sim: SimulatedResctrl, what: str) -> None:
-    """Give g1 what the row says it has, and nothing else."""
-    sim.write("tasks", f"{TASK}\n")
-    sim.write("g1/cpus_list", "\n")
-    if what == "g1 has a task":
-        sim.write("g1/tasks", f"{TASK}\n")
-    elif what == "g1 has a CPU":
-        sim.write("g1/cpus_list", "0\n")
-    elif what == "g1 has a monitoring group":
-        sim.mkdir("g1/mon_groups/m1")
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -47,17 +23,17 @@ def test_modes_change_as_recorded(
     sim.mkdir("g2")
     for path, text, result, status, after, has in rows:
         if path:
-            _arrange(sim, has)
+            arrange(sim, has)
             assert ask(sim, sim.write, path, text) == (result, status), text
-            assert _modes(sim, name) == after, text
+            assert modes(sim, name) == after, text
         elif text.startswith("mkdir g3"):
             assert ask(sim, sim.mkdir, "g3") == (result, status)
             assert sim.read("g3/schemata") == after
             sim.rmdir("g3")
         else:
             for group, mask in ((".", "1"), ("g1", "6"), ("g2", "18")):
-                _write_masks(sim, group, f"0={mask};1={mask}")
-            assert _modes(sim, name) == after
+                write_masks(sim, group, f"0={mask};1={mask}")
+            assert modes(sim, name) == after
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -67,10 +43,10 @@ def test_a_new_group_gets_the_lowest_run_that_is_left(
 ) -> None:
     sim = machine(*options, kernel=kernel)
     sim.mkdir("g1")
-    _write_masks(sim, ".", "0=1;1=1")
-    _write_masks(sim, "g1", "0=7fe;1=7fe")
+    write_masks(sim, ".", "0=1;1=1")
+    write_masks(sim, "g1", "0=7fe;1=7fe")
     assert ask(sim, sim.write, "g1/mode", "exclusive\n") == ("EINVAL", "Schemata overlaps\n")
-    _write_masks(sim, "g1", "0=1fe;1=1fe")
+    write_masks(sim, "g1", "0=1fe;1=1fe")
     assert ask(sim, sim.write, "g1/mode", "exclusive\n") == ("ok", "ok\n")
     sim.mkdir("g3")
     assert sim.read("g3/schemata") == "    MB:0=100;1=100\n" + "".join(f"{name:>6}:0=001;1=001\n" for name in names)
@@ -90,7 +66,7 @@ def test_an_exclusive_default_group_leaves_the_hardware_ways(
 ) -> None:
     sim = machine(*options, kernel=kernel)
     name = "L3DATA" if options else "L3"
-    _write_masks(sim, ".", f"0={mask};1={mask}")
+    write_masks(sim, ".", f"0={mask};1={mask}")
     assert ask(sim, sim.write, "mode", "exclusive\n") == (result, status)
     assert sim.read(f"info/{name}/bit_usage") == f"0={usage};1={usage}\n"
     assert attempt(sim.mkdir, "g3") == "ok"
@@ -116,7 +92,7 @@ def test_pseudo_locking_goes_as_recorded(kernel: str) -> None:
     sim.mkdir("g1")
     for path, text, result, status, after in PSEUDO_LOCKING:
         if "g1 has" in text:
-            _arrange(sim, text.rpartition("g1 has")[2].join(("g1 has", "")))
+            arrange(sim, text.rpartition("g1 has")[2].join(("g1 has", "")))
             assert ask(sim, sim.write, "g1/mode", "pseudo-locksetup\n") == (result, status), text
             if sim.exists("g1/mon_groups/m1"):
                 sim.rmdir("g1/mon_groups/m1")

@@ -1,0 +1,133 @@
+"""A simulated resctrl behind a real mount, for the tests: started by the command, asked with system calls."""
+
+import errno
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cachetune.errors import ResctrlError
+
+ROOT = Path(__file__).parents[2]
+CACHETUNE = (sys.executable, "-m", "cachetune.cli.main")
+
+
+def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    command = [*CACHETUNE, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30, **options)  # noqa: PLW1510
+
+
+def need_fuse() -> None:
+    """Skip where nothing can be mounted, and say why; in CI that is a failure."""
+    why = ""
+    try:
+        importlib.import_module("mfusepy")
+    except (ImportError, OSError, AttributeError) as error:
+        why = f"mfusepy or libfuse is missing: {error}"
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        why = "there is no /dev/fuse to use"
+    if why and os.environ.get("CI"):
+        pytest.fail(why)
+    if why:
+        pytest.skip(why)
+
+
+class Mounted:
+    """What the tests ask a SimulatedResctrl for, asked of files below ``root``."""
+
+    def __init__(self, root: Path, run_directory: Path, kernel: str) -> None:
+        self.root, self.run_directory, self.kernel = root, run_directory, kernel
+
+    @property
+    def server(self) -> int:
+        """The pid of the process behind the mount."""
+        return int(next(self.run_directory.glob("*.json")).stem)
+
+    def path(self, path: str) -> Path:
+        """The absolute path of a path in the tree."""
+        return self.root / path
+
+    def read(self, path: str) -> str:
+        with _refusals("read", path), self.path(path).open("rb", buffering=0) as file:
+            return file.readall().decode("utf-8", "surrogateescape")
+
+    def write(self, path: str, text: str, flags: int = 0) -> None:
+        with _refusals("write", path):
+            fd = os.open(self.path(path), os.O_WRONLY | flags)
+            try:
+                os.write(fd, text.encode("utf-8", "surrogateescape"))
+            finally:
+                os.close(fd)
+
+    def mkdir(self, path: str) -> None:
+        with _refusals("mkdir", path):
+            self.path(path).mkdir(0o755)
+
+    def rmdir(self, path: str) -> None:
+        with _refusals("rmdir", path):
+            self.path(path).rmdir()
+
+    def rename(self, old: str, new: str) -> None:
+        with _refusals("rename", old):
+            self.path(old).rename(self.path(new))
+
+    def chmod(self, path: str, mode: int) -> None:
+        with _refusals("chmod", path):
+            self.path(path).chmod(mode)
+
+    def call(self, function: Callable[..., object], path: str, *arguments: object) -> None:
+        """Any function of the os module on a path."""
+        with _refusals(function.__name__, path):
+            function(self.path(path), *arguments)
+
+    def stat_mode(self, path: str) -> int:
+        with _refusals("stat", path):
+            return self.path(path).stat().st_mode
+
+    def exists(self, path: str) -> bool:
+        return self.path(path).exists()
+
+    def listdir(self, path: str) -> list[str]:
+        with _refusals("list", path):
+            return sorted(entry.name for entry in self.path(path).iterdir())
+
+    def tree(self) -> list[str]:
+        """Every path; directories end with "/"."""
+        found = []
+        for directory, directories, files in os.walk(self.root):
+            inside = os.path.relpath(directory, self.root)
+            prefix = "" if inside == "." else f"{inside}/"
+            found += [f"{prefix}{name}/" for name in directories] + [prefix + name for name in files]
+        return found
+
+
+@contextmanager
+def mounted(
+    directory: Path, *options: str | Path, profile: str | Path = "cascade-lake", kernel: str = "6.12"
+) -> Iterator[Mounted]:
+    """A mount below ``directory``, which is used for nothing else; ended with the block, dead or alive."""
+    root, records = directory / "resctrl", directory / "run"
+    root.mkdir(parents=True)
+    where = (root, "--run", records)
+    started = run("sim", "mount", *where, "--profile", profile, "--kernel", kernel, "--background", *options)
+    assert started.returncode == 0, started.stderr
+    try:
+        yield Mounted(root, records, kernel)
+    finally:
+        ended = run("sim", "unmount", *where)
+        assert ended.returncode == 0 or "no simulated resctrl" in ended.stderr, ended.stderr
+
+
+@contextmanager
+def _refusals(operation: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResctrlError(error.errno or errno.EIO, operation, path) from error
