@@ -3,6 +3,7 @@
 # pathlib would be a tenth of what the start of the command costs
 # ruff: noqa: PTH112, PTH118
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -100,6 +101,7 @@ def command(
     if not as_json:
         checked = len(paths) - sum(bool(outcome.unreadable) for outcome in outcomes[len(missing) :])
         click.echo(_summary(checked, outcomes), err=True)
+    gc.freeze()  # a process that ends need not look through all its modules for garbage: a tenth of a cold start
     sys.exit(2 if any(o.unreadable for o in outcomes) else int(any(o.invalid for o in outcomes)))
 
 

@@ -250,7 +250,7 @@ _MEANING = (
         severity="error",
         summary="A monitor watches vCPUs of its own group only.",
         message="this monitor names {vcpus}, outside of {group_vcpus} of its <{element}>",
-        fix="name only vCPUs from {group_vcpus}",
+        fix="name only {group_vcpus}",
         bad=_domain(_cachetune(_cache() + _monitor("1-2"))),
         good=_domain(_cachetune(_cache() + _monitor("1"))),
     ),

@@ -136,3 +136,15 @@ def test_the_proposals_monitors_without_level_are_read_and_refused_only_by_libvi
     assert domain is not None
     assert all(monitor.resource == "cache" for group in domain.groups for monitor in group.monitors)
     assert errors(load(data, name, libvirt="12.8").findings) == {"CT305"}
+
+
+def test_the_typical_guest_fits_on_the_host_that_it_names() -> None:
+    from cachetune.host.read import read_host
+    from cachetune.plan import Options, plan
+    from cachetune.sim import SimulatedResctrl, load_profile
+
+    domain = load((EXAMPLES / "guest.xml").read_bytes(), "guest.xml").domain
+    assert domain is not None
+    host = read_host(SimulatedResctrl(load_profile("icelake")))
+    made = plan(domain, host, None, Options(shrink_default=True))
+    assert made.summary.control_groups_created == 2
