@@ -15,6 +15,8 @@ from cachetune.sim.profile import BandwidthResource, CacheResource, Resource
 from cachetune.sim.state import Group, Region, State
 
 _NO_PAIR = "Missing '=' or non-numeric domain\n"
+# The kernel locks memory that it has in one piece: KMALLOC_MAX_SIZE on x86.
+_MOST_LOCKED_BYTES = 4 << 20
 
 
 # -- reading ----------------------------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ def write(state: State, group: Group, text: str) -> None:
     for (name, cache_id), value in command.staged.items():
         state.set_value(group, name, cache_id, value)
     if group.mode == "pseudo-locksetup":
-        _lock_region(group)
+        _lock_region(state, group)
 
 
 def _read_line(command: _Write, line: str) -> None:
@@ -258,6 +260,10 @@ def _region_nearby(state: State, resource: CacheResource, cache_id: int) -> bool
     return any(r.resource.cpus[r.cache_id] & resource.cpus[cache_id] for r in regions)
 
 
-def _lock_region(group: Group) -> None:
+def _lock_region(state: State, group: Group) -> None:
     """Turn a group in pseudo-locksetup into a locked one: its bits are taken, its CLOSID is free again."""
+    region = group.region
+    if region and region.resource.mask_bytes(region.cache_id, region.mask) > _MOST_LOCKED_BYTES:
+        group.region = None
+        state.refuse("Requested region exceeds maximum size\n", number=errno.E2BIG)
     group.mode, group.closid = "pseudo-locked", None
