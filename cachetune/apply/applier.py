@@ -1,7 +1,8 @@
 """Carry a plan out: lock, look again, journal, step by step, verify, release; on failure put everything back."""
 
+import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +18,16 @@ from cachetune.errors import CachetuneError, InputError, ResctrlError
 from cachetune.guests import find_process
 from cachetune.host.read import read_host
 from cachetune.host.resctrlfs import Resctrl
-from cachetune.host.state import Host
+from cachetune.host.state import Host, parent_of
 from cachetune.idset import parse_vcpus
 from cachetune.plan.diff import moves_between
 from cachetune.plan.model import CreateGroup, MoveTasks, Plan, PlannedGroup, Step
+from cachetune.plan.others import held_threads
 from cachetune.plan.translate import WantedGroup, memberships
 
 # A guest that starts threads faster than they can be moved is left as it is after so many looks.
 _LOOKS = 20
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Planner = Callable[[Host, Ledger], Plan]
 OnStep = Callable[[Step], None]
@@ -70,7 +73,8 @@ def apply_planned(planner: Planner, place: Place, on_step: OnStep = lambda _: No
         book = book.without_lost(host)
         plan = planner(host, book)
         check_plan(plan, host, book)
-        if not plan.steps and not _unseen(plan, place):
+        if not plan.steps and not _unseen(plan, place).steps:
+            ledger.save_if_other(book, place.run)
             return Report(outcome="nothing to do", machine_name=plan.guest.machine_name)
         return _Run(plan, place, book, on_step).run()
 
@@ -95,7 +99,7 @@ class _Run:
                 self._catch_newborn(stopped)
                 stopped()
                 self._journal.done()
-        except (CachetuneError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, even a bug of ours, the host comes first
             return self._roll_back(error)
         try:
             ledger.save(self._book.after(self._plan), self._place.run)
@@ -117,21 +121,25 @@ class _Run:
         except ResctrlError as error:
             if isinstance(step, CreateGroup) and error.operation == "mkdir":
                 self._begun.pop()  # it was not made by us, so it is not ours to remove
+                self._journal.not_taken()
             raise
 
     def _catch_newborn(self, stopped: Callable[[], None]) -> None:
         """Threads that were born since the plan was made join their groups, until no new ones are seen."""
         for _ in range(_LOOKS):
-            steps = _unseen(self._plan, self._place, self._late)
-            if not steps:
+            unseen = _unseen(self._plan, self._place, self._late)
+            self._notes += [note for note in unseen.notes if note not in self._notes]
+            if not unseen.steps:
                 return
-            for step in steps:
+            for step in unseen.steps:
                 stopped()
                 self._take(step)
                 self._late += [tid for tid in step.tids if tid not in self._late]
         self._notes.append(f"the guest still starts new threads after {_LOOKS} looks; apply again to catch the rest")
 
     def _roll_back(self, error: Exception) -> Report:
+        with contextlib.suppress(OSError):  # without this line recover does the same, but for a run that was all done
+            self._journal.undoing()
         undone, failures = undo(self._begun, self._hands)
         done = tuple(self._begun)
         if failures:
@@ -145,7 +153,7 @@ class _Run:
             {
                 "outcome": outcome,
                 "machine_name": self._plan.guest.machine_name,
-                "error": str(error or ""),
+                "error": _said(error),
                 "hint": getattr(error, "hint", ""),
                 "vanished_tids": tuple(dict.fromkeys(self._hands.vanished)),
                 "late_tids": tuple(self._late),
@@ -163,11 +171,12 @@ def undo(begun: list[Step], hands: Hands) -> tuple[tuple[Step, ...], tuple[str, 
     """
     undone: dict[int, Step] = {}
     failures: dict[int, str] = {}
+    made = {step.path for step in begun if isinstance(step, CreateGroup)}
     with _handlers(signal.SIG_IGN):
         for number in (*reversed(range(len(begun))), *reversed(range(len(begun)))):
             if number not in undone:
                 try:
-                    hands.undo(begun[number])
+                    hands.undo(begun[number], made)
                     undone[number] = begun[number]
                     failures.pop(number, None)
                 except CachetuneError as error:
@@ -175,26 +184,40 @@ def undo(begun: list[Step], hands: Hands) -> tuple[tuple[Step, ...], tuple[str, 
     return tuple(undone.values()), tuple(failures.values())
 
 
-def _unseen(plan: Plan, place: Place, known: list[int] | None = None) -> list[MoveTasks]:
-    """Moves for threads of the guest that the plan does not know and that are not where they belong."""
+class _Unseen(msgspec.Struct, frozen=True):
+    """Moves for threads that the plan does not know, and what is said of those that stay where they are."""
+
+    steps: tuple[MoveTasks, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _unseen(plan: Plan, place: Place, known: Collection[int] = ()) -> _Unseen:
+    """The guest's threads that were born since and are not where they belong; groups of others keep theirs."""
     if plan.guest.pid is None or place.proc is None or not plan.groups:
-        return []
+        return _Unseen()
     try:
         guest = find_process(plan.guest.pid, place.proc)
     except InputError:
-        return []  # the guest has ended
-    seen = {t.tid for t in plan.guest.threads}.union(known or ())
-    places = memberships([_wanted(g) for g in plan.groups], guest)
-    new = {tid: where for tid, where in places.items() if tid not in seen}
-    if not new:
-        return []
-    steps = moves_between(place.look(Ledger()), new)
-    return [step for step in steps if isinstance(step, MoveTasks)]
+        return _Unseen()  # the guest has ended
+    seen = {t.tid for t in plan.guest.threads}.union(known)
+    wanted = memberships([_wanted(g) for g in plan.groups], guest)
+    places = {tid: where for tid, where in wanted.items() if tid not in seen}
+    if not places:
+        return _Unseen()
+    host = place.look(ledger.load(place.run))
+    held = held_threads(places, host, [g.path for g in plan.groups])
+    steps = moves_between(host, {tid: where for tid, where in places.items() if tid not in held})
+    notes = (f"thread {tid} was born in group {path} and stays there" for tid, path in held.items())
+    return _Unseen(tuple(s for s in steps if isinstance(s, MoveTasks)), tuple(notes))
 
 
 def _wanted(group: PlannedGroup) -> WantedGroup:
-    parent = group.path if group.kind == "control" else group.path.rpartition("mon_groups/")[0].rstrip("/") or "."
-    return WantedGroup(group.path, parent, None if group.vcpus is None else parse_vcpus(group.vcpus))
+    return WantedGroup(group.path, parent_of(group.path), None if group.vcpus is None else parse_vcpus(group.vcpus))
+
+
+def _said(error: Exception | None) -> str:
+    known = isinstance(error, CachetuneError | OSError)
+    return "" if error is None else str(error) if known else f"{type(error).__name__}: {error} (this is a bug)"
 
 
 def _leftover(run: Path) -> ApplyRefusedError:
@@ -209,7 +232,7 @@ def _leftover(run: Path) -> ApplyRefusedError:
 
 @contextmanager
 def _stoppable() -> Iterator[Callable[[], None]]:
-    """SIGINT and SIGTERM do not tear a step apart: they are noticed between steps, by calling what this yields."""
+    """Signals do not tear a step apart: they are noticed between steps, by calling what this yields."""
     caught: list[int] = []
 
     def stopped() -> None:
@@ -223,7 +246,7 @@ def _stoppable() -> Iterator[Callable[[], None]]:
 @contextmanager
 def _handlers(handler: Callable[[int, object], None] | signal.Handlers) -> Iterator[None]:
     try:
-        before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, handler) for number in _SIGNALS}
     except ValueError:  # not the main thread: signals do not come here
         yield
         return

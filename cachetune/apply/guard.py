@@ -1,18 +1,20 @@
-"""What is checked under the lock before the first step: the right host, nothing left over, only what is ours.
+"""What is checked under the lock before the first step: the right host, nothing left over, only what is this guest's.
 
-A plan is input like any other: it may be old, made elsewhere, or edited.
+A plan is input like any other: it may be old, made elsewhere, or edited. So its steps are followed on the host as it
+is now, one by one, and each must start from what is there and end in what a plan of ours could want.
 """
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cachetune.apply.ledger import Ledger
 from cachetune.apply.rules import RULES
 from cachetune.errors import CachetuneError, InputError
 from cachetune.findings import Finding, Source
-from cachetune.host.schemata import Masks, parse
-from cachetune.host.state import DEFAULT_GROUP, Group, Host
-from cachetune.plan.diff import describe_groups
+from cachetune.host.cbm import Cbm
+from cachetune.host.schemata import Schemata, covers, merge, parse
+from cachetune.host.state import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
+from cachetune.plan.diff import describe_groups, removal_of
 from cachetune.plan.model import CreateGroup, MoveTasks, Plan, RemoveGroup, Step, WriteSchemata
 from cachetune.plan.names import belongs_to, checked_machine_name
 
@@ -32,35 +34,30 @@ def refused(rule: str, **values: Any) -> ApplyRefusedError:
 
 def check_plan(plan: Plan, host: Host, ledger: Ledger) -> None:
     """Raise ApplyRefusedError unless the plan may be carried out on the host as it is now."""
-    _check_name(plan, host, ledger)
+    check_name(plan, host, ledger)
     if plan.host_fingerprint != host.fingerprint:
         raise refused("CT501", changes=_changes(plan.host_groups, describe_groups(host)))
-    created: set[str] = set()
+    walk = _Walk(plan, host, ledger)
     for number, step in enumerate(plan.steps, 1):
-        if what := _forbidden(step, plan.guest.machine_name, host, created | ledger.groups_of(plan.guest.machine_name)):
+        if what := walk.follow(step):
             raise refused("CT504", number=number, what=what)
-        if isinstance(step, CreateGroup):
-            created.add(step.path)
 
 
-def _check_name(plan: Plan, host: Host, ledger: Ledger) -> None:
+def check_name(plan: Plan, host: Host, ledger: Ledger) -> None:
+    """Raise ApplyRefusedError if the machine name cannot be one, or if another guest has groups under it."""
     machine = plan.guest.machine_name
     try:
         checked_machine_name(machine)
     except InputError as error:
         raise refused("CT504", number=0, what=f"use a name that is none: {error}") from None
     other = ledger.guests.get(machine)
-    there = other and any(host.group(path) for path in other.groups)
-    if (
-        other
-        and there
-        and plan.guest.name != machine
-        and (other.name, other.uuid) != (plan.guest.name, plan.guest.uuid)
-    ):
+    if other is None or not plan.guest.name or not any(host.group(path) for path in other.groups):
+        return
+    if (other.name, other.uuid) != (plan.guest.name, plan.guest.uuid):
         raise refused("CT505", machine=machine, other=other.name)
 
 
-def _changes(before: dict[str, str], now: dict[str, str]) -> str:
+def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     """What has moved, group by group."""
     changes = [f"group {p} is new" for p in now if p not in before]
     changes += [f"group {p} is gone" for p in before if p not in now]
@@ -68,34 +65,125 @@ def _changes(before: dict[str, str], now: dict[str, str]) -> str:
     return "; ".join(changes) or "its resources or mount options are others"
 
 
-def _forbidden(step: Step, machine: str, host: Host, own: Set[str]) -> str:
-    """What a step would do that no plan of ours does; "" for a step that may be taken.
+class _Walk:
+    """The host as the steps so far would leave it. ``follow`` says what a step would do that no plan of ours does."""
 
-    ``own`` are groups that the plan has made so far or that the ledger knows as this guest's.
-    """
-    if why := _bad_path(step.path):
-        return why
-    group = host.group(step.path)
-    ours = group is not None and group.owner == "cachetune"
-    guests = step.path in own or (ours and belongs_to(step.path, machine))
-    match step:
-        case CreateGroup(path):
-            return _forbidden_group(path, machine, host, own)
-        case WriteSchemata(path, _, after) if path == DEFAULT_GROUP:
-            return _forbidden_default(parse(after).masks, after, host)
-        case WriteSchemata() if guests or (group and ours and _follows(group, host)):
-            return ""
-        case MoveTasks(path) if guests or path == DEFAULT_GROUP:
-            return ""
-        case RemoveGroup() if guests:
-            return ""
-    return f"touch the group {step.path}, which is not this guest's"
+    def __init__(self, plan: Plan, host: Host, ledger: Ledger) -> None:
+        self._machine, self._host = plan.guest.machine_name, host
+        self._known = {t.tid for t in plan.guest.threads}
+        self._values = {g.path: Schemata(g.masks, g.bandwidth) for g in host.control_groups()}
+        self._groups = {g.path: g for g in host.groups}
+        self._own = {p for p, g in self._groups.items() if g.owner == "cachetune" and self._is_own_name(p, ledger)}
+        self._place: dict[int, str] = {}
+        for group in sorted(host.groups, key=lambda g: g.kind):  # monitor groups last: they say it more exactly
+            self._place.update(dict.fromkeys(group.tids, group.path))
+
+    def _is_own_name(self, path: str, ledger: Ledger) -> bool:
+        return path in ledger.groups_of(self._machine) or belongs_to(path, self._machine)
+
+    def follow(self, step: Step) -> str:
+        """ "" for a step that may be taken, which then counts as taken."""
+        if why := _bad_path(step.path):
+            return why
+        match step:
+            case CreateGroup(path):
+                return self._create(path)
+            case WriteSchemata(path, before, after):
+                return self._write(path, parse(before), parse(after))
+            case MoveTasks(path, source, tids):
+                return self._move(path, source, tids)
+            case RemoveGroup(path):
+                return self._remove(path, step)
+
+    def _create(self, path: str) -> str:
+        name, parent = path.rpartition("/")[2], parent_of(path)
+        if path in self._groups:
+            return f"make the group {path}, which is there already"
+        if name != self._machine and not name.startswith(f"{self._machine}-"):
+            return f"make the group {path}, which does not carry the machine name {self._machine}"
+        if is_monitor(path) and parent not in (DEFAULT_GROUP, *self._own):
+            return f"make a monitor in {parent}, which is not this guest's"
+        self._own.add(path)
+        self._groups[path] = Group(path, "monitor" if is_monitor(path) else "control", "cachetune")
+        self._values[path] = Schemata()
+        return ""
+
+    def _write(self, path: str, before: Schemata, after: Schemata) -> str:
+        now = self._values.get(path)
+        if path not in self._own and not self._is_ours(path):
+            return f"write to the group {path}, which is not this guest's"
+        if now is None or after.other_lines or not (after.masks or after.bandwidth):
+            return f"write what is no schemata of ours to {path}"
+        if not covers(now, before) or _entries(before) != _entries(after) & _entries(now):
+            return f"start from other values of {path} than it has"
+        if path not in self._own and after.bandwidth:
+            return f"change more of group {path} than masks"
+        for name, masks in after.masks.items():
+            for cache_id, mask in masks.items():
+                if not self._may_have(path, name, cache_id, mask):
+                    return f"give group {path} the mask {mask:x} on {name} cache {cache_id}"
+        self._values[path] = merge(now, after)
+        return ""
+
+    def _may_have(self, path: str, name: str, cache_id: int, mask: Cbm) -> bool:
+        """Ways that nobody else has, or the default group's own; groups that share those follow it."""
+        default = self._mask(DEFAULT_GROUP, name, cache_id)
+        now = self._mask(path, name, cache_id)
+        others = 0
+        for other in self._values:
+            theirs = self._mask(other, name, cache_id)
+            if other not in (path, DEFAULT_GROUP) and not self._follows(other, name, cache_id):
+                others |= theirs
+        if path == DEFAULT_GROUP:
+            return bool(mask) and mask & ~now & others == 0
+        if path in self._own:
+            return mask == default or mask & (others | default) == 0
+        return self._follows(path, name, cache_id) and mask == default
+
+    def _follows(self, path: str, name: str, cache_id: int) -> bool:
+        """Whether a group of ours shared the default group's ways when the plan began."""
+        group, default = self._host.group(path), self._host.default_group.masks.get(name, {}).get(cache_id)
+        ours = group is not None and group.owner == "cachetune"
+        return group is not None and ours and group.masks.get(name, {}).get(cache_id) == default
+
+    def _is_ours(self, path: str) -> bool:
+        group = self._host.group(path)
+        return group is not None and group.owner in ("default", "cachetune")
+
+    def _mask(self, path: str, name: str, cache_id: int) -> Cbm:
+        return self._values[path].masks.get(name, {}).get(cache_id, Cbm(0))
+
+    def _move(self, path: str, source: str, tids: Sequence[int]) -> str:
+        if path != DEFAULT_GROUP and path not in self._own:
+            return f"move threads to the group {path}, which is not this guest's"
+        for tid in tids:
+            here = self._place.get(tid)
+            if here is None:
+                continue  # it has ended since
+            if here != source:
+                raise refused("CT501", changes=f"thread {tid} was in group {source} and is in {here}")
+            if tid not in self._known and here not in self._own:
+                return f"move thread {tid}, which is not this guest's"
+            self._place[tid] = path
+        return ""
+
+    def _remove(self, path: str, step: RemoveGroup) -> str:
+        if path not in self._own:
+            return f"remove the group {path}, which is not this guest's"
+        if self._host.group(path) and step != removal_of(self._host, path):
+            return f"remember other values of {path} than it has"
+        inside = [p for p in self._groups if p != path and parent_of(p) == path and p not in self._own]
+        if inside and not is_monitor(path):
+            return f"remove {inside[0]}, which is not this guest's, along with {path}"
+        self._own.discard(path)
+        del self._groups[path]
+        self._values.pop(path, None)
+        return ""
 
 
-def _follows(group: Group, host: Host) -> bool:
-    """Whether a group shares ways with the default group, so that it shrinks and grows with it."""
-    default = host.default_group.masks
-    return any(mask == default.get(name, {}).get(i) for name, masks in group.masks.items() for i, mask in masks.items())
+def _entries(values: Schemata) -> set[tuple[str, int]]:
+    masks = {(name, i) for name, of in values.masks.items() for i in of}
+    return masks | {(name, i) for name, of in values.bandwidth.items() for i in of}
 
 
 def _bad_path(path: str) -> str:
@@ -104,30 +192,4 @@ def _bad_path(path: str) -> str:
         return f"use the path {path!r}, which leaves the resctrl root or cannot be a group"
     if len(parts) > 1 and (len(parts) > 3 or parts[-2] != "mon_groups"):
         return f"use the path {path!r}, which is no group's"
-    return ""
-
-
-def _forbidden_group(path: str, machine: str, host: Host, own: Set[str]) -> str:
-    *parent, name = path.split("/")
-    if name != machine and not name.startswith(f"{machine}-"):
-        return f"make the group {path}, which does not carry the machine name {machine}"
-    holder = host.group(parent[0]) if len(parent) == 2 else None
-    if len(parent) == 2 and parent[0] not in own and (holder is None or holder.owner != "cachetune"):
-        return f"make a monitor in {parent[0]}, which is not ours"
-    return ""
-
-
-def _forbidden_default(wanted: Masks, text: str, host: Host) -> str:
-    """The default group may give ways up, and may take ways that nobody else of another owner has."""
-    if parse(text).bandwidth or parse(text).other_lines or not wanted:
-        return "change more of the default group than its masks"
-    for name, masks in wanted.items():
-        for cache_id, mask in masks.items():
-            now = host.default_group.masks.get(name, {}).get(cache_id, 0)
-            foreign = 0
-            for group in host.control_groups():
-                if group.owner not in ("default", "cachetune"):
-                    foreign |= group.masks.get(name, {}).get(cache_id, 0)
-            if mask & ~now & foreign or not mask:
-                return f"give the default group {mask:x} on {name} cache {cache_id}"
     return ""

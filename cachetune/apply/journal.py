@@ -1,8 +1,9 @@
 """The journal: what a run has begun, written before it is done, so that a killed run can be undone.
 
-One file of JSON lines in the run directory. The first line holds the plan; each further line one step that is about to
-be taken; the last line, if it is there, says that all is done. A line without its newline was never completed, so
-nothing was done for it. resctrl's state ends with the boot, so the journal carries the boot's id.
+One file of JSON lines in the run directory. The first line holds the plan; each further line a step that is about to
+be taken, or that the kernel refused to take; then one that says that all is done, or that undoing has begun. A line
+without its newline was never completed, so nothing was done for it. resctrl's state ends with the boot, so the journal
+carries the boot's id.
 """
 
 import errno
@@ -39,11 +40,19 @@ class _Taking(msgspec.Struct, frozen=True, tag_field="record", tag="taking"):
     step: Step
 
 
+class _NotTaken(msgspec.Struct, frozen=True, tag_field="record", tag="not_taken"):
+    pass
+
+
+class _Undoing(msgspec.Struct, frozen=True, tag_field="record", tag="undoing"):
+    pass
+
+
 class _Done(msgspec.Struct, frozen=True, tag_field="record", tag="done"):
     pass
 
 
-_RECORD: Any = _Begin | _Taking | _Done
+_RECORD: Any = _Begin | _Taking | _NotTaken | _Undoing | _Done
 
 
 class Unfinished(msgspec.Struct, frozen=True):
@@ -86,6 +95,14 @@ class Journal:
         """Record a step that is about to be taken."""
         self._append(_Taking(step))
 
+    def not_taken(self) -> None:
+        """Record that the last step was refused without any effect: what stands there is somebody else's."""
+        self._append(_NotTaken())
+
+    def undoing(self) -> None:
+        """Record that the steps are being undone: from here on the way is back."""
+        self._append(_Undoing())
+
     def done(self) -> None:
         """Record that every step was done and verified: from here on the way is forward."""
         self._append(_Done())
@@ -110,14 +127,16 @@ def read(run: Path) -> Unfinished | None:
     """What the last run left unfinished; None when there is nothing. Raises JournalDamagedError."""
     path = run / _NAME
     try:
-        data = path.read_bytes()
+        data = _content(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise JournalDamagedError(path, error.strerror or "it cannot be read") from None
     whole = data.split(b"\n")[:-1]
     if not whole:
         return Unfinished(None, "", same_boot=True, begun=(), complete=False)
     try:
-        records: list[_Begin | _Taking | _Done] = [
+        records: list[_Begin | _Taking | _NotTaken | _Undoing | _Done] = [
             documents.decode(line, _RECORD, f"line {n}") for n, line in enumerate(whole, 1)
         ]
     except InputError as error:
@@ -125,9 +144,20 @@ def read(run: Path) -> Unfinished | None:
     first, rest = records[0], records[1:]
     if not isinstance(first, _Begin) or any(isinstance(r, _Begin) for r in rest):
         raise JournalDamagedError(path, "it does not begin with one plan")
-    steps = tuple(r.step for r in rest if isinstance(r, _Taking))
+    steps: list[Step] = []
+    for record in rest:
+        if isinstance(record, _Taking):
+            steps.append(record.step)
+        elif isinstance(record, _NotTaken) and steps:
+            steps.pop()
     complete = bool(rest) and isinstance(rest[-1], _Done)
-    return Unfinished(first.plan, first.resctrl, first.boot_id == boot_id(), steps, complete)
+    return Unfinished(first.plan, first.resctrl, first.boot_id == boot_id(), tuple(steps), complete)
+
+
+def _content(path: Path) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
 
 
 def exists(run: Path) -> bool:

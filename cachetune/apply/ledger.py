@@ -4,6 +4,7 @@ One small JSON file in the run directory, replaced as a whole. It dies with the 
 is lost, groups whose name starts with ``cachetune-`` are still known by their name.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Literal
@@ -60,11 +61,17 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
             elif isinstance(step, RemoveGroup):
                 groups.discard(step.path)
             elif isinstance(step, WriteSchemata) and step.path == DEFAULT_GROUP:
-                shrunk = _follow(shrunk, parse(step.before).masks, parse(step.after).masks)
+                shrunk = follow(shrunk, parse(step.before).masks, parse(step.after).masks)
         guests = {name: entry for name, entry in self.guests.items() if name != plan.guest.machine_name}
         if groups:
-            guests[plan.guest.machine_name] = GuestEntry(plan.guest.name, plan.guest.uuid, tuple(sorted(groups)))
+            known = self.guests.get(plan.guest.machine_name)
+            guest = known if known and not plan.guest.name else plan.guest
+            guests[plan.guest.machine_name] = GuestEntry(guest.name, guest.uuid, tuple(sorted(groups)))
         return Ledger(boot_id=boot_id(), guests=guests, shrunk=shrunk)
+
+    def with_shrunk(self, kept: DefaultShrink) -> "Ledger":
+        """The ledger with ways in it that the default group has given up and could not get back."""
+        return Ledger(boot_id=boot_id(), guests=self.guests, shrunk=follow(self.shrunk, kept.before, kept.after))
 
     def without_lost(self, host: Host) -> "Ledger":
         """The ledger without groups that are no longer there: whoever makes such a group again owns it."""
@@ -89,19 +96,30 @@ def load(run: Path) -> Ledger:
 
 
 def save(ledger: Ledger, run: Path) -> None:
-    """Replace the ledger in one step: after a crash there is the old one or the new one."""
+    """Replace the ledger in one step: after a crash there is the old one or the new one. Raises OSError."""
     part = run / f"ledger.json.{os.getpid()}"
+    data = documents.encode(ledger)
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
-        os.write(fd, documents.encode(ledger))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    part.rename(run / "ledger.json")
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+        part.rename(run / "ledger.json")
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
-def _follow(shrunk: DefaultShrink | None, before: Masks, after: Masks) -> DefaultShrink | None:
-    """Keep the oldest masks; forget those that the default group has back."""
+def save_if_other(ledger: Ledger, run: Path) -> None:
+    """Save a ledger that differs from the one on disk; not being able to is no harm where nothing was done."""
+    with contextlib.suppress(OSError, InputError):
+        if load(run) != ledger:
+            save(ledger, run)
+
+
+def follow(shrunk: DefaultShrink | None, before: Masks, after: Masks) -> DefaultShrink | None:
+    """How far the default group is shrunk after one more write: the oldest masks, less those that it has back."""
     first: Masks = {name: dict(of) for name, of in (shrunk.before if shrunk else {}).items()}
     last: Masks = {name: dict(of) for name, of in (shrunk.after if shrunk else {}).items()}
     for name, masks in after.items():

@@ -1,18 +1,17 @@
 """Finish or undo what a killed run left, guided by its journal. Doing it twice changes nothing more."""
 
-import msgspec
+from collections.abc import Sequence
 
 from cachetune.apply import journal, ledger
 from cachetune.apply.applier import Place, undo
 from cachetune.apply.guard import refused
-from cachetune.apply.journal import JournalDamagedError, Unfinished
+from cachetune.apply.journal import JournalDamagedError
 from cachetune.apply.ledger import Ledger
 from cachetune.apply.model import Report
 from cachetune.apply.steps import Hands
-from cachetune.host.cbm import Cbm
-from cachetune.host.schemata import Masks, parse
-from cachetune.host.state import DEFAULT_GROUP, Host
-from cachetune.plan.model import CreateGroup, Step, WriteSchemata
+from cachetune.host.schemata import Masks, format_schemata, parse
+from cachetune.host.state import DEFAULT_GROUP, Host, parent_of
+from cachetune.plan.model import CreateGroup, DefaultShrink, MoveTasks, Plan, RemoveGroup, Step, WriteSchemata
 
 
 def recover(place: Place) -> Report:
@@ -29,6 +28,8 @@ def recover(place: Place) -> Report:
             return Report(outcome="nothing to do", machine_name="")
         if unfinished.plan is None:
             return _discard(place, "", "the run was stopped before it had begun anything")
+        if unfinished.same_boot and unfinished.resctrl != place.resctrl.source:
+            raise refused("CT507", run=place.run, theirs=unfinished.resctrl, ours=place.resctrl.source)
         machine = unfinished.plan.guest.machine_name
         if not unfinished.same_boot:
             ledger.save(Ledger(), place.run)
@@ -36,7 +37,7 @@ def recover(place: Place) -> Report:
         if unfinished.complete:
             ledger.save(ledger.load(place.run).after(unfinished.plan), place.run)
             return _discard(place, machine, "the run had done all its steps; its records are in order now")
-        return _undo(place, unfinished, machine)
+        return _undo(place, unfinished.plan, unfinished.begun)
 
 
 def _discard(place: Place, machine: str, note: str) -> Report:
@@ -44,43 +45,88 @@ def _discard(place: Place, machine: str, note: str) -> Report:
     return Report(outcome="done", machine_name=machine, notes=(note,))
 
 
-def _undo(place: Place, unfinished: Unfinished, machine: str) -> Report:
-    assert unfinished.plan is not None  # noqa: S101 - the caller has looked
-    made = frozenset(s.path for s in unfinished.begun if isinstance(s, CreateGroup))
-    host = place.look(ledger.load(place.run))
-    steps: list[Step] = []
-    notes: list[str] = []
-    for step in unfinished.begun:
-        if isinstance(step, WriteSchemata) and (note := _changed_since(step, host, made)):
-            notes.append(note)
-        else:
-            steps.append(step)
-    undone, failures = undo(steps, Hands(place.resctrl, place.proc, unfinished.plan.guest.threads))
-    report = Report(outcome="done", machine_name=machine, undone=undone, undo_errors=failures, notes=tuple(notes))
-    if failures:
-        return msgspec.structs.replace(report, outcome="rollback incomplete")
-    journal.delete(place.run)
+def _undo(place: Place, plan: Plan, begun: Sequence[Step]) -> Report:
+    book = ledger.load(place.run)
+    host = place.look(book)
+    back = _Back(begun, host)
+    undone, failures = undo(back.steps, Hands(place.resctrl, place.proc, plan.guest.threads))
+    report = Report(
+        outcome="rollback incomplete" if failures else "done",
+        machine_name=plan.guest.machine_name,
+        undone=undone,
+        undo_errors=failures,
+        notes=tuple(back.notes),
+    )
+    if not failures:
+        if back.kept:
+            ledger.save(book.with_shrunk(back.kept), place.run)
+        journal.delete(place.run)
     return report
 
 
-def _changed_since(step: WriteSchemata, host: Host, made: frozenset[str]) -> str:
-    """Why a write must not be undone: somebody else has changed the group since, or has taken the ways."""
-    group = host.group(step.path)
-    if group is None or not step.before:
+class _Back:
+    """What can still be undone on the host as it is: ``steps``; the rest is told in ``notes``.
+
+    ``kept`` are ways that the default group does not get back now, for the ledger: a later removal may return them.
+    """
+
+    def __init__(self, begun: Sequence[Step], host: Host) -> None:
+        self._host = host
+        self._made = {s.path for s in begun if isinstance(s, CreateGroup)}
+        self._removed = {s.path for s in begun if isinstance(s, RemoveGroup)}
+        self.notes: list[str] = []
+        self.kept: DefaultShrink | None = None
+        self.steps = [step for step in map(self._undoable, begun) if step]
+
+    def _undoable(self, step: Step) -> Step | None:
+        gone = next((path for path in _needs(step) if not self._can_be(path)), None)
+        if gone:
+            self.notes.append(f"group {gone} was removed by somebody else since, so nothing is put back there")
+            return None
+        if isinstance(step, WriteSchemata) and step.before and step.path not in self._removed:
+            return self._write(step)
+        return step
+
+    def _can_be(self, path: str) -> bool:
+        return path in self._removed or path in self._made or self._host.group(path) is not None
+
+    def _write(self, step: WriteSchemata) -> WriteSchemata | None:
+        """The step less the entries that somebody else has changed or whose ways somebody else has now."""
+        group = self._host.group(step.path)
+        before, after = parse(step.before), parse(step.after)
+        back: Masks = {}
+        for name, masks in before.masks.items():
+            for cache_id, mask in masks.items():
+                now = group.masks.get(name, {}).get(cache_id) if group else None
+                if now not in (mask, after.masks.get(name, {}).get(cache_id)):
+                    self.notes.append(
+                        f"{name} cache {cache_id} of group {step.path} was changed by somebody else since"
+                    )
+                elif now is not None and (taker := self._taker(name, cache_id, mask & ~now)):
+                    what = f"{name} cache {cache_id}"
+                    self.notes.append(f"group {step.path} does not get its ways of {what} back: {taker} has them now")
+                    if step.path == DEFAULT_GROUP:
+                        self.kept = ledger.follow(self.kept, {name: {cache_id: mask}}, {name: {cache_id: now}})
+                else:
+                    back.setdefault(name, {})[cache_id] = mask
+        text = format_schemata(back, before.bandwidth, {c.name: c.ways for c in self._host.caches})
+        return WriteSchemata(step.path, text, step.after) if text else None
+
+    def _taker(self, name: str, cache_id: int, ways: int) -> str:
+        for group in self._host.control_groups():
+            ours = group.path in self._made or group.owner in ("default", "cachetune")
+            if not ours and group.masks.get(name, {}).get(cache_id, 0) & ways:
+                return group.path
         return ""
-    before, after = parse(step.before).masks, parse(step.after).masks
-    if not (_has(group.masks, before) or _has(group.masks, after)):
-        return f"group {step.path} was changed by somebody else since; it is left as it is"
-    for name, masks in before.items():
-        for cache_id, mask in masks.items():
-            returned = mask & ~group.masks.get(name, {}).get(cache_id, Cbm(0))
-            for other in host.control_groups():
-                ours = other.path in made or other.owner in ("default", "cachetune")
-                if not ours and other.masks.get(name, {}).get(cache_id, 0) & returned:
-                    what = "the default group" if step.path == DEFAULT_GROUP else f"group {step.path}"
-                    return f"{what} does not get its ways of {name} cache {cache_id} back: {other.path} has them now"
-    return ""
 
 
-def _has(found: Masks, wanted: Masks) -> bool:
-    return all(found.get(n, {}).get(i) == mask for n, of in wanted.items() for i, mask in of.items())
+def _needs(step: Step) -> tuple[str, ...]:
+    """The groups that must be there, or be made again, for a step to be undone."""
+    match step:
+        case MoveTasks(_, source):
+            return (source,)
+        case WriteSchemata(path, before) if before:
+            return (path,)
+        case RemoveGroup(path):
+            return (parent_of(path),)
+    return ()

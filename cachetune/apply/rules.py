@@ -45,6 +45,13 @@ _ALL = (
         message="the journal {path} is damaged: {why}",
         fix="compare 'cachetune show' with what you expect, mend it by hand, then delete the journal",
     ),
+    Rule(
+        id="CT507",
+        severity="error",
+        summary="A journal is only for the resctrl that it was written for.",
+        message="the journal in {run} belongs to {theirs}, not to {ours}",
+        fix="give the same --resctrl as the interrupted run, or the --run directory of this one",
+    ),
 )
 
 RULES = {rule.id: rule for rule in _ALL}

@@ -7,7 +7,7 @@ done or not done at all, and can be repeated.
 import contextlib
 import errno
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from cachetune.errors import CachetuneError, ResctrlError
@@ -15,7 +15,7 @@ from cachetune.guests import is_same_thread
 from cachetune.guests.model import Thread
 from cachetune.host.resctrlfs import Resctrl
 from cachetune.host.schemata import covers, parse
-from cachetune.host.state import DEFAULT_GROUP
+from cachetune.host.state import DEFAULT_GROUP, parent_of
 from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
 # The kernel takes one page per write; a tid has at most 7 digits and a comma.
@@ -52,8 +52,11 @@ class Hands:
             case RemoveGroup(path):
                 self._remove(path)
 
-    def undo(self, step: Step) -> None:
-        """Bring back what was there before the step."""
+    def undo(self, step: Step, made: Collection[str]) -> None:
+        """Bring back what was there before the step. Doing it again after a failure half-way is right, too.
+
+        ``made`` are the groups that the run has made: where one is gone again, no thread needs to go back into it.
+        """
         match step:
             case CreateGroup(path):
                 if self._resctrl.exists(path):
@@ -62,12 +65,20 @@ class Hands:
                 if before:
                     self._write_schemata(path, before)
             case MoveTasks(path, source, tids):
-                self._move_back(path, source, tids)
-            case RemoveGroup(path, schemata):
-                if not self._resctrl.exists(path):
-                    self._create(path)
-                    if schemata:
-                        self._write_schemata(path, schemata)
+                if source not in made or self._resctrl.exists(source):
+                    self._move_back(path, source, tids)
+            case RemoveGroup():
+                self._make_again(step)
+
+    def _make_again(self, step: RemoveGroup) -> None:
+        if not self._resctrl.exists(step.path):
+            self._create(step.path)
+        if step.schemata:
+            self._write_schemata(step.path, step.schemata)
+        if step.cpus:
+            self._resctrl.write(_file(step.path, "cpus_list"), f"{step.cpus}\n")
+        if step.mode != "shareable":
+            self._resctrl.write(_file(step.path, "mode"), f"{step.mode}\n")
 
     def _create(self, path: str) -> None:
         try:
@@ -95,23 +106,26 @@ class Hands:
 
     def _move(self, path: str, tids: Iterable[int]) -> None:
         present = [tid for tid in tids if self._is_same(tid)]
-        self.vanished += [tid for tid in tids if tid not in present]
+        ended = set(tids).difference(present)
         file = _file(path, "tasks")
         for start in range(0, len(present), _TIDS_PER_WRITE):
-            self._write_tids(file, present[start : start + _TIDS_PER_WRITE])
-        there = set(self._resctrl.read(file).split())
-        for tid in present:
-            if str(tid) not in there and tid not in self.vanished:
-                if self._proc and self._is_same(tid):
-                    raise StepError(f"thread {tid} is not in {file} although it was written there")
-                self.vanished.append(tid)
+            ended |= self._write_tids(file, present[start : start + _TIDS_PER_WRITE])
+        missing = set(present).difference(ended, self._tids_in(path))
+        for tid in sorted(missing):
+            if self._proc and self._is_same(tid):
+                raise StepError(f"thread {tid} is not in {file} although it was written there")
+        self.vanished += sorted(ended | missing)
 
-    def _write_tids(self, file: str, tids: list[int]) -> None:
-        """One write where the kernel takes lists (6.12 does, 6.1 does not), else one for each.
+    def _tids_in(self, path: str) -> set[int]:
+        return set(map(int, self._resctrl.read(_file(path, "tasks")).split()))
+
+    def _write_tids(self, file: str, tids: list[int]) -> set[int]:
+        """One write where the kernel takes lists (6.12 does, 6.1 does not), else one for each; returns who ended.
 
         A list stops at the first failure, so after a failure each thread is written alone; those that are there
         already stay there.
         """
+        ended: set[int] = set()
         if self._lists and len(tids) > 1:
             try:
                 self._resctrl.write(file, ",".join(map(str, tids)) + "\n")
@@ -120,25 +134,32 @@ class Hands:
                     raise
                 self._lists = error.errno == errno.ESRCH
             else:
-                return
+                return ended
         for tid in tids:
             try:
                 self._resctrl.write(file, f"{tid}\n")
             except ResctrlError as error:
                 if error.errno != errno.ESRCH:
                     raise
-                self.vanished.append(tid)
+                ended.add(tid)
+        return ended
 
     def _move_back(self, path: str, source: str, tids: Iterable[int]) -> None:
-        """Only those that are there: a thread that has gone elsewhere since is not ours to move."""
-        with _tolerated(errno.ENOENT):
-            there = set(self._resctrl.read(_file(path, "tasks")).split())
-            back = [tid for tid in tids if str(tid) in there]
-            control = source.rpartition("mon_groups/")[0].rstrip("/") or DEFAULT_GROUP
-            if back and "mon_groups/" in source:
-                self._move(control, back)
-            if back:
-                self._move(source, back)
+        """Those that the step, or an undoing cut short, has left on the way: in ``path`` or in the groups around it.
+
+        A thread that somebody has put elsewhere since is not ours to move.
+        """
+        control = parent_of(source)
+        around: set[int] = set()
+        for place in {path, parent_of(path), control, DEFAULT_GROUP}:
+            with _tolerated(errno.ENOENT, errno.ENODEV):
+                around |= self._tids_in(place)
+        home = self._tids_in(source)
+        back = [tid for tid in tids if tid in around and (tid not in home or source == control)]
+        if source != control:
+            inside = self._tids_in(control)
+            self._move(control, [tid for tid in back if tid not in inside])
+        self._move(source, back)
 
     def _is_same(self, tid: int) -> bool:
         thread = self._threads.get(tid)

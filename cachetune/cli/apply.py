@@ -43,10 +43,11 @@ def command(*, yes: bool, lock_timeout: float, as_json: bool, **wanted: Any) -> 
       cachetune apply --pid 4711 --shrink-default guest.xml
       cachetune apply --yes --json --pid 4711 guest.xml
     """
-    asked = Wanted(**wanted)
+    asked = Wanted(as_json=as_json, **wanted)
     place = place_of(asked, lock_timeout)
-    planner = _planner(asked, quiet=as_json)
-    if not yes and sys.stdin.isatty():
+    ask = not yes and sys.stdin.isatty()
+    planner = _planner(asked, quiet=as_json and not ask)
+    if ask:
         book = ledger.load(asked.run)
         shown = planner(place.look(book), book)
         if shown.steps:
@@ -113,7 +114,7 @@ def _planner(asked: Wanted, *, quiet: bool) -> Planner:
 def _shown(made: Plan, asked: Wanted, *, quiet: bool) -> Plan:
     if not quiet:
         show_findings(made.warnings, asked.file)
-        show_plan(made)
+        show_plan(made, err=asked.as_json)
     return made
 
 

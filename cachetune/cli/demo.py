@@ -40,17 +40,17 @@ DOMAIN = """\
   </cputune>
 </domain>
 """
+_PROFILE = "skylake-2s"
 _FIRST_TID = 4711
 
 
 @click.command("demo")
-@click.option("--host", "profile", metavar="NAME", default="skylake-2s", show_default=True, help="The simulated host.")
-def command(profile: str) -> None:
+def command() -> None:
     """The whole pipeline on a simulated host: validate, plan, apply, monitor, and the ways before and after.
 
     Nothing of this machine is read or changed. The simulated host follows the rules of the kernel's resctrl.
     """
-    resctrl = SimulatedResctrl(load_profile(profile))
+    resctrl = SimulatedResctrl(load_profile(_PROFILE))
     guest = Guest(_FIRST_TID, tuple(Thread(_FIRST_TID + n, 0, f"CPU {n}/KVM", n) for n in range(4)))
     for thread in guest.threads:
         resctrl.add_task(thread.tid)
@@ -61,7 +61,7 @@ def command(profile: str) -> None:
     show_findings(loaded.findings, "web.xml")
     assert loaded.domain is not None  # noqa: S101 - it is ours and a test reads it
 
-    _title(f"The plan on a fresh {profile}: the default group owns every way, so it must shrink")
+    _title(f"The plan on a fresh {_PROFILE}: the default group owns every way, so it must shrink")
     with tempfile.TemporaryDirectory(prefix="cachetune-demo-") as run:
         place = Place(resctrl, Path(run))
         before = place.look(Ledger())

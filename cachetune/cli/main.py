@@ -1,8 +1,9 @@
 """The entry point: finds the verb, loads only its module, and turns errors into one line and an exit code."""
 
 import importlib
+import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -51,6 +52,14 @@ class Verbs(click.Group):
             ctx.fail(f"there is no verb {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. A reader that has seen enough of our output makes it end with 2, as all that is cut short."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for the interpreter's last flush
+            ctx.exit(2)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the verbs without importing them."""
         with formatter.section("Commands"):
@@ -86,16 +95,16 @@ def main() -> None:
         click.echo("Aborted.", err=True)
         sys.exit(2)
     except CachetuneError as error:
-        _fail(str(error), error.hint)
+        _fail(error)
     except OSError as error:
-        _fail(f"{error.filename or 'input or output'}: {error.strerror}", "")
+        _fail(CachetuneError(f"{error.filename or 'input or output'}: {error.strerror}"))
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str, hint: str) -> NoReturn:
-    click.echo(f"error: {message}", err=True)
-    if hint:
-        click.echo(f"  hint: {hint}", err=True)
+def _fail(error: CachetuneError) -> NoReturn:
+    from cachetune.cli.messages import show_error
+
+    show_error(error)
     sys.exit(2)
 
 

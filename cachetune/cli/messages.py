@@ -33,12 +33,12 @@ def show_error(error: CachetuneError) -> None:
         click.echo(f"  hint: {printable(error.hint)}", err=True)
 
 
-def show_plan(plan: Plan) -> None:
-    """A plan on stdout."""
+def show_plan(plan: Plan, *, err: bool = False) -> None:
+    """A plan on stdout, or on stderr where stdout is for a document."""
     for line in render(plan, ways_picture):
         if not line.mark:
-            click.echo()
-        click.echo(click.style(printable(line.text), fg=_COLOURS.get(line.mark)))
+            click.echo(err=err)
+        click.echo(click.style(printable(line.text), fg=_COLOURS.get(line.mark)), err=err)
 
 
 def show_report(report: Report) -> None:

@@ -43,7 +43,7 @@ def command(*, output: str | None, as_json: bool, **wanted: Any) -> None:
         sys.exit(1)
     if output:
         write_document(documents.encode(made), output)
-    if as_json:
+    if as_json and output != "-":
         click.echo(documents.encode(made), nl=False)
     elif output != "-":
         show_findings(made.warnings, wanted["file"])

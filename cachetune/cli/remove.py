@@ -52,17 +52,19 @@ def command(  # noqa: PLR0913 - one parameter for each option
     guest = _guest(file, machine_name)
     place = live_place(resctrl, run, sysfs, proc, lock_timeout)
 
+    ask = not yes and sys.stdin.isatty()
+
     def planner(host: Host, book: Ledger) -> Plan:
         try:
             made = plan_removal(host, guest, book.groups_of(guest.machine_name), book.shrunk)
         except PlanRefusedError as error:
             show_findings(error.findings, file or "")
             raise InputError("nothing was removed") from None
-        if not as_json:
-            show_plan(made)
+        if ask or not as_json:
+            show_plan(made, err=as_json)
         return made
 
-    if not yes and sys.stdin.isatty():
+    if ask:
         book = ledger.load(run)
         shown = planner(place.look(book), book)
         if shown.steps:
@@ -75,7 +77,7 @@ def _guest(file: str | None, name: str | None) -> PlanGuest:
     if (file is None) == (name is None):
         raise InputError("give the guest's XML or --machine-name NAME", hint="'cachetune show' lists the groups")
     if name is not None:
-        return PlanGuest(name=name, machine_name=checked_machine_name(name))
+        return PlanGuest(name="", machine_name=checked_machine_name(name))
     assert file is not None  # noqa: S101 - seen above
     try:
         domain, _ = load_domain(file)

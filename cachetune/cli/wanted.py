@@ -1,5 +1,6 @@
 """What the verbs that plan have in common: their options, and the way from those to a plan."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ import click
 import msgspec
 
 from cachetune.apply import ledger
+from cachetune.apply.guard import ApplyRefusedError, check_name
 from cachetune.apply.ledger import Ledger
 from cachetune.cli import options
 from cachetune.cli.hosts import load_host
@@ -39,14 +41,15 @@ class Wanted(msgspec.Struct, frozen=True):
     vcpus: tuple[tuple[int, int], ...] = ()
     shrink_default: bool = False
     take_tasks: bool = False
+    as_json: bool = False
 
 
 class _VcpuThread(click.ParamType[tuple[int, int]]):
     name = "N=TID"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        vcpu, equals, tid = str(value).partition("=")
-        if not (equals and vcpu.isascii() and tid.isascii() and vcpu.isdigit() and tid.isdigit() and int(tid) > 0):
+        vcpu, _, tid = str(value).partition("=")
+        if not re.fullmatch("[0-9]{1,5}=0*[1-9][0-9]{0,9}", str(value)):
             self.fail(f"{value!r} is not a vCPU and a thread id such as 0=4711", param, ctx)
         return int(vcpu), int(tid)
 
@@ -94,8 +97,11 @@ def plan_on(host: Host, book: Ledger, domain: Domain, findings: tuple[Finding, .
     )
     try:
         made = plan(domain, host, _guest(wanted, domain), choice)
+        check_name(made, host, book)
     except PlanRefusedError as refused:
         raise PlanRefusedError((*findings, *refused.findings)) from None
+    except ApplyRefusedError as refused:
+        raise PlanRefusedError((*findings, refused.finding)) from None
     return msgspec.structs.replace(made, warnings=(*findings, *made.warnings))
 
 
@@ -121,6 +127,5 @@ def _guest(wanted: Wanted, domain: Domain) -> Guest | None:
     threads = dict(wanted.vcpus)
     if len(threads) != len(wanted.vcpus):
         raise InputError("a vCPU was given more than one --vcpu")
-    named = named_threads(threads, None if wanted.host else wanted.proc)
-    whole = any(g.vcpus is None for g in domain.groups)
-    return msgspec.structs.replace(named, pid=None) if whole else named
+    # Without a pid nobody looks again for threads by their names: those given by hand are the ones that count.
+    return msgspec.structs.replace(named_threads(threads, None if wanted.host else wanted.proc), pid=None)

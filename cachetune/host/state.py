@@ -17,6 +17,18 @@ Owner = Literal["default", "cachetune", "libvirt", "pqos", "containers", "cadvis
 BandwidthUnit = Literal["percent", "MiB/s", "1/8 GB/s"]
 
 
+def is_monitor(path: str) -> bool:
+    """Whether a group path is a monitor group's."""
+    return "mon_groups/" in path
+
+
+def parent_of(path: str) -> str:
+    """The control group that a path belongs to: itself, or the parent of a monitor group."""
+    if not is_monitor(path):
+        return path
+    return path.rpartition("mon_groups/")[0].rstrip("/") or DEFAULT_GROUP
+
+
 class CacheControl(msgspec.Struct, frozen=True):
     """One cache resource with control: a directory such as info/L3 or info/L3CODE.
 
@@ -92,10 +104,7 @@ class Group(msgspec.Struct, frozen=True):
     @property
     def parent(self) -> str:
         """The control group that this group belongs to: itself, or the parent of a monitor group."""
-        if self.kind == "control":
-            return self.path
-        head = self.path.rpartition("mon_groups/")[0].rstrip("/")
-        return head or DEFAULT_GROUP
+        return parent_of(self.path)
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

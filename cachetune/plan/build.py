@@ -1,6 +1,7 @@
 """Make the plan of a domain on a host: ``plan``; or only what would be found: ``check``."""
 
 from collections.abc import Collection, Iterable
+from itertools import product
 
 import msgspec
 
@@ -8,7 +9,7 @@ from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError, InputError
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
-from cachetune.host.state import DEFAULT_GROUP, Host
+from cachetune.host.state import DEFAULT_GROUP, Host, is_monitor
 from cachetune.idset import format_ids
 from cachetune.plan.diff import Removal, describe_groups, steps_between
 from cachetune.plan.model import (
@@ -51,7 +52,7 @@ class PlanRefusedError(CachetuneError):
 
 
 class _Draft(msgspec.Struct, frozen=True):
-    """One attempt: with the groups that are no longer needed removed last, or first."""
+    """One attempt: with the groups that are no longer needed removed last or first, the default group shrunk or not."""
 
     target: Target
     steps: tuple[Step, ...]
@@ -79,9 +80,10 @@ def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Option
     common += foreign_findings(wanted, places, host, own, take_tasks=options.take_tasks)
     obsolete = tuple(path for path in own if path not in {g.path for g in wanted})
     common += nested_findings(host, obsolete)
-    attempts = [Removal(obsolete)] + ([Removal(obsolete, first=True)] if obsolete else [])
-    for removal in attempts:
-        draft = _draft(wanted, places, host, removal, options)
+    removals = [Removal(obsolete)] + ([Removal(obsolete, first=True)] if obsolete else [])
+    shrinks = [False, True] if options.shrink_default else [False]
+    for shrink, removal in product(shrinks, removals):
+        draft = _draft(wanted, places, host, removal, shrink=shrink)
         if draft.possible:
             break
     findings = (*common, *draft.findings)
@@ -128,8 +130,8 @@ def summarize(steps: Iterable[Step], host: Host) -> Summary:
     removed = [s.path for s in steps if isinstance(s, RemoveGroup)]
     changed = {s.path for s in steps if isinstance(s, WriteSchemata)} - set(created)
     moved = {tid for s in steps if isinstance(s, MoveTasks) for tid in s.tids}
-    monitors = sum("mon_groups/" in path for path in created)
-    closids = host.closids_used + (len(created) - monitors) - sum("mon_groups/" not in path for path in removed)
+    monitors = sum(map(is_monitor, created))
+    closids = host.closids_used + (len(created) - monitors) - sum(not is_monitor(path) for path in removed)
     rmids = host.rmids_used + len(created) - len(removed) if host.monitors else 0
     return Summary(
         control_groups_created=len(created) - monitors,
@@ -151,11 +153,12 @@ def _draft(
     places: dict[int, Membership],
     host: Host,
     removal: Removal,
-    options: Options,
+    *,
+    shrink: bool,
 ) -> _Draft:
     ours = [g for g in wanted if g.request and not is_foreign(host.group(g.path))]
     gone = frozenset(removal.paths if removal.first else ())
-    target = find_target(ours, host, gone, shrink=options.shrink_default)
+    target = find_target(ours, host, gone, shrink=shrink)
     if any(f.severity == "error" for f in target.findings):
         least = tuple(CreateGroup(g.path) for g in wanted if host.group(g.path) is None)
         return _Draft(target, (), (*target.findings, *_limit_findings(least, host, wanted)))
@@ -191,7 +194,7 @@ def _peak(steps: tuple[Step, ...], *, monitors: bool) -> tuple[int, int]:
     """How many groups are made in all, and by how many at most the number of groups exceeds that of the start."""
     made = level = peak = 0
     for step in steps:
-        if isinstance(step, CreateGroup | RemoveGroup) and (monitors or "mon_groups/" not in step.path):
+        if isinstance(step, CreateGroup | RemoveGroup) and (monitors or not is_monitor(step.path)):
             created = isinstance(step, CreateGroup)
             made, level = made + created, level + (1 if created else -1)
             peak = max(peak, level)

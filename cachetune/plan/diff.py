@@ -10,7 +10,7 @@ import msgspec
 
 from cachetune.host.cbm import Cbm
 from cachetune.host.schemata import format_schemata
-from cachetune.host.state import DEFAULT_GROUP, Group, Host
+from cachetune.host.state import DEFAULT_GROUP, Group, Host, is_monitor
 from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 from cachetune.plan.target import Values
 from cachetune.plan.translate import Membership, WantedGroup
@@ -35,7 +35,7 @@ def steps_between(
     creates = _creates(host, wanted, values)
     moves = moves_between(host, places, removal.paths)
     leaves = _leaves(host, removal.paths, () if removal.first else places)
-    removes = [RemoveGroup(path, text_of(host, path)) for path in _inner_first(removal.paths)]
+    removes = [removal_of(host, path) for path in _inner_first(removal.paths)]
     if removal.first:
         gone = set(removal.paths)
         moves = moves_between(_without(host, gone), places)
@@ -43,12 +43,12 @@ def steps_between(
     return (*shrinks, *creates, *changes, *moves, *leaves, *removes)
 
 
-def text_of(host: Host, path: str) -> str:
-    """The whole schemata of a control group as text to write; "" for a monitor group."""
+def removal_of(host: Host, path: str) -> RemoveGroup:
+    """The step that removes a group, with all that is needed to make it again."""
     group = host.group(path)
-    if group is None or group.kind == "monitor":
-        return ""
-    return _format(host, group.masks, group.bandwidth)
+    if group is None:
+        return RemoveGroup(path, "")
+    return RemoveGroup(path, _format(host, group.masks, group.bandwidth), group.cpus, group.mode)
 
 
 def describe_groups(host: Host) -> dict[str, str]:
@@ -112,7 +112,10 @@ def _write(
     before = _format(
         host,
         {name: {i: now.masks.get(name, {}).get(i, Cbm(0)) for i in of} for name, of in masks.items()},
-        {name: {i: now.bandwidth.get(name, {})[i] for i in of} for name, of in bandwidth.items()},
+        {
+            name: {i: v for i in of if (v := now.bandwidth.get(name, {}).get(i)) is not None}
+            for name, of in bandwidth.items()
+        },
     )
     return WriteSchemata(now.path, before, _format(host, masks, bandwidth))
 
@@ -167,7 +170,7 @@ def _leaves(host: Host, paths: Collection[str], staying: Collection[int]) -> lis
 
 
 def _inner_first(paths: Collection[str]) -> list[str]:
-    return sorted(paths, key=lambda path: ("mon_groups/" not in path, path))
+    return sorted(paths, key=lambda path: (not is_monitor(path), path))
 
 
 def _without(host: Host, gone: Collection[str]) -> Host:
@@ -175,4 +178,5 @@ def _without(host: Host, gone: Collection[str]) -> Host:
 
 
 def _format(host: Host, masks: Mapping[str, Mapping[int, int]], bandwidth: Mapping[str, Mapping[int, int]]) -> str:
-    return format_schemata(masks, bandwidth, {c.name: c.ways for c in host.caches})
+    widths = {c.name: c.ways for c in host.caches}
+    return format_schemata({name: of for name, of in masks.items() if name in widths}, bandwidth, widths)

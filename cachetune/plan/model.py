@@ -3,7 +3,7 @@
 Paths are relative to the resctrl root; "." is the default group. Masks are hexadecimal strings without padding.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -13,11 +13,17 @@ from cachetune.host.cbm import Cbm
 from cachetune.host.state import BandwidthUnit
 
 Action = Literal["create", "change", "keep"]
-Schemata = dict[str, dict[int, str | int]]
+Hex = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,16}$")]
+Tid = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
+VcpuList = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*$")]
+Schemata = dict[str, dict[int, Hex | int]]
 
 
 class PlanGuest(msgspec.Struct, frozen=True):
-    """For whom the plan was made. ``threads`` are those that the plan knows of, whether they move or not."""
+    """For whom the plan was made. ``threads`` are those that the plan knows of, whether they move or not.
+
+    ``name`` is "" where only the machine name is known, to remove its groups.
+    """
 
     name: str
     machine_name: str
@@ -36,7 +42,7 @@ class PlannedGroup(msgspec.Struct, frozen=True):
 
     path: str
     kind: Literal["control", "monitor"]
-    vcpus: str | None
+    vcpus: VcpuList | None
     action: Action
     schemata: Schemata = {}
     requested: dict[str, dict[int, int]] = {}
@@ -46,9 +52,9 @@ class Resource(msgspec.Struct, frozen=True):
     """What a reader needs to draw a mask: number of ways, bytes per way by cache id, ways shared with I/O."""
 
     name: str
-    ways: int
+    ways: Annotated[int, msgspec.Meta(ge=1, le=64)]
     way_bytes: dict[int, int | None]
-    shareable_bits: str
+    shareable_bits: Hex
 
 
 class CreateGroup(msgspec.Struct, frozen=True, tag_field="kind", tag="create_group"):
@@ -70,14 +76,16 @@ class MoveTasks(msgspec.Struct, frozen=True, tag_field="kind", tag="move_tasks",
 
     path: str
     source: str
-    tids: tuple[int, ...]
+    tids: tuple[Tid, ...]
 
 
 class RemoveGroup(msgspec.Struct, frozen=True, tag_field="kind", tag="remove_group"):
-    """rmdir of a group of ours. ``schemata`` is what it had ("" for a monitor group), to make it again."""
+    """rmdir of a group of ours. The rest is what it had, to make it again: ``schemata`` is "" for a monitor group."""
 
     path: str
     schemata: str
+    cpus: str = ""
+    mode: str = "shareable"
 
 
 Step = CreateGroup | WriteSchemata | MoveTasks | RemoveGroup

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from cachetune.domain.model import Domain
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
-from cachetune.host.state import Group, Host
+from cachetune.host.state import DEFAULT_GROUP, Group, Host
 from cachetune.idset import format_ids
 from cachetune.plan.diff import locations
 from cachetune.plan.rules import RULES
@@ -40,21 +40,24 @@ def foreign_findings(
         if there and is_foreign(there) and (why := _differs(group, there, places, host)):
             at = group.request.at if group.request else Source()
             findings.append(RULES["CT216"].at(at, path=group.path, owner=there.owner, why=why))
-    return findings if take_tasks else findings + _held_threads(places, host, own)
+    if take_tasks:
+        return findings
+    for tid, path in held_threads(places, host, own).items():
+        holder = host.group(path)
+        owner = "another guest" if holder is None or holder.owner == "cachetune" else holder.owner
+        findings.append(RULES["CT402"].at(Source(), tid=tid, path=path, owner=owner))
+    return findings
 
 
-def _held_threads(places: Mapping[int, Membership], host: Host, own: Collection[str]) -> list[Finding]:
-    """Threads that would leave a group of somebody else, or of another guest."""
-    findings = []
+def held_threads(places: Mapping[int, Membership], host: Host, own: Collection[str]) -> dict[int, str]:
+    """Threads that would have to leave a group of somebody else, or of another guest: tid to that group."""
+    held: dict[int, str] = {}
     for tid, here in locations(host, places).items():
         goal = places[tid]
         for path in (here.control, here.monitor):
-            group = host.group(path) if path and path not in (goal.control, goal.monitor, *own) else None
-            if group and group.owner != "default":
-                owner = "another guest" if group.owner == "cachetune" else group.owner
-                findings.append(RULES["CT402"].at(Source(), tid=tid, path=group.path, owner=owner))
-                break
-    return findings
+            if path and path not in (DEFAULT_GROUP, goal.control, goal.monitor, *own):
+                held.setdefault(tid, path)
+    return held
 
 
 def _differs(group: WantedGroup, there: Group, places: Mapping[int, Membership], host: Host) -> str:

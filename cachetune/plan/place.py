@@ -84,8 +84,9 @@ def settle(cache: Cache, asks: Sequence[Ask], default: Cbm) -> list[Cbm]:
 def shrink_default(cache: Cache, asks: Sequence[Ask]) -> tuple[Cbm, list[Cbm]]:
     """The largest mask that the default group can keep so that all asks fit, and the masks of the asks.
 
-    It keeps the ways shared with I/O (unless all are) and at least min_cbm_bits, never less than one; of equally large
-    ones the highest, so that guests get the low end. Raises DoesNotFitError for the unshrunk default when none will do.
+    It keeps the ways shared with I/O (unless the whole cache is) and at least min_cbm_bits, never less than one; of
+    equally large ones the highest, so that guests get the low end. Raises DoesNotFitError for the unshrunk default when
+    none will do.
     """
     for default in _remainders(cache):
         try:
@@ -99,7 +100,7 @@ def _remainders(cache: Cache) -> Iterator[Cbm]:
     """Masks that the default group could be left with, the largest first, the highest of equals first."""
     control = cache.control
     shared = cache.default & control.shareable_bits
-    keep = 0 if shared == cache.default else shared
+    keep = 0 if control.shareable_bits == control.cbm_mask else shared
     least = max(1, control.min_cbm_bits)
     bits = [bit for bit in range(cache.default.bit_length()) if cache.default >> bit & 1]
     for count in range(len(bits), least - 1, -1):

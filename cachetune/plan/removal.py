@@ -3,11 +3,12 @@
 from collections.abc import Collection
 
 from cachetune.host.cbm import Cbm, runs
-from cachetune.host.state import DEFAULT_GROUP, CacheControl, Group, Host
+from cachetune.host.state import DEFAULT_GROUP, CacheControl, Host
 from cachetune.plan.build import PlanRefusedError, groups_of, resources_of, summarize
 from cachetune.plan.diff import Removal, describe_groups, steps_between
 from cachetune.plan.model import DefaultShrink, Plan, PlanGuest
 from cachetune.plan.others import nested_findings
+from cachetune.plan.shares import shares_of
 from cachetune.plan.target import Values
 
 
@@ -21,7 +22,7 @@ def plan_removal(
     gone = groups_of(host, guest.machine_name, owned)
     if findings := nested_findings(host, gone):
         raise PlanRefusedError(findings)
-    values = _returned(host, gone, shrunk) if shrunk else {}
+    values = _returned(host, gone, shrunk) if shrunk and gone else {}
     removal = Removal(gone, first=True)
     steps = steps_between(host, (), values, {}, removal)
     return Plan(
@@ -41,18 +42,12 @@ def _returned(host: Host, gone: Collection[str], shrunk: DefaultShrink) -> dict[
     for control in host.caches:
         for cache_id, before in shrunk.before.get(control.name, {}).items():
             left = shrunk.after.get(control.name, {}).get(cache_id)
-            now = _mask(host.default_group, control, cache_id)
-            if left != now:
+            shares = shares_of(host, control, cache_id, gone)
+            if left != shares.default:
                 continue  # somebody else has changed it since: it is theirs now
-            rest = [g for g in host.control_groups() if g.path not in gone and g.path != DEFAULT_GROUP]
-            followers = [g for g in rest if g.owner == "cachetune" and _mask(g, control, cache_id) == now]
-            taken = 0
-            for group in rest:
-                if group not in followers:
-                    taken |= _mask(group, control, cache_id)
-            grown = _grown(now, before & ~taken & control.cbm_mask, control)
-            if grown != now:
-                for path in (DEFAULT_GROUP, *(g.path for g in followers)):
+            grown = _grown(shares.default, before & ~shares.taken & control.cbm_mask, control)
+            if grown != shares.default:
+                for path in (DEFAULT_GROUP, *shares.followers):
                     values.setdefault(path, Values({}, {})).masks.setdefault(control.name, {})[cache_id] = grown
     return values
 
@@ -63,7 +58,3 @@ def _grown(now: Cbm, available: int, control: CacheControl) -> Cbm:
     if control.sparse_masks:
         return Cbm(reach)
     return next((Cbm(((1 << n) - 1) << s) for s, n in runs(reach) if now & ~(((1 << n) - 1) << s) == 0), now)
-
-
-def _mask(group: Group, control: CacheControl, cache_id: int) -> Cbm:
-    return group.masks.get(control.name, {}).get(cache_id, Cbm(0))

@@ -11,9 +11,10 @@ import msgspec
 from cachetune.domain.model import CacheRequest
 from cachetune.findings import Finding
 from cachetune.host.cbm import Cbm
-from cachetune.host.state import DEFAULT_GROUP, CacheControl, Group, Host
+from cachetune.host.state import DEFAULT_GROUP, CacheControl, Host
 from cachetune.plan.place import Ask, Cache, DoesNotFitError, settle, shrink_default
 from cachetune.plan.rules import RULES
+from cachetune.plan.shares import exclusive_bits, mask_of, shares_of
 from cachetune.plan.translate import WantedGroup
 from cachetune.plan.wishes import ways_of
 from cachetune.units import format_size
@@ -56,18 +57,12 @@ def _settle_cache(
     *,
     shrink: bool,
 ) -> list[Finding]:
-    default = _mask(host.default_group, control, cache_id)
-    own = {g.path for g in asking}
-    others = [g for g in host.control_groups() if g.path not in own | gone and g.path != DEFAULT_GROUP]
-    followers = [g for g in others if g.owner == "cachetune" and _mask(g, control, cache_id) == default]
-    taken = 0
-    for group in others:
-        if group not in followers:
-            taken |= _mask(group, control, cache_id)
-    cache = Cache(control, default, Cbm(taken))
+    shares = shares_of(host, control, cache_id, gone | {g.path for g in asking})
+    default = shares.default
+    cache = Cache(control, default, shares.taken)
     requests = [_request_for(g, control, cache_id) for g in asking]
     asks = [
-        Ask(_ways(r, host), _mask(now, control, cache_id) if (now := host.group(g.path)) else None)
+        Ask(_ways(r, host), mask_of(now, control, cache_id) if (now := host.group(g.path)) else None)
         for g, r in zip(asking, requests, strict=True)
     ]
     try:
@@ -79,14 +74,10 @@ def _settle_cache(
     for asked, mask in zip(asking, masks, strict=True):
         groups[asked.path].masks.setdefault(control.name, {})[cache_id] = mask
     if kept != default:
-        for path in (DEFAULT_GROUP, *(g.path for g in followers)):
+        for path in (DEFAULT_GROUP, *shares.followers):
             groups.setdefault(path, Values({}, {})).masks.setdefault(control.name, {})[cache_id] = kept
     placed = [(r, mask) for r, ask, mask in zip(requests, asks, masks, strict=True) if r and ask.ways is not None]
     return _shared_findings(placed, control, cache_id)
-
-
-def _mask(group: Group, control: CacheControl, cache_id: int) -> Cbm:
-    return group.masks.get(control.name, {}).get(cache_id, Cbm(0))
 
 
 def _request_for(group: WantedGroup, control: CacheControl, cache_id: int) -> CacheRequest | None:
@@ -156,7 +147,7 @@ def _owners(control: CacheControl, cache_id: int, host: Host) -> str:
     held = [
         f"{'the default group' if g.path == DEFAULT_GROUP else f'{g.path} ({g.owner})'} has {mask:x}"
         for g in host.control_groups()
-        if (mask := _mask(g, control, cache_id))
+        if (mask := mask_of(g, control, cache_id))
     ]
     return ", ".join(held)
 
@@ -173,16 +164,14 @@ def _shared_findings(placed: list[tuple[CacheRequest, Cbm]], control: CacheContr
 
 def _exclusive_findings(groups: Mapping[str, Values], host: Host, asking: list[WantedGroup]) -> list[Finding]:
     """A copy of the default group's mask is refused by the kernel when that group is exclusive."""
-    default = host.default_group
-    if default.mode != "exclusive":
-        return []
     findings = []
     for group in asking:
+        masks = groups[group.path].masks
         shared = [
-            f"{name} cache {i}"
-            for name, masks in groups[group.path].masks.items()
-            for i, mask in masks.items()
-            if mask & default.masks.get(name, {}).get(i, 0)
+            f"{control.name} cache {i}"
+            for control in host.caches
+            for i, mask in masks.get(control.name, {}).items()
+            if mask & exclusive_bits(host, control, i)
         ]
         if shared and group.request:
             findings.append(RULES["CT219"].at(group.request.at, caches=", ".join(shared)))

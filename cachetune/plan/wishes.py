@@ -81,7 +81,7 @@ def _no_control(request: CacheRequest, host: Host) -> Finding:
 def _nearest(size: int, step: int, least: int, most: int) -> str:
     below, above = size // step * step, (size // step + 1) * step
     legal = [value for value in (below, above) if least <= value <= most]
-    return " and ".join(format_size(v) for v in legal) or format_size(most)
+    return " and ".join(format_size(v) for v in legal or [least if size < least else most])
 
 
 def _node_findings(request: BandwidthRequest, host: Host) -> list[Finding]:

@@ -16,9 +16,9 @@ from cachetune.cli.apply import live_place
 from cachetune.errors import InputError, LockTimeoutError
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import plan_removal
-from cachetune.plan.model import MoveTasks, PlanGuest
+from cachetune.plan.model import MoveTasks, PlanGuest, WriteSchemata
 from cachetune.sim import Operation, SimulatedResctrl, load_profile
-from tests.samples import TIDS, domain, group, host_with_guest, plan_for, web
+from tests.samples import TIDS, cache_request, domain, group, host_with_guest, plan_for, web
 
 OTHERS = (5011, 5012)
 OTHER_GUEST = Guest(OTHERS[0], tuple(Thread(tid, 0, "", n) for n, tid in enumerate(OTHERS)))
@@ -239,6 +239,96 @@ def test_a_restart_of_the_machine_leaves_nothing_to_undo(tmp_path: Path, monkeyp
     report = recover(place)
     assert "restarted" in report.notes[0]
     assert not sim.operations
+
+
+def test_a_journal_of_another_resctrl_is_left_alone(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    journal.Journal.begin(tmp_path, plan_for(web("skylake-2s"), place), "/sys/fs/other").keep()
+    with pytest.raises(ApplyRefusedError, match="CT507"):
+        recover(place)
+    assert journal.exists(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["dangling link", "directory"])
+def test_a_journal_that_is_no_file_is_damaged_for_apply_and_recover_alike(kind: str, tmp_path: Path) -> None:
+    place = place_on(host_with_guest("skylake-2s"), tmp_path)
+    plan = plan_for(web("skylake-2s"), place)
+    if kind == "directory":
+        (tmp_path / "journal.jsonl").mkdir()
+    else:
+        (tmp_path / "journal.jsonl").symlink_to("nowhere")
+    for run in (lambda: recover(place), lambda: apply(plan, place)):
+        with pytest.raises(ApplyRefusedError, match="CT506"):
+            run()
+
+
+def test_a_group_that_somebody_made_first_is_not_removed_by_recover(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    plan = plan_for(web("skylake-2s"), place)
+
+    def foreign(operation: Operation) -> None:
+        if operation.kind == "mkdir" and not sim.exists(operation.path):
+            sim.mkdir(operation.path)
+            sim.fail(errno.EIO, operation="write", times=2)
+
+    sim.before_operation = foreign
+    assert apply(plan, place).outcome == "rollback incomplete"
+    sim.before_operation = None
+    assert recover(place).exit_code == 0
+    assert sim.exists("cachetune-web-vcpus_0-1")
+    assert "0=7ff;1=7ff" in sim.read("schemata")
+
+
+def test_recover_ends_although_somebody_removed_a_group_of_ours(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    apply(plan_for(web("skylake-2s"), place), place)
+    host = place.look(ledger.load(tmp_path))
+    plan = plan_removal(host, WEB, ledger.load(tmp_path).owned, ledger.load(tmp_path).shrunk)
+    log = journal.Journal.begin(tmp_path, plan, sim.source)
+    for step in plan.steps[:2]:
+        log.taking(step)
+    log.keep()
+    sim.rmdir("cachetune-web-vcpus_0-1")
+    report = recover(place)
+    assert (report.exit_code, journal.exists(tmp_path)) == (0, False)
+    assert any("was removed by somebody else" in note for note in report.notes)
+
+
+def test_what_the_default_group_cannot_get_back_now_is_remembered(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    made = plan_for(web("skylake-2s"), place)
+    both = WriteSchemata(".", "L3:0=7ff;1=7ff\n", "L3:0=7fc;1=7fc\n")
+    log = journal.Journal.begin(tmp_path, made, sim.source)
+    log.taking(both)
+    log.keep()
+    sim.write("schemata", both.after)
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", "L3:0=3;1=7fc\n")
+    recover(place)
+    assert "L3:0=7fc;1=7ff" in sim.read("schemata")
+    shrunk = ledger.load(tmp_path).shrunk
+    assert shrunk is not None
+    assert (shrunk.before, shrunk.after) == ({"L3": {0: 0x7FF}}, {"L3": {0: 0x7FC}})
+
+
+def test_an_exclusive_group_keeps_its_code_ways_from_the_data_of_others(tmp_path: Path) -> None:
+    sim = host_with_guest("sapphire-rapids-cdp")
+    sim.write("schemata", "L3CODE:0=7f00\nL3DATA:0=7f00\n")
+    sim.mkdir("COS1")
+    shared = {c.name: dict.fromkeys(c.size_bytes, 0) for c in place_on(sim, tmp_path).look(ledger.Ledger()).caches}
+    l2 = ";".join(f"{i}=1" for i in shared["L2"])
+    sim.write("schemata", "L2:" + ";".join(f"{i}=fffe" for i in shared["L2"]) + "\n")
+    sim.write("COS1/schemata", f"L2:{l2}\nL3CODE:0=f\nL3DATA:0=f0\n")
+    sim.write("COS1/mode", "exclusive\n")
+    place = place_on(sim, tmp_path)
+    control = next(c for c in place.look(ledger.Ledger()).caches if c.name == "L3CODE")
+    report = apply(plan_for(domain(group({0}, (cache_request(control, 0, 4),), (), [])), place), place)
+    assert report.outcome == "done", report.error
+    assert "L3CODE:0=0f00" in sim.read("cachetune-web-vcpus_0/schemata")
 
 
 def test_recover_does_not_take_ways_from_somebody_who_took_them_meanwhile(tmp_path: Path) -> None:

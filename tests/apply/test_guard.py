@@ -74,12 +74,16 @@ def test_an_interrupted_run_comes_first(place: Place) -> None:
         (CreateGroup("info/cachetune-web"), "is no group's"),
         (CreateGroup("cachetune-web/x/cachetune-web"), "is no group's"),
         (CreateGroup("COS1/mon_groups/cachetune-web-vcpus_0"), "make a monitor in COS1"),
-        (WriteSchemata("COS1", "", "L3:0=1\n"), "touch the group COS1"),
-        (WriteSchemata(".", "L3:0=7ff\n", "MB:0=10\n"), "more of the default group than its masks"),
-        (WriteSchemata(".", "L3:0=7ff\n", "L3:0=0\n"), "give the default group 0"),
-        (RemoveGroup(".", ""), "touch the group ."),
-        (RemoveGroup("COS1", "L3:0=7ff\n"), "touch the group COS1"),
-        (MoveTasks("COS1", ".", TIDS), "touch the group COS1"),
+        (WriteSchemata("COS1", "", "L3:0=1\n"), "write to the group COS1"),
+        (WriteSchemata(".", "MB:0=100\n", "MB:0=10\n"), "change more of group . than masks"),
+        (WriteSchemata(".", "L3:0=7ff\n", "L3:0=0\n"), "give group . the mask 0"),
+        (RemoveGroup(".", ""), "remove the group ."),
+        (RemoveGroup("COS1", "L3:0=7ff\n"), "remove the group COS1"),
+        (WriteSchemata(".", "MB:0=10\n", "L3:0=7fe\n"), "start from other values of ."),
+        (WriteSchemata(".", "", "L3:0=7fe\n"), "start from other values of ."),
+        (WriteSchemata(".", "L3:0=7ff\n", "nonsense\n"), "is no schemata of ours"),
+        (MoveTasks(".", "COS1", (9000,)), "move thread 9000, which is not this guest's"),
+        (MoveTasks("COS1", ".", TIDS), "move threads to the group COS1"),
     ],
 )
 def test_an_edited_plan_cannot_touch_what_is_not_ours(
@@ -104,7 +108,7 @@ def test_an_edited_plan_cannot_touch_the_groups_of_another_guest(
 ) -> None:
     sim.mkdir("cachetune-db-vcpus_0")
     sim.write("cachetune-db-vcpus_0/schemata", "L3:0=400;1=400\n")
-    assert "which is not this guest's" in refused(with_steps(place, step), place)
+    assert "db-vcpus_0" in refused(with_steps(place, step), place)
 
 
 def test_the_default_group_is_not_given_ways_that_somebody_else_has(sim: SimulatedResctrl, place: Place) -> None:
@@ -130,6 +134,40 @@ def test_two_guests_cannot_share_a_machine_name(place: Place) -> None:
     assert "'web'" in message
 
 
+def test_a_twin_is_told_apart_although_its_name_is_the_machine_name(place: Place) -> None:
+    first = plan_for(web("skylake-2s"), place)
+    first = msgspec.structs.replace(first, guest=msgspec.structs.replace(first.guest, name="cachetune-web"))
+    assert apply(first, place).outcome == "done"
+    second = msgspec.structs.replace(first, guest=msgspec.structs.replace(first.guest, uuid="b2a3"))
+    assert "CT505" in refused(second, place)
+
+
+@pytest.mark.parametrize(
+    ("steps", "what"),
+    [
+        ((WriteSchemata("cachetune-web-vcpus_0", "", "L3:0=7e0;1=7ff\n"),), "the mask 7e0 on L3 cache 0"),
+        ((WriteSchemata("cachetune-web-vcpus_0", "", "L3:0=1;1=7ff\n"),), "the mask 1 on L3 cache 0"),
+        ((MoveTasks("cachetune-web-vcpus_0", ".", (9000,)),), "move thread 9000"),
+    ],
+)
+def test_an_edited_plan_gives_the_guest_neither_ways_nor_threads_of_others(
+    steps: tuple[Step, ...], what: str, sim: SimulatedResctrl, place: Place
+) -> None:
+    sim.mkdir("cachetune-db-vcpus_0")
+    sim.write("cachetune-db-vcpus_0/schemata", "L3:0=1;1=1\n")
+    sim.write("schemata", "L3:0=7f0\n")
+    sim.add_task(9000)
+    assert what in refused(with_steps(place, CreateGroup("cachetune-web-vcpus_0"), *steps), place)
+
+
+def test_a_thread_that_was_put_elsewhere_since_makes_the_plan_an_old_one(sim: SimulatedResctrl, place: Place) -> None:
+    sim.write("schemata", "L3:0=3ff;1=3ff\n")
+    _make_foreign(sim)
+    plan = plan_for(web("skylake-2s"), place)
+    sim.write("COS1/tasks", str(TIDS[0]))
+    assert f"thread {TIDS[0]} was in group . and is in COS1" in refused(plan, place)
+
+
 def test_the_ledger_forgets_a_guest_whose_groups_are_gone(sim: SimulatedResctrl, place: Place) -> None:
     assert apply(plan_for(web("skylake-2s"), place), place).outcome == "done"
     for path in sorted(ledger.load(place.run).owned, key=len, reverse=True):
@@ -141,3 +179,5 @@ def test_the_ledger_forgets_a_guest_whose_groups_are_gone(sim: SimulatedResctrl,
 def _make_foreign(sim: SimulatedResctrl) -> None:
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=400;1=400\n")
+    sim.add_task(9000)
+    sim.write("COS1/tasks", "9000")

@@ -1,6 +1,8 @@
 """Whatever fails, and wherever a run is killed, the host is as it was before, or as it was to be, never between."""
 
+import contextlib
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,20 @@ from hypothesis import strategies as st
 from cachetune.apply import journal, ledger
 from cachetune.apply.applier import Place, apply
 from cachetune.apply.recover import recover
-from cachetune.plan import Plan
+from cachetune.plan import Plan, plan_removal
+from cachetune.plan.model import PlanGuest
 from cachetune.sim import Operation, SimulatedResctrl
-from tests.samples import FAST_PROFILES, TIDS, domains, host_with_guest, plan_for, web
+from tests.samples import (
+    FAST_PROFILES,
+    TIDS,
+    cache_request,
+    domain,
+    domains,
+    group,
+    host_with_guest,
+    plan_for,
+    web,
+)
 
 
 class Killed(BaseException):
@@ -148,6 +161,80 @@ def test_rollback_is_the_identity_for_any_domain_and_any_moment(
     else:
         assert report.outcome in ("done", "nothing to do")
         assert not plan_for(second, place).steps
+
+
+Scene = tuple[SimulatedResctrl, Place, Plan]
+
+
+def a_change(run: Path) -> Scene:
+    """A guest that has its groups gets other ones: one is removed, threads go from monitor to monitor."""
+    sim, place, first = prepared(run)
+    assert apply(first, place).outcome == "done"
+    control = place.look(ledger.Ledger()).caches[0]
+    wanted = domain(
+        group({0}, (cache_request(control, 0, 3),), (), [{0}]),
+        group({1, 2}, (cache_request(control, 0, 1),), (), [{1}]),
+    )
+    return sim, place, plan_for(wanted, place)
+
+
+def a_removal(run: Path) -> Scene:
+    sim, place, first = prepared(run)
+    assert apply(first, place).outcome == "done"
+    book = ledger.load(run)
+    return sim, place, plan_removal(place.look(book), PlanGuest("", "cachetune-web"), book.owned, book.shrunk)
+
+
+SCENES = [prepared, a_change, a_removal]
+
+
+def operations_in(scene: Callable[[Path], Scene], run: Path) -> int:
+    sim, place, plan = scene(run)
+    begin = len(sim.operations)
+    assert apply(plan, place).outcome == "done"
+    return len(sim.operations) - begin
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_one_or_two_failures_anywhere_end_in_the_same_tree_at_the_latest_after_recover(
+    scene: Callable[[Path], Scene], tmp_path: Path
+) -> None:
+    total = operations_in(scene, tmp_path / "dry")
+    for first in range(1, total + 1):
+        for second in range(4):
+            sim, place, plan = scene(tmp_path / f"{first}-{second}")
+            before, book = sim.tree(), ledger.load(place.run)
+            sim.fail(errno.EIO, at=first)
+            if second:
+                sim.fail(errno.EIO, at=first + second)
+            report = apply(plan, place)
+            sim._faults.clear()
+            if report.outcome == "rollback incomplete":
+                assert recover(place).exit_code == 0
+            assert sim.tree() == before, (first, second)
+            assert ledger.load(place.run) == book
+            assert not journal.exists(place.run)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_run_and_its_recovery_killed_anywhere_lead_back_to_the_same_tree(
+    scene: Callable[[Path], Scene], tmp_path: Path
+) -> None:
+    total = operations_in(scene, tmp_path / "dry")
+    for first in range(1, total + 1):
+        for second in range(1, 5):
+            sim, place, plan = scene(tmp_path / f"{first}-{second}")
+            before = sim.tree()
+            kill_at(sim, first)
+            with pytest.raises(Killed):
+                apply(plan, place)
+            kill_at(sim, second)
+            with contextlib.suppress(Killed):
+                recover(place)
+            sim.before_operation = None
+            assert recover(place).exit_code == 0
+            assert sim.tree() == before, (first, second)
+            assert recover(place).outcome == "nothing to do"
 
 
 def kill_at(sim: SimulatedResctrl, number: int) -> None:

@@ -130,7 +130,7 @@ def test_a_shrunk_default_group_keeps_a_way_and_those_shared_with_io(case: tuple
     assert kept & ~cache.default == 0
     assert is_contiguous(kept)
     shared = cache.default & cache.control.shareable_bits
-    if shared != cache.default:
+    if cache.control.shareable_bits != cache.control.cbm_mask:
         assert kept & shared == shared
     for ask, mask in zip(asks, masks, strict=True):
         assert ask.ways is None or mask & kept == 0
@@ -157,6 +157,11 @@ def test_what_the_default_group_must_keep_is_never_given_away() -> None:
         shrink_default(cache, [Ask(10)])
     with pytest.raises(DoesNotFitError):
         shrink_default(Cache(control(least=2), Cbm(0x7FF), Cbm(0)), [Ask(10)])
+
+
+def test_the_last_ways_that_io_uses_are_not_given_away_either() -> None:
+    with pytest.raises(DoesNotFitError):
+        shrink_default(Cache(control(shareable=0x600), Cbm(0x600), Cbm(0x1FF)), [Ask(1)])
 
 
 def test_a_good_mask_is_kept_although_another_would_fit_better() -> None:

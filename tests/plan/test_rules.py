@@ -32,6 +32,7 @@ SCENES = {
     "CT504": "test_an_edited_plan_cannot_touch_what_is_not_ours",
     "CT505": "test_two_guests_cannot_share_a_machine_name",
     "CT506": "test_a_damaged_journal_is_refused_and_kept",
+    "CT507": "test_a_journal_of_another_resctrl_is_left_alone",
 }
 
 
