@@ -15,7 +15,7 @@ from cachetune.apply.model import Report
 from cachetune.cli import options
 from cachetune.cli.hosts import sizes_for
 from cachetune.cli.messages import show_findings, show_plan, show_report
-from cachetune.cli.wanted import Wanted, load_domain, plan_on, planning
+from cachetune.cli.wanted import Wanted, load_domain, plan_on, planning, read_plan
 from cachetune.domain import read_file
 from cachetune.errors import InputError
 from cachetune.host.resctrlfs import SysfsResctrl
@@ -95,7 +95,7 @@ def _planner(asked: Wanted, *, quiet: bool) -> Planner:
     if data.lstrip()[:1] == b"{":
         if asked.pid or asked.vcpus or asked.machine_name or asked.shrink_default or asked.take_tasks:
             raise InputError("a saved plan has its guest and options in it", hint="give them to 'cachetune plan'")
-        saved = documents.decode(data, Plan, asked.file)
+        saved = read_plan(data, asked.file)
         return lambda _host, _book: _shown(saved, asked, quiet=quiet)
     try:
         domain, findings = load_domain(asked.file, data)

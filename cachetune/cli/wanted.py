@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from cachetune import documents
 from cachetune.apply import ledger
 from cachetune.apply.guard import ApplyRefusedError, check_name
 from cachetune.apply.ledger import Ledger
@@ -20,6 +21,7 @@ from cachetune.findings import Finding
 from cachetune.guests import find_guest, find_process, named_threads
 from cachetune.guests.model import Guest
 from cachetune.host.state import Host
+from cachetune.idset import parse_vcpus
 from cachetune.plan import Options, Plan, PlanRefusedError
 from cachetune.plan.build import plan
 from cachetune.plan.names import machine_name
@@ -103,6 +105,17 @@ def plan_on(host: Host, book: Ledger, domain: Domain, findings: tuple[Finding, .
     except ApplyRefusedError as refused:
         raise PlanRefusedError((*findings, refused.finding)) from None
     return msgspec.structs.replace(made, warnings=(*findings, *made.warnings))
+
+
+def read_plan(data: bytes, name: str) -> Plan:
+    """A saved plan, checked like any other input as far as that is possible without the host. Raises InputError."""
+    saved = documents.decode(data, Plan, name)
+    try:
+        for group in saved.groups:
+            parse_vcpus(group.vcpus or "0")
+    except ValueError as error:
+        raise InputError(f"{name} is not what it should be: {error}") from None
+    return saved
 
 
 def _readable_ledger(run: Path) -> Ledger:

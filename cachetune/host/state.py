@@ -5,6 +5,7 @@ A ``Host`` saved as JSON is a snapshot; every command that plans takes one in pl
 
 import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -107,7 +108,7 @@ class Group(msgspec.Struct, frozen=True):
         return parent_of(self.path)
 
 
-class Host(msgspec.Struct, frozen=True, kw_only=True):
+class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Everything that planning needs to know of a host. ``source`` says where it was read from."""
 
     schema_version: Literal[1] = 1
@@ -133,12 +134,16 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
     def group(self, path: str) -> Group | None:
         """The group at ``path``, if there is one."""
-        return next((g for g in self.groups if g.path == path), None)
+        return self._by_path.get(path)
 
     @property
     def default_group(self) -> Group:
         """The default group; every host has one."""
-        return next(g for g in self.groups if g.path == DEFAULT_GROUP)
+        return self._by_path[DEFAULT_GROUP]
+
+    @cached_property
+    def _by_path(self) -> dict[str, Group]:
+        return {group.path: group for group in self.groups}
 
     def control_groups(self) -> Iterator[Group]:
         """The groups that hold a CLOSID, the default group among them."""

@@ -131,6 +131,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     resources: tuple[Resource, ...] = ()
     bandwidth_unit: BandwidthUnit | None = None
     groups: tuple[PlannedGroup, ...]
-    steps: tuple[Step, ...]
+    steps: Annotated[tuple[Step, ...], msgspec.Meta(max_length=100_000)]
     warnings: tuple[Finding, ...] = ()
     summary: Summary

@@ -14,6 +14,7 @@ from cachetune.cli import apply as apply_verb
 from cachetune.cli import recover as recover_verb
 from cachetune.cli import remove as remove_verb
 from cachetune.cli.main import command, main
+from cachetune.errors import CachetuneError
 from cachetune.plan import Plan
 from cachetune.sim import SimulatedResctrl
 from tests.samples import TIDS, host_with_guest
@@ -199,6 +200,51 @@ def test_a_file_that_is_no_plan_is_refused(run: Run, sim: SimulatedResctrl, tmp_
     edited = tmp_path / "plan.json"
     edited.write_text('{"schema_version": 2}')
     assert "not what it should be" in str(run("apply", str(edited)).exception)
+    assert not sim.operations
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"0": "7"', '"0": "zz"'),
+        ('"0": "7"', '"0": -1.5'),
+        ('"shareable_bits": "600"', '"shareable_bits": "zz"'),
+        ('"ways": 11', '"ways": 30000000'),
+        ('"ways": 11', '"ways": 0'),
+        ('"vcpus": "0-1"', '"vcpus": "abc"'),
+        ('"vcpus": "0-1"', '"vcpus": "9-1"'),
+        ('"vcpus": "0-1"', '"vcpus": "99999"'),
+        (str(TIDS[0]), "-1"),
+        (str(TIDS[0]), "0"),
+        (str(TIDS[0]), "99999999999"),
+        ('"kind": "create_group"', '"kind": "shell"'),
+        ('"schema_version": 1', '"schema_version": 2'),
+        ('"after": "L3:0=7f8\\n"', '"after": "L3:0=zz\\n"'),
+        ('"after": "L3:0=7f8\\n"', '"after": ""'),
+        ('"machine_name": "cachetune-web"', '"machine_name": "../../etc"'),
+    ],
+)
+def test_an_edited_plan_ends_in_one_message_and_nothing_is_written(
+    run: Run, guest: str, sim: SimulatedResctrl, tmp_path: Path, old: str, new: str
+) -> None:
+    saved = tmp_path / "plan.json"
+    run("plan", "--shrink-default", *THREADS, "-o", str(saved), guest)
+    text = saved.read_text()
+    assert old in text
+    saved.write_text(text.replace(old, new))
+    result = run("apply", str(saved))
+    assert isinstance(result.exception, CachetuneError), result.exception
+    assert not sim.operations
+
+
+@pytest.mark.parametrize("data", [b"{" * 100_000, b"{}", b'{"a":', b"[1]", b"\xff{", b'{"schema_version":1}'])
+def test_a_plan_that_is_no_document_ends_in_one_message(
+    run: Run, sim: SimulatedResctrl, tmp_path: Path, data: bytes
+) -> None:
+    file = tmp_path / "plan.json"
+    file.write_bytes(data)
+    result = run("apply", str(file))
+    assert isinstance(result.exception, CachetuneError), result.exception
     assert not sim.operations
 
 

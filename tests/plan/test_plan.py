@@ -6,6 +6,7 @@ import pytest
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.guests.model import Guest, Thread
+from cachetune.host.cbm import Cbm
 from cachetune.host.read import read_host
 from cachetune.host.state import Host
 from cachetune.plan import Options, Plan, PlanRefusedError, check
@@ -324,6 +325,17 @@ def test_a_cache_of_unknown_size_cannot_be_shared_out_in_bytes() -> None:
     caches = tuple(msgspec.structs.replace(c, size_bytes=dict.fromkeys(c.size_bytes)) for c in on.caches)
     unknown = msgspec.structs.replace(on, caches=caches)
     assert refusal(parse(f"<cachetune vcpus='0'>{l3(1)}</cachetune>"), unknown) == ["CT218"]
+
+
+def test_a_snapshot_whose_groups_lack_values_or_have_strange_ones_can_be_planned_on() -> None:
+    sim = fresh("skylake-2s", ROOM)
+    both = f"<cachetune vcpus='0'>{l3(1)}</cachetune><memorytune vcpus='0'><node id='0' bandwidth='50'/></memorytune>"
+    applied(sim, plan(parse(both), read_host(sim), GUEST))
+    on = read_host(sim)
+    odd = msgspec.structs.replace(on.groups[-1], bandwidth={}, masks={**on.groups[-1].masks, "L9": {0: Cbm(1)}})
+    strange = msgspec.structs.replace(on, groups=(*on.groups[:-1], odd))
+    assert writes(plan(parse(both), strange, GUEST)) == {"cachetune-web-vcpus_0": "MB:0=50\n"}
+    assert plan(parse("<cachetune vcpus='1'><monitor level='3' vcpus='1'/></cachetune>"), strange, GUEST).steps
 
 
 def test_io_alloc_takes_a_closid() -> None:
