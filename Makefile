@@ -5,12 +5,13 @@ RUNTIME := .venv/runtime.stamp
 DEVELOPMENT := .venv/development.stamp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-unit test-kernel lint bench dist clean
+.PHONY: help demo test test-unit test-kernel conformance lint bench dist clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo   the whole pipeline on a simulated host"
 	@echo "make test   all tests: the ordinary ones, then those on a real kernel in a virtual machine"
+	@echo "make conformance  record anew what real kernels answer (a quarter of an hour; CONFIGURATIONS=6.12-cdp for one)"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  one table of measurements, each row against a peer"
 	@echo "make dist   the wheel and the source archive, in dist/"
@@ -30,10 +31,14 @@ test-kernel: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh qemu-system-x86 busybox-static zstd linux-image-amd64:available
 	$(BIN)/python -m pytest -n 2 --benchmark-disable --dist loadfile -m kernel tests/kernel
 
+conformance: $(DEVELOPMENT)
+	@sh tests/debian-packages.sh --must qemu-system-x86 busybox-static zstd linux-image-amd64:available
+	$(BIN)/python -m tests.conformance.record $(CONFIGURATIONS)
+
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict -p cachetune -p tests.kernel.vm
+	$(BIN)/mypy --strict -p cachetune -p tests.kernel.vm -p tests.conformance
 
 bench: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh libxml2-utils libvirt0

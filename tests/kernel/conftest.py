@@ -1,6 +1,7 @@
 """The machine for these tests: had, or named as the reason to skip; in CI it must be had."""
 
 import os
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,15 @@ from tests.kernel import vm
 
 ROOT = Path(__file__).parents[2]
 Scenario = Callable[..., tuple[Any, vm.Result]]
+
+
+def fresh_seed() -> int:
+    """Of this test run, in all its processes; CACHETUNE_SEED sets it."""
+    return int(os.environ.setdefault("CACHETUNE_SEED", str(random.randrange(1 << 32))))  # noqa: S311 - no secret
+
+
+def pytest_report_header() -> str:
+    return f"CACHETUNE_SEED={fresh_seed()}"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,129 @@
+"""The machines and mounts on which both kernels are compared."""
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+
+from cachetune.sim import load_profile
+from cachetune.sim.profile import KERNELS, CacheResource, Profile
+from tests.conformance.operations import PARTS, Offer, Operation, listed
+from tests.conformance.sequences import sequence
+from tests.kernel.vm import Machine, Rdt
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "conformance"
+SEED = 20
+PSEUDO_LOCKING_MODEL = 79  # Broadwell: one of the few processors on which Linux knows how
+QEMU_L3_BYTES = 16 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """A machine, the version of its kernel ("6.1", "6.12"), and how resctrl is mounted on it.
+
+    ``parts`` are those of the list that it goes through, ``length`` the number of random operations after them.
+    """
+
+    about: str
+    kernel: str
+    name: str
+    machine: Machine = dataclasses.field(default_factory=Machine)
+    options: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    length: int = 150
+
+    @property
+    def golden(self) -> Path:
+        """Where its answers are recorded."""
+        return GOLDEN / f"{self.kernel}-{self.name}.json.gz"
+
+    @property
+    def profile(self) -> Profile:
+        """What the simulated kernel needs to know of the machine."""
+        rdt, caches = self.machine.rdt, range(self.machine.sockets)
+        base = load_profile("cascade-lake")
+        cpus = [[cpu for cpu, home in enumerate(self.machine.cache_of) if home == cache] for cache in caches]
+        cache = msgspec.structs.replace(
+            base.caches[0],
+            ids=tuple(caches),
+            cpu_lists=tuple(",".join(map(str, each)) for each in cpus),
+            ways=rdt.l3_ways or base.caches[0].ways,
+            size_bytes=rdt.l3_ways * rdt.l3_way_kib * 1024 or QEMU_L3_BYTES,
+            closids=rdt.l3_closids if rdt.l3_ways else None,
+            shareable=f"{rdt.l3_shareable:x}",
+            cdp=rdt.cdp,
+        )
+        monitoring = base.monitoring if rdt.rmids else None
+        profile = msgspec.structs.replace(
+            base,
+            caches=(cache,),
+            bandwidths=base.bandwidths if rdt.mba_closids else (),
+            monitoring=monitoring and msgspec.structs.replace(monitoring, rmids=rdt.rmids),
+            pseudo_locking=self.machine.cpu_model == PSEUDO_LOCKING_MODEL,
+        )
+        return profile.mounted(*self.options, kernel=self.kernel)
+
+    def operations(self, seed: int = SEED) -> list[Operation]:
+        """Its parts of the list, then a random sequence."""
+        return [*self.listed(), *self.random(seed)]
+
+    def listed(self) -> list[Operation]:
+        """Its parts of the list."""
+        return listed(self.parts, self._offer)
+
+    def random(self, seed: int = SEED) -> list[Operation]:
+        """A random sequence, if it has one."""
+        return sequence(f"{seed} {self.kernel} {self.name}", self.length, self._offer) if self.length else []
+
+    @property
+    def _offer(self) -> Offer:
+        resources = self.profile.resources(KERNELS[self.kernel])
+        masks = tuple(each.name for each in resources if isinstance(each, CacheResource))
+        closids = min((each.closids for each in resources), default=1)
+        return Offer(masks, self.machine.sockets, self.machine.rdt.l3_ways or Rdt.l3_ways, closids)
+
+
+_EVERYTHING = tuple(part for part in PARTS if part != "running-out")
+_MASKS = ("schemata", "initial-masks")
+
+
+def _both(
+    name: str, about: str, machine: Machine, *options: str, parts: tuple[str, ...] = _MASKS
+) -> list[Configuration]:
+    return [Configuration(about, kernel, name, machine, options, parts) for kernel in KERNELS]
+
+
+def _with(sockets: int = 2, cores: int = 1, cpu_model: int = Machine.cpu_model, **rdt: int) -> Machine:
+    return Machine(sockets=sockets, cores=cores, cpu_model=cpu_model, rdt=Rdt(**rdt))  # type: ignore[arg-type]
+
+
+_WITHOUT_CACHES = ("reading", "mkdir", "schemata", "tasks", "rename", "modes", "thresholds")
+_ALL = [
+    *_both("plain", "two caches of 11 ways, mounted plainly", Machine(), parts=_EVERYTHING),
+    *_both("cdp", "mounted with cdp", Machine(), "cdp", parts=_EVERYTHING),
+    *_both("mbps", "mounted with mba_MBps", Machine(), "mba_MBps", parts=("reading", *_MASKS)),
+    *_both("cdp-mbps", "mounted with cdp and mba_MBps", Machine(), "cdp", "mba_MBps", parts=("modes",)),
+    *_both("one-cache", "one cache of 20 ways, two CPUs", _with(1, 2, l3_ways=20), parts=(*_MASKS, "cpus")),
+    *_both("four-caches", "four caches of 11 ways", _with(4), parts=(*_MASKS, "cpus")),
+    *_both("no-mba", "without MBA: 16 CLOSIDs", _with(mba_closids=0), parts=("mkdir", *_MASKS)),
+    *_both("no-monitoring", "without monitoring", _with(rmids=0), parts=_WITHOUT_CACHES),
+    *_both("no-allocation", "without allocation", _with(l3_ways=0, mba_closids=0), parts=_EVERYTHING),
+    *_both(
+        "pseudo-locking",
+        "a processor on which Linux can pseudo-lock",
+        _with(cpu_model=PSEUDO_LOCKING_MODEL),
+        parts=("modes", "pseudo-locking"),
+    ),
+    *_both(
+        "unshared",
+        "no way shared with the hardware, no CDP",
+        _with(l3_shareable=0, cdp=False),
+        parts=("modes", "initial-masks"),
+    ),
+    *(
+        dataclasses.replace(each, length=0)
+        for each in _both("few-rmids", "six RMIDs, which run out", _with(rmids=6), parts=("running-out",))
+    ),
+    Configuration("mounted with debug", "6.12", "debug", _with(rmids=255), ("debug",), ("processes", "rename")),
+]
+CONFIGURATIONS = {f"{each.kernel}-{each.name}": each for each in _ALL}

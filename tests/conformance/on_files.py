@@ -1,0 +1,255 @@
+"""The operations done to files: in the virtual machine, or on anything else that is mounted as a resctrl.
+
+Started there as a program, it needs nothing but the standard library and little of that, because Python is slow in
+the machine: ``python3 -I -S on_files.py ROOT FILE`` takes the operations from a JSON file and prints a line of JSON
+for each, ``[result, last_cmd_status, changes]``: "ok" or the errno's name; the file's text; and what is other in the
+tree than before, path to text, null for what is gone. Ahead of them stand the kernel's release and, on a line of its
+own, the whole tree before all operations.
+
+In texts, ``{A}`` stands for the tid of process A, ``{A:#x}`` for the same in hexadecimal; in what is printed, tids of
+known processes are written that way again. A to D are processes that sleep, W is the one that does all operations.
+"""
+
+import _thread
+import errno
+import fcntl
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+COUNTERS = {"llc_occupancy", "mbm_total_bytes", "mbm_local_bytes"}
+SLEEPERS = "ABCD"
+KTHREADD = 2
+# Tids far from any other number in a message, so that they can be told from those.
+FIRST_TID = 20001
+STATUS = "info/last_cmd_status"
+
+
+class Files:
+    """A mounted resctrl at ``root``, and the processes that are moved about in it."""
+
+    def __init__(self, root: str, tids: dict[str, int]) -> None:
+        self._root = root.encode()
+        self.tids = tids
+        self._held: dict[str, int] = {}
+        self._asleep = _thread.allocate_lock()
+        self._asleep.acquire()
+
+    def do(self, operation: tuple[str, ...]) -> str:
+        """Carry out one operation: "ok", or the errno's name."""
+        kind, *words = operation
+        try:
+            getattr(self, f"_{kind}")(*words)
+        except OSError as error:
+            return errno.errorcode[error.errno or 0]
+        return "ok"
+
+    def status(self) -> str:
+        """The text of info/last_cmd_status."""
+        return self.named(self._text(self._path(STATUS)))
+
+    def tree(self) -> dict[str, str]:
+        """Every path with permissions and content; of a counter no content, of tasks those that are known."""
+        found: dict[str, str] = {}
+        self._walk(self._root, "", found)
+        return found
+
+    def named(self, text: str) -> str:
+        """The text with names for the tids in it."""
+        names = {str(tid): name for name, tid in self.tids.items() if tid >= FIRST_TID}
+        return re.sub(r"\d+", lambda found: f"{{{names[found[0]]}}}" if found[0] in names else found[0], text)
+
+    def _walk(self, directory: bytes, prefix: str, found: dict[str, str]) -> None:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                name = entry.name.decode("utf-8", "surrogateescape")
+                mode = f"{entry.stat(follow_symlinks=False).st_mode & 0o7777:o}"
+                if entry.is_dir(follow_symlinks=False):
+                    found[f"{prefix}{name}/"] = mode
+                    self._walk(entry.path, f"{prefix}{name}/", found)
+                elif name in COUNTERS or name == "last_cmd_status":
+                    found[prefix + name] = mode
+                else:
+                    found[prefix + name] = f"{mode} {self._content(entry.path, name)}"
+
+    def _content(self, path: bytes, name: str) -> str:
+        try:
+            text = self._text(path)
+        except OSError as error:
+            return f"<{errno.errorcode[error.errno or 0]}>"
+        if name == "tasks":
+            there = set(text.split())
+            return " ".join(sorted(name for name, tid in self.tids.items() if str(tid) in there))
+        return text
+
+    def _path(self, path: str) -> bytes:
+        return self._root + b"/" + path.encode("utf-8", "surrogateescape")
+
+    def _bytes(self, text: str) -> bytes:
+        return (text.format_map(self.tids) if "{" in text else text).encode("utf-8", "surrogateescape")
+
+    def _text(self, path: bytes) -> str:
+        """The content; the kernel makes all of a file for the first read."""
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            return os.read(fd, 65536).decode("utf-8", "surrogateescape")
+        finally:
+            os.close(fd)
+
+    # -- the operations -----------------------------------------------------------------------------------------
+
+    def _mkdir(self, path: str, mode: str = "755") -> None:
+        os.mkdir(self._path(path), int(mode, 8))
+
+    def _rmdir(self, path: str) -> None:
+        os.rmdir(self._path(path))
+
+    def _rename(self, old: str, new: str) -> None:
+        os.rename(self._path(old), self._path(new))
+
+    def _read(self, path: str) -> None:
+        self._text(self._path(path))
+
+    def _list(self, path: str) -> None:
+        os.listdir(self._path(path))
+
+    def _write(self, path: str, *texts: str, flags: int = os.O_WRONLY) -> None:
+        """Several texts are several write(2) to one open file; the last one's result counts."""
+        fd = os.open(self._path(path), flags)
+        try:
+            for number, text in enumerate(texts, start=1):
+                try:
+                    os.write(fd, self._bytes(text))
+                except OSError:
+                    if number == len(texts):
+                        raise
+        finally:
+            os.close(fd)
+
+    def _append(self, path: str, text: str) -> None:
+        self._write(path, text, flags=os.O_WRONLY | os.O_APPEND)
+
+    def _chmod(self, path: str, mode: str) -> None:
+        os.chmod(self._path(path), int(mode, 8))
+
+    def _lock(self, path: str) -> None:
+        self._hold(path, os.O_RDONLY)
+        fcntl.flock(self._held[path], fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(self, path: str) -> None:
+        os.close(self._fd(path))
+        del self._held[path]
+
+    def _fork(self, name: str) -> None:
+        """A child of W; it sleeps."""
+        self.tids[name] = sleeper()
+
+    def _thread(self, name: str) -> None:
+        """A second thread of W; it sleeps."""
+        started = _thread.allocate_lock()
+        started.acquire()
+
+        def sleep() -> None:
+            self.tids[name] = _thread.get_native_id()
+            started.release()
+            self._asleep.acquire()
+
+        _thread.start_new_thread(sleep, ())
+        started.acquire()
+
+    def _kill(self, name: str) -> None:
+        """End a child of W, which stays as a zombie."""
+        os.kill(self.tids[name], signal.SIGKILL)
+        os.waitid(os.P_PID, self.tids[name], os.WEXITED | os.WNOWAIT)
+
+    def _reap(self, name: str) -> None:
+        """Take note of a zombie's end: now it is gone."""
+        os.waitpid(self.tids[name], 0)
+
+    def _wait(self, seconds: str) -> None:
+        time.sleep(float(seconds))
+
+    # -- what only files have -----------------------------------------------------------------------------------
+
+    def _truncate(self, path: str) -> None:
+        os.truncate(self._path(path), 0)
+
+    def _chown(self, path: str) -> None:
+        os.chown(self._path(path), 0, 0)
+
+    def _unlink(self, path: str) -> None:
+        os.unlink(self._path(path))
+
+    def _create(self, path: str) -> None:
+        os.close(os.open(self._path(path), os.O_WRONLY | os.O_CREAT, 0o644))
+
+    def _symlink(self, path: str) -> None:
+        os.symlink("schemata", self._path(path))
+
+    def _chdir(self, path: str) -> None:
+        os.chdir(self._path(path) if path else b"/")
+
+    def _hold(self, path: str, flags: int = os.O_RDWR) -> None:
+        self._held[path] = os.open(self._path(path), flags)
+
+    def _read_held(self, path: str) -> None:
+        os.read(self._fd(path), 4096)
+
+    def _write_held(self, path: str, text: str) -> None:
+        os.write(self._fd(path), self._bytes(text))
+
+    def _fd(self, path: str) -> int:
+        if path not in self._held:
+            raise OSError(errno.EBADF, "was not opened", path)
+        return self._held[path]
+
+
+def sleeper() -> int:
+    """Start a process that only sleeps; its tid."""
+    pid = os.fork()
+    if not pid:
+        while True:
+            signal.pause()
+    return pid
+
+
+Answer = tuple[str, str, dict[str, str | None]]
+
+
+def perform(files: Files, operations: list[tuple[str, ...]]) -> tuple[dict[str, str], list[Answer]]:
+    """The tree at first, and an answer to each operation: result, last_cmd_status, changes."""
+    first = last = files.tree()
+    answers: list[Answer] = []
+    for operation in operations:
+        result, status, now = files.do(operation), files.status(), files.tree()
+        changes: dict[str, str | None] = {path: None for path in last if path not in now}
+        changes |= {path: text for path, text in now.items() if last.get(path) != text}
+        answers.append((result, status, changes))
+        last = now
+    return first, answers
+
+
+def main() -> None:
+    """Do as the module's text says, in a child whose tid is known beforehand."""
+    with open("/proc/sys/kernel/ns_last_pid", "w", encoding="ascii") as file:
+        file.write(str(FIRST_TID - 1))
+    child = os.fork()
+    if child:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    with open(sys.argv[2], encoding="ascii") as file:
+        operations = [tuple(operation) for operation in json.load(file)]
+    sleepers = {name: sleeper() for name in SLEEPERS}
+    files = Files(sys.argv[1], {"W": os.getpid(), **sleepers, "K": KTHREADD})
+    sys.stdout.write(os.uname().release + "\n")
+    first, answers = perform(files, operations)
+    for line in (first, *answers):
+        sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # nothing else is to be waited for: a thread may sleep
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,426 @@
+"""The list of operations that a simulated and a real kernel must answer alike.
+
+An operation is a tuple of texts: what to do (the methods of ``on_files.Files``), a path, and what else it takes. The
+list follows the tables in which the kernel's behaviour was first written down: schemata, tasks, cpus, mode, mkdir,
+rmdir, rename, last_cmd_status. Each part ends with its groups removed and the default group as it was.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+
+Operation = tuple[str, ...]
+
+ONLY_FILES = {
+    "truncate": "the port has no truncate(2); the kernel takes it and does nothing",
+    "chown": "the simulated files have no owner; the kernel takes it and changes nothing that is compared",
+    "unlink": "the port cannot remove files; neither can anybody: EPERM",
+    "create": "the port cannot create files; neither can anybody: EACCES",
+    "symlink": "the port cannot create links; neither can anybody: EPERM",
+    "chdir": "there is no working directory in memory; that of a removed group is no matter",
+    "hold": "the port opens and closes a file in every operation",
+    "read_held": "the same; after rmdir of the group it is ENODEV",
+    "write_held": "the same; after rmdir of the group it is ENODEV",
+}
+"""What the simulator has no operation for. The real kernel's answer is recorded; compared is only what is then."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Offer:
+    """What the list depends on: the names of the resources with masks, caches, ways, and CLOSIDs."""
+
+    resources: tuple[str, ...]
+    caches: int
+    ways: int
+    closids: int
+
+    @property
+    def resource(self) -> str:
+        """The resource that the list is about; without any, operations on L3 are to be refused."""
+        return self.resources[0] if self.resources else "L3"
+
+    @property
+    def full(self) -> str:
+        """A mask of all ways."""
+        return f"{(1 << self.ways) - 1:x}"
+
+
+def listed(parts: Iterable[str], offer: Offer) -> list[Operation]:
+    """The operations of these parts of the list."""
+    found: list[Operation] = []
+    for part in parts:
+        found += PARTS[part](offer)
+        if part in {"schemata", "modes", "initial-masks", "pseudo-locking"}:
+            found += _all_caches("schemata", offer, offer.full)
+    return found
+
+
+def _all_caches(path: str, offer: Offer, mask: str) -> Iterator[Operation]:
+    for resource in offer.resources or (offer.resource,):
+        yield "write", path, f"{resource}:" + ";".join(f"{each}={mask}" for each in range(offer.caches)) + "\n"
+
+
+def _reading(_: Offer) -> Iterator[Operation]:
+    for path in ("schemata", "absent", "absent/schemata", "info", "", "schemata/x", "info/L3_MON/mon_features"):
+        yield "read", path
+    for path in ("", "info", "schemata", "absent", "mon_data/mon_L3_00"):
+        yield "list", path
+    for path in ("size", "info/last_cmd_status", "info/MB/min_bandwidth", "info", "absent", "", "schemata/x"):
+        yield "write", path, "1\n"
+    yield "write", "mon_data/mon_L3_00/llc_occupancy", "1\n"
+
+
+def _mkdir(offer: Offer) -> Iterator[Operation]:
+    yield "mkdir", "g1"
+    taken = ("info", "mon_groups", "mon_data", "g1", "schemata", "tasks", "")
+    given = ("a\nb", "a b", ".x", "ä", "\udcff", "{x}")
+    long = ("n" * 255, "n" * 256, "n" * 2000, "n" * 3900, "n" * 4080)
+    for name in (*taken, *given, *long):
+        yield "mkdir", name
+    yield from (("rmdir", name) for name in (*given, *long))
+    below = ("sub", "mon_groups/mon_groups", "mon_groups/info", "mon_groups/m", "mon_groups/m/sub", "mon_data/x")
+    for path in (*(f"g1/{name}" for name in below), "info/x", "mon_data/x", "schemata/x", "missing/x"):
+        yield "mkdir", path
+    for name in ("m", "m", "m/mon_groups", "a\nb", "mon_groups", "m/x"):
+        yield "mkdir", f"mon_groups/{name}"
+    yield "mkdir", "private", "700"
+    for number in range(2, offer.closids + 1):
+        yield "mkdir", f"c{number}"
+    yield "mkdir", "mon_groups/without"
+    for path in (*(f"c{number}" for number in range(2, offer.closids + 1)), "private", "g1", "mon_groups/without"):
+        yield "rmdir", path
+    yield "rmdir", "mon_groups/m"
+
+
+def _schemata(offer: Offer) -> Iterator[Operation]:
+    r, full = offer.resource, offer.full
+    yield "mkdir", "g1"
+    masks = [
+        *("f", "0xf", "F", "+f", " f", "f ", "0", "5", f"{full}f", "800", "g", "-1", "", "=f", "f=3", "f\0"),
+        *(
+            "123456789abcdef01",
+            "f,1=f",
+            "00003",
+            "0x",
+            "0X1F",
+            "f\t",
+            "\v3",
+            "\udca03",
+            full,
+            "f;",
+            "f;;",
+            "f;1",
+            "1 1",
+        ),
+        *("f;1=f", "f;0=3", "f;7=f", "f;1=0", "1;1=2;2=4;3=8"),
+    ]
+    lines = [f"{r}:0={mask}\n" for mask in masks]
+    lines += [f"{r}{rest}\n" for rest in (": 0 = f ; 1 = f0", ":;0=f", ":", "", ":0", ":=f", "::0=f")]
+    lines += [f"{r}:{i}=f\n" for i in ("7", "x", "-1", "0x1", "01", "+1", " 0", "4294967296")]
+    lines += [f"{name}:0=f\n" for name in (f"  {r}", f"{r} ", "l3", "L2", "L3", "L3CODE", "L3DATA", "XX", "", "SMBA")]
+    values = ("50", "10", "9", "5", "0", "100", "101", "11", "15", "19", "99", "0x20", "-10", "ten", "", "50;0=20")
+    lines += [f"MB:0={value}\n" for value in (*values, " 50", "40 ", "4294967295", "4294967296", "070", "20;1=30")]
+    lines += [
+        *(f"{r}:0=f", "", "\n", f"{r}:0=f\n\n", f"\n{r}:0=f\n", f"# note\n{r}:0=f\n", f"{r}:0=f\r\n", f"{r}:0=f\n \n"),
+        *(f"{r}:0=f\n{r}:0=3\n", f"{r}:0=f\n{r}:1=0\n", f"{r}:0=f\nMB:0=5\n", f"{r}:0=f\nXX:0=1\n"),
+        *(f"XX:0=1\n{r}:0=f\n", f"{r}:0=0\nMB:0=20\n", f"{r}:0=f\nMB:0=20\n", f"MB:0=30\n{r}:0=7\n"),
+        *(f"{r}:0=f\n{r}:1=f", f"{r}:1=f\n{r}:1=f\n", " \n", ":\n", "=\n", f"L3CODE:0=3\n{r}:0=7\n"),
+        *(f"{r}:" + "0=f;" * 1500 + "\n", f"{r}:0=" + "f" * 600 + "\n", f"{r}:0=1\0\n", f"\0{r}:0=3\n"),
+    ]
+    for line in lines:
+        yield "write", "g1/schemata", line
+    yield "write", "g1/schemata", f"{r}:0=", "f\n"
+    yield "write", "g1/schemata", f"{r}:0=1\n", f"{r}:1=1\n"
+    for each in ("1", "3", "f", full):
+        yield "write", "schemata", f"{r}:0={each}\n"
+    yield "mkdir", "after"
+    yield from (("rmdir", group) for group in ("after", "g1"))
+
+
+def _other_uses(offer: Offer) -> Iterator[Operation]:
+    r = offer.resource
+    yield "mkdir", "g1"
+    yield "append", "g1/schemata", f"{r}:0=1\n"
+    for mode in ("400", "0", "600"):
+        yield "chmod", "g1/schemata", mode
+        yield "write", "g1/schemata", f"{r}:0=3\n"
+    for mode in ("700", "755"):
+        yield "chmod", "g1", mode
+    yield "chmod", "absent", "600"
+    yield from (("truncate", "g1/schemata"), ("chown", "g1/schemata"), ("unlink", "g1/schemata"))
+    yield from (("create", "g1/new"), ("create", "new"), ("symlink", "g1/link"))
+    yield from (("lock", ""), ("mkdir", "while-locked"), ("rmdir", "while-locked"), ("unlock", ""))
+    yield from (("lock", "g1"), ("write", "g1/schemata", f"{r}:0=7\n"), ("unlock", "g1"), ("rmdir", "g1"))
+
+
+def _tasks(_: Offer) -> Iterator[Operation]:
+    for group in ("g1", "g2", "g1/mon_groups/m1", "g2/mon_groups/m2", "mon_groups/m0"):
+        yield "mkdir", group
+    for group in ("g1", "g1", "g1/mon_groups/m1", "g2", "g1/mon_groups/m1", "mon_groups/m0", "g2/mon_groups/m2", "g2"):
+        yield "write", f"{group}/tasks", "{A}\n"
+    for path in ("g2/mon_groups/m2/tasks", "tasks", "mon_groups/m0/tasks", "tasks"):
+        yield "write", path, "{A}\n"
+    texts = [
+        *(
+            "{A},{B}\n",
+            "{A} {B}\n",
+            "{A}\n{B}\n",
+            "{A},999999,{B}\n",
+            "{A}",
+            " {A} \n",
+            "999999\n",
+            "-1\n",
+            "0\n",
+            "\n",
+        ),
+        *("", "abc\n", "1x\n", "99999999999\n", "2147483648\n", "{A:#x}\n", "0{B:o}\n", ",\n", ",{C}\n", "{C},\n"),
+        *("{C}, {D}\n", "{C},,{D}\n", "{A},{A}\n", "+{A}\n", "{A}\0{B}\n", "00\n", "0x0\n", "{A}\r\n", "{K}\n"),
+        "x" * 700 + "\n",
+    ]
+    for text in texts:
+        yield "write", "g1/tasks", text
+    for text in ("{A},{B},{C},{D}\n", "{A},{W}\n", "0\n", "{B},x,{C}\n"):
+        yield "write", "g1/mon_groups/m1/tasks", text
+    for name in "ABCDWK":
+        yield "write", "tasks", f"{{{name}}}\n"
+    yield from (("rmdir", group) for group in ("g1", "g2", "mon_groups/m0"))
+
+
+def _processes(_: Offer) -> Iterator[Operation]:
+    for group in ("g1", "g2", "g1/mon_groups/m1"):
+        yield "mkdir", group
+    yield "write", "g1/tasks", "{W}\n"
+    yield "fork", "E"
+    yield "thread", "T"
+    yield "write", "tasks", "{W}\n"
+    yield "write", "g2/tasks", "{T}\n"
+    yield "fork", "F"
+    yield "write", "g1/mon_groups/m1/tasks", "{E}\n"
+    yield "kill", "E"
+    yield "write", "g2/tasks", "{E}\n"
+    yield "reap", "E"
+    yield "write", "g2/tasks", "{E}\n"
+    yield "kill", "F"
+    yield "rmdir", "g2"
+    yield "reap", "F"
+    yield "rmdir", "g1"
+
+
+def _cpus(_: Offer) -> Iterator[Operation]:
+    for group in ("g1", "g2", "g1/mon_groups/m1", "g1/mon_groups/m2"):
+        yield "mkdir", group
+    rows = [
+        *(("g1/cpus_list", "0\n"), ("g1/cpus_list", "0-1\n"), ("g1/cpus", "1\n"), ("g1/cpus", "3\n")),
+        *(("g2/cpus_list", "1\n"), ("g1/mon_groups/m1/cpus_list", "0\n"), ("g1/mon_groups/m2/cpus_list", "0\n")),
+        *(("g1/mon_groups/m1/cpus_list", "1\n"), ("g1/mon_groups/m1/cpus", "1\n"), ("g1/cpus_list", "\n")),
+        *(
+            ("g1/cpus_list", text)
+            for text in ("", "0,1\n", "7\n", "x\n", "1-0\n", "0", " 0 \n", ",0,\n", "N\n", "0-N\n")
+        ),
+        *(("g1/cpus_list", text) for text in ("all\n", "0-1:1/2\n", "0 1\n", "1-\n", "0\n1\n", "0\0z\n", "0x1\n")),
+        *(
+            ("g1/cpus", text)
+            for text in ("ff\n", "0x1\n", "zz\n", "00000003\n", "0\n", "0,3\n", "1,0\n", "100000000\n")
+        ),
+        *(("cpus_list", text) for text in ("0\n", "0-1\n", "\n", "0-9\n")),
+        *(("cpus", text) for text in ("1\n", "ffffffff\n", "0\n")),
+    ]
+    for path, text in rows:
+        yield "write", path, text
+    yield "write", "g1/cpus_list", "0-1\n"
+    yield "write", "g1/mon_groups/m1/cpus_list", "0\n"
+    yield from (("rmdir", group) for group in ("g1/mon_groups/m1", "g2", "g1"))
+
+
+def _rmdir(_: Offer) -> Iterator[Operation]:
+    for group in ("g1", "g1/mon_groups/m1", "g1/mon_groups/m2"):
+        yield "mkdir", group
+    yield "write", "g1/tasks", "{A}\n"
+    yield "write", "g1/mon_groups/m1/tasks", "{A}\n"
+    yield "write", "g1/cpus_list", "0\n"
+    kept = ("", "info", "info/L3", "mon_groups", "mon_data", "mon_data/mon_L3_00", "g1/mon_groups", "g1/mon_data")
+    for path in (*kept, "g1/mon_data/mon_L3_00", "missing", "schemata", "g1/tasks/x", "g1/mon_groups/m1"):
+        yield "rmdir", path
+    yield "hold", "g1/schemata"
+    yield "chdir", "g1"
+    yield "rmdir", "g1"
+    yield "read_held", "g1/schemata"
+    yield "write_held", "g1/schemata", "L3:0=1\n"
+    yield "chdir", ""
+
+
+def _rename(_: Offer) -> Iterator[Operation]:
+    for group in ("g1", "g1/mon_groups/m1", "g2", "mon_groups/m0"):
+        yield "mkdir", group
+    yield "write", "g1/tasks", "{A}\n"
+    yield "write", "g1/mon_groups/m1/tasks", "{A}\n"
+    m1 = "g1/mon_groups/m1"
+    refused = [
+        *(("g1", "g9"), ("g1", "g2"), ("g1", "g2/mon_groups/g1"), ("info", "g5"), ("mon_groups", "mg"), ("g1", "g1")),
+        *((m1, "m1"), (m1, "g2/m1"), (m1, "mon_groups/m0"), (m1, m1), (m1, f"{m1}/x"), (m1, "absent/x")),
+        *(("absent", "x"), ("schemata", "x"), ("schemata", "g1"), (m1, "schemata"), ("g1/mode", "g1/size"), (m1, "")),
+        *((m1, "g2/mon_groups/mon_groups"), ("", "x"), (m1, "g1/mon_groups"), ("mon_data", "mon_groups/x")),
+    ]
+    moves = [
+        *((m1, "g1/mon_groups/m9"), ("g1/mon_groups/m9", "g2/mon_groups/m1"), ("g2/mon_groups/m1", "mon_groups/mx")),
+        *(("mon_groups/mx", "mon_groups/a\nb"), ("mon_groups/a\nb", m1), ("mon_groups/m0", "g1/mon_groups/m0")),
+    ]
+    for old, new in (*refused, *moves):
+        yield "rename", old, new
+    yield "write", "g1/cpus_list", "0\n"
+    yield "write", f"{m1}/cpus_list", "0\n"
+    yield "rename", m1, "g2/mon_groups/m1"
+    yield "rename", m1, "g1/mon_groups/m7"
+    yield from (("rmdir", group) for group in ("g1", "g2", "mon_groups/m0"))
+
+
+def _status(offer: Offer) -> Iterator[Operation]:
+    r = offer.resource
+    rows: list[Operation] = [
+        *(("read", "info/last_cmd_status"), ("read", "schemata"), ("write", "schemata", f"{r}:0=f\n")),
+        *(("write", "schemata", f"{r}:0=f"), ("write", "mode", "shareable\n"), ("write", "tasks", "{A}\n")),
+        *(("write", "tasks", "x\n"), ("write", "tasks", "-1\n"), ("mkdir", "g1"), ("mkdir", "g1")),
+        *(("mkdir", "g1/mon_groups/m"), ("write", "g1/mon_groups/m/tasks", "999999\n"), ("mkdir", "info/x")),
+        *(("write", "g1/cpus_list", "0\n"), ("write", "g1/cpus_list", "x\n"), ("rmdir", "g1/mon_groups/m")),
+        *(("rename", "g1", "g2"), ("rmdir", "info"), ("rmdir", "g1"), ("rename", "absent", "g2")),
+        *(("write", "info/L3_MON/max_threshold_occupancy", "100000\n"), ("write", "tasks", "")),
+    ]
+    for row in rows:
+        yield "write", "mode", "bogus\n"
+        yield row
+    yield from [("write", "cpus_list", "x\n")] * 32  # until the text has no more room
+
+
+def _modes(offer: Offer) -> Iterator[Operation]:
+    r = offer.resource
+    for group in ("g1", "g2"):
+        yield "mkdir", group
+    texts = ("shareable\n", "shareable", "bogus\n", "\n", "", "Exclusive\n", "exclusive\n", "pseudo-locked\n")
+    for text in (*texts, "exclusive \n", " shareable\n", "shareable\n\n", "shareable\0x\n"):
+        yield "write", "g1/mode", text
+    for path, mask in (("schemata", "1"), ("g1/schemata", "6"), ("g2/schemata", "18")):
+        yield from _all_caches(path, offer, mask)
+    rows = [
+        *(("g1/mode", "exclusive\n"), ("g2/schemata", f"{r}:0=c\n"), ("g2/schemata", f"{r}:0=20\n")),
+        *(("g1/schemata", f"{r}:0={mask}\n") for mask in ("e", "30", "600")),
+        *(("schemata", f"{r}:0=3\n"), ("g1/schemata", "MB:0=50\n"), ("g1/schemata", "L3CODE:0=1\n")),
+    ]
+    for path, text in rows:
+        yield "write", path, text
+    yield "mkdir", "g3"
+    for path, text in (("g1/mode", "shareable\n"), ("mode", "exclusive\n"), ("g1/mode", "exclusive\n")):
+        yield "write", path, text
+    yield from (("rmdir", "g1"), ("mkdir", "g1"), ("write", "mode", "pseudo-locksetup\n"))
+    yield from (("write", "mode", "shareable\n"), ("rmdir", "g1"), ("rmdir", "g2"), ("rmdir", "g3"))
+
+
+def _initial_masks(offer: Offer) -> Iterator[Operation]:
+    """What a new group may use while others are exclusive, up to none at all."""
+    full, shared = int(offer.full, 16), 0x600
+    yield "mkdir", "g1"
+    yield from _all_caches("schemata", offer, "1")
+    for mask in (full - 1, full - 1 - shared):
+        yield from _all_caches("g1/schemata", offer, f"{mask:x}")
+        yield "write", "g1/mode", "exclusive\n"
+        yield "mkdir", "g3"
+        yield "rmdir", "g3"
+        yield "write", "g1/mode", "shareable\n"
+    yield "rmdir", "g1"
+    for mask in (full, full - shared):
+        yield from _all_caches("schemata", offer, f"{mask:x}")
+        yield "write", "mode", "exclusive\n"
+        yield "mkdir", "g3"
+        yield "rmdir", "g3"
+        yield "write", "mode", "shareable\n"
+
+
+def _pseudo_locking(offer: Offer) -> Iterator[Operation]:
+    r = offer.resource
+    setup = ("write", "g1/mode", "pseudo-locksetup\n")
+    yield "mkdir", "g1"
+    yield from (("write", "g1/tasks", "{A}\n"), setup, ("write", "tasks", "{A}\n"))
+    yield from (("write", "g1/cpus_list", "0\n"), setup, ("write", "g1/cpus_list", "\n"))
+    yield from (("mkdir", "g1/mon_groups/m1"), setup, ("rmdir", "g1/mon_groups/m1"), setup)
+    yield from (("write", "g1/tasks", "{A}\n"), ("write", "g1/cpus_list", "0\n"), ("mkdir", "g1/mon_groups/m1"))
+    yield from _opened_again("g1")
+    for text in ("exclusive\n", "shareable\n", "pseudo-locksetup\n"):
+        yield "write", "g1/mode", text
+    for text in (f"{r}:0=1\n", "MB:0=50\n", f"{r}:0=1"):
+        yield "write", "g1/schemata", text
+    yield from _all_caches("schemata", offer, f"{int(offer.full, 16) & ~0xF:x}")
+    for mask in ("0", "3", "1", "1"):
+        yield "write", "g1/schemata", f"{r}:0={mask}\n"
+    yield from (("write", "g1/mode", "shareable\n"), ("write", "schemata", f"{r}:0=3\n"))
+    yield from (("write", "g1/tasks", "{A}\n"), ("read", "g1/cpus"), ("list", "g1/mon_groups"))
+    yield from _opened_again("g1")
+    yield from (("mkdir", "g2"), ("write", "g2/mode", "pseudo-locksetup\n"), ("rmdir", "g2"))
+    yield from (("mkdir", "g2"), ("write", "g2/schemata", f"{r}:0=10;1=10\n"))
+    yield "write", "g2/mode", "pseudo-locksetup\n"
+    for text in (f"{r}:0=2\n", f"{r}:1=2\n{r}:1=4\n", f"{r}:1=2\n"):
+        yield "write", "g2/schemata", text
+    yield from (("rmdir", "g2"), ("rmdir", "g1"), ("write", "tasks", "{A}\n"))
+
+
+def _opened_again(group: str) -> Iterator[Operation]:
+    """Write to files that pseudo-locking has closed, after opening them."""
+    for name, text in (("tasks", "{A}\n"), ("cpus", "1\n"), ("cpus_list", "0\n")):
+        yield "chmod", f"{group}/{name}", "644"
+        yield "write", f"{group}/{name}", text
+    yield "chmod", f"{group}/mon_groups", "755"
+    yield "mkdir", f"{group}/mon_groups/m2"
+    yield "rmdir", f"{group}/mon_groups/m2"
+
+
+def _thresholds(_: Offer) -> Iterator[Operation]:
+    path = "info/L3_MON/max_threshold_occupancy"
+    texts = (
+        "100000",
+        "0",
+        "-1",
+        "x",
+        "999999999999",
+        "65535",
+        "65536",
+        "0x20000",
+        "0200000",
+        "",
+        "+70000",
+        " 5",
+        "4294967295",
+    )
+    yield from (("write", path, f"{text}\n") for text in texts)
+    yield "write", path, "131072"
+
+
+def _running_out_of_rmids(_: Offer) -> Iterator[Operation]:
+    """For a machine with six RMIDs: until none is left, and until one that was freed comes back."""
+    yield from (("mkdir", f"mon_groups/m{number}") for number in range(6))
+    yield from (("mkdir", "g1"), ("rmdir", "mon_groups/m0"), ("mkdir", "mon_groups/again"), ("mkdir", "g1"))
+    yield from (
+        ("wait", "4"),
+        ("mkdir", "mon_groups/again"),
+        ("rmdir", "mon_groups/m1"),
+        ("wait", "4"),
+        ("mkdir", "g1"),
+    )
+    yield from (("mkdir", "g2"), ("rmdir", "mon_groups/again"))
+    yield from (("rmdir", f"mon_groups/m{number}") for number in range(2, 5))
+    yield from (("rmdir", "g1"), ("wait", "4"))
+
+
+PARTS: dict[str, Callable[[Offer], Iterator[Operation]]] = {
+    "reading": _reading,
+    "mkdir": _mkdir,
+    "schemata": _schemata,
+    "other-uses": _other_uses,
+    "tasks": _tasks,
+    "processes": _processes,
+    "cpus": _cpus,
+    "rmdir": _rmdir,
+    "rename": _rename,
+    "status": _status,
+    "modes": _modes,
+    "initial-masks": _initial_masks,
+    "pseudo-locking": _pseudo_locking,
+    "thresholds": _thresholds,
+    "running-out": _running_out_of_rmids,
+}

@@ -1,0 +1,70 @@
+"""The counts in docs/conformance.md, from what is recorded: ``record`` writes them, a test holds them."""
+
+import collections
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.conformance.answers import Record, load
+from tests.conformance.configurations import CONFIGURATIONS
+from tests.conformance.operations import ONLY_FILES
+
+PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+_PART = re.compile(
+    r"^(<!-- (configurations|operations|only-files) -->\n).*?(?=^<!-- end -->)", re.DOTALL | re.MULTILINE
+)
+
+
+def filled(text: str) -> str:
+    """The page's text with its tables as the records have them."""
+    records = {name: load(each.golden) for name, each in CONFIGURATIONS.items()}
+    tables = {
+        "configurations": _configurations(records),
+        "operations": _operations(records),
+        "only-files": _only_files(records),
+    }
+    return _PART.sub(lambda found: "\n".join([found[1], *tables[found[2]], "\n"]), text)
+
+
+def _configurations(records: dict[str, Record]) -> Iterator[str]:
+    yield "| configuration | what it is | kernel | listed | random | operations |"
+    yield "| --- | --- | --- | ---: | ---: | ---: |"
+    for name, each in CONFIGURATIONS.items():
+        listed, chance = len(each.listed()), len(each.random())
+        assert listed + chance == len(records[name].operations)
+        yield f"| {each.name} | {each.about} | {each.kernel} | {listed} | {chance} | {listed + chance} |"
+    listed = sum(len(each.listed()) for each in CONFIGURATIONS.values())
+    chance = sum(len(each.random()) for each in CONFIGURATIONS.values())
+    yield f"| all | {len(CONFIGURATIONS)} boots | | {listed} | {chance} | {listed + chance} |"
+    yield ""
+    releases = sorted({record.release for record in records.values()})
+    yield "Recorded on " + " and ".join(f"Linux {release}" for release in releases) + "."
+
+
+def _operations(records: dict[str, Record]) -> Iterator[str]:
+    found: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    for record in records.values():
+        for (kind, *words), answer in zip(record.operations, record.answers, strict=True):
+            name = words[0].rpartition("/")[2] if kind == "write" else ""
+            known = {"schemata", "tasks", "cpus", "cpus_list", "mode", "max_threshold_occupancy"}
+            found[f"write {name if name in known else 'elsewhere'}" if kind == "write" else kind][answer.result] += 1
+    yield "| operation | times | answers of the real kernels |"
+    yield "| --- | ---: | --- |"
+    for kind, results in sorted(found.items(), key=lambda item: (-item[1].total(), item[0])):
+        yield f"| {kind} | {results.total()} | {_listed(results)} |"
+
+
+def _only_files(records: dict[str, Record]) -> Iterator[str]:
+    found: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    plain = [record for name, record in records.items() if CONFIGURATIONS[name].name in {"plain", "cdp"}]
+    for record in plain:
+        for operation, answer in zip(record.operations, record.answers, strict=True):
+            found[operation[0]][answer.result] += 1
+    yield "| operation | real kernels | why there is none in the simulator |"
+    yield "| --- | --- | --- |"
+    for kind, reason in ONLY_FILES.items():
+        yield f"| {kind} | {', '.join(sorted(found[kind]))} | {reason} |"
+
+
+def _listed(results: collections.Counter[str]) -> str:
+    return ", ".join(f"{result} {count}" for result, count in sorted(results.items(), key=lambda i: (-i[1], i[0])))

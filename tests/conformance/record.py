@@ -1,0 +1,78 @@
+"""Have the real kernels answer, and keep it: ``python -m tests.conformance.record [KERNEL-NAME...]``.
+
+Each configuration is one boot. Says what is other than recorded before, and where the simulated kernel differs.
+Writes the tables of docs/conformance.md anew.
+"""
+
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.conformance import on_files, page
+from tests.conformance.answers import Record, decode_answers, differences, load, save
+from tests.conformance.configurations import CONFIGURATIONS, Configuration
+from tests.conformance.on_simulator import Simulator
+from tests.conformance.operations import Operation
+from tests.kernel import vm
+
+TIMEOUT_SECONDS = 600
+
+
+def main() -> int:
+    """Record the configurations named, or all; 1 if any differs from the simulated kernel, 2 if it cannot."""
+    try:
+        lines = [line for name in sys.argv[1:] or CONFIGURATIONS for line in _record(name)]
+    except (vm.VmError, TimeoutError) as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 2
+    if all(each.golden.exists() for each in CONFIGURATIONS.values()):
+        page.PAGE.write_text(page.filled(page.PAGE.read_text()))
+    return int(bool(lines))
+
+
+def _record(name: str) -> list[str]:
+    """Record one configuration; a line for each difference."""
+    configuration, started = CONFIGURATIONS[name], time.monotonic()
+    record = answer(configuration, configuration.operations())
+    news = ", not as recorded before" if _is_news(record, configuration) else ""
+    save(record, configuration.golden)
+    lines = differences(record, *Simulator(configuration).answers(record.operations))
+    took = f"{len(record.operations)} operations in {time.monotonic() - started:.0f} s"
+    print(
+        f"{name}: Linux {record.release}, {took}, {len(lines)} differences{news}", *lines[:20], sep="\n  ", flush=True
+    )
+    return lines
+
+
+def _is_news(record: Record, configuration: Configuration) -> bool:
+    return configuration.golden.exists() and load(configuration.golden)[1:] != record[1:]
+
+
+def answer(configuration: Configuration, operations: list[Operation]) -> Record:
+    """What a real kernel answers: one boot. Raises VmError when it cannot be had."""
+    package = kernel_package(configuration.kernel)
+    if package is None:
+        raise vm.VmError(f"apt knows no kernel {configuration.kernel}; Debian 12 has 6.12 in its backports")
+    machine = dataclasses.replace(configuration.machine, kernel=package)
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="ascii") as file:
+        json.dump(operations, file)
+        file.flush()
+        program = [sys.executable, "-I", "-S", str(Path(on_files.__file__).resolve()), "/sys/fs/resctrl", file.name]
+        done = vm.run(program, machine=machine, options=",".join(configuration.options), timeout=TIMEOUT_SECONDS)
+    if done.status:
+        raise vm.VmError(f"the operations ended with status {done.status}: {done.stderr}")
+    release, _, rest = done.stdout.partition("\n")
+    first, answers = decode_answers(rest)
+    return Record(release, first, operations, answers)
+
+
+def kernel_package(kernel: str) -> str | None:
+    """The package of a kernel, if apt knows one; 6.1 is Debian 12's own."""
+    return vm.Machine().kernel if kernel == "6.1" else vm.newest_package(kernel)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
