@@ -27,7 +27,7 @@ run = click.option(
     help="Where the journal and the ledger are kept.",
 )
 host = click.option(
-    "--host", metavar="FILE|sim:NAME", help="Plan on a snapshot or a simulated host instead of this one."
+    "--host", metavar="FILE|sim:NAME", help="A snapshot or a simulated host instead of this one."
 )
 machine_name = click.option(
     "--machine-name", metavar="NAME", help="Prefix of the group names; default is libvirt's, or cachetune-NAME."

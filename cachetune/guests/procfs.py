@@ -121,6 +121,6 @@ def _no_vcpus(pid: int, threads: tuple[Thread, ...]) -> InputError:
             hint="start QEMU with KVM or -accel tcg,thread=multi, or tune the whole process (no vcpus attribute)",
         )
     return InputError(
-        f"none of the {len(threads)} threads of process {pid} is named as a vCPU (CPU n/KVM or CPU n/TCG)",
+        f"process {pid} has no thread with the name of a vCPU (CPU n/KVM or CPU n/TCG; {len(threads)} seen)",
         hint=f"is it QEMU with -name …,debug-threads=on? If the names are missing {_BY_HAND}",
     )

@@ -18,6 +18,7 @@ import fcntl
 import os
 import re
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -86,15 +87,9 @@ class SysfsResctrl:
             left = error.errno == errno.ENOTCONN
             hint = f"`cachetune sim unmount {root}` ends what was mounted there" if left else _hint_to_mount(root)
             raise HostError(f"cannot read {root}: {error.strerror}", hint=hint) from None
+        weakref.finalize(self, os.close, self._root)
         if not self.exists("info"):
-            os.close(self._root)
-            self._root = -1
             raise HostError(f"{root} is not a mounted resctrl: there is no info directory", hint=_hint_to_mount(root))
-
-    def __del__(self) -> None:
-        """Give the directory back."""
-        if getattr(self, "_root", -1) >= 0:
-            os.close(self._root)
 
     @property
     def is_simulated(self) -> bool:

@@ -85,7 +85,7 @@ _ALL = (
         id="CT207",
         severity="error",
         summary="There must be a hole of free ways that is large enough.",
-        message="no room for {ways} ways ({size}) on {resource} cache {id}: {free} free, largest hole {hole}; {owners}",
+        message="no room for {ways} ({size}) on {resource} cache {id}: {free} free, largest hole {hole}; {owners}",
         fix="{advice}",
         bad=_cache(f"{_L3} size='2304' unit='KiB'"),
         good=_FITS,

@@ -127,7 +127,7 @@ def _no_room(
             pass
     return RULES["CT207"].at(
         request.at,
-        ways=error.wanted,
+        ways="1 way" if error.wanted == 1 else f"{error.wanted} ways",
         size=format_size(request.size_bytes),
         resource=control.name,
         id=cache_id,

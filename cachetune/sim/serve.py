@@ -46,21 +46,10 @@ def serve(sim: SimulatedResctrl, place: Path, tids: Tids, run: Path, ready: Call
     fuse = load_fuse()
     threads = RealThreads(sim) if tids == "real" else None
     sim.state.takes_any_tid = threads is None
-    records: list[Path] = []
+    up: list[bool] = []
 
     def started() -> None:
-        record = Record(
-            directory=str(place),
-            pid=os.getpid(),
-            started=stat_of(os.getpid())[1],
-            profile=sim.profile.name,
-            kernel=sim.kernel,
-            tids=tids,
-        )
-        records.append(write_record(record, run))
-        if threads:
-            threads.look()
-            threads.keep_looking()
+        up.append(True)
         ready()
 
     operations = MountedResctrl(
@@ -69,15 +58,30 @@ def serve(sim: SimulatedResctrl, place: Path, tids: Tids, run: Path, ready: Call
         look=threads.look if threads else lambda: None,
         started=started,
     )
+    record = write_record(_record_of(sim, place, tids), run)
     try:
+        if threads:
+            threads.look()
+            threads.keep_looking()
         fuse.FUSE(operations, str(place), **_options(sim))
     except RuntimeError as error:
         # libfuse's number also tells of the signal that ended it
-        if not records:
+        if not up:
             raise InputError(f"cannot mount at {place} (libfuse says {error})", hint="see its message above") from None
     finally:
-        for file in records:
-            file.unlink(missing_ok=True)
+        record.unlink(missing_ok=True)
+
+
+def _record_of(sim: SimulatedResctrl, place: Path, tids: Tids) -> Record:
+    pid = os.getpid()
+    return Record(
+        directory=str(place),
+        pid=pid,
+        started=stat_of(pid)[1],
+        profile=sim.profile.name,
+        kernel=sim.kernel,
+        tids=tids,
+    )
 
 
 def serve_in_background(serve_until_end: Callable[[Callable[[], None]], None], place: Path) -> int:
