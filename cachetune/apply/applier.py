@@ -15,7 +15,7 @@ from cachetune.apply.ledger import Ledger
 from cachetune.apply.model import Report
 from cachetune.apply.steps import Hands
 from cachetune.errors import CachetuneError, InputError, ResctrlError
-from cachetune.guests import find_process
+from cachetune.guests import find_process, is_same_thread
 from cachetune.host.read import read_host
 from cachetune.host.resctrlfs import Resctrl
 from cachetune.host.state import Host, parent_of
@@ -193,12 +193,13 @@ class _Unseen(msgspec.Struct, frozen=True):
 
 def _unseen(plan: Plan, place: Place, known: Collection[int] = ()) -> _Unseen:
     """The guest's threads that were born since and are not where they belong; groups of others keep theirs."""
-    if plan.guest.pid is None or place.proc is None or not plan.groups:
-        return _Unseen()
+    leader = next((t for t in plan.guest.threads if t.tid == plan.guest.pid), None)
+    if leader is None or place.proc is None or not plan.groups or not is_same_thread(leader, place.proc):
+        return _Unseen()  # the guest has ended, and its pid may be another process's by now
     try:
-        guest = find_process(plan.guest.pid, place.proc)
+        guest = find_process(leader.tid, place.proc)
     except InputError:
-        return _Unseen()  # the guest has ended
+        return _Unseen()
     seen = {t.tid for t in plan.guest.threads}.union(known)
     wanted = memberships([_wanted(g) for g in plan.groups], guest)
     places = {tid: where for tid, where in wanted.items() if tid not in seen}

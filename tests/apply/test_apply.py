@@ -359,18 +359,25 @@ def test_threads_born_meanwhile_are_caught(tmp_path: Path, monkeypatch: pytest.M
     made = msgspec.structs.replace(made, guest=msgspec.structs.replace(made.guest, threads=known), steps=moves)
     later = Guest(TIDS[0], (*known, Thread(TIDS[2], 0, "CPU 2/KVM", 2)))
     monkeypatch.setattr(applier, "find_process", lambda *_: later)
-    monkeypatch.setattr("cachetune.apply.steps.is_same_thread", lambda *_: True)
+    for module in ("applier", "steps"):
+        monkeypatch.setattr(f"cachetune.apply.{module}.is_same_thread", lambda *_: True)
     report = apply(made, place)
     assert report.late_tids == (TIDS[2],)
     assert str(TIDS[2]) in sim.read("mon_groups/cachetune-web-vcpus_0-2/tasks").split()
 
 
-def test_a_reused_thread_id_is_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reused_thread_id_is_not_moved_nor_the_threads_of_whoever_has_the_pid_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sim = host_with_guest("skylake-2s")
     place = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
-    monkeypatch.setattr(applier, "find_process", lambda *_: Guest(TIDS[0], ()))
-    monkeypatch.setattr("cachetune.apply.steps.is_same_thread", lambda thread, _: thread.tid != TIDS[0])
+    stranger = Guest(TIDS[0], (Thread(31337, 0, "CPU 0/KVM", 0),))
+    monkeypatch.setattr(applier, "find_process", lambda *_: stranger)
+    for module in ("applier", "steps"):
+        monkeypatch.setattr(f"cachetune.apply.{module}.is_same_thread", lambda thread, _: thread.tid != TIDS[0])
+    sim.add_task(31337)
     report = apply(plan_for(web("skylake-2s"), place), place)
+    assert not report.late_tids, "the process that has the pid now is not the guest"
     assert TIDS[0] in report.vanished_tids
     assert str(TIDS[0]) not in sim.read("cachetune-web-vcpus_0-1/tasks").split()
 
