@@ -23,7 +23,7 @@ demo: $(RUNTIME)
 test: test-unit test-kernel
 
 test-unit: $(DEVELOPMENT)
-	@sh tests/debian-packages.sh libxml2-utils libvirt0
+	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 intel-cmt-cat
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --benchmark-disable -m "not kernel"
 
 # Each module boots its own machines; loadfile keeps the tests of one boot in one process.

@@ -167,8 +167,9 @@ def test_the_options_named_exist(page: str) -> None:
     named = {match[0] for name in spans(page) if (match := re.match(r"--[a-z][a-z-]*", name))}
     group = Verbs()
     context = click.Context(group)
-    verbs = [group.get_command(context, verb) for verb in VERBS]
-    known = {option for verb in verbs if verb for parameter in verb.params for option in parameter.opts}
+    verbs = [verb for name in VERBS if (verb := group.get_command(context, name))]
+    verbs += [inner for verb in verbs if isinstance(verb, click.Group) for inner in verb.commands.values()]
+    known = {option for verb in verbs for parameter in verb.params for option in parameter.opts}
     assert named <= known
 
 
