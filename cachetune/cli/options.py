@@ -26,9 +26,7 @@ run = click.option(
     show_default=True,
     help="Where the journal and the ledger are kept.",
 )
-host = click.option(
-    "--host", metavar="FILE|sim:NAME", help="A snapshot or a simulated host instead of this one."
-)
+host = click.option("--host", metavar="FILE|sim:NAME", help="A snapshot or a simulated host instead of this one.")
 machine_name = click.option(
     "--machine-name", metavar="NAME", help="Prefix of the group names; default is libvirt's, or cachetune-NAME."
 )

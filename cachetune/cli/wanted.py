@@ -46,7 +46,7 @@ class Wanted(msgspec.Struct, frozen=True):
     as_json: bool = False
 
 
-class _VcpuThread(click.ParamType[tuple[int, int]]):
+class _VcpuThread(click.ParamType):  # type: ignore[type-arg] - older clicks know no type here
     name = "N=TID"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
