@@ -46,7 +46,8 @@ class Wanted(msgspec.Struct, frozen=True):
     as_json: bool = False
 
 
-class _VcpuThread(click.ParamType):  # type: ignore[type-arg] - older clicks know no type here
+# Without a type argument, which older clicks do not know.
+class _VcpuThread(click.ParamType):  # type: ignore[type-arg]
     name = "N=TID"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
