@@ -52,10 +52,11 @@ def foreign_findings(
 def held_threads(places: Mapping[int, Membership], host: Host, own: Collection[str]) -> dict[int, str]:
     """Threads that would have to leave a group of somebody else, or of another guest: tid to that group."""
     held: dict[int, str] = {}
+    free = {DEFAULT_GROUP, *own}
     for tid, here in locations(host, places).items():
         goal = places[tid]
         for path in (here.control, here.monitor):
-            if path and path not in (DEFAULT_GROUP, goal.control, goal.monitor, *own):
+            if path and path not in free and path not in (goal.control, goal.monitor):
                 held.setdefault(tid, path)
     return held
 
@@ -73,7 +74,8 @@ def _differs(group: WantedGroup, there: Group, places: Mapping[int, Membership],
         value = there.bandwidth.get("MB", {}).get(node.node_id)
         if value != node.bandwidth:
             return f"its bandwidth on node {node.node_id} is {value}"
-    missing = [t for t, p in places.items() if group.path in (p.control, p.monitor) and t not in there.tids]
+    inside = set(there.tids)
+    missing = [t for t, p in places.items() if group.path in (p.control, p.monitor) and t not in inside]
     return f"the threads {format_ids(missing)} are not in it" if missing else ""
 
 
@@ -91,7 +93,7 @@ def guest_findings(domain: Domain, guest: Guest | None) -> list[Finding]:
     findings += [
         RULES["CT401"].at(group.at, vcpus=format_ids(missing))
         for group in domain.groups
-        if (missing := sorted(set(group.vcpus or ()) - set(threads)))
+        if (missing := [vcpu for vcpu in group.vcpus or () if vcpu not in threads])
     ]
     if guest.pid is None and not whole:
         grouped = {vcpu for g in domain.groups for vcpu in g.vcpus or ()}
