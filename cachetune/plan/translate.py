@@ -32,10 +32,6 @@ class WantedGroup(msgspec.Struct, frozen=True):
         """Whether this is a control group."""
         return self.path == self.parent
 
-    def takes(self, thread: Thread) -> bool:
-        """Whether the group asks for a thread."""
-        return self.vcpus is None or thread.vcpu in self.vcpus
-
 
 class Membership(msgspec.Struct, frozen=True):
     """Where a thread belongs: its control group, and the monitor group in it if there is one."""
@@ -77,15 +73,44 @@ def memberships(wanted: Iterable[WantedGroup], guest: Guest) -> dict[int, Member
     A thread goes to the first control group and the first of its monitor groups that want it. Source: libvirt.
     """
     groups = tuple(wanted)
+    vcpus = frozenset(t.vcpu for t in guest.threads if t.vcpu is not None)
+    controls = _first_takers((g for g in groups if g.is_control), vcpus)
+    inside: dict[str, list[WantedGroup]] = {}
+    for group in groups:
+        if not group.is_control:
+            inside.setdefault(group.parent, []).append(group)
+    monitors = {parent: _first_takers(of, vcpus) for parent, of in inside.items()}
     places: dict[int, Membership] = {}
     for thread in guest.threads:
-        control = next((g.path for g in groups if g.is_control and g.takes(thread)), None)
+        control = controls.of(thread)
         parent = control or DEFAULT_GROUP
-        inside = (g.path for g in groups if not g.is_control and g.parent == parent and g.takes(thread))
-        monitor = next(inside, None)
+        monitor = monitors[parent].of(thread) if parent in monitors else None
         if control or monitor:
             places[thread.tid] = Membership(parent, monitor)
     return places
+
+
+class _Takers(msgspec.Struct, frozen=True):
+    """The group for each vCPU, and the one for all other threads."""
+
+    by_vcpu: dict[int, str]
+    rest: str | None
+
+    def of(self, thread: Thread) -> str | None:
+        """The path of the first group that asks for the thread."""
+        return self.rest if thread.vcpu is None else self.by_vcpu.get(thread.vcpu, self.rest)
+
+
+def _first_takers(groups: Iterable[WantedGroup], vcpus: VcpuSet) -> _Takers:
+    """Who takes which of these vCPUs. Each vCPU is given once, so the cost does not grow with groups times threads."""
+    left, by_vcpu = set(vcpus), dict[int, str]()
+    for group in groups:
+        if group.vcpus is None:
+            return _Takers(by_vcpu, group.path)
+        found = left & group.vcpus
+        by_vcpu.update(dict.fromkeys(found, group.path))
+        left -= found
+    return _Takers(by_vcpu, None)
 
 
 def _control_path(request: GroupRequest, machine: str) -> str:
