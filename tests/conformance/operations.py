@@ -72,7 +72,7 @@ def _reading(_: Offer) -> Iterator[Operation]:
 def _mkdir(offer: Offer) -> Iterator[Operation]:
     yield "mkdir", "g1"
     taken = ("info", "mon_groups", "mon_data", "g1", "schemata", "tasks", "")
-    given = ("a\nb", "a b", ".x", "ä", "\udcff", "{x}")
+    given = ("a\nb", "a b", ".x", "ä", "\udcff", "{x}", "*", "-")
     long = ("n" * 255, "n" * 256, "n" * 2000, "n" * 3900, "n" * 4080)
     for name in (*taken, *given, *long):
         yield "mkdir", name
@@ -95,23 +95,9 @@ def _schemata(offer: Offer) -> Iterator[Operation]:
     r, full = offer.resource, offer.full
     yield "mkdir", "g1"
     masks = [
-        *("f", "0xf", "F", "+f", " f", "f ", "0", "5", f"{full}f", "800", "g", "-1", "", "=f", "f=3", "f\0"),
-        *(
-            "123456789abcdef01",
-            "f,1=f",
-            "00003",
-            "0x",
-            "0X1F",
-            "f\t",
-            "\v3",
-            "\udca03",
-            full,
-            "f;",
-            "f;;",
-            "f;1",
-            "1 1",
-        ),
-        *("f;1=f", "f;0=3", "f;7=f", "f;1=0", "1;1=2;2=4;3=8"),
+        *("f", "0xf", "F", "+f", " f", "f ", "0", "5", f"{full}f", "fff", "800", "g", "-1", "", "=f", "f=3", "f\0"),
+        *("123456789abcdef01", "f,1=f", "00003", "0x", "0X1F", "f\t", "\v3", "\udca03", full, "f;", "f;;"),
+        *("f;1", "1 1", "f;1=f", "f;0=3", "f;7=f", "f;1=0", "1;1=2;2=4;3=8"),
     ]
     lines = [f"{r}:0={mask}\n" for mask in masks]
     lines += [f"{r}{rest}\n" for rest in (": 0 = f ; 1 = f0", ":;0=f", ":", "", ":0", ":=f", "::0=f")]
@@ -122,8 +108,10 @@ def _schemata(offer: Offer) -> Iterator[Operation]:
     lines += [
         *(f"{r}:0=f", "", "\n", f"{r}:0=f\n\n", f"\n{r}:0=f\n", f"# note\n{r}:0=f\n", f"{r}:0=f\r\n", f"{r}:0=f\n \n"),
         *(f"{r}:0=f\n{r}:0=3\n", f"{r}:0=f\n{r}:1=0\n", f"{r}:0=f\nMB:0=5\n", f"{r}:0=f\nXX:0=1\n"),
-        *(f"XX:0=1\n{r}:0=f\n", f"{r}:0=0\nMB:0=20\n", f"{r}:0=f\nMB:0=20\n", f"MB:0=30\n{r}:0=7\n"),
-        *(f"{r}:0=f\n{r}:1=f", f"{r}:1=f\n{r}:1=f\n", " \n", ":\n", "=\n", f"L3CODE:0=3\n{r}:0=7\n"),
+        *(f"XX:0=1\n{r}:0=f\n", f"{r}:0=0\nMB:0=20\n", f"{r}:0=f\nMB:0=20\n"),
+        *(f"MB:0=20\n{r}:0=f\n", f"MB:0=30\n{r}:0=7\n"),
+        *(f"{r}:0=f\n{r}:1=f", f"{r}:1=f\n{r}:1=f\n", " \n", ":\n", "=\n"),
+        *("L3CODE:0=3\n", f"L3CODE:0=3\n{r}:0=7\n", f"{r}:0=f\nL3CODE:0=0\n", f"{r}:0=f\nL3CODE:0=3\n"),
         *(f"{r}:" + "0=f;" * 1500 + "\n", f"{r}:0=" + "f" * 600 + "\n", f"{r}:0=1\0\n", f"\0{r}:0=3\n"),
     ]
     for line in lines:
@@ -160,18 +148,8 @@ def _tasks(_: Offer) -> Iterator[Operation]:
     for path in ("g2/mon_groups/m2/tasks", "tasks", "mon_groups/m0/tasks", "tasks"):
         yield "write", path, "{A}\n"
     texts = [
-        *(
-            "{A},{B}\n",
-            "{A} {B}\n",
-            "{A}\n{B}\n",
-            "{A},999999,{B}\n",
-            "{A}",
-            " {A} \n",
-            "999999\n",
-            "-1\n",
-            "0\n",
-            "\n",
-        ),
+        *("{A},{B}\n", "{A} {B}\n", "{A}\n{B}\n", "{A},999999,{B}\n", "{A}", " {A} \n", "999999\n", "-1\n"),
+        *("0\n", "\n"),
         *("", "abc\n", "1x\n", "99999999999\n", "2147483648\n", "{A:#x}\n", "0{B:o}\n", ",\n", ",{C}\n", "{C},\n"),
         *("{C}, {D}\n", "{C},,{D}\n", "{A},{A}\n", "+{A}\n", "{A}\0{B}\n", "00\n", "0x0\n", "{A}\r\n", "{K}\n"),
         "x" * 700 + "\n",
@@ -212,15 +190,13 @@ def _cpus(_: Offer) -> Iterator[Operation]:
         *(("g1/cpus_list", "0\n"), ("g1/cpus_list", "0-1\n"), ("g1/cpus", "1\n"), ("g1/cpus", "3\n")),
         *(("g2/cpus_list", "1\n"), ("g1/mon_groups/m1/cpus_list", "0\n"), ("g1/mon_groups/m2/cpus_list", "0\n")),
         *(("g1/mon_groups/m1/cpus_list", "1\n"), ("g1/mon_groups/m1/cpus", "1\n"), ("g1/cpus_list", "\n")),
+        *(("g1/cpus_list", text) for text in ("", "0,1\n", "7\n", "x\n", "1-0\n", "0", " 0 \n", ",0,\n", "N\n")),
         *(
             ("g1/cpus_list", text)
-            for text in ("", "0,1\n", "7\n", "x\n", "1-0\n", "0", " 0 \n", ",0,\n", "N\n", "0-N\n")
+            for text in ("0-N\n", "all\n", "0-1:1/2\n", "0 1\n", "1-\n", "0\n1\n", "0\0z\n", "0x1\n")
         ),
-        *(("g1/cpus_list", text) for text in ("all\n", "0-1:1/2\n", "0 1\n", "1-\n", "0\n1\n", "0\0z\n", "0x1\n")),
-        *(
-            ("g1/cpus", text)
-            for text in ("ff\n", "0x1\n", "zz\n", "00000003\n", "0\n", "0,3\n", "1,0\n", "100000000\n")
-        ),
+        *(("g1/cpus", text) for text in ("ff\n", "0x1\n", "zz\n", "00000003\n", "0\n", "0,3\n", "1,0\n")),
+        ("g1/cpus", "100000000\n"),
         *(("cpus_list", text) for text in ("0\n", "0-1\n", "\n", "0-9\n")),
         *(("cpus", text) for text in ("1\n", "ffffffff\n", "0\n")),
     ]
@@ -260,10 +236,11 @@ def _rename(_: Offer) -> Iterator[Operation]:
         *(("absent", "x"), ("schemata", "x"), ("schemata", "g1"), (m1, "schemata"), ("g1/mode", "g1/size"), (m1, "")),
         *((m1, "g2/mon_groups/mon_groups"), ("", "x"), (m1, "g1/mon_groups"), ("mon_data", "mon_groups/x")),
     ]
-    moves = [
-        *((m1, "g1/mon_groups/m9"), ("g1/mon_groups/m9", "g2/mon_groups/m1"), ("g2/mon_groups/m1", "mon_groups/mx")),
-        *(("mon_groups/mx", "mon_groups/a\nb"), ("mon_groups/a\nb", m1), ("mon_groups/m0", "g1/mon_groups/m0")),
+    and_back = [
+        *((m1, "g2/mon_groups/mx"), (m1, "mon_groups/m1"), (m1, "g1/mon_groups/a\nb"), (m1, "g1/mon_groups/m9")),
+        *(("mon_groups/m0", "mon_groups/mx"), ("mon_groups/m0", "g1/mon_groups/m0")),
     ]
+    moves = [pair for old, new in and_back for pair in ((old, new), (new, old))]
     for old, new in (*refused, *moves):
         yield "rename", old, new
     yield "write", "g1/cpus_list", "0\n"
@@ -372,22 +349,9 @@ def _opened_again(group: str) -> Iterator[Operation]:
 
 def _thresholds(_: Offer) -> Iterator[Operation]:
     path = "info/L3_MON/max_threshold_occupancy"
-    texts = (
-        "100000",
-        "0",
-        "-1",
-        "x",
-        "999999999999",
-        "65535",
-        "65536",
-        "0x20000",
-        "0200000",
-        "",
-        "+70000",
-        " 5",
-        "4294967295",
-    )
-    yield from (("write", path, f"{text}\n") for text in texts)
+    texts = ("100000", "0", "-1", "x", "999999999999", "65535", "65536", "0x20000", "0200000", "", "+70000", " 5")
+    sizes = ("4294967295", "43253760", "43253761", "50000000")
+    yield from (("write", path, f"{text}\n") for text in (*texts, *sizes))
     yield "write", path, "131072"
 
 
@@ -395,13 +359,8 @@ def _running_out_of_rmids(_: Offer) -> Iterator[Operation]:
     """For a machine with six RMIDs: until none is left, and until one that was freed comes back."""
     yield from (("mkdir", f"mon_groups/m{number}") for number in range(6))
     yield from (("mkdir", "g1"), ("rmdir", "mon_groups/m0"), ("mkdir", "mon_groups/again"), ("mkdir", "g1"))
-    yield from (
-        ("wait", "4"),
-        ("mkdir", "mon_groups/again"),
-        ("rmdir", "mon_groups/m1"),
-        ("wait", "4"),
-        ("mkdir", "g1"),
-    )
+    yield from (("wait", "4"), ("mkdir", "mon_groups/again"), ("rmdir", "mon_groups/m1"))
+    yield from (("wait", "4"), ("mkdir", "g1"))
     yield from (("mkdir", "g2"), ("rmdir", "mon_groups/again"))
     yield from (("rmdir", f"mon_groups/m{number}") for number in range(2, 5))
     yield from (("rmdir", "g1"), ("wait", "4"))
