@@ -1,0 +1,185 @@
+"""Apply random domains, and examples, to a guest on a host that others use too, and mark the registers at each moment.
+
+``python -m … SEED COUNT DOMAINS.json``; first come the given domains that fit, by name, then ``COUNT`` random cases.
+Each case draws from a generator of its own, seeded with SEED and its number, so that one can be had again. The
+registers are marked "NAME before", "NAME applied N" and "NAME removed".
+"""
+
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from cachetune import documents
+from cachetune.apply import ledger
+from cachetune.apply.applier import Place, apply
+from cachetune.domain.model import BandwidthRequest, CacheRequest, Domain, GroupRequest, MonitorRequest
+from cachetune.findings import Source
+from cachetune.guests import find_guest
+from cachetune.guests.model import Guest
+from cachetune.host import SysfsResctrl
+from cachetune.host.state import CacheControl, Host
+from cachetune.idset import format_ids
+from cachetune.plan import Options, Plan, PlanRefusedError, plan_removal
+from cachetune.plan.build import plan
+from cachetune.plan.model import PlanGuest
+from tests.kernel.scenarios import tree
+from tests.kernel.scenarios.guest_process import running
+
+_HERE = Source()
+_MACHINE = "cachetune-guest"
+_TRIES = 20
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One guest from its first domain to its removal.
+
+    ``others`` are the foreign groups in the order in which they were made, ``gone`` those of them that were removed
+    before the guest came. ``hw_ids`` are the CLOSIDs after each apply, where the kernel tells them.
+    """
+
+    name: str
+    others: tuple[str, ...]
+    gone: tuple[str, ...]
+    plans: tuple[Plan, ...]
+    outcomes: tuple[str, ...]
+    hw_ids: tuple[dict[str, int], ...]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """The cases, and the names of the given domains that this host cannot have."""
+
+    cases: tuple[Case, ...]
+    refused: tuple[str, ...]
+
+
+class _Runner:
+    """Carries cases out on the kernel's resctrl."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._fs = SysfsResctrl(tree.RESCTRL)
+        self._guest = guest
+        self._place = Place(self._fs, Path("/run/registers"), Path("/sys"), Path("/proc"))
+
+    def example(self, domain: Domain, name: str) -> Case | None:
+        """An example on an empty host; None where it does not fit."""
+        wanted = self._planned(domain)
+        return self._carry_out(name, (), (), [iter([domain])]) if wanted else None
+
+    def drawn(self, name: str, draw: random.Random) -> Case:
+        """One domain, or one and then another for the same guest, on a host with groups of others."""
+        others, gone = self._settle_others(draw)
+        host = self._place.look(ledger.Ledger())
+        rounds = [(_domain(draw, host) for _ in range(_TRIES)) for _ in range(draw.choice([1, 1, 2]))]
+        case = self._carry_out(name, others, gone, rounds)
+        for path in (path for path in others if path not in gone):
+            self._fs.rmdir(path)
+        return case
+
+    def _settle_others(self, draw: random.Random) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Groups of other programs that share the default group's high ways; some go again, leaving gaps."""
+        others = tuple(f"COS{number}" for number in range(1, draw.choice([1, 1, 2, 4])))
+        for path in others:
+            self._fs.mkdir(path)
+            lines = [_random_line(cache, draw) for cache in self._place.look(ledger.Ledger()).caches]
+            self._fs.write(f"{path}/schemata", "".join(lines) + f"MB:0={draw.randrange(10, 101, 10)}\n")
+        gone = tuple(path for path in others if draw.random() < 0.3)
+        for path in gone:
+            self._fs.rmdir(path)
+        return others, gone
+
+    def _carry_out(
+        self, name: str, others: tuple[str, ...], gone: tuple[str, ...], rounds: Iterable[Iterator[Domain]]
+    ) -> Case:
+        plans, outcomes, hw_ids = [], [], []
+        tree.mark(f"{name} before")
+        for number, domains in enumerate(rounds):
+            wanted = next(filter(None, map(self._planned, domains)), None)
+            if wanted:
+                plans.append(wanted)
+                outcomes.append(apply(wanted, self._place).outcome)
+                tree.mark(f"{name} applied {number}")
+                hw_ids.append(_hw_ids())
+        book = ledger.load(self._place.run)
+        guest = PlanGuest("guest", _MACHINE)
+        back = plan_removal(self._place.look(book), guest, book.groups_of(_MACHINE), book.shrunk)
+        outcomes.append(apply(back, self._place).outcome)
+        tree.mark(f"{name} removed")
+        return Case(name, others, gone, tuple(plans), tuple(outcomes), tuple(hw_ids))
+
+    def _planned(self, domain: Domain) -> Plan | None:
+        book = ledger.load(self._place.run)
+        options = Options(machine_name=_MACHINE, shrink_default=True, owned=book.groups_of(_MACHINE))
+        try:
+            wanted = plan(domain, self._place.look(book), self._guest, options)
+        except PlanRefusedError:
+            return None
+        return wanted if wanted.steps else None
+
+
+def main() -> None:
+    """Print an Outcome."""
+    seed, count, given = sys.argv[1:]
+    examples = documents.decode(Path(given).read_bytes(), dict[str, Domain], given)
+    cases: list[Case] = []
+    refused: list[str] = []
+    with running(4) as process:
+        runner = _Runner(find_guest(process.threads.pid, Path("/proc")))
+        for name, domain in examples.items():
+            case = runner.example(domain, name)
+            cases += [case] if case else []
+            refused += [] if case else [name]
+        cases += [runner.drawn(str(n), random.Random(f"{seed} {n}")) for n in range(int(count))]  # noqa: S311
+    sys.stdout.buffer.write(documents.encode(Outcome(tuple(cases), tuple(refused))))
+
+
+def _hw_ids() -> dict[str, int]:
+    """CLOSIDs by control group, as a mount with the option debug tells them."""
+    return {
+        str(path.parent.relative_to(tree.RESCTRL)): int(path.read_text())
+        for path in (tree.RESCTRL / "ctrl_hw_id", *tree.RESCTRL.glob("*/ctrl_hw_id"))
+        if path.exists()
+    }
+
+
+def _random_line(cache: CacheControl, draw: random.Random) -> str:
+    """A line of schemata with a run of the upper half of each cache's ways."""
+    masks = []
+    for cache_id in cache.size_bytes:
+        low = draw.randrange(cache.ways // 2, cache.ways)
+        length = draw.randrange(1, cache.ways - low + 1)
+        masks.append(f"{cache_id}={((1 << length) - 1) << low:x}")
+    return f"{cache.name}:{';'.join(masks)}\n"
+
+
+def _domain(draw: random.Random, host: Host) -> Domain:
+    """Some groups of vCPUs, each with a wish for some caches and nodes, and some monitors."""
+    vcpus = draw.sample(range(4), 4)
+    parts = draw.choice([(4,), (2, 2), (1, 3), (1, 1, 2), (1, 1, 1, 1)])
+    groups = [_group(draw, host, {vcpus.pop() for _ in range(size)}) for size in parts]
+    kept = tuple(g for g in groups if g.caches or g.nodes or g.monitors)
+    return Domain("guest", None, None, "kvm", 4, kept)
+
+
+def _group(draw: random.Random, host: Host, vcpus: set[int]) -> GroupRequest:
+    caches = tuple(
+        CacheRequest(c.level, i, c.type, draw.randint(c.min_cbm_bits, 3) * (c.way_bytes(i) or 0), _HERE)
+        for c in host.caches
+        for i in c.size_bytes
+        if draw.random() < 0.5
+    )
+    nodes = tuple(
+        BandwidthRequest(i, draw.randrange(b.min_bandwidth, 101, b.bandwidth_gran), _HERE)
+        for b in host.bandwidths
+        for i in b.ids
+        if draw.random() < 0.4
+    )
+    watched = [vcpu for vcpu in vcpus if draw.random() < 0.2]
+    monitors = tuple(MonitorRequest("cache", frozenset({v}), f"vcpus_{v}", _HERE) for v in watched)
+    return GroupRequest(frozenset(vcpus), f"vcpus_{format_ids(vcpus)}", caches, nodes, monitors, _HERE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""What the processor was told: after each apply its mask and bandwidth registers are what the plan promised.
+
+The examples that fit and random domains, on random hosts: processors of several makes, with groups of others in the
+way. A failure names the seed; CACHETUNE_SEED draws
+others, CACHETUNE_CASES more.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from cachetune import documents
+from cachetune.domain import load
+from cachetune.domain.model import Domain
+from cachetune.host.schemata import parse
+from cachetune.host.state import DEFAULT_GROUP, is_monitor
+from cachetune.plan.model import CreateGroup, Plan, RemoveGroup, WriteSchemata
+from tests.kernel import vm
+from tests.kernel.conftest import ROOT, Scenario
+from tests.kernel.scenarios.registers import Case, Outcome
+
+pytestmark = pytest.mark.kernel
+SEED = os.environ.get("CACHETUNE_SEED", "1")
+RANDOM_CASES = int(os.environ.get("CACHETUNE_CASES", "5"))  # for each setting; a case takes one to two seconds
+NEWER = vm.newest_package("6.12")
+MOST_BANDWIDTH = 100
+
+T = TypeVar("T")
+Registers = dict[tuple[str, int], int]  # resource name and cache id to mask, or to percent of bandwidth
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A host to test on: its processor, and how resctrl is mounted."""
+
+    caches: int
+    ways: int
+    options: str = ""
+    newer: bool = False
+
+
+SETTINGS = {
+    "2 caches of 11 ways": Setting(2, 11),
+    "1 cache of 20 ways, cdp": Setting(1, 20, "cdp"),
+    "4 caches of 20 ways, 6.12": Setting(4, 20, "debug", newer=True),
+}
+
+
+@pytest.fixture(scope="module", params=[name for name, s in SETTINGS.items() if NEWER or not s.newer])
+def setting(request: pytest.FixtureRequest) -> Setting:
+    return SETTINGS[request.param]
+
+
+@pytest.fixture(scope="module")
+def ran(setting: Setting, scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, vm.Result]:
+    given = tmp_path_factory.mktemp("domains") / "examples.json"
+    given.write_bytes(documents.encode(_examples()))
+    machine = vm.Machine(sockets=setting.caches, rdt=vm.Rdt(l3_ways=setting.ways, mba_closids=16))
+    if setting.newer and NEWER:
+        machine = dataclasses.replace(machine, kernel=NEWER)
+    words = (SEED, str(RANDOM_CASES), str(given))
+    outcome, result = scenario("registers", Outcome, *words, machine=machine, options=setting.options)
+    return outcome, result
+
+
+def _examples() -> dict[str, Domain]:
+    """The examples that are domains, read here: in the machine that takes long. Their guest has another name there."""
+    read = {path.stem: load(path.read_bytes(), path.name).domain for path in sorted((ROOT / "examples").rglob("*.xml"))}
+    return {name: msgspec.structs.replace(d, name="guest", uuid=None) for name, d in read.items() if d}
+
+
+def test_the_registers_are_what_the_plan_promised(ran: tuple[Outcome, vm.Result]) -> None:
+    outcome, result = ran
+    wrong = [
+        f"{case.name}: {path} (CLOSID {closid}) {wanted}, but the registers have {found}"
+        for case in outcome.cases
+        for before, plan, after, closids in _applies(case, result)
+        for path, closid in closids.items()
+        if (wanted := _promised(path, plan, before)) != (found := _registers(after, closid))
+    ]
+    assert wrong == [], f"with CACHETUNE_SEED={SEED}"
+    assert result.hw_state.refused == []
+
+
+def test_after_remove_the_registers_of_all_groups_that_are_left_are_what_they_were(
+    ran: tuple[Outcome, vm.Result],
+) -> None:
+    outcome, result = ran
+    for case in outcome.cases:
+        for closid in _closids_of_others(case).values():
+            before, after = (result.marks[f"{case.name} {moment}"] for moment in ("before", "removed"))
+            assert _registers(after, closid) == _registers(before, closid), case.name
+
+
+def test_every_plan_was_carried_out_and_enough_of_them_fit(ran: tuple[Outcome, vm.Result]) -> None:
+    outcome, _ = ran
+    assert {said for case in outcome.cases for said in case.outcomes} <= {"done", "nothing to do"}
+    drawn = [case for case in outcome.cases if case.name.isdecimal()]
+    assert len(drawn) == RANDOM_CASES
+    assert sum(bool(case.plans) for case in drawn) >= 0.8 * RANDOM_CASES
+
+
+def test_the_kernel_hands_out_the_closids_that_this_test_expects(
+    ran: tuple[Outcome, vm.Result], setting: Setting
+) -> None:
+    outcome, result = ran
+    told = 0
+    for case in outcome.cases:
+        for (_, _, _, closids), hw_ids in zip(_applies(case, result), case.hw_ids, strict=True):
+            assert hw_ids in ({}, closids), case.name
+            told += bool(hw_ids)
+    assert bool(told) == setting.newer
+
+
+Moment = tuple[dict[str, Registers], Plan, vm.HwState, dict[str, int]]
+
+
+def _applies(case: Case, result: vm.Result) -> Iterator[Moment]:
+    """Each apply of a case: the registers by group before it, the plan, the hardware after it, the CLOSIDs then."""
+    closids = _closids_of_others(case)
+    hardware = result.marks[f"{case.name} before"]
+    for number, plan in enumerate(case.plans):
+        before = {path: _registers(hardware, closid) for path, closid in closids.items()}
+        closids = _follow(closids, plan)
+        hardware = result.marks[f"{case.name} applied {number}"]
+        yield before, plan, hardware, closids
+
+
+def _closids_of_others(case: Case) -> dict[str, int]:
+    numbered = {DEFAULT_GROUP: 0} | {path: number for number, path in enumerate(case.others, 1)}
+    return {path: closid for path, closid in numbered.items() if path not in case.gone}
+
+
+def _follow(closids: dict[str, int], plan: Plan) -> dict[str, int]:
+    """The kernel gives a new control group the lowest CLOSID that is free."""
+    now = dict(closids)
+    for step in plan.steps:
+        if isinstance(step, CreateGroup) and not is_monitor(step.path):
+            now[step.path] = next(n for n in range(len(now) + 1) if n not in now.values())
+        elif isinstance(step, RemoveGroup):
+            now.pop(step.path, None)
+    return now
+
+
+def _promised(path: str, plan: Plan, before: dict[str, Registers]) -> Registers:
+    """What the plan says of a group: for the guest's own every value, for all others what is written, if anything."""
+    planned = next((g for g in plan.groups if g.path == path), None)
+    if planned:
+        said = {key: int(v, 16) if isinstance(v, str) else v for key, v in _flat(planned.schemata).items()}
+        free = {key: MOST_BANDWIDTH for key in before[DEFAULT_GROUP] if key[0] == "MB"}
+        return free | said
+    values = dict(before[path])
+    for step in plan.steps:
+        if isinstance(step, WriteSchemata) and step.path == path:
+            written = parse(step.after)
+            values |= _flat(written.masks) | _flat(written.bandwidth)
+    return values
+
+
+def _flat(values: Mapping[str, Mapping[int, T]]) -> dict[tuple[str, int], T]:
+    return {(name, i): value for name, of in values.items() for i, value in of.items()}
+
+
+def _registers(state: vm.HwState, closid: int) -> Registers:
+    """All that the hardware holds for a CLOSID; code and data apart where CDP is on."""
+    found: Registers = {}
+    for cache, masks in state.l3_mask.items():
+        if state.cdp[cache]:
+            found["L3DATA", cache], found["L3CODE", cache] = masks[2 * closid : 2 * closid + 2]
+        else:
+            found["L3", cache] = masks[closid]
+        found["MB", cache] = MOST_BANDWIDTH - state.mba_delay[cache][closid]
+    return found
