@@ -1,8 +1,7 @@
 """What the processor was told: after each apply its mask and bandwidth registers are what the plan promised.
 
 The examples that fit and random domains, on random hosts: processors of several makes, with groups of others in the
-way. A failure names the seed; CACHETUNE_SEED draws
-others, CACHETUNE_CASES more.
+way. A failure names the seed; CACHETUNE_SEED draws others, CACHETUNE_CASES more of them for each setting.
 """
 
 import dataclasses
