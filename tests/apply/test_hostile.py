@@ -1,0 +1,201 @@
+"""Others at work: threads that end while they are moved, programs that meddle, links in the way, strange names."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cachetune.apply import journal, ledger
+from cachetune.apply.applier import Place, apply
+from cachetune.apply.guard import ApplyRefusedError
+from cachetune.apply.recover import recover
+from cachetune.domain import load
+from cachetune.errors import InputError
+from cachetune.guests.model import Guest, Thread
+from cachetune.plan import Options
+from cachetune.plan.build import plan
+from cachetune.sim import Operation, SimulatedResctrl, load_profile
+from tests.samples import cache_request, domain, group, host_with_guest, plan_for, web
+
+MANY = tuple(range(20000, 20500))
+CONTROL = "cachetune-web-vcpus_0-1"
+
+
+@pytest.fixture
+def sim() -> SimulatedResctrl:
+    return host_with_guest("skylake-2s")
+
+
+@pytest.fixture
+def place(sim: SimulatedResctrl, tmp_path: Path) -> Place:
+    return Place(sim, tmp_path / "run")
+
+
+def before_write_to(sim: SimulatedResctrl, path: str, act: Callable[[], None]) -> None:
+    """Have somebody else act once, just before the first write to this file."""
+
+    def hook(operation: Operation) -> None:
+        if operation.kind == "write" and operation.path == path:
+            sim.before_operation = None
+            act()
+
+    sim.before_operation = hook
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.12"])
+def test_of_500_threads_those_that_end_while_they_are_moved_are_reported_and_the_others_moved(
+    kernel: str, tmp_path: Path
+) -> None:
+    sim = SimulatedResctrl(load_profile("skylake-2s"), kernel=kernel)
+    for tid in MANY:
+        sim.add_task(tid)
+    place = Place(sim, tmp_path)
+    guest = Guest(MANY[0], tuple(Thread(tid, 0, "", n) for n, tid in enumerate(MANY)))
+    cache = place.look(ledger.Ledger()).caches[0]
+    asked = group(set(range(500)), (cache_request(cache, 0, 2),), (), [])
+    wanted = msgspec.structs.replace(domain(asked), vcpus=500)
+    ended = MANY[7::10]
+
+    def end() -> None:
+        for tid in ended:
+            sim.end_task(tid)
+
+    made = plan(wanted, place.look(ledger.Ledger()), guest, Options(shrink_default=True))
+    (path,) = (g.path for g in made.groups)
+    before_write_to(sim, f"{path}/tasks", end)
+    report = apply(made, place)
+    assert report.outcome == "done"
+    assert report.vanished_tids == ended
+    assert set(map(int, sim.read(f"{path}/tasks").split())) == set(MANY) - set(ended)
+
+
+def test_a_group_that_somebody_removes_while_its_threads_are_moved_rolls_the_rest_back(
+    sim: SimulatedResctrl, place: Place
+) -> None:
+    before = sim.tree()
+    made = plan_for(web("skylake-2s"), place)
+    before_write_to(sim, f"{CONTROL}/tasks", lambda: sim.rmdir(CONTROL))
+    report = apply(made, place)
+    assert report.outcome == "rolled back"
+    assert "ENOENT" in report.error
+    assert sim.tree() == before
+    assert not journal.exists(place.run)
+
+
+def test_a_group_of_somebody_else_that_appears_during_a_run_is_left_alone(sim: SimulatedResctrl, place: Place) -> None:
+    made = plan_for(web("skylake-2s"), place)
+    before_write_to(sim, f"{CONTROL}/tasks", lambda: sim.mkdir("COS1"))
+    assert apply(made, place).outcome == "done"
+    assert sim.exists("COS1")
+    assert "COS1" not in ledger.load(place.run).owned
+
+
+def test_masks_that_somebody_changes_between_plan_and_apply_make_the_plan_an_old_one(
+    sim: SimulatedResctrl, place: Place
+) -> None:
+    made = plan_for(web("skylake-2s"), place)
+    sim.write("schemata", "L3:0=3ff\n")
+    done = len(sim.operations)
+    with pytest.raises(ApplyRefusedError, match="CT501"):
+        apply(made, place)
+    assert len(sim.operations) == done
+
+
+def test_a_read_only_mount_refuses_the_first_change_and_nothing_is_left(sim: SimulatedResctrl, place: Place) -> None:
+    before = sim.tree()
+    sim.fail(errno.EROFS, times=99)
+    report = apply(plan_for(web("skylake-2s"), place), place)
+    assert "EROFS" in report.error
+    assert sim.tree() == before
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_a_journal_cut_off_in_any_line_undoes_what_was_begun_before_it(
+    cut: int, sim: SimulatedResctrl, place: Place
+) -> None:
+    """A line that was not written whole was never acted upon, so the step of that line must not have happened."""
+    before = sim.tree()
+    made = plan_for(web("skylake-2s"), place)
+
+    class Killed(BaseException):
+        """A death that nothing of ours catches."""
+
+    def die(_: Operation) -> None:
+        if (place.run / "journal.jsonl").read_bytes().count(b"\n") > cut:
+            raise Killed
+
+    sim.before_operation = die
+    with pytest.raises(Killed):
+        apply(made, place)
+    sim.before_operation = None
+    path = place.run / "journal.jsonl"
+    path.write_bytes(path.read_bytes()[:-7])
+    assert recover(place).exit_code == 0
+    assert sim.tree() == before
+    assert recover(place).outcome == "nothing to do"
+
+
+@pytest.mark.parametrize("name", ["../../etc", "x" * 300, "a/../../b", "..", "info/" * 60])
+def test_no_name_of_a_domain_leads_out_of_the_tree(name: str, place: Place) -> None:
+    xml = f"""<domain type='kvm'><name>{name}</name><vcpu>4</vcpu><cputune><cachetune vcpus='0'>
+      <monitor level='3' vcpus='0'/></cachetune></cputune></domain>"""
+    loaded = load(xml.encode(), "domain.xml")
+    if loaded.domain is None:
+        assert loaded.findings, "refused, and somebody is told why"
+        return
+    made = plan_for(loaded.domain, place)
+    assert apply(made, place).outcome == "done"
+    assert [g.path for g in made.groups]
+    for made_group in made.groups:
+        last = made_group.path.removeprefix("mon_groups/")
+        assert "/" not in last
+        assert ".." not in last
+        assert len(last) <= 64 + len("-vcpus_0")
+
+
+@pytest.mark.parametrize("way", ["run directory", "journal", "ledger", "the ledger's next version"])
+def test_a_link_in_the_way_never_has_another_file_written(
+    way: str, sim: SimulatedResctrl, place: Place, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    run = place.run
+    if way == "run directory":
+        run.symlink_to(victim)
+    else:
+        run.mkdir()
+        names = {
+            "journal": "journal.jsonl",
+            "ledger": "ledger.json",
+            "the ledger's next version": f"ledger.json.{os.getpid()}",
+        }
+        (run / names[way]).symlink_to(victim)
+    before = sim.tree()
+    made = plan(web("skylake-2s"), place.look(ledger.Ledger()), Guest(4711, ()), Options(shrink_default=True))
+    try:
+        report = apply(made, place)
+    except (ApplyRefusedError, InputError):
+        assert sim.tree() == before
+    else:
+        assert report.notes, "the run is done, and says that its ledger could not be written"
+        assert journal.exists(run)
+    assert victim.read_text() == "precious"
+
+
+def test_a_run_directory_that_is_not_ours_to_write_stops_before_anything_is_changed(
+    sim: SimulatedResctrl, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan_for(web("skylake-2s"), place)
+
+    def refused(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cachetune.apply.journal.os.open", refused)
+        with pytest.raises(InputError, match="Permission denied") as caught:
+            apply(made, place)
+    assert "root" in caught.value.hint
+    assert not sim.operations
