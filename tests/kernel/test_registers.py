@@ -1,7 +1,7 @@
 """What the processor was told: after each apply its mask and bandwidth registers are what the plan promised.
 
 The examples that fit and random domains, on random hosts: processors of several makes, with groups of others in the
-way. A failure names the seed; CACHETUNE_SEED draws others, CACHETUNE_CASES more of them for each setting.
+way. A failure names the seed; CACHETUNE_REGISTERS_SEED draws others, CACHETUNE_CASES more of them for each setting.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from tests.kernel.conftest import ROOT, Scenario
 from tests.kernel.scenarios.registers import Case, Outcome
 
 pytestmark = pytest.mark.kernel
-SEED = os.environ.get("CACHETUNE_SEED", "1")
+SEED = os.environ.get("CACHETUNE_REGISTERS_SEED", "1")
 RANDOM_CASES = int(os.environ.get("CACHETUNE_CASES", "5"))  # for each setting; a case takes one to two seconds
 NEWER = vm.newest_package("6.12")
 MOST_BANDWIDTH = 100
@@ -81,7 +81,7 @@ def test_the_registers_are_what_the_plan_promised(ran: tuple[Outcome, vm.Result]
         for path, closid in closids.items()
         if (wanted := _promised(path, plan, before)) != (found := _registers(after, closid))
     ]
-    assert wrong == [], f"with CACHETUNE_SEED={SEED}"
+    assert wrong == [], f"with CACHETUNE_REGISTERS_SEED={SEED}"
     assert result.hw_state.refused == []
 
 
