@@ -70,6 +70,7 @@ class _Walk:
 
     def __init__(self, plan: Plan, host: Host, ledger: Ledger) -> None:
         self._machine, self._host = plan.guest.machine_name, host
+        self._shared = ledger.shrunk.shared if ledger.shrunk else {}
         self._known = {t.tid for t in plan.guest.threads}
         self._values = {g.path: Schemata(g.masks, g.bandwidth) for g in host.control_groups()}
         self._groups = {g.path: g for g in host.groups}
@@ -135,7 +136,7 @@ class _Walk:
             if other not in (path, DEFAULT_GROUP) and not self._follows(other, name, cache_id):
                 others |= theirs
         if path == DEFAULT_GROUP:
-            return bool(mask) and mask & ~now & others == 0
+            return bool(mask) and mask & ~now & others & ~self._shared.get(name, {}).get(cache_id, 0) == 0
         if path in self._own:
             return mask == default or mask & (others | default) == 0
         return self._follows(path, name, cache_id) and mask == default

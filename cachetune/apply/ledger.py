@@ -61,7 +61,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
             elif isinstance(step, RemoveGroup):
                 groups.discard(step.path)
             elif isinstance(step, WriteSchemata) and step.path == DEFAULT_GROUP:
-                shrunk = follow(shrunk, parse(step.before).masks, parse(step.after).masks)
+                before = parse(step.before).masks
+                shrunk = follow(shrunk, before, parse(step.after).masks, _shared(before, plan))
         guests = {name: entry for name, entry in self.guests.items() if name != plan.guest.machine_name}
         if groups:
             known = self.guests.get(plan.guest.machine_name)
@@ -118,18 +119,43 @@ def save_if_other(ledger: Ledger, run: Path) -> None:
             save(ledger, run)
 
 
-def follow(shrunk: DefaultShrink | None, before: Masks, after: Masks) -> DefaultShrink | None:
+def follow(
+    shrunk: DefaultShrink | None, before: Masks, after: Masks, shared: Masks | None = None
+) -> DefaultShrink | None:
     """How far the default group is shrunk after one more write: the oldest masks, less those that it has back."""
-    first: Masks = {name: dict(of) for name, of in (shrunk.before if shrunk else {}).items()}
-    last: Masks = {name: dict(of) for name, of in (shrunk.after if shrunk else {}).items()}
+    first, last, common = _copies(shrunk)
     for name, masks in after.items():
         for cache_id, mask in masks.items():
             was = before.get(name, {}).get(cache_id, mask)
-            continued = last.get(name, {}).get(cache_id) in (was, mask)
-            original = first.get(name, {}).get(cache_id, was) if continued else was
-            first.setdefault(name, {})[cache_id] = original
+            if last.get(name, {}).get(cache_id) not in (was, mask):
+                first.setdefault(name, {})[cache_id] = was
+                common.setdefault(name, {})[cache_id] = (shared or {}).get(name, {}).get(cache_id, Cbm(0))
+            original = first.setdefault(name, {}).setdefault(cache_id, was)
             last.setdefault(name, {})[cache_id] = mask
             if mask & original == original:
-                del first[name][cache_id], last[name][cache_id]
+                for of in (first, last, common):
+                    of.get(name, {}).pop(cache_id, None)
     kept = {name: of for name, of in first.items() if of}
-    return DefaultShrink(kept, {name: last[name] for name in kept}) if kept else None
+    if not kept:
+        return None
+    return DefaultShrink(kept, {name: last[name] for name in kept}, {name: common.get(name, {}) for name in kept})
+
+
+def _copies(shrunk: DefaultShrink | None) -> tuple[Masks, Masks, Masks]:
+    all_of = (shrunk.before, shrunk.after, shrunk.shared) if shrunk else ({}, {}, {})
+    first, last, common = ({name: dict(masks) for name, masks in of.items()} for of in all_of)
+    return first, last, common
+
+
+def _shared(before: Masks, plan: Plan) -> Masks:
+    """The default group's ways that other groups had as well; groups with just its mask follow it and do not count."""
+    others = [parse(text.replace(" ", "\n")).masks for path, text in plan.host_groups.items() if path != DEFAULT_GROUP]
+    shared: Masks = {}
+    for name, masks in before.items():
+        for cache_id, mask in masks.items():
+            theirs = 0
+            for of in others:
+                held = of.get(name, {}).get(cache_id, Cbm(0))
+                theirs |= held if held != mask else 0
+            shared.setdefault(name, {})[cache_id] = Cbm(mask & theirs)
+    return shared

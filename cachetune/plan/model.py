@@ -92,10 +92,14 @@ Step = CreateGroup | WriteSchemata | MoveTasks | RemoveGroup
 
 
 class DefaultShrink(msgspec.Struct, frozen=True):
-    """How far the default group was shrunk for guests: its masks before, and what was left to it."""
+    """How far the default group was shrunk for guests: its masks before, and what was left to it.
+
+    ``shared`` are the ways of ``before`` that other groups had, too: getting those back takes nothing from anybody.
+    """
 
     before: dict[str, dict[int, Cbm]]
     after: dict[str, dict[int, Cbm]]
+    shared: dict[str, dict[int, Cbm]] = {}
 
 
 class Usage(msgspec.Struct, frozen=True):

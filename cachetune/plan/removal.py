@@ -45,7 +45,8 @@ def _returned(host: Host, gone: Collection[str], shrunk: DefaultShrink) -> dict[
             shares = shares_of(host, control, cache_id, gone)
             if left != shares.default:
                 continue  # somebody else has changed it since: it is theirs now
-            grown = _grown(shares.default, before & ~shares.taken & control.cbm_mask, control)
+            taken = shares.taken & ~shrunk.shared.get(control.name, {}).get(cache_id, 0)
+            grown = _grown(shares.default, before & ~taken & control.cbm_mask, control)
             if grown != shares.default:
                 for path in (DEFAULT_GROUP, *shares.followers):
                     values.setdefault(path, Values({}, {})).masks.setdefault(control.name, {})[cache_id] = grown

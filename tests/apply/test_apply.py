@@ -83,6 +83,18 @@ def test_removing_gives_the_default_group_its_ways_back_where_nobody_took_them(t
     assert (ledger.load(tmp_path).guests, ledger.load(tmp_path).shrunk) == ({}, None)
 
 
+def test_ways_that_another_group_had_with_the_default_group_come_back_too(tmp_path: Path) -> None:
+    sim = host_with_guest("skylake-2s")
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", "L3:0=003;1=003\n")
+    place = place_on(sim, tmp_path)
+    before = sim.tree()
+    assert apply(plan_for(web("skylake-2s"), place), place).outcome == "done"
+    assert "0=7f0" in sim.read("schemata")
+    assert apply_planned(_removal, place).outcome == "done"
+    assert sim.tree() == before
+
+
 def test_ways_that_somebody_took_meanwhile_are_not_given_back(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     place = place_on(sim, tmp_path)
