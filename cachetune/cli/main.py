@@ -87,7 +87,8 @@ def command() -> None:
 def main() -> None:
     """Run the command. What could not run ends in a message and exit code 2; verbs have finer codes of their own."""
     try:
-        code = command.main(prog_name="cachetune", standalone_mode=False)
+        colour = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
+        code = command.main(prog_name="cachetune", standalone_mode=False, color=colour)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

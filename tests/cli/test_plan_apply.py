@@ -1,6 +1,10 @@
 """The verbs that plan and apply, as a user calls them: exit codes, stdout and stderr, JSON, saved plans."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +34,7 @@ XML = """<domain type='kvm'>
   </cputune>
 </domain>
 """
+ROOT = Path(__file__).parent.parent.parent
 SIM = ("--host", "sim:skylake-2s")
 THREADS = ("--vcpu", f"0={TIDS[0]}", "--vcpu", f"1={TIDS[1]}")
 Run = Callable[..., Result]
@@ -103,6 +108,17 @@ def test_a_plan_for_people_ends_with_its_summary(run: Run, guest: str) -> None:
         "2 of 8 CLOSIDs and 3 of 144 RMIDs used afterwards."
     )
     assert "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_a_terminal_gets_colours_unless_no_color_is_set(guest: str, no_color: str, coloured: bool) -> None:
+    words = [sys.executable, "-m", "cachetune.cli.main", "plan", "--shrink-default", *SIM, guest]
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm", "PYTHONPATH": str(ROOT)}
+    subprocess.run(words, env=environment, stdout=theirs, stderr=subprocess.DEVNULL, check=True)
+    os.close(theirs)
+    assert (b"\x1b[32m+ cachetune-web" in os.read(ours, 65536)) is coloured
+    os.close(ours)
 
 
 def test_xml_comes_from_stdin_too(run: Run) -> None:
