@@ -13,11 +13,15 @@ Severity = Literal["error", "warning"]
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A place in a document: 1-based line and column (0 where unknown) and the path of the element or attribute."""
+    """A place in a document: 1-based line and column (0 where unknown) and the path of the element or attribute.
+
+    ``document`` is the document's name where there may be several.
+    """
 
     line: int = 0
     column: int = 0
     path: str = ""
+    document: str = ""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -42,11 +46,15 @@ class Rule(msgspec.Struct, frozen=True):
             path=source.path,
             message=self.message.format_map(values),
             hint=self.fix.format_map(values) if hint is None else hint,
+            document=source.document,
         )
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """What a rule found, and where. Part of the JSON contracts of ``validate`` and ``plan``."""
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a rule found, and where. Part of the JSON contracts of ``validate`` and ``plan``.
+
+    ``document`` is left out where the findings stand under a file's name.
+    """
 
     rule: str
     severity: Severity
@@ -55,6 +63,7 @@ class Finding(msgspec.Struct, frozen=True):
     path: str
     message: str
     hint: str
+    document: str = ""
 
 
 class FileReport(msgspec.Struct, frozen=True):

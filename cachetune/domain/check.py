@@ -66,8 +66,11 @@ class Checker:
         return ()
 
 
-def examine(root: etree._Element, checks: Checks, problems: Problems) -> Reading | None:
-    """All layers on a parsed document; None if it is no domain or has too many problems to go on."""
+def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int | None = None) -> Reading | None:
+    """All layers on a parsed document; None if it is not ours to read or has too many problems to go on.
+
+    ``vcpus`` is how many the guest of a tuning file can have at most; a domain says so itself.
+    """
     refusal = (schema.relaxng_says if checks.engine == "rng" else schema.xsd_says)(root)
     faulty: set[etree._Element] = set()
     try:
@@ -78,9 +81,9 @@ def examine(root: etree._Element, checks: Checks, problems: Problems) -> Reading
             if not problems:  # nothing explained, nothing to be trusted
                 problems.add("CT009", root, None, reason=refusal)
                 return None
-            if root.tag != "domain":
+            if root.tag not in schema.ROOTS:
                 return None
-        reading = read(root, problems, faulty)
+        reading = read(root, problems, faulty, vcpus)
         if reading.unknown:
             from cachetune.domain.diagnosis import warn_of_slips
 
@@ -102,5 +105,6 @@ def _length(part: str | bytes | None) -> int:
 
 def _what_counts(root: etree._Element) -> tuple[str | bytes | None, ...]:
     """All of a document that the checks look at: two documents with equal parts have equal findings."""
-    parts = [etree.tostring(child, with_tail=False) for child in root.iterchildren(*_WHAT_COUNTS)]
+    counting = [root] if root.tag == "cputune" else root.iterchildren(*_WHAT_COUNTS)
+    parts = [etree.tostring(child, with_tail=False) for child in counting]
     return (str(root.tag), root.get("type"), *parts)

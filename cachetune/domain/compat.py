@@ -37,7 +37,8 @@ def check_version(
 ) -> None:
     """Add what libvirt ``version`` would refuse or ignore."""
     shown = "{}.{}".format(*version)
-    _check_type(root, reading, version, problems)
+    if root.tag == "domain":
+        _check_type(root, reading, version, problems)
     for element in reading.tunes:
         if element.tag == "energytune" and version < _ENERGY:
             problems.add("CT302", element, None, version=shown)

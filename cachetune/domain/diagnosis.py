@@ -11,12 +11,12 @@ from lxml import etree
 from cachetune.domain.grammar import DataType, ElementType, grammar
 from cachetune.domain.positions import TEXT
 from cachetune.domain.problems import Problems, name_of, quoted
-from cachetune.domain.schema import KINDS, tunes
+from cachetune.domain.schema import KINDS, ROOTS, tunes
 
 
 def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
     """Add what breaks the schema to ``problems``; returns the elements at fault, whose values cannot be trusted."""
-    if root.tag != "domain":
+    if root.tag not in ROOTS:
         namespace = etree.QName(root).namespace
         where = f" in the namespace {quoted(namespace)}" if namespace else ""
         problems.add("CT002", root, element=name_of(root), where=where)

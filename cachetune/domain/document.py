@@ -165,7 +165,7 @@ def _doctype_at(data: bytes) -> tuple[int, int] | None:
 
 
 def _refuse_crowds(root: etree._Element) -> None:
-    for element in root.iterfind("cputune/*"):
+    for element in root if root.tag == "cputune" else root.iterfind("cputune/*"):
         if len(element) > MAX_CHILDREN:
             line = element.sourceline
             raise RefusedError("CT010", line if isinstance(line, int) else 1, 1, what=_CROWD)

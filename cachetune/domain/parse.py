@@ -14,6 +14,7 @@ from collections.abc import Collection
 from lxml import etree
 
 from cachetune.domain.problems import Problems, quoted
+from cachetune.domain.schema import cputunes
 from cachetune.idset import MAX_VCPUS, format_mask, parse_vcpu_mask
 from cachetune.units import format_size, parse_size
 
@@ -83,11 +84,16 @@ class Reading:
         self.unknown: list[etree._Element] = []
 
 
-def read(root: etree._Element, problems: Problems, faulty: Collection[etree._Element] = ()) -> Reading:
-    """Read the groups of a <domain>; what is wrong with them goes to ``problems``."""
+def read(
+    root: etree._Element, problems: Problems, faulty: Collection[etree._Element] = (), vcpus: int | None = None
+) -> Reading:
+    """Read the groups of a <domain>, or of a lone <cputune> for a guest with so many ``vcpus`` (None: any number).
+
+    What is wrong with them goes to ``problems``.
+    """
     reading = Reading()
     by_kind: dict[str, list[etree._Element]] = {"cachetune": [], "memorytune": [], "energytune": []}
-    for cputune in root.iterchildren("cputune"):
+    for cputune in cputunes(root):
         for element in cputune:
             tag = str(element.tag)
             if tag in by_kind:
@@ -97,7 +103,10 @@ def read(root: etree._Element, problems: Problems, faulty: Collection[etree._Ele
     for elements in by_kind.values():
         reading.tunes += elements
     reader = _Reader(reading, problems, faulty)
-    reader.read_maximum(root)
+    if root.tag == "domain":
+        reader.read_maximum(root)
+    else:
+        reader.set_maximum(vcpus or MAX_VCPUS)
     for element in reading.tunes:
         reader.read_group(element)
     return reading
@@ -138,6 +147,10 @@ class _Reader:
             if self._reading.tunes:
                 self._problems.add("CT115", vcpu, "#text", value=quoted(text or ""))
             maximum = MAX_VCPUS  # nothing is cut off by a number that nobody knows
+        self.set_maximum(maximum)
+
+    def set_maximum(self, maximum: int) -> None:
+        """The guest cannot have more vCPUs than this."""
         self._reading.maximum = maximum
         self._limit = (1 << min(maximum, MAX_VCPUS)) - 1
         self._maximum_shown = "1 vCPU" if maximum == 1 else f"{maximum} vCPUs"

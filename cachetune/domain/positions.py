@@ -23,9 +23,13 @@ _TAG_NAME = re.compile(rb"<[^\s/>]+")
 
 
 class Positions:
-    """The places of the ``wanted`` elements in one document. ``data`` is what ``root`` was parsed from."""
+    """The places of the ``wanted`` elements in one document. ``data`` is what ``root`` was parsed from.
 
-    def __init__(self, data: bytes, root: etree._Element, wanted: Iterable[etree._Element]) -> None:
+    ``document`` is its name where the places must tell it, too.
+    """
+
+    def __init__(self, data: bytes, root: etree._Element, wanted: Iterable[etree._Element], document: str = "") -> None:
+        self._document = document
         self._wanted = set(wanted)
         for element in tuple(self._wanted):
             self._wanted.update(element.iterancestors())
@@ -50,14 +54,14 @@ class Positions:
         if attribute is not None and attribute in element.attrib:
             path += "/@" + etree.QName(attribute).localname
         if element not in self._starts:
-            return Source(line=_line_of(element), column=0, path=path)
+            return Source(_line_of(element), 0, path, self._document)
         ordinal, start = self._starts[element]
         if attribute == TEXT:
             start = self._texts.get(ordinal, start)
         elif attribute is not None:
             start = self._attribute(start, element, attribute)
         line, column = self._line_and_column(start)
-        return Source(line=line, column=column, path=path)
+        return Source(line, column, path, self._document)
 
     def _attribute(self, start: int, element: etree._Element, attribute: str) -> int:
         name = etree.QName(attribute)

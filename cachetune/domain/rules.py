@@ -45,9 +45,9 @@ _SCHEMA = (
     Rule(
         id="CT002",
         severity="error",
-        summary="The root element must be <domain>, in no namespace.",
-        message="the root element is <{element}>{where}, expected <domain>",
-        fix="pass the XML of a domain, as `virsh dumpxml` prints it",
+        summary="The root element must be <domain>, or <cputune> in a tuning file, in no namespace.",
+        message="the root element is <{element}>{where}, expected <domain> or <cputune>",
+        fix="pass the XML of a domain, as `virsh dumpxml` prints it, or the <cputune> part of one",
         bad="<network><name>default</name></network>",
         good=_GOOD,
     ),

@@ -20,7 +20,8 @@ KINDS = ("cachetune", "memorytune", "energytune")
 LIBVIRT_SCHEMA = "/usr/share/libvirt/schemas/domain.rng"
 
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
-_NO_DOMAIN = "the root element is not domain"
+ROOTS = ("domain", "cputune")
+_OTHER_ROOT = "the root element is neither domain nor cputune"
 _LONGEST_REASON = 200
 _UNTELLING = ("Extra element", "Invalid sequence", "Element ")
 
@@ -32,9 +33,14 @@ def schema_path(name: str) -> str:
     return installed if os.path.exists(installed) else os.path.join(os.path.dirname(package), "schemas", name)
 
 
+def cputunes(root: etree._Element) -> Iterator[etree._Element]:
+    """The <cputune> elements of a domain; of a tuning file the root itself."""
+    return iter([root]) if root.tag == "cputune" else root.iterchildren("cputune")
+
+
 def tunes(root: etree._Element) -> Iterator[etree._Element]:
     """The elements that are ours, in document order."""
-    for cputune in root.iterchildren("cputune"):
+    for cputune in cputunes(root):
         yield from cputune.iterchildren(*KINDS)
 
 
@@ -44,8 +50,8 @@ def relaxng_says(root: etree._Element) -> str:
     Only the elements of cachetune.rng are shown to libxml2, one by one. A test holds that to be the same as domain.rng
     on the whole; it keeps documents out of libxml2 whose thousands of attributes or children would take it minutes.
     """
-    if root.tag != "domain":
-        return _NO_DOMAIN
+    if root.tag not in ROOTS:
+        return _OTHER_ROOT
     gate = _gate()
     for element in tunes(root):
         if not gate.validate(element):
@@ -55,8 +61,8 @@ def relaxng_says(root: etree._Element) -> str:
 
 def xsd_says(root: etree._Element) -> str:
     """The second engine: "" if domain.xsd accepts the document, else xmlschema's message."""
-    if root.tag != "domain":  # a schema cannot say which of its elements may be the root
-        return _NO_DOMAIN
+    if root.tag not in ROOTS:  # a schema cannot say which of its elements may be the root
+        return _OTHER_ROOT
     error = next(_xsd().iter_errors(_for_xmlschema(root)), None)
     return "" if error is None else str(error.reason or error.message)[:_LONGEST_REASON]
 

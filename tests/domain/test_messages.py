@@ -117,9 +117,11 @@ def test_a_list_that_cannot_be_read_is_compared_with_nothing() -> None:
 
 def test_the_wrong_root_is_named_with_its_namespace() -> None:
     assert lines("<domain xmlns='urn:x'/>") == [
-        "1:1: the root element is <domain> in the namespace 'urn:x', expected <domain> [CT002]"
+        "1:1: the root element is <domain> in the namespace 'urn:x', expected <domain> or <cputune> [CT002]"
     ]
-    assert lines("<!-- -->\n <network/>") == ["2:2: the root element is <network>, expected <domain> [CT002]"]
+    assert lines("<!-- -->\n <network/>") == [
+        "2:2: the root element is <network>, expected <domain> or <cputune> [CT002]"
+    ]
 
 
 def test_a_fault_in_the_xml_itself_has_its_place() -> None:

@@ -140,13 +140,14 @@ def test_every_value_knows_its_place() -> None:
     assert domain is not None
     (group,) = domain.groups
     base = "/domain/cputune/cachetune[1]"
-    assert group.at == Source(line=5, column=16, path=f"{base}/@vcpus")
+    assert group.at == Source(5, 16, f"{base}/@vcpus", "web.xml")
     assert [cache.at for cache in group.caches] == [
-        Source(line=6, column=43, path=f"{base}/cache[1]/@size"),
-        Source(line=8, column=14, path=f"{base}/cache[2]/@size"),
+        Source(6, 43, f"{base}/cache[1]/@size", "web.xml"),
+        Source(8, 14, f"{base}/cache[2]/@size", "web.xml"),
     ]
-    assert [node.at for node in group.nodes] == [Source(12, 20, "/domain/cputune/memorytune[1]/node[1]/@bandwidth")]
-    assert [monitor.at for monitor in group.monitors] == [Source(9, 7, f"{base}/monitor[1]")]
+    (node,) = group.nodes
+    assert node.at == Source(12, 20, "/domain/cputune/memorytune[1]/node[1]/@bandwidth", "web.xml")
+    assert [monitor.at for monitor in group.monitors] == [Source(9, 7, f"{base}/monitor[1]", "web.xml")]
 
 
 def test_elements_of_our_names_elsewhere_are_not_ours() -> None:
