@@ -1,5 +1,7 @@
 """A running guest: its process and which thread is which vCPU."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -17,3 +19,23 @@ class Guest(msgspec.Struct, frozen=True):
 
     pid: int | None
     threads: tuple[Thread, ...]
+
+
+SourceName = Literal["libvirt-status", "libvirt", "qmp", "threads", "cgroup"]
+
+
+class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):
+    """A guest that runs, and who told so.
+
+    ``name`` is "" where nothing tells it. ``libvirt_id`` is the number in libvirt's machine name, None where libvirt
+    does not run the guest. ``xml`` is the live domain XML where libvirt tells it. ``disagreements`` are sentences about
+    sources that say different things; the guest is as ``source`` has it.
+    """
+
+    name: str
+    uuid: str | None
+    source: SourceName
+    guest: Guest
+    libvirt_id: int | None = None
+    xml: str | None = None
+    disagreements: tuple[str, ...] = ()
