@@ -28,7 +28,7 @@ ALLOWED = {
 OUTSIDE = {"os", "io", "pathlib", "subprocess", "shutil", "socket", "tempfile", "fcntl", "glob", "time"}
 FOREIGN_TO = {
     "host": {"lxml", "xml", "xmlschema"},
-    "guests": {"lxml", "xml", "xmlschema"},
+    "guests": {"xml", "xmlschema"},
     "plan": OUTSIDE | {"lxml", "xml", "xmlschema"},
 }
 TERMINAL = {"click", "rich"}
@@ -67,6 +67,31 @@ def test_a_layer_stays_away_from_what_is_not_its_business(layer: str) -> None:
     for path in (PACKAGE / layer).rglob("*.py"):
         roots = {name.split(".")[0] for name in imported(path)}
         assert not roots & FOREIGN_TO[layer], path
+
+
+def test_only_libvirts_own_xml_is_read_where_guests_are_found() -> None:
+    readers = {path.stem for path in (PACKAGE / "guests").glob("*.py") if "lxml" in {*map(_root, imported(path))}}
+    assert readers == {"livexml", "status"}
+
+
+def test_an_extra_is_imported_only_when_it_is_used() -> None:
+    extras = {"libvirt", "qemu", "mfusepy", "prometheus_client"}
+    for path in MODULES:
+        at_once = {name for node in ast.parse(path.read_text()).body for name in _names(node)}
+        assert not extras & {*map(_root, at_once)}, path
+
+
+def _root(name: str) -> str:
+    return name.split(".", maxsplit=1)[0]
+
+
+def _names(node: ast.stmt) -> list[str]:
+    match node:
+        case ast.Import(names=names):
+            return [name.name for name in names]
+        case ast.ImportFrom(module=str(module)):
+            return [module]
+    return []
 
 
 def test_the_plan_opens_no_file() -> None:

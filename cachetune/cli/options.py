@@ -2,9 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
+
+from cachetune.guests.model import SourceName
+
+if TYPE_CHECKING:
+    from cachetune.guests.find import Places
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DIR = click.Path(path_type=Path, file_okay=False)
@@ -27,6 +32,28 @@ run = click.option(
     help="Where the journal and the ledger are kept.",
 )
 host = click.option("--host", metavar="FILE|sim:NAME", help="A snapshot or a simulated host instead of this one.")
+source = click.option(
+    "--source",
+    type=click.Choice(get_args(SourceName)),
+    help="Who tells the guests and the threads of their vCPUs; default is the first in this order that does.",
+)
+connect = click.option("--connect", metavar="URI", help="Where libvirt's API is asked; default is qemu:///system.")
+qmp = click.option(
+    "--qmp",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="SOCKET",
+    help="The QMP socket of a QEMU, to ask it for its vCPUs.",
+)
+libvirt_run = click.option(
+    "--libvirt-run",
+    type=_DIR,
+    default=Path("/run/libvirt/qemu"),
+    show_default=True,
+    help="Where libvirt keeps its status files.",
+)
+cgroup = click.option(
+    "--cgroup", type=_DIR, default=Path("/sys/fs/cgroup"), show_default=True, help="Where cgroups are mounted."
+)
 machine_name = click.option(
     "--machine-name", metavar="NAME", help="Prefix of the group names; default is libvirt's, or cachetune-NAME."
 )
@@ -50,3 +77,14 @@ def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+where = stack(source, connect, qmp, proc, libvirt_run, cgroup)
+"""Where guests are looked for: the option --source, and those from which ``places`` makes Places."""
+
+
+def places(*, proc: Path, libvirt_run: Path, cgroup: Path, connect: str | None, qmp: Path | None) -> "Places":
+    """Where guests are looked for, from the options ``where``."""
+    from cachetune.guests.find import Places
+
+    return Places(proc=proc, libvirt_run=libvirt_run, cgroup=cgroup, connect=connect, qmp=qmp)

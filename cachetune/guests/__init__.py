@@ -1,9 +1,18 @@
-"""Who: a process id or thread ids in, a frozen ``Guest`` out (which thread is which vCPU).
+"""Who: what the host says of its emulators in, frozen guests out (which thread is which vCPU, and who says so).
 
-Moves no thread itself.
+One module for each source; ``find`` asks them and holds their answers against each other. Moves no thread itself.
 """
 
-from cachetune.guests.model import Guest, Thread
+from cachetune.guests.model import Guest, RunningGuest, SourceName, Thread
 from cachetune.guests.procfs import find_guest, find_process, is_same_thread, named_threads
 
-__all__ = ["Guest", "Thread", "find_guest", "find_process", "is_same_thread", "named_threads"]
+__all__ = [
+    "Guest",
+    "RunningGuest",
+    "SourceName",
+    "Thread",
+    "find_guest",
+    "find_process",
+    "is_same_thread",
+    "named_threads",
+]

@@ -1,11 +1,28 @@
-"""Which guests run here: every source is asked, and the first that knows a guest's vCPU threads tells it."""
+"""Which guests run here: every source is asked, and the first that knows a guest's vCPU threads tells it.
 
+libvirt's API is asked when it was named (``connect``), or when a libvirt runs here whose status files do not tell every
+emulator; QMP only where a socket was named, because asking keeps others from the monitor. A guest that changes while
+it is looked at makes sources disagree, so what they disagree about is looked at twice.
+"""
+
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from cachetune.errors import InputError
+from cachetune.guests import cgroup, libvirt_api, status, threads
+from cachetune.guests.combine import combine
 from cachetune.guests.model import RunningGuest, SourceName
+from cachetune.guests.processes import Process, canonical_uuid, emulators
+from cachetune.guests.sighting import Seen, Sighting
+
+ORDER: tuple[SourceName, ...] = get_args(SourceName)
+"""The sources as they are believed, the first most."""
+
+_SOCKETS = ("libvirt-sock-ro", "virtqemud-sock-ro")
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -18,18 +35,106 @@ class Places(msgspec.Struct, frozen=True):
     qmp: Path | None = None
 
 
-def running_guests(places: Places, source: SourceName | None = None) -> tuple[RunningGuest, ...]:
-    """The guests that run, ascending by pid; ``source`` asks that one only.
+class Running(msgspec.Struct, frozen=True):
+    """The guests, ascending by pid, and ``notes``: sentences about what could not be read or was not believed."""
 
-    Raises InputError when a source that was asked for cannot be read at all.
+    guests: tuple[RunningGuest, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def look(places: Places, source: SourceName | None = None) -> Running:
+    """The guests that run; ``source`` asks that one only.
+
+    Raises InputError when /proc cannot be read, or when a source that was asked for (by ``source``, ``connect`` or
+    ``qmp``) does not answer.
     """
-    del places, source
-    return ()
+    found = _look(places, source)
+    return _look(places, source) if any(guest.disagreements for guest in found.guests) else found
 
 
-def guest_named(key: str, places: Places, source: SourceName | None = None) -> RunningGuest:
-    """The guest with this name or uuid. Raises InputError when there is none, or when two have that name."""
-    for guest in running_guests(places, source):
-        if key in (guest.name, guest.uuid):
-            return guest
-    raise InputError(f"no guest {key!r} runs here", hint="'cachetune guests' shows those that do")
+def running_guests(places: Places, source: SourceName | None = None) -> tuple[RunningGuest, ...]:
+    """The guests that run, without the notes. Raises as ``look`` does."""
+    return look(places, source).guests
+
+
+def guest_named(key: str, places: Places, source: SourceName | None = None, *, per_vcpu: bool = True) -> RunningGuest:
+    """The guest with this name or uuid.
+
+    A guest that libvirt tells of goes before one that only calls itself so. ``per_vcpu`` False accepts one whose vCPUs
+    nobody tells apart, which is enough for groups of the whole process. Raises InputError when there is none, when
+    several have that name, for such a guest, and as ``look`` does.
+    """
+    running = look(places, source)
+    uuid = canonical_uuid(key)
+    found = [guest for guest in running.guests if guest.name == key or (uuid and guest.uuid == uuid)]
+    found = [guest for guest in found if guest.xml is not None] or found
+    if not found:
+        raise InputError(f"no guest {key!r} runs here", hint=_suggestion(key, running))
+    if len(found) > 1:
+        pids = ", ".join(str(guest.guest.pid) for guest in found)
+        raise InputError(f"{len(found)} guests are called {key!r}: processes {pids}", hint="use the uuid, or --pid PID")
+    if per_vcpu and found[0].problem:
+        raise InputError(f"guest {key!r} (process {found[0].guest.pid}): {found[0].problem}", hint=_WITHOUT_VCPUS)
+    return found[0]
+
+
+_WITHOUT_VCPUS = "name the threads with --vcpu N=TID, ask QEMU with --qmp SOCKET, or tune the whole process (no vcpus)"
+
+
+def _look(places: Places, source: SourceName | None) -> Running:
+    processes = emulators(places.proc)
+    answers: list[Seen] = []
+    for name in (source,) if source else ORDER:
+        if source or _is_worth_asking(name, places, processes, answers):
+            answers.append(_ask(name, places, processes, must=source is not None))
+    by_pid: dict[int, list[Sighting]] = {}
+    for sighting in (sighting for answer in answers for sighting in answer.sightings):
+        by_pid.setdefault(sighting.process.pid, []).append(sighting)
+    guests = (combine(sightings, places.proc) for _, sightings in sorted(by_pid.items()))
+    notes = dict.fromkeys(note for answer in answers for note in answer.notes)
+    return Running(tuple(guest for guest in guests if guest), tuple(notes))
+
+
+def _is_worth_asking(name: SourceName, places: Places, processes: Sequence[Process], answers: Sequence[Seen]) -> bool:
+    if name == "qmp":
+        return places.qmp is not None
+    if name != "libvirt" or places.connect is not None:
+        return True
+    told = {sighting.process.pid for answer in answers for sighting in answer.sightings}
+    runs = any((places.libvirt_run.parent / socket).exists() for socket in _SOCKETS)
+    return runs and libvirt_api.is_installed() and any(process.pid not in told for process in processes)
+
+
+def _ask(name: SourceName, places: Places, processes: Sequence[Process], *, must: bool) -> Seen:
+    """Raises InputError where the user has asked for this source, by whatever option; else that is a note."""
+    try:
+        match name:
+            case "libvirt-status":
+                return status.look(places.libvirt_run, processes, places.proc)
+            case "libvirt":
+                return libvirt_api.look(places.connect, processes)
+            case "qmp":
+                return _ask_qmp(places, processes)
+            case "threads":
+                return threads.look(processes)
+            case "cgroup":
+                return cgroup.look(places.cgroup, processes, places.proc)
+    except InputError as error:
+        if must or name == "qmp" or (name == "libvirt" and places.connect is not None):
+            raise
+        return Seen(notes=(str(error),))
+
+
+def _ask_qmp(places: Places, processes: Sequence[Process]) -> Seen:
+    from cachetune.guests import qmp  # asyncio, which the others do without, takes long to import
+
+    if places.qmp is None:
+        raise InputError("the source qmp needs a socket", hint="--qmp SOCKET")
+    return qmp.look(places.qmp, processes, places.proc)
+
+
+def _suggestion(key: str, running: Running) -> str:
+    names = [guest.name for guest in running.guests if guest.name]
+    near = difflib.get_close_matches(key, names, 1)
+    notes = "".join(f"; {note}" for note in running.notes)
+    return (f"did you mean {near[0]!r}?" if near else "'cachetune guests' shows those that do") + notes

@@ -29,7 +29,8 @@ class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``name`` is "" where nothing tells it. ``libvirt_id`` is the number in libvirt's machine name, None where libvirt
     does not run the guest. ``xml`` is the live domain XML where libvirt tells it. ``disagreements`` are sentences about
-    sources that say different things; the guest is as ``source`` has it.
+    sources that say different things; the guest is as ``source`` has it. ``problem`` is a sentence where nothing tells
+    its vCPUs apart: no thread has a ``vcpu`` then, and only groups of the whole process can be had.
     """
 
     name: str
@@ -39,3 +40,4 @@ class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):
     libvirt_id: int | None = None
     xml: str | None = None
     disagreements: tuple[str, ...] = ()
+    problem: str = ""

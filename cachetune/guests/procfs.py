@@ -2,7 +2,8 @@
 
 QEMU names its threads when it is told to (``-name guest=…,debug-threads=on``, as libvirt does): ``CPU 0/KVM``
 or ``CPU 0/TCG``. Without that, or with one TCG thread for all vCPUs (``ALL CPUs/TCG``), nothing in /proc
-tells the vCPUs apart and they must be named by hand. Threads end while we look; that is normal.
+tells the vCPUs apart and they must be named by hand. Threads end while we look; that is normal. One that has ended
+and waits for its parent (a zombie) has ended.
 """
 
 import re
@@ -13,7 +14,10 @@ from cachetune.errors import InputError
 from cachetune.guests.model import Guest, Thread
 
 _VCPU = re.compile(r"CPU ([0-9]{1,5})/(?:KVM|TCG)", re.ASCII)
-_ALL_VCPUS = "ALL CPUs/TCG"
+ONE_THREAD = "ALL CPUs/TCG"
+"""The name of the thread that runs every vCPU (TCG with thread=single)."""
+
+_ENDED = ("Z", "X", "x")  # a zombie is listed until its parent asks for it, which may be never
 _BY_HAND = "name them: --vcpu 0=TID --vcpu 1=TID …; QEMU's query-cpus-fast tells the thread ids"
 
 
@@ -32,14 +36,17 @@ def find_guest(pid: int, proc: Path) -> Guest:
 def find_process(pid: int, proc: Path) -> Guest:
     """All threads of a process, ascending by tid; enough for groups that take the whole process.
 
-    Raises InputError when there is no such process or when ``pid`` is a thread of another process.
+    Raises InputError when there is no such process, when it has ended, or when ``pid`` is a thread of another process.
     """
     leader = _leader(pid, proc)
     if leader is None:
         raise InputError(f"there is no process {pid}", hint="give the pid of the guest's QEMU process")
     if leader != pid:
         raise InputError(f"{pid} is a thread of process {leader}", hint=f"use --pid {leader}")
-    return Guest(pid=pid, threads=_threads(pid, proc))
+    threads = _threads(pid, proc)
+    if not threads:
+        raise InputError(f"process {pid} has ended", hint="it is a zombie: its parent has not asked for it yet")
+    return Guest(pid=pid, threads=threads)
 
 
 def named_threads(vcpus: Mapping[int, int], proc: Path | None) -> Guest:
@@ -63,12 +70,12 @@ def named_threads(vcpus: Mapping[int, int], proc: Path | None) -> Guest:
     return Guest(pid=leaders.pop() if len(leaders) == 1 else None, threads=found)
 
 
-def is_same_thread(thread: Thread, proc: Path) -> bool:
-    """Whether the thread still runs and its tid has not been given to another one meanwhile.
+def is_same_thread(thread: Thread, proc: Path, pid: int | None = None) -> bool:
+    """Whether the thread still runs, in the process ``pid`` if that is given, and its tid has not been given away.
 
     A ``start_time`` of 0 is unknown: then only the tid must exist.
     """
-    now = _thread(proc / str(thread.tid), thread.tid)
+    now = read_thread(proc / str(thread.tid) if pid is None else proc / str(pid) / "task" / str(thread.tid), thread.tid)
     return now is not None and thread.start_time in {0, now.start_time}
 
 
@@ -81,24 +88,30 @@ def _threads(pid: int, proc: Path) -> tuple[Thread, ...]:
         raise InputError(
             f"cannot read {error.filename}: {error.strerror}", hint="only root may see this process"
         ) from None
-    found = (_thread(proc / str(pid) / "task" / str(tid), tid) for tid in tids)
+    found = (read_thread(proc / str(pid) / "task" / str(tid), tid) for tid in tids)
     return tuple(thread for thread in found if thread)
 
 
 def _named_thread(vcpu: int, tid: int, proc: Path) -> Thread:
-    thread = _thread(proc / str(tid), tid)
+    thread = read_thread(proc / str(tid), tid)
     if thread is None:
         raise InputError(f"there is no thread {tid} for vCPU {vcpu}", hint="did the guest end, or start anew?")
     return Thread(tid=tid, start_time=thread.start_time, comm=thread.comm, vcpu=vcpu)
 
 
-def _thread(directory: Path, tid: int) -> Thread | None:
-    """Name and start time from ``stat``: ``TID (comm) S …``; comm may hold blanks and parentheses."""
+def read_thread(directory: Path, tid: int) -> Thread | None:
+    """Name and start time from ``stat``: ``TID (comm) S …``; comm may hold blanks and parentheses.
+
+    None when there is no such thread, or when it has ended and is a zombie.
+    """
     try:
         text = (directory / "stat").read_bytes().decode("utf-8", "replace")
         comm, _, rest = text.partition("(")[2].rpartition(")")
-        start_time = int(rest.split()[19])  # field 22; the list begins with field 3
+        fields = rest.split()
+        start_time = int(fields[19])  # field 22; the list begins with field 3
     except (OSError, ValueError, IndexError):
+        return None
+    if fields[0] in _ENDED:
         return None
     match = _VCPU.fullmatch(comm)
     return Thread(tid=tid, start_time=start_time, comm=comm, vcpu=int(match[1]) if match else None)
@@ -115,9 +128,9 @@ def _leader(tid: int, proc: Path) -> int | None:
 
 
 def _no_vcpus(pid: int, threads: tuple[Thread, ...]) -> InputError:
-    if any(thread.comm == _ALL_VCPUS for thread in threads):
+    if any(thread.comm == ONE_THREAD for thread in threads):
         return InputError(
-            f"process {pid} runs all its vCPUs in one thread ({_ALL_VCPUS}), so they cannot be tuned one by one",
+            f"process {pid} runs all its vCPUs in one thread ({ONE_THREAD}), so they cannot be tuned one by one",
             hint="start QEMU with KVM or -accel tcg,thread=multi, or tune the whole process (no vcpus attribute)",
         )
     return InputError(

@@ -1,0 +1,55 @@
+"""XML from libvirt, read as what it is: the word of another program. No entities, no network, bounded in size.
+
+libvirt writes it for itself, so there is no schema to hold it to; whoever reads takes what is there and leaves out what
+is not as it should be. The checks of what a guest asks for are the domain layer's.
+"""
+
+import msgspec
+from lxml import etree
+
+MAX_BYTES = 16 << 20
+
+
+class LiveXmlError(Exception):
+    """The text is no XML of libvirt's; the message says why, without a full stop."""
+
+
+class LiveDomain(msgspec.Struct, frozen=True):
+    """A <domain>: what names the guest, and its text for those who plan."""
+
+    name: str
+    uuid: str
+    id: int | None
+    xml: str
+
+
+def parse(data: bytes) -> etree._Element:
+    """The root element. Raises LiveXmlError."""
+    if len(data) > MAX_BYTES:
+        raise LiveXmlError(f"it is larger than {MAX_BYTES >> 20} MiB")
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
+    )
+    try:
+        root = etree.fromstring(data, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise LiveXmlError(f"it is no XML: {str(error).splitlines()[0]}") from None
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise LiveXmlError("it has a document type declaration, which libvirt never writes")
+    return root
+
+
+def live_domain(element: etree._Element | None) -> LiveDomain:
+    """What a <domain> element says. Raises LiveXmlError when it is none, or has no name."""
+    if element is None or element.tag != "domain":
+        raise LiveXmlError("there is no <domain> in it")
+    name = element.findtext("name")
+    if not name:
+        raise LiveXmlError("its domain has no name")
+    xml = etree.tostring(element, encoding="unicode", with_tail=False)
+    return LiveDomain(name, element.findtext("uuid") or "", number(element.get("id")), xml)
+
+
+def number(text: str | None) -> int | None:
+    """A decimal number as libvirt writes it; None for anything else."""
+    return int(text) if text and len(text) < 10 and text.isascii() and text.isdecimal() else None
