@@ -12,8 +12,7 @@ from cachetune.findings import Source
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.state import BandwidthControl, CacheControl, Host
 from cachetune.idset import format_ids
-from cachetune.plan import Options, Plan, PlanRefusedError
-from cachetune.plan.build import plan
+from cachetune.plan import Options, Plan, PlanRefusedError, Wish, plan, plan_guests
 from cachetune.sim import SimulatedResctrl, load_profile
 
 TIDS = (4711, 4712, 4713, 4714)
@@ -98,4 +97,5 @@ def plan_for(wanted: Domain, place: Place, guest: Guest = GUEST) -> Plan:
     """The plan for the guest on the host as it is, shrinking the default group where needed."""
     book = ledger.load(place.run)
     machine = f"cachetune-{wanted.name}"
-    return plan(wanted, place.look(book), guest, Options(shrink_default=True, owned=book.groups_of(machine)))
+    wish = Wish(wanted, guest, owned=book.groups_of(machine))
+    return plan_guests([wish], place.look(book), Options(shrink_default=True))

@@ -208,7 +208,7 @@ def test_every_code_of_the_table_is_shown_and_no_other() -> None:
 
 def test_the_outcomes_have_the_codes_of_the_table() -> None:
     table = {row[0].strip("`"): int(row[1]) for row in rows(TEXTS["exit-codes.md"], "outcome", "exit code")}
-    assert table == {outcome: Report(outcome=outcome, machine_name="").exit_code for outcome in get_args(Outcome)}
+    assert table == {outcome: Report(outcome=outcome, machine_names=()).exit_code for outcome in get_args(Outcome)}
 
 
 # JSON documents

@@ -21,9 +21,10 @@ from cachetune.host.resctrlfs import Resctrl
 from cachetune.host.state import Host, parent_of
 from cachetune.idset import parse_vcpus
 from cachetune.plan.diff import moves_between
-from cachetune.plan.model import CreateGroup, MoveTasks, Plan, PlannedGroup, Step
-from cachetune.plan.others import held_threads
-from cachetune.plan.translate import WantedGroup, memberships
+from cachetune.plan.model import CreateGroup, MoveTasks, Plan, PlanGuest, PlannedGroup, Step
+from cachetune.plan.names import machine_of
+from cachetune.plan.others import held_threads, made_by_libvirt
+from cachetune.plan.translate import Membership, WantedGroup, memberships
 
 # A guest that starts threads faster than they can be moved is left as it is after so many looks.
 _LOOKS = 20
@@ -51,16 +52,18 @@ class InterruptedRunError(CachetuneError):
     """The user or the system asked us to stop; what was begun is undone."""
 
 
-def apply(plan: Plan, place: Place, on_step: OnStep = lambda _: None) -> Report:
+def apply(plan: Plan, place: Place, on_step: OnStep = lambda _: None, *, adopt: bool = False) -> Report:
     """Carry the plan out, all of it or nothing. ``on_step`` is told each step before it is taken.
+
+    ``adopt`` allows changes in groups that libvirt made for the plan's guests.
 
     Raises ApplyRefusedError (or LockTimeoutError, HostError, InputError) when nothing was begun; failures after that
     are in the report.
     """
-    return apply_planned(lambda _host, _book: plan, place, on_step)
+    return apply_planned(lambda _host, _book: plan, place, on_step, adopt=adopt)
 
 
-def apply_planned(planner: Planner, place: Place, on_step: OnStep = lambda _: None) -> Report:
+def apply_planned(planner: Planner, place: Place, on_step: OnStep = lambda _: None, *, adopt: bool = False) -> Report:
     """Plan under the lock and carry that out at once, so that no other run of ours can come between.
 
     Raises what ``planner`` raises, and as ``apply`` does.
@@ -72,10 +75,10 @@ def apply_planned(planner: Planner, place: Place, on_step: OnStep = lambda _: No
         host = place.look(book)
         book = book.without_lost(host)
         plan = planner(host, book)
-        check_plan(plan, host, book)
+        check_plan(plan, host, book, adopt=adopt)
         if not plan.steps and not _unseen(plan, place).steps:
             ledger.save_if_other(book, place.run)
-            return Report(outcome="nothing to do", machine_name=plan.guest.machine_name)
+            return Report(outcome="nothing to do", machine_names=plan.machine_names)
         return _Run(plan, place, book, on_step).run()
 
 
@@ -84,7 +87,7 @@ class _Run:
 
     def __init__(self, plan: Plan, place: Place, book: Ledger, on_step: OnStep) -> None:
         self._plan, self._place, self._book, self._on_step = plan, place, book, on_step
-        self._hands = Hands(place.resctrl, place.proc, plan.guest.threads)
+        self._hands = Hands(place.resctrl, place.proc, plan.threads)
         self._journal = Journal.begin(place.run, plan, place.resctrl.source)
         self._begun: list[Step] = []
         self._late: list[int] = []
@@ -152,7 +155,7 @@ class _Run:
         return msgspec.convert(
             {
                 "outcome": outcome,
-                "machine_name": self._plan.guest.machine_name,
+                "machine_names": self._plan.machine_names,
                 "error": _said(error),
                 "hint": getattr(error, "hint", ""),
                 "vanished_tids": tuple(dict.fromkeys(self._hands.vanished)),
@@ -192,24 +195,37 @@ class _Unseen(msgspec.Struct, frozen=True):
 
 
 def _unseen(plan: Plan, place: Place, known: Collection[int] = ()) -> _Unseen:
-    """The guest's threads that were born since and are not where they belong; groups of others keep theirs."""
-    leader = next((t for t in plan.guest.threads if t.tid == plan.guest.pid), None)
-    if leader is None or place.proc is None or not plan.groups or not is_same_thread(leader, place.proc):
-        return _Unseen()  # the guest has ended, and its pid may be another process's by now
-    try:
-        guest = find_process(leader.tid, place.proc)
-    except InputError:
-        return _Unseen()
-    seen = {t.tid for t in plan.guest.threads}.union(known)
-    wanted = memberships([_wanted(g) for g in plan.groups], guest)
-    places = {tid: where for tid, where in wanted.items() if tid not in seen}
+    """The guests' threads that were born since and are not where they belong; groups of others keep theirs.
+
+    Into a group that libvirt made libvirt puts threads itself.
+    """
+    seen = {t.tid for t in plan.threads}.union(known)
+    places = {
+        tid: where
+        for guest in plan.guests
+        for tid, where in _memberships_now(guest, plan, place.proc).items()
+        if tid not in seen
+    }
     if not places:
         return _Unseen()
     host = place.look(ledger.load(place.run))
     held = held_threads(places, host, [g.path for g in plan.groups])
     steps = moves_between(host, {tid: where for tid, where in places.items() if tid not in held})
     notes = (f"thread {tid} was born in group {path} and stays there" for tid, path in held.items())
-    return _Unseen(tuple(s for s in steps if isinstance(s, MoveTasks)), tuple(notes))
+    libvirts = made_by_libvirt(host, plan.machine_names)
+    return _Unseen(tuple(s for s in steps if isinstance(s, MoveTasks) and s.path not in libvirts), tuple(notes))
+
+
+def _memberships_now(guest: PlanGuest, plan: Plan, proc: Path | None) -> dict[int, Membership]:
+    """Where each thread that the guest has now belongs; nothing if it has ended, whatever has its pid by now."""
+    leader = next((t for t in guest.threads if t.tid == guest.pid), None)
+    groups = [g for g in plan.groups if machine_of(g.path, plan.machine_names) == guest.machine_name]
+    if leader is None or proc is None or not groups or not is_same_thread(leader, proc):
+        return {}
+    try:
+        return memberships(map(_wanted, groups), find_process(leader.tid, proc))
+    except InputError:
+        return {}
 
 
 def _wanted(group: PlannedGroup) -> WantedGroup:
@@ -227,8 +243,8 @@ def _leftover(run: Path) -> ApplyRefusedError:
         unfinished = journal.read(run)
     except JournalDamagedError as error:
         return refused("CT506", path=error.path, why=error.why)
-    machine = unfinished.plan.guest.machine_name if unfinished and unfinished.plan else "a guest"
-    return refused("CT503", machine=machine)
+    machines = unfinished.plan.machine_names if unfinished and unfinished.plan else ("a guest",)
+    return refused("CT503", machines=", ".join(machines))
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from cachetune.host.cbm import Cbm
 from cachetune.host.schemata import Schemata, covers, merge, parse
 from cachetune.host.state import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
 from cachetune.plan.diff import describe_groups, removal_of
-from cachetune.plan.model import CreateGroup, MoveTasks, Plan, RemoveGroup, Step, WriteSchemata
-from cachetune.plan.names import belongs_to, checked_machine_name
+from cachetune.plan.model import CreateGroup, MoveTasks, Plan, PlanGuest, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.names import belongs_to, checked_machine_name, machine_of
+from cachetune.plan.others import made_by_libvirt, touched
 
 
 class ApplyRefusedError(CachetuneError):
@@ -32,28 +33,39 @@ def refused(rule: str, **values: Any) -> ApplyRefusedError:
     return ApplyRefusedError(RULES[rule].at(Source(), **values))
 
 
-def check_plan(plan: Plan, host: Host, ledger: Ledger) -> None:
-    """Raise ApplyRefusedError unless the plan may be carried out on the host as it is now."""
-    check_name(plan, host, ledger)
+def check_plan(plan: Plan, host: Host, ledger: Ledger, *, adopt: bool = False) -> None:
+    """Raise ApplyRefusedError unless the plan may be carried out on the host as it is now.
+
+    ``adopt`` allows changes in groups that libvirt made for these guests.
+    """
+    check_names(plan, host, ledger)
     if plan.host_fingerprint != host.fingerprint:
         raise refused("CT501", changes=_changes(plan.host_groups, describe_groups(host)))
     walk = _Walk(plan, host, ledger)
     for number, step in enumerate(plan.steps, 1):
         if what := walk.follow(step):
             raise refused("CT504", number=number, what=what)
+    theirs = touched(plan.steps, made_by_libvirt(host, plan.machine_names))
+    if theirs and not adopt:
+        raise refused("CT508", groups=", ".join(theirs))
 
 
-def check_name(plan: Plan, host: Host, ledger: Ledger) -> None:
-    """Raise ApplyRefusedError if the machine name cannot be one, or if another guest has groups under it."""
-    machine = plan.guest.machine_name
+def check_names(plan: Plan, host: Host, ledger: Ledger) -> None:
+    """Raise ApplyRefusedError if a machine name cannot be one, or if another guest has groups under it."""
+    for guest in plan.guests:
+        _check_name(guest, host, ledger)
+
+
+def _check_name(guest: PlanGuest, host: Host, ledger: Ledger) -> None:
+    machine = guest.machine_name
     try:
         checked_machine_name(machine)
     except InputError as error:
         raise refused("CT504", number=0, what=f"use a name that is none: {error}") from None
     other = ledger.guests.get(machine)
-    if other is None or not plan.guest.name or not any(host.group(path) for path in other.groups):
+    if other is None or not guest.name or not any(host.group(path) for path in other.groups):
         return
-    if (other.name, other.uuid) != (plan.guest.name, plan.guest.uuid):
+    if (other.name, other.uuid) != (guest.name, guest.uuid):
         raise refused("CT505", machine=machine, other=other.name)
 
 
@@ -69,18 +81,18 @@ class _Walk:
     """The host as the steps so far would leave it. ``follow`` says what a step would do that no plan of ours does."""
 
     def __init__(self, plan: Plan, host: Host, ledger: Ledger) -> None:
-        self._machine, self._host = plan.guest.machine_name, host
+        self._machines, self._host = plan.machine_names, host
         self._shared = ledger.shrunk.shared if ledger.shrunk else {}
-        self._known = {t.tid for t in plan.guest.threads}
+        self._known = {t.tid for t in plan.threads}
         self._values = {g.path: Schemata(g.masks, g.bandwidth) for g in host.control_groups()}
         self._groups = {g.path: g for g in host.groups}
-        self._own = {p for p, g in self._groups.items() if g.owner == "cachetune" and self._is_own_name(p, ledger)}
+        owned = {path for machine in self._machines for path in ledger.groups_of(machine)}
+        ours = (g.path for g in host.groups if g.owner == "cachetune")
+        self._own = {p for p in ours if p in owned or any(belongs_to(p, machine) for machine in self._machines)}
+        self._own.update(made_by_libvirt(host, self._machines))
         self._place: dict[int, str] = {}
         for group in sorted(host.groups, key=lambda g: g.kind):  # monitor groups last: they say it more exactly
             self._place.update(dict.fromkeys(group.tids, group.path))
-
-    def _is_own_name(self, path: str, ledger: Ledger) -> bool:
-        return path in ledger.groups_of(self._machine) or belongs_to(path, self._machine)
 
     def follow(self, step: Step) -> str:
         """ "" for a step that may be taken, which then counts as taken."""
@@ -97,11 +109,11 @@ class _Walk:
                 return self._remove(path, step)
 
     def _create(self, path: str) -> str:
-        name, parent = path.rpartition("/")[2], parent_of(path)
+        parent = parent_of(path)
         if path in self._groups:
             return f"make the group {path}, which is there already"
-        if name != self._machine and not name.startswith(f"{self._machine}-"):
-            return f"make the group {path}, which does not carry the machine name {self._machine}"
+        if not machine_of(path, self._machines):
+            return f"make the group {path}, which does not carry the machine name {' or '.join(self._machines)}"
         if is_monitor(path) and parent not in (DEFAULT_GROUP, *self._own):
             return f"make a monitor in {parent}, which is not this guest's"
         self._own.add(path)

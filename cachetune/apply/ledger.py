@@ -18,6 +18,7 @@ from cachetune.host.cbm import Cbm
 from cachetune.host.schemata import parse
 from cachetune.host.state import DEFAULT_GROUP, Host
 from cachetune.plan.model import CreateGroup, DefaultShrink, Plan, RemoveGroup, WriteSchemata
+from cachetune.plan.names import machine_of
 
 Masks = dict[str, dict[int, Cbm]]
 
@@ -53,21 +54,24 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     def after(self, plan: Plan) -> "Ledger":
         """The ledger once the plan has been carried out. Doing this twice changes nothing."""
-        groups = set(self.groups_of(plan.guest.machine_name))
+        groups = {machine: set(self.groups_of(machine)) for machine in plan.machine_names}
         shrunk = self.shrunk
         for step in plan.steps:
             if isinstance(step, CreateGroup):
-                groups.add(step.path)
+                groups.setdefault(machine_of(step.path, groups), set()).add(step.path)
             elif isinstance(step, RemoveGroup):
-                groups.discard(step.path)
+                for of in groups.values():
+                    of.discard(step.path)
             elif isinstance(step, WriteSchemata) and step.path == DEFAULT_GROUP:
                 before = parse(step.before).masks
                 shrunk = follow(shrunk, before, parse(step.after).masks, _shared(before, plan))
-        guests = {name: entry for name, entry in self.guests.items() if name != plan.guest.machine_name}
-        if groups:
-            known = self.guests.get(plan.guest.machine_name)
-            guest = known if known and not plan.guest.name else plan.guest
-            guests[plan.guest.machine_name] = GuestEntry(guest.name, guest.uuid, tuple(sorted(groups)))
+        guests = {name: entry for name, entry in self.guests.items() if name not in groups}
+        for planned in plan.guests:
+            machine = planned.machine_name
+            if groups[machine]:
+                known = self.guests.get(machine)
+                guest = known if known and not planned.name else planned
+                guests[machine] = GuestEntry(guest.name, guest.uuid, tuple(sorted(groups[machine])))
         return Ledger(boot_id=boot_id(), guests=guests, shrunk=shrunk)
 
     def with_shrunk(self, kept: DefaultShrink) -> "Ledger":

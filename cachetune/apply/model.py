@@ -12,6 +12,7 @@ Outcome = Literal["done", "nothing to do", "rolled back", "rollback incomplete"]
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was done, what was undone and what went wrong.
 
+    ``machine_names`` has one name for each guest.
     ``done`` and ``undone`` are steps in the order in which they were carried out; ``error`` is what stopped the run and
     ``undo_errors`` what could not be put back. ``vanished_tids`` ended before they could be moved, ``late_tids`` were
     born after the plan and were moved all the same.
@@ -19,7 +20,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     schema_version: Literal[1] = 1
     outcome: Outcome
-    machine_name: str
+    machine_names: tuple[str, ...]
     done: tuple[Step, ...] = ()
     undone: tuple[Step, ...] = ()
     error: str = ""

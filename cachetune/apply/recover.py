@@ -25,34 +25,34 @@ def recover(place: Place) -> Report:
         except JournalDamagedError as error:
             raise refused("CT506", path=error.path, why=error.why) from None
         if unfinished is None:
-            return Report(outcome="nothing to do", machine_name="")
+            return Report(outcome="nothing to do", machine_names=())
         if unfinished.plan is None:
-            return _discard(place, "", "the run was stopped before it had begun anything")
+            return _discard(place, (), "the run was stopped before it had begun anything")
         if unfinished.same_boot and unfinished.resctrl != place.resctrl.source:
             raise refused("CT507", run=place.run, theirs=unfinished.resctrl, ours=place.resctrl.source)
-        machine = unfinished.plan.guest.machine_name
+        machines = unfinished.plan.machine_names
         if not unfinished.same_boot:
             ledger.save(Ledger(), place.run)
-            return _discard(place, machine, "the machine has been restarted since, so nothing of the run is left")
+            return _discard(place, machines, "the machine has been restarted since, so nothing of the run is left")
         if unfinished.complete:
             ledger.save(ledger.load(place.run).after(unfinished.plan), place.run)
-            return _discard(place, machine, "the run had done all its steps; its records are in order now")
+            return _discard(place, machines, "the run had done all its steps; its records are in order now")
         return _undo(place, unfinished.plan, unfinished.begun)
 
 
-def _discard(place: Place, machine: str, note: str) -> Report:
+def _discard(place: Place, machines: tuple[str, ...], note: str) -> Report:
     journal.delete(place.run)
-    return Report(outcome="done", machine_name=machine, notes=(note,))
+    return Report(outcome="done", machine_names=machines, notes=(note,))
 
 
 def _undo(place: Place, plan: Plan, begun: Sequence[Step]) -> Report:
     book = ledger.load(place.run)
     host = place.look(book)
     back = _Back(begun, host)
-    undone, failures = undo(back.steps, Hands(place.resctrl, place.proc, plan.guest.threads))
+    undone, failures = undo(back.steps, Hands(place.resctrl, place.proc, plan.threads))
     report = Report(
         outcome="rollback incomplete" if failures else "done",
-        machine_name=plan.guest.machine_name,
+        machine_names=plan.machine_names,
         undone=undone,
         undo_errors=failures,
         notes=tuple(back.notes),

@@ -21,7 +21,7 @@ _ALL = (
         id="CT503",
         severity="error",
         summary="What an interrupted run left is dealt with first.",
-        message="an earlier run for '{machine}' was interrupted",
+        message="an earlier run for {machines} was interrupted",
         fix="run 'cachetune recover' first",
     ),
     Rule(
@@ -51,6 +51,13 @@ _ALL = (
         summary="A journal is only for the resctrl that it was written for.",
         message="the journal in {run} belongs to {theirs}, not to {ours}",
         fix="give the same --resctrl as the interrupted run, or the --run directory of this one",
+    ),
+    Rule(
+        id="CT508",
+        severity="error",
+        summary="Groups that libvirt made for a guest are changed only on request.",
+        message="libvirt made {groups}, which would be changed",
+        fix="apply with --adopt",
     ),
 )
 

@@ -12,10 +12,11 @@ from cachetune.apply.applier import Place, Planner, apply, apply_planned
 from cachetune.apply.guard import refused
 from cachetune.apply.ledger import Ledger
 from cachetune.apply.model import Report
+from cachetune.apply.requests import plan_requests
 from cachetune.cli import options
 from cachetune.cli.hosts import sizes_for
 from cachetune.cli.messages import show_findings, show_plan, show_report
-from cachetune.cli.wanted import Wanted, load_domain, plan_on, planning, read_plan
+from cachetune.cli.wanted import Wanted, make_requests, plan_options, planning, read_plan
 from cachetune.domain import read_file
 from cachetune.errors import InputError
 from cachetune.host.resctrlfs import SysfsResctrl
@@ -24,22 +25,25 @@ from cachetune.plan import Plan, PlanRefusedError
 
 
 @click.command("apply")
-@click.argument("file")
+@click.argument("file", required=False)
+@options.adopt
 @options.yes
 @options.lock_timeout
 @options.as_json
 @planning
-def command(*, yes: bool, lock_timeout: float, as_json: bool, **wanted: Any) -> None:
+def command(*, adopt: bool, yes: bool, lock_timeout: float, as_json: bool, **wanted: Any) -> None:
     """Carry out a plan: all of it, or nothing.
 
-    FILE is a plan saved by 'cachetune plan -o', or domain XML, which is planned first. A terminal is asked before
-    anything is changed. A saved plan is refused when the host has changed since it was made.
+    FILE is a plan saved by 'cachetune plan -o', or domain XML, which is planned first; with --guest it may be left out
+    or be a tuning file, as for plan. --all-guests makes one plan for all of them. A terminal is asked before anything
+    is changed. A saved plan is refused when the host has changed since it was made.
     Exit code: 0 done or nothing to do, 1 failed and rolled back, 2 could not start, 3 failed and the rollback is
     incomplete.
 
     \b
     Examples:
       cachetune apply plan.json
+      cachetune apply --guest web tuning.xml
       cachetune apply --pid 4711 --shrink-default guest.xml
       cachetune apply --yes --json --pid 4711 guest.xml
     """
@@ -52,8 +56,8 @@ def command(*, yes: bool, lock_timeout: float, as_json: bool, **wanted: Any) -> 
         shown = planner(place.look(book), book)
         if shown.steps:
             confirm("Carry this out?")
-        finish(apply(shown, place), as_json=as_json)
-    finish(apply_planned(planner, place), as_json=as_json)
+        finish(apply(shown, place, adopt=adopt), as_json=as_json)
+    finish(apply_planned(planner, place, adopt=adopt), as_json=as_json)
 
 
 def confirm(question: str) -> None:
@@ -91,20 +95,21 @@ def finish(report: Report, *, as_json: bool) -> NoReturn:
 
 def _planner(asked: Wanted, *, quiet: bool) -> Planner:
     """What makes the plan, and shows it: from the saved plan, or from the XML and the host as it is then."""
-    data = read_file(asked.file)
-    if data.lstrip()[:1] == b"{":
-        if asked.pid or asked.vcpus or asked.machine_name or asked.shrink_default or asked.take_tasks:
+    data = None if asked.file is None else read_file(asked.file)
+    if data and data.lstrip()[:1] == b"{":
+        given = (asked.guest, asked.pid, asked.vcpus, asked.machine_name)
+        if any(given) or asked.all_guests or asked.shrink_default or asked.take_tasks:
             raise InputError("a saved plan has its guest and options in it", hint="give them to 'cachetune plan'")
-        saved = read_plan(data, asked.file)
+        saved = read_plan(data, asked.name)
         return lambda _host, _book: _shown(saved, asked, quiet=quiet)
     try:
-        domain, findings = load_domain(asked.file, data)
+        requests = make_requests(asked, data)
     except PlanRefusedError as error:
         raise _unplanned(error, asked) from None
 
     def planner(host: Host, book: Ledger) -> Plan:
         try:
-            return _shown(plan_on(host, book, domain, findings, asked), asked, quiet=quiet)
+            return _shown(plan_requests(requests, host, book, plan_options(asked)), asked, quiet=quiet)
         except PlanRefusedError as error:
             raise _unplanned(error, asked) from None
 
@@ -113,11 +118,11 @@ def _planner(asked: Wanted, *, quiet: bool) -> Planner:
 
 def _shown(made: Plan, asked: Wanted, *, quiet: bool) -> Plan:
     if not quiet:
-        show_findings(made.warnings, asked.file)
+        show_findings(made.warnings, asked.name)
         show_plan(made, err=asked.as_json)
     return made
 
 
 def _unplanned(error: PlanRefusedError, asked: Wanted) -> InputError:
-    show_findings(error.findings, asked.file)
+    show_findings(error.findings, asked.name)
     return InputError("this cannot be planned, so nothing was done")

@@ -14,32 +14,36 @@ from cachetune.plan import PlanRefusedError
 
 
 @click.command("diff")
-@click.argument("file")
+@click.argument("file", required=False)
 @options.as_json
 @options.host
 @planning
 def command(*, as_json: bool, **wanted: Any) -> None:
     """Dry run of apply: does the host differ from what the domain's XML asks for?
 
-    Prints the same as plan. Exit code: 0 no difference, 1 differences, 2 trouble (also XML or a host that does not
+    Prints the same as plan; for a guest that libvirt has placed that is what has drifted from its XML.
+    Exit code: 0 no difference, 1 differences, 2 trouble (also XML or a host that does not
     allow a plan).
 
     \b
     Examples:
-      cachetune diff --pid 4711 guest.xml || echo drifted
+      cachetune diff --guest web || echo drifted
+      cachetune diff --all-guests
+      cachetune diff --pid 4711 guest.xml
       cachetune diff --json --pid 4711 guest.xml | jq .summary
     """
+    asked = Wanted(**wanted)
     try:
-        made = make_plan(Wanted(**wanted))
+        made = make_plan(asked)
     except PlanRefusedError as refused:
         if as_json:
             click.echo(documents.encode(Refusal(findings=refused.findings)), nl=False)
         else:
-            show_findings(refused.findings, wanted["file"])
+            show_findings(refused.findings, asked.name)
         sys.exit(2)
     if as_json:
         click.echo(documents.encode(made), nl=False)
     else:
-        show_findings(made.warnings, wanted["file"])
+        show_findings(made.warnings, asked.name)
         show_plan(made)
     sys.exit(1 if made.steps else 0)

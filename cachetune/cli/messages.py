@@ -19,7 +19,7 @@ def show_findings(findings: Iterable[Finding], file: str) -> None:
     """Findings on stderr, in the form that editors and CI know: FILE:LINE:COL: severity: message [rule]."""
     name = "<stdin>" if file == "-" else file
     for finding in findings:
-        where = f"{name}:{finding.line}:{finding.column}: " if finding.line else ""
+        where = f"{finding.document or name}:{finding.line}:{finding.column}: " if finding.line else ""
         severity = click.style(finding.severity, fg=_COLOURS[finding.severity], bold=True)
         click.echo(f"{printable(where)}{severity}: {printable(finding.message)} [{finding.rule}]", err=True)
         if finding.hint:

@@ -1,9 +1,10 @@
 """``cachetune monitor``: the counters of a guest's groups, or of all groups of ours and libvirt's."""
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +13,9 @@ from cachetune.cli import options
 from cachetune.cli.hosts import open_resctrl
 from cachetune.cli.ours import owned_groups
 from cachetune.cli.output import printable, show, table
+from cachetune.domain.model import Domain
 from cachetune.errors import HostError, InputError
+from cachetune.guests.model import SourceName
 from cachetune.host.read import read_host
 from cachetune.host.state import Host
 from cachetune.monitor import Counter, Reading, Readings, read_counters
@@ -23,27 +26,40 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from cachetune.domain.model import Domain
+    from cachetune.guests.find import Places
+    from cachetune.guests.model import RunningGuest
 
 Line = tuple[Reading, str, dict[str, Counter]]
 _OURS = {"default", "cachetune", "libvirt"}
 
 
 @click.command("monitor")
-@click.argument("guest", metavar="[GUEST.xml | -]", required=False)
-@options.stack(options.as_json, options.machine_name, options.host, options.resctrl, options.run)
-def command(
-    guest: str | None, as_json: bool, machine_name: str | None, host: str | None, resctrl: Path, run: Path
+@click.argument("file", metavar="[GUEST.xml | -]", required=False)
+@options.stack(options.as_json, options.guest, options.all_guests, options.machine_name)
+@options.stack(options.host, options.resctrl, options.run, options.where)
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    file: str | None,
+    as_json: bool,
+    guest: str | None,
+    all_guests: bool,
+    machine_name: str | None,
+    host: str | None,
+    resctrl: Path,
+    run: Path,
+    source: SourceName | None,
+    **where: Any,
 ) -> None:
     """Read the counters of a guest's groups: cache occupancy, memory bandwidth, energy.
 
-    With a guest's XML or its machine name all its groups are read; without, the default group and every group
-    of libvirt's and ours. A control group's value includes those of its monitor groups. llc_occupancy is what
-    is in the cache now, mbm_* count from the moment the group was made. A value that the kernel does not have
-    is shown with the kernel's word for it, such as Unavailable.
+    With a guest's XML, its name or its machine name all its groups are read, with --all-guests those of all that run;
+    without, the default group and every group of libvirt's and ours. A control group's value includes those of its
+    monitor groups. llc_occupancy is what is in the cache now, mbm_* count from the moment the group was made. A value
+    that the kernel does not have is shown with the kernel's word for it, such as Unavailable.
 
     \b
     Examples:
+      cachetune monitor --guest web
       cachetune monitor guest.xml
       cachetune monitor --machine-name qemu-1-web
       cachetune monitor --json | jq '.monitors[].counters[] | select(.event == "llc_occupancy")'
@@ -53,7 +69,8 @@ def command(
     given = read_host(fs, None, owned_groups(run))
     if not given.monitors:
         raise HostError(f"{given.source} has no monitoring", hint="there is no info/L3_MON; see `cachetune show`")
-    readings = read_counters(fs, given, _paths(given, guest, machine_name))
+    running = _running(guest, options.places(**where), source) if guest or all_guests else []
+    readings = read_counters(fs, given, _paths(given, file, machine_name, running))
     document = Readings(source=given.source, time=round(began, 6), monitors=readings)
     if as_json:
         click.echo(documents.encode(document), nl=False)
@@ -61,35 +78,51 @@ def command(
         show(page(document, given))
 
 
-def _paths(host: Host, guest: str | None, machine: str | None) -> list[str]:
+def _running(key: str | None, places: "Places", source: SourceName | None) -> Sequence["RunningGuest"]:
+    """The guest that runs under this name, or all that run. Raises InputError."""
+    from cachetune.guests.find import guest_named, running_guests
+
+    return [guest_named(key, places, source, per_vcpu=False)] if key else running_guests(places, source)
+
+
+def _paths(host: Host, file: str | None, machine: str | None, running: Sequence["RunningGuest"]) -> list[str]:
     """The groups to read. Raises InputError when the guest has none."""
-    if guest is None and machine is None:
+    if file is None and machine is None and not running:
         return [group.path for group in host.groups if group.owner in _OURS]
     names: set[str] = set()
-    if guest is not None:
-        domain = _load(guest)
+    machines = [name for guest in running for name in _machine_names(guest)]
+    if file is not None:
+        domain = _load(file)
         machine = machine or machine_name(domain)
         names = {f"{machine}-{i}" for i in _ids(domain)}
+    machines += [machine] if machine else []
     found = [
         group.path
         for group in host.groups
-        if belongs_to(group.path, machine or "") or group.path.rpartition("/")[2] in names
+        if any(belongs_to(group.path, each) for each in machines) or group.path.rpartition("/")[2] in names
     ]
     if not found:
-        raise InputError(f"{host.source} has no groups of {machine!r}", hint=_machines(host))
+        raise InputError(f"{host.source} has no groups of {' or '.join(map(repr, machines))}", hint=_machines(host))
     return found
 
 
-def _load(guest: str) -> "Domain":
+def _machine_names(guest: "RunningGuest") -> Iterator[str]:
+    """The names that a running guest's groups can have: ours, and libvirt's where libvirt runs it."""
+    for number in {None, guest.libvirt_id}:
+        with contextlib.suppress(InputError):
+            yield machine_name(Domain(name=guest.name, uuid=None, id=number, type="", vcpus=1, groups=()))
+
+
+def _load(file: str) -> Domain:
     from cachetune.domain import load, read_file
 
-    loaded = load(read_file(guest), guest)
+    loaded = load(read_file(file), file)
     if loaded.domain is None:
-        raise InputError(f"{guest} is not valid", hint=f"`cachetune validate {guest}` says why")
+        raise InputError(f"{file} is not valid", hint=f"`cachetune validate {file}` says why")
     return loaded.domain
 
 
-def _ids(domain: "Domain") -> Iterator[str]:
+def _ids(domain: Domain) -> Iterator[str]:
     """The identifiers of all groups and monitors; live XML may have other ones than ``vcpus_0-1``."""
     for group in domain.groups:
         yield from (i for i in (group.id, *(monitor.id for monitor in group.monitors)) if i is not None)

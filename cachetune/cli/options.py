@@ -57,6 +57,9 @@ cgroup = click.option(
 machine_name = click.option(
     "--machine-name", metavar="NAME", help="Prefix of the group names; default is libvirt's, or cachetune-NAME."
 )
+guest = click.option("--guest", metavar="NAME|UUID", help="A guest that runs here, by its name.")
+all_guests = click.option("--all-guests", is_flag=True, help="All guests that run here.")
+adopt = click.option("--adopt", is_flag=True, help="Change also groups that libvirt made for the guest.")
 yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 lock_timeout = click.option(
     "--lock-timeout",

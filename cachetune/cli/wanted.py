@@ -10,40 +10,58 @@ import msgspec
 
 from cachetune import documents
 from cachetune.apply import ledger
-from cachetune.apply.guard import ApplyRefusedError, check_name
 from cachetune.apply.ledger import Ledger
+from cachetune.apply.requests import Request, plan_requests
 from cachetune.cli import options
 from cachetune.cli.hosts import load_host
+from cachetune.cli.running import guest_request, guest_requests
 from cachetune.domain import load, read_file
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
 from cachetune.findings import Finding
 from cachetune.guests import find_guest, find_process, named_threads
-from cachetune.guests.model import Guest
-from cachetune.host.state import Host
+from cachetune.guests.find import Places
+from cachetune.guests.model import Guest, SourceName
 from cachetune.idset import parse_vcpus
 from cachetune.plan import Options, Plan, PlanRefusedError
-from cachetune.plan.build import plan
-from cachetune.plan.names import machine_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What the user asked for, as given on the command line."""
 
-    file: str
+    file: str | None = None
     resctrl: Path
     sysfs: Path
     proc: Path
     run: Path
+    libvirt_run: Path
+    cgroup: Path
+    connect: str | None = None
+    qmp: Path | None = None
+    source: SourceName | None = None
     host: str | None = None
+    guest: str | None = None
+    all_guests: bool = False
     machine_name: str | None = None
     pid: int | None = None
     vcpus: tuple[tuple[int, int], ...] = ()
     shrink_default: bool = False
     take_tasks: bool = False
     as_json: bool = False
+
+    @property
+    def places(self) -> Places:
+        """Where running guests are looked for."""
+        return options.places(
+            proc=self.proc, libvirt_run=self.libvirt_run, cgroup=self.cgroup, connect=self.connect, qmp=self.qmp
+        )
+
+    @property
+    def name(self) -> str:
+        """What to call the document in messages."""
+        return "<stdin>" if self.file == "-" else self.file or self.guest or "all guests"
 
 
 # Without a type argument, which older clicks do not know.
@@ -58,6 +76,8 @@ class _VcpuThread(click.ParamType):  # type: ignore[type-arg]
 
 
 planning = options.stack(
+    options.guest,
+    options.all_guests,
     click.option(
         "--pid", type=click.IntRange(min=1), metavar="PID", help="The guest's process; its vCPU threads are found."
     ),
@@ -69,7 +89,7 @@ planning = options.stack(
     options.machine_name,
     options.resctrl,
     options.sysfs,
-    options.proc,
+    options.where,
     options.run,
 )
 
@@ -84,28 +104,35 @@ def load_domain(file: str, data: bytes | None = None) -> tuple[Domain, tuple[Fin
 
 def make_plan(wanted: Wanted) -> Plan:
     """The plan for what is wanted on the host as it is. Raises PlanRefusedError with all findings, and InputError."""
-    domain, findings = load_domain(wanted.file)
+    requests = make_requests(wanted)
     book = Ledger() if wanted.host else _readable_ledger(wanted.run)
     host = load_host(wanted.host, wanted.resctrl, wanted.sysfs, book.owned)
-    return plan_on(host, book, domain, findings, wanted)
+    return plan_requests(requests, host, book, plan_options(wanted))
 
 
-def plan_on(host: Host, book: Ledger, domain: Domain, findings: tuple[Finding, ...], wanted: Wanted) -> Plan:
-    """The plan for a domain on this host; the ``findings`` of its XML come first. Raises as make_plan does."""
-    choice = Options(
-        machine_name=wanted.machine_name,
-        shrink_default=wanted.shrink_default,
-        take_tasks=wanted.take_tasks,
-        owned=book.groups_of(wanted.machine_name or machine_name(domain)),
-    )
-    try:
-        made = plan(domain, host, _guest(wanted, domain), choice)
-        check_name(made, host, book)
-    except PlanRefusedError as refused:
-        raise PlanRefusedError((*findings, *refused.findings)) from None
-    except ApplyRefusedError as refused:
-        raise PlanRefusedError((*findings, refused.finding)) from None
-    return msgspec.structs.replace(made, warnings=(*findings, *made.warnings))
+def plan_options(wanted: Wanted) -> Options:
+    """The choices that planning knows."""
+    return Options(shrink_default=wanted.shrink_default, take_tasks=wanted.take_tasks)
+
+
+def make_requests(wanted: Wanted, data: bytes | None = None) -> list[Request]:
+    """Who asks for what: all guests that run, one of them, or the guest of a file with the threads that were named.
+
+    ``data`` is the file's content where it has been read. Raises PlanRefusedError when XML has errors, and InputError.
+    """
+    _check_combination(wanted)
+    if wanted.all_guests:
+        return guest_requests(wanted.places, wanted.source)
+    if data is None and wanted.file is not None:
+        data = read_file(wanted.file)
+    if wanted.guest is not None:
+        return [guest_request(wanted.guest, wanted.places, wanted.source, data, wanted.name, wanted.machine_name)]
+    if data is None:
+        raise InputError("nothing to plan", hint="give domain XML, --guest NAME, or --all-guests")
+    domain, findings = load_domain(wanted.name, data)
+    if not domain.name and not wanted.machine_name:
+        raise InputError(f"{wanted.name} does not name its guest", hint="give --guest NAME, or --machine-name NAME")
+    return [Request(domain, _named_threads(wanted, domain), wanted.machine_name or "", findings)]
 
 
 def read_plan(data: bytes, name: str) -> Plan:
@@ -128,10 +155,21 @@ def _readable_ledger(run: Path) -> Ledger:
         return Ledger()
 
 
-def _guest(wanted: Wanted, domain: Domain) -> Guest | None:
-    """The guest's threads. Which of them are vCPUs matters only where a group or a monitor asks for some."""
+def _check_combination(wanted: Wanted) -> None:
+    """Raise InputError for options that contradict each other."""
+    named = wanted.pid is not None or bool(wanted.vcpus)
     if wanted.pid is not None and wanted.vcpus:
         raise InputError("give --pid or --vcpu, not both", hint="--pid finds the vCPU threads by itself")
+    if (wanted.guest or wanted.all_guests) and named:
+        raise InputError("give --guest, --all-guests, or --pid and --vcpu", hint="--guest finds the threads by itself")
+    if wanted.all_guests and (wanted.guest or wanted.file or wanted.machine_name):
+        raise InputError("--all-guests takes every guest with its own XML and name", hint="use --guest NAME for one")
+    if wanted.host and (wanted.guest or wanted.all_guests):
+        raise InputError("the guests that run here are not on another host", hint="leave out --host, or --guest")
+
+
+def _named_threads(wanted: Wanted, domain: Domain) -> Guest | None:
+    """The guest's threads. Which of them are vCPUs matters only where a group or a monitor asks for some."""
     if wanted.pid is not None:
         asked = [g.vcpus for g in domain.groups] + [m.vcpus for g in domain.groups for m in g.monitors]
         find = find_guest if any(asked) else find_process

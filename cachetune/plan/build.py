@@ -1,6 +1,6 @@
-"""Make the plan of a domain on a host: ``plan``; or only what would be found: ``check``."""
+"""Make the plan of guests on a host: ``plan_guests``, ``plan`` for one; or only what would be found: ``check``."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 
 import msgspec
@@ -27,7 +27,14 @@ from cachetune.plan.model import (
     WriteSchemata,
 )
 from cachetune.plan.names import belongs_to, checked_machine_name, machine_name
-from cachetune.plan.others import foreign_findings, guest_findings, is_foreign, nested_findings
+from cachetune.plan.others import (
+    foreign_findings,
+    guest_findings,
+    is_foreign,
+    made_by_libvirt,
+    nested_findings,
+    touched,
+)
 from cachetune.plan.rules import RULES
 from cachetune.plan.target import Target, Values, find_target
 from cachetune.plan.translate import Membership, WantedGroup, memberships, name_findings, translate
@@ -35,16 +42,31 @@ from cachetune.plan.wishes import control_of, wish_findings
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the user may choose. ``owned`` are groups known to be this guest's whatever their name."""
+    """What the user may choose."""
 
-    machine_name: str | None = None
     shrink_default: bool = False
     take_tasks: bool = False
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What one guest is to have. ``machine_name`` "" is the domain's own; ``guest`` None if none runs.
+
+    ``owned`` are groups known to be this guest's whatever their name.
+    """
+
+    domain: Domain
+    guest: Guest | None = None
+    machine_name: str = ""
     owned: frozenset[str] = frozenset()
+
+    @property
+    def machine(self) -> str:
+        """What the names of the guest's groups begin with. Raises InputError."""
+        return checked_machine_name(self.machine_name) if self.machine_name else machine_name(self.domain)
 
 
 class PlanRefusedError(CachetuneError):
-    """The domain cannot be had on this host; ``findings`` say why, all of it at once."""
+    """The domains cannot be had on this host; ``findings`` say why, all of it at once."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
@@ -64,35 +86,42 @@ class _Draft(msgspec.Struct, frozen=True):
 
 
 def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Options = Options()) -> Plan:  # noqa: B008
-    """The plan that gives the guest what its domain asks for on this host.
+    """The plan that gives one guest what its domain asks for. Raises as plan_guests does."""
+    return plan_guests([Wish(domain, guest)], host, options)
 
-    Raises PlanRefusedError with all findings, InputError for a name that cannot be used.
+
+def plan_guests(wishes: Sequence[Wish], host: Host, options: Options) -> Plan:
+    """One plan that gives all these guests what their domains ask for on this host; all of it or none.
+
+    Raises PlanRefusedError with all findings, InputError for a name that cannot be used or that two guests share.
     """
-    machine = _machine(domain, options)
-    wanted = translate(domain, machine)
-    places = memberships(wanted, guest) if guest else {}
-    common = [
-        *name_findings(domain, machine),
-        *(f for request in domain.groups for f in wish_findings(request, host)),
-        *guest_findings(domain, guest),
-    ]
-    own = groups_of(host, machine, options.owned)
+    machines = _machines(wishes)
+    wanted: tuple[WantedGroup, ...] = ()
+    places: dict[int, Membership] = {}
+    own: tuple[str, ...] = made_by_libvirt(host, machines)
+    common: list[Finding] = []
+    for wish, machine in zip(wishes, machines, strict=True):
+        groups = translate(wish.domain, machine)
+        wanted += groups
+        places |= memberships(groups, wish.guest) if wish.guest else {}
+        own += groups_of(host, machine, wish.owned)
+        common += name_findings(wish.domain, machine)
+        common += (f for request in wish.domain.groups for f in wish_findings(request, host))
+        common += guest_findings(wish.domain, wish.guest)
     common += foreign_findings(wanted, places, host, own, take_tasks=options.take_tasks)
     obsolete = tuple(path for path in own if path not in {g.path for g in wanted})
     common += nested_findings(host, obsolete)
     removals = [Removal(obsolete)] + ([Removal(obsolete, first=True)] if obsolete else [])
     shrinks = [False, True] if options.shrink_default else [False]
     for shrink, removal in product(shrinks, removals):
-        draft = _draft(wanted, places, host, removal, shrink=shrink)
+        draft = _draft(wanted, places, own, host, removal, shrink=shrink)
         if draft.possible:
             break
-    findings = (*common, *draft.findings)
+    findings = (*common, *draft.findings, *_adoptions(draft.steps, host, machines))
     if any(f.severity == "error" for f in findings):
         raise PlanRefusedError(findings)
     return Plan(
-        guest=PlanGuest(
-            domain.name, machine, domain.uuid, guest.pid if guest else None, guest.threads if guest else ()
-        ),
+        guests=tuple(map(_plan_guest, wishes)),
         host_fingerprint=host.fingerprint,
         host_groups=describe_groups(host),
         resources=resources_of(host),
@@ -106,13 +135,13 @@ def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Option
 
 def check(domain: Domain, host: Host) -> tuple[Finding, ...]:
     """What a plan of this domain would find on the host, without a guest in mind."""
+    wish = Wish(domain)
     try:
-        machine_name(domain)
-        options = Options()
+        wish.machine  # noqa: B018 - to see whether there is one
     except InputError:
-        options = Options(machine_name="cachetune-guest")
+        wish = Wish(domain, machine_name="cachetune-guest")
     try:
-        found = plan(domain, host, None, options).warnings
+        found = plan_guests([wish], host, Options()).warnings
     except PlanRefusedError as refused:
         found = refused.findings
     return tuple(f for f in found if f.rule != "CT403")
@@ -144,19 +173,36 @@ def summarize(steps: Iterable[Step], host: Host) -> Summary:
     )
 
 
-def _machine(domain: Domain, options: Options) -> str:
-    return checked_machine_name(options.machine_name) if options.machine_name else machine_name(domain)
+def _machines(wishes: Sequence[Wish]) -> list[str]:
+    machines = [wish.machine for wish in wishes]
+    for machine in machines:
+        if machines.count(machine) > 1:
+            names = " and ".join(f"{w.domain.name!r}" for w in wishes if w.machine == machine)
+            raise InputError(f"the groups of {names} would have the same names", hint="plan one of them for itself")
+    return machines
+
+
+def _plan_guest(wish: Wish) -> PlanGuest:
+    domain, guest = wish.domain, wish.guest
+    pid, threads = (guest.pid, guest.threads) if guest else (None, ())
+    return PlanGuest(domain.name, wish.machine, domain.uuid, pid, threads)
+
+
+def _adoptions(steps: Iterable[Step], host: Host, machines: Collection[str]) -> list[Finding]:
+    paths = touched(steps, made_by_libvirt(host, machines))
+    return [RULES["CT222"].at(Source(), groups=", ".join(paths))] if paths else []
 
 
 def _draft(
     wanted: tuple[WantedGroup, ...],
     places: dict[int, Membership],
+    own: Collection[str],
     host: Host,
     removal: Removal,
     *,
     shrink: bool,
 ) -> _Draft:
-    ours = [g for g in wanted if g.request and not is_foreign(host.group(g.path))]
+    ours = [g for g in wanted if g.request and not is_foreign(host.group(g.path), own)]
     gone = frozenset(removal.paths if removal.first else ())
     target = find_target(ours, host, gone, shrink=shrink)
     if any(f.severity == "error" for f in target.findings):

@@ -20,7 +20,7 @@ Schemata = dict[str, dict[int, Hex | int]]
 
 
 class PlanGuest(msgspec.Struct, frozen=True):
-    """For whom the plan was made. ``threads`` are those that the plan knows of, whether they move or not.
+    """One of those for whom the plan was made. ``threads`` are those that the plan knows of, whether they move or not.
 
     ``name`` is "" where only the machine name is known, to remove its groups.
     """
@@ -124,12 +124,12 @@ class Summary(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that ``apply`` needs, and nothing that it must guess.
 
-    ``groups`` are the guest's; a default group that shrinks shows only in ``steps``. ``host_groups`` says in words what
+    ``groups`` are the guests'; a default group that shrinks shows only in ``steps``. ``host_groups`` says in words what
     each group of the host was like, to tell what has changed when the fingerprint no longer matches.
     """
 
     schema_version: Literal[1] = 1
-    guest: PlanGuest
+    guests: Annotated[tuple[PlanGuest, ...], msgspec.Meta(min_length=1)]
     host_fingerprint: str
     host_groups: dict[str, str] = {}
     resources: tuple[Resource, ...] = ()
@@ -138,3 +138,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     steps: Annotated[tuple[Step, ...], msgspec.Meta(max_length=100_000)]
     warnings: tuple[Finding, ...] = ()
     summary: Summary
+
+    @property
+    def machine_names(self) -> tuple[str, ...]:
+        """What the groups' names begin with, a name for each guest."""
+        return tuple(guest.machine_name for guest in self.guests)
+
+    @property
+    def threads(self) -> tuple[Thread, ...]:
+        """The threads of all guests that the plan knows of."""
+        return tuple(thread for guest in self.guests for thread in guest.threads)

@@ -1,6 +1,7 @@
 """Names of groups: libvirt's machine name and the directories made from it."""
 
 import re
+from collections.abc import Iterable
 
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
@@ -39,6 +40,12 @@ def belongs_to(path: str, machine: str) -> bool:
     """Whether a group of this path is one that we would name so for the machine (last part; default ids only)."""
     name = path.rpartition("/")[2]
     return name == machine or re.fullmatch(re.escape(machine) + r"-vcpus_[0-9,-]+", name) is not None
+
+
+def machine_of(path: str, machines: Iterable[str]) -> str:
+    """The machine name that the group's name begins with, the longest that does; "" for none of them."""
+    name = path.rpartition("/")[2]
+    return max((m for m in machines if name == m or name.startswith(f"{m}-")), key=len, default="")
 
 
 def _filter(text: str) -> str:

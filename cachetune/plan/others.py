@@ -1,21 +1,36 @@
 """What a plan must not touch, and whom it is for: groups and threads of others, and the guest's own threads."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from cachetune.domain.model import Domain
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
-from cachetune.host.state import DEFAULT_GROUP, Group, Host
+from cachetune.host.state import DEFAULT_GROUP, Group, Host, parent_of
 from cachetune.idset import format_ids
 from cachetune.plan.diff import locations
+from cachetune.plan.model import MoveTasks, Step
+from cachetune.plan.names import belongs_to
 from cachetune.plan.rules import RULES
 from cachetune.plan.translate import Membership, WantedGroup
 from cachetune.plan.wishes import control_of
 
 
-def is_foreign(group: Group | None) -> bool:
-    """Whether a group belongs to somebody else."""
-    return group is not None and group.owner not in ("cachetune", "default")
+def is_foreign(group: Group | None, own: Collection[str]) -> bool:
+    """Whether a group is somebody else's: neither ours by any name nor among the guests' ``own``."""
+    return group is not None and group.owner not in ("cachetune", "default") and group.path not in own
+
+
+def made_by_libvirt(host: Host, machines: Collection[str]) -> tuple[str, ...]:
+    """The groups that libvirt made for these guests when it started them."""
+    theirs = (g.path for g in host.groups if g.owner == "libvirt")
+    return tuple(path for path in theirs if any(belongs_to(path, machine) for machine in machines))
+
+
+def touched(steps: Iterable[Step], groups: Collection[str]) -> list[str]:
+    """Those of ``groups`` that the steps would write to, move threads into or out of, make a monitor in, or remove."""
+    paths = {step.path for step in steps}
+    paths |= {parent_of(path) for path in paths} | {step.source for step in steps if isinstance(step, MoveTasks)}
+    return [path for path in groups if path in paths]
 
 
 def foreign_findings(
@@ -28,16 +43,16 @@ def foreign_findings(
 ) -> list[Finding]:
     """Everything that would touch what is not this guest's: groups of others, and threads in them.
 
-    ``own`` are the groups that this guest has.
+    ``own`` are the groups that the guests have, made by us or by libvirt for them.
     """
     findings = []
     for group in wanted:
         there = host.group(group.path)
         holder = host.group(group.parent)
-        if not there and holder and is_foreign(holder):
+        if not there and holder and is_foreign(holder, own):
             why = "a monitor group would have to be made in it"
             findings.append(RULES["CT216"].at(Source(), path=holder.path, owner=holder.owner, why=why))
-        if there and is_foreign(there) and (why := _differs(group, there, places, host)):
+        if there and is_foreign(there, own) and (why := _differs(group, there, places, host)):
             at = group.request.at if group.request else Source()
             findings.append(RULES["CT216"].at(at, path=group.path, owner=there.owner, why=why))
     if take_tasks:

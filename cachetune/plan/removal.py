@@ -1,6 +1,6 @@
 """Plan the way back: remove a guest's groups and give the default group the ways that it had before."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from cachetune.host.cbm import Cbm, runs
 from cachetune.host.state import DEFAULT_GROUP, CacheControl, Host
@@ -13,20 +13,20 @@ from cachetune.plan.target import Values
 
 
 def plan_removal(
-    host: Host, guest: PlanGuest, owned: Collection[str] = (), shrunk: DefaultShrink | None = None
+    host: Host, guests: Sequence[PlanGuest], owned: Collection[str] = (), shrunk: DefaultShrink | None = None
 ) -> Plan:
-    """The plan that removes the guest's groups and, where nobody else took them, returns the default group's ways.
+    """The plan that removes the guests' groups and, where nobody else took them, returns the default group's ways.
 
     Raises PlanRefusedError when a group of somebody else stands inside one that would go.
     """
-    gone = groups_of(host, guest.machine_name, owned)
+    gone = tuple(dict.fromkeys(path for g in guests for path in groups_of(host, g.machine_name, owned)))
     if findings := nested_findings(host, gone):
         raise PlanRefusedError(findings)
     values = _returned(host, gone, shrunk) if shrunk and gone else {}
     removal = Removal(gone, first=True)
     steps = steps_between(host, (), values, {}, removal)
     return Plan(
-        guest=guest,
+        guests=tuple(guests),
         host_fingerprint=host.fingerprint,
         host_groups=describe_groups(host),
         resources=resources_of(host),

@@ -62,7 +62,9 @@ def summary_sentence(plan: Plan) -> str:
         *_counted(s.tasks_moved, "task", "to move"),
     ]
     if not doing:
-        asked = "already as the domain asks" if plan.groups else "already without groups of this guest"
+        many = len(plan.guests) > 1
+        domain, guest = ("the domains ask", "these guests") if many else ("the domain asks", "this guest")
+        asked = f"already as {domain}" if plan.groups else f"already without groups of {guest}"
         return f"No changes. The host is {asked}."
     used = [_usage(s.closids, "CLOSIDs"), _usage(s.rmids, "RMIDs")]
     after = " and ".join(u for u in used if u)
@@ -132,7 +134,7 @@ def _merged(steps: list[WriteSchemata], which: str) -> Parsed:
 
 
 def _threads(step: MoveTasks, plan: Plan) -> str:
-    known = {t.tid: t for t in plan.guest.threads}
+    known = {t.tid: t for t in plan.threads}
     vcpus = [
         f"{tid} (vCPU {known[tid].vcpu})" if tid in known and known[tid].vcpu is not None else str(tid)
         for tid in step.tids

@@ -227,6 +227,13 @@ _ALL = (
         host="sim:sapphire-rapids-mbps",
     ),
     Rule(
+        id="CT222",
+        severity="warning",
+        summary="Groups that libvirt made for the guest are changed only on request.",
+        message="libvirt made {groups}",
+        fix="apply with --adopt to change what libvirt has set, or restart the guest to have libvirt set it anew",
+    ),
+    Rule(
         id="CT401",
         severity="warning",
         summary="Every vCPU in a group should have a thread.",

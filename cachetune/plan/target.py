@@ -57,6 +57,7 @@ def _settle_cache(
     *,
     shrink: bool,
 ) -> list[Finding]:
+    asking = [g for g in asking if not _is_libvirts_copy(g, host, control, cache_id)]
     shares = shares_of(host, control, cache_id, gone | {g.path for g in asking})
     default = shares.default
     cache = Cache(control, default, shares.taken)
@@ -80,6 +81,12 @@ def _settle_cache(
     return _shared_findings(placed, control, cache_id)
 
 
+def _is_libvirts_copy(group: WantedGroup, host: Host, control: CacheControl, cache_id: int) -> bool:
+    """Whether the mask is one that libvirt copied from the default group at the guest's start: it is left alone."""
+    there = host.group(group.path)
+    return there is not None and there.owner == "libvirt" and _request_for(group, control, cache_id) is None
+
+
 def _request_for(group: WantedGroup, control: CacheControl, cache_id: int) -> CacheRequest | None:
     caches = group.request.caches if group.request else ()
     wanted = (control.level, control.type, cache_id)
@@ -98,7 +105,7 @@ def _bandwidth(group: WantedGroup, host: Host) -> dict[str, dict[int, int]]:
         return {}
     asked = {n.node_id: n.bandwidth for n in group.request.nodes}
     now = host.group(group.path)
-    if now:
+    if now and now.owner != "libvirt":
         current = now.bandwidth.get("MB", {})
         asked |= {i: control.max_bandwidth for i in current if i not in asked and current[i] != control.max_bandwidth}
     return {"MB": dict(sorted(asked.items()))} if asked else {}

@@ -130,7 +130,7 @@ def test_two_guests_give_back_what_they_took_in_any_order(tmp_path: Path) -> Non
             machine = f"cachetune-{name}"
             book = ledger.load(place.run)
             guest = PlanGuest(name, machine)
-            apply(plan_removal(place.look(book), guest, book.groups_of(machine), book.shrunk), place)
+            apply(plan_removal(place.look(book), [guest], book.groups_of(machine), book.shrunk), place)
         assert sim.tree() == before
 
 
@@ -298,7 +298,7 @@ def test_recover_ends_although_somebody_removed_a_group_of_ours(tmp_path: Path) 
     place = place_on(sim, tmp_path)
     apply(plan_for(web("skylake-2s"), place), place)
     host = place.look(ledger.load(tmp_path))
-    plan = plan_removal(host, WEB, ledger.load(tmp_path).owned, ledger.load(tmp_path).shrunk)
+    plan = plan_removal(host, [WEB], ledger.load(tmp_path).owned, ledger.load(tmp_path).shrunk)
     log = journal.Journal.begin(tmp_path, plan, sim.source)
     for step in plan.steps[:2]:
         log.taking(step)
@@ -363,12 +363,12 @@ def test_threads_born_meanwhile_are_caught(tmp_path: Path, monkeypatch: pytest.M
     place = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
     wanted = domain(group({0, 1, 2}, (), (), [{0, 1, 2}]))
     made = plan_for(wanted, place)
-    known = made.guest.threads[:2]
+    known = made.threads[:2]
     moves = tuple(
         MoveTasks(s.path, s.source, tuple(t for t in s.tids if t != TIDS[2])) if isinstance(s, MoveTasks) else s
         for s in made.steps
     )
-    made = msgspec.structs.replace(made, guest=msgspec.structs.replace(made.guest, threads=known), steps=moves)
+    made = msgspec.structs.replace(made, guests=(msgspec.structs.replace(made.guests[0], threads=known),), steps=moves)
     later = Guest(TIDS[0], (*known, Thread(TIDS[2], 0, "CPU 2/KVM", 2)))
     monkeypatch.setattr(applier, "find_process", lambda *_: later)
     for module in ("applier", "steps"):
@@ -415,4 +415,4 @@ def test_another_program_that_changes_the_masks_meanwhile_is_noticed(tmp_path: P
 
 
 def _removal(host: object, book: ledger.Ledger) -> object:
-    return plan_removal(host, WEB, book.groups_of("cachetune-web"), book.shrunk)  # type: ignore[arg-type]
+    return plan_removal(host, [WEB], book.groups_of("cachetune-web"), book.shrunk)  # type: ignore[arg-type]

@@ -121,8 +121,23 @@ def test_the_default_group_is_not_given_ways_that_somebody_else_has(sim: Simulat
 def test_a_machine_name_that_is_none_is_refused(place: Place) -> None:
     plan = plan_for(web("skylake-2s"), place)
     for name in ("..", "info", "a/b", "", "x" * 65):
-        edited = msgspec.structs.replace(plan, guest=msgspec.structs.replace(plan.guest, machine_name=name))
+        edited = msgspec.structs.replace(plan, guests=(msgspec.structs.replace(plan.guests[0], machine_name=name),))
         assert "CT504" in refused(edited, place)
+
+
+def test_what_libvirt_made_is_changed_only_on_request(sim: SimulatedResctrl, place: Place) -> None:
+    group_of = "qemu-7-web-vcpus_0-1"
+    sim.mkdir(group_of)
+    sim.write("schemata", "L3:0=00f;1=7ff\n")
+    sim.write(f"{group_of}/schemata", "L3:0=7f0;1=7ff\n")
+    live = msgspec.structs.replace(web("skylake-2s"), id=7)
+    plan = plan_for(live, place)
+    message = refused(plan, place)
+    assert "CT508" in message
+    assert group_of in message
+    assert apply(plan, place, adopt=True).outcome == "done"
+    assert sim.read(f"{group_of}/tasks").split() == [str(tid) for tid in TIDS[:2]]
+    assert group_of not in ledger.load(place.run).owned
 
 
 def test_two_guests_cannot_share_a_machine_name(place: Place) -> None:
@@ -136,9 +151,9 @@ def test_two_guests_cannot_share_a_machine_name(place: Place) -> None:
 
 def test_a_twin_is_told_apart_although_its_name_is_the_machine_name(place: Place) -> None:
     first = plan_for(web("skylake-2s"), place)
-    first = msgspec.structs.replace(first, guest=msgspec.structs.replace(first.guest, name="cachetune-web"))
+    first = msgspec.structs.replace(first, guests=(msgspec.structs.replace(first.guests[0], name="cachetune-web"),))
     assert apply(first, place).outcome == "done"
-    second = msgspec.structs.replace(first, guest=msgspec.structs.replace(first.guest, uuid="b2a3"))
+    second = msgspec.structs.replace(first, guests=(msgspec.structs.replace(first.guests[0], uuid="b2a3"),))
     assert "CT505" in refused(second, place)
 
 

@@ -182,7 +182,7 @@ def a_removal(run: Path) -> Scene:
     sim, place, first = prepared(run)
     assert apply(first, place).outcome == "done"
     book = ledger.load(run)
-    return sim, place, plan_removal(place.look(book), PlanGuest("", "cachetune-web"), book.owned, book.shrunk)
+    return sim, place, plan_removal(place.look(book), [PlanGuest("", "cachetune-web")], book.owned, book.shrunk)
 
 
 SCENES = [prepared, a_change, a_removal]

@@ -90,7 +90,7 @@ def test_a_plan_in_json_has_the_promised_form(run: Run, guest: str) -> None:
     result = run("plan", "--json", "--shrink-default", *SIM, *THREADS, guest)
     assert result.exit_code == 0
     document = json.loads(result.stdout)
-    assert document["guest"]["machine_name"] == "cachetune-web"
+    assert document["guests"][0]["machine_name"] == "cachetune-web"
     assert document["groups"][0]["schemata"] == {"L3": {"0": "7", "1": "7ff"}}
     assert document["groups"][0]["kind"] == "control"
     kinds = [step["kind"] for step in document["steps"]]
@@ -123,7 +123,7 @@ def test_a_terminal_gets_colours_unless_no_color_is_set(guest: str, no_color: st
 
 def test_xml_comes_from_stdin_too(run: Run) -> None:
     result = run("plan", "--json", "--shrink-default", *SIM, "-", stdin=XML)
-    assert json.loads(result.stdout)["guest"]["name"] == "web"
+    assert json.loads(result.stdout)["guests"][0]["name"] == "web"
 
 
 @pytest.mark.parametrize(

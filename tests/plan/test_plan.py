@@ -5,13 +5,13 @@ import pytest
 
 from cachetune.domain import load
 from cachetune.domain.model import Domain
+from cachetune.errors import InputError
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.cbm import Cbm
 from cachetune.host.read import read_host
 from cachetune.host.state import Host
-from cachetune.plan import Options, Plan, PlanRefusedError, check
-from cachetune.plan.build import plan
-from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, WriteSchemata
+from cachetune.plan import Options, Plan, PlanRefusedError, Wish, check, plan, plan_guests
+from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.samples import GUEST, TIDS
 
@@ -218,13 +218,86 @@ def test_planning_again_right_after_applying_finds_no_changes(profile: str) -> N
     assert [g.action for g in again.groups] == ["keep"]
 
 
-def test_live_xml_takes_libvirts_names_and_the_groups_that_libvirt_made_are_left_alone() -> None:
-    name = "qemu-7-web-vcpus_0-1"
-    sim = fresh("skylake-2s", ROOM, (f"{name}/schemata", "L3:0=020;1=01f\n"), (f"{name}/tasks", f"{TIDS[0]},{TIDS[1]}"))
-    domain = parse(f"<cachetune vcpus='0-1' id='vcpus_0-1'>{l3(1)}</cachetune>", " id='7'")
-    assert plan(domain, read_host(sim), GUEST).steps == ()
-    other = parse(f"<cachetune vcpus='0-1' id='vcpus_0-1'>{l3(2)}</cachetune>", " id='7'")
-    assert refusal(other, read_host(sim)) == ["CT216"]
+LIBVIRTS = "qemu-7-web-vcpus_0-1"
+
+
+def placed_by_libvirt(*more: tuple[str, str]) -> SimulatedResctrl:
+    """A host whose default group has given ways up, and on it a guest that libvirt has placed."""
+    schemata, tasks = (f"{LIBVIRTS}/schemata", "L3:0=020;1=01f\n"), (f"{LIBVIRTS}/tasks", f"{TIDS[0]},{TIDS[1]}")
+    return fresh("skylake-2s", ROOM, schemata, tasks, *more)
+
+
+def live(ways: int, number: int = 7) -> Domain:
+    return parse(f"<cachetune vcpus='0-1' id='vcpus_0-1'>{l3(ways)}</cachetune>", f" id='{number}'")
+
+
+def test_live_xml_takes_libvirts_names_and_what_libvirt_has_placed_needs_nothing() -> None:
+    made = plan(live(1), read_host(placed_by_libvirt()), GUEST)
+    assert made.steps == ()
+    assert [(g.path, g.action) for g in made.groups] == [(LIBVIRTS, "keep")]
+    assert "CT222" not in [f.rule for f in made.warnings]
+
+
+@pytest.mark.parametrize(
+    ("drift", "step"),
+    [
+        ((f"{LIBVIRTS}/schemata", "L3:0=060\n"), WriteSchemata(LIBVIRTS, "L3:0=060\n", "L3:0=020\n")),
+        (("tasks", str(TIDS[1])), MoveTasks(LIBVIRTS, ".", (TIDS[1],))),
+    ],
+    ids=["mask", "thread"],
+)
+def test_drift_from_what_libvirt_has_set_is_planned_with_a_warning(drift: tuple[str, str], step: Step) -> None:
+    made = plan(live(1), read_host(placed_by_libvirt(drift)), GUEST)
+    assert made.steps == (step,)
+    assert [f.rule for f in made.warnings] == ["CT222"]
+
+
+def test_a_mask_that_libvirt_copied_from_the_default_group_need_not_follow_it() -> None:
+    sim = placed_by_libvirt(("schemata", "L3:1=003\n"))
+    assert plan(live(1), read_host(sim), GUEST).steps == ()
+
+
+def test_groups_of_another_run_of_libvirts_guest_are_left_alone() -> None:
+    assert refusal(live(1, number=8), read_host(placed_by_libvirt())) == ["CT402", "CT402"]
+
+
+def test_a_group_of_somebody_else_with_the_name_that_we_need_is_never_changed() -> None:
+    sim = placed_by_libvirt()
+    sim.mkdir("qemu-7-web-gold")  # libvirt's habit, but no name that it gives to this guest's groups
+    domain = parse(f"<cachetune vcpus='2' id='gold'>{l3(2)}</cachetune>", " id='7'")
+    assert "CT216" in refusal(domain, read_host(sim))
+
+
+def test_several_guests_are_placed_in_one_plan_in_which_nobody_has_the_others_ways() -> None:
+    sim = fresh("skylake-2s")
+    web, db = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>"), parse(f"<cachetune vcpus='0'>{l3(3)}</cachetune>")
+    wishes = [
+        Wish(web, Guest(TIDS[0], GUEST.threads[:1])),
+        Wish(msgspec.structs.replace(db, name="db"), Guest(TIDS[1], (Thread(TIDS[1], vcpu=0),))),
+    ]
+    made = plan_guests(wishes, read_host(sim), SHRINK)
+    assert writes(made) == {
+        ".": "L3:0=7e0\n",
+        "cachetune-web-vcpus_0": "L3:0=003;1=7ff\n",
+        "cachetune-db-vcpus_0": "L3:0=01c;1=7ff\n",
+    }
+    assert [(guest.name, guest.pid) for guest in made.guests] == [("web", TIDS[0]), ("db", TIDS[1])]
+    applied(sim, made)
+    assert sim.read("cachetune-db-vcpus_0/tasks").split() == [str(TIDS[1])]
+    assert plan_guests(wishes, read_host(sim), SHRINK).steps == ()
+
+
+def test_several_guests_are_planned_all_or_none() -> None:
+    web, db = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>"), parse(f"<cachetune vcpus='0'>{l3(9)}</cachetune>")
+    with pytest.raises(PlanRefusedError) as caught:
+        plan_guests([Wish(web), Wish(msgspec.structs.replace(db, name="db"))], host(), SHRINK)
+    assert "CT207" in [f.rule for f in caught.value.findings]
+
+
+def test_two_guests_in_one_plan_cannot_have_the_same_names_for_their_groups() -> None:
+    web = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>")
+    with pytest.raises(InputError, match="'web' and 'w_eb' would have the same names"):
+        plan_guests([Wish(web), Wish(msgspec.structs.replace(web, name="w_eb"))], host(), SHRINK)
 
 
 def test_threads_are_not_taken_out_of_groups_of_others_unless_told_to() -> None:

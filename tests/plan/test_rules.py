@@ -17,10 +17,11 @@ from tests.plan import test_plan
 SAMPLED = [rule for rule in RULES.values() if rule.bad]
 # Rules about groups and threads that exist already need a scene, not a sample; these tests are the scenes.
 SCENES = {
-    "CT216": "test_live_xml_takes_libvirts_names_and_the_groups_that_libvirt_made_are_left_alone",
+    "CT216": "test_a_group_of_somebody_else_with_the_name_that_we_need_is_never_changed",
     "CT217": "test_ways_shared_with_io_are_used_as_libvirt_does_but_with_a_warning",
     "CT218": "test_a_cache_of_unknown_size_cannot_be_shared_out_in_bytes",
     "CT219": "test_the_default_group_in_mode_exclusive_cannot_be_shared",
+    "CT222": "test_drift_from_what_libvirt_has_set_is_planned_with_a_warning",
     "CT401": "test_threads_that_are_missing_or_of_no_use_are_reported",
     "CT402": "test_threads_are_not_taken_out_of_groups_of_others_unless_told_to",
     "CT403": "test_threads_that_are_missing_or_of_no_use_are_reported",
@@ -33,6 +34,7 @@ SCENES = {
     "CT505": "test_two_guests_cannot_share_a_machine_name",
     "CT506": "test_a_damaged_journal_is_refused_and_kept",
     "CT507": "test_a_journal_of_another_resctrl_is_left_alone",
+    "CT508": "test_what_libvirt_made_is_changed_only_on_request",
 }
 
 

@@ -115,7 +115,7 @@ def onto_groups_of_others(groups: int, threads: int) -> int:
 
 def removal(groups: int, threads: int) -> int:
     host = planned_host(groups, threads, "cachetune")
-    return effort(lambda: plan_removal(host, PlanGuest("big", MACHINE)))
+    return effort(lambda: plan_removal(host, [PlanGuest("big", MACHINE)]))
 
 
 @pytest.mark.parametrize("groups", [1, 64])

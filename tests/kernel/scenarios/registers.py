@@ -22,8 +22,7 @@ from cachetune.guests.model import Guest
 from cachetune.host import SysfsResctrl
 from cachetune.host.state import CacheControl, Host
 from cachetune.idset import format_ids
-from cachetune.plan import Options, Plan, PlanRefusedError, plan_removal
-from cachetune.plan.build import plan
+from cachetune.plan import Options, Plan, PlanRefusedError, Wish, plan_guests, plan_removal
 from cachetune.plan.model import PlanGuest
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.guest_process import running
@@ -104,16 +103,16 @@ class _Runner:
                 hw_ids.append(_hw_ids())
         book = ledger.load(self._place.run)
         guest = PlanGuest("guest", _MACHINE)
-        back = plan_removal(self._place.look(book), guest, book.groups_of(_MACHINE), book.shrunk)
+        back = plan_removal(self._place.look(book), [guest], book.groups_of(_MACHINE), book.shrunk)
         outcomes.append(apply(back, self._place).outcome)
         tree.mark(f"{name} removed")
         return Case(name, others, gone, tuple(plans), tuple(outcomes), tuple(hw_ids))
 
     def _planned(self, domain: Domain) -> Plan | None:
         book = ledger.load(self._place.run)
-        options = Options(machine_name=_MACHINE, shrink_default=True, owned=book.groups_of(_MACHINE))
+        wish = Wish(domain, self._guest, _MACHINE, book.groups_of(_MACHINE))
         try:
-            wanted = plan(domain, self._place.look(book), self._guest, options)
+            wanted = plan_guests([wish], self._place.look(book), Options(shrink_default=True))
         except PlanRefusedError:
             return None
         return wanted if wanted.steps else None
