@@ -1,4 +1,4 @@
-"""A process that looks like QEMU to those who look for vCPU threads: ``python -m … VCPUS``.
+"""A process that looks like QEMU to those who look for vCPU threads: ``python -m … VCPUS [ARGUMENT …]``.
 
 It has one thread per vCPU, named as QEMU names them, an I/O thread, and its main thread. First it prints who is who;
 then, for each line on standard input, every vCPU thread works for a moment, and it prints a line. It ends with its
@@ -46,9 +46,9 @@ class GuestProcess:
 
 
 @contextlib.contextmanager
-def running(vcpus: int) -> Iterator[GuestProcess]:
-    """Start one; it is ended on exit."""
-    command = [sys.executable, "-m", __spec__.name, str(vcpus)]
+def running(vcpus: int, *arguments: str) -> Iterator[GuestProcess]:
+    """Start one, with arguments of QEMU's that it does not look at; it is ended on exit."""
+    command = [sys.executable, "-m", __spec__.name, str(vcpus), *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("no pipes")
