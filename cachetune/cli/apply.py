@@ -1,7 +1,6 @@
 """``cachetune apply``: carry out a plan, or plan a domain and carry that out."""
 
 import sys
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -9,17 +8,15 @@ import click
 from cachetune import documents
 from cachetune.apply import ledger
 from cachetune.apply.applier import Place, Planner, apply, apply_planned
-from cachetune.apply.guard import refused
 from cachetune.apply.ledger import Ledger
+from cachetune.apply.live import live_place
 from cachetune.apply.model import Report
 from cachetune.apply.requests import plan_requests
 from cachetune.cli import options
-from cachetune.cli.hosts import sizes_for
 from cachetune.cli.messages import show_findings, show_plan, show_report
 from cachetune.cli.wanted import Wanted, make_requests, plan_options, planning, read_plan
 from cachetune.domain import read_file
 from cachetune.errors import InputError
-from cachetune.host.resctrlfs import SysfsResctrl
 from cachetune.host.state import Host
 from cachetune.plan import Plan, PlanRefusedError
 
@@ -74,14 +71,6 @@ def confirm(question: str) -> None:
 def place_of(asked: Wanted, lock_timeout: float) -> Place:
     """Where the user's options say that plans are carried out."""
     return live_place(asked.resctrl, asked.run, asked.sysfs, asked.proc, lock_timeout)
-
-
-def live_place(resctrl: Path, run: Path, sysfs: Path, proc: Path, lock_timeout: float) -> Place:
-    """A place with real files. Raises ApplyRefusedError for a copy of a tree: only a mounted resctrl is written to."""
-    fs = SysfsResctrl(resctrl)
-    if not fs.is_live:
-        raise refused("CT502", root=resctrl)
-    return Place(fs, run, sizes_for(fs, sysfs), proc, lock_timeout)
 
 
 def finish(report: Report, *, as_json: bool) -> NoReturn:

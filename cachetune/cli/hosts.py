@@ -15,11 +15,11 @@ from cachetune.host.check import check_host
 from cachetune.host.read import read_host
 from cachetune.host.resctrlfs import Resctrl, SysfsResctrl
 from cachetune.host.state import Host
+from cachetune.host.sysfs import sizes_for
 
 _SIMULATED = "sim:"
 _LOCK_SECONDS = 1.0
 _LARGEST_SNAPSHOT = 1 << 28
-_LIVE_SYSFS = Path("/sys")
 
 
 def load_host(host: str | None, resctrl: Path, sysfs: Path, owned: Collection[str] = ()) -> Host:
@@ -65,11 +65,6 @@ def read_locked(fs: SysfsResctrl, sysfs: Path, owned: Collection[str] = ()) -> H
     except LockTimeoutError as error:
         click.echo(f"warning: {error}; reading without the lock, so values may not fit together", err=True)
         return read_host(fs, sizes, owned)
-
-
-def sizes_for(fs: SysfsResctrl, sysfs: Path) -> Path | None:
-    """Where cache sizes are read: this machine's are not those of a copy from elsewhere or of a simulated resctrl."""
-    return None if sysfs == _LIVE_SYSFS and (fs.is_simulated or not fs.is_live) else sysfs
 
 
 def _read(path: str) -> bytes:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
+from cachetune.apply.live import live_place
 from cachetune.apply.recover import recover
 from cachetune.cli import options
-from cachetune.cli.apply import finish, live_place
+from cachetune.cli.apply import finish
 
 
 @click.command("recover")

@@ -10,8 +10,9 @@ import msgspec
 from cachetune.apply import ledger
 from cachetune.apply.applier import apply, apply_planned
 from cachetune.apply.ledger import Ledger
+from cachetune.apply.live import live_place
 from cachetune.cli import options
-from cachetune.cli.apply import confirm, finish, live_place
+from cachetune.cli.apply import confirm, finish
 from cachetune.cli.messages import show_findings, show_plan
 from cachetune.cli.wanted import load_domain
 from cachetune.domain.model import Domain

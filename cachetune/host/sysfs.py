@@ -8,8 +8,10 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from cachetune.host.resctrlfs import SysfsResctrl
 from cachetune.idset import parse_cpu_list
 
+_LIVE_SYSFS = Path("/sys")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -32,6 +34,11 @@ def cache_sizes(sysfs: Path, wanted: Collection[tuple[int, int]]) -> dict[tuple[
             if (level, cache_id) in wanted:
                 sizes.setdefault((level, cache_id), size)
     return sizes
+
+
+def sizes_for(fs: SysfsResctrl, sysfs: Path) -> Path | None:
+    """Where cache sizes are read: this machine's are not those of a copy from elsewhere or of a simulated resctrl."""
+    return None if sysfs == _LIVE_SYSFS and (fs.is_simulated or not fs.is_live) else sysfs
 
 
 def _cpus(sysfs: Path) -> list[tuple[int, Path]]:

@@ -11,8 +11,8 @@ import pytest
 from cachetune.apply import applier, journal, ledger
 from cachetune.apply.applier import Place, apply, apply_planned
 from cachetune.apply.guard import ApplyRefusedError
+from cachetune.apply.live import live_place
 from cachetune.apply.recover import recover
-from cachetune.cli.apply import live_place
 from cachetune.errors import InputError, LockTimeoutError
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import plan_removal
