@@ -22,6 +22,7 @@ ALLOWED = {
     "sim": {"errors", "host"},
     "plan": VALUES | {"domain", "host", "guests"},
     "apply": VALUES | {"documents", "domain", "host", "guests", "plan"},
+    "guests_d": VALUES | {"domain"},
     "monitor": VALUES | {"domain", "host", "guests", "plan"},
     "cli": VALUES | {"", "documents", "domain", "host", "guests", "plan", "apply", "monitor", "sim"},
 }

@@ -1,0 +1,80 @@
+"""The operator's directory with one file per guest: ``NAME.xml``, domain XML or a tuning file, for the guest NAME.
+
+A name comes from a guest, so it is hostile: one that could lead out of the directory, or to a file that is hidden
+there, has no file. Files are read as bounded as everywhere (``domain.read_file``).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from cachetune.domain import Loaded, load, read_file
+from cachetune.errors import InputError
+
+GUESTS_D = Path("/etc/cachetune/guests.d")
+
+_SUFFIX = ".xml"
+_LONGEST = 255  # bytes in the name of a file (NAME_MAX)
+
+
+def tuning_of(name: str, directory: Path) -> Loaded | None:
+    """What the directory has for the guest ``name``; None where it has no file for it.
+
+    The domain carries that name and no running number, so that its groups keep their names over restarts. It is None
+    where the XML has errors; the findings say which. Raises InputError for a file that cannot be read, and for domain
+    XML of another guest.
+    """
+    if not _is_safe(name):
+        return None
+    path = directory / f"{name}{_SUFFIX}"
+    if not _is_there(path):
+        return None
+    loaded = load(read_file(str(path)), str(path))
+    if loaded.domain is None:
+        return loaded
+    if loaded.domain.name not in ("", name):
+        raise InputError(
+            f"{path} is the XML of the guest {loaded.domain.name!r}, not of {name!r}",
+            hint=f"name the file {loaded.domain.name}{_SUFFIX}, or use a file with only <cputune>",
+        )
+    return msgspec.structs.replace(loaded, domain=msgspec.structs.replace(loaded.domain, name=name, id=None))
+
+
+def names_in(directory: Path) -> tuple[str, ...] | None:
+    """The guests that the directory has a file for, in order; None where there is no such directory.
+
+    Raises InputError where it cannot be read.
+    """
+    try:
+        return tuple(sorted(_names(directory)))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"cannot read {directory}: {error.strerror}") from None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    return True
+
+
+def _names(directory: Path) -> Iterator[str]:
+    for entry in directory.iterdir():
+        name = entry.name.removesuffix(_SUFFIX)
+        if entry.name.endswith(_SUFFIX) and _is_safe(name):
+            yield name
+
+
+def _is_safe(name: str) -> bool:
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        return False
+    try:
+        return len(f"{name}{_SUFFIX}".encode()) <= _LONGEST
+    except UnicodeEncodeError:  # bytes of a file name that are no text
+        return False
