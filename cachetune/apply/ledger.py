@@ -101,8 +101,11 @@ def load(run: Path) -> Ledger:
 
 
 def save(ledger: Ledger, run: Path) -> None:
-    """Replace the ledger in one step: after a crash there is the old one or the new one. Raises OSError."""
-    part = run / f"ledger.json.{os.getpid()}"
+    """Replace the ledger in one step: after a crash there is the old one or the new one. Raises OSError.
+
+    Whoever calls this holds the lock, so one name will do for the new one; what a crash left there is overwritten.
+    """
+    part = run / "ledger.json.new"
     data = documents.encode(ledger)
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
