@@ -1,13 +1,16 @@
 """The journal: what a run has begun, written before it is done, so that a killed run can be undone.
 
-One file of JSON lines in the run directory. The first line holds the plan; each further line a step that is about to
-be taken, or that the kernel refused to take; then one that says that all is done, or that undoing has begun. A line
-without its newline was never completed, so nothing was done for it. resctrl's state ends with the boot, so the journal
-carries the boot's id.
+One file in the run directory. The first line holds the plan; each further line a step that is about to be taken, or
+that the kernel refused to take; then one that says that all is done, or that undoing has begun. A line is JSON, a blank
+and the CRC-32 of all JSON so far: what is undone must be what was done, so a journal that somebody has edited is not
+acted upon. A line without its newline was never completed, so nothing was done for it. resctrl's state ends with the
+boot, so the journal carries the boot's id.
 """
 
 import errno
 import os
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +76,7 @@ class Journal:
 
     def __init__(self, fd: int, path: Path) -> None:
         self._fd, self._path = fd, path
+        self._sum = 0
 
     @classmethod
     def begin(cls, run: Path, plan: Plan, resctrl: str) -> "Journal":
@@ -117,9 +121,14 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
     def _append(self, record: msgspec.Struct) -> None:
-        line = documents.encode_line(record)
-        if os.write(self._fd, line) != len(line):
+        text = documents.encode_line(record).rstrip(b"\n")
+        total = zlib.crc32(text, self._sum)
+        line = b"%s %08x\n" % (text, total)
+        written = os.write(self._fd, line)
+        if written != len(line):
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)  # a later line must not follow half a one
             raise OSError(errno.ENOSPC, "the journal was cut off", str(self._path))
+        self._sum = total
         os.fsync(self._fd)
 
 
@@ -137,7 +146,7 @@ def read(run: Path) -> Unfinished | None:
         return Unfinished(None, "", same_boot=True, begun=(), complete=False)
     try:
         records: list[_Begin | _Taking | _NotTaken | _Undoing | _Done] = [
-            documents.decode(line, _RECORD, f"line {n}") for n, line in enumerate(whole, 1)
+            documents.decode(text, _RECORD, f"line {n}") for n, text in enumerate(_checked(whole), 1)
         ]
     except InputError as error:
         raise JournalDamagedError(path, str(error)) from None
@@ -152,6 +161,17 @@ def read(run: Path) -> Unfinished | None:
             steps.pop()
     complete = bool(rest) and isinstance(rest[-1], _Done)
     return Unfinished(first.plan, first.resctrl, first.boot_id == boot_id(), tuple(steps), complete)
+
+
+def _checked(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """The JSON of each line. Raises InputError at the first whose sum is another."""
+    total = 0
+    for number, line in enumerate(lines, 1):
+        text, _, written = line.rpartition(b" ")
+        total = zlib.crc32(text, total)
+        if written != b"%08x" % total:
+            raise InputError(f"line {number} is not as it was written")
+        yield text
 
 
 def _content(path: Path) -> bytes:

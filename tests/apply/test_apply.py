@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -191,6 +192,29 @@ def test_a_run_directory_that_fills_up_half_way_is_rolled_back(tmp_path: Path, m
     assert sim.tree() == before
 
 
+def test_a_line_that_a_full_disk_cuts_off_does_not_spoil_the_journal_for_recover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim = host_with_guest("skylake-2s")
+    place = place_on(sim, tmp_path)
+    before = sim.tree()
+    plan = plan_for(web("skylake-2s"), place)
+    original, left = os.write, 4
+
+    def full_for_a_moment(fd: int, data: bytes) -> int:
+        nonlocal left
+        left -= 1
+        return original(fd, data[:-9] if left == 0 else data)
+
+    sim.fail(errno.EIO, operation="rmdir", times=99)
+    with monkeypatch.context() as patch:
+        patch.setattr("cachetune.apply.journal.os.write", full_for_a_moment)
+        assert apply(plan, place).outcome == "rollback incomplete"
+    sim._faults.clear()
+    assert recover(place).outcome == "done"
+    assert sim.tree() == before
+
+
 def test_a_ledger_that_cannot_be_written_leaves_the_journal_for_recover(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,10 +251,12 @@ def test_a_journal_cut_off_in_its_first_line_means_that_nothing_was_begun(tmp_pa
     assert not journal.exists(tmp_path)
 
 
-@pytest.mark.parametrize("damage", [b"\0\0\n", b'{"record":"done"}\n', b"[]\n", b'{"record":"begin"}\n', b"\xff\n"])
-def test_a_damaged_journal_is_refused_and_kept(damage: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("summed", [False, True])
+@pytest.mark.parametrize("damage", [b"\0\0", b'{"record":"done"}', b"[]", b'{"record":"begin"}', b"\xff", b"", b" "])
+def test_a_damaged_journal_is_refused_and_kept(damage: bytes, summed: bool, tmp_path: Path) -> None:
     place = place_on(host_with_guest("skylake-2s"), tmp_path)
-    (tmp_path / "journal.jsonl").write_bytes(damage)
+    line = b"%s %08x\n" % (damage, zlib.crc32(damage)) if summed else damage + b"\n"
+    (tmp_path / "journal.jsonl").write_bytes(line)
     with pytest.raises(ApplyRefusedError, match="CT506"):
         recover(place)
     assert journal.exists(tmp_path)

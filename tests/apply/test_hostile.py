@@ -137,6 +137,39 @@ def test_a_journal_cut_off_in_any_line_undoes_what_was_begun_before_it(
     assert recover(place).outcome == "nothing to do"
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda lines: [line.replace(CONTROL.encode(), b"COS1") for line in lines],
+        lambda lines: [*lines[:-1], lines[-1].replace(b'"tids":[', b'"tids":[9000,')],
+        lambda lines: lines[:1] + lines[2:],
+        lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
+        lambda lines: [*lines, lines[-1]],
+        lambda lines: [*lines, b'{"record":"done"} 00000000\n'],
+    ],
+    ids=["another group", "another thread", "a line less", "another order", "a line twice", "all done"],
+)
+def test_a_journal_that_somebody_has_edited_is_refused_and_nothing_is_touched(
+    edit: Callable[[list[bytes]], list[bytes]], sim: SimulatedResctrl, place: Place
+) -> None:
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", "L3:0=400;1=400\n")
+    sim.add_task(9000)
+    made = plan_for(web("skylake-2s"), place)
+    log = journal.Journal.begin(place.run, made, sim.source)
+    for step in made.steps:
+        log.taking(step)
+    log.keep()
+    path = place.run / "journal.jsonl"
+    path.write_bytes(b"".join(edit(path.read_bytes().splitlines(keepends=True))))
+    before = len(sim.operations)
+    for run in (lambda: recover(place), lambda: apply(made, place)):
+        with pytest.raises(ApplyRefusedError, match=r"not as it was written.*CT506"):
+            run()
+    assert len(sim.operations) == before
+    assert path.exists()
+
+
 @pytest.mark.parametrize("name", ["../../etc", "x" * 300, "a/../../b", "info/" * 60])
 def test_no_name_of_a_domain_leads_out_of_the_tree(name: str, place: Place) -> None:
     xml = f"""<domain type='kvm'><name>{name}</name><vcpu>4</vcpu><cputune><cachetune vcpus='0'>
