@@ -5,12 +5,12 @@ RUNTIME := .venv/runtime.stamp
 DEVELOPMENT := .venv/development.stamp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-unit test-kernel conformance lint bench dist clean
+.PHONY: help demo test test-unit test-libvirt test-kernel conformance lint bench dist clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo   the whole pipeline on a simulated host"
-	@echo "make test   all tests: the ordinary ones, then those on a real kernel in a virtual machine"
+	@echo "make test   all tests: the ordinary ones, those with a real libvirt, those on a real kernel in a virtual machine"
 	@echo "make conformance  record anew what real kernels answer (a quarter of an hour; CONFIGURATIONS=6.12-cdp for one)"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  one table of measurements, each row against a peer"
@@ -20,11 +20,16 @@ help:
 demo: $(RUNTIME)
 	@$(BIN)/cachetune demo
 
-test: test-unit test-kernel
+test: test-unit test-libvirt test-kernel
 
 test-unit: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 intel-cmt-cat
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --benchmark-disable -m "not kernel"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --benchmark-disable -m "not kernel and not libvirt"
+
+# Each module has a host of its own, with its own libvirtd and mounts.
+test-libvirt: $(DEVELOPMENT)
+	@sh tests/debian-packages.sh libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 fuse3
+	$(BIN)/python -m pytest -n 2 --benchmark-disable --dist loadgroup -m libvirt tests/libvirt
 
 # Each module boots its own machines; loadfile keeps the tests of one boot in one process.
 test-kernel: $(DEVELOPMENT)

@@ -1,0 +1,25 @@
+"""The private host for these tests: had, or its lack named as the reason to skip; in CI it must be had."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.libvirt.host import LibvirtHost, missing
+
+
+@pytest.fixture(scope="session")
+def libvirt_here() -> None:
+    """Skip where there can be no private host, and say why."""
+    if (why := missing()) and os.environ.get("CI"):
+        pytest.fail(f"no libvirt: {why}")
+    elif why:
+        pytest.skip(f"no libvirt: {why}")
+
+
+@pytest.fixture(scope="module")
+def host(libvirt_here: None) -> Iterator[LibvirtHost]:  # noqa: ARG001 - wanted for what it says
+    """A skylake-2s of the module's own, with libvirtd running and half of each cache free."""
+    with LibvirtHost("skylake-2s") as host:
+        host.write("schemata", "L3:0=00f;1=01f")
+        yield host

@@ -1,0 +1,346 @@
+"""A host of its own: libvirtd, virsh and QEMU as Debian has them, over a simulated resctrl on /sys/fs/resctrl.
+
+``LibvirtHost`` is a context manager. Inside it has its own mounts, processes, System V IPC and network; /tmp and the
+programs are this machine's. Nothing of it is left when the block ends, also when this process is killed: the first
+process inside reads a pipe of ours and ends when that does, and the kernel ends the rest.
+
+    with LibvirtHost("skylake-2s") as host:
+        host.write("schemata", "L3:0=00f;1=00f")
+        host.start(DOMAIN_XML)
+        print(host.cachetune("show").stdout)
+        print(host.tree())
+
+Root only; ``missing()`` says what else is not there. A host takes about two seconds, a guest about one.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from cachetune.sim import load_profile, write_sysfs
+from cachetune.sim.profile import Profile, decode_profile
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+PYTHON = sys.executable
+PROGRAMS = ("libvirtd", "virsh", "qemu-system-x86_64", "unshare", "nsenter", "fusermount3")
+DRIVERS = Path("/usr/lib", f"{os.uname().machine}-linux-gnu", "libvirt/connection-driver")
+QEMU_DRIVER = "libvirt_driver_qemu.so"
+RESCTRL = "sys/fs/resctrl"
+SECONDS = 120.0  # others may need this machine, too
+GROUP_FILES = {"info", "mon_groups", "mon_data"}
+
+QEMU_CONF = """\
+security_driver = "none"
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+namespaces = []
+cgroup_controllers = []
+stdio_handler = "file"
+"""
+LIBVIRTD_CONF = """\
+host_uuid = "00000000-0000-4000-8000-000000000001"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+log_outputs = "3:file:/var/log/libvirtd.log"
+"""
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A group as its files show it: ``schemata`` is "" for a monitor group, ``tids`` are those of ``tasks``."""
+
+    schemata: str
+    tids: tuple[int, ...]
+
+
+class HostError(AssertionError):
+    """The private host could not do what a test needs of it."""
+
+
+def missing() -> str:
+    """Why there can be no such host here; "" when there can."""
+    if os.geteuid() != 0:
+        return "only root can make namespaces and mounts"
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "there is no /dev/fuse to use"
+    gone = [name for name in PROGRAMS if shutil.which(name) is None]
+    if gone or not (DRIVERS / QEMU_DRIVER).exists():
+        return f"missing: {', '.join(gone) or QEMU_DRIVER} (see test-libvirt in the Makefile)"
+    return ""
+
+
+class LibvirtHost:
+    """One host; see the module. ``files`` maps absolute paths below /etc, /run and /var to what shall be there.
+
+    A file that begins with "#!" can be run. ``profile`` is a name, a file, or a Profile; ``environment`` is added to
+    that of libvirtd, and so of hooks and QEMU.
+    """
+
+    def __init__(
+        self,
+        profile: str | Path | Profile = "skylake-2s",
+        *,
+        kernel: str = "6.12",
+        files: Mapping[str, str | bytes] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.profile = _profile(profile)
+        self._kernel, self._files, self._environment = kernel, dict(files or {}), dict(environment or {})
+
+    def __enter__(self) -> "LibvirtHost":
+        if why := missing():
+            raise HostError(why)
+        self.stage = Path(tempfile.mkdtemp(prefix="libvirt-host-"))
+        self._prepare()
+        words = ["unshare", "--mount", "--pid", "--ipc", "--net", "--fork", "--kill-child", "--mount-proc"]
+        self._first = subprocess.Popen(
+            [*words, PYTHON, "-I", HERE / "inside.py", self.stage],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            self._wait_for_first()
+            self.mount()
+            self.start_libvirtd()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    @property
+    def root(self) -> Path:
+        """The host's root directory as it is seen from outside: files can be read and written there."""
+        return Path(f"/proc/{self._first.pid}/root")
+
+    # -- programs -----------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *words: str | Path,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+        check: bool = False,
+        timeout: float = SECONDS,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program inside to its end. With ``check`` a failure is a HostError.
+
+        This repository's own programs come first, before any that are installed, and "python" is this one.
+        """
+        done = subprocess.run(
+            self._enter(words), input=stdin, env=self._env(env), text=True, capture_output=True, timeout=timeout,
+            check=False,
+        )  # fmt: skip
+        if check and done.returncode:
+            raise HostError(f"{' '.join(map(str, words))}: {done.returncode}\n{done.stdout}{done.stderr}{self.log()}")
+        return done
+
+    def popen(self, *words: str | Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Begin a program inside, with pipes for stdout and stderr; it ends with the host at the latest."""
+        return subprocess.Popen(
+            self._enter(words),
+            env=self._env(env),
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def cachetune(self, *words: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run the command of this repository inside."""
+        return self.run("cachetune", *words, stdin=stdin)
+
+    def virsh(self, *words: str | Path, stdin: str = "", check: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run virsh inside."""
+        return self.run("virsh", "-q", *words, stdin=stdin, check=check)
+
+    # -- guests -------------------------------------------------------------------------------------------------
+
+    def define(self, xml: str) -> None:
+        """Make a guest known to libvirt. Raises HostError with what virsh says."""
+        self.virsh("define", "/dev/stdin", stdin=xml, check=True)
+
+    def start(self, name: str) -> None:
+        """Start a guest that is known; it stays paused, which its threads do not mind."""
+        self.virsh("start", name, "--paused", check=True)
+
+    def create(self, xml: str) -> subprocess.CompletedProcess[str]:
+        """Start a guest that libvirt forgets when it ends; what virsh says of it, also when it refuses."""
+        return self.virsh("create", "/dev/stdin", "--paused", stdin=xml)
+
+    def destroy(self, name: str) -> None:
+        """End a guest."""
+        self.virsh("destroy", name, check=True)
+
+    def live_xml(self, name: str) -> str:
+        """The XML of a running guest, as libvirt gives it."""
+        return self.virsh("dumpxml", name, check=True).stdout
+
+    def pid(self, name: str) -> int:
+        """The process of a running guest, as it is numbered inside."""
+        return int((self.root / f"run/libvirt/qemu/{name}.pid").read_text())
+
+    def vcpu_tids(self, name: str) -> dict[int, int]:
+        """vCPU to thread, as libvirt wrote it down."""
+        status = (self.root / f"run/libvirt/qemu/{name}.xml").read_text()
+        return {int(v): int(t) for v, t in re.findall(r"<vcpu id='([0-9]+)' pid='([0-9]+)'", status)}
+
+    # -- resctrl ------------------------------------------------------------------------------------------------
+
+    @property
+    def resctrl(self) -> Path:
+        """The mounted resctrl, from outside."""
+        return self.root / RESCTRL
+
+    def read(self, path: str) -> str:
+        """A file of resctrl."""
+        return (self.resctrl / path).read_text()
+
+    def write(self, path: str, text: str) -> None:
+        """Write to a file of resctrl, as ``echo`` does."""
+        fd = os.open(self.resctrl / path, os.O_WRONLY)
+        try:
+            os.write(fd, f"{text}\n".encode())
+        finally:
+            os.close(fd)
+
+    def tree(self) -> dict[str, Group]:
+        """All groups by path relative to resctrl's root, "." being the default group."""
+        return {path: self._group(path) for path in _groups(self.resctrl)}
+
+    def mount(self, *options: str) -> None:
+        """Mount the simulated resctrl; the machine's threads are its tasks."""
+        words: list[str | Path] = [
+            "--profile",
+            self.stage / "profile.json",
+            "--kernel",
+            self._kernel,
+            "--background",
+            *options,
+        ]
+        self.run("cachetune", "sim", "mount", f"/{RESCTRL}", *words, check=True)
+
+    def unmount(self) -> None:
+        """Unmount it, so that it can be mounted afresh."""
+        self.run("cachetune", "sim", "unmount", f"/{RESCTRL}", check=True)
+
+    # -- libvirtd -----------------------------------------------------------------------------------------------
+
+    def start_libvirtd(self) -> None:
+        """Start libvirtd; virsh waits until it answers."""
+        env = {"LIBVIRT_DRIVER_DIR": f"{self.stage}/drivers", **self._environment}
+        self.run("libvirtd", "--daemon", env=env, check=True)
+        self.virsh("version", check=True)
+
+    def stop_libvirtd(self, signal: str = "TERM") -> None:
+        """End libvirtd; its guests go on. Returns when it has ended."""
+        pid = int((self.root / "run/libvirtd.pid").read_text())
+        self.run("sh", "-c", f"kill -{signal} {pid}; tail --pid={pid} -f /dev/null", check=True)
+
+    def restart_libvirtd(self) -> None:
+        """End libvirtd and start it again."""
+        self.stop_libvirtd()
+        self.start_libvirtd()
+
+    def log(self) -> str:
+        """What libvirtd had to say."""
+        file = self.root / "var/log/libvirtd.log"
+        return file.read_text() if file.exists() else ""
+
+    # -- how ----------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Lay out what the first process needs."""
+        stage = self.stage
+        for name in ("bin", "drivers", "files", "sys"):
+            (stage / name).mkdir()
+        (stage / "profile.json").write_bytes(msgspec.json.encode(self.profile))
+        write_sysfs(self.profile, stage / "sys")
+        (stage / "drivers" / QEMU_DRIVER).symlink_to(DRIVERS / QEMU_DRIVER)
+        _program(stage / "bin/qemu-system-x86_64", f"{PYTHON} -IS", (HERE / "qemu_shim.py").read_text())
+        for name, place in _own_programs().items():
+            module, _, function = place.partition(":")
+            _program(
+                stage / "bin" / name, PYTHON, f"from {module} import {function} as main\nraise SystemExit(main())\n"
+            )
+        _program(stage / "bin/python", "/bin/sh", f'exec {PYTHON} "$@"\n')  # a link would not find its packages
+        files = {"/etc/libvirt/qemu.conf": QEMU_CONF, "/etc/libvirt/libvirtd.conf": LIBVIRTD_CONF, **self._files}
+        for path, content in files.items():
+            file = stage / "files" / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            data = content.encode() if isinstance(content, str) else content
+            file.write_bytes(data)
+            file.chmod(0o755 if data.startswith(b"#!") else 0o644)
+
+    def _wait_for_first(self) -> None:
+        if not self._first.stdout or self._first.stdout.readline() != "ready\n":
+            raise HostError("the private host does not come up")
+
+    def _enter(self, words: tuple[str | Path, ...]) -> list[str]:
+        namespaces = f"/proc/{self._first.pid}/ns"
+        place = [f"--mount={namespaces}/mnt", f"--ipc={namespaces}/ipc", f"--net={namespaces}/net"]
+        return ["nsenter", *place, f"--pid={namespaces}/pid_for_children", "--", *map(str, words)]
+
+    def _env(self, more: Mapping[str, str] | None) -> dict[str, str]:
+        own = {"PATH": f"{self.stage}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+        return {**os.environ, **own, "LC_ALL": "C.UTF-8", **(more or {})}
+
+    def _group(self, path: str) -> Group:
+        schemata = self.resctrl / path / "schemata"
+        tids = tuple(sorted(map(int, (self.resctrl / path / "tasks").read_text().split())))
+        return Group(schemata.read_text() if schemata.exists() else "", tids)
+
+    def _end(self) -> None:
+        _, said = self._first.communicate()  # the end of its input is the end of the host
+        if self._first.returncode:
+            shutil.rmtree(self.stage, ignore_errors=True)
+            raise HostError(f"the private host did not end well: {said}")
+
+
+def _profile(profile: str | Path | Profile) -> Profile:
+    if isinstance(profile, Profile):
+        return profile
+    return load_profile(profile) if isinstance(profile, str) else decode_profile(profile.read_bytes(), profile.name)
+
+
+def _own_programs() -> dict[str, str]:
+    """The programs that the package installs, with "module:function" of each."""
+    scripts: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    return scripts
+
+
+def _program(file: Path, interpreter: str, code: str) -> None:
+    file.write_text(f"#!{interpreter}\n{code}")
+    file.chmod(0o755)
+
+
+def _groups(resctrl: Path) -> Iterator[str]:
+    yield "."
+    yield from _monitors(resctrl, "")
+    for entry in sorted(resctrl.iterdir()):
+        if entry.is_dir() and entry.name not in GROUP_FILES:
+            yield entry.name
+            yield from _monitors(resctrl, f"{entry.name}/")
+
+
+def _monitors(resctrl: Path, control: str) -> Iterator[str]:
+    directory = resctrl / control / "mon_groups"
+    if directory.exists():
+        yield from (f"{control}mon_groups/{entry.name}" for entry in sorted(directory.iterdir()))

@@ -1,0 +1,106 @@
+"""The first process of the private host: sets up its mounts, says "ready", and reaps until its standard input ends.
+
+Started as root in new mount, PID, IPC and network namespaces, with /proc mounted for them. Standard library only.
+
+    inside.py STAGE
+
+STAGE is a directory that the caller made and that is removed here at the end: ``sys`` is the sysfs tree to show,
+``files`` what is laid over /etc, /run and /var. Everything mounted here goes with the namespace.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse")
+EMPTY = ("/run", "/var/lib", "/var/log", "/var/cache")
+USERS = ("libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin", "libvirt-dnsmasq:x:64056:64056::/:/usr/sbin/nologin")
+GROUPS = ("kvm:x:64057:", "libvirt:x:64058:", "libvirt-qemu:x:64055:", "libvirt-dnsmasq:x:64056:")
+
+
+def main(stage: Path) -> None:
+    """Set up, then wait for the end."""
+    own_etc(stage)
+    for directory in EMPTY:
+        mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", directory)
+    own_sys(stage)
+    own_dev(stage)
+    hide_other_emulators()
+    shutil.copytree(stage / "files", "/", dirs_exist_ok=True)
+    os.sync()
+    # a dead QEMU must not stay a zombie, or libvirt never sees its end
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    detach(str(stage))
+    shutil.rmtree(stage)
+
+
+def own_etc(stage: Path) -> None:
+    """/etc as it is, to be written in; with the users that libvirt's other packages would have made."""
+    copy = stage / "etc"
+    copy.mkdir()
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", copy)
+    shutil.copytree("/etc", copy, symlinks=True, dirs_exist_ok=True)
+    shutil.rmtree(copy / "libvirt", ignore_errors=True)
+    (copy / "libvirt").mkdir()
+    for name, lines in (("passwd", USERS), ("group", GROUPS)):
+        there = (copy / name).read_text().splitlines()
+        taken = {line.split(":")[0] for line in there}
+        (copy / name).write_text("\n".join([*there, *(s for s in lines if s.split(":")[0] not in taken)]) + "\n")
+    mount("--rbind", copy, "/etc")
+
+
+def own_sys(stage: Path) -> None:
+    """The processors of the profile, room for /sys/fs/resctrl, and no cgroups."""
+    mount("--bind", stage / "sys/devices/system", "/sys/devices/system")
+    detach("/sys/fs")
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/sys/fs")
+    Path("/sys/fs/resctrl").mkdir()
+
+
+def own_dev(stage: Path) -> None:
+    """The devices that programs need. libvirt looks whether there is a /dev/kvm, and nobody opens it."""
+    dev = stage / "dev"
+    dev.mkdir()
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", dev)
+    for name in DEVICES:
+        (dev / name).touch()
+        mount("--bind", Path("/dev", name), dev / name)
+    for name in ("pts", "shm"):
+        (dev / name).mkdir()
+    mount("-t", "tmpfs", "tmpfs", dev / "shm")
+    mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=620", "devpts", dev / "pts")
+    links = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+    for name, target in links.items():
+        (dev / name).symlink_to(target)
+    (dev / "kvm").touch(0o666)
+    detach("/dev")  # libvirt would look for huge pages below it
+    mount("--rbind", dev, "/dev")
+
+
+def hide_other_emulators() -> None:
+    """libvirt would ask each of them again, whether it has KVM, at every start of a guest."""
+    for program in Path("/usr/bin").glob("qemu-system-*"):
+        if program.name != "qemu-system-x86_64" and not program.is_symlink():
+            mount("--bind", "/dev/null", program)
+
+
+def mount(*words: str | Path) -> None:
+    subprocess.run(["/bin/mount", *words], check=True)
+
+
+def detach(directory: str) -> None:
+    """Unmount everything below the directory, and itself if something is mounted there."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    places = [line.split(" ")[4] for line in lines]
+    for place in reversed([place for place in places if f"{place}/".startswith(f"{directory}/")]):
+        subprocess.run(["/bin/umount", "-l", place], check=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
