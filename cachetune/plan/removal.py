@@ -22,7 +22,7 @@ def plan_removal(
     gone = tuple(dict.fromkeys(path for g in guests for path in groups_of(host, g.machine_name, owned)))
     if findings := nested_findings(host, gone):
         raise PlanRefusedError(findings)
-    values = _returned(host, gone, shrunk) if shrunk and gone else {}
+    values = _returned(host, gone, shrunk) if shrunk else {}
     removal = Removal(gone, first=True)
     steps = steps_between(host, (), values, {}, removal)
     return Plan(
