@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:
 	@echo "make demo   the whole pipeline on a simulated host"
 	@echo "make test   all tests: the ordinary ones, those with a real libvirt, those on a real kernel in a virtual machine"
-	@echo "make conformance  record anew what real kernels answer (a quarter of an hour; CONFIGURATIONS=6.12-cdp for one)"
+	@echo "make conformance  record anew what real kernels answer (twenty minutes; CONFIGURATIONS=6.12-cdp for one)"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  one table of measurements, each row against a peer"
 	@echo "make dist   the wheel and the source archive, in dist/"
@@ -37,7 +37,7 @@ test-kernel: $(DEVELOPMENT)
 	$(BIN)/python -m pytest -n 2 --benchmark-disable --dist loadfile -m kernel tests/kernel
 
 conformance: $(DEVELOPMENT)
-	@sh tests/debian-packages.sh --must qemu-system-x86 busybox-static zstd linux-image-amd64:available
+	@sh tests/debian-packages.sh --must qemu-system-x86 busybox-static zstd linux-image-amd64:available fuse3
 	$(BIN)/python -m tests.conformance.record $(CONFIGURATIONS)
 
 lint: $(DEVELOPMENT)

@@ -1,6 +1,7 @@
 """The machines and mounts on which both kernels are compared."""
 
 import dataclasses
+import random
 from pathlib import Path
 
 import msgspec
@@ -69,14 +70,16 @@ class Configuration:
 
     def listed(self) -> list[Operation]:
         """Its parts of the list."""
-        return listed(self.parts, self._offer)
+        return listed(self.parts, self.offer)
 
     def random(self, seed: int = SEED) -> list[Operation]:
         """A random sequence, if it has one."""
-        return sequence(f"{seed} {self.kernel} {self.name}", self.length, self._offer) if self.length else []
+        source = random.Random(f"{seed} {self.kernel} {self.name}")  # noqa: S311 - reproducible on purpose
+        return sequence(source, self.length, self.offer) if self.length else []
 
     @property
-    def _offer(self) -> Offer:
+    def offer(self) -> Offer:
+        """What its operations depend on."""
         resources = self.profile.resources(KERNELS[self.kernel])
         masks = tuple(each.name for each in resources if isinstance(each, CacheResource))
         closids = min((each.closids for each in resources), default=1)

@@ -54,7 +54,7 @@ class Files:
     def tree(self) -> dict[str, str]:
         """Every path with permissions and content; of a counter no content, of tasks those that are known."""
         found: dict[str, str] = {}
-        self._walk(self._root, "", found)
+        self._walk(os.open(self._root, os.O_RDONLY), "", found)
         return found
 
     def named(self, text: str) -> str:
@@ -62,22 +62,24 @@ class Files:
         names = {str(tid): name for name, tid in self.tids.items() if tid >= FIRST_TID}
         return re.sub(r"\d+", lambda found: f"{{{names[found[0]]}}}" if found[0] in names else found[0], text)
 
-    def _walk(self, directory: bytes, prefix: str, found: dict[str, str]) -> None:
+    def _walk(self, directory: int, prefix: str, found: dict[str, str]) -> None:
+        """Add what is below an open directory and close it. Names are looked up in it, not from the root each time."""
         with os.scandir(directory) as entries:
             for entry in entries:
-                name = entry.name.decode("utf-8", "surrogateescape")
+                name = entry.name
                 mode = f"{entry.stat(follow_symlinks=False).st_mode & 0o7777:o}"
                 if entry.is_dir(follow_symlinks=False):
                     found[f"{prefix}{name}/"] = mode
-                    self._walk(entry.path, f"{prefix}{name}/", found)
+                    self._walk(os.open(name, os.O_RDONLY, dir_fd=directory), f"{prefix}{name}/", found)
                 elif name in COUNTERS or name == "last_cmd_status":
                     found[prefix + name] = mode
                 else:
-                    found[prefix + name] = f"{mode} {self._content(entry.path, name)}"
+                    found[prefix + name] = f"{mode} {self._content(name, directory)}"
+        os.close(directory)
 
-    def _content(self, path: bytes, name: str) -> str:
+    def _content(self, name: str, directory: int) -> str:
         try:
-            text = self._text(path)
+            text = self._text(name, directory)
         except OSError as error:
             return f"<{errno.errorcode[error.errno or 0]}>"
         if name == "tasks":
@@ -91,9 +93,9 @@ class Files:
     def _bytes(self, text: str) -> bytes:
         return (text.format_map(self.tids) if "{" in text else text).encode("utf-8", "surrogateescape")
 
-    def _text(self, path: bytes) -> str:
+    def _text(self, path: bytes | str, directory: int | None = None) -> str:
         """The content; the kernel makes all of a file for the first read."""
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY, dir_fd=directory)
         try:
             return os.read(fd, 65536).decode("utf-8", "surrogateescape")
         finally:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from tests.conformance.answers import Record, load
 from tests.conformance.configurations import CONFIGURATIONS
+from tests.conformance.on_mount import INSTEAD, not_carried
 from tests.conformance.operations import ONLY_FILES
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 _PART = re.compile(
-    r"^(<!-- (configurations|operations|only-files) -->\n).*?(?=^<!-- end -->)", re.DOTALL | re.MULTILINE
+    r"^(<!-- (configurations|operations|only-files|mount) -->\n).*?(?=^<!-- end -->)", re.DOTALL | re.MULTILINE
 )
 
 
@@ -22,6 +23,7 @@ def filled(text: str) -> str:
         "configurations": _configurations(records),
         "operations": _operations(records),
         "only-files": _only_files(records),
+        "mount": _mount(records),
     }
     return _PART.sub(lambda found: "\n".join([found[1], *tables[found[2]], "\n"]), text)
 
@@ -64,6 +66,14 @@ def _only_files(records: dict[str, Record]) -> Iterator[str]:
     yield "| --- | --- | --- |"
     for kind, reason in ONLY_FILES.items():
         yield f"| {kind} | {', '.join(sorted(found[kind]))} | {reason} |"
+
+
+def _mount(records: dict[str, Record]) -> Iterator[str]:
+    counts = collections.Counter(kind for record in records.values() for kind in not_carried(record))
+    yield "| operation | times | in its place | why |"
+    yield "| --- | ---: | --- | --- |"
+    for kind, (instead, reason) in INSTEAD.items():
+        yield f"| {kind} | {counts[kind]} | {instead} | {reason} |"
 
 
 def _listed(results: collections.Counter[str]) -> str:

@@ -1,6 +1,7 @@
 """Have the real kernels answer, and keep it: ``python -m tests.conformance.record [KERNEL-NAME...]``.
 
-Each configuration is one boot. Says what is other than recorded before, and where the simulated kernel differs.
+Each configuration is one boot. Says what is other than recorded before, and where the simulated kernel differs, in
+memory and through the mount.
 Writes the tables of docs/conformance.md anew.
 """
 
@@ -11,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conformance import on_files, page
+from tests.conformance import on_files, on_mount, page
 from tests.conformance.answers import Record, decode_answers, differences, load, save
 from tests.conformance.configurations import CONFIGURATIONS, Configuration
 from tests.conformance.on_simulator import Simulator
@@ -25,7 +26,7 @@ def main() -> int:
     """Record the configurations named, or all; 1 if any differs from the simulated kernel, 2 if it cannot."""
     try:
         lines = [line for name in sys.argv[1:] or CONFIGURATIONS for line in _record(name)]
-    except (vm.VmError, TimeoutError) as error:
+    except (vm.VmError, on_mount.MountError, TimeoutError) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
     if all(each.golden.exists() for each in CONFIGURATIONS.values()):
@@ -40,6 +41,11 @@ def _record(name: str) -> list[str]:
     news = ", not as recorded before" if _is_news(record, configuration) else ""
     save(record, configuration.golden)
     lines = differences(record, *Simulator(configuration).answers(record.operations))
+    through = on_mount.carried(record)
+    lines += [
+        f"through the mount: {line}"
+        for line in differences(through, *on_mount.answers(configuration, through.operations))
+    ]
     took = f"{len(record.operations)} operations in {time.monotonic() - started:.0f} s"
     print(
         f"{name}: Linux {record.release}, {took}, {len(lines)} differences{news}", *lines[:20], sep="\n  ", flush=True

@@ -1,4 +1,4 @@
-"""Random operations, the same ones for the same seed: mostly plausible, some of them wrong in a plausible way."""
+"""Random operations, the same ones for the same chances: mostly plausible, some of them wrong in a plausible way."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -48,9 +48,9 @@ MODES = (
 THRESHOLDS = ("0", "100000", "65536", "-1", "x", "16777216", "999999999999", "0x20000", "020000", " 5", "", "+70000")
 
 
-def sequence(seed: str, length: int, offer: Offer) -> list[Operation]:
-    """Four groups are made, then so many random operations."""
-    chance = _Chance(random.Random(seed), offer)  # noqa: S311 - reproducible on purpose
+def sequence(source: random.Random, length: int, offer: Offer) -> list[Operation]:
+    """Four groups are made, then so many random operations, as ``source`` chooses: a seeded one, or hypothesis."""
+    chance = _Chance(source, offer)
     made = [("mkdir", group) for group in ("a", "b", "a/mon_groups/m", "mon_groups/n")]
     return [*made, *(chance.operation() for _ in range(length))]
 

@@ -1,0 +1,115 @@
+"""The operations through the mount: the simulated kernel asked with system calls, by ``on_files`` as the real one was.
+
+Mount and processes are in a pid namespace of their own, where tids can be what they were on the real kernel: process 2
+is one that sleeps in place of kthreadd, and ``on_files`` chooses those of the others. The namespace's end takes the
+mount and all processes along.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from tests.conformance import on_files
+from tests.conformance.answers import Answer, Record, Tree, decode_answers
+from tests.conformance.configurations import Configuration
+from tests.conformance.operations import Operation
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_SECONDS = 600
+FUSE_NAME_BYTES = 1024
+PATH_BYTES = 4000
+
+INSTEAD = {
+    "write of no bytes, refused": (
+        "left out",
+        "the machine's own kernel answers it, with 0, and does not ask the file system",
+    ),
+    "write of no bytes, taken": ("a write of a newline, which Linux takes for the same", "the same"),
+    "name of 1025 to 4000 bytes": ("one of a quarter of that length", "some kernels let FUSE have 1024 at most"),
+}
+"""What FUSE cannot carry: what is done in its place, and why."""
+
+
+class MountError(Exception):
+    """The operations could not be done, with what was said."""
+
+
+def answers(configuration: Configuration, operations: list[Operation]) -> tuple[Tree, list[Answer]]:
+    """The tree at first, and the answer to each operation. Raises MountError."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        (directory / "profile.json").write_bytes(msgspec.json.encode(configuration.profile))
+        (directory / "operations.json").write_text(json.dumps(operations), encoding="ascii")
+        done = in_namespace(sys.executable, "-m", "tests.conformance.on_mount", name, configuration.kernel)
+    if done.returncode:
+        raise MountError(done.stderr)
+    return decode_answers(done.stdout.partition("\n")[2])
+
+
+def in_namespace(*program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program as process 1, with a /proc that shows what that sees; an ordinary user is root there."""
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    command = ["/usr/bin/unshare", *as_root, "--pid", "--fork", "--kill-child", "--mount-proc", "--", *program]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+    )
+
+
+def carried(record: Record) -> Record:
+    """The record as FUSE can carry it, see INSTEAD."""
+    kept = [pair for pair in zip(record.operations, record.answers, strict=True) if _kind(*pair) not in _LEFT_OUT]
+    text = json.dumps([(_with_bytes(operation), answer) for operation, answer in kept])
+    rows = json.loads(re.sub("n+", lambda found: _shortened(found[0]), text))
+    return record._replace(
+        operations=[tuple(operation) for operation, _ in rows], answers=[Answer(*answer) for _, answer in rows]
+    )
+
+
+def not_carried(record: Record) -> Iterator[str]:
+    """The key in INSTEAD for each operation that FUSE cannot carry."""
+    kinds = (_kind(*pair) for pair in zip(record.operations, record.answers, strict=True))
+    return (kind for kind in kinds if kind)
+
+
+_LEFT_OUT = {"write of no bytes, refused"}
+
+
+def _kind(operation: Operation, answer: Answer) -> str:
+    if operation[0] == "write" and operation[2:] == ("",):
+        return "write of no bytes, taken" if answer.result == "ok" else "write of no bytes, refused"
+    is_long = any(FUSE_NAME_BYTES < len(name) <= PATH_BYTES for word in operation[1:2] for name in word.split("/"))
+    return "name of 1025 to 4000 bytes" if is_long else ""
+
+
+def _with_bytes(operation: Operation) -> Operation:
+    return (*operation[:2], "\n") if operation[0] == "write" and operation[2:] == ("",) else operation
+
+
+def _shortened(name: str) -> str:
+    return name[: len(name) // 4] if FUSE_NAME_BYTES < len(name) <= PATH_BYTES else name
+
+
+def main() -> None:
+    """As process 1: mount, and have the operations done."""
+    if on_files.sleeper() != on_files.KTHREADD:
+        sys.exit("this is not process 1 of a new pid namespace")
+    directory, kernel = Path(sys.argv[1]), sys.argv[2]
+    root = directory / "resctrl"
+    root.mkdir()
+    words = ["--profile", f"{directory}/profile.json", "--kernel", kernel, "--run", f"{directory}/run", "--background"]
+    mount = [sys.executable, "-m", "cachetune.cli.main", "sim", "mount", str(root), *words]
+    subprocess.run(mount, check=True, stdout=subprocess.DEVNULL)
+    program = [sys.executable, "-I", "-S", on_files.__file__, str(root), f"{directory}/operations.json"]
+    sys.exit(subprocess.run(program, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()
