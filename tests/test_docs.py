@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,12 +28,14 @@ from cachetune.cli.explain import RULES
 from cachetune.cli.main import VERBS, Verbs
 from cachetune.domain import load
 from cachetune.findings import Findings, Refusal
-from cachetune.guests import named_threads
+from cachetune.guests import Guest, RunningGuest, Thread, named_threads
+from cachetune.host.read import read_host
 from cachetune.host.state import Host
 from cachetune.host.usage import HostUsage
 from cachetune.monitor import Readings
 from cachetune.plan import Options, Plan
 from cachetune.plan.build import plan
+from cachetune.plan.tuning import Guests, state_of
 from cachetune.sim import SimulatedResctrl, load_profile
 
 ROOT = Path(__file__).parent.parent
@@ -213,7 +215,7 @@ def test_the_outcomes_have_the_codes_of_the_table() -> None:
 
 # JSON documents
 
-DOCUMENTS = (Findings, Plan, Refusal, Report, Host, HostUsage, Readings)
+DOCUMENTS = (Findings, Plan, Refusal, Report, Host, HostUsage, Readings, Guests)
 JSON_PAGE = TEXTS.get("json.md", "")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", JSON_PAGE, re.MULTILINE | re.DOTALL))
 MEASURED = {"time", "value"}
@@ -256,7 +258,7 @@ def test_the_example_is_a_part_of_what_is_printed(document: type[msgspec.Struct]
     section = SECTIONS[document.__name__]
     (shown,) = re.findall(r"^```json\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     printed = [run(command, tmp_path).stdout for command, _ in COMMAND.findall("".join(CONSOLE.findall(section)))]
-    (real,) = printed or [documents.encode(report_on_a_thread_that_ended(tmp_path)).decode()]
+    (real,) = printed or [documents.encode(MADE[document](tmp_path)).decode()]
     documents.decode(real.encode(), document, document.__name__)
     assert_part(json.loads(shown), json.loads(real), document.__name__)
 
@@ -270,6 +272,29 @@ def report_on_a_thread_that_ended(run_directory: Path) -> Report:
     resctrl.add_task(4711)
     made = plan(domain, place.look(Ledger()), named_threads({0: 4711, 1: 4712}, None), Options(shrink_default=True))
     return apply(made, place)
+
+
+def a_guest_that_drifted(_: Path) -> Guests:
+    """What the page tells of: two vCPUs that libvirt runs, and a host where their group is missing."""
+    tune = "<memorytune vcpus='0-1'><node id='0' bandwidth='50'/></memorytune>"
+    running = RunningGuest(
+        name="web",
+        uuid="6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10",
+        source="libvirt-status",
+        guest=Guest(pid=4707, threads=(Thread(4707), Thread(4711, vcpu=0), Thread(4712, vcpu=1))),
+        libvirt_id=7,
+        xml=f"<domain type='kvm' id='7'><name>web</name><vcpu>2</vcpu><cputune>{tune}</cputune></domain>",
+    )
+    resctrl = SimulatedResctrl(load_profile("skylake-2s"))
+    for tid in (4707, 4711, 4712):
+        resctrl.add_task(tid)
+    return Guests(guests=(state_of(running, read_host(resctrl)),))
+
+
+MADE: dict[type[msgspec.Struct], Callable[[Path], msgspec.Struct]] = {
+    Report: report_on_a_thread_that_ended,
+    Guests: a_guest_that_drifted,
+}
 
 
 def assert_part(shown: Any, real: Any, where: str) -> None:

@@ -20,6 +20,7 @@ VERBS = {
     "recover": "Finish or undo what an interrupted apply left.",
     "show": "Show a host: ways, owners, free space, limits.",
     "monitor": "Read the counters of a guest's monitors.",
+    "guests": "List the guests that run here and who told them.",
     "snapshot": "Save a host as JSON, to plan on elsewhere.",
     "schema": "Print the schema of a document.",
     "sim": "A simulated resctrl as a file system.",

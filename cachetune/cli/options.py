@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
-from cachetune.guests.model import SourceName
 
 if TYPE_CHECKING:
     from cachetune.guests.find import Places
@@ -34,7 +32,7 @@ run = click.option(
 host = click.option("--host", metavar="FILE|sim:NAME", help="A snapshot or a simulated host instead of this one.")
 source = click.option(
     "--source",
-    type=click.Choice(get_args(SourceName)),
+    type=click.Choice(["libvirt-status", "libvirt", "qmp", "threads", "cgroup"]),
     help="Who tells the guests and the threads of their vCPUs; default is the first in this order that does.",
 )
 connect = click.option("--connect", metavar="URI", help="Where libvirt's API is asked; default is qemu:///system.")

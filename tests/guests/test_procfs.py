@@ -1,67 +1,24 @@
 """Finding threads: in the real /proc, and in a fake one for what cannot be had at will."""
 
-import subprocess
-import sys
+import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
 from cachetune.errors import InputError
 from cachetune.guests import Thread, find_guest, find_process, is_same_thread, named_threads
-
-PROC = Path("/proc")
-
-# A process that looks like QEMU from outside: its threads take the names that are on the command line.
-LOOKS_LIKE_QEMU = """
-import sys, threading
-from pathlib import Path
-named, tids = threading.Barrier(len(sys.argv)), {}
-def run(name):
-    tids[name] = threading.get_native_id()
-    Path(f"/proc/self/task/{tids[name]}/comm").write_text(name)
-    named.wait()
-    threading.Event().wait()
-for name in sys.argv[1:]:
-    threading.Thread(target=run, args=[name], daemon=True).start()
-named.wait()
-for name, tid in tids.items():
-    print(tid, name)
-print("ready", flush=True)
-sys.stdin.read()
-"""
-
-
-class Qemu:
-    """The process and the tids of its threads by name. Ends with its block."""
-
-    def __init__(self, *names: str) -> None:
-        command = [sys.executable, "-c", LOOKS_LIKE_QEMU, *names]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.pid, self.tids = self.process.pid, dict[str, int]()
-
-    def __enter__(self) -> "Qemu":
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line == "ready\n":
-                return self
-            tid, _, name = line.rstrip("\n").partition(" ")
-            self.tids[name] = int(tid)
-        raise AssertionError("the process ended before it was ready")
-
-    def __exit__(self, *_: object) -> None:
-        self.process.communicate()
+from tests.guests.lookalike import PROC, Lookalike
 
 
 @pytest.fixture
-def qemu() -> Iterator[Qemu]:
-    with Qemu("CPU 0/KVM", "CPU 1/KVM", "CPU 10/TCG", "IO mon_iothread", "odd) S 1 (") as process:
+def qemu() -> Iterator[Lookalike]:
+    with Lookalike("CPU 0/KVM", "CPU 1/KVM", "CPU 10/TCG", "IO mon_iothread", "odd) S 1 (") as process:
         yield process
 
 
-def test_the_threads_of_a_real_process_are_told_apart_by_their_names(qemu: Qemu) -> None:
+def test_the_threads_of_a_real_process_are_told_apart_by_their_names(qemu: Lookalike) -> None:
     guest = find_guest(qemu.pid, PROC)
     assert guest.pid == qemu.pid
     assert {t.vcpu: t.tid for t in guest.threads if t.vcpu is not None} == {
@@ -72,14 +29,14 @@ def test_the_threads_of_a_real_process_are_told_apart_by_their_names(qemu: Qemu)
     assert [t.tid for t in guest.threads] == sorted([qemu.pid, *qemu.tids.values()])
 
 
-def test_parentheses_and_blanks_in_a_name_do_not_disturb(qemu: Qemu) -> None:
+def test_parentheses_and_blanks_in_a_name_do_not_disturb(qemu: Lookalike) -> None:
     odd = next(t for t in find_guest(qemu.pid, PROC).threads if t.tid == qemu.tids["odd) S 1 ("])
     ordinary = next(t for t in find_guest(qemu.pid, PROC).threads if t.tid == qemu.tids["CPU 0/KVM"])
     assert (odd.comm, odd.vcpu) == ("odd) S 1 (", None)
     assert 0 <= odd.start_time - ordinary.start_time < 1000, "clock ticks, and both started just now"
 
 
-def test_named_threads_get_their_start_times_and_their_process(qemu: Qemu) -> None:
+def test_named_threads_get_their_start_times_and_their_process(qemu: Lookalike) -> None:
     tid = qemu.tids["IO mon_iothread"]
     guest = named_threads({3: tid}, PROC)
     assert guest.pid == qemu.pid
@@ -87,26 +44,26 @@ def test_named_threads_get_their_start_times_and_their_process(qemu: Qemu) -> No
     assert is_same_thread(guest.threads[0], PROC)
 
 
-def test_threads_of_two_processes_have_no_common_pid(qemu: Qemu) -> None:
+def test_threads_of_two_processes_have_no_common_pid(qemu: Lookalike) -> None:
     guest = named_threads({0: qemu.tids["CPU 0/KVM"], 1: threading.get_native_id()}, PROC)
     assert guest.pid is None
     assert len(guest.threads) == 2
 
 
 def test_a_thread_that_ended_is_no_longer_the_same() -> None:
-    with Qemu("CPU 0/KVM") as process:
+    with Lookalike("CPU 0/KVM") as process:
         thread = find_guest(process.pid, PROC).threads[-1]
         assert is_same_thread(thread, PROC)
     assert not is_same_thread(thread, PROC)
 
 
-def test_a_tid_that_was_given_to_another_thread_is_not_the_same(qemu: Qemu) -> None:
+def test_a_tid_that_was_given_to_another_thread_is_not_the_same(qemu: Lookalike) -> None:
     thread = find_guest(qemu.pid, PROC).threads[0]
     assert not is_same_thread(Thread(thread.tid, thread.start_time - 1), PROC)
     assert is_same_thread(Thread(thread.tid, 0), PROC), "an unknown start time is not compared"
 
 
-def test_a_thread_id_in_place_of_a_pid_names_the_process(qemu: Qemu) -> None:
+def test_a_thread_id_in_place_of_a_pid_names_the_process(qemu: Lookalike) -> None:
     with pytest.raises(InputError, match=f"is a thread of process {qemu.pid}") as caught:
         find_guest(qemu.tids["CPU 0/KVM"], PROC)
     assert caught.value.hint == f"use --pid {qemu.pid}"
@@ -117,6 +74,22 @@ def test_a_process_that_is_not_there_is_an_error() -> None:
         find_guest(4194305, PROC)
 
 
+def test_a_thread_of_another_process_is_not_the_same_although_its_tid_and_start_time_are(qemu: Lookalike) -> None:
+    thread = find_guest(qemu.pid, PROC).threads[-1]
+    assert is_same_thread(thread, PROC, qemu.pid)
+    assert not is_same_thread(thread, PROC, os.getpid())
+
+
+def test_a_process_that_has_ended_but_is_still_listed_is_an_error() -> None:
+    with Lookalike("CPU 0/KVM") as process:
+        thread = find_guest(process.pid, PROC).threads[0]
+        process.process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+        with pytest.raises(InputError, match=f"process {process.pid} has ended"):
+            find_process(process.pid, PROC)
+        assert not is_same_thread(thread, PROC)
+
+
 @pytest.mark.parametrize("pid", [0, -1])
 def test_no_process_has_such_a_pid(pid: int) -> None:
     with pytest.raises(InputError, match="there is no process"):
@@ -124,7 +97,7 @@ def test_no_process_has_such_a_pid(pid: int) -> None:
 
 
 def test_unnamed_threads_must_be_named_by_hand() -> None:
-    with Qemu("qemu-system-x86", "call_rcu") as process:
+    with Lookalike("qemu-system-x86", "call_rcu") as process:
         with pytest.raises(InputError, match="3 seen") as caught:
             find_guest(process.pid, PROC)
         assert len(find_process(process.pid, PROC).threads) == 3, "enough for a group of the whole process"
@@ -132,7 +105,7 @@ def test_unnamed_threads_must_be_named_by_hand() -> None:
 
 
 def test_one_thread_for_all_vcpus_cannot_be_tuned_one_by_one() -> None:
-    with Qemu("ALL CPUs/TCG") as process, pytest.raises(InputError, match="all its vCPUs in one thread") as caught:
+    with Lookalike("ALL CPUs/TCG") as process, pytest.raises(InputError, match="all its vCPUs in one thread") as caught:
         find_guest(process.pid, PROC)
     assert "whole process" in caught.value.hint
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from cachetune.sim import load_profile
-from tests.guests.test_procfs import Qemu
+from tests.guests.lookalike import Lookalike
 from tests.sim.mounted import Mounted, mounted, need_fuse, run
 
 DOMAIN = """\
@@ -45,7 +45,7 @@ def test_cachetune_itself_works_on_it_from_end_to_end(tmp_path: Path) -> None:
     file.write_text(DOMAIN)
     with (
         mounted(tmp_path / "m", "--sysfs", tmp_path / "sys", profile="skylake-2s") as fs,
-        Qemu("CPU 0/KVM", "CPU 1/KVM") as qemu,
+        Lookalike("CPU 0/KVM", "CPU 1/KVM") as qemu,
     ):
         places = ("--resctrl", fs.root, "--sysfs", tmp_path / "sys", "--run", tmp_path / "journal")
         who = ("--pid", str(qemu.pid), "--shrink-default", file)

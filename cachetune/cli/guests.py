@@ -1,0 +1,112 @@
+"""``cachetune guests``: which guests run here, who says so, and whether they have what their XML asks for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cachetune import documents
+from cachetune.cli import options
+from cachetune.cli.hosts import load_host
+from cachetune.cli.ours import owned_groups
+from cachetune.cli.output import count, printable, show, table
+from cachetune.errors import HostError, InputError, ResctrlError
+from cachetune.guests.find import look
+from cachetune.guests.model import SourceName
+from cachetune.host.state import Host
+from cachetune.idset import format_ids
+from cachetune.plan.model import Summary
+from cachetune.plan.tuning import Guests, GuestState, Tuning, state_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_STYLES = {"applied": "green", "drifted": "yellow", "refused": "red", "invalid": "red"}
+
+
+@click.command("guests")
+@options.stack(options.as_json, options.where, options.resctrl, options.sysfs, options.run)
+def command(as_json: bool, source: SourceName | None, resctrl: Path, sysfs: Path, run: Path, **where: Any) -> None:
+    """List the guests that run here: name, uuid, process, the threads of the vCPUs, and who told them.
+
+    Asked are, in this order, libvirt's status files, libvirt's API (where the status files do not tell everything, or
+    with --connect), QMP (with --qmp), the names of threads, and libvirt's cgroups. The first that tells a guest's vCPUs
+    is believed; where others disagree, a line below the table says so.
+
+    The last column compares the guest's live XML with resctrl: applied, drifted (and how much), refused (and why), none
+    (it asks for nothing), unknown (nobody tells its XML: libvirt does not run it, or root may read it only).
+
+    \b
+    Examples:
+      cachetune guests                            all of them
+      cachetune guests --source threads           only what the names of threads tell
+      cachetune guests --qmp /run/web.qmp         ask a QEMU that libvirt does not run, too
+      cachetune guests --json | jq '.guests[] | {name, pid, vcpus}'
+    """
+    running = look(options.places(**where), source)
+    host, why_not = _host(resctrl, sysfs, run)
+    guests = tuple(state_of(guest, host) for guest in running.guests)
+    missed = any(guest.tuning.state == "no resctrl" for guest in guests)
+    found = Guests(guests=guests, notes=(*running.notes, why_not) if missed else running.notes)
+    if as_json:
+        click.echo(documents.encode(found), nl=False)
+        return
+    show(_page(found))
+    for note in found.notes:
+        click.echo(f"note: {printable(note)}", err=True)
+
+
+def _host(resctrl: Path, sysfs: Path, run: Path) -> tuple[Host | None, str]:
+    """The host, or None and why there is none: guests can be listed without resctrl."""
+    try:
+        return load_host(None, resctrl, sysfs, owned_groups(run)), ""
+    except (InputError, HostError, ResctrlError) as error:
+        return None, f"tuning cannot be compared: {error}"
+
+
+def _page(found: Guests) -> Iterator["RenderableType"]:
+    if not found.guests:
+        yield "No guest runs here."
+        return
+    rows = table("guest", "uuid", "pid", "vCPUs", "threads", "found by", "tuning", right=["pid"])
+    for guest in found.guests:
+        rows.add_row(
+            printable(guest.name) or "-",
+            guest.uuid or "-",
+            str(guest.pid),
+            format_ids(guest.vcpus) or "-",
+            format_ids(guest.vcpus.values()) or "-",
+            guest.source,
+            _tuning(guest.tuning),
+        )
+    yield rows
+    remarks = [line for guest in found.guests for line in _remarks(guest)]
+    if remarks:
+        yield ""
+        yield from remarks
+
+
+def _tuning(tuning: Tuning) -> "RenderableType":
+    from rich.text import Text
+
+    said = f"drifted: {_counts(tuning.summary)}" if tuning.summary else tuning.state
+    return Text(said, _STYLES.get(tuning.state, ""))
+
+
+def _counts(summary: Summary) -> str:
+    groups = summary.control_groups_created + summary.monitor_groups_created
+    counted = (
+        (groups, "group", "to create"),
+        (summary.groups_changed, "group", "to change"),
+        (summary.groups_removed, "group", "to remove"),
+        (summary.tasks_moved, "task", "to move"),
+    )
+    return ", ".join(f"{count(number, thing)} {what}" for number, thing, what in counted if number)
+
+
+def _remarks(guest: GuestState) -> Iterator[str]:
+    """What the table has no room for, one line each."""
+    who = printable(guest.name) or f"process {guest.pid}"
+    sentences = (guest.problem, *guest.disagreements, *guest.tuning.why)
+    yield from (f"{who}: {printable(sentence)}" for sentence in sentences if sentence)
