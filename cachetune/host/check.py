@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from cachetune.errors import InputError
-from cachetune.host.read import NOT_GROUPS
+from cachetune.host.read import NOT_GROUPS, STRAY
 from cachetune.host.schemata import BANDWIDTH_RESOURCES, cache_resource
 from cachetune.host.state import DEFAULT_GROUP, BandwidthControl, CacheControl, Group, Host, MonitorControl
 
@@ -109,7 +109,7 @@ def _closid_problems(name: str, num_closids: int | None) -> Iterator[str]:
 
 
 def _group_problems(group: Group, host: Host) -> Iterator[str]:
-    kind = _kind_of(group.path)
+    kind = _kind_of(group.path, monitoring=bool(host.monitors))
     if kind is None:
         yield f"{group.path!r} is not the path of a group"
         return
@@ -144,7 +144,7 @@ def _value_problems(group: Group, host: Host) -> Iterator[str]:
                 yield f"group {group.path!r}: {name} {node}={value} is not a bandwidth"
 
 
-def _kind_of(path: str) -> str | None:
+def _kind_of(path: str, *, monitoring: bool) -> str | None:
     """Control or monitor by the place in the tree; None for a path that resctrl cannot have."""
     if path == DEFAULT_GROUP:
         return "control"
@@ -152,7 +152,7 @@ def _kind_of(path: str) -> str | None:
     if "\0" in path or any(part in {"", ".", ".."} for part in parts):
         return None
     match parts:
-        case [name] if name not in NOT_GROUPS:
+        case [name] if name not in NOT_GROUPS or (name in STRAY and not monitoring):
             return "control"
         case ["mon_groups", name] if name != "mon_groups":
             return "monitor"

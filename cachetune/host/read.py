@@ -24,6 +24,8 @@ NOT_GROUPS = frozenset(
         *("ctrl_hw_id", "mon_hw_id", "mba_MBps_event", "mbm_L3_assignments"),
     }
 )
+# Without monitoring these are free to be made, and who tries to make a monitor group there makes a control group.
+STRAY = frozenset({"mon_data", "mon_groups"})
 _NOT_RESOURCES = {"last_cmd_status"}
 
 
@@ -55,9 +57,13 @@ def _groups(fs: Resctrl, owned: frozenset[str]) -> Iterator[Group]:
     yield root or Group(path=DEFAULT_GROUP, kind="control", owner="default")
     yield from _monitor_groups(fs, "mon_groups", owned)
     for name in fs.listdir(""):
-        if name not in NOT_GROUPS and (group := _control_group(fs, name, owned)):
+        if (name not in NOT_GROUPS or _is_stray(fs, name)) and (group := _control_group(fs, name, owned)):
             yield group
             yield from _monitor_groups(fs, f"{name}/mon_groups", owned)
+
+
+def _is_stray(fs: Resctrl, name: str) -> bool:
+    return name in STRAY and fs.exists(f"{name}/schemata")
 
 
 def _control_group(fs: Resctrl, path: str, owned: frozenset[str]) -> Group | None:

@@ -161,6 +161,18 @@ def test_a_directory_without_any_file_is_a_group_and_a_file_is_none(tmp_path: Pa
     assert host.group("stray-file") is None
 
 
+@pytest.mark.parametrize("name", ["mon_groups", "mon_data"])
+def test_a_control_group_with_a_monitoring_name_has_its_ways_where_there_is_no_monitoring(name: str) -> None:
+    fs = SimulatedResctrl(load_profile("allocation-only"))
+    fs.write("schemata", "L3:0=00f\n")
+    fs.mkdir(name)
+    fs.write(f"{name}/schemata", "L3:0=0f0\n")
+    host = read_host(fs)
+    assert [(g.path, g.kind) for g in host.groups] == [(".", "control"), (name, "control")]
+    assert free_mask(host, host.caches[0], 0) == 0xF00
+    check_host(host, "node7.json")
+
+
 def test_a_group_that_vanishes_while_it_is_read_is_left_out(tmp_path: Path) -> None:
     class Vanishing(SysfsResctrl):
         def read(self, path: str) -> str:
