@@ -1,5 +1,8 @@
 """Domain XML for guests that start fast: no devices, little memory."""
 
+from tests.libvirt.answers import GUEST
+from tests.libvirt.bodies import HOSTS, VCPUS, Case, terms_of
+
 CPUTUNE = """
 <cachetune vcpus='0-1'>
   <cache id='0' level='3' type='both' size='6912' unit='KiB'/>
@@ -27,3 +30,8 @@ def domain(name: str, cputune: str = CPUTUNE, vcpus: int = 4, current: int | Non
   </devices>
 </domain>
 """
+
+
+def xml_of(case: Case) -> str:
+    """The guest that a case is about."""
+    return domain(GUEST, case.body(terms_of(HOSTS[case.host])), VCPUS, case.plugged)

@@ -37,7 +37,6 @@ DRIVERS = Path("/usr/lib", f"{os.uname().machine}-linux-gnu", "libvirt/connectio
 QEMU_DRIVER = "libvirt_driver_qemu.so"
 RESCTRL = "sys/fs/resctrl"
 SECONDS = 120.0  # others may need this machine, too
-GROUP_FILES = {"info", "mon_groups", "mon_data"}
 
 QEMU_CONF = """\
 security_driver = "none"
@@ -84,7 +83,8 @@ class LibvirtHost:
     """One host; see the module. ``files`` maps absolute paths below /etc, /run and /var to what shall be there.
 
     A file that begins with "#!" can be run. ``profile`` is a name, a file, or a Profile; ``environment`` is added to
-    that of libvirtd, and so of hooks and QEMU.
+    that of libvirtd, and so of hooks and QEMU. ``packages`` are unpacked Debian packages that are there instead of the
+    installed ones.
     """
 
     def __init__(
@@ -94,8 +94,10 @@ class LibvirtHost:
         kernel: str = "6.12",
         files: Mapping[str, str | bytes] | None = None,
         environment: Mapping[str, str] | None = None,
+        packages: Path | None = None,
     ) -> None:
         self.profile = _profile(profile)
+        self._packages = packages
         self._kernel, self._files, self._environment = kernel, dict(files or {}), dict(environment or {})
 
     def __enter__(self) -> "LibvirtHost":
@@ -105,7 +107,7 @@ class LibvirtHost:
         self._prepare()
         words = ["unshare", "--mount", "--pid", "--ipc", "--net", "--fork", "--kill-child", "--mount-proc"]
         self._first = subprocess.Popen(
-            [*words, PYTHON, "-I", HERE / "inside.py", self.stage],
+            [*words, PYTHON, "-I", HERE / "inside.py", self.stage, *([self._packages] if self._packages else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -259,6 +261,19 @@ class LibvirtHost:
         self.stop_libvirtd()
         self.start_libvirtd()
 
+    def libvirtd_runs(self) -> bool:
+        """Whether libvirtd is there; one that crashed leaves its pid behind."""
+        file = self.root / "run/libvirtd.pid"
+        return file.exists() and (self.root / "proc" / file.read_text().strip()).exists()
+
+    def libvirt_version(self) -> str:
+        """The version of libvirtd, such as "9.0.0"."""
+        said = self.virsh("version", "--daemon", check=True).stdout
+        found = re.search(r"against daemon: ([0-9.]+)", said) or re.search(r"libvirt ([0-9.]+)", said)
+        if found is None:
+            raise HostError(f"virsh does not tell its version: {said}")
+        return found[1]
+
     def log(self) -> str:
         """What libvirtd had to say."""
         file = self.root / "var/log/libvirtd.log"
@@ -332,15 +347,12 @@ def _program(file: Path, interpreter: str, code: str) -> None:
 
 
 def _groups(resctrl: Path) -> Iterator[str]:
+    """Every directory with tasks, the root first; without monitoring there can be a control group "mon_groups"."""
     yield "."
-    yield from _monitors(resctrl, "")
-    for entry in sorted(resctrl.iterdir()):
-        if entry.is_dir() and entry.name not in GROUP_FILES:
-            yield entry.name
-            yield from _monitors(resctrl, f"{entry.name}/")
+    for entry in (*_with_tasks(resctrl / "mon_groups"), *_with_tasks(resctrl)):
+        yield str(entry.relative_to(resctrl))
+        yield from (str(monitor.relative_to(resctrl)) for monitor in _with_tasks(entry / "mon_groups"))
 
 
-def _monitors(resctrl: Path, control: str) -> Iterator[str]:
-    directory = resctrl / control / "mon_groups"
-    if directory.exists():
-        yield from (f"{control}mon_groups/{entry.name}" for entry in sorted(directory.iterdir()))
+def _with_tasks(directory: Path) -> list[Path]:
+    return [tasks.parent for tasks in sorted(directory.glob("*/tasks"))]

@@ -2,10 +2,11 @@
 
 Started as root in new mount, PID, IPC and network namespaces, with /proc mounted for them. Standard library only.
 
-    inside.py STAGE
+    inside.py STAGE [PACKAGES]
 
 STAGE is a directory that the caller made and that is removed here at the end: ``sys`` is the sysfs tree to show,
-``files`` what is laid over /etc, /run and /var. Everything mounted here goes with the namespace.
+``files`` what is laid over /etc, /run and /var. PACKAGES is a directory with unpacked Debian packages that are there
+instead of the installed ones. Everything mounted here goes with the namespace.
 """
 
 import os
@@ -21,8 +22,10 @@ USERS = ("libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin", "libvirt-dnsmasq:x:6
 GROUPS = ("kvm:x:64057:", "libvirt:x:64058:", "libvirt-qemu:x:64055:", "libvirt-dnsmasq:x:64056:")
 
 
-def main(stage: Path) -> None:
+def main(stage: Path, packages: Path | None = None) -> None:
     """Set up, then wait for the end."""
+    if packages:
+        lay_over(packages)
     own_etc(stage)
     for directory in EMPTY:
         mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", directory)
@@ -38,6 +41,13 @@ def main(stage: Path) -> None:
     sys.stdin.read()
     detach(str(stage))
     shutil.rmtree(stage)
+
+
+def lay_over(packages: Path) -> None:
+    """The programs of other packages; a QEMU that finds another QEMU's modules beside its own dies of it."""
+    mount("-t", "overlay", "-o", f"lowerdir={packages}/usr:/usr", "overlay", "/usr")
+    for modules in packages.glob("usr/lib/*/qemu"):
+        mount("--bind", modules, Path("/", modules.relative_to(packages)))
 
 
 def own_etc(stage: Path) -> None:
@@ -103,4 +113,4 @@ def detach(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))
