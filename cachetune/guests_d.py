@@ -18,19 +18,19 @@ _SUFFIX = ".xml"
 _LONGEST = 255  # bytes in the name of a file (NAME_MAX)
 
 
-def tuning_of(name: str, directory: Path) -> Loaded | None:
+def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | None:
     """What the directory has for the guest ``name``; None where it has no file for it.
 
-    The domain carries that name and no running number, so that its groups keep their names over restarts. It is None
-    where the XML has errors; the findings say which. Raises InputError for a file that cannot be read, and for domain
-    XML of another guest.
+    ``vcpus`` is how many the guest can have; a tuning file does not tell. The domain carries the name and no running
+    number, so that its groups keep their names over restarts. It is None where the XML has errors; the findings say
+    which. Raises InputError for a file that cannot be read, and for domain XML of another guest.
     """
     if not _is_safe(name):
         return None
     path = directory / f"{name}{_SUFFIX}"
     if not _is_there(path):
         return None
-    loaded = load(read_file(str(path)), str(path))
+    loaded = load(read_file(str(path)), str(path), vcpus=vcpus)
     if loaded.domain is None:
         return loaded
     if loaded.domain.name not in ("", name):

@@ -107,3 +107,13 @@ def test_a_missing_directory_is_told_from_an_empty_one(tmp_path: Path) -> None:
 def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read"):
         names_in(write(tmp_path, "file", ""))
+
+
+def test_a_tuning_file_is_read_for_as_many_vcpus_as_the_guest_has(tmp_path: Path) -> None:
+    cachetune = "<cachetune vcpus='0-7'><monitor level='3' vcpus='0-7'/></cachetune>"
+    write(tmp_path, "web.xml", f"<cputune>{cachetune}</cputune>")
+    for vcpus, expected in ((None, "vcpus_0-7"), (4, "vcpus_0-3")):
+        found = tuning_of("web", tmp_path, vcpus)
+        assert found is not None
+        assert found.domain is not None
+        assert [group.id for group in found.domain.groups] == [expected]
