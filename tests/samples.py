@@ -10,6 +10,7 @@ from cachetune.apply.applier import Place
 from cachetune.domain.model import BandwidthRequest, CacheRequest, Domain, GroupRequest, MonitorRequest
 from cachetune.findings import Source
 from cachetune.guests.model import Guest, Thread
+from cachetune.host.read import read_host
 from cachetune.host.state import BandwidthControl, CacheControl, Host
 from cachetune.idset import format_ids
 from cachetune.plan import Options, Plan, PlanRefusedError, Wish, plan, plan_guests
@@ -31,7 +32,7 @@ def host_with_guest(profile: str, kernel: str = "6.12") -> SimulatedResctrl:
 
 def web(profile: str) -> Domain:
     """A domain with an allocation, a monitor in it and a monitor of its own, fitting the profile."""
-    host = Place(SimulatedResctrl(load_profile(profile)), None).look(ledger.Ledger())  # type: ignore[arg-type]
+    host = read_host(SimulatedResctrl(load_profile(profile)))
     caches = tuple(cache_request(c, next(iter(c.size_bytes)), 2) for c in host.caches)
     nodes = tuple(BandwidthRequest(b.ids[0], _bandwidth(b, 5), HERE) for b in host.bandwidths if b.name == "MB")
     return domain(

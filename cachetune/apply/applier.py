@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.apply import journal, ledger
+from cachetune.apply import expected, journal, ledger
 from cachetune.apply.guard import ApplyRefusedError, check_plan, refused
 from cachetune.apply.journal import Journal, JournalDamagedError
 from cachetune.apply.ledger import Ledger
@@ -44,8 +44,8 @@ class Place(msgspec.Struct, frozen=True):
     lock_timeout: float = 10.0
 
     def look(self, owned: Ledger) -> Host:
-        """The host as it is now, with the ledger's groups known as ours."""
-        return read_host(self.resctrl, self.sysfs, owned.owned)
+        """The host as it is now and will be in a moment, with the ledger's groups known as ours."""
+        return expected.joined(read_host(self.resctrl, self.sysfs, owned.owned), self.run)
 
 
 class InterruptedRunError(CachetuneError):
