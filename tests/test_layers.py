@@ -23,6 +23,7 @@ ALLOWED = {
     "plan": VALUES | {"domain", "host", "guests"},
     "apply": VALUES | {"documents", "domain", "host", "guests", "plan"},
     "guests_d": VALUES | {"domain"},
+    "hook": VALUES | {"guests_d", "domain", "host", "guests", "plan", "apply"},
     "monitor": VALUES | {"domain", "host", "guests", "plan"},
     "cli": VALUES | {"", "documents", "domain", "host", "guests", "plan", "apply", "monitor", "sim"},
 }
@@ -100,6 +101,11 @@ def test_the_plan_opens_no_file() -> None:
         calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         names = {call.id for call in calls if isinstance(call, ast.Name)}
         assert not names & {"open", "print", "input", "exec", "eval", "__import__"}, path
+
+
+def test_the_hook_never_calls_libvirt() -> None:
+    for path in (PACKAGE / "hook").rglob("*.py"):
+        assert not {name.split(".")[0] for name in imported(path)} & {"libvirt", "subprocess", "socket"}, path
 
 
 def test_only_the_command_line_knows_the_terminal() -> None:

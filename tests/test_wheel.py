@@ -71,5 +71,13 @@ def test_the_installed_command_plans_on_a_simulated_host(cachetune: Path, tmp_pa
     assert plan["summary"]["control_groups_created"] == 1
 
 
+def test_the_installed_hook_starts_with_python_and_imports_only_itself(cachetune: Path, tmp_path: Path) -> None:
+    hook = cachetune.with_name("cachetune-hook")
+    lines = hook.read_text().splitlines()
+    assert lines[0] == f"#!{cachetune.with_name('python')}"
+    assert [line for line in lines[1:] if "import" in line] == ["from cachetune.hook import main"]
+    assert run(tmp_path, hook, "web", "start", "begin", "-") == ""
+
+
 def test_the_installed_command_shows_the_demo(cachetune: Path, tmp_path: Path) -> None:
     assert "L3" in run(tmp_path, cachetune, "demo")

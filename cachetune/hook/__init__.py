@@ -1,0 +1,127 @@
+"""``cachetune-hook``: libvirt's qemu hook. libvirt calls it as HOOK GUEST OPERATION SUB-OPERATION EXTRA, XML on stdin.
+
+What libvirt demands of it: nothing on standard output, no call back to libvirt, and an exit code other than 0 only to
+stop a guest, which ``--strict`` allows at prepare and started alone. Nearly all guests are not ours, so this module
+imports nothing before it knows that one is; the rest is in ``cachetune.hook.operations``.
+"""
+
+import os
+import sys
+
+FLAGS = ("--strict", "--shrink-default")
+VALUES = {
+    "--guests-d": "/etc/cachetune/guests.d",
+    "--libvirt-run": "/run/libvirt/qemu",
+    "--lock-timeout": "2",
+    "--proc": "/proc",
+    "--resctrl": "/sys/fs/resctrl",
+    "--run": "/run/cachetune",
+    "--sysfs": "/sys",
+}
+OPERATIONS = {("prepare", "begin"), ("started", "begin"), ("release", "end"), ("reconnect", "begin")}
+MAY_STOP = ("prepare", "started")
+MAX_BYTES = 16 << 20
+
+_USAGE = f"""\
+Usage: cachetune-hook [OPTION]... GUEST OPERATION SUB-OPERATION EXTRA
+
+libvirt's qemu hook; it reads the domain's XML on standard input and is not meant to be called by hand.
+Options: {" ".join(FLAGS)} {" ".join(f"{name} VALUE" for name in VALUES)}
+"""
+
+
+class Call:
+    """One call: the guest's name, the operation, the domain's XML, and the options."""
+
+    def __init__(self, guest: str, operation: str) -> None:
+        self.guest, self.operation, self.xml = guest, operation, b""
+        self.flags: set[str] = set()
+        self.values = dict(VALUES)
+
+    def take(self, words: list[str]) -> str:
+        """Take the options; returns what is wrong with them, "" for nothing."""
+        rest = iter(words)
+        for word in rest:
+            name, equals, value = word.partition("=")
+            if word in FLAGS:
+                self.flags.add(word)
+            elif name in VALUES:
+                self.values[name] = value if equals else next(rest, "")
+                if not self.values[name]:
+                    return f"the option {name} needs a value"
+            else:
+                return f"there is no option {word!r}"
+        return ""
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether a failure may stop the guest."""
+        return "--strict" in self.flags and self.operation in MAY_STOP
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the guest can concern us: its XML asks for something, it has a file, or we have groups for it."""
+        if b"<cachetune" in self.xml or b"<memorytune" in self.xml or b"<energytune" in self.xml:
+            return True
+        if "/" not in self.guest and os.path.lexists(f"{self.values['--guests-d']}/{self.guest}.xml"):
+            return True
+        return self.operation == "release" and self._is_known()
+
+    def _is_known(self) -> bool:
+        try:
+            with open(f"{self.values['--run']}/ledger.json", "rb") as file:  # noqa: PTH123 - pathlib costs a start
+                return os.fsencode(self.guest) in file.read()
+        except OSError:
+            return False
+
+
+def main() -> None:
+    """The program ``cachetune-hook``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: list[str]) -> int:
+    """Carry out one call; the exit code. The last four words are libvirt's, whatever a guest is called."""
+    if len(argv) < 4:
+        _tell(_USAGE)
+        return 2
+    *words, guest, operation, sub_operation, _extra = argv
+    if (operation, sub_operation) not in OPERATIONS:
+        return 0
+    call = Call(guest, operation)
+    wrong = call.take(words) or _read_xml(call)
+    if wrong:
+        _tell(f"cachetune-hook: {operation} of {guest!r}: {wrong}\n")
+        return int(call.may_stop)
+    if not call.is_ours:
+        return 0
+    try:
+        from cachetune.hook.operations import carry_out
+
+        return carry_out(call)
+    except Exception as error:  # noqa: BLE001 - a traceback's exit code would end the guest
+        _tell(f"cachetune-hook: {operation} of {guest!r}: {type(error).__name__}: {error} (this is a bug)\n")
+        return int(call.may_stop)
+
+
+def _read_xml(call: Call) -> str:
+    """Read standard input to its end; returns what is wrong with it."""
+    parts, size = [], 0
+    try:
+        while sys.stdin and (part := os.read(sys.stdin.fileno(), 1 << 20)):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BYTES:
+                return f"the domain XML is larger than {MAX_BYTES >> 20} MiB"
+    except OSError as error:
+        return f"cannot read the domain XML on standard input: {error.strerror}"
+    call.xml = b"".join(parts)
+    return "" if call.xml else "there is no domain XML on standard input"
+
+
+def _tell(text: str) -> None:
+    try:
+        if sys.stderr:
+            sys.stderr.write(text)
+    except OSError:  # whoever listened has gone; that is no reason to end a guest
+        pass

@@ -1,0 +1,205 @@
+"""What each operation of libvirt means for a guest that is ours.
+
+A guest whose own XML asks for tuning is libvirt's to place: we see beforehand that it fits, with ``--shrink-default``
+make room for it in the default group, and look afterwards whether it is placed; libvirt's groups are never written.
+A guest that has a file in guests.d is placed by us. One that has both is refused: two allocations for one guest would
+take its share twice.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from cachetune.apply import expected
+from cachetune.apply.applier import Place, apply_planned
+from cachetune.apply.ledger import Ledger
+from cachetune.apply.live import live_place
+from cachetune.apply.requests import Request, plan_requests
+from cachetune.domain import Loaded, load
+from cachetune.domain.model import Domain
+from cachetune.errors import CachetuneError, InputError
+from cachetune.guests import Guest, find_guest, find_process
+from cachetune.guests_d import tuning_of
+from cachetune.hook import Call
+from cachetune.hook.voice import Voice
+from cachetune.host.state import Host
+from cachetune.plan import Options, Plan, PlanRefusedError, machine_name, plan_removal
+from cachetune.plan.model import PlanGuest
+from cachetune.plan.removal import plan_return
+from cachetune.plan.render import describe
+from cachetune.plan.room import coming_groups, only_room
+
+_LONGEST_WAIT = 60.0
+_NOBODY = "cachetune-default"  # for whom the default group gets its ways back
+
+
+class Tuning(msgspec.Struct, frozen=True):
+    """What is wanted for the guest: by its ``own`` XML, which libvirt carries out, or by a ``file``, which we do."""
+
+    own: Domain | None = None
+    file: Domain | None = None
+
+
+def carry_out(call: Call) -> int:
+    """Carry out one call; the exit code: 1 where the guest must not go on, else 0."""
+    voice = Voice(call.guest, call.operation)
+    try:
+        _OPERATIONS[call.operation](call, voice)
+    except PlanRefusedError as refused:
+        voice.findings(refused.findings)
+    except CachetuneError as error:
+        voice.error(error)
+    except OSError as error:
+        voice.trouble(f"{error.filename or 'input or output'}: {error.strerror}")
+    return int(voice.failed and call.may_stop)
+
+
+def _prepare(call: Call, voice: Voice) -> None:
+    """Before QEMU starts: does it fit? Makes room in the default group where that is allowed, and nothing else."""
+    wanted = _tuning(call)
+    domain = wanted.own or wanted.file
+    if domain is None:
+        return
+    place = _place(call)
+    expected.withdraw(place.run, call.guest)
+    shrink = "--shrink-default" in call.flags
+
+    def planner(host: Host, book: Ledger) -> Plan:
+        made = plan_requests([Request(domain)], host, book, Options(shrink_default=shrink))
+        if wanted.file or not shrink:
+            return msgspec.structs.replace(made, groups=(), steps=())
+        expected.announce(place.run, call.guest, coming_groups(made))
+        return only_room(made, host)
+
+    done = False
+    try:
+        report = apply_planned(planner, place)
+        done = report.exit_code == 0
+    finally:
+        if not done:
+            expected.withdraw(place.run, call.guest)
+    voice.report(report)
+
+
+def _started(call: Call, voice: Voice) -> None:
+    """QEMU runs: place its threads, or see that libvirt has placed them."""
+    wanted = _tuning(call)
+    place = _place(call)
+    expected.withdraw(place.run, call.guest)
+    if wanted.own:
+        _verify(call, wanted.own, place, voice)
+    elif wanted.file:
+        request = Request(wanted.file, _guest(call, wanted.file))
+        options = Options(shrink_default="--shrink-default" in call.flags)
+        voice.report(apply_planned(lambda host, book: plan_requests([request], host, book, options), place))
+
+
+def _verify(call: Call, domain: Domain, place: Place, voice: Voice) -> None:
+    """Say where libvirt's groups are not what the XML asks for."""
+    request = Request(domain, _guest(call, domain))
+    missing: list[str] = []
+
+    def planner(host: Host, book: Ledger) -> Plan:
+        made = plan_requests([request], host, book, Options())
+        missing.extend(map(describe, made.steps))
+        return msgspec.structs.replace(made, groups=(), steps=())
+
+    apply_planned(planner, place)
+    for what in missing:
+        voice.trouble(
+            f"libvirt has not placed the guest as its XML asks: there remains to {what}",
+            f"'cachetune apply --guest {call.guest} --adopt' does it",
+        )
+
+
+def _release(call: Call, voice: Voice) -> None:
+    """The guest has ended: remove its groups, and give the default group its ways back."""
+    place = _place(call)
+    expected.withdraw(place.run, call.guest)
+    shrink = "--shrink-default" in call.flags
+
+    def planner(host: Host, book: Ledger) -> Plan:
+        guest = _ours(call.guest, book)
+        if guest:
+            removal = plan_removal(host, [guest], book.groups_of(guest.machine_name), book.shrunk)
+            if removal.steps:
+                return removal
+        return plan_return(host, PlanGuest("", _NOBODY), book.shrunk if shrink else None)
+
+    voice.report(apply_planned(planner, place))
+
+
+_OPERATIONS: dict[str, Callable[[Call, Voice], None]] = {
+    "prepare": _prepare,
+    "started": _started,
+    "release": _release,
+    "reconnect": _started,
+}
+
+
+def _tuning(call: Call) -> Tuning:
+    """What is wanted, and by whom. Raises PlanRefusedError for XML with errors, InputError where both are wanted."""
+    own = _checked(load(call.xml, ""))
+    if own.name != call.guest:
+        raise InputError(f"standard input describes the guest {own.name!r}")
+    directory = Path(call.values["--guests-d"])
+    found = tuning_of(call.guest, directory, own.vcpus)
+    file = msgspec.structs.replace(_checked(found), uuid=own.uuid) if found else None
+    if own.groups and file:
+        raise InputError(
+            f"the guest's own XML asks for tuning and so does {directory / call.guest}.xml; libvirt's is left as it is",
+            hint="keep one of them",
+        )
+    if own.groups and own.id is None:
+        raise InputError("standard input is not the XML of a running guest: it has no id")
+    return Tuning(own if own.groups else None, file)
+
+
+def _checked(loaded: Loaded) -> Domain:
+    if loaded.domain is None:
+        raise PlanRefusedError(msgspec.structs.replace(f, document=f.document or loaded.name) for f in loaded.findings)
+    return loaded.domain
+
+
+def _place(call: Call) -> Place:
+    """Where the options say that plans are carried out. Raises InputError."""
+    values = call.values
+    try:
+        seconds = float(values["--lock-timeout"])
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise InputError(f"--lock-timeout must be seconds from 0 to {_LONGEST_WAIT:g}")
+    resctrl, run, sysfs, proc = (Path(values[name]) for name in ("--resctrl", "--run", "--sysfs", "--proc"))
+    return live_place(resctrl, run, sysfs, proc, seconds)
+
+
+def _guest(call: Call, domain: Domain) -> Guest:
+    """The guest's threads. Raises InputError."""
+    if "/" in call.guest:
+        raise InputError("no guest of libvirt's has a slash in its name")
+    path = Path(call.values["--libvirt-run"]) / f"{call.guest}.pid"
+    try:
+        with path.open("rb") as file:
+            text = file.read(32)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", hint="libvirt writes it when QEMU starts") from None
+    if not re.fullmatch(rb"[1-9][0-9]{0,9}\n?", text):
+        raise InputError(f"{path} does not hold a process id")
+    asked = [g.vcpus for g in domain.groups] + [m.vcpus for g in domain.groups for m in g.monitors]
+    find = find_guest if any(asked) else find_process
+    return find(int(text), Path(call.values["--proc"]))
+
+
+def _ours(name: str, book: Ledger) -> PlanGuest | None:
+    """The guest as it is called in our groups; None where such groups would be another guest's."""
+    try:
+        machine = machine_name(Domain(name=name, uuid=None, id=None, type="kvm", vcpus=1, groups=()))
+    except InputError:  # nothing of the name can be used, so it has no groups of ours
+        return None
+    known = book.guests.get(machine)
+    if known and known.name != name:
+        return None
+    return PlanGuest(name, machine, known.uuid if known else None)

@@ -1,0 +1,1 @@
+"""libvirt's qemu hook, called as libvirt calls it."""

@@ -1,0 +1,100 @@
+"""Call the hook as libvirt does: a process of its own, XML on standard input, on a mounted simulated resctrl."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.guests.test_procfs import Qemu
+from tests.sim.mounted import ROOT, Mounted
+
+HOOK = (sys.executable, "-c", "from cachetune.hook import main; main()")
+ENDINGS = {"prepare": "begin", "started": "begin", "release": "end", "reconnect": "begin"}
+
+CACHE = "<cachetune vcpus='{vcpus}'><cache id='{id}' level='3' type='both' size='{size}' unit='KiB'/></cachetune>"
+WAY = 2304  # KiB in one way of skylake-2s
+
+
+def cache(vcpus: str = "0-1", ways: int = 2, cache_id: int = 0) -> str:
+    """A <cachetune> for so many ways of one cache of skylake-2s."""
+    return CACHE.format(vcpus=vcpus, size=ways * WAY, id=cache_id)
+
+
+def domain(name: str, cputune: str = "", number: int | None = None) -> str:
+    """Domain XML, live where ``number`` is given."""
+    live = f" id='{number}'" if number else ""
+    return f"<domain type='kvm'{live}><name>{name}</name><vcpu>4</vcpu><cputune>{cputune}</cputune></domain>"
+
+
+def tuning(cputune: str) -> str:
+    """A tuning file."""
+    return f"<cputune>{cputune}</cputune>"
+
+
+class Libvirt:
+    """What of libvirt the hook sees: its arguments, the XML, pid files; and the host it works on."""
+
+    def __init__(self, fs: Mounted, directory: Path) -> None:
+        self.fs, self.run = fs, directory / "run"
+        self.guests_d, self.libvirt_run = directory / "guests.d", directory / "libvirt"
+        self.guests_d.mkdir()
+        self.libvirt_run.mkdir()
+        self._held: int | None = None
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The options that say where everything is."""
+        where = {
+            "--resctrl": self.fs.root,
+            "--run": self.run,
+            "--guests-d": self.guests_d,
+            "--libvirt-run": self.libvirt_run,
+        }
+        return tuple(f"{name}={path}" for name, path in where.items())
+
+    def file(self, name: str, xml: str) -> None:
+        """A file of the operator's."""
+        (self.guests_d / f"{name}.xml").write_text(xml)
+
+    def runs(self, name: str, qemu: Qemu) -> None:
+        """Let libvirt have started the guest."""
+        (self.libvirt_run / f"{name}.pid").write_text(str(qemu.pid))
+
+    def hold_the_lock(self) -> None:
+        """As another program that changes resctrl; until ``let_go``."""
+        self._held = os.open(self.fs.root, os.O_RDONLY)
+        fcntl.flock(self._held, fcntl.LOCK_EX)
+
+    def let_go(self) -> None:
+        """Release the lock, if it is held."""
+        if self._held is not None:
+            os.close(self._held)
+
+    def hook(self, operation: str, name: str, xml: str | bytes, *options: str, code: int = 0) -> list[str]:
+        """The lines that the hook writes to standard error. Nothing may be on standard output."""
+        done = call(*self.places, *options, name, operation, ENDINGS.get(operation, "begin"), "-", xml=xml)
+        assert done.stdout == b""
+        said = done.stderr.decode()
+        assert "Traceback" not in said
+        assert done.returncode == code, said
+        return said.splitlines()
+
+    def groups(self) -> list[str]:
+        """The control groups besides the default one."""
+        names = self.fs.listdir(".")
+        return [name for name in names if name.startswith(("cachetune-", "qemu-"))]
+
+    def tree(self) -> dict[str, str]:
+        """Every control group with its schemata and its tasks; the default group's tasks are the machine's."""
+        tasks = {path: self.fs.read(f"{path}/tasks") for path in self.groups()}
+        return {path: self.fs.read(f"{path}/schemata") + tasks.get(path, "") for path in (".", *tasks)}
+
+
+def call(*words: str, xml: str | bytes = b"", **options: object) -> subprocess.CompletedProcess[bytes]:
+    """Run the hook to its end."""
+    data = xml.encode() if isinstance(xml, str) else xml
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONPATH": str(ROOT)}  # libvirt gives little more
+    return subprocess.run(  # noqa: PLW1510
+        [*HOOK, *words], input=data, capture_output=True, env=environment, cwd="/", timeout=60, **options
+    )

@@ -1,0 +1,39 @@
+"""What libvirt shows a hook, over a mounted simulated resctrl, and a guest that runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guests.test_procfs import Qemu
+from tests.hook.calling import Libvirt
+from tests.sim.mounted import Mounted, mounted, need_fuse
+
+
+@pytest.fixture(scope="module")
+def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
+    """A mount takes seconds, so the tests of a module share one."""
+    need_fuse()
+    with mounted(tmp_path_factory.mktemp("hook") / "mount", profile="skylake-2s") as fs:
+        yield fs
+
+
+@pytest.fixture
+def libvirt(mount: Mounted, tmp_path: Path) -> Iterator[Libvirt]:
+    """A fresh skylake-2s: the default group has all eleven ways of both caches."""
+    here = Libvirt(mount, tmp_path)
+    fresh = here.tree()
+    assert fresh.keys() == {"."}
+    yield here
+    here.let_go()
+    for group in here.groups():
+        mount.rmdir(group)
+    mount.write("schemata", "L3:0=7ff;1=7ff\nMB:0=100;1=100\n")
+    assert here.tree() == fresh
+
+
+@pytest.fixture
+def qemu() -> Iterator[Qemu]:
+    """A guest with two vCPUs."""
+    with Qemu("CPU 0/KVM", "CPU 1/KVM", "IO mon_iothread") as process:
+        yield process

@@ -1,0 +1,230 @@
+"""Whatever is wrong, the hook says so in a line, and only --strict at prepare and started stops a guest."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.guests.test_procfs import Qemu
+from tests.hook.calling import HOOK, Libvirt, cache, call, domain, tuning
+from tests.sim.mounted import ROOT
+
+OPERATIONS_OF_OTHERS = ("start", "stopped", "migrate", "restore", "attach", "explode", "")
+LIVE = domain("web", cache(), number=4)
+
+
+def test_an_operation_that_is_not_ours_is_left_at_once_without_reading_anything() -> None:
+    for operation in OPERATIONS_OF_OTHERS:
+        reader, writer = os.pipe()  # nothing comes, and the end does not come either
+        words = ("--resctrl=/nonexistent", "--no-such-option", "web", operation, "begin", "-")
+        done = subprocess.run([*HOOK, *words], stdin=reader, capture_output=True, timeout=30, cwd=ROOT, check=False)
+        os.close(reader)
+        os.close(writer)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert call("web", "prepare", "end", "-", xml=LIVE).stderr == b"", "no such sub-operation"
+
+
+def test_a_guest_that_asks_for_nothing_costs_no_import_but_the_hook_itself(tmp_path: Path) -> None:
+    code = """if 1:
+        import sys
+        before = set(sys.modules)
+        from cachetune.hook import run
+        code = run(sys.argv[1:])
+        sys.stderr.write(f"{code} {sorted(set(sys.modules) - before)}")"""
+    for operation, ending in (("prepare", "begin"), ("release", "end")):
+        words = (f"--guests-d={tmp_path}", f"--run={tmp_path}", "web", operation, ending, "-")
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            input=domain("web").encode(),
+            capture_output=True,
+            cwd=ROOT,
+            check=True,
+        )
+        assert done.stderr == b"0 ['cachetune', 'cachetune.hook']"
+
+
+def test_called_otherwise_than_by_libvirt_it_shows_how_it_is_called() -> None:
+    for words in ((), ("--help",), ("--strict", "web", "prepare")):
+        done = call(*words)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.startswith(b"Usage: cachetune-hook [OPTION]... GUEST OPERATION SUB-OPERATION EXTRA\n")
+
+
+def an_interrupted_run(libvirt: Libvirt) -> None:
+    libvirt.run.mkdir()
+    (libvirt.run / "journal.jsonl").write_bytes(b"")
+
+
+def a_damaged_ledger(libvirt: Libvirt) -> None:
+    libvirt.run.mkdir()
+    (libvirt.run / "ledger.json").write_text('{"schema_version": 1, "guests": 7}')
+
+
+def a_file_in_the_way(libvirt: Libvirt) -> None:
+    libvirt.run.write_text("")
+
+
+def nothing(_: Libvirt) -> None:
+    pass
+
+
+def a_guest_that_ended(libvirt: Libvirt) -> None:
+    child = subprocess.Popen(["/bin/true"])
+    child.wait()
+    (libvirt.libvirt_run / "web.pid").write_text(f"{child.pid}\n")
+
+
+def a_process_that_is_no_guest(libvirt: Libvirt) -> None:
+    (libvirt.libvirt_run / "web.pid").write_text(f"{os.getpid()}\n")
+
+
+def no_pid(libvirt: Libvirt) -> None:
+    (libvirt.libvirt_run / "web.pid").write_text("-1; rm -rf /\n")
+
+
+Case = tuple[Callable[[Libvirt], None], str | bytes, tuple[str, ...], str]
+BEFORE: dict[str, Case] = {
+    "broken XML": (nothing, "<domain><cachetune", (), "[CT001]"),
+    "an entity": (nothing, f"<!DOCTYPE domain [<!ENTITY a 'b'>]>{LIVE}", (), "[CT008]"),
+    "too large": (nothing, b" " * ((16 << 20) + 1), (), "the domain XML is larger than 16 MiB"),
+    "no XML": (nothing, b"", (), "there is no domain XML on standard input"),
+    "not text": (nothing, b"<cachetune\xff\0\xfe", (), "[CT001]"),
+    "XML of another guest": (nothing, domain("db", cache(), number=4), (), "describes the guest 'db'"),
+    "XML of a guest that does not run": (nothing, domain("web", cache()), (), "it has no id"),
+    "no resctrl": (nothing, LIVE, ("--resctrl=/nonexistent",), "cannot read /nonexistent: No such file"),
+    "not a resctrl": (nothing, LIVE, ("--resctrl=/etc",), "/etc is not a mounted resctrl"),
+    "the lock is held": (
+        Libvirt.hold_the_lock,
+        LIVE,
+        ("--lock-timeout=0.1",),
+        f"still locked by process {os.getpid()} after 0.1 s",
+    ),
+    "an interrupted run": (an_interrupted_run, LIVE, (), "run 'cachetune recover' first"),
+    "a damaged ledger": (a_damaged_ledger, LIVE, (), "ledger.json is not what it should be"),
+    "a file in the way": (a_file_in_the_way, LIVE, ("--shrink-default",), "/run"),
+    "an unknown option": (nothing, LIVE, ("--strickt",), "there is no option '--strickt'"),
+    "an option without its value": (nothing, LIVE, ("--sysfs=",), "the option --sysfs needs a value"),
+    "a wait that is no number": (nothing, LIVE, ("--lock-timeout", "soon"), "must be seconds from 0 to 60"),
+    "a wait without an end": (nothing, LIVE, ("--lock-timeout=inf",), "must be seconds from 0 to 60"),
+}
+AFTER: dict[str, Case] = {
+    "no pid file": (nothing, LIVE, (), "web.pid: No such file"),
+    "a pid file with something else": (no_pid, LIVE, (), "web.pid does not hold a process id"),
+    "a guest that ended": (a_guest_that_ended, LIVE, (), "there is no process"),
+    "a process that is no guest": (a_process_that_is_no_guest, LIVE, (), "has no thread with the name of a vCPU"),
+}
+
+
+@pytest.mark.parametrize(("operation", "case"), [("prepare", c) for c in BEFORE] + [("started", c) for c in AFTER])
+def test_trouble_is_one_line_and_stops_a_guest_only_where_it_may(libvirt: Libvirt, operation: str, case: str) -> None:
+    arrange, xml, options, told = (BEFORE | AFTER)[case]
+    arrange(libvirt)
+    before = libvirt.tree()
+    for words, when, code in (((), operation, 0), (("--strict",), operation, 1), (("--strict",), "reconnect", 0)):
+        (line,) = libvirt.hook(when, "web", xml, *words, *options, code=code)
+        assert line.startswith(f"cachetune-hook: {when} of ")
+        assert told in line or when != operation
+    assert libvirt.tree() == before
+
+
+FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "broken": (lambda path: path.write_text("<cputune"), "[CT001]"),
+    "of another guest": (lambda path: path.write_text(domain("db", cache())), "is the XML of the guest 'db'"),
+    "a directory": (lambda path: path.mkdir(), "it is a directory"),
+    "a pipe": (os.mkfifo, "it is a FIFO"),
+    "a link to nowhere": (lambda path: path.symlink_to("nowhere"), "No such file"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_that_cannot_be_used_is_named(libvirt: Libvirt, case: str) -> None:
+    make, told = FILES[case]
+    make(libvirt.guests_d / "web.xml")
+    (line,) = libvirt.hook("prepare", "web", domain("web", number=4), "--strict", code=1)
+    assert f"{libvirt.guests_d}/web.xml" in line
+    assert told in line
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", ".evil", "a/../../evil", ""])
+def test_no_name_of_a_guest_leads_to_a_file_that_is_not_for_it(libvirt: Libvirt, name: str) -> None:
+    for place in (libvirt.guests_d / ".evil.xml", libvirt.guests_d.parent / "evil.xml", libvirt.guests_d / ".xml"):
+        place.write_text(tuning(cache()))
+    before = libvirt.tree()
+    libvirt.libvirt_run.joinpath(".pid").write_text(str(os.getpid()))
+    for operation in ("prepare", "started", "release"):
+        assert libvirt.hook(operation, name, domain(name or "web", number=4), "--shrink-default") == [] or not name
+    assert libvirt.tree() == before
+
+
+@pytest.mark.parametrize("name", ["--strict", "-", "w\x1b[2Jeb\n", "дом", "x" * 300, "'; exit 1; '"])
+def test_whatever_a_guest_is_called_its_line_is_one_line(libvirt: Libvirt, name: str) -> None:
+    xml = domain(name.replace("\x1b", "?").replace("\n", "?"), cache(), number=4)
+    (line,) = libvirt.hook("prepare", name, xml)
+    assert line.isprintable()
+
+
+def test_a_name_that_is_no_text_is_no_harm(libvirt: Libvirt) -> None:
+    name = os.fsdecode(b"w\xffeb")
+    (line,) = libvirt.hook("prepare", name, LIVE)
+    assert "describes the guest 'web'" in line
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_descriptors_are_no_harm(libvirt: Libvirt, qemu: Qemu, closed: tuple[int, ...]) -> None:
+    libvirt.file("web", tuning(cache()))
+    libvirt.runs("web", qemu)
+    words = " ".join([*libvirt.places, "--shrink-default", "web", "started", "begin", "-"])
+    shut = " ".join(f"{fd}<&-" for fd in closed)
+    shell = f"{HOOK[0]} -c '{HOOK[2]}' {words} {shut}"
+    xml = domain("web", number=4).encode()
+    done = subprocess.run(["/bin/sh", "-c", shell], input=xml, capture_output=True, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"Traceback" not in done.stderr
+    assert (len(libvirt.groups()) == 1) == (0 not in closed), "without the XML nothing is done"
+
+
+def test_nobody_who_listens_is_no_harm(libvirt: Libvirt) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [*HOOK, *libvirt.places, "web", "prepare", "begin", "-"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=writer, cwd=ROOT) as hook:
+        os.close(writer)
+        hook.communicate(LIVE.encode(), timeout=60)
+    assert hook.returncode == 0
+
+
+NOBODY = """if 1:
+    import os
+    from cachetune.hook import main, operations
+    os.setgid(65534)
+    os.setuid(65534)
+    main()"""
+
+
+def test_without_root_it_says_so(libvirt: Libvirt) -> None:
+    if os.geteuid():
+        pytest.skip("only root can become somebody else")
+    words = [sys.executable, "-c", NOBODY, *libvirt.places, "--strict", "web", "prepare", "begin", "-"]
+    done = subprocess.run(words, input=LIVE.encode(), capture_output=True, cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert "Permission denied" in line
+
+
+def test_what_is_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import cachetune.hook
+    from cachetune.hook import operations
+
+    def carry_out(_: object) -> int:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(operations, "carry_out", carry_out)
+    monkeypatch.setattr(cachetune.hook, "_read_xml", lambda call: setattr(call, "xml", b"<cachetune/>") or "")
+    for words, operation, code in (((), "prepare", 0), (("--strict",), "prepare", 1), (("--strict",), "reconnect", 0)):
+        assert cachetune.hook.run([*words, "web", operation, "begin", "-"]) == code
+        said = capsys.readouterr()
+        assert said.err == f"cachetune-hook: {operation} of 'web': RuntimeError: no such luck (this is a bug)\n"
+        assert said.out == ""

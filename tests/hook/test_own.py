@@ -1,0 +1,120 @@
+"""A guest whose own XML asks for tuning: libvirt places it. The hook makes room, looks, and gives the room back."""
+
+import pytest
+
+from tests.guests.test_procfs import Qemu
+from tests.hook.calling import Libvirt, cache, domain
+
+LIVE = domain("web", cache(), number=4)
+GROUP = "qemu-4-web-vcpus_0-1"
+
+
+def place_as_libvirt_does(libvirt: Libvirt, group: str, schemata: str, *tids: int) -> None:
+    libvirt.fs.mkdir(group)
+    libvirt.fs.write(f"{group}/schemata", f"{schemata}\n")
+    for tid in tids:
+        libvirt.fs.write(f"{group}/tasks", str(tid))
+
+
+def vcpus(qemu: Qemu) -> tuple[int, int]:
+    return qemu.tids["CPU 0/KVM"], qemu.tids["CPU 1/KVM"]
+
+
+def test_without_the_option_prepare_says_what_is_missing_and_writes_nothing(libvirt: Libvirt) -> None:
+    before = libvirt.tree()
+    (line,) = libvirt.hook("prepare", "web", LIVE)
+    assert line.startswith(
+        "cachetune-hook: prepare of web: error: /domain/cputune/cachetune[1]/cache[1]/@size: no room"
+    )
+    assert libvirt.hook("prepare", "web", LIVE, "--strict", code=1) == [line]
+    assert libvirt.tree() == before
+    assert not libvirt.run.exists()
+
+
+def test_a_whole_life_on_a_fresh_host_leaves_the_tree_as_it_was(libvirt: Libvirt, qemu: Qemu) -> None:
+    before, options = libvirt.tree(), ("--strict", "--shrink-default")
+    made = libvirt.hook("prepare", "web", LIVE, *options)
+    assert made == ["cachetune-hook: prepare of web: write L3:0=7fc to the default group"]
+    assert libvirt.hook("prepare", "web", LIVE, *options) == [], "there is room now"
+    assert libvirt.tree().keys() == before.keys()
+    place_as_libvirt_does(libvirt, GROUP, "L3:0=003;1=7ff", *vcpus(qemu))
+    libvirt.runs("web", qemu)
+    placed = libvirt.tree()
+    for operation in ("started", "reconnect"):
+        assert libvirt.hook(operation, "web", LIVE, *options) == []
+    assert libvirt.tree() == placed
+    libvirt.fs.rmdir(GROUP)
+    given_back = libvirt.hook("release", "web", domain("web", cache()), *options)
+    assert given_back == ["cachetune-hook: release of web: write L3:0=7ff to the default group"]
+    assert libvirt.tree() == before
+
+
+def test_a_start_that_libvirt_gives_up_gives_the_room_back(libvirt: Libvirt) -> None:
+    before = libvirt.tree()
+    libvirt.hook("prepare", "web", LIVE, "--shrink-default")
+    assert libvirt.tree() != before
+    libvirt.hook("release", "web", domain("web", cache()), "--shrink-default")
+    assert libvirt.tree() == before
+    libvirt.hook("prepare", "db", domain("db", cache(ways=1), number=5), "--shrink-default")
+    assert "L3:0=7fe" in libvirt.tree()["."], "nothing is kept for the guest that did not come"
+
+
+def test_guests_that_start_at_once_get_room_each(libvirt: Libvirt) -> None:
+    libvirt.hook("prepare", "web", LIVE, "--strict", "--shrink-default")
+    libvirt.hook("prepare", "db", domain("db", cache(ways=3), number=5), "--strict", "--shrink-default")
+    assert "L3:0=7e0;" in libvirt.tree()["."], "two ways for one, three for the other"
+
+
+def test_a_guest_that_ends_does_not_take_the_room_of_one_that_is_starting(libvirt: Libvirt) -> None:
+    libvirt.hook("prepare", "web", LIVE, "--shrink-default")
+    libvirt.hook("prepare", "db", domain("db", cache(ways=3), number=5), "--shrink-default")
+    libvirt.hook("release", "db", domain("db", cache(ways=3)), "--shrink-default")
+    assert "L3:0=7fc;" in libvirt.tree()["."], "the two ways of web stay free"
+
+
+def test_release_gives_back_only_what_nobody_else_has(libvirt: Libvirt, qemu: Qemu) -> None:
+    libvirt.hook("prepare", "web", LIVE, "--shrink-default")
+    place_as_libvirt_does(libvirt, GROUP, "L3:0=003;1=7ff", *vcpus(qemu))
+    libvirt.runs("web", qemu)
+    libvirt.hook("started", "web", LIVE, "--strict")
+    libvirt.hook("prepare", "db", domain("db", cache(ways=3), number=5), "--shrink-default")
+    libvirt.hook("release", "db", domain("db", cache(ways=3)), "--shrink-default")
+    assert "L3:0=7fc;" in libvirt.tree()["."]
+
+
+def test_without_the_option_release_leaves_the_default_group_alone(libvirt: Libvirt) -> None:
+    libvirt.hook("prepare", "web", LIVE, "--shrink-default")
+    shrunk = libvirt.tree()
+    assert libvirt.hook("release", "web", domain("web", cache())) == []
+    assert libvirt.tree() == shrunk
+
+
+def test_room_that_cannot_be_made_refuses_the_guest(libvirt: Libvirt) -> None:
+    before = libvirt.tree()
+    (line,) = libvirt.hook(
+        "prepare", "web", domain("web", cache(ways=10), number=4), "--strict", "--shrink-default", code=1
+    )
+    assert "no room for 10 ways" in line
+    assert libvirt.tree() == before
+
+
+DRIFT = {
+    "the group is gone": (None, (), "there remains to create qemu-4-web-vcpus_0-1"),
+    "its mask is another": ("L3:0=007", (0, 1), "there remains to write L3:0=003 to"),
+    "a thread is elsewhere": ("L3:0=003", (0,), "there remains to move 1 task from the default group to"),
+}
+
+
+@pytest.mark.parametrize("case", DRIFT)
+def test_what_libvirt_did_not_do_is_said_and_left_to_it(libvirt: Libvirt, qemu: Qemu, case: str) -> None:
+    schemata, inside, told = DRIFT[case]
+    libvirt.fs.write("schemata", "L3:0=7f8\n")
+    libvirt.runs("web", qemu)
+    if schemata:
+        place_as_libvirt_does(libvirt, GROUP, schemata, *(vcpus(qemu)[n] for n in inside))
+    before = libvirt.tree()
+    for operation, code in (("started", 1), ("reconnect", 0)):
+        said = libvirt.hook(operation, "web", LIVE, "--strict", "--shrink-default", code=code)
+        assert told in said[0]
+        assert libvirt.hook(operation, "web", LIVE) == said
+    assert libvirt.tree() == before
