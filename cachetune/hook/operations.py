@@ -27,7 +27,6 @@ from cachetune.hook.voice import Voice
 from cachetune.host.state import Host
 from cachetune.plan import Options, Plan, PlanRefusedError, machine_name, plan_removal
 from cachetune.plan.model import PlanGuest
-from cachetune.plan.removal import plan_return
 from cachetune.plan.render import describe
 from cachetune.plan.room import coming_groups, only_room
 
@@ -121,12 +120,9 @@ def _release(call: Call, voice: Voice) -> None:
     shrink = "--shrink-default" in call.flags
 
     def planner(host: Host, book: Ledger) -> Plan:
-        guest = _ours(call.guest, book)
-        if guest:
-            removal = plan_removal(host, [guest], book.groups_of(guest.machine_name), book.shrunk)
-            if removal.steps:
-                return removal
-        return plan_return(host, PlanGuest("", _NOBODY), book.shrunk if shrink else None)
+        guest = _ours(call.guest, book) or PlanGuest("", _NOBODY)
+        owned = book.groups_of(guest.machine_name)
+        return plan_removal(host, [guest], owned, book.shrunk if owned or shrink else None)
 
     voice.report(apply_planned(planner, place))
 

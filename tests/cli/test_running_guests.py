@@ -142,23 +142,23 @@ def test_a_saved_plan_for_several_guests_is_carried_out(host: Host, tmp_path: Pa
     ("words", "said"),
     [
         (["--guest", "nobody"], "no guest 'nobody' runs here"),
-        (["--guest", WEB, "other.xml"], f"is for the guest 'other', not '{WEB}'"),
-        (["--guest", WEB, "--pid", "1"], "--guest finds the threads by itself"),
-        (["--guest", WEB, "--all-guests"], "use --guest NAME for one"),
+        (["--guest", "WEB", "other.xml"], "is for the guest 'other', not 'WEB'"),
+        (["--guest", "WEB", "--pid", "1"], "--guest finds the threads by itself"),
+        (["--guest", "WEB", "--all-guests"], "use --guest NAME for one"),
         (["--all-guests", "other.xml"], "use --guest NAME for one"),
         (["--all-guests"], "guests that run here asks for anything"),
         (["tuning.xml"], "does not name its guest"),
         ([], "nothing to plan"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_meant_is_refused_with_what_to_do(host: Host, words: list[str], said: str) -> None:
     other = f"<domain><name>other</name><vcpu>2</vcpu>{tuning(1)}</domain>"
-    files = {"other.xml": host.file("other.xml", other), "tuning.xml": host.file("tuning.xml", tuning(1))}
+    files = {"other.xml": host.file("other.xml", other), "tuning.xml": host.file("tuning.xml", tuning(1)), "WEB": WEB}
     with guest(WEB):
         answer = host.cachetune("plan", *(files.get(word, word) for word in words))
     assert (answer.returncode, answer.stdout) == (2, "")
-    assert said in answer.stderr
+    assert said.replace("WEB", WEB) in answer.stderr
 
 
 def test_a_tuning_file_for_vcpus_that_the_guest_lacks_is_warned_of(host: Host) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.guests.test_procfs import Qemu
+from tests.guests.lookalike import Lookalike
 from tests.sim.mounted import ROOT, Mounted
 
 HOOK = (sys.executable, "-c", "from cachetune.hook import main; main()")
@@ -57,7 +57,7 @@ class Libvirt:
         """A file of the operator's."""
         (self.guests_d / f"{name}.xml").write_text(xml)
 
-    def runs(self, name: str, qemu: Qemu) -> None:
+    def runs(self, name: str, qemu: Lookalike) -> None:
         """Let libvirt have started the guest."""
         (self.libvirt_run / f"{name}.pid").write_text(str(qemu.pid))
 

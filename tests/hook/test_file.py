@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.guests.test_procfs import Qemu
+from tests.guests.lookalike import Lookalike
 from tests.hook.calling import Libvirt, cache, domain, tuning
 
 GROUP = "cachetune-web-vcpus_0-1"
 
 
-def tids(qemu: Qemu) -> set[int]:
+def tids(qemu: Lookalike) -> set[int]:
     return {qemu.tids["CPU 0/KVM"], qemu.tids["CPU 1/KVM"]}
 
 
@@ -17,7 +17,9 @@ def members(libvirt: Libvirt, group: str) -> set[int]:
 
 
 @pytest.mark.parametrize("xml", [tuning(cache()), domain("web", cache())], ids=["tuning file", "domain XML"])
-def test_a_whole_life_places_the_guest_and_leaves_the_tree_as_it_was(libvirt: Libvirt, qemu: Qemu, xml: str) -> None:
+def test_a_whole_life_places_the_guest_and_leaves_the_tree_as_it_was(
+    libvirt: Libvirt, qemu: Lookalike, xml: str
+) -> None:
     libvirt.file("web", xml)
     libvirt.runs("web", qemu)
     before, options = libvirt.tree(), ("--strict", "--shrink-default")
@@ -45,14 +47,14 @@ def test_a_whole_life_places_the_guest_and_leaves_the_tree_as_it_was(libvirt: Li
     assert libvirt.hook("release", "web", domain("web"), *options) == []
 
 
-def test_reconnect_places_what_started_could_not(libvirt: Libvirt, qemu: Qemu) -> None:
+def test_reconnect_places_what_started_could_not(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     assert libvirt.hook("reconnect", "web", domain("web", number=3), "--shrink-default")
     assert members(libvirt, GROUP) == tids(qemu)
 
 
-def test_a_guest_that_does_not_fit_is_told_of_and_stopped_only_when_strict(libvirt: Libvirt, qemu: Qemu) -> None:
+def test_a_guest_that_does_not_fit_is_told_of_and_stopped_only_when_strict(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     before, live = libvirt.tree(), domain("web", number=3)
@@ -65,7 +67,7 @@ def test_a_guest_that_does_not_fit_is_told_of_and_stopped_only_when_strict(libvi
     assert libvirt.tree() == before
 
 
-def test_xml_of_its_own_and_a_file_are_refused_and_nothing_is_written(libvirt: Libvirt, qemu: Qemu) -> None:
+def test_xml_of_its_own_and_a_file_are_refused_and_nothing_is_written(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     before, live = libvirt.tree(), domain("web", cache(), number=3)
@@ -77,7 +79,9 @@ def test_xml_of_its_own_and_a_file_are_refused_and_nothing_is_written(libvirt: L
     assert libvirt.tree() == before
 
 
-def test_a_file_that_was_removed_while_the_guest_ran_does_not_leave_its_groups(libvirt: Libvirt, qemu: Qemu) -> None:
+def test_a_file_that_was_removed_while_the_guest_ran_does_not_leave_its_groups(
+    libvirt: Libvirt, qemu: Lookalike
+) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     before = libvirt.tree()
@@ -88,7 +92,7 @@ def test_a_file_that_was_removed_while_the_guest_ran_does_not_leave_its_groups(l
     assert libvirt.tree() == before
 
 
-def test_the_groups_of_a_guest_whose_name_only_looks_the_same_are_left_to_it(libvirt: Libvirt, qemu: Qemu) -> None:
+def test_the_groups_of_a_guest_whose_name_only_looks_the_same_are_left_to_it(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("a_b", tuning(cache()))
     libvirt.file("ab", tuning(cache()))
     libvirt.runs("a_b", qemu)
@@ -102,14 +106,14 @@ def test_the_groups_of_a_guest_whose_name_only_looks_the_same_are_left_to_it(lib
     assert libvirt.tree() == placed
 
 
-def test_a_vcpu_that_is_plugged_in_later_is_no_error(libvirt: Libvirt, qemu: Qemu) -> None:
+def test_a_vcpu_that_is_plugged_in_later_is_no_error(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("web", tuning(cache("0-3")))
     libvirt.runs("web", qemu)
     assert libvirt.hook("started", "web", domain("web", number=3), "--strict", "--shrink-default")
     assert members(libvirt, "cachetune-web-vcpus_0-3") == tids(qemu)
 
 
-def test_a_tuning_of_the_whole_process_takes_every_thread(libvirt: Libvirt, qemu: Qemu) -> None:
+def test_a_tuning_of_the_whole_process_takes_every_thread(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("web", tuning(cache().replace("vcpus='0-1'", "")))
     libvirt.runs("web", qemu)
     libvirt.hook("started", "web", domain("web", number=3), "--strict", "--shrink-default")

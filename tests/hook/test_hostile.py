@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guests.test_procfs import Qemu
+from tests.guests.lookalike import Lookalike
 from tests.hook.calling import HOOK, Libvirt, cache, call, domain, tuning
 from tests.sim.mounted import ROOT
 
@@ -173,7 +173,7 @@ def test_a_name_that_is_no_text_is_no_harm(libvirt: Libvirt) -> None:
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
-def test_closed_descriptors_are_no_harm(libvirt: Libvirt, qemu: Qemu, closed: tuple[int, ...]) -> None:
+def test_closed_descriptors_are_no_harm(libvirt: Libvirt, qemu: Lookalike, closed: tuple[int, ...]) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     words = " ".join([*libvirt.places, "--shrink-default", "web", "started", "begin", "-"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.guests.test_procfs import Qemu
+from tests.guests.lookalike import Lookalike
 from tests.hook.calling import Libvirt, cache, domain
 
 LIVE = domain("web", cache(), number=4)
@@ -16,7 +16,7 @@ def place_as_libvirt_does(libvirt: Libvirt, group: str, schemata: str, *tids: in
         libvirt.fs.write(f"{group}/tasks", str(tid))
 
 
-def vcpus(qemu: Qemu) -> tuple[int, int]:
+def vcpus(qemu: Lookalike) -> tuple[int, int]:
     return qemu.tids["CPU 0/KVM"], qemu.tids["CPU 1/KVM"]
 
 
@@ -31,7 +31,7 @@ def test_without_the_option_prepare_says_what_is_missing_and_writes_nothing(libv
     assert not libvirt.run.exists()
 
 
-def test_a_whole_life_on_a_fresh_host_leaves_the_tree_as_it_was(libvirt: Libvirt, qemu: Qemu) -> None:
+def test_a_whole_life_on_a_fresh_host_leaves_the_tree_as_it_was(libvirt: Libvirt, qemu: Lookalike) -> None:
     before, options = libvirt.tree(), ("--strict", "--shrink-default")
     made = libvirt.hook("prepare", "web", LIVE, *options)
     assert made == ["cachetune-hook: prepare of web: write L3:0=7fc to the default group"]
@@ -72,7 +72,7 @@ def test_a_guest_that_ends_does_not_take_the_room_of_one_that_is_starting(libvir
     assert "L3:0=7fc;" in libvirt.tree()["."], "the two ways of web stay free"
 
 
-def test_release_gives_back_only_what_nobody_else_has(libvirt: Libvirt, qemu: Qemu) -> None:
+def test_release_gives_back_only_what_nobody_else_has(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.hook("prepare", "web", LIVE, "--shrink-default")
     place_as_libvirt_does(libvirt, GROUP, "L3:0=003;1=7ff", *vcpus(qemu))
     libvirt.runs("web", qemu)
@@ -106,7 +106,7 @@ DRIFT = {
 
 
 @pytest.mark.parametrize("case", DRIFT)
-def test_what_libvirt_did_not_do_is_said_and_left_to_it(libvirt: Libvirt, qemu: Qemu, case: str) -> None:
+def test_what_libvirt_did_not_do_is_said_and_left_to_it(libvirt: Libvirt, qemu: Lookalike, case: str) -> None:
     schemata, inside, told = DRIFT[case]
     libvirt.fs.write("schemata", "L3:0=7f8\n")
     libvirt.runs("web", qemu)
