@@ -22,10 +22,12 @@ ALLOWED = {
     "sim": {"errors", "host"},
     "plan": VALUES | {"domain", "host", "guests"},
     "apply": VALUES | {"documents", "domain", "host", "guests", "plan"},
+    "agent": VALUES | {"documents", "domain", "guests_d", "host", "guests", "plan", "apply"},
     "guests_d": VALUES | {"domain"},
     "hook": VALUES | {"guests_d", "domain", "host", "guests", "plan", "apply"},
     "monitor": VALUES | {"domain", "host", "guests", "plan"},
-    "cli": VALUES | {"", "documents", "domain", "host", "guests", "plan", "apply", "monitor", "sim"},
+    "cli": VALUES
+    | {"", "documents", "domain", "host", "guests", "plan", "apply", "agent", "guests_d", "monitor", "sim"},
 }
 OUTSIDE = {"os", "io", "pathlib", "subprocess", "shutil", "socket", "tempfile", "fcntl", "glob", "time"}
 FOREIGN_TO = {

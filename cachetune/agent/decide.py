@@ -1,0 +1,269 @@
+"""Decide what to do for each guest: pure functions from what is seen and remembered to one decision per guest.
+
+What holds, whatever is seen:
+
+- A guest's groups are removed only when they hold no thread any more, or when its file is gone; a file that is missing
+  in one round only (an editor that replaces it) is not gone.
+- XML that has become invalid changes nothing: the last valid XML of the file goes on to count.
+- libvirt's own groups are compared, and written to only when the operator adopts them. A difference counts when two
+  rounds in a row see it: libvirt makes its groups before it has the threads to put there.
+- What was tried and failed is tried again later, or at once when it is something else that is wanted.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from cachetune.agent.model import Asker, State
+from cachetune.agent.wishes import Files, first_error, live_domain
+from cachetune.apply.ledger import Ledger
+from cachetune.apply.requests import Request, plan_requests
+from cachetune.domain.model import Domain
+from cachetune.errors import CachetuneError
+from cachetune.guests.model import RunningGuest
+from cachetune.host.state import Host
+from cachetune.plan import Options, Plan, PlanRefusedError, machine_name
+from cachetune.plan.build import groups_of
+from cachetune.plan.render import describe
+
+_SHOWN_STEPS = 3
+_ENDED = "it does not run"
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What the operator chose."""
+
+    shrink_default: bool = False
+    adopt: bool = False
+    period: float = 5.0
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """What one round sees. ``files`` is None where there is no directory: then nothing is known about files."""
+
+    files: Files | None
+    running: tuple[RunningGuest, ...]
+    host: Host
+    book: Ledger
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What is remembered of a guest: under which name it has its groups, who asked, the last valid XML of its file.
+
+    ``suspected`` is what the last round saw and this one must see again. ``tried`` (the essence of a decision) failed
+    ``failures`` times and is not tried again before ``not_before`` (the agent's clock).
+    """
+
+    machine_name: str
+    asker: Asker
+    domain: Domain | None = None
+    suspected: str = ""
+    tried: "Decision | None" = None
+    failures: int = 0
+    not_before: float = 0.0
+
+
+class Stay(msgspec.Struct, frozen=True):
+    """Nothing to do; the guest is in this state. ``suspected`` must be seen again to count."""
+
+    state: State
+    reason: str = ""
+    suspected: str = ""
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Nothing to do and no new state yet. ``suspected`` counts once the next round has seen the same."""
+
+    suspected: str
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Have this carried out. ``problem`` remains when it is done: the file's XML is invalid, this is its last."""
+
+    request: Request
+    problem: str = ""
+
+
+class Clear(msgspec.Struct, frozen=True):
+    """Remove our groups of the guest. ``keep`` says that it is still wanted, should it run again."""
+
+    why: str
+    keep: bool
+
+
+class Forget(msgspec.Struct, frozen=True):
+    """Nobody wants anything for the guest, and it has nothing."""
+
+
+Decision = Stay | Hold | Place | Clear | Forget
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One guest: what is asked for it, by whom, under which machine name, and the processes that may be it."""
+
+    name: str
+    machine_name: str
+    asker: Asker
+    domain: Domain | None
+    problem: str
+    guests: tuple[RunningGuest, ...]
+
+
+def decide(sight: Sight, known: Mapping[str, Memory], rules: Rules, now: float) -> dict[str, tuple[Case, Decision]]:
+    """What to do for every guest that has a file, or is libvirt's and asks for tuning, or was kept so far."""
+    decided = {}
+    for case in cases(sight, known):
+        memory = known.get(case.name)
+        decision = _decide(case, sight, memory, rules)
+        if memory and now < memory.not_before and memory.tried == essence(decision):
+            decision = Hold(memory.suspected)
+        decided[case.name] = (case, decision)
+    return decided
+
+
+def essence(decision: Decision) -> Decision:
+    """The decision less what changes all the time: threads that are no vCPUs, which QEMU starts and ends at will."""
+    if not isinstance(decision, Place) or decision.request.guest is None:
+        return decision
+    guest = decision.request.guest
+    lasting = tuple(thread for thread in guest.threads if thread.vcpu is not None or thread.tid == guest.pid)
+    request = msgspec.structs.replace(decision.request, guest=msgspec.structs.replace(guest, threads=lasting))
+    return msgspec.structs.replace(decision, request=request)
+
+
+def cases(sight: Sight, known: Mapping[str, Memory]) -> Iterator[Case]:
+    """The guests in the order of their names, each with all that concerns it."""
+    tuned = {guest.name: domain for guest in sight.running if (domain := _asked_by_libvirt(guest))}
+    for name in sorted({*(sight.files or {}), *tuned, *known}):
+        if name in tuned and name not in (sight.files or {}):
+            yield _libvirt_case(name, tuned[name], sight)
+        else:
+            yield _file_case(name, sight, known.get(name), also_libvirt=name in tuned)
+
+
+def _libvirt_case(name: str, domain: Domain, sight: Sight) -> Case:
+    return Case(name, machine_name(domain), "libvirt", domain, "", _called(name, sight))
+
+
+def _file_case(name: str, sight: Sight, memory: Memory | None, *, also_libvirt: bool) -> Case:
+    """A guest with a file, or one that is kept and has neither file nor live XML now."""
+    wish = (sight.files or {}).get(name)
+    domain, problem = (wish.domain, wish.problem) if wish else (None, "")
+    asker: Asker = memory.asker if memory and not wish else "file"
+    if memory and memory.asker == "file" and (problem or sight.files is None):
+        domain = memory.domain
+        problem = problem or "the directory of its file is not there"
+    if also_libvirt:
+        domain, problem = None, "its own XML asks for tuning, too, which libvirt has carried out; one must go"
+    machine = memory.machine_name if memory else ""
+    if domain is not None:
+        try:
+            machine = machine_name(domain)
+        except CachetuneError as error:
+            domain, problem = None, str(error)
+    same_name = _called(name, sight)
+    uuid = domain.uuid if domain else None
+    guests = tuple(guest for guest in same_name if uuid is None or guest.uuid in (None, uuid))
+    if same_name and not guests:
+        problem = f"a guest of this name runs with the uuid {same_name[0].uuid}; its file has {uuid}"
+    return Case(name, machine, asker, domain, problem, guests)
+
+
+def _called(name: str, sight: Sight) -> tuple[RunningGuest, ...]:
+    """The guests of this name; one that libvirt tells of goes before those that only call themselves so."""
+    found = tuple(guest for guest in sight.running if guest.name == name)
+    return tuple(guest for guest in found if guest.xml is not None) or found
+
+
+def _asked_by_libvirt(guest: RunningGuest) -> Domain | None:
+    """What the live XML of a libvirt guest asks for; None where that is nothing."""
+    domain = live_domain(guest)
+    return domain if domain and domain.groups else None
+
+
+def _decide(case: Case, sight: Sight, memory: Memory | None, rules: Rules) -> Decision:
+    if case.domain is None and not case.problem:
+        return _unwanted(case, sight, memory)
+    if len(case.guests) > 1:
+        pids = ", ".join(str(guest.guest.pid) for guest in case.guests)
+        return Stay("failed", f"several guests of this name run (processes {pids}); give its uuid in the file")
+    if not case.guests:
+        return _not_running(case, sight)
+    if case.domain is None:
+        return Stay("failed", case.problem)
+    return _running(case, case.domain, sight, memory, rules)
+
+
+def _unwanted(case: Case, sight: Sight, memory: Memory | None) -> Decision:
+    """Its file is gone, or libvirt's guest has ended."""
+    if not _groups(case, sight):
+        return Forget()
+    if case.asker == "libvirt":
+        return Stay("waiting", "its groups still hold threads") if _threads(case, sight) else Clear(_ENDED, keep=False)
+    gone = "its file is gone"
+    return Clear(gone, keep=False) if memory and memory.suspected == gone else Hold(gone)
+
+
+def _not_running(case: Case, sight: Sight) -> Decision:
+    if _groups(case, sight):
+        if _threads(case, sight):
+            return Stay("waiting", "it is not found, but its groups still hold threads")
+        return Clear(_ENDED, keep=True)
+    return Stay("failed", case.problem) if case.problem else Stay("waiting", _ENDED)
+
+
+def _running(case: Case, domain: Domain, sight: Sight, memory: Memory | None, rules: Rules) -> Decision:
+    guest = case.guests[0]
+    if guest.problem and _wants_vcpus(domain):
+        return Stay("failed", guest.problem)
+    entry = sight.book.guests.get(case.machine_name)
+    if entry and entry.uuid != guest.uuid and _groups(case, sight) and not _threads(case, sight):
+        return Clear("they were those of another guest of this name", keep=True)
+    request = Request(msgspec.structs.replace(domain, uuid=guest.uuid), guest.guest, case.machine_name)
+    only_compare = case.asker == "libvirt" and not rules.adopt
+    try:
+        made = plan_for(request, sight.host, sight.book, rules)
+    except PlanRefusedError as error:
+        why = first_error(error.findings)
+        return _drift(why, memory) if only_compare else Stay("failed", why)
+    except CachetuneError as error:
+        return Stay("failed", str(error))
+    if not made.steps:
+        return Stay("failed", case.problem) if case.problem else Stay("placed")
+    if only_compare:
+        return _drift(_steps(made), memory)
+    return Place(request, case.problem)
+
+
+def plan_for(request: Request, host: Host, book: Ledger, rules: Rules) -> Plan:
+    """The plan of one guest. Raises PlanRefusedError and InputError."""
+    return plan_requests((request,), host, book, Options(shrink_default=rules.shrink_default))
+
+
+def _wants_vcpus(domain: Domain) -> bool:
+    return any(group.vcpus or any(monitor.vcpus for monitor in group.monitors) for group in domain.groups)
+
+
+def _drift(what: str, memory: Memory | None) -> Decision:
+    if memory and memory.suspected == what:
+        return Stay("drifted", what, suspected=what)
+    return Hold(what)
+
+
+def _steps(made: Plan) -> str:
+    shown = [describe(step) for step in made.steps[:_SHOWN_STEPS]]
+    more = len(made.steps) - len(shown)
+    return f"to be as its XML asks: {'; '.join(shown)}" + (f"; and {more} more" if more else "")
+
+
+def _groups(case: Case, sight: Sight) -> tuple[str, ...]:
+    """Our groups of the guest that are there."""
+    if not case.machine_name:
+        return ()
+    return groups_of(sight.host, case.machine_name, sight.book.groups_of(case.machine_name))
+
+
+def _threads(case: Case, sight: Sight) -> bool:
+    """Whether any of our groups of the guest still holds a thread."""
+    groups = (sight.host.group(path) for path in _groups(case, sight))
+    return any(group is not None and group.tids for group in groups)

@@ -1,0 +1,99 @@
+"""The agent's life: one round after another until it is told to stop, and its status for all to see."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from cachetune.agent import signals, status_file
+from cachetune.agent.decide import Rules
+from cachetune.agent.keeper import Clock, Eyes, Keeper, Say
+from cachetune.agent.model import AgentStatus, GuestStatus
+from cachetune.agent.notify import Notifier
+from cachetune.errors import InputError
+
+_SOON_SECONDS = 1.0
+_ROUNDS_OF_ONCE = 5
+
+
+class Agent:
+    """One agent in a run directory, to be used inside ``status_file.only_agent`` with signals blocked.
+
+    ``events`` says whether libvirt tells us of events just now.
+    """
+
+    def __init__(
+        self, eyes: Eyes, rules: Rules, run: Path, say: Say, notifier: Notifier, events: Callable[[], bool]
+    ) -> None:
+        self._rules, self._run, self._say, self._notifier, self._events = rules, run, say, notifier, events
+        self._keeper = Keeper(eyes, rules, Clock(time.time, time.monotonic), say, self._left_behind())
+        self._start = (status_file.own_start_time(), time.time())
+        self._unwritable = ""
+
+    def once(self) -> AgentStatus:
+        """Look and act until nothing is left to do, or a signal comes; the status at the end."""
+        for _ in range(_ROUNDS_OF_ONCE):
+            if not self._round() or self._wait(soon=True) == "stop":
+                break
+        return self._write(running=False)
+
+    def keep(self) -> AgentStatus:
+        """Go on until a signal ends it; the status at the end."""
+        soon = self._round()
+        self._notifier.send(READY="1")
+        while (why := self._wait(soon=soon)) != "stop":
+            if why == "reload":
+                self._say("info", "looking at everything anew")
+                self._keeper.forget_failures()
+            soon = self._round()
+        self._notifier.send(STOPPING="1")
+        return self._write(running=False)
+
+    def _round(self) -> bool:
+        soon = self._keeper.round(self._is_stopped)
+        self._write(running=True)
+        states = Counter(status.state for status in self._keeper.statuses.values())
+        counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+        self._notifier.send(WATCHDOG="1", STATUS=self._keeper.problem or counts or "no guest to keep")
+        return soon
+
+    def _is_stopped(self) -> bool:
+        """Between two guests: tell the watchdog that we live, and hear whether to stop."""
+        self._notifier.send(WATCHDOG="1")
+        return signals.stop_is_asked()
+
+    def _wait(self, *, soon: bool) -> signals.Why:
+        seconds = min(self._rules.period, _SOON_SECONDS) if soon else self._rules.period
+        limit = self._notifier.watchdog_seconds
+        return signals.wait(seconds, limit / 2 if limit else seconds, lambda: self._notifier.send(WATCHDOG="1"))
+
+    def _write(self, *, running: bool) -> AgentStatus:
+        status = AgentStatus(
+            pid=os.getpid(),
+            start_time=self._start[0],
+            running=running,
+            started=self._start[1],
+            looked=time.time(),
+            period_seconds=self._rules.period,
+            libvirt_events=self._events(),
+            problem=self._keeper.problem,
+            guests=tuple(self._keeper.statuses[name] for name in sorted(self._keeper.statuses)),
+        )
+        unwritable = ""
+        try:
+            status_file.write(status, self._run)
+        except OSError as error:
+            unwritable = f"the status cannot be written: {error.strerror}"
+        if unwritable != self._unwritable:
+            self._say("error" if unwritable else "notice", unwritable or "the status can be written again")
+        self._unwritable = unwritable
+        return status
+
+    def _left_behind(self) -> tuple[GuestStatus, ...]:
+        try:
+            status = status_file.read(self._run)
+        except InputError as error:
+            self._say("warning", f"{error}; starting without it")
+            return ()
+        return status.guests if status else ()

@@ -1,0 +1,36 @@
+"""Tell systemd how it goes (sd_notify): datagrams to the socket that it names; nothing where there is none.
+
+The protocol is stable and small, and the packages for it are older than ten lines of code are long.
+Source: sd_notify(3), sd_watchdog_enabled(3).
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Notifier(msgspec.Struct, frozen=True):
+    """``address`` is the socket ("" for none), ``watchdog_seconds`` how long we may be silent (None: for ever)."""
+
+    address: str = ""
+    watchdog_seconds: float | None = None
+
+    def send(self, **values: str) -> None:
+        """Send such as READY="1". A service manager that does not listen is no reason to stop."""
+        if not self.address:
+            return
+        text = "\n".join(f"{key}={value.replace(chr(10), ' ')}" for key, value in values.items())
+        address = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+            to.sendto(text.encode(), address)
+
+
+def notifier(environment: Mapping[str, str]) -> Notifier:
+    """As the service manager has told us in our environment; the watchdog only where it means this process."""
+    microseconds = environment.get("WATCHDOG_USEC", "")
+    for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    seconds = int(microseconds) / 1e6 if for_us and microseconds.isdecimal() and int(microseconds) else None
+    return Notifier(environment.get("NOTIFY_SOCKET", ""), seconds)

@@ -1,0 +1,81 @@
+"""The agent's files in the run directory: a lock that keeps a second agent away, and the status document.
+
+The lock is an flock on ``agent.lock``, which ends with its process; the status is replaced as a whole.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from cachetune import documents
+from cachetune.agent.model import AgentStatus
+from cachetune.errors import InputError
+from cachetune.guests import find_process
+from cachetune.guests.model import Thread
+from cachetune.guests.procfs import is_same_thread
+
+_STATUS = "agent.json"
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_PROC = Path("/proc")  # the agent's own process; --proc is for guests
+
+
+@contextlib.contextmanager
+def only_agent(run: Path) -> Iterator[None]:
+    """Be the only agent of this run directory. Raises InputError, with the pid of the one that is there."""
+    try:
+        run.mkdir(mode=0o755, parents=True, exist_ok=True)
+        fd = os.open(run / "agent.lock", _FLAGS, 0o644)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {run / 'agent.lock'}: {error.strerror}", hint="run as root, or give --run"
+        ) from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+        yield
+    except BlockingIOError:
+        pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        raise InputError(
+            f"another agent keeps the guests of {run}: process {pid}",
+            hint="'cachetune agent status' shows what it does",
+        ) from None
+    finally:
+        os.close(fd)
+
+
+def own_start_time() -> int:
+    """The start time of this process, in ticks after boot."""
+    return next(thread.start_time for thread in find_process(os.getpid(), _PROC).threads if thread.tid == os.getpid())
+
+
+def is_alive(status: AgentStatus) -> bool:
+    """Whether the agent that wrote the status still runs."""
+    return status.running and is_same_thread(Thread(status.pid, status.start_time), _PROC)
+
+
+def write(status: AgentStatus, run: Path) -> None:
+    """Replace the status: a reader sees the old one or the new one. Raises OSError."""
+    part = run / f"{_STATUS}.{os.getpid()}"
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(documents.encode(status))
+        part.rename(run / _STATUS)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read(run: Path) -> AgentStatus | None:
+    """The status that the last agent wrote; None where none has. Raises InputError."""
+    path = run / _STATUS
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    return documents.decode(data, AgentStatus, str(path))

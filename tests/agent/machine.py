@@ -1,0 +1,104 @@
+"""A simulated host with one guest, and what is seen of them: what the tests of the agent's parts start from."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cachetune.agent.decide import Memory, Rules, Sight, plan_for
+from cachetune.agent.wishes import FileWish
+from cachetune.apply import applier, ledger
+from cachetune.apply.applier import apply_planned
+from cachetune.apply.requests import Request
+from cachetune.domain import load
+from cachetune.domain.model import Domain
+from cachetune.guests.model import Guest, RunningGuest
+from cachetune.plan.model import Step
+from tests.samples import GUEST, TIDS, host_with_guest
+
+RULES = Rules(shrink_default=True)
+UUID = "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"
+OTHER_UUID = "11111111-1111-1111-1111-111111111111"
+XML = f"""<domain type='kvm'%s>
+  <name>web</name>
+  <uuid>{UUID}</uuid>
+  <vcpu>4</vcpu>
+  <cputune>
+    <cachetune vcpus='0-1'>
+      <cache id='0' level='3' type='both' size='%d' unit='KiB'/>
+    </cachetune>
+  </cputune>
+</domain>
+"""
+KEPT = Memory("cachetune-web", "file")
+LIBVIRTS = Memory("qemu-7-web", "libvirt")
+
+
+def xml(ways: int = 3, running: int | None = None) -> str:
+    return XML % ("" if running is None else f" id='{running}'", ways * 2304)
+
+
+def wanted(ways: int = 3, **other: Any) -> Domain:
+    found = load(xml(ways).encode(), "web.xml").domain
+    assert found is not None
+    return msgspec.structs.replace(found, **other)
+
+
+def runs(guest: Guest = GUEST, **more: Any) -> RunningGuest:
+    return RunningGuest(**{"name": "web", "source": "threads", "guest": guest, "uuid": UUID, **more})
+
+
+def runs_under_libvirt(running: int = 7) -> RunningGuest:
+    return runs(source="libvirt-status", libvirt_id=running, xml=xml(running=running), uuid=UUID)
+
+
+FILE = {"web": FileWish(wanted())}
+NO_FILE: dict[str, FileWish] = {}
+BROKEN = {"web": FileWish(None, "web.xml:6:14: attribute 'levl' is not allowed [CT003]")}
+
+
+class Machine:
+    """A simulated host with a guest, as a round would see it."""
+
+    def __init__(self, run: Path) -> None:
+        self.sim = host_with_guest("skylake-2s")
+        self.place = applier.Place(self.sim, run)
+
+    def placed(self, guest: Guest = GUEST) -> "Machine":
+        """Our groups for the guest are there, with its threads."""
+        request = Request(wanted(), guest, "cachetune-web")
+        apply_planned(lambda host, book: plan_for(request, host, book, RULES), self.place)
+        return self
+
+    def placed_by_libvirt(self, *tids: int, ways: str = "7") -> "Machine":
+        """libvirt's groups are there, with these threads."""
+        self.sim.write("schemata", "L3:0=7f8\n")
+        self.sim.mkdir("qemu-7-web-vcpus_0-1")
+        self.sim.write("qemu-7-web-vcpus_0-1/schemata", f"L3:0={ways};1=7ff\n")
+        for tid in tids:
+            self.sim.write("qemu-7-web-vcpus_0-1/tasks", str(tid))
+        return self
+
+    def killed_halfway(self) -> None:
+        """A run for the guest was killed after its third step."""
+        taken: list[Step] = []
+
+        def die(step: Step) -> None:
+            if len(taken) == 3:
+                raise KeyboardInterrupt
+            taken.append(step)
+
+        request = Request(wanted(), GUEST, "cachetune-web")
+        with contextlib.suppress(KeyboardInterrupt):
+            apply_planned(lambda host, book: plan_for(request, host, book, RULES), self.place, die)
+
+    def ended(self) -> "Machine":
+        """The guest's threads are gone."""
+        for tid in TIDS:
+            self.sim.end_task(tid)
+        return self
+
+    def sight(self, *running: RunningGuest, files: dict[str, FileWish] | None) -> Sight:
+        book = ledger.load(self.place.run)
+        return Sight(files, running, self.place.look(book), book)
