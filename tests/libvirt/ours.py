@@ -8,7 +8,7 @@ from cachetune.domain import load
 from cachetune.findings import Finding
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import Options, PlanRefusedError
-from cachetune.plan.build import plan
+from cachetune.plan.build import Wish, plan_guests
 from cachetune.sim import SimulatedResctrl, write_sysfs
 from tests.libvirt.answers import MACHINE, Answer, placed
 from tests.libvirt.bodies import HOSTS, VCPUS, Case, prepare
@@ -33,7 +33,7 @@ class Cachetune:
         before = place.look(Ledger())
         guest = Guest(MAIN, (Thread(MAIN), *(Thread(tid, vcpu=vcpu) for vcpu, tid in vcpus.items())))
         try:
-            planned = plan(loaded.domain, before, guest, Options(machine_name=MACHINE))
+            planned = plan_guests([Wish(loaded.domain, guest, MACHINE)], before, Options())
         except PlanRefusedError as refused:
             return Answer(refused=_errors(refused.findings))
         report = apply(planned, place)

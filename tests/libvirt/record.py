@@ -1,15 +1,20 @@
 """Have libvirt answer every case, and keep it: ``python -m tests.libvirt.record [--backports]``.
 
-Asked is the libvirt that is installed, or that of Debian's backports. Says what is other than recorded before.
+Asked is the libvirt that is installed, or that of Debian's backports. Says what is other than recorded before, and
+writes the tables of docs/libvirt-differences.md anew.
 """
 
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-from tests.libvirt import answers, theirs
+from tests.libvirt import answers, differences
 from tests.libvirt.bodies import CASES, HOSTS
 from tests.libvirt.host import LibvirtHost, missing
+from tests.libvirt.ours import Cachetune
 from tests.libvirt.packages import backports
+from tests.libvirt.theirs import ask
 
 
 def main() -> int:
@@ -25,13 +30,27 @@ def main() -> int:
         cases = [case for case in CASES if case.host == name]
         with LibvirtHost(profile, packages=packages) as host:
             version = host.libvirt_version()
-            for case, answer, unknown in theirs.answers(host, cases):
+            for case, answer, unknown in ask(host, cases):
                 found[case.key] = answer
                 for line in unknown:
                     print(f"{case.key}: not recognised: {line}")
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+    if answers.file_of(version).exists():
+        before = answers.load(version)
+        news = [key for key in {**before, **found} if before.get(key) != found.get(key)]
+        print(f"libvirt {version}: {len(news)} answers are not as recorded before", *news, sep="\n  ")
     answers.save(version, found)
+    fill_page()
     return 0
+
+
+def fill_page() -> None:
+    """Write the tables of docs/libvirt-differences.md anew."""
+    theirs = {version: answers.load(version) for version in differences.recorded_versions()}
+    with tempfile.TemporaryDirectory() as directory:
+        cachetune = Cachetune(Path(directory))
+        ours = {case.key: cachetune.answer(case) for case in CASES}
+    differences.PAGE.write_text(differences.filled(differences.PAGE.read_text(), theirs, ours))
 
 
 if __name__ == "__main__":

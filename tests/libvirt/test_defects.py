@@ -165,7 +165,12 @@ def test_a_group_of_the_coming_name_is_taken_over(skylake: LibvirtHost, tmp_path
         coming = f"qemu-{int(machine.split('-')[1]) + 1}-g"
     (skylake.resctrl / f"{coming}-vcpus_0").mkdir()
     skylake.write(f"{coming}-vcpus_0/schemata", "L3:0=700;1=700")
-    assert rules(skylake, body, tmp_path, "--machine-name", coming) == {"CT216"}
+    saved = tmp_path / "plan.json"
+    file = _file(body, tmp_path)
+    plan = skylake.cachetune("plan", "-o", saved, "--machine-name", coming, file)
+    assert "CT222" in plan.stderr, "it says that the group is libvirt's"
+    refused = skylake.cachetune("apply", saved)
+    assert (refused.returncode, "CT508" in refused.stderr) == (2, True)
     with guest(skylake, body) as machine:
         assert machine == coming
         assert "L3:0=030;1=00f" in skylake.tree()[f"{machine}-vcpus_0"].schemata

@@ -17,7 +17,7 @@ from cachetune.host.read import read_host
 from cachetune.host.resctrlfs import SysfsResctrl
 from cachetune.host.state import Group, Host
 from cachetune.plan import Options, PlanRefusedError
-from cachetune.plan.build import plan
+from cachetune.plan.build import Wish, plan, plan_guests
 from cachetune.sim import SimulatedResctrl
 from tests.libvirt.bodies import HOSTS, VCPUS, Terms, memory, node, prepare, terms_of, tune, watch
 from tests.libvirt.domains import domain
@@ -101,7 +101,7 @@ def carried_out(host: LibvirtHost, name: str, body: str, before: Host, run: Path
     for thread in guest.threads:
         resctrl.add_task(thread.tid)
     number = host.virsh("domid", name, check=True).stdout.strip()
-    planned = plan(loaded.domain, place.look(Ledger()), guest, Options(machine_name=f"qemu-{number}-{name}"))
+    planned = plan_guests([Wish(loaded.domain, guest, f"qemu-{number}-{name}")], place.look(Ledger()), Options())
     assert apply(planned, place).exit_code == 0
     return place.look(Ledger())
 

@@ -17,7 +17,7 @@ from tests.libvirt.host import LibvirtHost
 _DIED = "libvirtd died"
 
 
-def answers(host: LibvirtHost, cases: Iterable[Case]) -> Iterator[tuple[Case, Answer, list[str]]]:
+def ask(host: LibvirtHost, cases: Iterable[Case]) -> Iterator[tuple[Case, Answer, list[str]]]:
     """Ask libvirt each case, on a host of their profile. With it comes what our plan does not recognise afterwards."""
     fs, state = SysfsResctrl(host.resctrl), "fresh"
     for case in cases:
