@@ -65,6 +65,23 @@ def test_guests_that_start_at_once_get_room_each(libvirt: Libvirt) -> None:
     assert "L3:0=7e0;" in libvirt.tree()["."], "two ways for one, three for the other"
 
 
+def test_guests_that_start_at_once_on_different_caches_do_not_stand_in_each_others_way(libvirt: Libvirt) -> None:
+    libvirt.hook("prepare", "web", LIVE, "--strict", "--shrink-default")
+    libvirt.hook("prepare", "db", domain("db", cache(cache_id=1), number=5), "--strict", "--shrink-default")
+    assert "L3:0=7fc;1=7fc" in libvirt.tree()["."]
+
+
+def test_a_running_guest_of_libvirts_that_shares_a_cache_with_the_default_group_is_named(libvirt: Libvirt) -> None:
+    libvirt.hook("prepare", "web", LIVE, "--shrink-default")
+    place_as_libvirt_does(libvirt, GROUP, "L3:0=003;1=7ff")
+    before = libvirt.tree()
+    other = domain("db", cache(cache_id=1), number=5)
+    (line,) = libvirt.hook("prepare", "db", other, "--strict", "--shrink-default", code=1)
+    assert "no room for 2 ways (4608 KiB) on L3 cache 1" in line
+    assert f"the default group has 7ff, {GROUP} (libvirt) has 7ff" in line
+    assert libvirt.tree() == before
+
+
 def test_a_guest_that_ends_does_not_take_the_room_of_one_that_is_starting(libvirt: Libvirt) -> None:
     libvirt.hook("prepare", "web", LIVE, "--shrink-default")
     libvirt.hook("prepare", "db", domain("db", cache(ways=3), number=5), "--shrink-default")
