@@ -20,7 +20,7 @@ import click
 import msgspec.inspect
 import pytest
 
-from cachetune import documents
+from cachetune import documents, hook
 from cachetune.apply.applier import Place, apply
 from cachetune.apply.ledger import Ledger
 from cachetune.apply.model import Outcome, Report
@@ -172,7 +172,16 @@ def test_the_options_named_exist(page: str) -> None:
     verbs = [verb for name in VERBS if (verb := group.get_command(context, name))]
     verbs += [inner for verb in verbs if isinstance(verb, click.Group) for inner in verb.commands.values()]
     known = {option for verb in verbs for parameter in verb.params for option in parameter.opts}
-    assert named <= known
+    assert named <= known | {*hook.FLAGS, *hook.VALUES}
+
+
+def test_every_option_and_operation_of_the_hook_is_described() -> None:
+    told = spans("hook.md")
+    assert told >= {*hook.FLAGS, *hook.VALUES}
+    assert told >= {f"{operation} {ending}" for operation, ending in hook.OPERATIONS}
+    table = rows(TEXTS["hook.md"], "libvirt calls", "the hook", "with `--strict`")
+    stopped = {row[0].strip("`").split()[0] for row in table if row[2].startswith("stops the guest")}
+    assert stopped == set(hook.MAY_STOP)
 
 
 # exit codes

@@ -31,7 +31,7 @@ from cachetune.plan.render import describe
 from cachetune.plan.room import coming_groups, only_room
 
 _LONGEST_WAIT = 60.0
-_NOBODY = "cachetune-default"  # for whom the default group gets its ways back
+_NOBODY = "qemu-0-nobody"  # whose groups nobody has: libvirt counts from 1
 
 
 class Tuning(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.guests.lookalike import Lookalike
-from tests.hook.calling import Libvirt, cache, domain
+from tests.hook.calling import Libvirt, cache, domain, tuning
 
 LIVE = domain("web", cache(), number=4)
 GROUP = "qemu-4-web-vcpus_0-1"
@@ -135,3 +135,13 @@ def test_what_libvirt_did_not_do_is_said_and_left_to_it(libvirt: Libvirt, qemu: 
         assert told in said[0]
         assert libvirt.hook(operation, "web", LIVE) == said
     assert libvirt.tree() == before
+
+
+def test_a_guest_whose_name_gives_no_group_name_takes_nothing_from_others(libvirt: Libvirt, qemu: Lookalike) -> None:
+    libvirt.file("default", tuning(cache()))
+    libvirt.runs("default", qemu)
+    libvirt.hook("started", "default", domain("default", number=1), "--shrink-default")
+    placed = libvirt.tree()
+    assert "cachetune-default-vcpus_0-1" in placed
+    assert libvirt.hook("release", "!!!", domain("!!!", cache()), "--shrink-default") == []
+    assert libvirt.tree() == placed
