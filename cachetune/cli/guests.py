@@ -1,6 +1,6 @@
 """``cachetune guests``: which guests run here, who says so, and whether they have what their XML asks for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,11 @@ from cachetune.cli import options
 from cachetune.cli.hosts import load_host
 from cachetune.cli.ours import owned_groups
 from cachetune.cli.output import count, printable, show, table
+from cachetune.domain import Loaded
 from cachetune.errors import HostError, InputError, ResctrlError
 from cachetune.guests.find import look
-from cachetune.guests.model import SourceName
+from cachetune.guests.model import RunningGuest, SourceName
+from cachetune.guests_d import GUESTS_D, tuning_of
 from cachetune.host.state import Host
 from cachetune.idset import format_ids
 from cachetune.plan.model import Summary
@@ -26,16 +28,26 @@ _STYLES = {"applied": "green", "drifted": "yellow", "refused": "red", "invalid":
 
 
 @click.command("guests")
+@click.option(
+    "--guests-d",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=GUESTS_D,
+    show_default=True,
+    help="The directory with one file per guest, NAME.xml.",
+)
 @options.stack(options.as_json, options.where, options.resctrl, options.sysfs, options.run)
-def command(as_json: bool, source: SourceName | None, resctrl: Path, sysfs: Path, run: Path, **where: Any) -> None:
+def command(
+    *, guests_d: Path, as_json: bool, source: SourceName | None, resctrl: Path, sysfs: Path, run: Path, **where: Any
+) -> None:
     """List the guests that run here: name, uuid, process, the threads of the vCPUs, and who told them.
 
     Asked are, in this order, libvirt's status files, libvirt's API (where the status files do not tell everything, or
     with --connect), QMP (with --qmp), the names of threads, and libvirt's cgroups. The first that tells a guest's vCPUs
     is believed; where others disagree, a line below the table says so.
 
-    The last column compares the guest's live XML with resctrl: applied, drifted (and how much), refused (and why), none
-    (it asks for nothing), unknown (nobody tells its XML: libvirt does not run it, or root may read it only).
+    The last column compares resctrl with what is asked for, by the guest's file in guests.d or else by its live XML:
+    applied, drifted (and how much), refused (and why), invalid, none (it asks for nothing), unknown (there is no XML:
+    libvirt does not run it, or only root may read it).
 
     \b
     Examples:
@@ -45,10 +57,11 @@ def command(as_json: bool, source: SourceName | None, resctrl: Path, sysfs: Path
       cachetune guests --json | jq '.guests[] | {name, pid, vcpus}'
     """
     running = look(options.places(**where), source)
-    host, why_not = _host(resctrl, sysfs, run)
-    guests = tuple(state_of(guest, host) for guest in running.guests)
+    host, why_no_host = _host(resctrl, sysfs, run)
+    files, unreadable = _files(running.guests, guests_d)
+    guests = tuple(state_of(guest, host, files.get(guest.name)) for guest in running.guests)
     missed = any(guest.tuning.state == "no resctrl" for guest in guests)
-    found = Guests(guests=guests, notes=(*running.notes, why_not) if missed else running.notes)
+    found = Guests(guests=guests, notes=(*running.notes, *unreadable, *([why_no_host] if missed else [])))
     if as_json:
         click.echo(documents.encode(found), nl=False)
         return
@@ -63,6 +76,19 @@ def _host(resctrl: Path, sysfs: Path, run: Path) -> tuple[Host | None, str]:
         return load_host(None, resctrl, sysfs, owned_groups(run)), ""
     except (InputError, HostError, ResctrlError) as error:
         return None, f"tuning cannot be compared: {error}"
+
+
+def _files(guests: Iterable[RunningGuest], directory: Path) -> tuple[dict[str, Loaded], list[str]]:
+    """The guests' files in guests.d by name, and why some cannot be read."""
+    files: dict[str, Loaded] = {}
+    unreadable = []
+    for name in dict.fromkeys(guest.name for guest in guests if guest.name):
+        try:
+            if loaded := tuning_of(name, directory):
+                files[name] = loaded
+        except InputError as error:
+            unreadable.append(str(error))
+    return files, unreadable
 
 
 def _page(found: Guests) -> Iterator["RenderableType"]:

@@ -66,7 +66,7 @@ def guest_named(key: str, places: Places, source: SourceName | None = None, *, p
     """
     running = look(places, source)
     uuid = canonical_uuid(key)
-    found = [guest for guest in running.guests if guest.name == key or (uuid and guest.uuid == uuid)]
+    found = [guest for guest in running.guests if (key and guest.name == key) or (uuid and guest.uuid == uuid)]
     found = [guest for guest in found if guest.xml is not None] or found
     if not found:
         raise InputError(f"no guest {key!r} runs here", hint=_suggestion(key, running))

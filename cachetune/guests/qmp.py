@@ -9,6 +9,7 @@ answer has. Otherwise whoever answers could have any process moved.
 """
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from cachetune.guests.sighting import Seen, Sighting, share_a_thread
 SECONDS = 5.0
 """How long the whole conversation may take."""
 
+_SILENT = logging.NullHandler()  # what the library logs it also raises
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred
 
 
@@ -118,6 +120,7 @@ def _ask(path: Path) -> _Answer:
 async def _converse(connection: socket.socket, path: Path) -> dict[str, Any]:
     from qemu.qmp import QMPClient, QMPError
 
+    logging.getLogger("qemu.qmp").addHandler(_SILENT)
     client = QMPClient("cachetune")
     try:
         async with asyncio.timeout(SECONDS):

@@ -1,17 +1,21 @@
-"""Whether a running guest asks for tuning, and whether the host is as it asks: a plan without steps says so."""
+"""Whether tuning is asked for a running guest, and whether the host is as asked: a plan without steps says so.
 
+It is the operator's file in guests.d that asks where there is one, else the live XML.
+"""
+
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
-from cachetune.domain import load
+from cachetune.domain import Loaded, load
 from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError
+from cachetune.findings import Finding
 from cachetune.guests.model import RunningGuest, SourceName
 from cachetune.host.state import DEFAULT_GROUP, Host
-from cachetune.plan.build import Options, PlanRefusedError, plan
+from cachetune.plan.build import Options, PlanRefusedError, Wish, plan_guests
 from cachetune.plan.model import Summary
-from cachetune.plan.names import machine_name
 
 TuningState = Literal["unknown", "none", "applied", "drifted", "refused", "invalid", "no resctrl"]
 
@@ -19,12 +23,14 @@ TuningState = Literal["unknown", "none", "applied", "drifted", "refused", "inval
 class Tuning(msgspec.Struct, frozen=True):
     """What is asked for, and what has become of it.
 
-    ``unknown``: nobody tells the guest's XML; ``none``: it asks for nothing; ``applied``: the host is as it asks;
+    ``unknown``: there is no XML of the guest; ``none``: it asks for nothing; ``applied``: the host is as it asks;
     ``drifted``: it is not, and ``summary`` counts what would have to be done; ``refused``: it is not, and cannot be;
     ``invalid``: the XML has errors; ``no resctrl``: there is nothing to compare with. ``why`` are sentences.
+    ``asker`` is whose XML it is: libvirt's, or a file of the operator's; None where there is none.
     """
 
     state: TuningState
+    asker: Literal["file", "libvirt"] | None = None
     machine_name: str | None = None
     summary: Summary | None = None
     why: tuple[str, ...] = ()
@@ -56,8 +62,8 @@ class Guests(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def state_of(running: RunningGuest, host: Host | None) -> GuestState:
-    """The guest on this host; None where there is no resctrl."""
+def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> GuestState:
+    """The guest on this host (None where there is no resctrl), with its file in guests.d if it has one."""
     threads = running.guest.threads
     return GuestState(
         name=running.name,
@@ -66,40 +72,44 @@ def state_of(running: RunningGuest, host: Host | None) -> GuestState:
         source=running.source,
         libvirt_id=running.libvirt_id,
         vcpus={thread.vcpu: thread.tid for thread in threads if thread.vcpu is not None},
-        tuning=tuning_of(running, host),
+        tuning=tuning_of(running, host, file),
         groups=_groups_with(frozenset(thread.tid for thread in threads), host),
         disagreements=running.disagreements,
         problem=running.problem,
     )
 
 
-def tuning_of(running: RunningGuest, host: Host | None) -> Tuning:
-    """Whether the guest's own XML asks for tuning and has it."""
-    if running.xml is None:
+def tuning_of(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> Tuning:
+    """Whether tuning is asked for the guest and is there. The arguments are those of ``state_of``."""
+    if file is None and running.xml is None:
         return Tuning("unknown")
-    loaded = load(running.xml.encode(), running.name)
+    asker: Literal["file", "libvirt"] = "libvirt" if file is None else "file"
+    loaded = file or load((running.xml or "").encode(), running.name)
     if loaded.domain is None:
-        return Tuning("invalid", why=tuple(f.message for f in loaded.findings if f.severity == "error"))
+        return Tuning("invalid", asker, why=_errors(loaded.findings))
     if not loaded.domain.groups:
-        return Tuning("none")
-    machine = machine_name(loaded.domain)
-    if host is None:
-        return Tuning("no resctrl", machine)
-    if running.problem and _asks_per_vcpu(loaded.domain):
-        return Tuning("refused", machine, why=(running.problem,))
-    return _compared(loaded.domain, running, host, machine)
-
-
-def _compared(domain: Domain, running: RunningGuest, host: Host, machine: str) -> Tuning:
+        return Tuning("none", asker)
     try:
-        made = plan(domain, host, running.guest, Options())
+        wish = Wish(loaded.domain, running.guest)
+        return _compared(wish, running, host, Tuning("applied", asker, wish.machine))
     except PlanRefusedError as refused:
-        return Tuning("refused", machine, why=tuple(f.message for f in refused.findings if f.severity == "error"))
+        return Tuning("refused", asker, why=_errors(refused.findings))
     except CachetuneError as error:
-        return Tuning("refused", machine, why=(str(error),))
-    if made.steps:
-        return Tuning("drifted", machine, made.summary)
-    return Tuning("applied", machine)
+        return Tuning("refused", asker, why=(str(error),))
+
+
+def _compared(wish: Wish, running: RunningGuest, host: Host | None, applied: Tuning) -> Tuning:
+    """``applied``, or what is there instead. Raises PlanRefusedError and InputError."""
+    if host is None:
+        return msgspec.structs.replace(applied, state="no resctrl")
+    if running.problem and _asks_per_vcpu(wish.domain):
+        return msgspec.structs.replace(applied, state="refused", why=(running.problem,))
+    made = plan_guests([wish], host, Options())
+    return msgspec.structs.replace(applied, state="drifted", summary=made.summary) if made.steps else applied
+
+
+def _errors(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(finding.message for finding in findings if finding.severity == "error")
 
 
 def _asks_per_vcpu(domain: Domain) -> bool:

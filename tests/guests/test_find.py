@@ -1,0 +1,291 @@
+"""Sources held against each other: who is believed, what is said when they disagree, and guests by name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cachetune.errors import InputError
+from cachetune.guests import RunningGuest, cgroup, libvirt_api, threads
+from cachetune.guests.combine import combine
+from cachetune.guests.find import ORDER, Places, guest_named, look, running_guests
+from cachetune.guests.model import SourceName
+from cachetune.guests.processes import emulators
+from cachetune.guests.sighting import Seen, Sighting
+from tests.guests.lookalike import add_process, status_xml
+
+UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
+OTHER = "0d2ef530-2fd9-4b0a-8a0c-5b9b5d1f3b10"
+KVM = {40: "qemu-kvm", 41: "CPU 0/KVM", 42: "CPU 1/KVM"}
+UNNAMED = {40: "qemu-kvm", 41: "qemu-kvm", 42: "qemu-kvm"}
+ARGUMENTS = ("qemu-kvm", "-name", "guest=web,debug-threads=on", "-uuid", UUID)
+
+
+class Machine:
+    """A /proc, libvirt's status files and cgroups, all in one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.places = Places(proc=directory / "proc", libvirt_run=directory / "run/qemu", cgroup=directory / "cgroup")
+        self.places.proc.mkdir()
+        self.places.libvirt_run.mkdir(parents=True)
+
+    def process(self, threads: Mapping[int, str], arguments: tuple[str, ...] = ARGUMENTS, pid: int = 40) -> None:
+        add_process(self.places.proc, pid, threads, arguments=arguments)
+
+    def status(self, vcpus: Mapping[int, int], name: str = "web", uuid: str = UUID, pid: int = 40) -> None:
+        (self.places.libvirt_run / f"{name}.xml").write_text(status_xml(name, uuid, pid, vcpus))
+
+    def cgroups(self, vcpus: Mapping[int, int], number: int = 7, pid: int = 40) -> None:
+        scope = f"machine.slice/machine-qemu\\x2d{number}\\x2dweb.scope"
+        (self.places.proc / str(pid) / "cgroup").write_text(f"0::/{scope}/libvirt/emulator\n")
+        for vcpu, tid in vcpus.items():
+            directory = self.places.cgroup / scope / "libvirt" / f"vcpu{vcpu}"
+            directory.mkdir(parents=True)
+            (directory / "cgroup.threads").write_text(f"{tid}\n")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def only(machine: Machine, source: SourceName | None = None) -> RunningGuest:
+    (guest,) = running_guests(machine.places, source)
+    return guest
+
+
+def vcpus(guest: RunningGuest) -> dict[int, int]:
+    return {thread.vcpu: thread.tid for thread in guest.guest.threads if thread.vcpu is not None}
+
+
+def test_the_order_is_the_one_that_is_documented() -> None:
+    assert ORDER == ("libvirt-status", "libvirt", "qmp", "threads", "cgroup")
+
+
+def test_sources_that_agree_make_one_guest_without_a_word(machine: Machine) -> None:
+    machine.process(KVM)
+    machine.status({0: 41, 1: 42})
+    machine.cgroups({0: 41, 1: 42})
+    guest = only(machine)
+    assert (guest.name, guest.uuid, guest.source, guest.libvirt_id) == ("web", UUID, "libvirt-status", 7)
+    assert vcpus(guest) == {0: 41, 1: 42}
+    assert [(thread.tid, thread.start_time) for thread in guest.guest.threads] == [(40, 1000), (41, 1000), (42, 1000)]
+    assert (guest.guest.pid, guest.disagreements, guest.problem) == (40, (), "")
+    assert guest.xml
+
+
+@pytest.mark.parametrize(
+    ("source", "has_xml", "number"), [("libvirt-status", True, 7), ("threads", False, None), ("cgroup", False, 7)]
+)
+def test_one_source_alone_tells_what_it_knows(
+    source: SourceName, has_xml: bool, number: int | None, machine: Machine
+) -> None:
+    machine.process(KVM)
+    machine.status({0: 41, 1: 42})
+    machine.cgroups({0: 41, 1: 42})
+    guest = only(machine, source)
+    assert vcpus(guest) == {0: 41, 1: 42}
+    assert (guest.source, guest.xml is not None, guest.libvirt_id) == (source, has_xml, number)
+
+
+def test_the_first_that_tells_the_vcpus_is_believed_and_the_rest_fills_in(machine: Machine) -> None:
+    machine.process(UNNAMED)
+    machine.status({})
+    machine.cgroups({0: 41, 1: 42})
+    guest = only(machine)
+    assert (guest.source, vcpus(guest)) == ("cgroup", {0: 41, 1: 42})
+    assert guest.xml
+    assert guest.problem == ""
+
+
+def test_different_threads_are_reported_and_the_first_source_wins(machine: Machine) -> None:
+    machine.process(KVM)
+    machine.status({0: 42, 1: 41})
+    machine.cgroups({0: 42})
+    guest = only(machine)
+    assert vcpus(guest) == {0: 42, 1: 41}
+    assert guest.disagreements == (
+        "libvirt's status file and its process have different threads for vCPU 0, vCPU 1: 42 and 41, 41 and 42",
+        "libvirt's status file and its cgroup have different threads for vCPU 1: 41 and none",
+    )
+
+
+def test_many_differences_are_counted(machine: Machine) -> None:
+    names = {40 + n: f"CPU {n - 1}/KVM" for n in range(1, 11)}
+    machine.process({40: "qemu-kvm", **names})
+    machine.status({n: 50 - n for n in range(10)})
+    (sentence,) = only(machine).disagreements
+    assert "vCPU 3 and 6 more: 50 and 41" in sentence
+
+
+def test_another_name_number_and_an_ended_thread_are_reported(machine: Machine) -> None:
+    machine.process(KVM, ("qemu-kvm", "-uuid", UUID))
+    machine.status({0: 41, 1: 42, 2: 43})
+    machine.cgroups({0: 41, 1: 42}, number=8)
+    assert only(machine).disagreements == (
+        "libvirt's status file names threads for vCPU 2 that its process does not have",
+        "its libvirt's number is 7 to libvirt's status file and 8 to its cgroup",
+    )
+
+
+def test_a_uuid_or_a_name_that_differs_is_reported(machine: Machine) -> None:
+    machine.process(KVM)
+    (process,) = emulators(machine.places.proc)
+    first = Sighting(source="libvirt", process=process, name="web", uuid=UUID, vcpus={0: 41})
+    second = Sighting(source="qmp", process=process, name="db", uuid=OTHER, vcpus={0: 41})
+    guest = combine([first, second], machine.places.proc)
+    assert guest
+    assert guest.disagreements == (
+        "its name is web to libvirt and db to QEMU's monitor",
+        f"its uuid is {UUID} to libvirt and {OTHER} to QEMU's monitor",
+    )
+
+
+def test_what_changes_while_it_is_looked_at_is_looked_at_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.process(KVM)
+    machine.status({0: 41, 1: 42})
+    asked = []
+
+    def plugged_meanwhile(*places: object) -> Seen:
+        asked.append(places)
+        if len(asked) == 1:
+            (process,) = emulators(machine.places.proc)
+            return Seen((Sighting(source="cgroup", process=process, vcpus={0: 41}),))
+        return Seen()
+
+    monkeypatch.setattr(cgroup, "look", plugged_meanwhile)
+    assert only(machine).disagreements == ()
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("threads_too", [False, True])
+def test_one_thread_for_all_vcpus_is_refused_whoever_else_tells_them_apart(threads_too: bool, machine: Machine) -> None:
+    machine.process({40: "qemu-system-x86", 41: "ALL CPUs/TCG"})
+    machine.cgroups({3: 41})
+    if threads_too:
+        machine.status({0: 41, 1: 41})
+    guest = only(machine)
+    assert guest.problem == "all its vCPUs run in one thread, so they cannot be tuned one by one"
+    assert vcpus(guest) == {}
+    with pytest.raises(InputError, match="all its vCPUs run in one thread"):
+        guest_named("web", machine.places)
+    assert guest_named("web", machine.places, per_vcpu=False) == guest, "enough for groups of the whole process"
+
+
+def test_threads_without_names_are_a_problem_with_a_way_out(machine: Machine) -> None:
+    machine.process(UNNAMED)
+    guest = only(machine)
+    assert "debug-threads=on" in guest.problem
+    with pytest.raises(InputError, match="guest 'web' \\(process 40\\): its threads have no names") as caught:
+        guest_named("web", machine.places)
+    assert "--qmp SOCKET" in caught.value.hint
+
+
+def test_two_threads_of_one_vcpu_tell_nothing(machine: Machine) -> None:
+    machine.process({40: "qemu-kvm", 41: "CPU 0/KVM", 42: "CPU 0/KVM"})
+    assert only(machine).problem == "two of its threads have the name of the same vCPU"
+
+
+def test_a_process_that_ended_meanwhile_or_whose_pid_is_anothers_is_no_guest(machine: Machine) -> None:
+    machine.process(KVM)
+    sightings = threads.look(emulators(machine.places.proc)).sightings
+    assert combine(sightings, machine.places.proc)
+    add_process(machine.places.proc, 40, KVM, start=2000)
+    assert combine(sightings, machine.places.proc) is None
+    add_process(machine.places.proc, 40, KVM, state="Z")
+    assert combine(sightings, machine.places.proc) is None
+
+
+# by name
+
+
+def test_a_guest_is_found_by_its_name_or_uuid_in_any_form(machine: Machine) -> None:
+    machine.process(KVM)
+    for key in ("web", UUID, UUID.upper(), UUID.replace("-", "")):
+        assert guest_named(key, machine.places).guest.pid == 40
+
+
+def test_a_name_that_nobody_has_gets_a_suggestion_and_what_could_not_be_read(machine: Machine) -> None:
+    machine.process(KVM)
+    (machine.places.libvirt_run / "db.xml").write_text("<half")
+    with pytest.raises(InputError, match="no guest 'wbe' runs here") as caught:
+        guest_named("wbe", machine.places)
+    assert "did you mean 'web'?" in caught.value.hint
+    assert "db.xml is not believed" in caught.value.hint
+
+
+def test_guests_without_a_name_are_not_found_by_none(machine: Machine) -> None:
+    machine.process(KVM, ("qemu-kvm",))
+    with pytest.raises(InputError, match="no guest '' runs here"):
+        guest_named("", machine.places)
+
+
+def test_two_guests_of_one_name_are_refused_with_their_pids(machine: Machine) -> None:
+    machine.process(KVM)
+    machine.process({50: "kvm", 51: "CPU 0/KVM"}, ("kvm", "-name", "web"), pid=50)
+    with pytest.raises(InputError, match="2 guests are called 'web': processes 40, 50"):
+        guest_named("web", machine.places)
+    assert guest_named(UUID, machine.places).guest.pid == 40
+
+
+def test_libvirts_word_goes_before_that_of_a_process_that_only_calls_itself_so(machine: Machine) -> None:
+    machine.process(KVM)
+    machine.status({0: 41, 1: 42})
+    machine.process({30: "kvm", 31: "CPU 0/KVM"}, ("kvm", "-name", "web", "-uuid", UUID), pid=30)
+    assert guest_named("web", machine.places).guest.pid == 40
+    assert guest_named(UUID, machine.places).guest.pid == 40
+
+
+# who is asked
+
+
+def test_qmp_needs_a_socket(machine: Machine) -> None:
+    with pytest.raises(InputError, match="needs a socket") as caught:
+        look(machine.places, "qmp")
+    assert caught.value.hint == "--qmp SOCKET"
+
+
+def test_a_socket_that_was_named_and_does_not_answer_is_an_error(machine: Machine, tmp_path: Path) -> None:
+    places = Places(proc=machine.places.proc, libvirt_run=machine.places.libvirt_run, qmp=tmp_path / "no")
+    with pytest.raises(InputError, match="cannot connect"):
+        look(places)
+
+
+def test_a_status_directory_that_cannot_be_read_is_a_note_unless_it_was_asked_for(machine: Machine) -> None:
+    machine.process(KVM)
+    places = Places(proc=machine.places.proc, libvirt_run=machine.places.proc / "40" / "stat")
+    found = look(places)
+    assert len(found.guests) == 1
+    assert "cannot list" in found.notes[0]
+    with pytest.raises(InputError, match="cannot list"):
+        look(places, "libvirt-status")
+
+
+@pytest.mark.parametrize(
+    ("runs", "told", "installed", "asked"),
+    [(True, False, True, True), (False, False, True, False), (True, True, True, False), (True, False, False, False)],
+)
+def test_libvirts_api_is_asked_where_libvirt_runs_and_has_not_told_everything(
+    runs: bool, told: bool, installed: bool, asked: bool, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.process(KVM)
+    if runs:
+        (machine.places.libvirt_run.parent / "libvirt-sock-ro").touch()
+    if told:
+        machine.status({0: 41, 1: 42})
+    uris = []
+
+    def answer(uri: str | None, _: object) -> Seen:
+        uris.append(uri)
+        raise InputError("libvirt does not answer")
+
+    monkeypatch.setattr(libvirt_api, "look", answer)
+    monkeypatch.setattr(libvirt_api, "is_installed", lambda: installed)
+    found = look(machine.places)
+    assert uris == [None] * asked
+    assert found.notes == ("libvirt does not answer",) * asked, "nobody asked for it by name"
+    places = Places(proc=machine.places.proc, libvirt_run=machine.places.libvirt_run, connect="qemu:///session")
+    with pytest.raises(InputError, match="does not answer"):
+        look(places)
