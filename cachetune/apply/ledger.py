@@ -17,6 +17,7 @@ from cachetune.errors import InputError
 from cachetune.host.cbm import Cbm
 from cachetune.host.schemata import parse
 from cachetune.host.state import DEFAULT_GROUP, Host
+from cachetune.plan.diff import masks_described
 from cachetune.plan.model import CreateGroup, DefaultShrink, Plan, RemoveGroup, WriteSchemata
 from cachetune.plan.names import machine_of
 
@@ -156,7 +157,7 @@ def _copies(shrunk: DefaultShrink | None) -> tuple[Masks, Masks, Masks]:
 
 def _shared(before: Masks, plan: Plan) -> Masks:
     """The default group's ways that other groups had as well; groups with just its mask follow it and do not count."""
-    others = [parse(text.replace(" ", "\n")).masks for path, text in plan.host_groups.items() if path != DEFAULT_GROUP]
+    others = [masks for path, masks in masks_described(plan.host_groups).items() if path != DEFAULT_GROUP]
     shared: Masks = {}
     for name, masks in before.items():
         for cache_id, mask in masks.items():

@@ -11,6 +11,7 @@ from cachetune.apply.model import Report
 from cachetune.apply.steps import Hands
 from cachetune.host.schemata import Masks, format_schemata, parse
 from cachetune.host.state import DEFAULT_GROUP, Host, parent_of
+from cachetune.plan.diff import masks_described
 from cachetune.plan.model import CreateGroup, DefaultShrink, MoveTasks, Plan, RemoveGroup, Step, WriteSchemata
 
 
@@ -48,7 +49,7 @@ def _discard(place: Place, machines: tuple[str, ...], note: str) -> Report:
 def _undo(place: Place, plan: Plan, begun: Sequence[Step]) -> Report:
     book = ledger.load(place.run)
     host = place.look(book)
-    back = _Back(begun, host)
+    back = _Back(begun, host, plan)
     undone, failures = undo(back.steps, Hands(place.resctrl, place.proc, plan.threads))
     report = Report(
         outcome="rollback incomplete" if failures else "done",
@@ -70,8 +71,9 @@ class _Back:
     ``kept`` are ways that the default group does not get back now, for the ledger: a later removal may return them.
     """
 
-    def __init__(self, begun: Sequence[Step], host: Host) -> None:
+    def __init__(self, begun: Sequence[Step], host: Host, plan: Plan) -> None:
         self._host = host
+        self._then = masks_described(plan.host_groups)
         self._made = {s.path for s in begun if isinstance(s, CreateGroup)}
         self._removed = {s.path for s in begun if isinstance(s, RemoveGroup)}
         self.notes: list[str] = []
@@ -113,9 +115,11 @@ class _Back:
         return WriteSchemata(step.path, text, step.after) if text else None
 
     def _taker(self, name: str, cache_id: int, ways: int) -> str:
+        """A group of somebody else's that has some of the ways now, and did not share them before the run."""
         for group in self._host.control_groups():
             ours = group.path in self._made or group.owner in ("default", "cachetune")
-            if not ours and group.masks.get(name, {}).get(cache_id, 0) & ways:
+            had = self._then.get(group.path, {}).get(name, {}).get(cache_id, 0) if group.mode == "shareable" else 0
+            if not ours and group.masks.get(name, {}).get(cache_id, 0) & ways & ~had:
                 return group.path
         return ""
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from cachetune.host.cbm import Cbm
-from cachetune.host.schemata import format_schemata
+from cachetune.host.schemata import Masks, format_schemata, parse
 from cachetune.host.state import DEFAULT_GROUP, Group, Host, is_monitor
 from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 from cachetune.plan.target import Values
@@ -54,6 +54,11 @@ def removal_of(host: Host, path: str) -> RemoveGroup:
 def describe_groups(host: Host) -> dict[str, str]:
     """What the fingerprint covers of each group in words, so that apply can say what has changed since."""
     return {group.path: " ".join(_words(group)) for group in host.groups}
+
+
+def masks_described(groups: Mapping[str, str]) -> dict[str, Masks]:
+    """The masks of each group in such words."""
+    return {path: parse(words.replace(" ", "\n")).masks for path, words in groups.items()}
 
 
 def _words(group: Group) -> Iterator[str]:

@@ -384,6 +384,31 @@ def test_recover_does_not_take_ways_from_somebody_who_took_them_meanwhile(tmp_pa
     assert "0=7fc" in sim.read("schemata")
 
 
+def test_recover_gives_back_ways_that_somebody_shared_before_the_run(tmp_path: Path) -> None:
+    """A group of ours with the mask of the default group shares with others what that one shares with them."""
+    sim = host_with_guest("skylake-2s")
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", "L3:0=400;1=400\n")
+    place = place_on(sim, tmp_path)
+    control = place.look(ledger.Ledger()).caches[0]
+    on_one, on_both = (cache_request(control, 1, 2),), tuple(cache_request(control, n, 2) for n in (0, 1))
+    apply(plan_for(domain(group({0}, on_one, (), [])), place), place)
+    before = sim.tree()
+    plan = plan_for(domain(group({0}, on_both, (), []), group({1}, on_both, (), [])), place)
+
+    def die(operation: Operation) -> None:
+        if operation.kind == "mkdir":
+            raise KeyboardInterrupt
+
+    sim.before_operation = die
+    with pytest.raises(KeyboardInterrupt):
+        apply(plan, place)
+    sim.before_operation = None
+    report = recover(place)
+    assert (report.outcome, report.notes) == ("done", ())
+    assert sim.tree() == before
+
+
 def test_threads_born_meanwhile_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = host_with_guest("skylake-2s")
     place = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
