@@ -25,6 +25,15 @@ def pytest_report_header() -> str:
     return f"CACHETUNE_SEED={fresh_seed()}"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests counted, whether they passed or not."""
+    for report in (report for of in terminalreporter.stats.values() for report in of):
+        counts = getattr(report, "user_properties", ())
+        if counts and report.when == "call":
+            told = ", ".join(f"{number} {what}" for what, number in counts)
+            terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {told}")
+
+
 @pytest.fixture(scope="session")
 def virtual_machine() -> None:
     try:

@@ -1,8 +1,6 @@
-"""Faults at the n-th change of the real resctrl: an errno, a death, or somebody else's doing just before it."""
+"""Faults at the n-th change of the real resctrl: an errno, or somebody else's doing just before it."""
 
 import contextlib
-import os
-import signal
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
@@ -45,8 +43,3 @@ def fail(number: int) -> Callable[[str, str], None]:
         raise ResctrlError(number, operation, path)
 
     return strike
-
-
-def die(operation: str, path: str) -> None:  # noqa: ARG001 - a strike
-    """A strike that ends this process as kill -9 does."""
-    os.kill(os.getpid(), signal.SIGKILL)

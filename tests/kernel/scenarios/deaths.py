@@ -1,0 +1,167 @@
+"""Apply, remove and recover, killed between any two changes that they make; then recover, twice.
+
+``python -m … DOMAIN.xml [all]``. Recover is killed after runs that died at their end: the one with most to undo, and
+the first that is to be finished; with "all" after runs that died anywhere. One process has all imported and planned,
+and forks a child for each death: starting a program takes seconds in the machine.
+"""
+
+import gc
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from cachetune import documents
+from cachetune.apply import ledger
+from cachetune.apply.recover import recover
+from cachetune.plan import Plan
+from tests.kernel.scenarios import tree
+from tests.kernel.scenarios.changes import changes_of, killed
+from tests.kernel.scenarios.guest_process import running
+from tests.kernel.scenarios.library import carried_out, domain_in, guest_of, place_on, planned, removal
+
+State = dict[str, str]
+
+
+class Death(msgspec.Struct, frozen=True):
+    """One run that died, and what came of it.
+
+    ``left`` tells whether the state was neither of the two at that moment. ``ended`` is "before" or "after", or says
+    what differs from both once recovered; ``again`` is what a second recover said, and what it changed.
+    """
+
+    killed_by: int
+    left: bool
+    recovered: str
+    ended: str
+    again: tuple[str, ...]
+
+
+class Round(msgspec.Struct, frozen=True):
+    """The changes that a run makes when it lives; ``deaths[n]`` is that after n of them."""
+
+    changes: tuple[str, ...]
+    deaths: tuple[Death, ...]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """The two plans, a round for each kind of run, and what of the tree is not as it was in the end."""
+
+    apply: Plan
+    remove: Plan
+    rounds: dict[str, Round]
+    differs: tuple[str, ...]
+
+
+class Scene:
+    """A guest, without its groups or with them, and the plans that lead from one to the other."""
+
+    def __init__(self, domain: Path, pid: int) -> None:
+        self.place = place_on(Path("/run/deaths"))
+        wanted = domain_in(domain)
+        guest = guest_of(wanted, pid)
+        self._tids = {thread.tid for thread in guest.threads}
+        to_it = planned(wanted, guest, self.place)
+        carried_out(to_it, self.place)
+        self.having = self.look()
+        back = removal(wanted, self.place)
+        carried_out(back, self.place)
+        self.without = self.look()
+        self.plans = {"apply": to_it, "remove": back}
+
+    def look(self) -> State:
+        """The groups, and what the run directory says of them."""
+        state = {f"{path} {name}": text for path, files in tree.groups().items() for name, text in files.items()}
+        for path in (path for path in state if path.endswith(" tasks")):
+            state[path] = " ".join(tid for tid in state[path].split() if int(tid) in self._tids)
+        book = ledger.load(self.place.run)
+        return state | {"ledger": f"{book.guests} {book.shrunk}"} | {p.name: "" for p in self.place.run.iterdir()}
+
+    def round(self, verb: str) -> Round:
+        """The verb killed at every moment."""
+
+        def run() -> None:
+            carried_out(self.plans[verb], self.place)
+
+        return self._killed_everywhere(verb, run, lambda: None)
+
+    def recoveries(self, verb: str, *, everywhere: bool) -> dict[str, Round]:
+        """Recover killed at every moment, after the verb has died."""
+
+        def run() -> None:
+            carried_out(self.plans[verb], self.place)
+
+        changes = changes_of(run)
+        self._go_back(verb)
+        done = last_record(changes)
+        died = range(3, len(changes)) if everywhere else (done, done + 1)  # with two changes there is an empty journal
+        return {
+            f"recover after {made} changes of {verb}": self._killed_everywhere(
+                verb, self._recover, partial(killed, run, made)
+            )
+            for made in died
+        }
+
+    def _recover(self) -> None:
+        if recover(self.place).outcome != "done":
+            raise RuntimeError("there was nothing to recover")
+
+    def _killed_everywhere(self, verb: str, run: Callable[[], None], begin: Callable[[], object]) -> Round:
+        begin()
+        changes = changes_of(run)
+        self._go_back(verb)
+        deaths = []
+        for number in range(len(changes) + 1):
+            begin()
+            deaths.append(self._death(verb, killed(run, number)))
+            self._go_back(verb)
+        return Round(changes, tuple(deaths))
+
+    def _death(self, verb: str, killed_by: int) -> Death:
+        before, after = self._ends(verb)
+        left = self.look() not in (before, after)
+        first = recover(self.place).outcome
+        state = self.look()
+        ended = {str(before): "before", str(after): "after"}.get(str(state)) or str(tree.differences(before, state))
+        again = recover(self.place).outcome
+        return Death(killed_by, left, first, ended, (again, *tree.differences(state, self.look())))
+
+    def _go_back(self, verb: str) -> None:
+        """To where the verb begins, for the next death."""
+        before, after = self._ends(verb)
+        state = self.look()
+        if state == after:
+            carried_out(self.plans["remove" if verb == "apply" else "apply"], self.place)
+            state = self.look()
+        if differs := tree.differences(before, state):
+            raise RuntimeError(f"the way back is not known: {differs}")
+
+    def _ends(self, verb: str) -> tuple[State, State]:
+        return (self.without, self.having) if verb == "apply" else (self.having, self.without)
+
+
+def last_record(changes: tuple[str, ...]) -> int:
+    """How many changes a run has made when only the record is missing that all is done."""
+    return max(n for n, change in enumerate(changes) if change == "write journal.jsonl")
+
+
+def main() -> None:
+    """Print an Outcome."""
+    with running(4) as process:
+        tids = process.threads.tids
+        first = tree.state(tids)
+        scene = Scene(Path(sys.argv[1]), process.threads.pid)
+        gc.disable()  # its looks at every value would copy all memory in every child
+        everywhere = sys.argv[2:] == ["all"]
+        rounds = {"apply": scene.round("apply"), **scene.recoveries("apply", everywhere=everywhere)}
+        carried_out(scene.plans["apply"], scene.place)
+        rounds |= {"remove": scene.round("remove"), **scene.recoveries("remove", everywhere=everywhere)}
+        carried_out(scene.plans["remove"], scene.place)
+        differs = tree.differences(first, tree.state(tids))
+    sys.stdout.buffer.write(documents.encode(Outcome(scene.plans["apply"], scene.plans["remove"], rounds, differs)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""A guest's way through the library in this process: planned once, applied and removed as often as wanted."""
+
+from pathlib import Path
+
+import msgspec
+
+from cachetune.apply import ledger
+from cachetune.apply.applier import Place, apply
+from cachetune.apply.model import Report
+from cachetune.apply.requests import Request, plan_requests
+from cachetune.domain import load
+from cachetune.domain.model import Domain
+from cachetune.guests import find_guest, find_process
+from cachetune.guests.model import Guest
+from cachetune.host import SysfsResctrl
+from cachetune.plan import Options, Plan, plan_removal
+from cachetune.plan.model import PlanGuest
+from cachetune.plan.names import machine_name
+from tests.kernel.scenarios import tree
+
+PROC = Path("/proc")
+
+
+def place_on(run: Path) -> Place:
+    """The machine's resctrl, with a run directory."""
+    return Place(SysfsResctrl(tree.RESCTRL), run, Path("/sys"), PROC, lock_timeout=60)
+
+
+def domain_in(path: Path) -> Domain:
+    """The domain of a file that is known to be right."""
+    loaded = load(path.read_bytes(), str(path))
+    if loaded.domain is None:
+        raise RuntimeError(f"{loaded.findings}")
+    return loaded.domain
+
+
+def guest_of(domain: Domain, pid: int) -> Guest:
+    """The process's threads, with their vCPUs where the domain asks for some."""
+    return (find_guest if any(group.vcpus for group in domain.groups) else find_process)(pid, PROC)
+
+
+def planned(domain: Domain, guest: Guest, place: Place) -> Plan:
+    """What the domain needs on the host as it is."""
+    book = ledger.load(place.run)
+    return plan_requests([Request(domain, guest)], place.look(book), book, Options(shrink_default=True))
+
+
+def removal(domain: Domain, place: Place) -> Plan:
+    """What takes the domain's groups away again."""
+    book, name = ledger.load(place.run), machine_name(domain)
+    return plan_removal(place.look(book), [PlanGuest("", name)], book.groups_of(name), book.shrunk)
+
+
+def carried_out(wanted: Plan, place: Place) -> Report:
+    """Apply a plan of which nothing is expected but that it is done."""
+    report = apply(wanted, place)
+    if report.outcome != "done":
+        raise RuntimeError(f"{msgspec.to_builtins(report)}")
+    return report

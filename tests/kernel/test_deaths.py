@@ -1,0 +1,100 @@
+"""A run that is killed between any two changes that it makes, on real kernels: nothing is lost, nothing half done.
+
+A change is a system call on a group, the journal or the ledger. Between two of them a run only looks, so a death there
+is one after the first and before the second; with those at both ends each change has a death before and after it.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cachetune.plan.model import CreateGroup, MoveTasks, Plan, RemoveGroup
+from cachetune.sim.profile import KERNELS
+from tests.conformance.record import kernel_package
+from tests.kernel import vm
+from tests.kernel.conftest import Scenario
+from tests.kernel.domains import FAULTS
+from tests.kernel.scenarios.deaths import Outcome, last_record
+
+pytestmark = pytest.mark.kernel
+EXTENT = ["all"] if os.environ.get("CACHETUNE_DEATHS") == "all" else []
+RECORDS = ["open ledger.json.new", "rename ledger.json.new", "unlink journal.jsonl"]
+
+
+@pytest.fixture(scope="module", params=[kernel for kernel in KERNELS if kernel_package(kernel)])
+def outcome(request: pytest.FixtureRequest, scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    domain = tmp_path_factory.mktemp("domain") / "faults.xml"
+    domain.write_text(FAULTS)
+    machine = vm.Machine(sockets=1, kernel=kernel_package(request.param) or "", registers=False)
+    found: Outcome = scenario("deaths", Outcome, str(domain), *EXTENT, machine=machine, timeout=3000)[0]
+    return found
+
+
+def test_after_any_death_recover_leads_to_one_of_two_states_and_a_second_one_does_nothing(
+    outcome: Outcome, record_property: Callable[[str, object], None]
+) -> None:
+    deaths = [death for of in outcome.rounds.values() for death in of.deaths]
+    lost = [d for d in deaths if d.ended not in ("before", "after") or d.again != ("nothing to do",)]
+    record_property("kills", len(deaths))
+    record_property("states lost", len(lost))
+    assert {death.killed_by for death in deaths} == {signal.SIGKILL}
+    assert lost == []
+
+
+def test_there_is_a_death_before_and_after_each_change_of_apply_remove_and_recover(outcome: Outcome) -> None:
+    assert {name.split()[0] for name in outcome.rounds} == {"apply", "remove", "recover"}
+    for name, of in outcome.rounds.items():
+        assert len(of.deaths) == len(of.changes) + 1, name
+
+
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+def test_the_changes_of_a_run_are_those_of_its_plan(verb: str, outcome: Outcome) -> None:
+    plan: Plan = getattr(outcome, verb)
+    assert _without_repeats(outcome.rounds[verb].changes) == list(_changes_for(plan))
+
+
+def test_the_changes_of_a_recovery_undo_those_of_the_plan_or_finish_its_records(outcome: Outcome) -> None:
+    done = last_record(outcome.rounds["apply"].changes)
+    undoing = outcome.rounds[f"recover after {done} changes of apply"].changes
+    made = [Path(step.path).name for step in outcome.apply.steps if isinstance(step, CreateGroup)]
+    assert [f"rmdir {name}" for name in reversed(made)] == [change for change in undoing if change.startswith("rmdir")]
+    assert outcome.rounds[f"recover after {done + 1} changes of apply"].changes == tuple(RECORDS)
+
+
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+def test_a_run_is_undone_until_its_journal_says_that_all_is_done_and_finished_from_then_on(
+    verb: str, outcome: Outcome
+) -> None:
+    found = outcome.rounds[verb]
+    done = last_record(found.changes)
+    assert [death.ended for death in found.deaths] == ["before"] * (done + 1) + ["after"] * (len(found.changes) - done)
+    assert any(death.left for death in found.deaths)
+
+
+def test_in_the_end_the_tree_is_as_it_was_found(outcome: Outcome) -> None:
+    assert outcome.differs == ()
+
+
+def _changes_for(plan: Plan) -> Iterator[str]:
+    """What the plan's steps need, as names of calls and files; the writes to one file in a row count as one."""
+    yield from ("mkdir deaths", "open journal.jsonl", "write journal.jsonl")
+    for step in plan.steps:
+        yield "write journal.jsonl"
+        match step:
+            case CreateGroup(path):
+                yield f"mkdir {Path(path).name}"
+            case RemoveGroup(path):
+                yield f"rmdir {Path(path).name}"
+            case MoveTasks():
+                yield "write tasks"
+            case _:
+                yield "write schemata"
+    yield from ("write journal.jsonl", *RECORDS)
+
+
+def _without_repeats(changes: tuple[str, ...]) -> list[str]:
+    """A kernel without lists of threads gets them one by one."""
+    return [c for n, c in enumerate(changes) if n == 0 or c != "write tasks" or changes[n - 1] != c]
