@@ -15,19 +15,17 @@ import msgspec
 from cachetune import documents
 from cachetune.apply import ledger
 from cachetune.apply.applier import Place, apply
-from cachetune.domain.model import BandwidthRequest, CacheRequest, Domain, GroupRequest, MonitorRequest
-from cachetune.findings import Source
+from cachetune.domain.model import Domain
 from cachetune.guests import find_guest
 from cachetune.guests.model import Guest
 from cachetune.host import SysfsResctrl
-from cachetune.host.state import CacheControl, Host
-from cachetune.idset import format_ids
+from cachetune.host.state import CacheControl
 from cachetune.plan import Options, Plan, PlanRefusedError, Wish, plan_guests, plan_removal
 from cachetune.plan.model import PlanGuest
+from tests.drawn import drawn_domain
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.guest_process import running
 
-_HERE = Source()
 _MACHINE = "cachetune-guest"
 _TRIES = 20
 
@@ -71,7 +69,7 @@ class _Runner:
         """One domain, or one and then another for the same guest, on a host with groups of others."""
         others, gone = self._settle_others(draw)
         host = self._place.look(ledger.Ledger())
-        rounds = [(_domain(draw, host) for _ in range(_TRIES)) for _ in range(draw.choice([1, 1, 2]))]
+        rounds = [(drawn_domain(draw, host, "guest") for _ in range(_TRIES)) for _ in range(draw.choice([1, 1, 2]))]
         case = self._carry_out(name, others, gone, rounds)
         for path in (path for path in others if path not in gone):
             self._fs.rmdir(path)
@@ -151,33 +149,6 @@ def _random_line(cache: CacheControl, draw: random.Random) -> str:
         length = draw.randrange(1, cache.ways - low + 1)
         masks.append(f"{cache_id}={((1 << length) - 1) << low:x}")
     return f"{cache.name}:{';'.join(masks)}\n"
-
-
-def _domain(draw: random.Random, host: Host) -> Domain:
-    """Some groups of vCPUs, each with a wish for some caches and nodes, and some monitors."""
-    vcpus = draw.sample(range(4), 4)
-    parts = draw.choice([(4,), (2, 2), (1, 3), (1, 1, 2), (1, 1, 1, 1)])
-    groups = [_group(draw, host, {vcpus.pop() for _ in range(size)}) for size in parts]
-    kept = tuple(g for g in groups if g.caches or g.nodes or g.monitors)
-    return Domain("guest", None, None, "kvm", 4, kept)
-
-
-def _group(draw: random.Random, host: Host, vcpus: set[int]) -> GroupRequest:
-    caches = tuple(
-        CacheRequest(c.level, i, c.type, draw.randint(c.min_cbm_bits, 3) * (c.way_bytes(i) or 0), _HERE)
-        for c in host.caches
-        for i in c.size_bytes
-        if draw.random() < 0.5
-    )
-    nodes = tuple(
-        BandwidthRequest(i, draw.randrange(b.min_bandwidth, 101, b.bandwidth_gran), _HERE)
-        for b in host.bandwidths
-        for i in b.ids
-        if draw.random() < 0.4
-    )
-    watched = [vcpu for vcpu in vcpus if draw.random() < 0.2]
-    monitors = tuple(MonitorRequest("cache", frozenset({v}), f"vcpus_{v}", _HERE) for v in watched)
-    return GroupRequest(frozenset(vcpus), f"vcpus_{format_ids(vcpus)}", caches, nodes, monitors, _HERE)
 
 
 if __name__ == "__main__":

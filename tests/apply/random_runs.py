@@ -1,0 +1,232 @@
+"""Random runs for several guests on one simulated host, many of which fail or die on the way.
+
+An episode is a host, its guests, programs that have groups of their own, and some twenty runs; its seed draws all of
+it, so that one can be had again. What must hold is asserted after each run, and at the end, when all guests and all
+others have gone, that the host is as it was at the beginning.
+"""
+
+import dataclasses
+import errno
+import os
+import random
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from cachetune.apply import journal, ledger
+from cachetune.apply.applier import Place, apply
+from cachetune.apply.recover import recover
+from cachetune.guests.model import Guest, Thread
+from cachetune.host.read import read_host
+from cachetune.host.state import DEFAULT_GROUP
+from cachetune.plan import Plan, PlanRefusedError, plan_removal
+from cachetune.plan.model import PlanGuest
+from cachetune.sim import SimulatedResctrl, load_profile
+from tests.apply.test_exclusive import overlaps
+from tests.drawn import drawn_domain
+from tests.samples import FAST_PROFILES, plan_for
+
+RUNS = 20
+GUESTS = ("web", "db", "mail", "cache", "build")
+RECORDS = ("open", "write", "rename", "unlink")  # the calls on the journal and the ledger
+FAULTS = (errno.EIO, errno.ENOSPC, errno.EINVAL)
+
+
+@dataclasses.dataclass
+class Counts:
+    """Of one episode or many. ``refused`` runs could not be planned."""
+
+    runs: int = 0
+    refused: int = 0
+    failures: int = 0
+    deaths: int = 0
+    deaths_of_recover: int = 0
+
+    def add(self, other: "Counts") -> None:
+        """Add another's."""
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+class Killed(BaseException):
+    """SIGKILL, as far as one process can have it: nothing of ours catches it."""
+
+
+def episode(seed: str, run: Path) -> Counts:
+    """Play one. Raises AssertionError with the seed when something is not as it must be."""
+    played = Episode(seed, run)
+    try:
+        return played.play()
+    except Exception as error:
+        raise AssertionError(f"episode {seed!r}, run {played.counts.runs}: {error!r}") from error
+
+
+class Episode:
+    """A host, its guests, and a generator that decides."""
+
+    def __init__(self, seed: str, run: Path) -> None:
+        self._draw = random.Random(seed)  # noqa: S311 - reproducible on purpose
+        self.counts = Counts()
+        profile = load_profile(self._draw.choice(FAST_PROFILES))
+        self._sim = SimulatedResctrl(profile, kernel=self._draw.choice(["6.1", "6.12"]))
+        self._place = Place(self._sim, run)
+        self._guests = {name: self._start(1000 * n) for n, name in enumerate(GUESTS, 1)}
+        for number in range(self._draw.randrange(3)):
+            self._settle(f"COS{number}")
+
+    def _start(self, first: int) -> Guest:
+        for tid in range(first, first + 4):
+            self._sim.add_task(tid)
+        return Guest(first, tuple(Thread(tid, 0, f"CPU {n}/KVM", n) for n, tid in enumerate(range(first, first + 4))))
+
+    def _settle(self, path: str) -> None:
+        """Another program's group, with the highest way of each cache, which it shares with the default group."""
+        self._sim.mkdir(path)
+        for cache in read_host(self._sim).caches:
+            highest = ((1 << cache.min_cbm_bits) - 1) << cache.ways - cache.min_cbm_bits
+            masks = ";".join(f"{i}={highest:x}" for i in cache.size_bytes)
+            self._sim.write(f"{path}/schemata", f"{cache.name}:{masks}\n")
+
+    def play(self) -> Counts:
+        """All runs, then the end of all guests."""
+        first = self._sim.tree()
+        for _ in range(RUNS):
+            self._one_run()
+            self._check()
+        for name in GUESTS:
+            assert apply(self._removal(name), self._place).outcome in ("done", "nothing to do")
+        left = self._sim.tree()
+        assert left == first, [path for path in left.keys() | first.keys() if left.get(path) != first.get(path)]
+        return self.counts
+
+    def _one_run(self) -> None:
+        name = self._draw.choice(GUESTS)
+        wanted = self._wish(name) if self._draw.random() < 0.7 else self._removal(name)
+        if wanted is None:
+            self.counts.refused += 1
+            return
+        self.counts.runs += 1
+        how = self._draw.choice([self._undisturbed, self._failing, self._dying, self._dying])
+        how(wanted)
+
+    def _wish(self, name: str) -> Plan | None:
+        try:
+            return plan_for(drawn_domain(self._draw, self._look(), name), self._place, self._guests[name])
+        except PlanRefusedError:
+            return None
+
+    def _removal(self, name: str) -> Plan:
+        book, machine = ledger.load(self._place.run), f"cachetune-{name}"
+        return plan_removal(self._look(), [PlanGuest("", machine)], book.groups_of(machine), book.shrunk)
+
+    def _look(self) -> Any:
+        return self._place.look(ledger.load(self._place.run))
+
+    def _undisturbed(self, wanted: Plan) -> None:
+        assert apply(wanted, self._place).outcome in ("done", "nothing to do")
+        self._is_after(wanted)
+
+    def _failing(self, wanted: Plan) -> None:
+        """One operation fails, or two; a write before it took effect or after."""
+        before = self._state()
+        for _ in range(self._draw.choice([1, 1, 2])):
+            after = self._draw.random() < 0.2
+            kind: Any = "write" if after else None  # the kernel does not make a group and then refuse it
+            self._sim.fail(self._draw.choice(FAULTS), at=self._draw.randint(1, 12), operation=kind, after=after)
+        report = apply(wanted, self._place)
+        self._sim._faults.clear()
+        self.counts.failures += 1
+        if report.outcome == "rollback incomplete":
+            assert recover(self._place).outcome == "done"
+        if report.outcome in ("done", "nothing to do"):
+            self._is_after(wanted)
+        else:
+            assert self._state() == before
+
+    def _dying(self, wanted: Plan) -> None:
+        """A death at any change; then recover, which may die as well, and again."""
+        before = self._state()
+        self._until_death(lambda: apply(wanted, self._place), self._draw.randint(1, 40))
+        for _ in range(self._draw.choice([0, 0, 1, 2])):
+            if journal.exists(self._place.run):
+                self.counts.deaths_of_recover += 1
+                self._until_death(lambda: recover(self._place), self._draw.randint(1, 12))
+        self.counts.deaths += 1
+        recover(self._place)
+        if self._state() != before:
+            self._is_after(wanted)
+        after = self._state()
+        assert recover(self._place).outcome == "nothing to do"
+        assert self._state() == after
+
+    def _until_death(self, run: Callable[[], object], number: int) -> None:
+        left = number
+
+        def change(*_: object) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Killed
+
+        self._sim.before_operation = change
+        with self._counted_records(change), suppress(Killed):
+            run()
+        self._sim.before_operation = None
+        self._close_journals()
+
+    @contextmanager
+    def _counted_records(self, change: Callable[[], None]) -> Any:
+        """The calls on journal and ledger count as well; a death comes before or after one."""
+
+        def counted(name: str) -> Callable[..., Any]:
+            original = getattr(os, name)
+
+            def call(*words: Any, **options: Any) -> Any:
+                if name == "open" and not words[1] & os.O_CREAT:
+                    return original(*words, **options)
+                change()
+                answer = original(*words, **options)
+                change()
+                return answer
+
+            return call
+
+        with ExitStack() as patches:
+            for name in RECORDS:
+                patches.enter_context(mock.patch.object(os, name, counted(name)))
+            yield
+
+    def _close_journals(self) -> None:
+        """As the death of a real process would."""
+        for entry in list(Path("/proc/self/fd").iterdir()):
+            with suppress(OSError):
+                if self._place.run in entry.readlink().parents:
+                    os.close(int(entry.name))
+
+    def _state(self) -> tuple[dict[str, str], Any]:
+        book = ledger.load(self._place.run)
+        return self._sim.tree(), (book.guests, book.shrunk)
+
+    def _is_after(self, wanted: Plan) -> None:
+        """The groups are those of the plan, with the masks that it promised and the threads, and so are the records."""
+        machine = wanted.guests[0].machine_name
+        host = self._look()
+        there = {group.path for group in host.groups if f"{machine}-" in group.path}
+        assert there == {group.path for group in wanted.groups}
+        assert ledger.load(self._place.run).groups_of(machine) == there
+        for group in wanted.groups:
+            found = host.group(group.path)
+            promised = {n: {i: m for i, m in of.items() if isinstance(m, str)} for n, of in group.schemata.items()}
+            for resource, masks in promised.items():
+                assert {i: f"{found.masks[resource][i]:x}" for i in masks} == masks
+
+    def _check(self) -> None:
+        """At no time do two groups share ways that they shall not share, and others keep what they have."""
+        host = self._look()
+        others = [group for group in host.groups if group.path.startswith("COS")]
+        theirs = {mask for group in others for of in group.masks.values() for mask in of.values()}
+        assert overlaps(self._sim, theirs) == []
+        assert DEFAULT_GROUP in {group.path for group in host.groups}
+        assert not journal.exists(self._place.run)

@@ -1,0 +1,37 @@
+"""Domains drawn with a random generator that can be had again, where hypothesis is not at hand or too much."""
+
+import random
+
+from cachetune.domain.model import BandwidthRequest, CacheRequest, Domain, GroupRequest, MonitorRequest
+from cachetune.findings import Source
+from cachetune.host.state import Host
+from cachetune.idset import format_ids
+
+_HERE = Source()
+
+
+def drawn_domain(draw: random.Random, host: Host, name: str) -> Domain:
+    """Some groups of four vCPUs, each with a wish for some caches and nodes, and some monitors."""
+    vcpus = draw.sample(range(4), 4)
+    parts = draw.choice([(4,), (2, 2), (1, 3), (1, 1, 2), (1, 1, 1, 1)])
+    groups = [_group(draw, host, {vcpus.pop() for _ in range(size)}) for size in parts]
+    kept = tuple(g for g in groups if g.caches or g.nodes or g.monitors)
+    return Domain(name, None, None, "kvm", 4, kept)
+
+
+def _group(draw: random.Random, host: Host, vcpus: set[int]) -> GroupRequest:
+    caches = tuple(
+        CacheRequest(c.level, i, c.type, draw.randint(c.min_cbm_bits, 3) * (c.way_bytes(i) or 0), _HERE)
+        for c in host.caches
+        for i in c.size_bytes
+        if draw.random() < 0.5
+    )
+    nodes = tuple(
+        BandwidthRequest(i, draw.randrange(b.min_bandwidth, 101, b.bandwidth_gran), _HERE)
+        for b in host.bandwidths
+        for i in b.ids
+        if draw.random() < 0.4
+    )
+    watched = [vcpu for vcpu in vcpus if draw.random() < 0.2]
+    monitors = tuple(MonitorRequest("cache", frozenset({v}), f"vcpus_{v}", _HERE) for v in watched)
+    return GroupRequest(frozenset(vcpus), f"vcpus_{format_ids(vcpus)}", caches, nodes, monitors, _HERE)
