@@ -76,9 +76,11 @@ class _Back:
         self._then = masks_described(plan.host_groups)
         self._made = {s.path for s in begun if isinstance(s, CreateGroup)}
         self._removed = {s.path for s in begun if isinstance(s, RemoveGroup)}
+        self._now = {g.path: {name: dict(of) for name, of in g.masks.items()} for g in host.control_groups()}
         self.notes: list[str] = []
         self.kept: DefaultShrink | None = None
-        self.steps = [step for step in map(self._undoable, begun) if step]
+        # The last is undone first, and what it puts back is free for those before it.
+        self.steps = [step for step in map(self._undoable, reversed(begun)) if step][::-1]
 
     def _undoable(self, step: Step) -> Step | None:
         gone = next((path for path in _needs(step) if not self._can_be(path)), None)
@@ -94,12 +96,12 @@ class _Back:
 
     def _write(self, step: WriteSchemata) -> WriteSchemata | None:
         """The step less the entries that somebody else has changed or whose ways somebody else has now."""
-        group = self._host.group(step.path)
+        held = self._now.get(step.path, {})
         before, after = parse(step.before), parse(step.after)
         back: Masks = {}
         for name, masks in before.masks.items():
             for cache_id, mask in masks.items():
-                now = group.masks.get(name, {}).get(cache_id) if group else None
+                now = held.get(name, {}).get(cache_id)
                 if now not in (mask, after.masks.get(name, {}).get(cache_id)):
                     self.notes.append(
                         f"{name} cache {cache_id} of group {step.path} was changed by somebody else since"
@@ -111,6 +113,7 @@ class _Back:
                         self.kept = ledger.follow(self.kept, {name: {cache_id: mask}}, {name: {cache_id: now}})
                 else:
                     back.setdefault(name, {})[cache_id] = mask
+                    held.setdefault(name, {})[cache_id] = mask
         text = format_schemata(back, before.bandwidth, {c.name: c.ways for c in self._host.caches})
         return WriteSchemata(step.path, text, step.after) if text else None
 
@@ -119,7 +122,7 @@ class _Back:
         for group in self._host.control_groups():
             ours = group.path in self._made or group.owner in ("default", "cachetune")
             had = self._then.get(group.path, {}).get(name, {}).get(cache_id, 0) if group.mode == "shareable" else 0
-            if not ours and group.masks.get(name, {}).get(cache_id, 0) & ways & ~had:
+            if not ours and self._now[group.path].get(name, {}).get(cache_id, 0) & ways & ~had:
                 return group.path
         return ""
 

@@ -5,6 +5,7 @@ import errno
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from cachetune.apply import journal, ledger
 from cachetune.apply.applier import Place, apply
 from cachetune.apply.recover import recover
-from cachetune.plan import Plan, plan_removal
+from cachetune.guests.model import Guest, Thread
+from cachetune.plan import Options, Plan, Wish, plan_guests, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.sim import Operation, SimulatedResctrl
 from tests.samples import (
     FAST_PROFILES,
+    GUEST,
     TIDS,
     cache_request,
     domain,
@@ -185,13 +188,40 @@ def a_removal(run: Path) -> Scene:
     return sim, place, plan_removal(place.look(book), [PlanGuest("", "cachetune-web")], book.owned, book.shrunk)
 
 
-SCENES = [prepared, a_change, a_removal]
+def guests_of_libvirt(run: Path) -> Scene:
+    """Two guests that libvirt has placed: one gives ways to the other, and leaves ways that it shares with COS1."""
+    sim = host_with_guest("skylake-2s")
+    threads = tuple(Thread(tid, 0, f"CPU {n}/KVM", n) for n, tid in enumerate((5711, 5712)))
+    for thread in threads:
+        sim.add_task(thread.tid)
+    sim.write("schemata", "L3:0=700;1=700\n")
+    masks = {
+        "qemu-1-web-vcpus_0-1": "L3:0=00f;1=003",
+        "qemu-2-db-vcpus_0-1": "L3:0=030;1=700",
+        "COS1": "L3:0=0c0;1=003",
+    }
+    for path, schemata in masks.items():
+        sim.mkdir(path)
+        sim.write(f"{path}/schemata", f"{schemata}\n")
+    place = Place(sim, run)
+    host = place.look(ledger.Ledger())
+    control = host.caches[0]
+    web_asks = group({0, 1}, (cache_request(control, 0, 2), cache_request(control, 1, 2)), (), [])
+    db_asks = group({0, 1}, (cache_request(control, 0, 4),), (), [])
+    wishes = [
+        Wish(msgspec.structs.replace(domain(web_asks), id=1), GUEST),
+        Wish(msgspec.structs.replace(domain(db_asks, name="db"), id=2), Guest(threads[0].tid, threads)),
+    ]
+    return sim, place, plan_guests(wishes, host, Options())
+
+
+SCENES = [prepared, a_change, a_removal, guests_of_libvirt]
 
 
 def operations_in(scene: Callable[[Path], Scene], run: Path) -> int:
     sim, place, plan = scene(run)
     begin = len(sim.operations)
-    assert apply(plan, place).outcome == "done"
+    assert apply(plan, place, adopt=True).outcome == "done"
     return len(sim.operations) - begin
 
 
@@ -207,7 +237,7 @@ def test_one_or_two_failures_anywhere_end_in_the_same_tree_at_the_latest_after_r
             sim.fail(errno.EIO, at=first)
             if second:
                 sim.fail(errno.EIO, at=first + second)
-            report = apply(plan, place)
+            report = apply(plan, place, adopt=True)
             sim._faults.clear()
             if report.outcome == "rollback incomplete":
                 assert recover(place).exit_code == 0
@@ -227,7 +257,7 @@ def test_a_run_and_its_recovery_killed_anywhere_lead_back_to_the_same_tree(
             before = sim.tree()
             kill_at(sim, first)
             with pytest.raises(Killed):
-                apply(plan, place)
+                apply(plan, place, adopt=True)
             kill_at(sim, second)
             with contextlib.suppress(Killed):
                 recover(place)
