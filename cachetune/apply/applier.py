@@ -212,7 +212,7 @@ def _unseen(plan: Plan, place: Place, known: Collection[int] = ()) -> _Unseen:
     held = held_threads(places, host, [g.path for g in plan.groups])
     steps = moves_between(host, {tid: where for tid, where in places.items() if tid not in held})
     notes = (f"thread {tid} was born in group {path} and stays there" for tid, path in held.items())
-    libvirts = made_by_libvirt(host, plan.machine_names)
+    libvirts = made_by_libvirt(host, plan.guests)
     return _Unseen(tuple(s for s in steps if isinstance(s, MoveTasks) and s.path not in libvirts), tuple(notes))
 
 

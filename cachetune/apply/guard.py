@@ -7,7 +7,7 @@ is now, one by one, and each must start from what is there and end in what a pla
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cachetune.apply.ledger import Ledger
+from cachetune.apply.ledger import GuestEntry, Ledger
 from cachetune.apply.rules import RULES
 from cachetune.errors import CachetuneError, InputError
 from cachetune.findings import Finding, Source
@@ -45,28 +45,44 @@ def check_plan(plan: Plan, host: Host, ledger: Ledger, *, adopt: bool = False) -
     for number, step in enumerate(plan.steps, 1):
         if what := walk.follow(step):
             raise refused("CT504", number=number, what=what)
-    theirs = touched(plan.steps, made_by_libvirt(host, plan.machine_names))
+    theirs = touched(plan.steps, made_by_libvirt(host, plan.guests))
     if theirs and not adopt:
         raise refused("CT508", groups=", ".join(theirs))
 
 
 def check_names(plan: Plan, host: Host, ledger: Ledger) -> None:
-    """Raise ApplyRefusedError if a machine name cannot be one, or if another guest has groups under it."""
+    """Raise ApplyRefusedError if a machine name cannot be one, or if another guest has the groups under it."""
     for guest in plan.guests:
-        _check_name(guest, host, ledger)
+        try:
+            checked_machine_name(guest.machine_name)
+        except InputError as error:
+            raise refused("CT504", number=0, what=f"use a name that is none: {error}") from None
+        only_removed = not guest.name and not plan.groups  # by whoever knows no more than the machine name
+        other = ledger.guests.get(guest.machine_name)
+        there = other and any(host.group(path) for path in other.groups)
+        if other and there and not only_removed and not _is_same(guest, other):
+            raise refused("CT505", machine=guest.machine_name, other=_words(other))
+    _check_groups(plan, ledger)
 
 
-def _check_name(guest: PlanGuest, host: Host, ledger: Ledger) -> None:
-    machine = guest.machine_name
-    try:
-        checked_machine_name(machine)
-    except InputError as error:
-        raise refused("CT504", number=0, what=f"use a name that is none: {error}") from None
-    other = ledger.guests.get(machine)
-    if other is None or not guest.name or not any(host.group(path) for path in other.groups):
-        return
-    if (other.name, other.uuid) != (guest.name, guest.uuid):
-        raise refused("CT505", machine=machine, other=other.name)
+def _check_groups(plan: Plan, ledger: Ledger) -> None:
+    """Names alone do not tell whose a group is: web's group ``db`` is called like the group of web-db."""
+    owner_of = {path: owner for owner, entry in ledger.guests.items() for path in entry.groups}
+    steps = (step.path for step in plan.steps if isinstance(step, CreateGroup | RemoveGroup))
+    for path in (*(group.path for group in plan.groups), *steps):
+        owner = owner_of.get(path)
+        if owner is not None and owner not in plan.machine_names:
+            raise refused("CT505", machine=path, other=_words(ledger.guests[owner]))
+
+
+def _is_same(guest: PlanGuest, entry: GuestEntry) -> bool:
+    """A uuid that is not known is no other one: XML of files often has none."""
+    return guest.name == entry.name and (None in (guest.uuid, entry.uuid) or guest.uuid == entry.uuid)
+
+
+def _words(entry: GuestEntry) -> str:
+    name = f"the guest {entry.name!r}" if entry.name else "a guest without a name"
+    return f"{name} with the uuid {entry.uuid}" if entry.uuid else name
 
 
 def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -89,7 +105,7 @@ class _Walk:
         owned = {path for machine in self._machines for path in ledger.groups_of(machine)}
         ours = (g.path for g in host.groups if g.owner == "cachetune")
         self._own = {p for p in ours if p in owned or any(belongs_to(p, machine) for machine in self._machines)}
-        self._own.update(made_by_libvirt(host, self._machines))
+        self._own.update(made_by_libvirt(host, plan.guests))
         self._place: dict[int, str] = {}
         for group in sorted(host.groups, key=lambda g: g.kind):  # monitor groups last: they say it more exactly
             self._place.update(dict.fromkeys(group.tids, group.path))

@@ -72,7 +72,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
             if groups[machine]:
                 known = self.guests.get(machine)
                 guest = known if known and not planned.name else planned
-                guests[machine] = GuestEntry(guest.name, guest.uuid, tuple(sorted(groups[machine])))
+                uuid = guest.uuid or (known.uuid if known else None)
+                guests[machine] = GuestEntry(guest.name, uuid, tuple(sorted(groups[machine])))
         return Ledger(boot_id=boot_id(), guests=guests, shrunk=shrunk)
 
     def with_shrunk(self, kept: DefaultShrink) -> "Ledger":

@@ -34,8 +34,8 @@ _ALL = (
     Rule(
         id="CT505",
         severity="error",
-        summary="Two guests cannot share a machine name.",
-        message="'{machine}' is in use by the guest '{other}'",
+        summary="Two guests cannot share a machine name or a group.",
+        message="'{machine}' is in use by {other}",
         fix="give another --machine-name",
     ),
     Rule(

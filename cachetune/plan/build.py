@@ -40,6 +40,8 @@ from cachetune.plan.target import Target, Values, find_target
 from cachetune.plan.translate import Membership, WantedGroup, memberships, name_findings, translate
 from cachetune.plan.wishes import control_of, wish_findings
 
+_ALONE = "plan one of them for itself, with another --machine-name"
+
 
 class Options(msgspec.Struct, frozen=True):
     """What the user may choose."""
@@ -96,12 +98,14 @@ def plan_guests(wishes: Sequence[Wish], host: Host, options: Options) -> Plan:
     Raises PlanRefusedError with all findings, InputError for a name that cannot be used or that two guests share.
     """
     machines = _machines(wishes)
+    guests = tuple(map(_plan_guest, wishes))
     wanted: tuple[WantedGroup, ...] = ()
     places: dict[int, Membership] = {}
-    own: tuple[str, ...] = made_by_libvirt(host, machines)
+    own: tuple[str, ...] = made_by_libvirt(host, guests)
     common: list[Finding] = []
     for wish, machine in zip(wishes, machines, strict=True):
         groups = translate(wish.domain, machine)
+        _check_apart(wish, groups, wanted)
         wanted += groups
         places |= memberships(groups, wish.guest) if wish.guest else {}
         own += groups_of(host, machine, wish.owned)
@@ -117,11 +121,11 @@ def plan_guests(wishes: Sequence[Wish], host: Host, options: Options) -> Plan:
         draft = _draft(wanted, places, own, host, removal, shrink=shrink)
         if draft.possible:
             break
-    findings = (*common, *draft.findings, *_adoptions(draft.steps, host, machines))
+    findings = (*common, *draft.findings, *_adoptions(draft.steps, host, guests))
     if any(f.severity == "error" for f in findings):
         raise PlanRefusedError(findings)
     return Plan(
-        guests=tuple(map(_plan_guest, wishes)),
+        guests=guests,
         host_fingerprint=host.fingerprint,
         host_groups=describe_groups(host),
         resources=resources_of(host),
@@ -178,8 +182,15 @@ def _machines(wishes: Sequence[Wish]) -> list[str]:
     for machine in machines:
         if machines.count(machine) > 1:
             names = " and ".join(f"{w.domain.name!r}" for w in wishes if w.machine == machine)
-            raise InputError(f"the groups of {names} would have the same names", hint="plan one of them for itself")
+            raise InputError(f"the groups of {names} would have the same names", hint=_ALONE)
     return machines
+
+
+def _check_apart(wish: Wish, groups: Iterable[WantedGroup], others: Iterable[WantedGroup]) -> None:
+    """Ids of live XML can be any text, so that different machine names do not keep the groups apart."""
+    taken = {group.path for group in others}
+    if same := next((group.path for group in groups if group.path in taken), None):
+        raise InputError(f"{wish.domain.name!r} and another guest would have the same group {same}", hint=_ALONE)
 
 
 def _plan_guest(wish: Wish) -> PlanGuest:
@@ -188,8 +199,8 @@ def _plan_guest(wish: Wish) -> PlanGuest:
     return PlanGuest(domain.name, wish.machine, domain.uuid, pid, threads)
 
 
-def _adoptions(steps: Iterable[Step], host: Host, machines: Collection[str]) -> list[Finding]:
-    paths = touched(steps, made_by_libvirt(host, machines))
+def _adoptions(steps: Iterable[Step], host: Host, guests: Iterable[PlanGuest]) -> list[Finding]:
+    paths = touched(steps, made_by_libvirt(host, guests))
     return [RULES["CT222"].at(Source(), groups=", ".join(paths))] if paths else []
 
 

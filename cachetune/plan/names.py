@@ -36,6 +36,12 @@ def checked_machine_name(name: str) -> str:
     return name
 
 
+def is_libvirts_name(machine: str, name: str) -> bool:
+    """Whether a machine name is one that libvirt gives to the guest of this name, and no other guest's."""
+    number = re.match(r"qemu-([0-9]+)-", machine, re.ASCII)
+    return number is not None and machine == _filter(f"qemu-{number[1]}-{name}")
+
+
 def belongs_to(path: str, machine: str) -> bool:
     """Whether a group of this path is one that we would name so for the machine (last part; default ids only)."""
     name = path.rpartition("/")[2]

@@ -8,8 +8,8 @@ from cachetune.guests.model import Guest
 from cachetune.host.state import DEFAULT_GROUP, Group, Host, parent_of
 from cachetune.idset import format_ids
 from cachetune.plan.diff import locations
-from cachetune.plan.model import MoveTasks, Step
-from cachetune.plan.names import belongs_to
+from cachetune.plan.model import MoveTasks, PlanGuest, Step
+from cachetune.plan.names import belongs_to, is_libvirts_name
 from cachetune.plan.rules import RULES
 from cachetune.plan.translate import Membership, WantedGroup
 from cachetune.plan.wishes import control_of
@@ -20,16 +20,23 @@ def is_foreign(group: Group | None, own: Collection[str]) -> bool:
     return group is not None and group.owner not in ("cachetune", "default") and group.path not in own
 
 
-def made_by_libvirt(host: Host, machines: Collection[str]) -> tuple[str, ...]:
-    """The groups that libvirt made for these guests when it started them."""
+def made_by_libvirt(host: Host, guests: Iterable[PlanGuest]) -> tuple[str, ...]:
+    """The groups that libvirt made for these guests when it started them.
+
+    Whoever gives a guest the machine name of another one does not get that guest's groups.
+    """
     theirs = (g.path for g in host.groups if g.owner == "libvirt")
+    machines = [g.machine_name for g in guests if is_libvirts_name(g.machine_name, g.name)]
     return tuple(path for path in theirs if any(belongs_to(path, machine) for machine in machines))
 
 
 def touched(steps: Iterable[Step], groups: Collection[str]) -> list[str]:
-    """Those of ``groups`` that the steps would write to, move threads into or out of, make a monitor in, or remove."""
-    paths = {step.path for step in steps}
-    paths |= {parent_of(path) for path in paths} | {step.source for step in steps if isinstance(step, MoveTasks)}
+    """Those of ``groups`` that the steps would write to, move threads into or out of, make a monitor in, or remove.
+
+    A thread that leaves a monitor group leaves the control group around it, too, or stays in it and is moved there.
+    """
+    paths = {step.path for step in steps} | {step.source for step in steps if isinstance(step, MoveTasks)}
+    paths |= {parent_of(path) for path in paths}
     return [path for path in groups if path in paths]
 
 

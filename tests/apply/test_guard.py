@@ -9,10 +9,11 @@ from cachetune.apply import ledger
 from cachetune.apply.applier import Place, apply
 from cachetune.apply.guard import ApplyRefusedError
 from cachetune.apply.journal import Journal
-from cachetune.plan import Plan
+from cachetune.domain.model import GroupRequest, MonitorRequest
+from cachetune.plan import Options, Plan, Wish, plan_guests
 from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 from cachetune.sim import SimulatedResctrl
-from tests.samples import TIDS, domain, group, host_with_guest, plan_for, web
+from tests.samples import GUEST, HERE, TIDS, cache_request, domain, group, host_with_guest, plan_for, web
 
 
 @pytest.fixture
@@ -140,21 +141,78 @@ def test_what_libvirt_made_is_changed_only_on_request(sim: SimulatedResctrl, pla
     assert group_of not in ledger.load(place.run).owned
 
 
-def test_two_guests_cannot_share_a_machine_name(place: Place) -> None:
-    assert apply(plan_for(web("skylake-2s"), place), place).outcome == "done"
-    other = domain(group({0}, (), (), [{0}]), name="web")
-    twin = msgspec.structs.replace(other, uuid="b2a3")
-    message = refused(plan_for(twin, place), place)
+def called(plan: Plan, name: str, uuid: str | None) -> Plan:
+    return msgspec.structs.replace(plan, guests=(msgspec.structs.replace(plan.guests[0], name=name, uuid=uuid),))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("web", "a1"), ("web", "b2")),
+        (("cachetune-web", "a1"), ("cachetune-web", "b2")),
+        (("web", None), ("other", None)),
+        (("web", None), ("", None)),  # a tuning file with the machine name
+        (("", None), ("web", None)),
+    ],
+)
+def test_two_guests_cannot_share_a_machine_name(
+    first: tuple[str, str | None], second: tuple[str, str | None], place: Place
+) -> None:
+    assert apply(called(plan_for(web("skylake-2s"), place), *first), place).outcome == "done"
+    message = refused(called(plan_for(domain(group({0}, (), (), [{0}])), place), *second), place)
     assert "CT505" in message
-    assert "'web'" in message
+    assert (first[0] or "a guest without a name") in message
 
 
-def test_a_twin_is_told_apart_although_its_name_is_the_machine_name(place: Place) -> None:
-    first = plan_for(web("skylake-2s"), place)
-    first = msgspec.structs.replace(first, guests=(msgspec.structs.replace(first.guests[0], name="cachetune-web"),))
-    assert apply(first, place).outcome == "done"
-    second = msgspec.structs.replace(first, guests=(msgspec.structs.replace(first.guests[0], uuid="b2a3"),))
-    assert "CT505" in refused(second, place)
+def test_a_guest_whose_uuid_becomes_known_is_the_same_and_stays_it(place: Place) -> None:
+    wanted = web("skylake-2s")
+    for uuid, outcome in ((None, "done"), ("a1", "nothing to do")):
+        assert apply(called(plan_for(wanted, place), "web", uuid), place).outcome == outcome
+    less = domain(wanted.groups[0])
+    assert apply(called(plan_for(less, place), "web", "a1"), place).outcome == "done"
+    assert apply(called(plan_for(wanted, place), "web", None), place).outcome == "done"
+    assert ledger.load(place.run).guests["cachetune-web"].uuid == "a1"
+
+
+def test_a_machine_name_of_libvirts_gives_only_the_guest_of_that_name_its_groups(
+    sim: SimulatedResctrl, place: Place
+) -> None:
+    sim.mkdir("qemu-2-db-vcpus_3")
+    sim.write("qemu-2-db-vcpus_3/schemata", "L3:0=400;1=400\n")
+    wanted = web("skylake-2s")
+    own = plan_for(wanted, place)
+    theirs = msgspec.structs.replace(own, guests=(msgspec.structs.replace(own.guests[0], machine_name="qemu-2-db"),))
+    steps = (RemoveGroup("qemu-2-db-vcpus_3", "L3:0=400;1=400\nMB:0=100;1=100\n"),)
+    with pytest.raises(ApplyRefusedError, match="not this guest's"):
+        apply(msgspec.structs.replace(theirs, steps=steps), place, adopt=True)
+    book = ledger.load(place.run)
+    made = plan_guests([Wish(wanted, GUEST, "qemu-2-db")], place.look(book), Options(shrink_default=True))
+    assert not [step for step in made.steps if isinstance(step, RemoveGroup)]
+    assert not made.warnings
+
+
+def test_a_thread_leaves_a_monitor_of_ours_in_a_group_of_libvirts_only_on_request(
+    sim: SimulatedResctrl, place: Place
+) -> None:
+    control, monitor = "qemu-7-web-vcpus_0-1", "qemu-7-web-vcpus_0-1/mon_groups/qemu-7-web-vcpus_0"
+    for path in (control, monitor):
+        sim.mkdir(path)
+        sim.write(f"{path}/tasks", f"{TIDS[0]}\n")
+    ours = {"qemu-7-web": ledger.GuestEntry("web", None, (monitor,))}
+    ledger.save(ledger.Ledger(boot_id=ledger.boot_id(), guests=ours), place.run)
+    live = msgspec.structs.replace(domain(group({3}, (), (), [{3}])), id=7)
+    edited = msgspec.structs.replace(plan_for(live, place), steps=(MoveTasks(".", monitor, TIDS[:1]),))
+    assert "CT508" in refused(edited, place)
+
+
+def test_a_group_of_another_guest_is_not_taken_for_having_a_name_that_fits(place: Place) -> None:
+    whole = GroupRequest(None, None, (), (), (MonitorRequest("cache", None, None, HERE),), HERE)
+    cache = cache_request(place.look(ledger.Ledger()).caches[0], 0, 2)
+    odd = msgspec.structs.replace(group({0}, (cache,), (), []), id="db")  # ids in live XML are any text
+    assert apply(plan_for(domain(odd), place), place).outcome == "done"
+    assert "CT505" in refused(
+        plan_for(domain(msgspec.structs.replace(whole, caches=(cache,)), name="web-db"), place), place
+    )
 
 
 @pytest.mark.parametrize(

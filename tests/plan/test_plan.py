@@ -298,6 +298,10 @@ def test_two_guests_in_one_plan_cannot_have_the_same_names_for_their_groups() ->
     web = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>")
     with pytest.raises(InputError, match="'web' and 'w_eb' would have the same names"):
         plan_guests([Wish(web), Wish(msgspec.structs.replace(web, name="w_eb"))], host(), SHRINK)
+    odd = parse(f"<cachetune vcpus='0' id='db'>{l3(2)}</cachetune>", " id='3'")
+    odd, db = msgspec.structs.replace(odd, id=None), parse(f"<cachetune>{l3(1)}</cachetune>")
+    with pytest.raises(InputError, match="the same group cachetune-web-db"):
+        plan_guests([Wish(odd), Wish(msgspec.structs.replace(db, name="web-db"))], host(), SHRINK)
 
 
 def test_threads_are_not_taken_out_of_groups_of_others_unless_told_to() -> None:
