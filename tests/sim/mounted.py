@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 CACHETUNE = (sys.executable, "-m", "cachetune.cli.main")
 
 
-def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+def run(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     command = [*CACHETUNE, *map(str, words)]
