@@ -12,7 +12,7 @@ FLAGS = ("--strict", "--shrink-default")
 VALUES = {
     "--guests-d": "/etc/cachetune/guests.d",
     "--libvirt-run": "/run/libvirt/qemu",
-    "--lock-timeout": "2",
+    "--lock-timeout": "5",
     "--proc": "/proc",
     "--resctrl": "/sys/fs/resctrl",
     "--run": "/run/cachetune",

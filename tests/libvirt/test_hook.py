@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.libvirt.domains import domain
+from tests.libvirt import answers
+from tests.libvirt.bodies import CASES, HOSTS
+from tests.libvirt.domains import domain, xml_of
 from tests.libvirt.host import ROOT, LibvirtHost
 
 pytestmark = pytest.mark.libvirt
@@ -169,6 +171,32 @@ def test_drift_is_reported_at_reconnect_and_the_guest_goes_on(host: LibvirtHost,
     assert "paused" in host.virsh("domstate", "own").stdout
     host.destroy("own")
     assert schemata(host) == FRESH
+
+
+BODIES = ("2 groups", "code and data", "bandwidth and cache of two groups", "monitors in 2 groups", "type both")
+
+
+def test_a_fresh_host_takes_what_libvirt_takes_where_there_is_room_and_nothing_else(libvirt_here: None) -> None:  # noqa: ARG001
+    recorded = answers.load("9.0")
+    host_name = "sapphire-rapids-cdp"
+    cases = {case.name: case for case in CASES if case.host == host_name and case.state == "room"}
+    with LibvirtHost(HOSTS[host_name], files=installed("--strict", "--shrink-default")) as host:
+        log, fresh = Log(host), host.tree()
+        for name in BODIES:
+            answer = recorded[cases[name].key]
+            started = host.create(xml_of(cases[name]))
+            assert (name, started.returncode) == (name, int(bool(answer.refused))), started.stderr
+            if not answer.refused:
+                groups = {answers.named(path) for path in host.tree().keys() - fresh.keys()}
+                assert groups == answer.groups.keys(), name
+                host.destroy(answers.GUEST)
+            assert not [line for line in log.lines() if "error" in line and not answer.refused], name
+            assert _without_tasks(host) == {path: group.schemata for path, group in fresh.items()}, name
+        log.close()
+
+
+def _without_tasks(host: LibvirtHost) -> dict[str, str]:
+    return {path: group.schemata for path, group in host.tree().items()}
 
 
 GONE = {
