@@ -85,6 +85,8 @@ def _prepare(call: Call, voice: Voice) -> None:
 def _started(call: Call, voice: Voice) -> None:
     """QEMU runs: place its threads, or see that libvirt has placed them."""
     wanted = _tuning(call)
+    if not wanted.own and not wanted.file:
+        return
     place = _place(call)
     expected.withdraw(place.run, call.guest)
     if wanted.own:

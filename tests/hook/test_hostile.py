@@ -46,6 +46,13 @@ def test_a_guest_that_asks_for_nothing_costs_no_import_but_the_hook_itself(tmp_p
         assert done.stderr == b"0 ['cachetune', 'cachetune.hook']"
 
 
+def test_a_guest_that_only_speaks_of_tuning_is_no_trouble_where_there_is_no_resctrl() -> None:
+    xml = domain("web", "<!-- <cachetune> -->", number=4)
+    for operation in ("prepare", "started", "reconnect"):
+        done = call("--strict", "--resctrl=/nonexistent", "web", operation, "begin", "-", xml=xml)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def test_called_otherwise_than_by_libvirt_it_shows_how_it_is_called() -> None:
     for words in ((), ("--help",), ("--strict", "web", "prepare")):
         done = call(*words)

@@ -150,6 +150,19 @@ def test_a_guest_with_a_file_is_placed_and_a_vcpu_plugged_in_later_at_the_next_r
     assert schemata(host) == FRESH
 
 
+def test_a_guest_that_is_saved_gives_its_room_back_and_gets_it_again(host: LibvirtHost, log: Log) -> None:
+    host.define(domain("own", TWO_WAYS))
+    taken, given = (f"own: write L3:0={mask} to the default group" for mask in ("7fc", "7ff"))
+    host.start("own")
+    host.virsh("managedsave", "own", check=True)
+    assert (list(host.tree()), schemata(host)) == (["."], FRESH)
+    host.start("own")
+    assert len(host.tree()) == 2
+    host.destroy("own")
+    host.virsh("undefine", "own", check=True)
+    assert log.lines() == [f"prepare of {taken}", f"release of {given}"] * 2
+
+
 def test_what_libvirt_asks_for_is_not_asked_for_twice(host: LibvirtHost) -> None:
     (host.root / "etc/cachetune/guests.d/file.xml").write_text(TUNING)
     refused = host.create(domain("file", TWO_WAYS))
