@@ -62,7 +62,7 @@ class Hands:
                 if self._resctrl.exists(path):
                     self._remove(path)
             case WriteSchemata(path, before):
-                if before:
+                if before and not self._reads(path, before):
                     self._write_schemata(path, before)
             case MoveTasks(path, source, tids):
                 if source not in made or self._resctrl.exists(source):
@@ -100,9 +100,13 @@ class Hands:
     def _write_schemata(self, path: str, text: str) -> None:
         file = _file(path, "schemata")
         self._resctrl.write(file, text)
-        found = self._resctrl.read(file)
-        if not covers(parse(found), parse(text)):
+        if not self._reads(path, text):
+            found = self._resctrl.read(file)
             raise StepError(f"{file} was written {text!r} but reads {found!r}", hint="another program changes it too")
+
+    def _reads(self, path: str, text: str) -> bool:
+        """Whether the group's schemata has these values."""
+        return covers(parse(self._resctrl.read(_file(path, "schemata"))), parse(text))
 
     def _move(self, path: str, tids: Iterable[int]) -> None:
         present = [tid for tid in tids if self._is_same(tid)]

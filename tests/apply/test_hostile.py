@@ -108,7 +108,9 @@ def test_a_read_only_mount_refuses_the_first_change_and_nothing_is_left(sim: Sim
     sim.fail(errno.EROFS, times=99)
     report = apply(plan_for(web("skylake-2s"), place), place)
     assert "EROFS" in report.error
+    assert report.outcome == "rolled back"
     assert sim.tree() == before
+    assert not journal.exists(place.run)
 
 
 @pytest.mark.parametrize("cut", range(1, 9))
