@@ -13,6 +13,8 @@ from cachetune import documents
 from tests.kernel import vm
 
 ROOT = Path(__file__).parents[2]
+Count = Callable[[str, object], None]  # what the summary of the run shall tell: record_property
+FileOf = Callable[[str], str]
 Scenario = Callable[..., tuple[Any, vm.Result]]
 
 
@@ -55,3 +57,15 @@ def scenario(virtual_machine: None) -> Scenario:  # noqa: ARG001 - wanted for wh
         return documents.decode(result.stdout.encode(), kind, name), result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def file_of(tmp_path_factory: pytest.TempPathFactory) -> FileOf:
+    """Write a domain to a file of its own and tell its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path_factory.mktemp("domain") / "domain.xml"
+        path.write_text(text)
+        return str(path)
+
+    return write

@@ -6,7 +6,7 @@ is one after the first and before the second; with those at both ends each chang
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from cachetune.plan.model import CreateGroup, MoveTasks, Plan, RemoveGroup
 from cachetune.sim.profile import KERNELS
 from tests.conformance.record import kernel_package
 from tests.kernel import vm
-from tests.kernel.conftest import Scenario
+from tests.kernel.conftest import Count, FileOf, Scenario
 from tests.kernel.domains import FAULTS
 from tests.kernel.scenarios.deaths import Outcome, last_record
 
@@ -25,16 +25,14 @@ RECORDS = ["open ledger.json.new", "rename ledger.json.new", "unlink journal.jso
 
 
 @pytest.fixture(scope="module", params=[kernel for kernel in KERNELS if kernel_package(kernel)])
-def outcome(request: pytest.FixtureRequest, scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    domain = tmp_path_factory.mktemp("domain") / "faults.xml"
-    domain.write_text(FAULTS)
+def outcome(request: pytest.FixtureRequest, scenario: Scenario, file_of: FileOf) -> Outcome:
     machine = vm.Machine(sockets=1, kernel=kernel_package(request.param) or "", registers=False)
-    found: Outcome = scenario("deaths", Outcome, str(domain), *EXTENT, machine=machine, timeout=3000)[0]
+    found: Outcome = scenario("deaths", Outcome, file_of(FAULTS), *EXTENT, machine=machine, timeout=3000)[0]
     return found
 
 
 def test_after_any_death_recover_leads_to_one_of_two_states_and_a_second_one_does_nothing(
-    outcome: Outcome, record_property: Callable[[str, object], None]
+    outcome: Outcome, record_property: Count
 ) -> None:
     deaths = [death for of in outcome.rounds.values() for death in of.deaths]
     lost = [d for d in deaths if d.ended not in ("before", "after") or d.again != ("nothing to do",)]

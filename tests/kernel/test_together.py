@@ -1,0 +1,67 @@
+"""Runs that begin at the same moment, each in its own process, on a real kernel: one after the other, and all right."""
+
+from itertools import pairwise
+
+import pytest
+
+from cachetune.host.schemata import parse
+from tests.kernel import vm
+from tests.kernel.conftest import Count, FileOf, Scenario
+from tests.kernel.domains import ONE_VCPU
+from tests.kernel.scenarios.together import NAMES, Moment, Outcome
+
+pytestmark = pytest.mark.kernel
+TIMES = 20
+WAYS = 2
+
+
+@pytest.fixture(scope="module")
+def outcome(scenario: Scenario, file_of: FileOf) -> Outcome:
+    machine = vm.Machine(sockets=1, registers=False)
+    found: Outcome = scenario("together", Outcome, str(TIMES), file_of(ONE_VCPU), machine=machine, timeout=600)[0]
+    return found
+
+
+def test_all_runs_of_a_moment_want_the_lock_before_one_has_it_and_have_it_one_after_the_other(
+    outcome: Outcome, record_property: Count
+) -> None:
+    moments = (*outcome.same, *outcome.different, *outcome.removed)
+    record_property("moments", len(moments))
+    record_property("runs", sum(len(moment.runs) for moment in moments))
+    for moment in moments:
+        runs = sorted(moment.runs, key=lambda run: run.held)
+        assert max(run.asked for run in runs) < runs[0].held[0]
+        assert all(first.held[1] <= second.held[0] for first, second in pairwise(runs))
+
+
+def test_of_two_for_the_same_guest_one_does_it_and_the_other_finds_it_done(outcome: Outcome) -> None:
+    assert len(outcome.same) == TIMES
+    for moment in outcome.same:
+        assert sorted(run.outcome for run in moment.runs) == ["done", "nothing to do"]
+        _is_right(moment, outcome.guests, "first")
+
+
+def test_two_for_different_guests_are_both_done(outcome: Outcome) -> None:
+    assert len(outcome.different) == TIMES
+    for moment in outcome.different:
+        assert [run.outcome for run in moment.runs] == ["done", "done"]
+        _is_right(moment, outcome.guests, *NAMES)
+
+
+def test_three_removals_are_all_done_and_leave_nothing(outcome: Outcome) -> None:
+    assert len(outcome.removed) == TIMES
+    for moment in outcome.removed:
+        assert [run.outcome for run in moment.runs] == ["done"] * 3
+        _is_right(moment, outcome.guests)
+    assert outcome.differs == ()
+
+
+def _is_right(moment: Moment, guests: dict[str, int], *names: str) -> None:
+    """These guests have their groups, each with its thread and with ways of its own, and nobody else has one."""
+    paths = {f"cachetune-{name}-vcpus_0": guests[name] for name in names}
+    left = tuple(sorted(tid for name, tid in guests.items() if name not in names))
+    assert moment.tids == {".": left} | {path: (tid,) for path, tid in paths.items()}
+    assert set(moment.owned) == set(paths)
+    masks = {path: parse(text).masks["L3"][0] for path, text in moment.schemata.items()}
+    assert all(masks[path].bit_count() == WAYS for path in paths)
+    assert sum(mask.bit_count() for mask in masks.values()) == vm.Rdt().l3_ways
