@@ -1,0 +1,213 @@
+"""Another program that acts on the same resctrl before each change of an apply, and while a file is open.
+
+``python -m … DOMAIN.xml``. Each deed is done once for each change, just before it.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import msgspec
+
+from cachetune import documents
+from cachetune.apply import journal, ledger
+from cachetune.apply.applier import apply
+from cachetune.errors import ResctrlError
+from cachetune.host import SysfsResctrl, read_host
+from tests.kernel.scenarios import tree
+from tests.kernel.scenarios.faults import before_change
+from tests.kernel.scenarios.guest_process import running
+from tests.kernel.scenarios.library import carried_out, domain_in, guest_of, place_on, planned, removal
+
+SOMEBODY = tree.RESCTRL / "somebody"
+MASK = "L3:0=400\n"  # the way that is shared with I/O, which the default group keeps
+Groups = dict[str, dict[str, str]]
+
+
+class Meddled(msgspec.Struct, frozen=True):
+    """One apply and what the other did before its change ``number``: how it ended, and the tree right after it.
+
+    ``theirs`` is whether what the other made was as it was left; ``again`` what differs from the tree before all once
+    the other had gone and, where apply was done, its groups had been removed.
+    """
+
+    deed: str
+    number: int
+    outcome: str
+    error: str
+    ours: tuple[str, ...]
+    theirs: bool
+    owned: tuple[str, ...]
+    journal: bool
+    again: tuple[str, ...]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """``written`` was refused as its group went away with its file open; ``read`` is the error of such a read.
+
+    ``seen`` are the groups of a host that was read while one of them went away.
+    """
+
+    meddled: tuple[Meddled, ...]
+    changes: int
+    written: Meddled
+    read: str
+    seen: tuple[str, ...]
+
+
+def make_group() -> None:
+    """A group of its own, with a way of its own choice."""
+    SOMEBODY.mkdir()
+    (SOMEBODY / "schemata").write_text(MASK)
+
+
+def remove_group() -> None:
+    """The control groups of ours, if any."""
+    for path in _ours():
+        path.rmdir()
+
+
+def change_masks() -> None:
+    """Every control group of ours, and the default one, have the default group's lowest way less, or just it."""
+    for path in (*_ours(), tree.RESCTRL):
+        (path / "schemata").write_text("L3:0=7fe\n")
+
+
+DEEDS: tuple[Callable[[], None], ...] = (make_group, remove_group, change_masks)
+
+
+class Scene:
+    """A guest and its plan."""
+
+    def __init__(self, domain: Path, pid: int) -> None:
+        self.place = place_on(Path("/run/meddlers"))
+        self.domain = domain_in(domain)
+        guest = guest_of(self.domain, pid)
+        self.tids = {thread.tid for thread in guest.threads}
+        self.plan = planned(self.domain, guest, self.place)
+        self.before = self.look()
+
+    def look(self) -> dict[str, str]:
+        """The groups."""
+        found = {}
+        for path, files in tree.groups().items():
+            tids = [tid for tid in files["tasks"].split() if int(tid) in self.tids]
+            found[path] = f"{files | {'tasks': ' '.join(tids)}}"
+        return found
+
+    def meddled(self, deed: str, number: int) -> Meddled:
+        """Apply, look, and go back to the tree as it was."""
+        report = apply(self.plan, self.place)
+        ours = tuple(path for path in self.look() if "cachetune" in path)
+        theirs = not SOMEBODY.exists() or MASK.strip() in (SOMEBODY / "schemata").read_text().replace(" ", "")
+        owned, left = tuple(sorted(ledger.load(self.place.run).owned)), journal.exists(self.place.run)
+        self._go_back(deed)
+        again = tree.differences(self.before, self.look())
+        return Meddled(deed, number, report.outcome, report.error, ours, theirs, owned, left, again)
+
+    def _go_back(self, deed: str) -> None:
+        if SOMEBODY.exists():
+            SOMEBODY.rmdir()
+        back = removal(self.domain, self.place)
+        if back.steps:
+            carried_out(back, self.place)
+        if deed == change_masks.__name__:
+            (tree.RESCTRL / "schemata").write_text("L3:0=7ff\n")
+
+
+def main() -> None:
+    """Print an Outcome."""
+    with running(4) as process:
+        scene = Scene(Path(sys.argv[1]), process.threads.pid)
+        changes = _changes(scene)
+        meddled = []
+        for number in range(1, changes + 1):
+            for deed in DEEDS:
+                with before_change(number, lambda *_, deed=deed: deed()):
+                    meddled.append(scene.meddled(deed.__name__, number))
+        written = _written_when_gone(scene)
+        read = _read_when_gone()
+        seen = _host_read_when_gone()
+    sys.stdout.buffer.write(documents.encode(Outcome(tuple(meddled), changes, written, read, seen)))
+
+
+def _changes(scene: Scene) -> int:
+    """How many there are when nobody meddles."""
+    made = 0
+
+    def count() -> None:
+        nonlocal made
+        made += 1
+
+    with contextlib.ExitStack() as stack:
+        for name in ("mkdir", "rmdir", "write"):
+            original = getattr(SysfsResctrl, name)
+
+            def change(self: SysfsResctrl, *words: str, original: Callable[..., None] = original) -> None:
+                count()
+                original(self, *words)
+
+            stack.enter_context(mock.patch.object(SysfsResctrl, name, change))
+        carried_out(scene.plan, scene.place)
+    carried_out(removal(scene.domain, scene.place), scene.place)
+    return made
+
+
+def _written_when_gone(scene: Scene) -> Meddled:
+    """A group that goes away while its tasks file is open to be written."""
+    write = os.write
+    gone: list[Path] = []
+
+    def meddle(fd: int, data: bytes) -> int:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        if path.name == "tasks" and not gone:
+            gone.append(path)
+            remove_group()
+        return write(fd, data)
+
+    with mock.patch.object(os, "write", meddle):
+        return scene.meddled("group gone while open", 0)
+
+
+def _read_when_gone() -> str:
+    SOMEBODY.mkdir()
+    try:
+        with _gone_when_read("schemata"):
+            SysfsResctrl(tree.RESCTRL).read("somebody/schemata")
+    except ResctrlError as error:
+        return str(error)
+    return ""
+
+
+def _host_read_when_gone() -> tuple[str, ...]:
+    SOMEBODY.mkdir()
+    with _gone_when_read("mode"):
+        host = read_host(SysfsResctrl(tree.RESCTRL))
+    return tuple(group.path for group in host.groups)
+
+
+@contextlib.contextmanager
+def _gone_when_read(name: str) -> Any:
+    """The group of somebody goes away when this file of it is open and not yet read."""
+    read = os.read
+
+    def meddle(fd: int, size: int) -> bytes:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        if path == SOMEBODY / name and SOMEBODY.exists():
+            os.rmdir(SOMEBODY)  # noqa: PTH106 - one system call
+        return read(fd, size)
+
+    with mock.patch.object(os, "read", meddle):
+        yield
+
+
+def _ours() -> list[Path]:
+    return [path for path in tree.RESCTRL.iterdir() if path.name.startswith("cachetune") and path.is_dir()]
+
+
+if __name__ == "__main__":
+    main()
