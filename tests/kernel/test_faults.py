@@ -1,11 +1,11 @@
 """Apply that fails in the middle, on a real kernel: the tree is as found afterwards, whatever step it was."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from tests.kernel.conftest import Scenario
+from tests.kernel import vm
+from tests.kernel.conftest import FileOf, Scenario
 from tests.kernel.domains import FAULTS_TWO_CACHES
 from tests.kernel.scenarios import rollback
 
@@ -13,16 +13,10 @@ pytestmark = pytest.mark.kernel
 
 
 @pytest.fixture(scope="module")
-def domain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("domain") / "faults.xml"
-    path.write_text(FAULTS_TWO_CACHES)
-    return path
-
-
-@pytest.fixture(scope="module")
-def failures(domain: Path, scenario: Scenario) -> rollback.Outcome:
-    outcome: rollback.Outcome = scenario("rollback", rollback.Outcome, str(domain))[0]
-    return outcome
+def failures(scenario: Scenario, file_of: FileOf) -> rollback.Outcome:
+    machine = vm.Machine(registers=False)
+    found: rollback.Outcome = scenario("rollback", rollback.Outcome, file_of(FAULTS_TWO_CACHES), machine=machine)[0]
+    return found
 
 
 def test_a_failure_at_any_change_is_rolled_back(failures: rollback.Outcome) -> None:
