@@ -11,6 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:
 	@echo "make demo   the whole pipeline on a simulated host"
 	@echo "make test   all tests: the ordinary ones, those with a real libvirt, those on a real kernel in a virtual machine"
+	@echo "make soak   half an hour of fresh random domains, operations, failures and deaths (MINUTES=30)"
 	@echo "make conformance  record anew what real kernels answer (twenty minutes; CONFIGURATIONS=6.12-cdp for one)"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  one table of measurements, each row against a peer"
@@ -35,6 +36,10 @@ test-libvirt: $(DEVELOPMENT)
 test-kernel: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh qemu-system-x86 busybox-static zstd linux-image-amd64:available
 	$(BIN)/python -m pytest -n 2 --benchmark-disable --dist loadfile -m kernel tests/kernel
+
+soak: $(DEVELOPMENT)
+	@sh tests/debian-packages.sh --must qemu-system-x86 busybox-static zstd linux-image-amd64:available
+	$(BIN)/python -m tests.soak $(MINUTES)
 
 conformance: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh --must qemu-system-x86 busybox-static zstd linux-image-amd64:available fuse3

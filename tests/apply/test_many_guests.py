@@ -21,6 +21,7 @@ from cachetune.plan import Options, Plan, PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.apply.test_nothing_is_lost import Killed, kill_at
+from tests.effort import examples
 from tests.samples import FAST_PROFILES, cache_request, domain, domains, group, host_with_guest
 
 NAMES = ("web", "db", "web-2")  # one name begins with another
@@ -70,7 +71,9 @@ def hold_apart(asked: dict[str, Domain], place: Place) -> None:
 rounds = st.lists(st.sets(st.sampled_from(NAMES), min_size=1), min_size=1, max_size=4)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 @given(st.data(), st.sampled_from(FAST_PROFILES), rounds)
 def test_guests_in_any_company_get_what_they_ask_for_and_leave_nothing(
     data: st.DataObject, profile: str, parties: list[set[str]]

@@ -17,6 +17,7 @@ from cachetune.guests.model import Guest, Thread
 from cachetune.plan import Options, Plan, Wish, plan_guests, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.sim import Operation, SimulatedResctrl
+from tests.effort import examples
 from tests.samples import (
     FAST_PROFILES,
     GUEST,
@@ -144,7 +145,7 @@ def test_a_run_that_is_killed_after_its_last_step_is_finished(tmp_path: Path, mo
     assert ledger.load(tmp_path).owned == {g.path for g in plan.groups}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_rollback_is_the_identity_for_any_domain_and_any_moment(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.apply.random_runs import Counts, episode
 
 
-def test_whatever_happens_to_random_runs_the_host_is_as_it_was_when_all_have_gone(tmp_path: Path) -> None:
+def test_whatever_happens_to_many_guests_the_host_is_as_it_was_when_all_have_gone(tmp_path: Path) -> None:
     total = Counts()
     for number in range(40):
         total.add(episode(f"1 {number}", tmp_path / str(number)))

@@ -15,6 +15,7 @@ from cachetune.errors import InputError
 from cachetune.host import SysfsResctrl, check_host, read_host
 from cachetune.host.state import Host
 from cachetune.host.usage import usage_of
+from tests.effort import examples
 from tests.host.trees import LIBVIRT, SKYLAKE, make
 
 Json = dict[str, Any]
@@ -140,7 +141,7 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int
 
 
 @given(st.data())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_whatever_is_changed_the_host_is_refused_or_can_be_counted(snapshot: Json, data: st.DataObject) -> None:
     document = copy.deepcopy(snapshot)
     path = data.draw(st.sampled_from(places(document)[1:]))

@@ -19,7 +19,7 @@ from cachetune.host.schemata import parse
 from cachetune.host.state import DEFAULT_GROUP, is_monitor
 from cachetune.plan.model import CreateGroup, Plan, RemoveGroup, WriteSchemata
 from tests.kernel import vm
-from tests.kernel.conftest import ROOT, Scenario
+from tests.kernel.conftest import ROOT, Count, Scenario
 from tests.kernel.scenarios.registers import Case, Outcome
 
 pytestmark = pytest.mark.kernel
@@ -72,15 +72,17 @@ def _examples() -> dict[str, Domain]:
     return {name: msgspec.structs.replace(d, name="guest", uuid=None) for name, d in read.items() if d}
 
 
-def test_the_registers_are_what_the_plan_promised(ran: tuple[Outcome, vm.Result]) -> None:
+def test_the_registers_are_what_the_plan_promised(ran: tuple[Outcome, vm.Result], record_property: Count) -> None:
     outcome, result = ran
-    wrong = [
-        f"{case.name}: {path} (CLOSID {closid}) {wanted}, but the registers have {found}"
+    compared = [
+        (f"{case.name}: {path} (CLOSID {closid})", _promised(path, plan, before), _registers(after, closid))
         for case in outcome.cases
         for before, plan, after, closids in _applies(case, result)
         for path, closid in closids.items()
-        if (wanted := _promised(path, plan, before)) != (found := _registers(after, closid))
     ]
+    record_property("domains", len(outcome.cases))
+    record_property("registers compared", sum(len(wanted) for _, wanted, _ in compared))
+    wrong = [f"{where} {wanted}, but has {found}" for where, wanted, found in compared if wanted != found]
     assert wrong == [], f"with CACHETUNE_REGISTERS_SEED={SEED}"
     assert result.hw_state.refused == []
 

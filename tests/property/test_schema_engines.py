@@ -8,6 +8,7 @@ from cachetune.domain import Checker, Checks, load
 from cachetune.domain.diagnosis import diagnose
 from cachetune.domain.problems import EnoughError, Problems
 from cachetune.domain.schema import relaxng_says, schema_path, xsd_says
+from tests.effort import examples
 
 WHOLE = etree.RelaxNG(etree.parse(schema_path("domain.rng")))
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -99,7 +100,7 @@ whole_domains = element(
 )
 tuning_files = element(st.just("cputune"), wild().map(lambda attrs: SPACE + attrs), several(mostly(tunes, others)))
 domains = mostly(whole_domains, tuning_files)
-thorough = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def parsed(text: str, *, blanks: bool = False) -> etree._Element:

@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from cachetune.host.schemata import parse
 from cachetune.sim import SimulatedResctrl, load_profile
+from tests.effort import examples
 from tests.sim.asking import Clock, attempt
 
 CONTROL = ("a", "b", "c")
@@ -178,4 +179,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestMachine.settings = settings(max_examples=examples(40), stateful_step_count=40, deadline=None)

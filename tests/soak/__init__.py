@@ -1,0 +1,1 @@
+"""The long runs: ``make soak``."""

@@ -1,0 +1,92 @@
+"""Half an hour of fresh random domains, operations, failures and deaths: ``python -m tests.soak [MINUTES]``.
+
+While virtual machines run on one core, random runs on simulated hosts go on on another. Everything is drawn with one
+seed, which is printed; CACHETUNE_SEED sets it. What is found belongs into a test of its own.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.apply.random_runs import Counts, episode
+from tests.conformance.answers import differences
+from tests.conformance.configurations import CONFIGURATIONS
+from tests.conformance.on_simulator import Simulator
+from tests.conformance.record import answer, kernel_package
+from tests.kernel.vm import VmError
+
+ROOT = Path(__file__).parents[2]
+CASES = "67"  # on each of three hosts
+EFFORT = "10"
+OPERATIONS = 1500  # of one boot
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-disable")
+PROPERTIES = ("tests/property", "tests/apply", "tests/sim/test_invariants.py", "tests/host/test_check.py")
+
+
+def main() -> int:
+    """1 if anything is not as it must be."""
+    seconds = 60 * float(sys.argv[1] if len(sys.argv) > 1 else 30)
+    seed = int(os.environ.setdefault("CACHETUNE_SEED", str(random.randrange(1 << 32))))  # noqa: S311 - no secret
+    print(f"soak: CACHETUNE_SEED={seed}", flush=True)
+    end = time.monotonic() + seconds
+    with concurrent.futures.ProcessPoolExecutor(1) as aside:
+        runs = aside.submit(simulated_runs, seed, end)
+        environment = {"CACHETUNE_REGISTERS_SEED": str(seed), "CACHETUNE_CASES": CASES, "CACHETUNE_DEATHS": "all"}
+        fails = pytest("tests/kernel/test_registers.py", **environment)
+        fails += pytest("tests/kernel/test_deaths.py", **environment)
+        fails += pytest(*PROPERTIES, CACHETUNE_EFFORT=EFFORT)
+        fails += conformance(seed, end)
+        fails += runs.result()
+    print("soak: all is as it must be" if not fails else f"soak: {fails} of its parts found something", flush=True)
+    return int(bool(fails))
+
+
+def pytest(*tests: str, **environment: str) -> int:
+    """Run tests; 1 if any fails."""
+    done = subprocess.run([*PYTEST, *tests], cwd=ROOT, env=os.environ | environment, check=False)
+    return int(done.returncode != 0)
+
+
+def conformance(seed: int, end: float) -> int:
+    """Random operations on one real kernel after another, as long as there is time; 1 if any is answered otherwise."""
+    choice = [each for each in CONFIGURATIONS.values() if each.length and kernel_package(each.kernel)]
+    draw = random.Random(seed)  # noqa: S311 - reproducible on purpose
+    boots = operations = found = 0
+    while time.monotonic() < end:
+        configuration = dataclasses.replace(draw.choice(choice), parts=(), length=OPERATIONS)
+        asked = configuration.operations(draw.randrange(1 << 32))
+        try:
+            record = answer(configuration, asked)
+        except (VmError, TimeoutError) as error:
+            print(f"conformance: {configuration.kernel}-{configuration.name}: {error}", flush=True)
+            return 1
+        lines = differences(record, *Simulator(configuration).answers(record.operations))
+        boots, operations, found = boots + 1, operations + len(asked), found + len(lines)
+        print(*(f"{configuration.kernel}-{configuration.name}: {line}" for line in lines[:20]), sep="\n", end="")
+    print(f"conformance: {operations} operations in {boots} boots, {found} differences", flush=True)
+    return int(bool(found))
+
+
+def simulated_runs(seed: int, end: float) -> int:
+    """Random runs for many guests on simulated hosts until then; 1 if a state was lost."""
+    total, episodes, lost = Counts(), 0, 0
+    while time.monotonic() < end:
+        with tempfile.TemporaryDirectory() as directory:
+            try:
+                total.add(episode(f"{seed} {episodes}", Path(directory) / "run"))
+            except AssertionError as error:
+                lost += 1
+                print(f"simulated runs: {error}", flush=True)
+        episodes += 1
+    print(f"simulated runs: {episodes} episodes, {total}, {lost} lost", flush=True)
+    return int(bool(lost))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
