@@ -24,7 +24,7 @@ demo: $(RUNTIME)
 test: test-unit test-libvirt test-kernel
 
 test-unit: $(DEVELOPMENT)
-	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 intel-cmt-cat
+	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 strace intel-cmt-cat
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --benchmark-disable -m "not kernel and not libvirt"
 
 # Each module has a host of its own, with its own libvirtd and mounts.
@@ -34,7 +34,7 @@ test-libvirt: $(DEVELOPMENT)
 
 # Each module boots its own machines; loadfile keeps the tests of one boot in one process.
 test-kernel: $(DEVELOPMENT)
-	@sh tests/debian-packages.sh qemu-system-x86 busybox-static zstd linux-image-amd64:available
+	@sh tests/debian-packages.sh qemu-system-x86 busybox-static zstd strace linux-image-amd64:available
 	$(BIN)/python -m pytest -n 2 --benchmark-disable --dist loadfile -m kernel tests/kernel
 
 soak: $(DEVELOPMENT)
@@ -51,7 +51,7 @@ lint: $(DEVELOPMENT)
 	$(BIN)/mypy --strict -p cachetune -p tests.kernel.vm -p tests.conformance
 
 bench: $(DEVELOPMENT)
-	@sh tests/debian-packages.sh libxml2-utils libvirt0
+	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 strace
 	@$(BIN)/python -m tests.bench
 
 dist: $(DEVELOPMENT)

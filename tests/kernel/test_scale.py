@@ -1,0 +1,31 @@
+"""Fifteen guests with 64 vCPUs each on a real kernel with 16 CLOSIDs: first one is tuned, then all others at once."""
+
+import pytest
+
+from tests.kernel.conftest import Scenario
+from tests.kernel.scenarios.fleet import Outcome
+from tests.kernel.vm import Machine, Rdt
+
+pytestmark = pytest.mark.kernel
+# As many ways as CLOSIDs: one for each guest and one for all others.
+RDT = Rdt(l3_ways=16, l3_way_kib=2048, l3_shareable=0, l3_closids=16, mba_closids=0)
+
+
+@pytest.fixture(scope="module")
+def outcome(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    directory = tmp_path_factory.mktemp("fleet")
+    machine = Machine(registers=False, rdt=RDT)
+    found, _ = scenario("fleet", Outcome, "15", "64", str(directory), machine=machine, timeout=900)
+    assert isinstance(found, Outcome)
+    return found
+
+
+def test_960_threads_are_in_the_groups_of_their_guests_and_monitors(outcome: Outcome) -> None:
+    assert sum(len(guest.vcpus) for guest in outcome.guests) == 960
+    assert outcome.tids == outcome.expected()
+
+
+def test_strace_counts_few_operations_more_than_the_least_possible(outcome: Outcome) -> None:
+    """6.1 takes one thread in each write."""
+    assert 1 <= outcome.first.ratio(lists=False) <= 1.5
+    assert 1 <= outcome.others.ratio(lists=False) <= 1.5
