@@ -12,7 +12,7 @@ from tests.libvirt.bodies import memory, node, tune, watch
 from tests.libvirt.domains import domain
 from tests.libvirt.host import LibvirtHost
 
-pytestmark = pytest.mark.libvirt
+pytestmark = [pytest.mark.libvirt, pytest.mark.xdist_group("libvirt beside")]
 TWO_WAYS = "<cache level='3' id='0' type='both' size='4608' unit='KiB'/>"
 BODY = tune("0-1", TWO_WAYS, watch("0")) + memory("0-1", node(1, 50))
 TUNING = f"<cputune>{tune('0-3', TWO_WAYS)}</cputune>"

@@ -19,7 +19,7 @@ from tests.libvirt.bodies import memory, node, tune, watch
 from tests.libvirt.domains import domain
 from tests.libvirt.host import LibvirtHost
 
-pytestmark = [pytest.mark.libvirt, pytest.mark.usefixtures("libvirt_here")]
+pytestmark = [pytest.mark.libvirt, pytest.mark.xdist_group("libvirt defects"), pytest.mark.usefixtures("libvirt_here")]
 L2 = "<cache level='2' id='0' type='both' size='256' unit='KiB'/>"
 L3 = "<cache level='3' id='{id}' type='both' size='{size}' unit='KiB'/>"
 WATCHED = tune("0", L3.format(id=0, size=4608), watch("0"))

@@ -13,7 +13,7 @@ import pytest
 from tests.libvirt.domains import domain
 from tests.libvirt.host import ROOT, SECONDS, LibvirtHost
 
-pytestmark = pytest.mark.libvirt
+pytestmark = [pytest.mark.libvirt, pytest.mark.xdist_group("libvirt host")]
 TOUCHED = ("/etc/libvirt", "/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt", "/sys/fs")
 HOLD = """
 from tests.libvirt.host import LibvirtHost
