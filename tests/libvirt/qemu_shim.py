@@ -6,18 +6,20 @@ libvirt has <cachetune> for guests of type kvm only, and does not ask for the vC
   says passes through here: query-kvm is answered with yes, the CPU model "host" is asked for as "max";
 - a guest's ``-accel kvm`` becomes ``-accel tcg`` and the real QEMU takes this process's place.
 
-The environment may say REAL_QEMU, the program that runs, and TCG_OPTIONS, such as ",thread=single". Standard library
-only, since this starts at every guest.
+The environment may say REAL_QEMU, the program that runs, and TCG_OPTIONS, such as ",thread=single". This starts at
+every guest, so what only the questions need is imported there.
 """
 
-import json
+from __future__ import annotations
+
 import os
-import re
-import socket
-import subprocess
 import sys
-import threading
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+    from typing import Any
 
 REAL = os.environ.get("REAL_QEMU", "/usr/bin/qemu-system-x86_64")
 TCG = "tcg" + os.environ.get("TCG_OPTIONS", "")
@@ -40,9 +42,11 @@ def without_kvm(words: list[str]) -> list[str]:
         if option == "-accel" and word.split(",")[0] == "kvm":
             changed.append(TCG)
         elif option == "-machine":
-            changed.append(re.sub(r"accel=kvm[^,]*", "accel=tcg", word))
+            parts = ("accel=tcg" if part.startswith("accel=kvm") else part for part in word.split(","))
+            changed.append(",".join(parts))
         elif option == "-cpu":
-            changed.append(re.sub(r"^host\b", "max", word))
+            model, comma, rest = word.partition(",")
+            changed.append(f"{'max' if model == 'host' else model}{comma}{rest}")
         else:
             changed.append(word)
     return changed
@@ -54,6 +58,9 @@ def _value_of(option: str, words: list[str]) -> str | None:
 
 def _be_asked(words: list[str]) -> int:
     """Start the real QEMU on a socket beside the one that libvirt will open, and pass on between the two."""
+    import socket
+    import subprocess
+
     where = _value_of("-qmp", words) or ""
     place, comma, options = where.removeprefix("unix:").partition(",")
     behind = f"{place}.real"
@@ -70,6 +77,8 @@ def _be_asked(words: list[str]) -> int:
 
 
 def _pass_on_in_background(door: socket.socket, behind: str) -> None:
+    import socket
+
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
@@ -86,7 +95,11 @@ def _pass_on_in_background(door: socket.socket, behind: str) -> None:
 
 def _pass_on(front: socket.socket, back: socket.socket) -> None:
     """QMP both ways, line by line, until QEMU ends."""
-    kvm, host = set[Any](), set[Any]()
+    import socket
+    import threading
+
+    kvm: set[Any] = set()
+    host: set[Any] = set()
 
     def questions() -> None:
         for line in _lines(front):
@@ -100,6 +113,8 @@ def _pass_on(front: socket.socket, back: socket.socket) -> None:
 
 def _question(line: bytes, kvm: set[Any], host: set[Any]) -> bytes:
     """What QEMU is asked; remembers whose answer must change."""
+    import json
+
     asked = json.loads(line)
     if asked["execute"] == "query-kvm":
         kvm.add(asked.get("id"))
@@ -113,6 +128,8 @@ def _question(line: bytes, kvm: set[Any], host: set[Any]) -> bytes:
 
 def _answer(line: bytes, kvm: set[Any], host: set[Any]) -> bytes:
     """What libvirt is told."""
+    import json
+
     said = json.loads(line)
     if "return" in said and said.get("id") in kvm:
         said["return"] = YES
@@ -123,11 +140,13 @@ def _answer(line: bytes, kvm: set[Any], host: set[Any]) -> bytes:
     return _line(said)
 
 
-def _lines(end: socket.socket) -> BinaryIO:
+def _lines(end: socket.socket) -> Iterable[bytes]:
     return end.makefile("rb")
 
 
 def _line(document: Any) -> bytes:
+    import json
+
     return json.dumps(document).encode() + b"\r\n"
 
 

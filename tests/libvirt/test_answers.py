@@ -1,21 +1,32 @@
-"""The libvirt that is installed still answers every case as recorded, and our plan knows its groups for its own.
+"""The libvirt that is installed still answers as recorded, and our plan knows its groups for its own.
 
-What our answers have to do with these is the business of test_compared.
+On the first host everything is asked, on each other a third of it, not the same one; with CACHETUNE_LIBVIRT_ALL=1
+everything on all of them. What our answers have to do with libvirt's is the business of test_compared.
 """
+
+import os
 
 import pytest
 
 from tests.libvirt import answers
-from tests.libvirt.bodies import CASES, HOSTS
+from tests.libvirt.bodies import CASES, FIRST, HOSTS, Case
 from tests.libvirt.host import LibvirtHost
 from tests.libvirt.theirs import ask
 
 pytestmark = pytest.mark.libvirt
 
 
+def cases_of(name: str) -> list[Case]:
+    """What is asked on a host."""
+    cases = [case for case in CASES if case.host == name]
+    if name == FIRST or os.environ.get("CACHETUNE_LIBVIRT_ALL"):
+        return cases
+    return cases[list(HOSTS).index(name) % 3 :: 3]
+
+
 @pytest.mark.parametrize("name", HOSTS)
 def test_libvirt_answers_as_recorded_and_its_groups_are_recognised(name: str, libvirt_here: None) -> None:  # noqa: ARG001
-    cases = [case for case in CASES if case.host == name]
+    cases = cases_of(name)
     with LibvirtHost(HOSTS[name]) as host:
         recorded = answers.load(host.libvirt_version())
         asked = [(case.key, answer, unknown) for case, answer, unknown in ask(host, cases)]

@@ -139,9 +139,8 @@ def test_a_guest_is_known_again_after_it_started_anew_and_whether_libvirtd_runs_
         assert first != second
         host.stop_libvirtd()
         try:
-            assert found(host)["web"]["tuning"] == {
-                "state": "applied", "machine_name": second, "summary": None, "why": []
-            }  # fmt: skip
+            tuning = found(host)["web"]["tuning"]
+            assert (tuning["state"], tuning["machine_name"]) == ("applied", second)
             assert codes(host, ("diff", "--guest", "web")) == [0]
         finally:
             host.start_libvirtd()

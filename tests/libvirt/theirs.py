@@ -51,7 +51,9 @@ def _others(before: Host, now: Host) -> list[object]:
 
 def _not_recognised(host: LibvirtHost, after: Host) -> list[str]:
     """What our plan would still do for the running guest, from its live XML; nothing if it knows libvirt's groups."""
-    loaded = load(host.live_xml(GUEST).encode(), "live.xml")
+    status = (host.root / f"run/libvirt/qemu/{GUEST}.xml").read_text()
+    live = status[status.index("<domain type=") : status.index("</domain>")] + "</domain>"  # as virsh dumpxml gives it
+    loaded = load(live.encode(), "live.xml")
     if loaded.domain is None:
         return [str(finding) for finding in loaded.findings]
     guest = find_guest(host.pid(GUEST), host.root / "proc")
