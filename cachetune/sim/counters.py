@@ -1,8 +1,9 @@
 """The counters of a simulated processor: they move with the clock while a group has tasks.
 
 Each task moves a quarter of a GiB per second through each cache (eight GiB/s at most for a group, less under a
-bandwidth limit in percent), three quarters of it local. What a group holds of a cache nears the size of the ways
-that it may use, and fades when it has no tasks. Same clock, same numbers. Nothing here resembles a real workload.
+bandwidth limit in percent), three quarters of it local. What a control group holds of a cache nears the size of the
+ways that it may use, each task its share, and fades when it has no tasks. Same clock, same numbers. Nothing here
+resembles a real workload.
 """
 
 import dataclasses
@@ -149,4 +150,5 @@ class Counters:
             return rate, 0.0
         masks = [values[name].get(cache_id, 0) for name in ("L3", "L3DATA", "L3CODE") if name in values]
         ways = max((mask.bit_count() for mask in masks), default=cache.ways)
-        return rate, float(cache.size_of(cache_id) // cache.ways * ways)
+        share = len(group.tids) / sum(len(member.tids) for member in group.control.members())
+        return rate, cache.size_of(cache_id) // cache.ways * ways * share

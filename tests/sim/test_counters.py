@@ -59,6 +59,18 @@ def test_occupancy_nears_the_ways_allowed_and_fades() -> None:
     assert _read(sim, "g1", "llc_occupancy", 0) == 0
 
 
+def test_a_group_and_its_monitor_groups_hold_no_more_together_than_its_ways() -> None:
+    sim, clock = _busy()
+    sim.add_task(6)
+    sim.write("g1/tasks", "6")
+    sim.write("g1/mon_groups/m/tasks", "6")
+    sim.write("g1/schemata", "L3:0=f;1=3\n")
+    clock.now += 30
+    ways = 4 * (25344 * 1024 // 11)
+    assert ways * 9 // 10 < _read(sim, "g1", "llc_occupancy") <= ways
+    assert _read(sim, "g1/mon_groups/m", "llc_occupancy") == ways // 2 // 65536 * 65536
+
+
 @pytest.mark.parametrize(
     ("profile", "text", "expected"),
     [
