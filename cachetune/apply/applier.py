@@ -15,7 +15,7 @@ from cachetune.apply.ledger import Ledger
 from cachetune.apply.model import Report
 from cachetune.apply.steps import Hands
 from cachetune.errors import CachetuneError, InputError, ResctrlError
-from cachetune.guests import find_process, is_same_thread
+from cachetune.guests import Guest, find_process, is_same_thread
 from cachetune.host.read import read_host
 from cachetune.host.resctrlfs import Resctrl
 from cachetune.host.state import Host, parent_of
@@ -24,7 +24,7 @@ from cachetune.plan.diff import moves_between
 from cachetune.plan.model import CreateGroup, MoveTasks, Plan, PlanGuest, PlannedGroup, Step
 from cachetune.plan.names import machine_of
 from cachetune.plan.others import held_threads, made_by_libvirt
-from cachetune.plan.translate import Membership, WantedGroup, memberships
+from cachetune.plan.translate import WantedGroup, memberships
 
 # A guest that starts threads faster than they can be moved is left as it is after so many looks.
 _LOOKS = 20
@@ -87,7 +87,7 @@ class _Run:
 
     def __init__(self, plan: Plan, place: Place, book: Ledger, on_step: OnStep) -> None:
         self._plan, self._place, self._book, self._on_step = plan, place, book, on_step
-        self._hands = Hands(place.resctrl, place.proc, plan.threads)
+        self._hands = Hands(place.resctrl, place.proc, plan.guests)
         self._journal = Journal.begin(place.run, plan, place.resctrl.source)
         self._begun: list[Step] = []
         self._late: list[int] = []
@@ -134,6 +134,8 @@ class _Run:
             self._notes += [note for note in unseen.notes if note not in self._notes]
             if not unseen.steps:
                 return
+            for guest in unseen.guests:
+                self._hands.bind(guest)
             for step in unseen.steps:
                 stopped()
                 self._take(step)
@@ -188,10 +190,14 @@ def undo(begun: list[Step], hands: Hands) -> tuple[tuple[Step, ...], tuple[str, 
 
 
 class _Unseen(msgspec.Struct, frozen=True):
-    """Moves for threads that the plan does not know, and what is said of those that stay where they are."""
+    """Moves for threads that the plan does not know, and what is said of those that stay where they are.
+
+    ``guests`` are the guests as they are now, with these threads.
+    """
 
     steps: tuple[MoveTasks, ...] = ()
     notes: tuple[str, ...] = ()
+    guests: tuple[Guest, ...] = ()
 
 
 def _unseen(plan: Plan, place: Place, known: Collection[int] = ()) -> _Unseen:
@@ -200,10 +206,11 @@ def _unseen(plan: Plan, place: Place, known: Collection[int] = ()) -> _Unseen:
     Into a group that libvirt made libvirt puts threads itself.
     """
     seen = {t.tid for t in plan.threads}.union(known)
+    now = {one.machine_name: guest for one in plan.guests if (guest := _as_it_is_now(one, place.proc))}
     places = {
         tid: where
-        for guest in plan.guests
-        for tid, where in _memberships_now(guest, plan, place.proc).items()
+        for machine, guest in now.items()
+        for tid, where in memberships(_groups_of(machine, plan), guest).items()
         if tid not in seen
     }
     if not places:
@@ -213,19 +220,23 @@ def _unseen(plan: Plan, place: Place, known: Collection[int] = ()) -> _Unseen:
     steps = moves_between(host, {tid: where for tid, where in places.items() if tid not in held})
     notes = (f"thread {tid} was born in group {path} and stays there" for tid, path in held.items())
     libvirts = made_by_libvirt(host, plan.guests)
-    return _Unseen(tuple(s for s in steps if isinstance(s, MoveTasks) and s.path not in libvirts), tuple(notes))
+    moves = tuple(s for s in steps if isinstance(s, MoveTasks) and s.path not in libvirts)
+    return _Unseen(moves, tuple(notes), tuple(now.values()))
 
 
-def _memberships_now(guest: PlanGuest, plan: Plan, proc: Path | None) -> dict[int, Membership]:
-    """Where each thread that the guest has now belongs; nothing if it has ended, whatever has its pid by now."""
+def _as_it_is_now(guest: PlanGuest, proc: Path | None) -> Guest | None:
+    """The guest's process with all its threads; None if it has ended, whatever has its pid by now."""
     leader = next((t for t in guest.threads if t.tid == guest.pid), None)
-    groups = [g for g in plan.groups if machine_of(g.path, plan.machine_names) == guest.machine_name]
-    if leader is None or proc is None or not groups or not is_same_thread(leader, proc):
-        return {}
+    if leader is None or proc is None or not is_same_thread(leader, proc, guest.pid):
+        return None
     try:
-        return memberships(map(_wanted, groups), find_process(leader.tid, proc))
+        return find_process(leader.tid, proc)
     except InputError:
-        return {}
+        return None
+
+
+def _groups_of(machine: str, plan: Plan) -> list[WantedGroup]:
+    return [_wanted(group) for group in plan.groups if machine_of(group.path, plan.machine_names) == machine]
 
 
 def _wanted(group: PlannedGroup) -> WantedGroup:

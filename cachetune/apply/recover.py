@@ -50,7 +50,7 @@ def _undo(place: Place, plan: Plan, begun: Sequence[Step]) -> Report:
     book = ledger.load(place.run)
     host = place.look(book)
     back = _Back(begun, host, plan)
-    undone, failures = undo(back.steps, Hands(place.resctrl, place.proc, plan.threads))
+    undone, failures = undo(back.steps, Hands(place.resctrl, place.proc, plan.guests))
     report = Report(
         outcome="rollback incomplete" if failures else "done",
         machine_names=plan.machine_names,

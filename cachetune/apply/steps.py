@@ -12,11 +12,11 @@ from pathlib import Path
 
 from cachetune.errors import CachetuneError, ResctrlError
 from cachetune.guests import is_same_thread
-from cachetune.guests.model import Thread
+from cachetune.guests.model import Guest, Thread
 from cachetune.host.resctrlfs import Resctrl
 from cachetune.host.schemata import covers, parse
 from cachetune.host.state import DEFAULT_GROUP, parent_of
-from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.model import CreateGroup, MoveTasks, PlanGuest, RemoveGroup, Step, WriteSchemata
 
 # The kernel takes one page per write; a tid has at most 7 digits and a comma.
 _TIDS_PER_WRITE = 500
@@ -29,16 +29,25 @@ class StepError(CachetuneError):
 
 
 class Hands:
-    """What carries steps out. ``threads`` are those whose start time is known, to tell a reused tid from the guest's.
+    """What carries steps out. ``guests`` have the threads that may be moved, each bound to its process and start time.
 
-    ``proc`` is None where threads are simulated. ``vanished`` collects threads that ended before they could be moved.
+    The kernel takes bare thread ids, and an id may be another thread's by the time of the write; so each is looked up
+    again right before. ``proc`` is None where threads are simulated. ``vanished`` collects threads that ended before
+    they could be moved.
     """
 
-    def __init__(self, resctrl: Resctrl, proc: Path | None, threads: Iterable[Thread] = ()) -> None:
+    def __init__(self, resctrl: Resctrl, proc: Path | None, guests: Iterable[PlanGuest | Guest] = ()) -> None:
         self._resctrl, self._proc = resctrl, proc
-        self._threads = {t.tid: t for t in threads}
+        self._bound: dict[int, tuple[Thread, int | None]] = {}
+        for guest in guests:
+            self.bind(guest)
         self._lists = True
         self.vanished: list[int] = []
+
+    def bind(self, guest: PlanGuest | Guest) -> None:
+        """Move these threads only as long as they are what they are now. Who is bound already stays so."""
+        for thread in guest.threads:
+            self._bound.setdefault(thread.tid, (thread, guest.pid))
 
     def take(self, step: Step) -> None:
         """Carry a step out and verify it."""
@@ -166,8 +175,10 @@ class Hands:
         self._move(source, back)
 
     def _is_same(self, tid: int) -> bool:
-        thread = self._threads.get(tid)
-        return self._proc is None or thread is None or is_same_thread(thread, self._proc)
+        if self._proc is None or tid not in self._bound:
+            return True
+        thread, pid = self._bound[tid]
+        return is_same_thread(thread, self._proc, pid)
 
 
 def _file(path: str, name: str) -> str:

@@ -437,7 +437,7 @@ def test_a_reused_thread_id_is_not_moved_nor_the_threads_of_whoever_has_the_pid_
     stranger = Guest(TIDS[0], (Thread(31337, 0, "CPU 0/KVM", 0),))
     monkeypatch.setattr(applier, "find_process", lambda *_: stranger)
     for module in ("applier", "steps"):
-        monkeypatch.setattr(f"cachetune.apply.{module}.is_same_thread", lambda thread, _: thread.tid != TIDS[0])
+        monkeypatch.setattr(f"cachetune.apply.{module}.is_same_thread", lambda thread, *_: thread.tid != TIDS[0])
     sim.add_task(31337)
     report = apply(plan_for(web("skylake-2s"), place), place)
     assert not report.late_tids, "the process that has the pid now is not the guest"

@@ -1,0 +1,121 @@
+"""A thread is moved only as long as it is the one that was found: the same process, the same start time, alive."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cachetune.apply.applier import Place, apply
+from cachetune.apply.ledger import Ledger
+from cachetune.domain import load
+from cachetune.errors import InputError
+from cachetune.guests import find_guest
+from cachetune.plan import Options, Plan, Wish, plan_guests
+from cachetune.plan.model import MoveTasks, Step, WriteSchemata
+from cachetune.sim import SimulatedResctrl, load_profile
+from tests.guests.lookalike import add_process
+
+GROUP = "cachetune-web-vcpus_0-2"
+XML = b"""<domain><name>web</name><vcpu>3</vcpu><cputune>
+<memorytune vcpus='0-2'><node id='0' bandwidth='50'/></memorytune></cputune></domain>"""
+MONITORED = XML.replace(b"</memorytune>", b"<monitor vcpus='0'/></memorytune>")
+STRANGER = 50
+
+
+class Host:
+    """A simulated resctrl, and a /proc with the guest 40: vCPUs 0 and 1 are the threads 41 and 42."""
+
+    def __init__(self, directory: Path) -> None:
+        self.proc = directory / "proc"
+        add_process(self.proc, 40, {40: "main", 41: "CPU 0/KVM", 42: "CPU 1/KVM"})
+        self.resctrl = SimulatedResctrl(load_profile("skylake-2s"))
+        for tid in (40, 41, 42):
+            self.resctrl.add_task(tid)
+        self.place = Place(self.resctrl, directory / "run", proc=self.proc)
+        self.place.run.mkdir()
+
+    def plan(self, xml: bytes = XML) -> Plan:
+        domain = load(xml, "web.xml").domain
+        assert domain
+        wish = Wish(domain, find_guest(40, self.proc))
+        return plan_guests([wish], self.place.look(Ledger()), Options())
+
+    def moved(self) -> list[str]:
+        return self.resctrl.read(f"{GROUP}/tasks").split()
+
+    def give_away(self, tid: int) -> None:
+        """The thread ends, and its number and even its start time are a thread's of another process."""
+        shutil.rmtree(self.proc / "40" / "task" / str(tid))
+        add_process(self.proc, STRANGER, {STRANGER: "main", tid: "CPU 0/KVM"})
+        shutil.copytree(self.proc / str(STRANGER) / "task" / str(tid), self.proc / str(tid))
+
+    def start_anew(self, tid: int) -> None:
+        """The thread ends, and its number is a later thread's of the same process."""
+        add_process(self.proc, 40, {tid: "worker"}, start=2000)
+        add_process(self.proc, 40, {}, start=1000)
+
+    def die(self, tid: int) -> None:
+        """The thread ends and is a zombie."""
+        add_process(self.proc, 40, {tid: "CPU 0/KVM"}, state="Z")
+        add_process(self.proc, 40, {})
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def at_the_move(act: Callable[[], None]) -> Callable[[Step], None]:
+    """Do something right before the first threads are moved: later than any look at the guest as a whole."""
+    left = [act]
+
+    def on_step(step: Step) -> None:
+        if isinstance(step, MoveTasks) and left:
+            left.pop()()
+
+    return on_step
+
+
+def test_the_threads_that_were_found_are_moved(host: Host) -> None:
+    report = apply(host.plan(), host.place)
+    assert (report.outcome, report.vanished_tids, host.moved()) == ("done", (), ["41", "42"])
+
+
+@pytest.mark.parametrize("what", [Host.give_away, Host.start_anew, Host.die])
+def test_a_thread_that_is_no_vcpu_any_more_right_before_the_write_is_not_moved(
+    what: Callable[[Host, int], None], host: Host
+) -> None:
+    report = apply(host.plan(), host.place, at_the_move(lambda: what(host, 41)))
+    assert (report.outcome, report.vanished_tids, host.moved()) == ("done", (41,), ["42"])
+
+
+def test_a_thread_born_meanwhile_is_bound_as_well(host: Host) -> None:
+    moves = []
+
+    def on_step(step: Step) -> None:
+        if isinstance(step, WriteSchemata):
+            add_process(host.proc, 40, {43: "CPU 2/KVM"})
+            host.resctrl.add_task(43)
+        if isinstance(step, MoveTasks):
+            moves.append(step.tids)
+            if step.tids == (43,):
+                host.give_away(43)
+
+    report = apply(host.plan(), host.place, on_step)
+    assert moves == [(41, 42), (43,)], "it was seen and was about to be moved"
+    assert (report.outcome, report.vanished_tids, host.moved()) == ("done", (43,), ["41", "42"])
+
+
+def test_a_thread_that_is_anothers_by_now_is_not_moved_back_either(host: Host) -> None:
+    def on_step(step: Step) -> None:
+        if isinstance(step, MoveTasks) and step.path != GROUP:
+            host.give_away(41)
+            raise InputError("the disk is full")
+
+    before = len(host.resctrl.operations)
+    report = apply(host.plan(MONITORED), host.place, on_step)
+    written = [o.text for o in host.resctrl.operations[before:] if o.kind == "write" and o.path.endswith("tasks")]
+    assert report.outcome == "rolled back"
+    assert written == ["41,42\n", "42\n"], "both there, one back"
+    assert report.vanished_tids == (41,)
