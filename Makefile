@@ -24,7 +24,7 @@ demo: $(RUNTIME)
 test: test-unit test-libvirt test-kernel
 
 test-unit: $(DEVELOPMENT)
-	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 strace intel-cmt-cat
+	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 strace intel-cmt-cat qemu-system-x86
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --benchmark-disable -m "not kernel and not libvirt"
 
 # Each module has a host of its own, with its own libvirtd and mounts.

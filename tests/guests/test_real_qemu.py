@@ -1,0 +1,151 @@
+"""A real QEMU, found by every source that needs no libvirt, with every trap that QEMU itself sets."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cachetune.errors import InputError
+from cachetune.guests import RunningGuest, qmp
+from cachetune.guests.find import Places, guest_named, look
+from cachetune.guests.model import SourceName
+from tests.guests.lookalike import PROC
+from tests.guests.qemu import UUID, Qemu, running
+from tests.guests.test_processes import need_namespaces
+
+NAME = f"web{os.getpid()}"
+SCOPE = "machine.slice/machine-qemu\\x2d3\\x2dweb.scope"
+EVERY: tuple[SourceName, ...] = ("qmp", "threads", "cgroup")
+
+
+def places(directory: Path, guest: Qemu) -> Places:
+    """Where this QEMU is: the real /proc of its process, and cgroups as libvirt would make them."""
+    proc, here = directory / "proc", PROC / str(guest.pid)
+    (proc / str(guest.pid)).mkdir(parents=True, exist_ok=True)
+    for name in ("stat", "status", "cmdline", "task"):
+        link = proc / str(guest.pid) / name
+        if not link.is_symlink():
+            link.symlink_to(here / name)
+    (proc / str(guest.pid) / "cgroup").write_text(f"0::/{SCOPE}/libvirt/emulator\n")
+    for vcpu, tid in guest.vcpus().items():
+        (directory / "cgroup" / SCOPE / "libvirt" / f"vcpu{vcpu}").mkdir(parents=True, exist_ok=True)
+        (directory / "cgroup" / SCOPE / "libvirt" / f"vcpu{vcpu}" / "cgroup.threads").write_text(f"{tid}\n")
+    return Places(proc=proc, libvirt_run=directory / "none", cgroup=directory / "cgroup", qmp=guest.socket)
+
+
+def vcpus(guest: RunningGuest) -> dict[int, int]:
+    return {thread.vcpu: thread.tid for thread in guest.guest.threads if thread.vcpu is not None}
+
+
+def only(where: Places, source: SourceName | None = None) -> RunningGuest:
+    (guest,) = look(where, source).guests
+    return guest
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
+    with running(tmp_path_factory.mktemp("qemu"), NAME) as started:
+        yield started
+
+
+@pytest.mark.parametrize("source", [*EVERY, None])
+def test_every_source_finds_the_same_threads_as_qemu_itself(
+    source: SourceName | None, guest: Qemu, tmp_path: Path
+) -> None:
+    found = only(places(tmp_path, guest), source)
+    assert vcpus(found) == guest.vcpus()
+    assert len(vcpus(found)) == 4
+    assert (found.name, found.uuid) == (("", None) if source == "cgroup" else (NAME, UUID))
+    assert (found.guest.pid, found.disagreements, found.problem) == (guest.pid, (), "")
+    assert all(thread.start_time > 0 for thread in found.guest.threads)
+
+
+def test_it_is_found_among_all_processes_of_the_machine(guest: Qemu) -> None:
+    found = guest_named(NAME, Places(libvirt_run=guest.socket.parent))
+    assert (found.guest.pid, found.source, vcpus(found)) == (guest.pid, "threads", guest.vcpus())
+
+
+def test_its_threads_have_the_names_that_we_rely_on(guest: Qemu) -> None:
+    assert guest.names() >= {f"CPU {vcpu}/TCG" for vcpu in range(4)} | {"qemu-system-x86", "IO mon_iothread"}
+
+
+def test_query_cpus_fast_has_a_thread_id_that_is_no_thread(guest: Qemu) -> None:
+    answers = guest.execute("query-cpus-fast")
+    assert {answer["props"]["thread-id"] for answer in answers} == {0}
+    assert {answer["thread-id"] for answer in answers} == set(guest.vcpus().values())
+
+
+def test_a_monitor_that_is_in_use_is_given_up_after_a_bounded_time(
+    guest: Qemu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qmp, "SECONDS", 1.0)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.connect(str(guest.socket))
+        assert other.recv(1).startswith(b"{"), "this one is being served"
+        with pytest.raises(InputError, match="does not answer within 1 s") as caught:
+            look(Places(qmp=guest.socket), "qmp")
+    assert "another program may be using this monitor" in caught.value.hint
+    monkeypatch.undo()
+    assert vcpus(only(Places(qmp=guest.socket), "qmp")) == guest.vcpus(), "it is free again"
+
+
+def test_a_vcpu_that_is_plugged_in_is_seen_by_every_source(tmp_path: Path) -> None:
+    with running(tmp_path, f"{NAME}plug") as guest:
+        before = guest.vcpus()
+        guest.plug(4)
+        after = guest.vcpus()
+        assert after == before | {4: after[4]}
+        where = places(tmp_path, guest)
+        assert [vcpus(only(where, source)) for source in EVERY] == [after] * 3
+        assert only(where).disagreements == ()
+
+
+def test_one_thread_for_all_vcpus_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with running(tmp_path, f"{NAME}single", thread="single") as guest:
+        assert "ALL CPUs/TCG" in guest.names()
+        assert len(set(guest.vcpus().values())) == 1
+        where = places(tmp_path, guest)
+        for source in EVERY:
+            found = only(where, source)
+            assert (vcpus(found), found.problem) == (
+                {},
+                "all its vCPUs run in one thread, so they cannot be tuned one by one",
+            )
+        with pytest.raises(InputError, match="all its vCPUs run in one thread"):
+            guest_named(guest.name, where)
+        assert guest_named(guest.name, where, per_vcpu=False).guest.pid == guest.pid
+
+
+def test_without_debug_threads_names_tell_nothing_and_the_other_sources_do(tmp_path: Path) -> None:
+    with running(tmp_path, f"{NAME}plain", named=False) as guest:
+        assert not any(name.startswith("CPU") for name in guest.names())
+        where = places(tmp_path, guest)
+        assert "debug-threads=on" in only(where, "threads").problem
+        with pytest.raises(InputError, match="its threads have no names of vCPUs"):
+            guest_named(guest.name, where, "threads")
+        assert vcpus(only(where, "qmp")) == vcpus(only(where, "cgroup")) == guest.vcpus()
+        assert only(where).source == "qmp"
+
+
+def test_a_qemu_in_a_pid_namespace_of_its_own_is_found_by_our_numbers(tmp_path: Path) -> None:
+    with running(tmp_path, f"{NAME}inside", before=need_namespaces()) as guest:
+        inside = guest.vcpus()
+        named = guest_named(guest.name, Places(), "threads")
+        asked = guest_named(guest.name, Places(qmp=guest.socket), "qmp")
+        assert vcpus(asked) == vcpus(named)
+        assert inside != vcpus(named), "QEMU counts otherwise"
+        assert asked.guest.pid == named.guest.pid != guest.pid
+
+
+def test_a_qemu_that_has_quit_is_found_no_more(tmp_path: Path) -> None:
+    with running(tmp_path, f"{NAME}quit") as guest:
+        where = places(tmp_path, guest)
+        assert only(where, "threads").name == guest.name
+        guest.quit()
+        assert look(Places(proc=where.proc, libvirt_run=where.libvirt_run)).guests == ()
+        with pytest.raises(InputError, match="cannot connect"):
+            look(where)
+        with pytest.raises(InputError, match=f"no guest '{guest.name}' runs here"):
+            guest_named(guest.name, Places())

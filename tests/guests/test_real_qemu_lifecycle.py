@@ -1,0 +1,117 @@
+"""The life of a guest that libvirt knows nothing of: a real QEMU, tuned by its name on a mounted simulated host."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import DEVNULL, CompletedProcess
+
+import pytest
+
+from tests.guests.qemu import Qemu, running
+from tests.sim.mounted import Mounted, mounted, need_fuse, run
+
+NAME = f"life{os.getpid()}"
+CONTROL = f"cachetune-{NAME}-vcpus_0-5"
+MONITOR = f"{CONTROL}/mon_groups/cachetune-{NAME}-vcpus_0"
+TUNING = """<cputune><cachetune vcpus='0-5'><cache id='0' level='3' type='both' size='4608' unit='KiB'/>
+<monitor level='3' vcpus='0'/></cachetune></cputune>"""
+
+
+class Host:
+    """A mounted simulated host whose threads are this machine's, and the command on it."""
+
+    def __init__(self, mount: Mounted, directory: Path) -> None:
+        self.mount, self._directory = mount, directory
+        self.tuning = directory / "tuning.xml"
+        self.tuning.write_text(TUNING)
+
+    def cachetune(self, verb: str, *words: str | Path) -> CompletedProcess[str]:
+        places = ("--resctrl", self.mount.root, "--run", self._directory / "run")
+        return run(verb, *words, *places, stdin=DEVNULL)
+
+    def tune(self, verb: str, *words: str | Path) -> CompletedProcess[str]:
+        return self.cachetune(verb, "--guest", NAME, "--shrink-default", self.tuning, *words)
+
+    def tids(self, group: str) -> set[int]:
+        return set(map(int, self.mount.read(f"{group}/tasks").split()))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    need_fuse()
+    with mounted(tmp_path / "mount", "--tids", "real", profile="skylake-2s") as mount:
+        yield Host(mount, tmp_path)
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Iterator[Qemu]:
+    with running(tmp_path, NAME) as started:
+        yield started
+
+
+def test_apply_plug_apply_again_quit_and_remove(host: Host, guest: Qemu) -> None:
+    before = host.mount.read("schemata")
+    others = {int(tid.name) for tid in Path(f"/proc/{guest.pid}/task").iterdir()} - set(guest.vcpus().values())
+
+    applied = host.tune("apply")
+    assert applied.returncode == 0, applied.stderr
+    four = guest.vcpus()
+    assert host.tids(CONTROL) == set(four.values())
+    assert host.tids(MONITOR) == {four[0]}
+    assert host.tids(".") >= others, "only vCPUs were asked for"
+    assert "L3:0=003;" in host.mount.read(f"{CONTROL}/schemata")
+    assert host.tune("diff").returncode == 0
+
+    guest.plug(4)
+    plugged = guest.vcpus()
+    assert len(plugged) == 5
+    in_group = host.tids(CONTROL)
+    assert plugged[4] not in in_group, "it was born of the main thread, which is in the default group"
+    assert host.tune("diff").returncode == 1
+    again = host.tune("apply")
+    assert again.returncode == 0, again.stderr
+    assert host.tids(CONTROL) == set(plugged.values())
+    assert host.tids(MONITOR) == {plugged[0]}
+    assert host.tune("diff").returncode == 0
+    assert "Nothing to do" in host.tune("apply").stdout
+
+    listed = json.loads(host.cachetune("guests", "--json").stdout)["guests"]
+    (state,) = [found for found in listed if found["pid"] == guest.pid]
+    assert state["groups"] == [CONTROL, MONITOR]
+    assert state["vcpus"] == {str(vcpu): tid for vcpu, tid in plugged.items()}
+
+    guest.quit()
+    assert (host.tids(CONTROL), host.tids(MONITOR)) == (set(), set())
+    gone = host.tune("apply")
+    assert (gone.returncode, f"no guest '{NAME}' runs here" in gone.stderr) == (2, True)
+
+    removed = host.cachetune("remove", "--machine-name", f"cachetune-{NAME}")
+    assert removed.returncode == 0, removed.stderr
+    assert not host.mount.exists(CONTROL)
+    assert host.mount.read("schemata") == before
+
+
+def test_one_thread_for_all_vcpus_is_refused_by_every_verb_that_plans_and_nothing_is_touched(
+    host: Host, tmp_path: Path
+) -> None:
+    before = host.mount.tree()
+    with running(tmp_path, NAME, thread="single") as guest:
+        for verb in ("plan", "diff", "apply"):
+            refused = host.tune(verb)
+            assert refused.returncode == 2
+            assert "all its vCPUs run in one thread, so they cannot be tuned one by one" in refused.stderr
+        assert host.mount.tree() == before
+        host.tuning.write_text(TUNING.replace(" vcpus='0-5'", "").replace(" vcpus='0'", ""))
+        whole = host.tune("apply")
+        assert whole.returncode == 0, whole.stderr
+        assert host.tids(f"cachetune-{NAME}") >= {guest.pid, *guest.vcpus().values()}
+
+
+def test_without_debug_threads_qmp_tells_the_vcpus(host: Host, tmp_path: Path) -> None:
+    with running(tmp_path, NAME, named=False) as guest:
+        untold = host.tune("apply")
+        assert (untold.returncode, "debug-threads=on" in untold.stderr) == (2, True)
+        applied = host.tune("apply", "--qmp", guest.socket)
+        assert applied.returncode == 0, applied.stderr
+        assert host.tids(CONTROL) == set(guest.vcpus().values())
