@@ -19,7 +19,7 @@ from cachetune.guests_d import GUESTS_D, tuning_of
 from cachetune.host.state import Host
 from cachetune.idset import format_ids
 from cachetune.plan.model import Summary
-from cachetune.plan.tuning import Guests, GuestState, Tuning, state_of
+from cachetune.plan.tuning import Guests, GuestState, state_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,7 +47,7 @@ def command(
 
     The last column compares resctrl with what is asked for, by the guest's file in guests.d or else by its live XML:
     applied, drifted (and how much), refused (and why), invalid, none (it asks for nothing), unknown (there is no XML:
-    libvirt does not run it, or only root may read it).
+    libvirt does not run it, or only root may read it). A guest for which nothing is asked can still be in groups.
 
     \b
     Examples:
@@ -104,7 +104,7 @@ def _page(found: Guests) -> Iterator["RenderableType"]:
             format_ids(guest.vcpus) or "-",
             format_ids(guest.vcpus.values()) or "-",
             guest.source,
-            _tuning(guest.tuning),
+            _tuning(guest),
         )
     yield rows
     remarks = [line for guest in found.guests for line in _remarks(guest)]
@@ -113,11 +113,17 @@ def _page(found: Guests) -> Iterator["RenderableType"]:
         yield from remarks
 
 
-def _tuning(tuning: Tuning) -> "RenderableType":
+def _tuning(guest: GuestState) -> "RenderableType":
+    """What has become of the tuning; where none is known, the groups that the guest is in all the same."""
     from rich.text import Text
 
-    said = f"drifted: {_counts(tuning.summary)}" if tuning.summary else tuning.state
-    return Text(said, _STYLES.get(tuning.state, ""))
+    state, summary = guest.tuning.state, guest.tuning.summary
+    if summary:
+        return Text(f"drifted: {_counts(summary)}", _STYLES[state])
+    if state in ("unknown", "none") and guest.groups:
+        more = f" and {count(len(guest.groups) - 1, 'other')}" if len(guest.groups) > 1 else ""
+        return Text(f"{state}, but in {printable(guest.groups[0])}{more}")
+    return Text(state, _STYLES.get(state, ""))
 
 
 def _counts(summary: Summary) -> str:

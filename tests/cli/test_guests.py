@@ -103,6 +103,18 @@ def test_tuning_is_compared_with_a_copy_of_a_host(machine: Machine) -> None:
     assert (guest["tuning"]["state"], guest["tuning"]["machine_name"]) == ("drifted", "qemu-7-web")
 
 
+def test_a_guest_of_which_no_xml_is_known_can_be_in_groups_all_the_same(machine: Machine) -> None:
+    resctrl = SimulatedResctrl(load_profile("skylake-2s"))
+    machine.process(40, "web")
+    for name, tid in (("one", 41), ("two", 42)):
+        resctrl.add_task(tid)
+        resctrl.mkdir(name)
+        resctrl.write(f"{name}/tasks", f"{tid}\n")
+    write_tree(resctrl, machine.resctrl)
+    assert "unknown, but in one and 1 other" in machine.guests().stdout
+    assert machine.listed()[0]["groups"] == ["one", "two"]
+
+
 def test_a_file_of_the_operators_asks_before_libvirt_does(machine: Machine) -> None:
     machine.process(40, "web")
     (machine.guests_d / "web.xml").write_text("<cputune><cachetune vcpus='0'/></cputune>")
