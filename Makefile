@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNTIME := .venv/runtime.stamp
 DEVELOPMENT := .venv/development.stamp
+LIBVIRT_PYTHON := .venv/libvirt-python.stamp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test test-unit test-libvirt test-kernel conformance lint bench dist clean
@@ -23,12 +24,12 @@ demo: $(RUNTIME)
 
 test: test-unit test-libvirt test-kernel
 
-test-unit: $(DEVELOPMENT)
+test-unit: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 strace intel-cmt-cat qemu-system-x86
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --benchmark-disable -m "not kernel and not libvirt"
 
 # Each module has a host of its own, with its own libvirtd and mounts.
-test-libvirt: $(DEVELOPMENT)
+test-libvirt: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 	@sh tests/debian-packages.sh libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 fuse3
 	$(BIN)/python -m pytest -n 2 --benchmark-disable --dist loadgroup -m libvirt tests/libvirt
 
@@ -78,3 +79,9 @@ $(DEVELOPMENT): $(RUNTIME)
 	@$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install -q --group dev
 	@touch $@
+
+# There are no wheels: it is compiled against the libvirt of this machine. The tests that need it say when it is missing.
+$(LIBVIRT_PYTHON): $(DEVELOPMENT)
+	@sh tests/debian-packages.sh gcc pkgconf python3-dev libvirt-dev
+	@echo "installing libvirt-python into .venv"
+	@$(BIN)/python -m pip install -q libvirt-python && touch $@ || echo "libvirt-python cannot be had" >&2

@@ -20,13 +20,17 @@ NODE = """<node><domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memor
 </domain></node>"""
 
 
-@pytest.fixture
-def libvirt_python() -> None:
+def need_libvirt_python() -> None:
     """Skip where it is missing, and say so; in CI that is a failure."""
     if not libvirt_api.is_installed():
         if os.environ.get("CI"):
             pytest.fail("libvirt-python is missing")
         pytest.skip("libvirt-python is missing")
+
+
+@pytest.fixture
+def libvirt_python() -> None:
+    need_libvirt_python()
 
 
 @pytest.fixture
