@@ -6,7 +6,7 @@ DEVELOPMENT := .venv/development.stamp
 LIBVIRT_PYTHON := .venv/libvirt-python.stamp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-unit test-libvirt test-kernel conformance lint bench dist clean
+.PHONY: help demo test test-unit test-libvirt test-kernel soak conformance lint bench dist clean
 .DELETE_ON_ERROR:
 
 help:
