@@ -21,6 +21,12 @@ import msgspec.inspect
 import pytest
 
 from cachetune import documents, hook
+from cachetune.agent.decide import Rules
+from cachetune.agent.keeper import Eyes
+from cachetune.agent.loop import Agent
+from cachetune.agent.model import AgentStatus
+from cachetune.agent.notify import Notifier
+from cachetune.agent.wishes import FileWish
 from cachetune.apply.applier import Place, apply
 from cachetune.apply.ledger import Ledger
 from cachetune.apply.model import Outcome, Report
@@ -213,7 +219,7 @@ def test_every_code_of_the_table_is_shown_and_no_other() -> None:
         code = EXIT.search(command)
         shown.add((re.findall(r"cachetune ([a-z]+)", command)[-1], int(code[1]) if code else 0))
     # what these do when they begin needs a host to write to; the next test and tests/cli show it
-    begun = {(verb, code) for verb in ("apply", "remove", "recover") for code in (0, 1, 3)}
+    begun = {(verb, code) for verb in ("apply", "remove", "recover", "agent") for code in (0, 1, 3)}
     assert shown == told - begun
 
 
@@ -224,10 +230,10 @@ def test_the_outcomes_have_the_codes_of_the_table() -> None:
 
 # JSON documents
 
-DOCUMENTS = (Findings, Plan, Refusal, Report, Host, HostUsage, Readings, Guests)
+DOCUMENTS = (Findings, Plan, Refusal, Report, Host, HostUsage, Readings, Guests, AgentStatus)
 JSON_PAGE = TEXTS.get("json.md", "")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", JSON_PAGE, re.MULTILINE | re.DOTALL))
-MEASURED = {"time", "value"}
+MEASURED = {"time", "value", "started", "looked", "since", "changed"}
 
 
 def structs(kind: msgspec.inspect.Type, found: dict[str, set[str]]) -> dict[str, set[str]]:
@@ -300,9 +306,27 @@ def a_guest_that_drifted(_: Path) -> Guests:
     return Guests(guests=(state_of(running, read_host(resctrl)),))
 
 
+def status_of_an_agent(run_directory: Path) -> AgentStatus:
+    """What the page tells of: the agent has placed the guest of examples/web.xml."""
+    resctrl = SimulatedResctrl(load_profile("skylake-2s"))
+    for tid in (4711, 4712):
+        resctrl.add_task(tid)
+    guest = Guest(4711, tuple(Thread(4711 + vcpu, 0, f"CPU {vcpu}/KVM", vcpu) for vcpu in (0, 1)))
+    domain = load((ROOT / "examples/web.xml").read_bytes(), "web.xml").domain
+    eyes = Eyes(
+        place=lambda: Place(resctrl, run_directory),
+        files=lambda _: {"web": FileWish(domain)},
+        guests=lambda: (RunningGuest(name="web", uuid=None, source="threads", guest=guest),),
+    )
+    rules = Rules(shrink_default=True, period=0.1)
+    status = Agent(eyes, rules, run_directory, lambda *_: None, Notifier(), lambda: False).once()
+    return msgspec.structs.replace(status, pid=812, start_time=2406, running=True, period_seconds=5.0)
+
+
 MADE: dict[type[msgspec.Struct], Callable[[Path], msgspec.Struct]] = {
     Report: report_on_a_thread_that_ended,
     Guests: a_guest_that_drifted,
+    AgentStatus: status_of_an_agent,
 }
 
 

@@ -18,6 +18,7 @@ VERBS = {
     "apply": "Carry out a plan, all of it or nothing.",
     "remove": "Remove the groups of a guest.",
     "recover": "Finish or undo what an interrupted apply left.",
+    "agent": "Keep running guests placed, and say how they are.",
     "show": "Show a host: ways, owners, free space, limits.",
     "monitor": "Read the counters of a guest's monitors.",
     "guests": "List the guests that run here and who told them.",

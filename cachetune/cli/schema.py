@@ -8,7 +8,7 @@ import click
 from cachetune.domain.schema import schema_path
 
 _XML = {"rng": "domain.rng", "xsd": "domain.xsd", "cachetune-rng": "cachetune.rng", "cachetune-xsd": "cachetune.xsd"}
-_JSON = ("plan", "host", "report", "findings", "guests")
+_JSON = ("plan", "host", "report", "findings", "guests", "agent")
 
 
 @click.command("schema")
@@ -21,7 +21,7 @@ def command(name: str) -> None:
       rng, xsd                      a libvirt domain (they include the next two)
       cachetune-rng, cachetune-xsd  the elements cachetune, memorytune, energytune
     JSON that it prints:
-      plan, host, report, findings, guests  as JSON Schema
+      plan, host, report, findings, guests, agent  as JSON Schema
 
     \b
       cachetune schema cachetune-xsd > cachetune.xsd
@@ -38,10 +38,12 @@ def command(name: str) -> None:
 
 
 def _kind(name: str) -> Any:
+    from cachetune.agent.model import AgentStatus
     from cachetune.apply.model import Report
     from cachetune.findings import Findings
     from cachetune.host.state import Host
     from cachetune.plan.model import Plan
     from cachetune.plan.tuning import Guests
 
-    return {"plan": Plan, "host": Host, "report": Report, "findings": Findings, "guests": Guests}[name]
+    kinds: dict[str, Any] = {"plan": Plan, "host": Host, "report": Report, "findings": Findings}
+    return {**kinds, "guests": Guests, "agent": AgentStatus}[name]

@@ -22,7 +22,7 @@ def test_an_xml_schema_is_printed_as_it_is(name: str) -> None:
     assert etree.QName(root).localname == ("grammar" if name.endswith("rng") else "schema")
 
 
-@pytest.mark.parametrize("name", ["plan", "host", "report", "findings", "guests"])
+@pytest.mark.parametrize("name", ["plan", "host", "report", "findings", "guests", "agent"])
 def test_a_json_schema_names_its_version_field(name: str) -> None:
     schema = json.loads(run(name).stdout)
     definition = schema["$defs"][schema["$ref"].rpartition("/")[2]]
