@@ -44,9 +44,11 @@ class Agent:
         self._notifier.send(READY="1")
         while (why := self._wait(soon=soon)) != "stop":
             if why == "reload":
-                self._say("info", "looking at everything anew")
+                self._notifier.send(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
                 self._keeper.forget_failures()
             soon = self._round()
+            if why == "reload":
+                self._notifier.send(READY="1")
         self._notifier.send(STOPPING="1")
         return self._write(running=False)
 

@@ -1,0 +1,28 @@
+"""The command, but that it kills itself before the N-th step of the first plan: ``python -m … N WORDS``."""
+
+import os
+import signal
+import sys
+
+from cachetune.apply.steps import Hands
+from cachetune.cli.main import main
+from cachetune.plan.model import Step
+
+
+def die_before(number: int) -> None:
+    """Let the process die as if the power of SIGKILL had met it there."""
+    take, taken = Hands.take, []
+
+    def take_or_die(hands: Hands, step: Step) -> None:
+        taken.append(step)
+        if len(taken) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        take(hands, step)
+
+    Hands.take = take_or_die  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    die_before(int(os.environ["DIE_BEFORE"]))
+    sys.argv[0] = "cachetune"
+    main()

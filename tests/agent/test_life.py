@@ -1,0 +1,203 @@
+"""The agent as a process, over a mounted resctrl, with a real QEMU: what operator and guests do, and what it does.
+
+The agent looks when it is told to (SIGHUP), so that each test knows when to look, too; those about its period say so.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agent import qemu
+from tests.agent.live import DYING, Scene
+from tests.sim.mounted import mounted, need_fuse, run
+
+# All of this machine's guests are seen, those of other tests too, so the name must be ours alone.
+WEB = f"agent-test-{os.getpid()}"
+GROUP = f"cachetune-{WEB}-vcpus_0-3"
+FULL = "L3:0=7ff;1=7ff"
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    need_fuse()
+    if (why := qemu.missing()) and os.environ.get("CI"):
+        pytest.fail(why)
+    elif why:
+        pytest.skip(why)
+    with mounted(tmp_path / "sim", profile="skylake-2s") as mount:
+        yield Scene(tmp_path, mount)
+
+
+def test_a_guest_is_kept_from_its_start_to_its_end_within_a_period(scene: Scene) -> None:
+    scene.tune(WEB)
+    with scene.agent("--period", "0.2") as agent:
+        agent.ready()
+        assert scene.state(WEB) == "waiting"
+        with qemu.running(WEB) as guest:
+            agent.until(lambda: scene.state(WEB) == "placed")
+            assert scene.threads(GROUP) == set(guest.vcpu_tids())
+            plugged = guest.plug()
+            agent.until(lambda: plugged in scene.threads(GROUP))
+            assert scene.threads(GROUP) == set(guest.vcpu_tids())
+            assert guest.pid not in scene.threads(GROUP)
+            guest.end()
+            agent.until(lambda: not scene.groups())
+        assert scene.state(WEB) == "waiting"
+        assert FULL in scene.mount.read("schemata")
+        said = agent.end()
+    assert said == [
+        f"info: {WEB}: waiting: it does not run",
+        f"notice: {WEB}: 1 group made, 2 groups written, 2 threads moved",
+        f"notice: {WEB}: 1 thread moved",
+        f"notice: {WEB}: 1 group written, 1 group removed: it does not run",
+    ]
+
+
+def test_an_edited_file_is_applied_and_an_invalid_one_is_not(scene: Scene) -> None:
+    scene.tune(WEB, ways=3)
+    with qemu.running(WEB) as guest, scene.agent() as agent:
+        agent.ready()
+        scene.tune(WEB, ways=2)
+        agent.look()
+        assert "L3:0=003" in scene.mount.read(f"{GROUP}/schemata")
+        scene.write(WEB, "<cputune><cachetune vcpus='0'><cache/></cachetune></cputune>")
+        agent.look()
+        agent.look()
+        assert "L3:0=003" in scene.mount.read(f"{GROUP}/schemata")
+        assert scene.state(WEB) == "failed"
+        assert scene.threads(GROUP) == set(guest.vcpu_tids())
+        scene.tune(WEB, vcpus="0", ways=1)
+        agent.look()
+        assert scene.groups() == {f"cachetune-{WEB}-vcpus_0"}
+        (scene.guests_d / f"{WEB}.xml").unlink()
+        agent.until(lambda: not scene.groups())
+        said = agent.end()
+    assert [line for line in said if ": failed: " in line] == [
+        f"warning: {WEB}: failed: {scene.guests_d}/{WEB}.xml:1:31: <cache> has no attribute 'id' [CT004] (and 3 more)"
+    ]
+    assert FULL in scene.mount.read("schemata")
+
+
+def test_a_guest_that_is_started_anew_is_placed_anew(scene: Scene) -> None:
+    scene.tune(WEB)
+    with scene.agent() as agent:
+        agent.ready()
+        for _ in range(2):
+            with qemu.running(WEB) as guest:
+                agent.look()
+                assert scene.threads(GROUP) == set(guest.vcpu_tids())
+                assert scene.status()["guests"][0]["pid"] == guest.pid
+        agent.end()
+
+
+def test_an_agent_that_ends_leaves_all_as_it_is_and_the_next_finds_it_so(scene: Scene) -> None:
+    scene.tune(WEB)
+    with qemu.running(WEB):
+        with scene.agent() as agent:
+            agent.ready().end()
+        tree = {path: scene.mount.read(f"{path}/schemata") for path in scene.groups()}
+        assert set(tree) == {GROUP}
+        asked = run("agent", "status", "--run", scene.run)
+        assert (asked.returncode, WEB in asked.stdout) == (2, True)
+        assert "no agent runs" in asked.stderr
+        with scene.agent() as agent:
+            agent.ready()
+            shown = run("agent", "status", "--run", scene.run)
+            assert (shown.returncode, "placed" in shown.stdout) == (0, True)
+            assert agent.end() == []
+        assert {path: scene.mount.read(f"{path}/schemata") for path in scene.groups()} == tree
+
+
+@pytest.mark.parametrize("step", range(1, 5))
+def test_an_agent_that_is_killed_while_it_places_a_guest_recovers_first(scene: Scene, step: int) -> None:
+    scene.tune(WEB)
+    with qemu.running(WEB) as guest:
+        with scene.agent(command=DYING, DIE_BEFORE=str(step)) as dying:
+            dying.ended(-signal.SIGKILL)
+        assert (scene.run / "journal.jsonl").exists()
+        with scene.agent() as agent:
+            agent.ready()
+            assert scene.threads(GROUP) == set(guest.vcpu_tids())
+            first, second = agent.end()
+    assert first.startswith(f"warning: an interrupted run for cachetune-{WEB} is dealt with: ")
+    assert second.startswith(f"notice: {WEB}: 1 group made")
+
+
+def test_a_second_agent_is_refused_and_told_of_the_first(scene: Scene) -> None:
+    with scene.agent() as agent:
+        agent.ready()
+        second = scene.once()
+        assert second.returncode == 2
+        assert f"process {agent.process.pid}" in second.stderr
+
+
+def test_once_ends_with_the_verdict(scene: Scene) -> None:
+    assert scene.once().returncode == 0
+    scene.tune(WEB)
+    with qemu.running(WEB) as guest:
+        placed = scene.once()
+        assert placed.returncode == 0, placed.stderr
+        assert scene.threads(GROUP) == set(guest.vcpu_tids()), placed.stderr
+        scene.tune(WEB, ways=12)
+        too_much = scene.once()
+        assert too_much.returncode == 1
+        assert f"warning: {WEB}: failed: " in too_much.stderr
+        assert scene.threads(GROUP) == set(guest.vcpu_tids())
+        (scene.guests_d / f"{WEB}.xml").unlink()
+        assert scene.once().returncode == 0
+        assert scene.groups() == set()
+
+
+def test_the_status_in_json_tells_a_living_agent_from_one_that_was_killed(scene: Scene) -> None:
+    with scene.agent() as agent:
+        agent.ready()
+        living = json.loads(run("agent", "status", "--json", "--run", scene.run).stdout)
+        assert (living["pid"], living["running"]) == (agent.process.pid, True)
+        agent.process.kill()
+        agent.ended(-signal.SIGKILL)
+    killed = run("agent", "status", "--json", "--run", scene.run)
+    assert (killed.returncode, json.loads(killed.stdout)["running"]) == (2, False)
+    assert scene.status()["running"] is True, "nobody was left to write it"
+
+
+def test_resctrl_may_be_unmounted_and_mounted_anew_under_the_agent(scene: Scene) -> None:
+    scene.tune(WEB)
+    with qemu.running(WEB) as guest, scene.agent() as agent:
+        agent.ready()
+        run("sim", "unmount", scene.mount.root, "--run", scene.mount.run_directory)
+        agent.look()
+        assert scene.status()["problem"]
+        asked = run("agent", "status", "--run", scene.run)
+        assert asked.returncode == 1
+        where = (scene.mount.root, "--run", scene.mount.run_directory)
+        run("sim", "mount", *where, "--profile", "skylake-2s", "--background")
+        agent.look()
+        assert scene.threads(GROUP) == set(guest.vcpu_tids())
+        assert scene.status()["problem"] == ""
+        agent.end()
+
+
+def test_systemd_hears_that_it_is_ready_lives_and_stops(scene: Scene) -> None:
+    with scene.agent(WATCHDOG_USEC="200000") as agent:
+        agent.ready()
+        for _ in range(3):
+            agent.hear("WATCHDOG")
+        agent.look()
+        agent.end()
+        assert {"STATUS": "no guest to keep", "WATCHDOG": "1"} in agent.messages
+
+
+def test_lines_for_the_journal_begin_with_their_priority(scene: Scene) -> None:
+    scene.write(WEB, "<cputune")
+    reading, writing = os.pipe()
+    place = os.fstat(writing)
+    stream = f"{place.st_dev}:{place.st_ino}"
+    with scene.agent(stderr=writing, JOURNAL_STREAM=stream) as agent:
+        os.close(writing)
+        agent.ready().end()
+    with os.fdopen(reading) as said:
+        assert said.readline().startswith(f"<4>{WEB}: failed: ")
