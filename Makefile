@@ -25,7 +25,7 @@ demo: $(RUNTIME)
 test: test-unit test-libvirt test-kernel
 
 test-unit: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
-	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 strace intel-cmt-cat qemu-system-x86
+	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 strace intel-cmt-cat qemu-system-x86 systemd
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --benchmark-disable -m "not kernel and not libvirt"
 
 # Each module has a host of its own, with its own libvirtd and mounts.
@@ -82,6 +82,6 @@ $(DEVELOPMENT): $(RUNTIME)
 
 # There are no wheels: it is compiled against the libvirt of this machine. The tests that need it say when it is missing.
 $(LIBVIRT_PYTHON): $(DEVELOPMENT)
-	@sh tests/debian-packages.sh gcc pkgconf python3-dev libvirt-dev
+	@sh tests/debian-packages.sh gcc libc6-dev pkgconf python3-dev libvirt-dev
 	@echo "installing libvirt-python into .venv"
 	@$(BIN)/python -m pip install -q libvirt-python && touch $@ || echo "libvirt-python cannot be had" >&2

@@ -69,7 +69,6 @@ class LibvirtEvents:
             module.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
             module.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
             module.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
-            module.VIR_DOMAIN_EVENT_ID_TUNABLE,
         )
 
     def _note(self, problem: str) -> None:

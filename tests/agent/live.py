@@ -74,25 +74,33 @@ class Scene:
         self, *options: str, command: tuple[str, ...] = CACHETUNE, stderr: int = subprocess.PIPE, **environment: str
     ) -> Iterator["LiveAgent"]:
         """An agent that looks only when it is told to, unless a --period is given; it ends with the block."""
-        address = self.directory / "notify"
-        address.unlink(missing_ok=True)
         words = [*command, "agent", "--period", "3600", *map(str, self.places), *options]
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-            told.bind(str(address))
-            told.settimeout(SECONDS)
-            env = {**os.environ, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": str(address), **environment}
+        with told_of(self.directory / "notify") as told:
+            env = {**os.environ, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": told.getsockname(), **environment}
             with subprocess.Popen(words, env=env, stderr=stderr, text=True) as process:
                 try:
-                    yield LiveAgent(process, told)
+                    yield LiveAgent(process, told, process.send_signal)
                 finally:
                     process.kill()
 
 
-class LiveAgent:
-    """The agent from outside."""
+@contextmanager
+def told_of(address: Path) -> Iterator[socket.socket]:
+    """A socket on which an agent can tell how it goes."""
+    address.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(address))
+        told.settimeout(SECONDS)
+        yield told
 
-    def __init__(self, process: subprocess.Popen[str], told: socket.socket) -> None:
-        self.process, self._told = process, told
+
+class LiveAgent:
+    """The agent from outside: what it tells to systemd, and how to send it a signal."""
+
+    def __init__(
+        self, process: subprocess.Popen[str], told: socket.socket, send: Callable[[signal.Signals], object]
+    ) -> None:
+        self.process, self._told, self._send = process, told, send
         self.messages: list[dict[str, str]] = []
 
     def ready(self) -> "LiveAgent":
@@ -102,7 +110,7 @@ class LiveAgent:
 
     def look(self) -> None:
         """Have it look now, and wait until it has."""
-        self.process.send_signal(signal.SIGHUP)
+        self._send(signal.SIGHUP)
         self.hear("RELOADING")
         self.hear("READY")
 
@@ -113,7 +121,7 @@ class LiveAgent:
 
     def end(self) -> list[str]:
         """End it as systemd does; what it has said in all."""
-        self.process.send_signal(signal.SIGTERM)
+        self._send(signal.SIGTERM)
         return self.ended(0)
 
     def ended(self, code: int) -> list[str]:

@@ -1,0 +1,66 @@
+"""The units for systemd in examples/: systemd finds nothing wrong with them, and little that they could do without."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cachetune.cli.main import command
+
+UNITS = Path(__file__).parents[2] / "examples" / "systemd"
+SERVICE = (UNITS / "cachetune-agent.service").read_text()
+MOST_EXPOSURE = 1.0
+ANALYZE = shutil.which("systemd-analyze")
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """The units where the program that the service starts is there."""
+    if ANALYZE is None:
+        why = "systemd-analyze is missing (Debian package systemd)"
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    program = tmp_path / "cachetune"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for unit in UNITS.iterdir():
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/cachetune", str(program)))
+    return tmp_path
+
+
+def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
+    return subprocess.run(
+        [ANALYZE or "", *words], capture_output=True, text=True, check=False, timeout=120, env=environment
+    )
+
+
+def test_systemd_finds_nothing_wrong(units: Path) -> None:
+    found = analyze("verify", "--man=no", *units.glob("*.service"), *units.glob("*.mount"))
+    assert (found.returncode, found.stdout + found.stderr) == (0, "")
+
+
+def test_a_wrong_unit_is_found(units: Path) -> None:
+    (units / "cachetune-agent.service").write_text(SERVICE.replace("ExecStart=", "ExecStrat="))
+    assert analyze("verify", "--man=no", units / "cachetune-agent.service").returncode != 0
+
+
+def test_the_service_exposes_little(units: Path) -> None:
+    found = analyze("security", "--offline=true", "--no-pager", units / "cachetune-agent.service")
+    (exposure,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", found.stdout)
+    assert float(exposure) <= MOST_EXPOSURE, found.stdout
+
+
+def test_the_service_starts_a_command_that_exists() -> None:
+    (line,) = re.findall(r"^ExecStart=(.*)$", SERVICE, re.MULTILINE)
+    program, *words = line.split()
+    assert program == "/usr/bin/cachetune"
+    assert CliRunner().invoke(command, [*words, "--help"]).exit_code == 0
+
+
+def test_the_service_can_write_where_the_agent_must_write() -> None:
+    assert "RuntimeDirectory=cachetune\nRuntimeDirectoryPreserve=yes\n" in SERVICE
+    assert "ReadWritePaths=/sys/fs/resctrl\n" in SERVICE

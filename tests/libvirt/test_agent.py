@@ -1,0 +1,163 @@
+"""The agent beside a real libvirt: its events, hotplug, restarts of libvirtd, and groups that libvirt made."""
+
+import importlib.util
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent.live import TUNING, LiveAgent, told_of
+from tests.libvirt.domains import domain
+from tests.libvirt.host import LibvirtHost
+
+pytestmark = pytest.mark.libvirt
+GROUP = "cachetune-web-vcpus_0-3"
+LIBVIRTS_GROUP = "qemu-{id}-web-vcpus_0-1"
+
+
+@pytest.fixture(scope="module")
+def libvirt_python() -> None:
+    """Skip where there are no events to be had, and say why; in CI that is a failure."""
+    why = "" if importlib.util.find_spec("libvirt") else "libvirt-python is missing"
+    if why and os.environ.get("CI"):
+        pytest.fail(why)
+    elif why:
+        pytest.skip(why)
+
+
+@pytest.fixture
+def guests_d(host: LibvirtHost) -> Iterator[Path]:
+    directory = host.root / "etc/cachetune/guests.d"
+    directory.mkdir(parents=True, exist_ok=True)
+    yield directory
+    for file in directory.iterdir():
+        file.unlink()
+
+
+@contextmanager
+def agent(host: LibvirtHost, directory: Path, *options: str) -> Iterator[LiveAgent]:
+    """An agent inside that looks when libvirt tells of something, when it is told to, and once an hour."""
+    with told_of(directory / "notify") as told:
+        words = ("cachetune", "agent", "--period", "3600", *options)
+        with host.popen(*words, env={"NOTIFY_SOCKET": told.getsockname()}) as process:
+
+            def send(number: signal.Signals) -> None:
+                host.run("kill", f"-{number}", str(status(host)["pid"]), check=True)
+
+            try:
+                yield LiveAgent(process, told, send)
+            finally:
+                if process.poll() is None:
+                    send(signal.SIGKILL)
+
+
+def status(host: LibvirtHost) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((host.root / "run/cachetune/agent.json").read_text())
+    return document
+
+
+def state(host: LibvirtHost, name: str = "web") -> str:
+    return next((str(guest["state"]) for guest in status(host)["guests"] if guest["name"] == name), "")
+
+
+def placed(host: LibvirtHost) -> dict[str, object]:
+    """All groups, less the threads in the default group, which come and go."""
+    return {path: group if path != "." else group.schemata for path, group in host.tree().items()}
+
+
+def test_libvirts_events_have_a_guest_placed_and_removed_at_once(
+    host: LibvirtHost,
+    guests_d: Path,
+    tmp_path: Path,
+    libvirt_python: None,  # noqa: ARG001
+) -> None:
+    (guests_d / "web.xml").write_text(TUNING.format(vcpus="0-3", kib=2304))
+    before = host.tree()
+    host.define(domain("web", "", current=2))
+    with agent(host, tmp_path) as keeping:
+        keeping.ready()
+        keeping.until(lambda: status(host)["libvirt_events"])
+        assert state(host) == "waiting"
+        host.start("web")
+        keeping.until(lambda: state(host) == "placed")
+        assert host.tree()[GROUP].tids == tuple(sorted(host.vcpu_tids("web").values()))
+
+        host.virsh("setvcpus", "web", "3", "--live", check=True)
+        keeping.look()
+        assert len(host.tree()[GROUP].tids) == 3
+        assert host.tree()[GROUP].tids == tuple(sorted(host.vcpu_tids("web").values()))
+
+        host.stop_libvirtd()
+        keeping.until(lambda: not status(host)["libvirt_events"])
+        keeping.look()
+        assert state(host) == "placed", "the guest has not ended"
+        host.start_libvirtd()
+        keeping.until(lambda: status(host)["libvirt_events"])
+
+        host.destroy("web")
+        keeping.until(lambda: state(host) == "waiting")
+        assert host.tree().keys() == before.keys()
+        assert host.tree()["."].schemata == before["."].schemata
+        host.start("web")
+        keeping.until(lambda: state(host) == "placed")
+        assert host.tree()[GROUP].tids == tuple(sorted(host.vcpu_tids("web").values()))
+        host.destroy("web")
+        keeping.until(lambda: state(host) == "waiting")
+        said = keeping.end()
+    host.virsh("undefine", "web", check=True)
+    assert [line for line in said if line.startswith("error")] == []
+
+
+def test_groups_that_libvirt_made_are_compared_and_mended_only_when_adopted(
+    host: LibvirtHost,
+    guests_d: Path,  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    assert host.create(domain("web")).returncode == 0
+    tids = host.vcpu_tids("web")
+    number = host.virsh("domid", "web", check=True).stdout.strip()
+    group = LIBVIRTS_GROUP.format(id=number)
+    with agent(host, tmp_path) as keeping:
+        keeping.ready()
+        assert state(host) == "placed"
+        host.write("tasks", str(tids[1]))
+        keeping.look()
+        keeping.until(lambda: state(host) == "drifted")
+        assert host.tree()[group].tids == (tids[0],)
+        shown = host.cachetune("agent", "status")
+        assert (shown.returncode, "drifted" in shown.stdout) == (1, True)
+        said = keeping.end()
+    assert [line for line in said if "drifted" in line] == [
+        f"warning: web: drifted: to be as its XML asks: move 1 task from the default group to {group}"
+    ]
+    with agent(host, tmp_path, "--adopt") as keeping:
+        keeping.ready()
+        assert state(host) == "placed"
+        assert host.tree()[group].tids == (tids[0], tids[1])
+        host.destroy("web")
+        keeping.look()
+        assert status(host)["guests"] == []
+        keeping.end()
+    assert host.tree().keys() == {"."}
+
+
+def test_a_guest_with_a_file_and_tuning_of_its_own_stays_with_libvirt(
+    host: LibvirtHost, guests_d: Path, tmp_path: Path
+) -> None:
+    (guests_d / "web.xml").write_text(TUNING.format(vcpus="0-3", kib=2304))
+    assert host.create(domain("web")).returncode == 0
+    before = placed(host)
+    with agent(host, tmp_path) as keeping:
+        keeping.ready()
+        assert state(host) == "failed"
+        assert placed(host) == before
+        host.destroy("web")
+        keeping.look()
+        assert state(host) == "waiting"
+        keeping.end()
+    assert host.tree().keys() == {"."}
