@@ -57,15 +57,19 @@ def is_alive(status: AgentStatus) -> bool:
 
 
 def write(status: AgentStatus, run: Path) -> None:
-    """Replace the status: a reader sees the old one or the new one. Raises OSError."""
-    part = run / f"{_STATUS}.{os.getpid()}"
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    """Replace the status: a reader sees the old one or the new one. Raises OSError.
+
+    There is one agent only, so one name will do for the new one; what stands in its way is gone the next time.
+    """
+    part = run / f"{_STATUS}.new"
     try:
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with os.fdopen(fd, "wb") as file:
             file.write(documents.encode(status))
         part.rename(run / _STATUS)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise
 
 

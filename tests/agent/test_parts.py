@@ -1,0 +1,214 @@
+"""The agent's small parts: waiting for signals, telling systemd, its files, and libvirt's events when libvirt fails."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cachetune.agent import events, signals, status_file
+from cachetune.agent.events import LibvirtEvents
+from cachetune.agent.model import AgentStatus
+from cachetune.agent.notify import Notifier, notifier
+from cachetune.errors import InputError
+
+SECONDS = 60.0
+
+
+# signals
+
+
+@pytest.fixture
+def blocked() -> Iterator[None]:
+    """Signals are blocked as in the agent, and are as before afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    signals.block()
+    yield
+    while signal.sigtimedwait(signals._WHY, 0):
+        pass
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@pytest.mark.usefixtures("blocked")
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [(signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload"), (signal.SIGUSR1, "event")],
+)
+def test_a_signal_that_came_before_the_waiting_is_not_lost(number: signal.Signals, why: str) -> None:
+    os.kill(os.getpid(), number)
+    assert signals.stop_is_asked() is (why == "stop")
+    assert signals.wait(SECONDS, SECONDS, lambda: None) == why
+
+
+@pytest.mark.usefixtures("blocked")
+def test_another_thread_can_end_the_waiting() -> None:
+    threading.Thread(target=signals.wake).start()
+    assert signals.wait(SECONDS, SECONDS, lambda: None) == "event"
+
+
+@pytest.mark.usefixtures("blocked")
+def test_while_nothing_comes_the_heart_beats_until_the_time_is_over() -> None:
+    beats: list[None] = []
+    assert signals.wait(0.05, 0.01, lambda: beats.append(None)) == "time"
+    assert len(beats) >= 2
+
+
+# systemd
+
+
+def test_a_message_goes_to_the_socket_that_systemd_names(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).send(READY="1", STATUS="two\nlines")
+        assert told.recv(100) == b"READY=1\nSTATUS=two lines"
+
+
+def test_a_name_that_begins_with_an_at_sign_is_an_abstract_socket() -> None:
+    name = f"cachetune-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(f"\0{name}")
+        Notifier(f"@{name}").send(WATCHDOG="1")
+        assert told.recv(100) == b"WATCHDOG=1"
+
+
+@pytest.mark.parametrize("address", ["", "/nonexistent/notify"])
+def test_nobody_who_listens_is_no_error(address: str) -> None:
+    Notifier(address).send(READY="1")
+
+
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "60000000"}, 60.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}, 60.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_the_watchdog_is_believed_where_it_means_this_process(
+    environment: dict[str, str], seconds: float | None
+) -> None:
+    assert notifier(environment).watchdog_seconds == seconds
+
+
+# its files
+
+
+def status(**fields: object) -> AgentStatus:
+    own = {"pid": os.getpid(), "start_time": status_file.own_start_time()}
+    return AgentStatus(**{**own, "started": 1.0, "looked": 2.0, "period_seconds": 5.0, **fields})  # type: ignore[arg-type]
+
+
+def test_a_status_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert status_file.read(tmp_path) is None
+    status_file.write(status(problem="no resctrl"), tmp_path)
+    assert status_file.read(tmp_path) == status(problem="no resctrl")
+    assert [file.name for file in tmp_path.iterdir()] == ["agent.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": -1}', '{"schema_version": 2}'])
+def test_a_status_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "agent.json").write_text(text)
+    with pytest.raises(InputError, match=r"agent\.json is not what it should be"):
+        status_file.read(tmp_path)
+
+
+def test_a_link_in_the_way_of_the_status_has_no_other_file_written(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("mine")
+    (tmp_path / "agent.json.new").symlink_to(other)
+    with pytest.raises(OSError, match="symbolic"):
+        status_file.write(status(), tmp_path)
+    (tmp_path / "agent.json").symlink_to(other)
+    status_file.write(status(), tmp_path)
+    assert status_file.read(tmp_path) == status()
+    assert other.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("fields", "alive"),
+    [({}, True), ({"running": False}, False), ({"start_time": 1}, False), ({"pid": 1 << 30}, False)],
+)
+def test_an_agent_is_told_from_one_that_has_ended_and_from_another_process(
+    fields: dict[str, object], alive: bool
+) -> None:
+    assert status_file.is_alive(status(**fields)) is alive
+
+
+def test_the_lock_ends_with_the_block(tmp_path: Path) -> None:
+    for _ in range(2):
+        with status_file.only_agent(tmp_path):
+            second = status_file.only_agent(tmp_path)
+            with pytest.raises(InputError, match=f"process {os.getpid()}"):
+                second.__enter__()
+
+
+def test_a_run_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write"), status_file.only_agent(tmp_path / "file"):
+        pass
+
+
+# libvirt's events
+
+
+class FailingLibvirt:
+    """A libvirt whose daemon is not there twice, then is, and then closes the connection; and then the test is over."""
+
+    VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED = 0, 1, 2
+
+    class libvirtError(Exception):  # noqa: N801 - libvirt's own name
+        pass
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.over = threading.Event()
+        self.listener: LibvirtEvents | None = None
+        self.connected: list[bool] = []
+
+    def registerErrorHandler(self, *_: object) -> None: ...  # noqa: N802
+    def virEventRegisterDefaultImpl(self) -> None: ...  # noqa: N802
+    def setKeepAlive(self, *_: object) -> None: ...  # noqa: N802
+    def domainEventRegisterAny(self, *_: object) -> None: ...  # noqa: N802
+    def close(self) -> None: ...
+
+    def registerCloseCallback(self, callback: object, _: object) -> None:  # noqa: N802
+        self.on_close = callback
+
+    def openReadOnly(self, _: str) -> "FailingLibvirt":  # noqa: N802
+        self.opened += 1
+        if self.opened == 4:
+            self.over.set()
+            threading.Event().wait()  # the daemon does not answer: this thread waits for ever
+        if self.opened < 3:
+            raise self.libvirtError("Failed to connect socket")
+        return self
+
+    def virEventRunDefaultImpl(self) -> None:  # noqa: N802
+        assert self.listener is not None
+        self.connected.append(self.listener.connected)
+        self.on_close()  # type: ignore[operator]
+
+
+def test_a_lost_libvirt_is_connected_to_again_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_FIRST_WAIT", 0.001)
+    said: list[str] = []
+    woken: list[bool] = []
+    libvirt = FailingLibvirt()
+    listener = libvirt.listener = LibvirtEvents(
+        libvirt, "qemu:///system", lambda: woken.append(listener.connected), lambda *words: said.append(words[1])
+    )
+    listener.start()
+    assert libvirt.over.wait(SECONDS)
+    assert said == [
+        "libvirt at qemu:///system tells no events: Failed to connect socket",
+        "libvirt at qemu:///system tells events again",
+        "libvirt at qemu:///system has closed the connection",
+    ]
+    assert libvirt.connected == [True]
+    assert (listener.connected, True in woken, woken[-1]) == (False, True, False)
