@@ -20,6 +20,7 @@ from cachetune.apply.ledger import Ledger
 from cachetune.apply.requests import Request, plan_requests
 from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError
+from cachetune.guests.find import best_known
 from cachetune.guests.model import RunningGuest
 from cachetune.host.state import Host
 from cachetune.plan import Options, Plan, PlanRefusedError, machine_name
@@ -170,9 +171,8 @@ def _file_case(name: str, sight: Sight, memory: Memory | None, *, also_libvirt: 
 
 
 def _called(name: str, sight: Sight) -> tuple[RunningGuest, ...]:
-    """The guests of this name; one that libvirt tells of goes before those that only call themselves so."""
-    found = tuple(guest for guest in sight.running if guest.name == name)
-    return tuple(guest for guest in found if guest.xml is not None) or found
+    """The guests of this name; one that somebody else vouches for goes before those that only call themselves so."""
+    return tuple(best_known([guest for guest in sight.running if guest.name == name]))
 
 
 def _asked_by_libvirt(guest: RunningGuest) -> Domain | None:

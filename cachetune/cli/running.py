@@ -8,11 +8,12 @@ import click
 import msgspec
 
 from cachetune.apply.requests import Request
+from cachetune.cli.output import printable
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
 from cachetune.findings import Finding
-from cachetune.guests.find import Places, guest_named, running_guests
+from cachetune.guests.find import Places, guest_named, look
 from cachetune.guests.model import RunningGuest, SourceName
 from cachetune.plan import PlanRefusedError
 
@@ -43,8 +44,11 @@ def guest_request(
 
 def guest_requests(places: Places, source: SourceName | None) -> list[Request]:
     """What all guests ask for whose live XML asks for anything. Raises InputError if none does."""
-    found = running_guests(places, source)
-    requests = [_live_request(running, "") for running in found if running.xml is not None]
+    running = look(places, source)
+    for note in running.notes:  # a guest that is left out is no guest that is as its XML asks
+        click.echo(f"warning: {printable(note)}", err=True)
+    found = running.guests
+    requests = [_live_request(each, "") for each in found if each.xml is not None]
     asking = [request for request in requests if request.domain.groups]
     if not asking:
         raise InputError(
@@ -71,7 +75,10 @@ def _live_domain(running: RunningGuest) -> tuple[Domain, tuple[Finding, ...]]:
 def _request(running: RunningGuest, domain: Domain, machine_name: str, findings: tuple[Finding, ...]) -> Request:
     """The request, unless the vCPUs that it is about cannot be told apart."""
     for sentence in running.disagreements:
-        click.echo(f"warning: guest {running.name!r}: {sentence}", err=True)
+        click.echo(f"warning: guest {running.name!r}: {printable(sentence)}", err=True)
+    if running.is_only_its_own_word:
+        who = f"process {running.guest.pid} of the user {running.user}"
+        click.echo(f"warning: nobody but {who} says that it is the guest {running.name!r}", err=True)
     asked = any(g.vcpus for g in domain.groups) or any(m.vcpus for g in domain.groups for m in g.monitors)
     if running.problem and asked:
         raise InputError(

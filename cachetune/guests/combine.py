@@ -33,12 +33,13 @@ def combine(sightings: Sequence[Sighting], proc: Path) -> RunningGuest | None:
         guest = find_process(process.pid, proc)
     except InputError:
         return None
-    if guest.threads[0].tid == process.pid and guest.threads[0].start_time != process.start_time:
+    if (process.pid, process.start_time) not in {(t.tid, t.start_time) for t in guest.threads}:
         return None  # its pid is another's by now
     problem = _problem(sightings)
     teller = sightings[0] if problem else next(one for one in sightings if one.vcpus)
-    vcpu_of = {} if problem else {tid: vcpu for vcpu, tid in teller.vcpus.items()}
-    threads = tuple(msgspec.structs.replace(t, vcpu=vcpu_of.get(t.tid)) for t in guest.threads)
+    seen = {t.tid: t.start_time for t in process.threads}
+    vcpu_of = {} if problem else {(tid, seen.get(tid)): vcpu for vcpu, tid in teller.vcpus.items()}
+    threads = tuple(msgspec.structs.replace(t, vcpu=vcpu_of.get((t.tid, t.start_time))) for t in guest.threads)
     return RunningGuest(
         name=next((one.name for one in sightings if one.name), ""),
         uuid=next((one.uuid for one in sightings if one.uuid), None),
@@ -48,6 +49,7 @@ def combine(sightings: Sequence[Sighting], proc: Path) -> RunningGuest | None:
         xml=next((one.xml for one in sightings if one.xml is not None), None),
         disagreements=tuple(dict.fromkeys(_disagreements(sightings, teller))),
         problem=problem,
+        user=process.user,
     )
 
 
@@ -69,7 +71,7 @@ def _disagreements(sightings: Sequence[Sighting], teller: Sighting) -> Iterator[
         said = [(one.source, getattr(one, field)) for one in sightings if getattr(one, field) not in ("", None)]
         for source, value in said[1:]:
             if value != said[0][1]:
-                yield f"its {word} is {said[0][1]} to {_WORDS[said[0][0]]} and {value} to {_WORDS[source]}"
+                yield f"its {word} is {said[0][1]!r} to {_WORDS[said[0][0]]} and {value!r} to {_WORDS[source]}"
     for one in sightings:
         if one.vcpus and one is not teller and (other := _others(teller, one)):
             yield (

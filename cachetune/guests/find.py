@@ -60,22 +60,34 @@ def running_guests(places: Places, source: SourceName | None = None) -> tuple[Ru
 def guest_named(key: str, places: Places, source: SourceName | None = None, *, per_vcpu: bool = True) -> RunningGuest:
     """The guest with this name or uuid.
 
-    A guest that libvirt tells of goes before one that only calls itself so. ``per_vcpu`` False accepts one whose vCPUs
-    nobody tells apart, which is enough for groups of the whole process. Raises InputError when there is none, when
-    several have that name, for such a guest, and as ``look`` does.
+    A guest that somebody else vouches for goes before one that only calls itself so. ``per_vcpu`` False accepts one
+    whose vCPUs nobody tells apart, which is enough for groups of the whole process. Raises InputError when there is
+    none, when several have that name, for such a guest, and as ``look`` does.
     """
     running = look(places, source)
     uuid = canonical_uuid(key)
-    found = [guest for guest in running.guests if (key and guest.name == key) or (uuid and guest.uuid == uuid)]
-    found = [guest for guest in found if guest.xml is not None] or found
+    called = [guest for guest in running.guests if (key and guest.name == key) or (uuid and guest.uuid == uuid)]
+    found = best_known(called)
     if not found:
         raise InputError(f"no guest {key!r} runs here", hint=_suggestion(key, running))
     if len(found) > 1:
-        pids = ", ".join(str(guest.guest.pid) for guest in found)
-        raise InputError(f"{len(found)} guests are called {key!r}: processes {pids}", hint="use the uuid, or --pid PID")
+        processes = ", ".join(f"{guest.guest.pid} (user {guest.user})" for guest in found)
+        raise InputError(
+            f"{len(found)} guests are called {key!r}: processes {processes}", hint="use the uuid, or --pid PID"
+        )
     if per_vcpu and found[0].problem:
         raise InputError(f"guest {key!r} (process {found[0].guest.pid}): {found[0].problem}", hint=_WITHOUT_VCPUS)
     return found[0]
+
+
+def best_known(guests: Sequence[RunningGuest]) -> Sequence[RunningGuest]:
+    """Of guests that say the same of themselves: those that libvirt tells of, else root's processes, else all.
+
+    A user can have a process say that it is another's guest, so what he starts must not stand in that guest's way.
+    """
+    by_libvirt = [guest for guest in guests if guest.xml is not None]
+    vouched = [guest for guest in guests if not guest.is_only_its_own_word]
+    return by_libvirt or vouched or guests
 
 
 _WITHOUT_VCPUS = "name the threads with --vcpu N=TID, ask QEMU with --qmp SOCKET, or tune the whole process (no vcpus)"

@@ -4,6 +4,8 @@ libvirt writes it for itself, so there is no schema to hold it to; whoever reads
 is not as it should be. The checks of what a guest asks for are the domain layer's.
 """
 
+import re
+
 import msgspec
 from lxml import etree
 
@@ -15,12 +17,16 @@ class LiveXmlError(Exception):
 
 
 class LiveDomain(msgspec.Struct, frozen=True):
-    """A <domain>: what names the guest, and its text for those who plan."""
+    """A <domain>: what names the guest, and its text for those who plan.
+
+    ``user`` is the uid that libvirt gave to the process, None where it has not chosen one or tells it by name.
+    """
 
     name: str
     uuid: str
     id: int | None
     xml: str
+    user: int | None = None
 
 
 def parse(data: bytes) -> etree._Element:
@@ -47,7 +53,13 @@ def live_domain(element: etree._Element | None) -> LiveDomain:
     if not name:
         raise LiveXmlError("its domain has no name")
     xml = etree.tostring(element, encoding="unicode", with_tail=False)
-    return LiveDomain(name, element.findtext("uuid") or "", number(element.get("id")), xml)
+    return LiveDomain(name, element.findtext("uuid") or "", number(element.get("id")), xml, _user(element))
+
+
+def _user(element: etree._Element) -> int | None:
+    """From ``<seclabel model='dac'><label>+64055:+108</label></seclabel>``."""
+    label = re.fullmatch(r"\+([0-9]{1,10}):.*", element.findtext("seclabel[@model='dac']/label") or "", re.ASCII)
+    return int(label[1]) if label else None
 
 
 def number(text: str | None) -> int | None:

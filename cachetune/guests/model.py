@@ -30,7 +30,8 @@ class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):
     ``name`` is "" where nothing tells it. ``libvirt_id`` is the number in libvirt's machine name, None where libvirt
     does not run the guest. ``xml`` is the live domain XML where libvirt tells it. ``disagreements`` are sentences about
     sources that say different things; the guest is as ``source`` has it. ``problem`` is a sentence where nothing tells
-    its vCPUs apart: no thread has a ``vcpu`` then, and only groups of the whole process can be had.
+    its vCPUs apart: no thread has a ``vcpu`` then, and only groups of the whole process can be had. ``user`` is the uid
+    that its process has, None where that is not known.
     """
 
     name: str
@@ -41,3 +42,9 @@ class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):
     xml: str | None = None
     disagreements: tuple[str, ...] = ()
     problem: str = ""
+    user: int | None = None
+
+    @property
+    def is_only_its_own_word(self) -> bool:
+        """Whether nobody but a process of some user says which guest this is: any user can start one that says so."""
+        return self.xml is None and self.source != "qmp" and self.user != 0

@@ -26,7 +26,8 @@ _NO_UUID = uuid.UUID(int=0)
 class Process(msgspec.Struct, frozen=True):
     """An emulator. ``name`` is "" and ``uuid`` None where its arguments do not tell them.
 
-    ``threads`` are all its threads, ascending; the one whose tid is ``pid`` is its leader.
+    ``threads`` are all its threads, ascending; the one whose tid is ``pid`` is its leader. ``user`` is its effective
+    uid, None where that cannot be read.
     """
 
     pid: int
@@ -34,6 +35,7 @@ class Process(msgspec.Struct, frozen=True):
     name: str
     uuid: str | None
     threads: tuple[Thread, ...]
+    user: int | None = None
 
     @property
     def tids(self) -> frozenset[int]:
@@ -65,7 +67,8 @@ def read_process(pid: int, proc: Path) -> Process | None:
         return None
     arguments = _arguments(proc / str(pid))
     name = _guest_option(_value_of("name", arguments))
-    return Process(pid, leader.start_time, name, canonical_uuid(_value_of("uuid", arguments)), threads)
+    known_as = canonical_uuid(_value_of("uuid", arguments))
+    return Process(pid, leader.start_time, name, known_as, threads, _user(proc / str(pid)))
 
 
 def tids_at(process: Process, pid: int | None, proc: Path) -> dict[int, int] | None:
@@ -132,9 +135,20 @@ def _guest_option(text: str) -> str:
 
 def _names(directory: Path) -> tuple[int, ...]:
     """A thread's ids, ours first, the innermost namespace's last; () when there is no such thread or no such line."""
+    return _numbers("NSpid", directory)
+
+
+def _user(directory: Path) -> int | None:
+    """The effective uid. Who owns the directory in /proc says less: a process can have that be root."""
+    real_and_effective = _numbers("Uid", directory)[:2]
+    return real_and_effective[1] if len(real_and_effective) > 1 else None
+
+
+def _numbers(field: str, directory: Path) -> tuple[int, ...]:
+    """The numbers in a line of ``status``; () when there is no such thread or no such line."""
     try:
         text = (directory / "status").read_bytes().decode("utf-8", "replace")
     except OSError:
         return ()
-    match = re.search(r"^NSpid:((?:[ \t]+[0-9]+)+)$", text, re.MULTILINE | re.ASCII)
+    match = re.search(rf"^{field}:((?:[ \t]+[0-9]+)+)$", text, re.MULTILINE | re.ASCII)
     return tuple(map(int, match[1].split())) if match else ()

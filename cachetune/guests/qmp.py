@@ -5,7 +5,8 @@ libvirt, one socket at a time, each step with a bounded wait. The answer is in t
 
 Whose threads they are the kernel says: the socket has the pid of the process that listens. Where somebody else
 listens on QEMU's behalf, the process must be an emulator that owns all the threads and has the name or uuid that the
-answer has. Otherwise whoever answers could have any process moved.
+answer has, and the listener must be of that process's user or root's. Otherwise whoever answers could have any process
+moved.
 """
 
 import asyncio
@@ -45,9 +46,10 @@ class _Uuid(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """What QEMU says; ``listener`` is the pid behind the socket, 0 where it is in no namespace of ours."""
+    """What QEMU says; ``listener`` is the pid behind the socket, 0 if that is in no namespace of ours, ``user`` its."""
 
     listener: int
+    user: int
     cpus: tuple[_Cpu, ...]
     name: _Name
     uuid: _Uuid
@@ -85,8 +87,9 @@ def _process(
             return listener, tids
     for process in processes:
         tids = tids_at(process, None, proc) or {}
+        theirs = answer.user in (0, process.user)
         same = (uuid and process.uuid == uuid) or (answer.name.name and process.name == answer.name.name)
-        if said and said <= tids.keys() and same:
+        if said and said <= tids.keys() and same and theirs:
             return process, tids
     raise InputError(
         f"the guest behind {path} is not among the processes that run here (process {answer.listener} listens)",
@@ -109,12 +112,18 @@ def _ask(path: Path) -> _Answer:
             raise InputError(
                 f"cannot connect to {path}: {why}", hint="is it the socket of -qmp unix:PATH,server=on?"
             ) from None
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        listener, user = _listener(connection)
         said = asyncio.run(_converse(connection, path))
     try:
-        return msgspec.convert({"listener": _CREDENTIALS.unpack(credentials)[0], **said}, _Answer)
+        return msgspec.convert({**said, "listener": listener, "user": user}, _Answer)
     except msgspec.ValidationError as error:
         raise InputError(f"{path} answers as no QEMU does: {error}") from None
+
+
+def _listener(connection: socket.socket) -> tuple[int, int]:
+    """Pid and uid of who has made the socket, from the kernel."""
+    pid, user, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, user
 
 
 async def _converse(connection: socket.socket, path: Path) -> dict[str, Any]:

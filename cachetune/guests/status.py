@@ -5,7 +5,8 @@
 libvirt replaces the file whenever something changes, but a file can outlive its guest (libvirtd was killed, or is not
 running), and then its pid may be another process's. So a file is believed only as far as /proc bears it out: the pid
 is an emulator, it is called as the file says, and it is not younger than the file. The last is not asked where uuid
-and threads fit, because clocks are set while a host runs and both times depend on them.
+and threads fit, because clocks are set while a host runs and both times depend on them. All of that a user of this host
+can have a process say, in a pid namespace of his own even its pid and threads; but not that it is libvirt's user's.
 """
 
 import os
@@ -97,6 +98,8 @@ def _sighting(status: _Status, processes: Sequence[Process], proc: Path) -> Sigh
     tids = tids_at(process, status.pid, proc)
     if tids is None:
         raise LiveXmlError(f"process {status.pid} of its guest is not among the processes that we see")
+    if not _is_libvirts_user(process.user, status.domain.user):
+        raise LiveXmlError(f"process {process.pid} is of the user {process.user}, not {status.domain.user}")
     ended = tuple(vcpu for vcpu, tid in status.vcpus.items() if tid not in tids)
     proven = process.uuid is not None and process.uuid == uuid and not ended
     if not proven and _started(process, proc) > status.written + _SECONDS:
@@ -128,6 +131,11 @@ def _process(status: _Status, uuid: str | None, processes: Sequence[Process], pr
     if elsewhere := with_uuid(uuid, processes):
         return elsewhere
     raise LiveXmlError(f"process {status.pid} is not this guest's, so the guest is gone")
+
+
+def _is_libvirts_user(actual: int | None, chosen: int | None) -> bool:
+    """Whether the process runs as libvirt has started it, where both are known; root's is nobody's forgery."""
+    return chosen is None or actual in (None, 0, chosen)
 
 
 def _started(process: Process, proc: Path) -> float:

@@ -66,14 +66,16 @@ def add_process(
     state: str = "S",
     start: int = 1000,
     inside: Mapping[int, int] | None = None,
+    user: int = 0,
 ) -> None:
     """The files of one process below ``proc``: its threads by name, and their ids ``inside`` its own namespace."""
+    uids = f"Uid:\t1\t{user}\t1\t1\n"
     for directory, tid in [(proc / str(pid), pid), *((proc / str(pid) / "task" / str(t), t) for t in threads)]:
         directory.mkdir(parents=True, exist_ok=True)
         comm = threads.get(tid, "qemu-system-x86")
         (directory / "stat").write_text(_STAT.format(tid=tid, comm=comm, state=state, start=start))
         within = f"\t{inside[tid]}" if inside else ""
-        (directory / "status").write_text(f"Name:\tqemu\nTgid:\t{pid}\nNSpid:\t{tid}{within}\n")
+        (directory / "status").write_text(f"Name:\tqemu\nTgid:\t{pid}\n{uids}NSpid:\t{tid}{within}\n")
     (proc / str(pid) / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in arguments))
 
 

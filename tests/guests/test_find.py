@@ -136,8 +136,8 @@ def test_a_uuid_or_a_name_that_differs_is_reported(machine: Machine) -> None:
     guest = combine([first, second], machine.places.proc)
     assert guest
     assert guest.disagreements == (
-        "its name is web to libvirt and db to QEMU's monitor",
-        f"its uuid is {UUID} to libvirt and {OTHER} to QEMU's monitor",
+        "its name is 'web' to libvirt and 'db' to QEMU's monitor",
+        f"its uuid is '{UUID}' to libvirt and '{OTHER}' to QEMU's monitor",
     )
 
 
@@ -225,7 +225,7 @@ def test_guests_without_a_name_are_not_found_by_none(machine: Machine) -> None:
 def test_two_guests_of_one_name_are_refused_with_their_pids(machine: Machine) -> None:
     machine.process(KVM)
     machine.process({50: "kvm", 51: "CPU 0/KVM"}, ("kvm", "-name", "web"), pid=50)
-    with pytest.raises(InputError, match="2 guests are called 'web': processes 40, 50"):
+    with pytest.raises(InputError, match=r"2 guests are called 'web': processes 40 \(user 0\), 50 \(user 0\)"):
         guest_named("web", machine.places)
     assert guest_named(UUID, machine.places).guest.pid == 40
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import pytest
 
 from cachetune.errors import InputError
@@ -142,6 +143,24 @@ def test_who_listens_for_a_qemu_may_speak_for_it_where_name_and_threads_fit(path
         with answering(path, said(vcpus)):
             guest = look(path)
         assert (guest.process.pid, guest.vcpus) == (other.pid, vcpus)
+
+
+@pytest.mark.parametrize(
+    ("listens", "runs", "believed"),
+    [(0, 64055, True), (64055, 64055, True), (1000, 64055, False), (1000, 0, False), (1000, None, False)],
+)
+def test_another_user_who_listens_does_not_speak_for_a_qemu(
+    listens: int, runs: int | None, believed: bool, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qmp, "_listener", lambda _: (os.getpid(), listens))
+    with Lookalike("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
+        processes = [msgspec.structs.replace(one, user=runs) for one in emulators(PROC)]
+        with answering(path, said({0: other.tids["CPU 0/KVM"]})):
+            if believed:
+                assert qmp.look(path, processes, PROC).sightings[0].process.pid == other.pid
+            else:
+                with pytest.raises(InputError, match="not among the processes"):
+                    qmp.look(path, processes, PROC)
 
 
 @pytest.mark.parametrize(
