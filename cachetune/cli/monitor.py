@@ -79,10 +79,15 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 
 def _running(key: str | None, places: "Places", source: SourceName | None) -> Sequence["RunningGuest"]:
-    """The guest that runs under this name, or all that run. Raises InputError."""
+    """The guest that runs under this name, or all that run. Raises InputError, also if none does."""
     from cachetune.guests.find import guest_named, running_guests
 
-    return [guest_named(key, places, source, per_vcpu=False)] if key else running_guests(places, source)
+    found = [guest_named(key, places, source, per_vcpu=False)] if key else running_guests(places, source)
+    if not found:
+        raise InputError(
+            "no guest runs here", hint="without --all-guests the groups of all are shown, whether they run"
+        )
+    return found
 
 
 def _paths(host: Host, file: str | None, machine: str | None, running: Sequence["RunningGuest"]) -> list[str]:

@@ -55,7 +55,16 @@ cgroup = click.option(
 machine_name = click.option(
     "--machine-name", metavar="NAME", help="Prefix of the group names; default is libvirt's, or cachetune-NAME."
 )
-guest = click.option("--guest", metavar="NAME|UUID", help="A guest that runs here, by its name.")
+
+
+def _not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """A script's variable that is not set must not stand for a guest without a name."""
+    if value == "":
+        raise click.BadParameter("the name is empty")
+    return value
+
+
+guest = click.option("--guest", metavar="NAME|UUID", callback=_not_empty, help="A guest that runs here, by its name.")
 all_guests = click.option("--all-guests", is_flag=True, help="All guests that run here.")
 adopt = click.option("--adopt", is_flag=True, help="Change also groups that libvirt made for the guest.")
 yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")

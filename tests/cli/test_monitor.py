@@ -133,3 +133,18 @@ def test_telemetry_of_packages_has_a_table_of_its_own(root: Path) -> None:
 def test_a_group_without_counters_is_named(root: Path) -> None:
     make(root, below("qemu-9-new", {"tasks": "", "schemata": "", "mode": "shareable", "cpus_list": ""}))
     assert "No counters, or vanished meanwhile: qemu-9-new\n" in run("--resctrl", root).output
+
+
+def test_where_no_guest_runs_all_guests_are_not_all_groups(root: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    where = ("--proc", empty, "--libvirt-run", empty, "--cgroup", empty)
+    with pytest.raises(InputError, match="no guest runs here"):
+        run("--resctrl", root, "--all-guests", *where)
+
+
+@pytest.mark.parametrize("verb", ["plan", "diff", "apply", "remove", "monitor"])
+def test_an_empty_name_is_not_the_name_of_a_guest_without_one(verb: str) -> None:
+    refused = CliRunner().invoke(command, [verb, "--guest", ""])
+    assert refused.exit_code == 2
+    assert "the name is empty" in refused.output
