@@ -62,7 +62,8 @@ def ran(setting: Setting, scenario: Scenario, tmp_path_factory: pytest.TempPathF
     if setting.newer and NEWER:
         machine = dataclasses.replace(machine, kernel=NEWER)
     words = (SEED, str(RANDOM_CASES), str(given))
-    outcome, result = scenario("registers", Outcome, *words, machine=machine, options=setting.options)
+    timeout = 300 + 30 * RANDOM_CASES
+    outcome, result = scenario("registers", Outcome, *words, machine=machine, options=setting.options, timeout=timeout)
     return outcome, result
 
 
