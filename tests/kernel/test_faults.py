@@ -6,8 +6,8 @@ import pytest
 
 from tests.kernel import vm
 from tests.kernel.conftest import FileOf, Scenario
-from tests.kernel.domains import FAULTS_TWO_CACHES
-from tests.kernel.scenarios import rollback
+from tests.kernel.domains import FAULTS_TWO_CACHES, ONE_VCPU
+from tests.kernel.scenarios import limbo, rollback
 
 pytestmark = pytest.mark.kernel
 
@@ -31,10 +31,21 @@ def test_without_a_failure_the_same_plan_is_applied(failures: rollback.Outcome) 
     assert failures.applied.differs
 
 
-def test_a_writer_who_takes_the_last_closids_in_the_middle_makes_apply_roll_back(failures: rollback.Outcome) -> None:
-    report = json.loads(failures.crowded.ran.out)
-    assert failures.crowded.ran.code == 1
+@pytest.mark.parametrize("what", ["CLOSIDs", "RMIDs"])
+def test_a_writer_who_takes_the_last_ids_in_the_middle_makes_apply_roll_back(
+    what: str, failures: rollback.Outcome
+) -> None:
+    crowded = failures.crowded[what]
+    report = json.loads(crowded.ran.out)
+    assert crowded.ran.code == 1
     assert report["outcome"] == "rolled back"
     assert "ENOSPC" in report["error"]
-    assert "Out of CLOSIDs" in report["error"]
-    assert failures.crowded.differs == ()
+    assert f"Out of {what}" in report["error"]
+    assert crowded.differs == ()
+
+
+def test_rmids_in_limbo_are_waited_for(scenario: Scenario, file_of: FileOf) -> None:
+    machine = vm.Machine(sockets=1, rdt=vm.Rdt(rmids=8))
+    outcome, _ = scenario("limbo", limbo.Outcome, file_of(ONE_VCPU), machine=machine)
+    assert outcome.refused == ("EBUSY",)
+    assert outcome.report.outcome == "done"

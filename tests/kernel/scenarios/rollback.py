@@ -1,12 +1,13 @@
 """Apply with a failure at the first change of resctrl, at the second, and so on until none is left to fail.
 
-``python -m … DOMAIN.xml``. Then once more while another program takes the last CLOSIDs in the middle.
+``python -m … DOMAIN.xml``. Then twice more while another program takes the last CLOSIDs, or RMIDs, in the middle.
 """
 
-import contextlib
 import errno
 import os
 import sys
+from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -25,11 +26,14 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """``failed[n]`` failed at change n + 1; ``applied`` had nothing to fail at; ``crowded`` found no CLOSID left."""
+    """``failed[n]`` failed at change n + 1; ``applied`` had nothing to fail at.
+
+    ``crowded`` tells by what was gone: "CLOSIDs" or "RMIDs".
+    """
 
     failed: tuple[Attempt, ...]
     applied: Attempt
-    crowded: Attempt
+    crowded: dict[str, Attempt]
 
 
 def main() -> None:
@@ -51,23 +55,30 @@ def main() -> None:
                 break
             failed.append(latest)
         run_here("remove", "--yes", sys.argv[1])
-        with before_change(3, take_all_closids):
-            crowded_out = run_here(*words)
-        give_back()
-        crowded = Attempt(crowded_out, tree.differences(before, tree.state(guest.tids)))
+        crowded = {}
+        for what, directory in (("CLOSIDs", tree.RESCTRL), ("RMIDs", tree.RESCTRL / "mon_groups")):
+            with before_change(3, partial(take_all, directory)):
+                ran = run_here(*words)
+            give_back(directory)
+            crowded[what] = Attempt(ran, tree.differences(before, tree.state(guest.tids)))
     sys.stdout.buffer.write(documents.encode(Outcome(tuple(failed), latest, crowded)))
 
 
-def take_all_closids(operation: str, path: str) -> None:  # noqa: ARG001 - a strike
-    """Make control groups of somebody else's until the kernel has no CLOSID left."""
-    with contextlib.suppress(OSError):
-        for number in range(100):
-            os.mkdir(tree.RESCTRL / f"somebody-{number}")  # noqa: PTH102 - one system call
+def take_all(directory: Path, operation: str, path: str) -> None:  # noqa: ARG001 - a strike
+    """Make groups of somebody else's in the directory until the kernel has no CLOSID, or no RMID, left."""
+    number = 0
+    while True:
+        try:
+            os.mkdir(directory / f"somebody-{number}")  # noqa: PTH102 - one system call
+            number += 1
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # that says of RMIDs that some of them will be free in a second
+                return
 
 
-def give_back() -> None:
-    """Remove the groups that ``take_all_closids`` made."""
-    for path in tree.RESCTRL.glob("somebody-*"):
+def give_back(directory: Path) -> None:
+    """Remove the groups that ``take_all`` made."""
+    for path in directory.glob("somebody-*"):
         path.rmdir()
 
 

@@ -1,0 +1,75 @@
+"""RMIDs that rest in limbo: a guest's groups are removed and made again at once, with no other RMID left.
+
+``python -m … DOMAIN.xml``, on a machine with few RMIDs whose counters count: an RMID is free again only when little of
+the cache is still charged to it.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import msgspec
+
+from cachetune import documents
+from cachetune.apply.applier import apply
+from cachetune.apply.model import Report
+from cachetune.errors import ResctrlError
+from cachetune.host import SysfsResctrl
+from tests.kernel.scenarios import tree
+from tests.kernel.scenarios.guest_process import running
+from tests.kernel.scenarios.library import carried_out, domain_in, guest_of, place_on, planned, removal
+
+LEAST = "65536\n"  # bytes that may still be charged to an RMID that is given out again
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """The second apply, and the errors of the groups that the kernel refused to make during it."""
+
+    report: Report
+    refused: tuple[str, ...]
+
+
+def main() -> None:
+    """Print an Outcome."""
+    (tree.RESCTRL / "info/L3_MON/max_threshold_occupancy").write_text(LEAST)
+    domain, place = domain_in(Path(sys.argv[1])), place_on(Path("/run/limbo"))
+    with running(4) as process:
+        guest = guest_of(domain, process.threads.pid)
+        carried_out(planned(domain, guest, place), place)
+        _take_all_others()
+        process.work()
+        carried_out(removal(domain, place), place)
+        wanted = planned(domain, guest, place)
+        refused: list[str] = []
+        with _watched(refused):
+            report = apply(wanted, place)
+    sys.stdout.buffer.write(documents.encode(Outcome(report, tuple(refused))))
+
+
+def _take_all_others() -> None:
+    with contextlib.suppress(OSError):
+        for number in range(1000):
+            os.mkdir(tree.RESCTRL / "mon_groups" / f"somebody-{number}")  # noqa: PTH102 - one system call
+
+
+@contextlib.contextmanager
+def _watched(refused: list[str]) -> Any:
+    mkdir = SysfsResctrl.mkdir
+
+    def watch(fs: SysfsResctrl, path: str) -> None:
+        try:
+            mkdir(fs, path)
+        except ResctrlError as error:
+            refused.append(errno.errorcode[error.errno])
+            raise
+
+    with mock.patch.object(SysfsResctrl, "mkdir", watch):
+        yield
+
+
+if __name__ == "__main__":
+    main()
