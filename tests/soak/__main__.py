@@ -67,7 +67,8 @@ def conformance(seed: int, end: float) -> int:
             return 1
         lines = differences(record, *Simulator(configuration).answers(record.operations))
         boots, operations, found = boots + 1, operations + len(asked), found + len(lines)
-        print(*(f"{configuration.kernel}-{configuration.name}: {line}" for line in lines[:20]), sep="\n", end="")
+        for line in lines[:20]:
+            print(f"{configuration.kernel}-{configuration.name}: {line}", flush=True)
     print(f"conformance: {operations} operations in {boots} boots, {found} differences", flush=True)
     return int(bool(found))
 

@@ -13,18 +13,17 @@ CHANGES = ("mkdir", "rmdir", "write")
 
 
 @contextlib.contextmanager
-def before_change(number: int, strike: Callable[[str, str], None]) -> Iterator[None]:
-    """Call ``strike(operation, path)`` before the change with this number, counted from 1."""
-    made = 0
+def before_change(number: int, strike: Callable[[str, str], None]) -> Iterator[list[str]]:
+    """Call ``strike(operation, path)`` before the change of this number, counted from 1; yields the changes so far."""
+    made: list[str] = []
 
     def counted(name: str) -> Callable[..., None]:
         original: Callable[..., None] = getattr(SysfsResctrl, name)
 
         @wraps(original)
         def change(self: SysfsResctrl, path: str, *rest: Any) -> None:
-            nonlocal made
-            made += 1
-            if made == number:
+            made.append(name)
+            if len(made) == number:
                 strike(name, path)
             original(self, path, *rest)
 
@@ -33,7 +32,7 @@ def before_change(number: int, strike: Callable[[str, str], None]) -> Iterator[N
     with contextlib.ExitStack() as patches:
         for name in CHANGES:
             patches.enter_context(mock.patch.object(SysfsResctrl, name, counted(name)))
-        yield
+        yield made
 
 
 def fail(number: int) -> Callable[[str, str], None]:

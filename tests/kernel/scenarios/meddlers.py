@@ -137,24 +137,11 @@ def main() -> None:
 
 def _changes(scene: Scene) -> int:
     """How many there are when nobody meddles."""
-    made = 0
-
-    def count() -> None:
-        nonlocal made
-        made += 1
-
-    with contextlib.ExitStack() as stack:
-        for name in ("mkdir", "rmdir", "write"):
-            original = getattr(SysfsResctrl, name)
-
-            def change(self: SysfsResctrl, *words: str, original: Callable[..., None] = original) -> None:
-                count()
-                original(self, *words)
-
-            stack.enter_context(mock.patch.object(SysfsResctrl, name, change))
+    with before_change(0, lambda *_: None) as made:
         carried_out(scene.plan, scene.place)
+        changes = len(made)
     carried_out(removal(scene.domain, scene.place), scene.place)
-    return made
+    return changes
 
 
 def _written_when_gone(scene: Scene) -> Meddled:
