@@ -90,7 +90,7 @@ class _Run:
         self._hands = Hands(place.resctrl, place.proc, plan.guests)
         self._journal = Journal.begin(place.run, plan, place.resctrl.source)
         self._begun: list[Step] = []
-        self._late: list[int] = []
+        self._late: dict[int, None] = {}  # in their order
         self._notes: list[str] = []
 
     def run(self) -> Report:
@@ -131,7 +131,7 @@ class _Run:
         """Threads that were born since the plan was made join their groups, until no new ones are seen."""
         for _ in range(_LOOKS):
             unseen = _unseen(self._plan, self._place, self._late)
-            self._notes += [note for note in unseen.notes if note not in self._notes]
+            self._notes = list(dict.fromkeys([*self._notes, *unseen.notes]))
             if not unseen.steps:
                 return
             for guest in unseen.guests:
@@ -139,7 +139,7 @@ class _Run:
             for step in unseen.steps:
                 stopped()
                 self._take(step)
-                self._late += [tid for tid in step.tids if tid not in self._late]
+                self._late.update(dict.fromkeys(step.tids))
         self._notes.append(f"the guest still starts new threads after {_LOOKS} looks; apply again to catch the rest")
 
     def _roll_back(self, error: Exception) -> Report:

@@ -4,7 +4,8 @@ A plan is input like any other: it may be old, made elsewhere, or edited. So its
 is now, one by one, and each must start from what is there and end in what a plan of ours could want.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cachetune.apply.ledger import GuestEntry, Ledger
@@ -100,12 +101,16 @@ class _Walk:
         self._machines, self._host = plan.machine_names, host
         self._shared = ledger.shrunk.shared if ledger.shrunk else {}
         self._known = {t.tid for t in plan.threads}
-        self._values = {g.path: Schemata(g.masks, g.bandwidth) for g in host.control_groups()}
+        self._values: dict[str, Schemata] = {}
+        self._having: dict[tuple[str, int], dict[Cbm, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for group in host.control_groups():
+            self._put(group.path, Schemata(group.masks, group.bandwidth))
         self._groups = {g.path: g for g in host.groups}
         owned = {path for machine in self._machines for path in ledger.groups_of(machine)}
         ours = (g.path for g in host.groups if g.owner == "cachetune")
         self._own = {p for p in ours if p in owned or any(belongs_to(p, machine) for machine in self._machines)}
         self._own.update(made_by_libvirt(host, plan.guests))
+        self._strangers = {parent_of(p): p for p in self._groups if is_monitor(p) and p not in self._own}
         self._place: dict[int, str] = {}
         for group in sorted(host.groups, key=lambda g: g.kind):  # monitor groups last: they say it more exactly
             self._place.update(dict.fromkeys(group.tids, group.path))
@@ -130,11 +135,11 @@ class _Walk:
             return f"make the group {path}, which is there already"
         if not machine_of(path, self._machines):
             return f"make the group {path}, which does not carry the machine name {' or '.join(self._machines)}"
-        if is_monitor(path) and parent not in (DEFAULT_GROUP, *self._own):
+        if is_monitor(path) and parent != DEFAULT_GROUP and parent not in self._own:
             return f"make a monitor in {parent}, which is not this guest's"
         self._own.add(path)
         self._groups[path] = Group(path, "monitor" if is_monitor(path) else "control", "cachetune")
-        self._values[path] = Schemata()
+        self._put(path, Schemata())
         return ""
 
     def _write(self, path: str, before: Schemata, after: Schemata) -> str:
@@ -151,17 +156,25 @@ class _Walk:
             for cache_id, mask in masks.items():
                 if not self._may_have(path, name, cache_id, mask):
                     return f"give group {path} the mask {mask:x} on {name} cache {cache_id}"
-        self._values[path] = merge(now, after)
+        self._put(path, merge(now, after))
         return ""
+
+    def _put(self, path: str, values: Schemata) -> None:
+        """From now on a group has these values. Whoever follows the default group has no ways of its own."""
+        for name, cache_id, mask in _masks(self._values.get(path, Schemata())):
+            self._having[name, cache_id][mask].discard(path)
+        self._values[path] = values
+        for name, cache_id, mask in _masks(values):
+            if path != DEFAULT_GROUP and not self._follows(path, name, cache_id):
+                self._having[name, cache_id][mask].add(path)
 
     def _may_have(self, path: str, name: str, cache_id: int, mask: Cbm) -> bool:
         """Ways that nobody else has, or the default group's own; groups that share those follow it."""
         default = self._mask(DEFAULT_GROUP, name, cache_id)
         now = self._mask(path, name, cache_id)
         others = 0
-        for other in self._values:
-            theirs = self._mask(other, name, cache_id)
-            if other not in (path, DEFAULT_GROUP) and not self._follows(other, name, cache_id):
+        for theirs, paths in self._having[name, cache_id].items():
+            if len(paths) > (path in paths):
                 others |= theirs
         if path == DEFAULT_GROUP:
             return bool(mask) and mask & ~now & others & ~self._shared.get(name, {}).get(cache_id, 0) == 0
@@ -201,17 +214,21 @@ class _Walk:
             return f"remove the group {path}, which is not this guest's"
         if self._host.group(path) and step != removal_of(self._host, path):
             return f"remember other values of {path} than it has"
-        inside = [p for p in self._groups if p != path and parent_of(p) == path and p not in self._own]
-        if inside and not is_monitor(path):
-            return f"remove {inside[0]}, which is not this guest's, along with {path}"
+        if path in self._strangers:
+            return f"remove {self._strangers[path]}, which is not this guest's, along with {path}"
         self._own.discard(path)
         del self._groups[path]
-        self._values.pop(path, None)
+        self._put(path, Schemata())
+        del self._values[path]
         return ""
 
 
+def _masks(values: Schemata) -> Iterator[tuple[str, int, Cbm]]:
+    return ((name, i, mask) for name, of in values.masks.items() for i, mask in of.items())
+
+
 def _entries(values: Schemata) -> set[tuple[str, int]]:
-    masks = {(name, i) for name, of in values.masks.items() for i in of}
+    masks = {(name, i) for name, i, _ in _masks(values)}
     return masks | {(name, i) for name, of in values.bandwidth.items() for i in of}
 
 
