@@ -139,6 +139,14 @@ def test_a_qemu_in_a_pid_namespace_of_its_own_is_found_by_our_numbers(tmp_path: 
         assert asked.guest.pid == named.guest.pid != guest.pid
 
 
+def test_a_qemu_in_a_namespace_that_has_no_name_is_the_process_that_listens(tmp_path: Path) -> None:
+    with running(tmp_path, "", uuid="00000000-0000-0000-0000-000000000000", before=need_namespaces()) as guest:
+        found = only(Places(qmp=guest.socket), "qmp")
+        names = {thread.comm: thread.vcpu for thread in found.guest.threads if thread.vcpu is not None}
+    assert (found.name, found.uuid) == ("", None)
+    assert names == {f"CPU {vcpu}/TCG": vcpu for vcpu in range(4)}
+
+
 def test_a_qemu_that_has_quit_is_found_no_more(tmp_path: Path) -> None:
     with running(tmp_path, f"{NAME}quit") as guest:
         where = places(tmp_path, guest)

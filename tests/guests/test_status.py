@@ -190,6 +190,12 @@ def test_a_bad_file_does_not_hide_the_good_one_beside_it(run: Path, proc: Path) 
     assert sorted(note.split(".xml")[0].rpartition("/")[2] for note in found.notes) == ["bad", "dir", "link", "pipe"]
 
 
+def test_a_link_is_not_followed_even_to_what_would_be_believed(run: Path, proc: Path, tmp_path: Path) -> None:
+    (run / "web.xml").symlink_to(written(tmp_path, GOOD))
+    found = seen(run, proc)
+    assert (found.sightings, len(found.notes)) == ((), 1)
+
+
 def test_no_directory_is_no_guest(run: Path, proc: Path) -> None:
     assert seen(run / "nothing", proc) == Seen()
 
