@@ -11,7 +11,7 @@ from cachetune.cli import options
 from cachetune.cli.hosts import load_host
 from cachetune.cli.ours import owned_groups
 from cachetune.cli.output import count, printable, show, table
-from cachetune.domain import Loaded
+from cachetune.domain import Loaded, load
 from cachetune.errors import HostError, InputError, ResctrlError
 from cachetune.guests.find import look
 from cachetune.guests.model import RunningGuest, SourceName
@@ -82,13 +82,19 @@ def _files(guests: Iterable[RunningGuest], directory: Path) -> tuple[dict[str, L
     """The guests' files in guests.d by name, and why some cannot be read."""
     files: dict[str, Loaded] = {}
     unreadable = []
-    for name in dict.fromkeys(guest.name for guest in guests if guest.name):
+    for name, guest in {guest.name: guest for guest in guests if guest.name}.items():
         try:
-            if loaded := tuning_of(name, directory):
+            if loaded := tuning_of(name, directory, _most_vcpus(guest)):
                 files[name] = loaded
         except InputError as error:
             unreadable.append(str(error))
     return files, unreadable
+
+
+def _most_vcpus(guest: RunningGuest) -> int | None:
+    """How many vCPUs the guest can have, where its live XML says so: a tuning file does not."""
+    domain = None if guest.xml is None else load(guest.xml.encode(), guest.name).domain
+    return None if domain is None else domain.vcpus
 
 
 def _page(found: Guests) -> Iterator["RenderableType"]:

@@ -19,7 +19,7 @@ from cachetune.guests.model import Thread
 from cachetune.guests.procfs import ONE_THREAD, find_process
 
 _PROGRAM = re.compile(r"qemu-system-.+|qemu-kvm|kvm|qemu")
-_LONGEST_LINE = 1 << 20
+_NAMING = frozenset({"-name", "--name", "-uuid", "--uuid"})
 _NO_UUID = uuid.UUID(int=0)
 
 
@@ -44,7 +44,7 @@ class Process(msgspec.Struct, frozen=True):
 
 
 def emulators(proc: Path) -> tuple[Process, ...]:
-    """Every process that is an emulator by its program's name or by its threads' names, ascending by pid.
+    """Every process that is an emulator by its program's name, or by a QEMU's arguments and threads, ascending by pid.
 
     Raises InputError when ``proc`` cannot be listed.
     """
@@ -100,17 +100,19 @@ def canonical_uuid(text: str) -> str | None:
 
 
 def _emulator(pid: int, proc: Path) -> Process | None:
-    program = _arguments(proc / str(pid))[:1]
-    process = read_process(pid, proc) if program else None  # a thread of the kernel has no arguments
-    if process is None or _PROGRAM.fullmatch(program[0].rpartition("/")[2]):
+    arguments = _arguments(proc / str(pid))  # a thread of the kernel has none
+    looks_so = bool(arguments) and _PROGRAM.fullmatch(arguments[0].rpartition("/")[2]) is not None
+    if not looks_so and _NAMING.isdisjoint(arguments):
+        return None  # only a name makes QEMU name its threads; so most processes cost no more than one file
+    process = read_process(pid, proc)
+    if process is None or looks_so:
         return process
     return process if any(t.vcpu is not None or t.comm == ONE_THREAD for t in process.threads) else None
 
 
 def _arguments(directory: Path) -> list[str]:
     try:
-        with (directory / "cmdline").open("rb") as file:
-            text = file.read(_LONGEST_LINE).decode("utf-8", "replace")
+        text = (directory / "cmdline").read_bytes().decode("utf-8", "replace")  # the kernel bounds its length
     except OSError:
         return []
     return text.rstrip("\0").split("\0") if text else []

@@ -126,6 +126,16 @@ def test_a_file_of_the_operators_asks_before_libvirt_does(machine: Machine) -> N
     assert "is the XML of the guest 'db', not of 'web'" in result.stderr
 
 
+def test_a_file_for_vcpus_that_libvirts_guest_does_not_have_asks_for_nothing(machine: Machine) -> None:
+    machine.process(40, "web")
+    (machine.guests_d / "web.xml").write_text(
+        "<cputune><memorytune vcpus='2'><node id='0' bandwidth='50'/></memorytune></cputune>"
+    )
+    assert machine.listed()[0]["tuning"]["state"] == "no resctrl", "nobody says how many it has"
+    (machine.libvirt / "web.xml").write_text(status_xml("web", UUID, 40, {0: 41, 1: 42}, TUNE))
+    assert machine.listed()[0]["tuning"]["state"] == "none"
+
+
 def test_a_name_cannot_write_to_the_terminal(machine: Machine) -> None:
     machine.process(40, "\x1b[31mred\n")
     result = machine.guests()

@@ -66,6 +66,17 @@ def test_a_vcpu_that_libvirt_plugs_in_is_seen_and_in_its_place(host: LibvirtHost
     assert (found["tuning"]["state"], found["disagreements"]) == ("applied", [])
 
 
+def test_asking_qemu_through_libvirt_needs_to_write_and_taints_the_guest(host: LibvirtHost, web: str) -> None:
+    asked = ("qemu-monitor-command", web, '{"execute": "query-cpus-fast"}')
+    status = host.root / f"run/libvirt/qemu/{web}.xml"
+    refused = host.virsh("--readonly", *asked)
+    assert (refused.returncode, "read only access" in refused.stderr) == (1, True)
+    assert guests(host, "--source", "libvirt").keys() == {web}
+    assert "custom-monitor" not in status.read_text(), "why the source libvirt does not do it"
+    host.virsh(*asked, check=True)
+    assert "custom-monitor" in status.read_text()
+
+
 def test_what_somebody_changes_has_drifted_and_is_counted(host: LibvirtHost, web: str) -> None:
     found = guests(host)[web]
     group = f"{found['tuning']['machine_name']}-vcpus_0-1"
