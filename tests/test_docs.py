@@ -296,6 +296,7 @@ def a_guest_that_drifted(_: Path) -> Guests:
         name="web",
         uuid="6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10",
         source="libvirt-status",
+        user=64055,
         guest=Guest(pid=4707, threads=(Thread(4707), Thread(4711, vcpu=0), Thread(4712, vcpu=1))),
         libvirt_id=7,
         xml=f"<domain type='kvm' id='7'><name>web</name><vcpu>2</vcpu><cputune>{tune}</cputune></domain>",

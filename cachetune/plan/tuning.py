@@ -45,6 +45,7 @@ class GuestState(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     uuid: str | None
     pid: int | None
+    user: int | None
     source: SourceName
     libvirt_id: int | None
     vcpus: dict[int, int]
@@ -69,6 +70,7 @@ def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = Non
         name=running.name,
         uuid=running.uuid,
         pid=running.guest.pid,
+        user=running.user,
         source=running.source,
         libvirt_id=running.libvirt_id,
         vcpus={thread.vcpu: thread.tid for thread in threads if thread.vcpu is not None},
