@@ -76,12 +76,14 @@ def tids_at(process: Process, pid: int | None, proc: Path) -> dict[int, int] | N
 
     ``pid`` None is the namespace of the process itself, the innermost. None when it has no such name anywhere.
     """
-    names = {thread.tid: _names(proc / str(process.pid) / "task" / str(thread.tid)) for thread in process.threads}
-    own = names.get(process.pid) or (process.pid,)
+    task = proc / str(process.pid) / "task"
+    # A kernel without namespaces has no such line; a thread that has ended meanwhile has none either.
+    names = {thread.tid: _names(task / str(thread.tid)) or (thread.tid,) for thread in process.threads}
+    own = names.get(process.pid, (process.pid,))
     if pid is not None and pid not in own:
         return None
     level = len(own) - 1 if pid is None else own.index(pid)
-    return {(all_names or (tid,))[level]: tid for tid, all_names in names.items() if len(all_names or own) == len(own)}
+    return {all_names[level]: tid for tid, all_names in names.items() if len(all_names) == len(own)}
 
 
 def with_uuid(wanted: str | None, processes: Iterable[Process]) -> Process | None:

@@ -119,6 +119,13 @@ def test_a_thread_id_of_another_namespace_is_translated(tmp_path: Path) -> None:
     assert tids_at(found, 8, tmp_path) is None
 
 
+def test_a_thread_that_ends_while_its_numbers_are_read_has_none(tmp_path: Path) -> None:
+    add_process(tmp_path, 4000, {4000: "main", 4001: "CPU 0/KVM"}, inside={4000: 7, 4001: 9})
+    (found,) = emulators(tmp_path)
+    (tmp_path / "4000" / "task" / "4001" / "status").unlink()
+    assert tids_at(found, None, tmp_path) == {7: 4000}
+
+
 def test_a_kernel_without_namespaces_has_one_number_for_each(tmp_path: Path) -> None:
     add_process(tmp_path, 40, {40: "main", 41: "CPU 0/KVM"})
     for path in tmp_path.rglob("status"):
