@@ -41,7 +41,8 @@ def test_our_plan_is_what_libvirt_did_whatever_guests_there_are(
         fs = SysfsResctrl(host.resctrl)
         prepare(fs, host.profile, "room")
         for number in range(STEPS):
-            if running and (len(running) == MOST_GUESTS or chance.random() < 0.3):
+            full = len(running) == MOST_GUESTS or verdicts[-1:] == ["refused"]
+            if running and (full or chance.random() < 0.3):
                 host.destroy(running.pop(chance.randrange(len(running))))
             guest, body = f"guest{number}", random_body(terms, chance)
             before = read_host(fs, host.root / "sys")
@@ -54,8 +55,7 @@ def test_our_plan_is_what_libvirt_did_whatever_guests_there_are(
             verdicts.append("started")
             after = read_host(fs, host.root / "sys")
             assert values(carried_out(host, guest, body, before, tmp_path / guest)) == values(after), body
-    assert verdicts.count("started") >= STEPS // 3
-    assert verdicts.count("refused") >= 1
+    assert verdicts.count("started") >= STEPS // 4
 
 
 def random_body(terms: Terms, chance: random.Random) -> str:
@@ -72,7 +72,7 @@ def _random_group(terms: Terms, vcpus: list[int], chance: random.Random) -> str:
     ids = chance.sample([terms.first, terms.last], chance.randint(1, 2)) if terms.first != terms.last else [terms.first]
     types = ["code", "data"] if terms.type == "code" else ["both"]
     caches = [
-        terms.cache(chance.randint(1, 3), at, kind) for at in ids for kind in types if chance.random() < 0.8
+        terms.cache(chance.choice([1, 1, 2, 3]), at, kind) for at in ids for kind in types if chance.random() < 0.8
     ]  # fmt: skip
     inside = [*caches, *(watch(str(vcpu)) for vcpu in vcpus if caches and chance.random() < 0.3)]
     bandwidth = memory(listed, node(terms.last, 10 * chance.randint(1, 10))) if chance.random() < 0.4 else ""
