@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNTIME := .venv/runtime.stamp
 DEVELOPMENT := .venv/development.stamp
+LIBVIRT := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 fuse3
 LIBVIRT_PYTHON := .venv/libvirt-python.stamp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-unit test-libvirt test-kernel soak conformance lint bench dist clean
+.PHONY: help demo test test-unit test-libvirt test-kernel soak conformance libvirt-answers lint bench dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -14,6 +15,7 @@ help:
 	@echo "make test   all tests: the ordinary ones, those with a real libvirt, those on a real kernel in a virtual machine"
 	@echo "make soak   half an hour of fresh random domains, operations, failures and deaths (MINUTES=30)"
 	@echo "make conformance  record anew what real kernels answer (twenty minutes; CONFIGURATIONS=6.12-cdp for one)"
+	@echo "make libvirt-answers  record anew what libvirt answers, that of Debian 12 and that of its backports (10 minutes)"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  one table of measurements, each row against a peer"
 	@echo "make dist   the wheel and the source archive, in dist/"
@@ -30,7 +32,7 @@ test-unit: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 
 # Each module has a host of its own, with its own libvirtd and mounts.
 test-libvirt: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
-	@sh tests/debian-packages.sh libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 fuse3
+	@sh tests/debian-packages.sh $(LIBVIRT)
 	$(BIN)/python -m pytest -n 2 --benchmark-disable --dist loadgroup -m libvirt tests/libvirt
 
 # Each module boots its own machines; loadfile keeps the tests of one boot in one process.
@@ -45,6 +47,11 @@ soak: $(DEVELOPMENT)
 conformance: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh --must qemu-system-x86 busybox-static zstd linux-image-amd64:available fuse3
 	$(BIN)/python -m tests.conformance.record $(CONFIGURATIONS)
+
+libvirt-answers: $(DEVELOPMENT)
+	@sh tests/debian-packages.sh --must $(LIBVIRT)
+	$(BIN)/python -m tests.libvirt.record
+	$(BIN)/python -m tests.libvirt.record --backports
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .

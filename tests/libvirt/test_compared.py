@@ -20,6 +20,7 @@ from tests.libvirt.differences import (
     same_refusal,
     verdict,
 )
+from tests.libvirt.host import ROOT
 from tests.libvirt.ours import Cachetune
 
 pytestmark = pytest.mark.xdist_group("libvirt compared")
@@ -78,6 +79,11 @@ def test_no_reason_and_no_refusal_is_left_over(theirs: Theirs, ours: Ours) -> No
     assert {r for pair in pairs for r in reasons_of(*pair) if verdict(*pair[1:]) == "different"} == set(REASONS)
     said = {answer.refused[0] for _, answer, _ in pairs if answer.refused}
     assert {p for p in SAME_REFUSALS if not any(re.fullmatch(p, text) for text in said)} == set()
+
+
+def test_the_readme_and_the_changelog_say_how_much_was_asked() -> None:
+    for name in ("README.md", "CHANGELOG.md"):
+        assert f"{len(CASES)} times" in (ROOT / name).read_text()
 
 
 def test_the_page_has_the_tables_of_these_answers(theirs: Theirs, ours: Ours) -> None:
