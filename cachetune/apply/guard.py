@@ -46,6 +46,8 @@ def check_plan(plan: Plan, host: Host, ledger: Ledger, *, adopt: bool = False) -
     for number, step in enumerate(plan.steps, 1):
         if what := walk.follow(step):
             raise refused("CT504", number=number, what=what)
+    if path := walk.left_with_all_ways():
+        raise refused("CT504", number=len(plan.steps), what=f"leave the new group {path} with ways of others")
     theirs = touched(plan.steps, made_by_libvirt(host, plan.guests))
     if theirs and not adopt:
         raise refused("CT508", groups=", ".join(theirs))
@@ -129,6 +131,12 @@ class _Walk:
             case RemoveGroup(path):
                 return self._remove(path, step)
 
+    def left_with_all_ways(self) -> str:
+        """A group that was made and not given masks of all caches, so that it keeps those that the kernel gives it."""
+        caches = {(control.name, cache_id) for control in self._host.caches for cache_id in control.size_bytes}
+        made = (path for path in self._values if self._host.group(path) is None)
+        return next((path for path in made if not caches <= _entries(self._values[path])), "")
+
     def _create(self, path: str) -> str:
         parent = parent_of(path)
         if path in self._groups:
@@ -139,7 +147,8 @@ class _Walk:
             return f"make a monitor in {parent}, which is not this guest's"
         self._own.add(path)
         self._groups[path] = Group(path, "monitor" if is_monitor(path) else "control", "cachetune")
-        self._put(path, Schemata())
+        if not is_monitor(path):
+            self._put(path, Schemata())
         return ""
 
     def _write(self, path: str, before: Schemata, after: Schemata) -> str:

@@ -233,6 +233,19 @@ def test_an_edited_plan_gives_the_guest_neither_ways_nor_threads_of_others(
     assert what in refused(with_steps(place, CreateGroup("cachetune-web-vcpus_0"), *steps), place)
 
 
+@pytest.mark.parametrize("masks", ["", "L3:0=10\n"])
+def test_an_edited_plan_does_not_leave_a_new_group_the_masks_that_the_kernel_gives(
+    masks: str, sim: SimulatedResctrl, place: Place
+) -> None:
+    sim.write("schemata", "L3:0=00f;1=00f\n")
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", "L3:0=7e0;1=7e0\n")
+    steps: list[Step] = [CreateGroup("cachetune-web-vcpus_0")]
+    steps += [WriteSchemata("cachetune-web-vcpus_0", "", masks)] if masks else []
+    edited = msgspec.structs.replace(plan_for(domain(group({3}, (), (), [{3}])), place), steps=tuple(steps))
+    assert "leave the new group cachetune-web-vcpus_0 with ways of others" in refused(edited, place)
+
+
 def test_a_thread_that_was_put_elsewhere_since_makes_the_plan_an_old_one(sim: SimulatedResctrl, place: Place) -> None:
     sim.write("schemata", "L3:0=3ff;1=3ff\n")
     _make_foreign(sim)
