@@ -44,7 +44,7 @@ def _sighting(xml: str, processes: Sequence[Process]) -> Sighting | str:
         domain = live_domain(parse(xml.encode()))
     except LiveXmlError as error:
         return f"libvirt's XML of a guest is not believed: {error}"
-    process = with_uuid(canonical_uuid(domain.uuid), processes)
+    process = with_uuid(canonical_uuid(domain.uuid), [one for one in processes if domain.may_run_as(one.user)])
     if process is None:
         return f"libvirt runs {domain.name}, but not one process here has its uuid"
     return _told(domain, process)

@@ -28,6 +28,10 @@ class LiveDomain(msgspec.Struct, frozen=True):
     xml: str
     user: int | None = None
 
+    def may_run_as(self, user: int | None) -> bool:
+        """Whether a process of this user can be the guest's, as far as both are known; root's is nobody's forgery."""
+        return self.user is None or user in (None, 0, self.user)
+
 
 def parse(data: bytes) -> etree._Element:
     """The root element. Raises LiveXmlError."""

@@ -98,7 +98,7 @@ def _sighting(status: _Status, processes: Sequence[Process], proc: Path) -> Sigh
     tids = tids_at(process, status.pid, proc)
     if tids is None:
         raise LiveXmlError(f"process {status.pid} of its guest is not among the processes that we see")
-    if not _is_libvirts_user(process.user, status.domain.user):
+    if not status.domain.may_run_as(process.user):
         raise LiveXmlError(f"process {process.pid} is of the user {process.user}, not {status.domain.user}")
     ended = tuple(vcpu for vcpu, tid in status.vcpus.items() if tid not in tids)
     proven = process.uuid is not None and process.uuid == uuid and not ended
@@ -128,14 +128,9 @@ def _process(status: _Status, uuid: str | None, processes: Sequence[Process], pr
             return process
     elif known:  # an emulator that does not say who it is
         return known
-    if elsewhere := with_uuid(uuid, processes):
+    if elsewhere := with_uuid(uuid, [one for one in processes if status.domain.may_run_as(one.user)]):
         return elsewhere
     raise LiveXmlError(f"process {status.pid} is not this guest's, so the guest is gone")
-
-
-def _is_libvirts_user(actual: int | None, chosen: int | None) -> bool:
-    """Whether the process runs as libvirt has started it, where both are known; root's is nobody's forgery."""
-    return chosen is None or actual in (None, 0, chosen)
 
 
 def _started(process: Process, proc: Path) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from cachetune.cli.running import guest_request, guest_requests
 from cachetune.errors import InputError
-from cachetune.guests import status
+from cachetune.guests import libvirt_api, status
 from cachetune.guests.combine import combine
 from cachetune.guests.find import Places, guest_named, look
 from cachetune.guests.processes import emulators, read_process
@@ -91,9 +91,30 @@ def test_a_process_of_another_user_than_libvirt_started_it_as_is_not_its_guest(p
     write_status(places, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
     found = status.look(places.libvirt_run, emulators(places.proc), places.proc)
     assert found.sightings == ()
-    assert "process 4000 is of the user 1000, not 64055" in found.notes[0]
+    assert "process 40 is not this guest's" in found.notes[0]
     add_process(places.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=64055)
     assert status.look(places.libvirt_run, emulators(places.proc), places.proc).sightings
+
+
+def test_the_pid_alone_does_not_make_a_process_of_another_user_libvirts_guest(places: Places) -> None:
+    qemu(places.proc, 40, user=1000)
+    write_status(places, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
+    found = status.look(places.libvirt_run, emulators(places.proc), places.proc)
+    assert found.sightings == ()
+    assert "process 40 is of the user 1000, not 64055" in found.notes[0]
+
+
+def test_a_copy_of_its_uuid_does_not_hide_libvirts_guest(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = {4000: 40, 4001: 41}
+    add_process(places.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=64055)
+    qemu(places.proc, 5000, user=1000)
+    write_status(places, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
+    processes = emulators(places.proc)
+    (by_file,) = status.look(places.libvirt_run, processes, places.proc).sightings
+    monkeypatch.setattr(libvirt_api, "is_installed", lambda: True)
+    monkeypatch.setattr(libvirt_api, "_bounded", lambda _: [by_file.xml])
+    (by_api,) = libvirt_api.look(None, processes).sightings
+    assert (by_file.process.pid, by_api.process.pid) == (4000, 4000)
 
 
 @pytest.mark.parametrize("label", ["qemu:qemu", "+64055", "64055:108", "", "+x:+1", "+99999999999:+1"])

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
@@ -145,8 +146,9 @@ def need_namespaces() -> list[str]:
 
 
 def test_a_real_process_in_a_namespace_of_its_own_is_1_there() -> None:
-    with Lookalike("CPU 0/KVM", before=need_namespaces(), arguments=["-uuid", UUID]) as process:
-        (found,) = [one for one in emulators(PROC) if one.uuid == UUID]
+    known_by = str(uuid.uuid4())  # the same test may be running beside this one
+    with Lookalike("CPU 0/KVM", before=need_namespaces(), arguments=["-uuid", known_by]) as process:
+        (found,) = [one for one in emulators(PROC) if one.uuid == known_by]
         inside = tids_at(found, None, PROC)
         (vcpu,) = [thread.tid for thread in found.threads if thread.vcpu == 0]
     assert found.pid != process.pid, "that one is unshare"
