@@ -1,0 +1,51 @@
+"""The agent on a real kernel, as its service runs it: root with one capability, for another user's guest."""
+
+import re
+
+import pytest
+
+from tests.kernel.conftest import ROOT, Scenario
+from tests.kernel.scenarios.bare_agent import KEPT, USER, Outcome
+
+pytestmark = pytest.mark.kernel
+GROUP = "cachetune-web-vcpus_0-1"
+WAY_KIB = 3840
+
+
+@pytest.fixture(scope="module")
+def outcome(scenario: Scenario) -> Outcome:
+    found: Outcome = scenario("bare_agent", Outcome, str(WAY_KIB))[0]
+    return found
+
+
+def test_it_has_one_capability_and_the_guest_is_another_users(outcome: Outcome) -> None:
+    (kept,) = KEPT
+    assert re.findall(r"^Cap(?:Eff|Prm|Bnd):\s*(\w+)$", outcome.process, re.MULTILINE) == [f"{1 << kept:016x}"] * 3
+    assert re.findall(r"^(Uid|NoNewPrivs):\s*(\w+)", outcome.process, re.MULTILINE) == [
+        ("Uid", "0"),
+        ("NoNewPrivs", "1"),
+    ]
+    assert outcome.user == USER
+
+
+def test_that_capability_is_what_its_service_leaves_it() -> None:
+    service = (ROOT / "examples/systemd/cachetune-agent.service").read_text()
+    assert re.findall(r"^CapabilityBoundingSet=(.*)$", service, re.MULTILINE) == ["CAP_DAC_OVERRIDE"]
+
+
+def test_without_it_no_group_can_be_made(outcome: Outcome) -> None:
+    assert outcome.without.code == 1
+    assert f"cannot mkdir {GROUP}: EACCES" in outcome.without.err
+
+
+def test_with_it_the_threads_of_another_user_are_moved(outcome: Outcome) -> None:
+    assert (outcome.placed.code, outcome.placed.err) == (
+        0,
+        "notice: web: 1 group made, 2 groups written, 2 threads moved\n",
+    )
+    assert set(map(int, outcome.during[GROUP]["tasks"].split())) == set(outcome.guest.vcpus.values())
+
+
+def test_it_leaves_the_kernel_as_it_was_when_the_file_is_gone(outcome: Outcome) -> None:
+    assert outcome.removed.code == 0, outcome.removed.err
+    assert outcome.differences == ()
