@@ -115,11 +115,22 @@ def decide(sight: Sight, known: Mapping[str, Memory], rules: Rules, now: float) 
     decided = {}
     for case in cases(sight, known):
         memory = known.get(case.name)
-        decision = _decide(case, sight, memory, rules)
+        try:
+            decision = _decide(case, sight, memory, rules)
+        except Exception as error:  # noqa: BLE001 - even a bug of ours must not cost the other guests their agent
+            decision = Stay("failed", text_of(error))
         if memory and now < memory.not_before and memory.tried == essence(decision):
             decision = Hold(memory.suspected)
         decided[case.name] = (case, decision)
     return decided
+
+
+def text_of(error: Exception) -> str:
+    """What went wrong in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'input or output'}: {error.strerror}"
+    known = isinstance(error, CachetuneError)
+    return str(error) if known else f"{type(error).__name__}: {error} (this is a bug)"
 
 
 def essence(decision: Decision) -> Decision:
@@ -257,10 +268,11 @@ def _steps(made: Plan) -> str:
 
 
 def _groups(case: Case, sight: Sight) -> tuple[str, ...]:
-    """Our groups of the guest that are there."""
-    if not case.machine_name:
+    """Our groups of the guest that are there; none where another guest has them under the same machine name."""
+    entry = sight.book.guests.get(case.machine_name)
+    if not case.machine_name or (entry is not None and entry.name != case.name):
         return ()
-    return groups_of(sight.host, case.machine_name, sight.book.groups_of(case.machine_name))
+    return groups_of(sight.host, case.machine_name, entry.groups if entry else ())
 
 
 def _threads(case: Case, sight: Sight) -> bool:

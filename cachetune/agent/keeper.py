@@ -23,6 +23,7 @@ from cachetune.agent.decide import (
     decide,
     essence,
     plan_for,
+    text_of,
 )
 from cachetune.agent.model import GuestStatus, State
 from cachetune.agent.wishes import Files, first_error, live_domain
@@ -35,7 +36,7 @@ from cachetune.errors import CachetuneError
 from cachetune.guests.model import RunningGuest
 from cachetune.host.state import Host
 from cachetune.plan import Plan, PlanRefusedError, plan_removal
-from cachetune.plan.model import CreateGroup, MoveTasks, PlanGuest, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.model import CreateGroup, MoveTasks, PlanGuest, RemoveGroup, WriteSchemata
 
 Level = Literal["error", "warning", "notice", "info"]
 Say = Callable[[Level, str], None]
@@ -90,7 +91,7 @@ class Keeper:
             self._recover(place)
             sight = self._look(place)
         except (CachetuneError, OSError) as error:
-            self._problem(_text(error))
+            self._problem(text_of(error))
             return False
         self._problem("")
         soon = False
@@ -164,9 +165,9 @@ class Keeper:
         if isinstance(report, str):
             return self._failed(case, report, memory, decision)
         self._succeeded(case.name, memory)
-        change = _change(report) if report.done else ""
+        change = _change(report)
         self._show(case, "failed" if decision.problem else "placed", decision.problem, change)
-        return bool(report.done)
+        return bool(change)
 
     def _clear(self, case: Case, decision: Clear, memory: Memory, place: applier.Place) -> bool:
         guest = PlanGuest(name="", machine_name=memory.machine_name)
@@ -177,7 +178,7 @@ class Keeper:
         report = self._carry_out(planner, place)
         if isinstance(report, str):
             return self._failed(case, report, memory, decision)
-        change = f"{_change(report)}: {decision.why}"
+        change = f"{_change(report) or 'nothing was left to remove'}: {decision.why}"
         if decision.keep:
             self._succeeded(case.name, memory)
             self._show(case, "waiting", decision.why, change)
@@ -192,8 +193,8 @@ class Keeper:
             report = apply_planned(planner, place, adopt=self._rules.adopt)
         except PlanRefusedError as error:
             return first_error(error.findings)
-        except (CachetuneError, OSError) as error:
-            return _text(error)
+        except Exception as error:  # noqa: BLE001 - as in decide
+            return text_of(error)
         return report.error if report.exit_code else report
 
     def _succeeded(self, name: str, memory: Memory) -> None:
@@ -236,23 +237,14 @@ class Keeper:
 
 
 def _change(report: Report) -> str:
-    return "; ".join((_done(report.done), *report.notes))
-
-
-def _done(steps: Iterable[Step]) -> str:
-    """What was done, in counts."""
+    """What was done, in counts, with what is to be said of it; "" for nothing."""
     groups = (CreateGroup, "made"), (WriteSchemata, "written"), (RemoveGroup, "removed")
-    steps = tuple(steps)
-    parts = [_counted(sum(isinstance(s, kind) for s in steps), "group", what) for kind, what in groups]
-    parts.append(_counted(len({tid for s in steps if isinstance(s, MoveTasks) for tid in s.tids}), "thread", "moved"))
-    return ", ".join(part for part in parts if part) or "nothing"
+    parts = [_counted(sum(isinstance(s, kind) for s in report.done), "group", what) for kind, what in groups]
+    moved = {tid for step in report.done if isinstance(step, MoveTasks) for tid in step.tids}
+    parts.append(_counted(len(moved.difference(report.vanished_tids)), "thread", "moved"))
+    done = ", ".join(part for part in parts if part)
+    return "; ".join((done, *report.notes)) if done else ""
 
 
 def _counted(number: int, thing: str, what: str) -> str:
     return f"{number} {thing}{'s' * (number != 1)} {what}" if number else ""
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'input or output'}: {error.strerror}"
-    return str(error)

@@ -1,5 +1,6 @@
 """``cachetune agent``: keep running guests placed; ``cachetune agent status``: how they are."""
 
+import contextlib
 import os
 import sys
 import time
@@ -101,7 +102,7 @@ def status(*, run: Path, as_json: bool) -> None:
 
 def _keep(asked: Mapping[str, Any]) -> int:
     signals.block()
-    say = _speaker(sys.stderr.fileno(), os.environ)
+    say = _speaker(os.environ)
     rules = Rules(shrink_default=asked["shrink_default"], adopt=asked["adopt"], period=asked["period"])
     eyes = _eyes(asked)
     eyes.place()  # what is wrong from the beginning ends it here, with a hint
@@ -133,15 +134,27 @@ def _libvirt_events(asked: Mapping[str, Any], say: Say) -> Callable[[], bool]:
     return lambda: listener.connected
 
 
-def _speaker(fd: int, environment: Mapping[str, str]) -> Say:
-    """One line for each change; for the journal with its priority in front. Source: sd-daemon(3)."""
-    place = os.fstat(fd)
-    journal = environment.get("JOURNAL_STREAM") == f"{place.st_dev}:{place.st_ino}"
+def _speaker(environment: Mapping[str, str]) -> Say:
+    """One line on stderr for each change; for the journal with its priority in front. Source: sd-daemon(3).
+
+    Where nobody listens any more, the guests are kept all the same.
+    """
+    journal = environment.get("JOURNAL_STREAM", "-") == _stream_of_stderr()
 
     def say(level: Level, text: str) -> None:
-        click.echo(f"<{_PRIORITIES[level]}>{printable(text)}" if journal else f"{level}: {printable(text)}", err=True)
+        with contextlib.suppress(OSError):
+            start = f"<{_PRIORITIES[level]}>" if journal else f"{level}: "
+            click.echo(f"{start}{printable(text)}", err=True)
 
     return say
+
+
+def _stream_of_stderr() -> str:
+    try:
+        place = os.fstat(2)
+    except OSError:
+        return ""
+    return f"{place.st_dev}:{place.st_ino}"
 
 
 def _code(status: AgentStatus) -> int:

@@ -6,9 +6,24 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachetune.agent.decide import Clear, Decision, Forget, Hold, Memory, Place, Rules, Sight, Stay, decide, essence
+from cachetune.agent.decide import (
+    Clear,
+    Decision,
+    Forget,
+    Hold,
+    Memory,
+    Place,
+    Rules,
+    Sight,
+    Stay,
+    decide,
+    essence,
+    plan_for,
+)
 from cachetune.agent.wishes import FileWish
+from cachetune.apply.requests import Request
 from cachetune.guests.model import Guest, Thread
+from cachetune.plan import Plan
 from tests.agent.machine import (
     BROKEN,
     FILE,
@@ -187,6 +202,31 @@ def test_one_guest_that_does_not_fit_does_not_hinder_another(machine: Machine) -
     decided = decide(machine.sight(runs(), runs(name="big"), files=files), {}, RULES, 0.0)
     placing(decided["web"][1])
     assert "[CT" in failure(decided["big"][1])
+
+
+def test_a_bug_in_one_guest_does_not_hinder_another(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_for_web(request: Request, *_: object) -> Plan:
+        if request.domain.name == "web":
+            raise ZeroDivisionError("division by zero")
+        return plan_for(request, *_)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("cachetune.agent.decide.plan_for", fail_for_web)
+    files = {**FILE, "zoo": FileWish(wanted(1, name="zoo"))}
+    decided = decide(machine.sight(runs(), runs(name="zoo"), files=files), {}, RULES, 0.0)
+    assert failure(decided["web"][1]) == "ZeroDivisionError: division by zero (this is a bug)"
+    placing(decided["zoo"][1])
+
+
+def test_groups_of_a_guest_whose_name_only_differs_in_what_groups_cannot_have_are_its_own(machine: Machine) -> None:
+    files = {**FILE, "w_eb": FileWish(wanted(name="w_eb", uuid=None))}
+    machine.placed()
+    both = decide(machine.sight(runs(), files=files), {"web": KEPT}, RULES, 0.0)
+    assert (both["web"][1], both["w_eb"][1]) == (Stay("placed"), Stay("waiting", "it does not run"))
+    ended = decide(machine.ended().sight(files=files), {"web": KEPT}, RULES, 0.0)
+    assert (ended["web"][1], ended["w_eb"][1]) == (
+        Clear("it does not run", keep=True),
+        Stay("waiting", "it does not run"),
+    )
 
 
 # trying again

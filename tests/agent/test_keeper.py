@@ -219,6 +219,16 @@ def test_groups_that_were_applied_by_hand_are_left_alone(world: World) -> None:
     assert (world.sim.tree(), keeper.statuses, world.said()) == (tree, {}, [])
 
 
+def test_threads_that_have_ended_before_they_could_be_moved_are_nothing_that_was_done(world: World) -> None:
+    keeper = world.keeper()
+    keeper.round()
+    world.said()
+    gone = Thread(9999, 1, "CPU 1/KVM", 1)
+    world.running = (runs(msgspec.structs.replace(GUEST, threads=(GUEST.threads[0], gone))),)
+    assert not keeper.round()
+    assert (world.said(), state(keeper)) == ([], "placed")
+
+
 def test_what_fails_is_rolled_back_said_once_and_tried_again_later(world: World) -> None:
     tree = world.sim.tree()
     world.sim.fail(errno.EIO, operation="write", path=f"{GROUP}/schemata", times=2)

@@ -191,6 +191,18 @@ def test_systemd_hears_that_it_is_ready_lives_and_stops(scene: Scene) -> None:
         assert {"STATUS": "no guest to keep", "WATCHDOG": "1"} in agent.messages
 
 
+def test_an_agent_whose_words_nobody_reads_any_more_goes_on(scene: Scene) -> None:
+    reading, writing = os.pipe()
+    with scene.agent(stderr=writing) as agent:
+        os.close(writing)
+        os.close(reading)
+        scene.tune(WEB)
+        agent.ready()
+        agent.look()
+        assert scene.state(WEB) == "waiting"
+        agent.end()
+
+
 def test_lines_for_the_journal_begin_with_their_priority(scene: Scene) -> None:
     scene.write(WEB, "<cputune")
     reading, writing = os.pipe()
