@@ -254,17 +254,20 @@ class LibvirtHost:
     def stop_libvirtd(self, signal: str = "TERM") -> None:
         """End libvirtd; its guests go on. Returns when it has ended."""
         pid = int((self.root / "run/libvirtd.pid").read_text())
-        self.run("sh", "-c", f"kill -{signal} {pid}; tail --pid={pid} -f /dev/null", check=True)
+        self.run("/bin/kill", f"-{signal}", str(pid), check=True)
+        self._wait_for_end(pid)
 
     def restart_libvirtd(self) -> None:
         """End libvirtd and start it again."""
         self.stop_libvirtd()
         self.start_libvirtd()
 
-    def libvirtd_runs(self) -> bool:
-        """Whether libvirtd is there; one that crashed leaves its pid behind."""
-        file = self.root / "run/libvirtd.pid"
-        return file.exists() and (self.root / "proc" / file.read_text().strip()).exists()
+    def libvirtd_died(self, asked: subprocess.CompletedProcess[str]) -> bool:
+        """Whether libvirtd died of what virsh asked it; if so, it has ended when this returns."""
+        died = any(words in asked.stderr for words in ("End of file while reading", "Connection reset", "Cannot recv"))
+        if died:
+            self._wait_for_end(int((self.root / "run/libvirtd.pid").read_text()))
+        return died
 
     def libvirt_version(self) -> str:
         """The version of libvirtd, such as "9.0.0"."""
@@ -316,6 +319,9 @@ class LibvirtHost:
     def _env(self, more: Mapping[str, str] | None) -> dict[str, str]:
         own = {"PATH": f"{self.stage}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
         return {**os.environ, **own, "LC_ALL": "C.UTF-8", **(more or {})}
+
+    def _wait_for_end(self, pid: int) -> None:
+        self.run("tail", "-s", "0.05", f"--pid={pid}", "-f", "/dev/null", check=True)
 
     def _group(self, path: str) -> Group:
         schemata = self.resctrl / path / "schemata"

@@ -36,7 +36,7 @@ def test_our_plan_is_what_libvirt_did_whatever_guests_there_are(
     chance = random.Random(f"{name} {SEED}")  # noqa: S311 - no secret
     terms = terms_of(HOSTS[name])
     running: list[str] = []
-    verdicts = []
+    verdicts: list[str] = []
     with LibvirtHost(HOSTS[name]) as host:
         fs = SysfsResctrl(host.resctrl)
         prepare(fs, host.profile, "room")

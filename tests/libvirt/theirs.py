@@ -33,7 +33,7 @@ def _answer(host: LibvirtHost, fs: SysfsResctrl, case: Case) -> tuple[Answer, li
     asked = host.create(xml_of(case))
     if asked.returncode:
         said = tuple(line.removeprefix("error: ") for line in asked.stderr.splitlines()[1:])
-        if not host.libvirtd_runs():
+        if host.libvirtd_died(asked):
             host.start_libvirtd()
             said = (_DIED,)
         return Answer(refused=tuple(map(named, said)), left=_left(fs, before)), []
