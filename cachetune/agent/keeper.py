@@ -107,11 +107,17 @@ class Keeper:
         with place.resctrl.lock(exclusive=False, timeout=_LOOK_SECONDS):
             book = ledger.load(place.run)
             host = place.look(book)
-        self._tell_disagreements(running)
-        return Sight(files, running, host, book.without_lost(host))
+        self._tell_doubts(running, files or {})
+        return Sight(files, running, host, book)
 
-    def _tell_disagreements(self, running: Iterable[RunningGuest]) -> None:
+    def _tell_doubts(self, running: Iterable[RunningGuest], files: Files) -> None:
+        """Say once what makes it doubtful that a guest is what it seems."""
         told = {f"{guest.name}: {sentence}" for guest in running for sentence in guest.disagreements}
+        told |= {
+            f"{guest.name}: nobody but process {guest.guest.pid} of the user {guest.user} says that it is this guest"
+            for guest in running
+            if guest.name in files and guest.is_only_its_own_word
+        }
         for text in sorted(told - self._told):
             self._say("warning", text)
         self._told = told

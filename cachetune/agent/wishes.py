@@ -38,7 +38,7 @@ def read_files(directory: Path, vcpus: Mapping[str, int]) -> Files | None:
 
 def live_domain(guest: RunningGuest) -> Domain | None:
     """The live XML of a guest that libvirt runs; None where there is none, or none that can be read."""
-    if guest.xml is None or guest.libvirt_id is None:
+    if guest.xml is None:
         return None
     return load(guest.xml.encode(), guest.name).domain
 

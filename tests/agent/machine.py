@@ -46,7 +46,7 @@ def wanted(ways: int = 3, **other: Any) -> Domain:
 
 
 def runs(guest: Guest = GUEST, **more: Any) -> RunningGuest:
-    return RunningGuest(**{"name": "web", "source": "threads", "guest": guest, "uuid": UUID, **more})
+    return RunningGuest(**{"name": "web", "source": "threads", "guest": guest, "uuid": UUID, "user": 0, **more})
 
 
 def runs_under_libvirt(running: int = 7) -> RunningGuest:

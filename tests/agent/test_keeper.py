@@ -375,13 +375,37 @@ def test_drift_in_libvirts_groups_is_mended_when_the_operator_adopts_them(world:
     assert (state(keeper), world.said()) == ("placed", ["notice: web: 1 thread moved"])
 
 
-def test_sources_that_disagree_about_a_guest_are_told_once(world: World) -> None:
-    world.running = (runs(disagreements=("libvirt says 2 vCPUs, QMP says 4",)),)
+DOUBTS = {
+    "sources disagree": (
+        {"disagreements": ("libvirt says 2 vCPUs, QMP says 4",)},
+        "warning: web: libvirt says 2 vCPUs, QMP says 4",
+    ),
+    "any user could say so": (
+        {"user": 1000},
+        "warning: web: nobody but process 4711 of the user 1000 says that it is this guest",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", DOUBTS)
+def test_doubts_about_a_guest_are_told_once(world: World, how: str) -> None:
+    fields, line = DOUBTS[how]
+    world.running = (runs(**fields), runs(name="without a file", user=1000))
     keeper = world.keeper()
     keeper.round()
     keeper.round()
-    assert world.said()[0] == "warning: web: libvirt says 2 vCPUs, QMP says 4"
-    assert world.said() == []
+    assert world.said() == [line, "notice: web: 1 group made, 2 groups written, 2 threads moved"]
+
+
+def test_the_last_valid_xml_outlives_a_round_in_which_an_editor_has_taken_the_file_away(world: World) -> None:
+    keeper = world.keeper()
+    keeper.round()
+    for files in ({}, BROKEN):
+        world.files = dict(files)
+        keeper.round()
+    world.sim.write("tasks", str(TIDS[0]))
+    keeper.round()
+    assert world.threads(GROUP) == set(TIDS[:2])
 
 
 def test_a_round_ends_between_two_guests_when_it_is_told_to(world: World) -> None:

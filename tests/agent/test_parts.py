@@ -1,5 +1,6 @@
 """The agent's small parts: waiting for signals, telling systemd, its files, and libvirt's events when libvirt fails."""
 
+import errno
 import os
 import signal
 import socket
@@ -10,10 +11,15 @@ from pathlib import Path
 import pytest
 
 from cachetune.agent import events, signals, status_file
+from cachetune.agent.decide import Rules
 from cachetune.agent.events import LibvirtEvents
+from cachetune.agent.keeper import Eyes, Level
+from cachetune.agent.loop import Agent
 from cachetune.agent.model import AgentStatus
 from cachetune.agent.notify import Notifier, notifier
 from cachetune.errors import InputError
+from cachetune.guests.model import RunningGuest
+from tests.agent.machine import FILE, Machine, runs
 
 SECONDS = 60.0
 
@@ -152,6 +158,30 @@ def test_a_run_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write"), status_file.only_agent(tmp_path / "file"):
         pass
+
+
+# its life
+
+
+@pytest.mark.usefixtures("blocked")
+def test_sighup_has_it_try_again_at_once_what_failed_and_sigterm_ends_it(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.sim.fail(errno.EIO, operation="mkdir", path="cachetune-web-vcpus_0-1")
+    said: list[str] = []
+    looks: list[None] = []
+
+    def look() -> tuple[RunningGuest, ...]:
+        looks.append(None)
+        return (runs(),)
+
+    def hear(_: Level, text: str) -> None:
+        said.append(text)
+        os.kill(os.getpid(), signal.SIGHUP if "failed" in text else signal.SIGTERM)
+
+    eyes = Eyes(place=lambda: machine.place, files=lambda _: FILE, guests=look)
+    ended = Agent(eyes, Rules(shrink_default=True, period=1.0), tmp_path, hear, Notifier(), lambda: False).keep()
+    assert [guest.state for guest in ended.guests] == ["placed"]
+    assert (len(said), len(looks)) == (2, 2)
 
 
 # libvirt's events
