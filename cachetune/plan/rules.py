@@ -252,7 +252,7 @@ _ALL = (
         severity="warning",
         summary="Without threads a plan makes groups that nobody is in.",
         message="no guest was given, so no thread will be moved",
-        fix="give --pid PID, or --vcpu N=TID for each vCPU",
+        fix="give --guest NAME, --pid PID, or --vcpu N=TID for each vCPU",
     ),
     Rule(
         id="CT404",
