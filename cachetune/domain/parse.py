@@ -162,14 +162,16 @@ class _Reader:
             self._reading.skipped.add(element)
             return
         group = self._group_for(element, vcpus)
-        tag = str(element.tag)
-        if tag == "cachetune":
-            for cache in element.iterchildren("cache"):
-                self._read_cache(cache, group)
-        elif tag == "memorytune":
-            for node in element.iterchildren("node"):
-                self._read_node(node, group)
-        for monitor in element.iterchildren("monitor"):
+        tag, monitors = str(element.tag), []
+        for child in element:
+            kind = child.tag
+            if kind == "monitor":
+                monitors.append(child)
+            elif kind == "cache" and tag == "cachetune":
+                self._read_cache(child, group)
+            elif kind == "node" and tag == "memorytune":
+                self._read_node(child, group)
+        for monitor in monitors:
             self._read_monitor(monitor, group, _RESOURCES[tag])
         if len(element) == 0 and element not in self._faulty:
             children = {"cachetune": "<cache> or <monitor>", "memorytune": "<node> or <monitor>"}

@@ -41,7 +41,9 @@ def cputunes(root: etree._Element) -> Iterator[etree._Element]:
 def tunes(root: etree._Element) -> Iterator[etree._Element]:
     """The elements that are ours, in document order."""
     for cputune in cputunes(root):
-        yield from cputune.iterchildren(*KINDS)
+        for element in cputune:
+            if element.tag in KINDS:
+                yield element
 
 
 def relaxng_says(root: etree._Element) -> str:
