@@ -66,6 +66,13 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     document: str = ""
 
 
+class RuleTable(msgspec.Struct, frozen=True, kw_only=True):
+    """The document that ``explain --json`` prints: all rules, or the one that was asked for."""
+
+    schema_version: Literal[1] = 1
+    rules: tuple[Rule, ...]
+
+
 class FileReport(msgspec.Struct, frozen=True):
     """All findings in one file; ``valid`` means that none of them is an error."""
 

@@ -33,7 +33,7 @@ from cachetune.apply.model import Outcome, Report
 from cachetune.cli.explain import RULES
 from cachetune.cli.main import VERBS, Verbs
 from cachetune.domain import load
-from cachetune.findings import Findings, Refusal
+from cachetune.findings import Findings, Refusal, RuleTable
 from cachetune.guests import Guest, RunningGuest, Thread, named_threads
 from cachetune.host.read import read_host
 from cachetune.host.state import Host
@@ -230,7 +230,7 @@ def test_the_outcomes_have_the_codes_of_the_table() -> None:
 
 # JSON documents
 
-DOCUMENTS = (Findings, Plan, Refusal, Report, Host, HostUsage, Readings, Guests, AgentStatus)
+DOCUMENTS = (Findings, Plan, Refusal, Report, Host, HostUsage, Readings, Guests, AgentStatus, RuleTable)
 JSON_PAGE = TEXTS.get("json.md", "")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", JSON_PAGE, re.MULTILINE | re.DOTALL))
 MEASURED = {"time", "value", "started", "looked", "since", "changed"}

@@ -4,13 +4,13 @@ import difflib
 import re
 
 import click
-import msgspec
 
+from cachetune import documents
 from cachetune.apply import rules as apply_rules
 from cachetune.cli import options
 from cachetune.domain import rules as domain_rules
 from cachetune.errors import InputError
-from cachetune.findings import Rule
+from cachetune.findings import Rule, RuleTable
 from cachetune.plan import rules as plan_rules
 
 RULES: dict[str, Rule] = dict(sorted({**domain_rules.RULES, **plan_rules.RULES, **apply_rules.RULES}.items()))
@@ -24,6 +24,7 @@ SECTIONS = {
 }
 _JUDGES = {
     "schema": "judged with --libvirt-schema",
+    "file": "given as the name of a file",
     "engine": "only where no finer rule explains what the schema engine refuses",
 }
 _LONGEST_SAMPLE = 600
@@ -59,7 +60,7 @@ def _find(name: str) -> Rule:
 
 def _list(as_json: bool) -> None:
     if as_json:
-        click.echo(_encode(list(RULES.values())), nl=False)
+        click.echo(documents.encode(RuleTable(rules=tuple(RULES.values()))), nl=False)
         return
     for prefix, title in SECTIONS.items():
         click.secho(title.replace("`", ""), bold=True)
@@ -70,7 +71,7 @@ def _list(as_json: bool) -> None:
 
 def _explain(rule: Rule, as_json: bool) -> None:
     if as_json:
-        click.echo(_encode(rule), nl=False)
+        click.echo(documents.encode(RuleTable(rules=(rule,))), nl=False)
         return
     click.secho(f"{rule.id} ({rule.severity})", bold=True)
     click.echo(rule.summary)
@@ -145,7 +146,3 @@ def _cut(text: str) -> str:
 
 def _indented(sample: str) -> str:
     return "\n".join("    " + line for line in _cut(_pretty(sample)).splitlines())
-
-
-def _encode(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

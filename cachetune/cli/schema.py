@@ -8,7 +8,7 @@ import click
 from cachetune.domain.schema import schema_path
 
 _XML = {"rng": "domain.rng", "xsd": "domain.xsd", "cachetune-rng": "cachetune.rng", "cachetune-xsd": "cachetune.xsd"}
-_JSON = ("plan", "host", "report", "findings", "guests", "agent")
+_JSON = ("plan", "refusal", "host", "usage", "readings", "report", "findings", "rules", "guests", "agent")
 
 
 @click.command("schema")
@@ -21,7 +21,8 @@ def command(name: str) -> None:
       rng, xsd                      a libvirt domain (they include the next two)
       cachetune-rng, cachetune-xsd  the elements cachetune, memorytune, energytune
     JSON that it prints:
-      plan, host, report, findings, guests, agent  as JSON Schema
+      plan, refusal, host, usage (of show), readings (of monitor), report, findings, rules, guests, agent
+      as JSON Schema
 
     \b
       cachetune schema cachetune-xsd > cachetune.xsd
@@ -40,10 +41,12 @@ def command(name: str) -> None:
 def _kind(name: str) -> Any:
     from cachetune.agent.model import AgentStatus
     from cachetune.apply.model import Report
-    from cachetune.findings import Findings
+    from cachetune.findings import Findings, Refusal, RuleTable
     from cachetune.host.state import Host
+    from cachetune.host.usage import HostUsage
+    from cachetune.monitor import Readings
     from cachetune.plan.model import Plan
     from cachetune.plan.tuning import Guests
 
-    kinds: dict[str, Any] = {"plan": Plan, "host": Host, "report": Report, "findings": Findings}
-    return {**kinds, "guests": Guests, "agent": AgentStatus}[name]
+    kinds = (Plan, Refusal, Host, HostUsage, Readings, Report, Findings, RuleTable, Guests, AgentStatus)
+    return dict(zip(_JSON, kinds, strict=True))[name]

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from cachetune.domain.check import Checker, Checks, Engine
-from cachetune.domain.document import read_file
+from cachetune.domain.document import read_file, unreadable
 from cachetune.domain.problems import printable
 from cachetune.domain.schema import LIBVIRT_SCHEMA
 from cachetune.domain.schema import libvirt_schema as read_libvirt_schema
 from cachetune.errors import InputError
 
 if TYPE_CHECKING:
-    from cachetune.findings import Finding
+    from cachetune.findings import FileReport, Finding
 
     FindingsIn = Callable[[bytes], tuple[Finding, ...]]
 
@@ -90,7 +90,7 @@ def command(
     examine = partial(_examine, findings_in=_on_host(host, checks) if host else Checker(checks).findings)
     outcomes = [*missing, *_examine_all(examine, paths, jobs)]
     if as_json:
-        click.echo(_json(paths, outcomes), nl=False)
+        click.echo(_json(paths, missing, outcomes), nl=False)
     else:
         _print(outcomes)
     for outcome in outcomes:
@@ -110,22 +110,22 @@ def _expand(files: tuple[str, ...]) -> tuple[list[str], list[_Outcome]]:
     paths: list[str] = []
     missing: list[_Outcome] = []
 
-    def unreadable(error: OSError) -> None:
+    def note(error: OSError) -> None:
         missing.append(_Outcome(file=str(error.filename), unreadable=f"cannot read {error.filename}: {error.strerror}"))
 
     for file in files:
         if file == "-" or not os.path.isdir(file):
             paths.append(file)
             continue
-        found = [*_search(file, unreadable)]
+        found = [*_search(file, note)]
         paths += found
         if not found:
             missing.append(_Outcome(file=file, unreadable=f"there is no *.xml in {file}"))
     return paths, missing
 
 
-def _search(directory: str, unreadable: Callable[[OSError], None]) -> Iterator[str]:
-    for parent, directories, names in os.walk(directory, onerror=unreadable):
+def _search(directory: str, note: Callable[[OSError], None]) -> Iterator[str]:
+    for parent, directories, names in os.walk(directory, onerror=note):
         directories.sort()
         for name in sorted(names):
             if name.endswith(".xml"):
@@ -202,22 +202,24 @@ def _print(outcomes: list[_Outcome]) -> None:
     click.echo("".join(lines), nl=False, color=colour)
 
 
-def _json(paths: list[str], outcomes: list[_Outcome]) -> bytes:
+def _json(paths: list[str], missing: list[_Outcome], outcomes: list[_Outcome]) -> bytes:
     from cachetune import documents
-    from cachetune.findings import FileReport, Findings
+    from cachetune.findings import Findings
 
     by_file = {outcome.file: outcome for outcome in outcomes}
     names = ("<stdin>" if path == "-" else path for path in paths)
-    told = ((name, by_file.get(name, _Outcome(file=name))) for name in names)
-    return documents.encode(
-        Findings(
-            files=tuple(
-                FileReport(file=printable(name), valid=not outcome.invalid, findings=outcome.findings)
-                for name, outcome in told
-                if not outcome.unreadable
-            )
-        )
-    )
+    told = (*(by_file.get(name, _Outcome(file=name)) for name in names), *missing)
+    return documents.encode(Findings(files=tuple(map(_file_report, told))))
+
+
+def _file_report(outcome: _Outcome) -> "FileReport":
+    from cachetune.findings import FileReport
+
+    findings = outcome.findings
+    if outcome.unreadable:
+        findings = (unreadable(printable(outcome.unreadable), outcome.hint),)
+    valid = not outcome.invalid and not outcome.unreadable
+    return FileReport(file=printable(outcome.file), valid=valid, findings=findings)
 
 
 def _summary(checked: int, outcomes: list[_Outcome]) -> str:

@@ -87,6 +87,14 @@ def read_file(path: str) -> bytes:
     return data
 
 
+def unreadable(reason: str, hint: str) -> "Finding":
+    """The one finding about a document that cannot be read."""
+    from cachetune.domain.rules import RULES
+    from cachetune.findings import Source
+
+    return RULES["CT013"].at(Source(), hint=hint or None, reason=reason)
+
+
 def parse(data: bytes) -> etree._Element:
     """The root element. Raises RefusedError."""
     if b"DOCTYPE" in data or (b"\0" in data[:4] and b"D\0O\0C\0T\0Y\0P\0E" in data.replace(b"\0\0", b"")):

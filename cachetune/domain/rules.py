@@ -1,7 +1,8 @@
 """The rules on a domain as data: CT0xx XML and schema, CT1xx what the values mean, CT3xx a libvirt version's view.
 
 Each has two samples, run by a test: ``bad`` breaks the rule, ``good`` shows it mended. ``host`` says by whom they are
-judged where that is not the domain alone: ``libvirt:9.0`` is --libvirt 9.0, ``schema`` an installed libvirt's schema.
+judged where that is not the domain alone: ``libvirt:9.0`` is --libvirt 9.0, ``schema`` an installed libvirt's schema,
+``file`` whoever opens a file of that name.
 CT1xx follow libvirt 12.8; CT100 to CT149 are errors, CT150 to CT199 warnings where libvirt says nothing.
 """
 
@@ -142,6 +143,16 @@ _SCHEMA = (
         bad=_domain("<cachetune vcpus='0'/>"),
         good=_GOOD,
         host="schema",
+    ),
+    Rule(
+        id="CT013",
+        severity="error",
+        summary="The document must be a regular file of at most 16 MiB that can be read, or standard input.",
+        message="{reason}",
+        fix="name a file that there is, with permission to read it",
+        bad="/nonexistent/guest.xml",
+        good=_GOOD,
+        host="file",
     ),
 )
 

@@ -40,10 +40,12 @@ def test_every_rule_has_a_section() -> None:
 
 
 def test_json_has_the_fields_of_the_rule() -> None:
-    rule = json.loads(run("--json", "CT104").stdout)
+    document = json.loads(run("--json", "CT104").stdout)
+    assert document["schema_version"] == 1
+    (rule,) = document["rules"]
     assert rule["id"] == "CT104"
     assert {"severity", "summary", "message", "fix", "bad", "good"} <= set(rule)
-    assert [rule["id"] for rule in json.loads(run("--json").stdout)] == sorted(RULES)
+    assert [rule["id"] for rule in json.loads(run("--json").stdout)["rules"]] == sorted(RULES)
 
 
 def test_an_unknown_rule_gets_a_suggestion() -> None:

@@ -22,11 +22,25 @@ def test_an_xml_schema_is_printed_as_it_is(name: str) -> None:
     assert etree.QName(root).localname == ("grammar" if name.endswith("rng") else "schema")
 
 
-@pytest.mark.parametrize("name", ["plan", "host", "report", "findings", "guests", "agent"])
-def test_a_json_schema_names_its_version_field(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("plan", "Plan"),
+        ("refusal", "Refusal"),
+        ("host", "Host"),
+        ("usage", "HostUsage"),
+        ("readings", "Readings"),
+        ("report", "Report"),
+        ("findings", "Findings"),
+        ("rules", "RuleTable"),
+        ("guests", "Guests"),
+        ("agent", "AgentStatus"),
+    ],
+)
+def test_a_json_schema_is_the_document_s_and_names_its_version_field(name: str, document: str) -> None:
     schema = json.loads(run(name).stdout)
-    definition = schema["$defs"][schema["$ref"].rpartition("/")[2]]
-    assert definition["properties"]["schema_version"]["enum"] == [1]
+    assert schema["$ref"].rpartition("/")[2] == document
+    assert schema["$defs"][document]["properties"]["schema_version"]["enum"] == [1]
 
 
 def test_an_unknown_schema_is_a_usage_error_that_lists_them() -> None:

@@ -90,7 +90,8 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_checked(files: Path) ->
 
 
 def test_json_is_one_document_of_the_published_form(files: Path) -> None:
-    result = run("--json", str(files), str(files / "none.xml"))
+    (files / "empty").mkdir()
+    result = run("--json", str(files), str(files / "none.xml"), str(files / "empty"))
     assert result.exit_code == 2
     document = json.loads(result.stdout)
     assert document["schema_version"] == 1
@@ -99,6 +100,8 @@ def test_json_is_one_document_of_the_published_form(files: Path) -> None:
         ("b-good.xml", True),
         ("c-warned.xml", True),
         ("bad.xml", False),
+        ("none.xml", False),
+        ("empty", False),
     ]
     (finding,) = document["files"][0]["findings"]
     assert finding == {
@@ -110,6 +113,12 @@ def test_json_is_one_document_of_the_published_form(files: Path) -> None:
         "message": BAD_LINE.removesuffix(" [CT003]"),
         "hint": "<monitor> takes level, vcpus",
     }
+    missing, empty = (file["findings"] for file in document["files"][-2:])
+    assert [(f["rule"], f["severity"], f["line"], f["message"]) for f in missing] == [
+        ("CT013", "error", 0, f"cannot read {files / 'none.xml'}: No such file or directory")
+    ]
+    assert [f["message"] for f in empty] == [f"there is no *.xml in {files / 'empty'}"]
+    assert f"error: cannot read {files / 'none.xml'}" in result.stderr
     assert msgspec.json.decode(result.stdout, type=Findings).files[0].valid is False
     assert "checked" not in result.stderr
 

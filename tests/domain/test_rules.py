@@ -7,7 +7,9 @@ import pytest
 
 from cachetune.domain import Checks, diagnosis, load_checked, parse_version
 from cachetune.domain import check as check_module
+from cachetune.domain.document import read_file, unreadable
 from cachetune.domain.rules import RULES
+from cachetune.errors import InputError
 from cachetune.findings import Rule
 
 CHECKING = Path(check_module.__file__).parent
@@ -37,6 +39,11 @@ STRICT_SCHEMA = """<grammar xmlns="http://relaxng.org/ns/structure/1.0">
 
 def found(sample: str, judge: str, tmp_path: Path) -> dict[str, str]:
     """The rules that the sample breaks, with their severities."""
+    if judge == "file" and not sample.startswith("<"):
+        with pytest.raises(InputError) as caught:
+            read_file(sample)
+        finding = unreadable(str(caught.value), caught.value.hint)
+        return {finding.rule: finding.severity}
     version = judge.removeprefix("libvirt:") if judge.startswith("libvirt:") else None
     schema = tmp_path / "strict.rng"
     schema.write_text(STRICT_SCHEMA)
@@ -78,4 +85,4 @@ def test_every_rule_is_used_in_the_code_and_every_rule_in_the_code_is_in_the_tab
 
 
 def test_the_judges_of_samples_are_known() -> None:
-    assert {rule.host.partition(":")[0] for rule in RULES.values()} == {"", "libvirt", "engine", "schema"}
+    assert {rule.host.partition(":")[0] for rule in RULES.values()} == {"", "libvirt", "engine", "schema", "file"}
