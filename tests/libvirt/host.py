@@ -246,10 +246,15 @@ class LibvirtHost:
     # -- libvirtd -----------------------------------------------------------------------------------------------
 
     def start_libvirtd(self) -> None:
-        """Start libvirtd; virsh waits until it answers."""
+        """Start libvirtd; returns when it answers and has taken up the guests that run.
+
+        One that is destroyed before that leaves its groups behind.
+        """
         env = {"LIBVIRT_DRIVER_DIR": f"{self.stage}/drivers", **self._environment}
         self.run("libvirtd", "--daemon", env=env, check=True)
         self.virsh("version", check=True)
+        for status in (self.root / "run/libvirt/qemu").glob("*.xml"):
+            self.virsh("dommemstat", status.stem)  # a question that waits for the guest's turn
 
     def stop_libvirtd(self, signal: str = "TERM") -> None:
         """End libvirtd; its guests go on. Returns when it has ended."""
