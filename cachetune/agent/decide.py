@@ -6,7 +6,8 @@ What holds, whatever is seen:
   in one round only (an editor that replaces it) is not gone.
 - XML that has become invalid changes nothing: the last valid XML of the file goes on to count.
 - libvirt's own groups are compared, and written to only when the operator adopts them. A difference counts when two
-  rounds in a row see it: libvirt makes its groups before it has the threads to put there.
+  rounds in a row see it: libvirt makes its groups before it has the threads to put there. So does a guest of which
+  nobody tells the vCPUs apart: QEMU names its threads when it starts them.
 - What was tried and failed is tried again later, or at once when it is something else that is wanted.
 """
 
@@ -226,7 +227,7 @@ def _not_running(case: Case, sight: Sight) -> Decision:
 def _running(case: Case, domain: Domain, sight: Sight, memory: Memory | None, rules: Rules) -> Decision:
     guest = case.guests[0]
     if guest.problem and _wants_vcpus(domain):
-        return Stay("failed", guest.problem)
+        return _seen_twice("failed", guest.problem, memory)  # a QEMU that has just begun has no such threads yet
     entry = sight.book.guests.get(case.machine_name)
     if entry and entry.uuid != guest.uuid and _groups(case, sight) and not _threads(case, sight):
         return Clear("they were those of another guest of this name", keep=True)
@@ -236,13 +237,13 @@ def _running(case: Case, domain: Domain, sight: Sight, memory: Memory | None, ru
         made = plan_for(request, sight.host, sight.book, rules)
     except PlanRefusedError as error:
         why = first_error(error.findings)
-        return _drift(why, memory) if only_compare else Stay("failed", why)
+        return _seen_twice("drifted", why, memory) if only_compare else Stay("failed", why)
     except CachetuneError as error:
         return Stay("failed", str(error))
     if not made.steps:
         return Stay("failed", case.problem) if case.problem else Stay("placed")
     if only_compare:
-        return _drift(_steps(made), memory)
+        return _seen_twice("drifted", _steps(made), memory)
     return Place(request, case.problem)
 
 
@@ -255,9 +256,10 @@ def _wants_vcpus(domain: Domain) -> bool:
     return any(group.vcpus or any(monitor.vcpus for monitor in group.monitors) for group in domain.groups)
 
 
-def _drift(what: str, memory: Memory | None) -> Decision:
+def _seen_twice(state: State, what: str, memory: Memory | None) -> Decision:
+    """A state that counts once two rounds in a row have seen it."""
     if memory and memory.suspected == what:
-        return Stay("drifted", what, suspected=what)
+        return Stay(state, what, suspected=what)
     return Hold(what)
 
 

@@ -185,9 +185,12 @@ def test_a_process_that_calls_itself_like_a_guest_of_libvirt_does_not_count_besi
     assert placing(decision(machine.sight(liar, plain, files=FILE))).request.guest == GUEST
 
 
-def test_a_guest_whose_vcpus_cannot_be_told_apart_fails_with_the_reason(machine: Machine) -> None:
+def test_a_guest_whose_vcpus_cannot_be_told_apart_fails_when_two_rounds_see_it(machine: Machine) -> None:
     problem = "it runs all its vCPUs in one thread"
-    assert failure(decision(machine.sight(runs(problem=problem), files=FILE))) == problem
+    sight = machine.sight(runs(problem=problem), files=FILE)
+    assert decision(sight) == Hold(problem)
+    again = msgspec.structs.replace(KEPT, suspected=problem)
+    assert decision(sight, again) == Stay("failed", problem, suspected=problem)
 
 
 def test_a_name_that_no_group_can_have_fails_alone(machine: Machine) -> None:

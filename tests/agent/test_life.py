@@ -17,6 +17,7 @@ from tests.sim.mounted import mounted, need_fuse, run
 
 # All of this machine's guests are seen, those of other tests too, so the name must be ours alone.
 WEB = f"agent-test-{os.getpid()}"
+UNNAMED = "its threads have no names of vCPUs"  # seen of a QEMU that is slow to begin
 GROUP = f"cachetune-{WEB}-vcpus_0-3"
 FULL = "L3:0=7ff;1=7ff"
 
@@ -48,7 +49,7 @@ def test_a_guest_is_kept_from_its_start_to_its_end_within_a_period(scene: Scene)
             agent.until(lambda: not scene.groups())
         assert scene.state(WEB) == "waiting"
         assert FULL in scene.mount.read("schemata")
-        said = agent.end()
+        said = [line for line in agent.end() if UNNAMED not in line]
     assert said == [
         f"info: {WEB}: waiting: it does not run",
         f"notice: {WEB}: 1 group made, 2 groups written, 2 threads moved",
