@@ -229,7 +229,8 @@ def _running(case: Case, domain: Domain, sight: Sight, memory: Memory | None, ru
     if guest.problem and _wants_vcpus(domain):
         return _seen_twice("failed", guest.problem, memory)  # a QEMU that has just begun has no such threads yet
     entry = sight.book.guests.get(case.machine_name)
-    if entry and entry.uuid != guest.uuid and _groups(case, sight) and not _threads(case, sight):
+    other = entry is not None and None not in (entry.uuid, guest.uuid) and entry.uuid != guest.uuid
+    if other and _groups(case, sight) and not _threads(case, sight):
         return Clear("they were those of another guest of this name", keep=True)
     request = Request(msgspec.structs.replace(domain, uuid=guest.uuid), guest.guest, case.machine_name)
     only_compare = case.asker == "libvirt" and not rules.adopt

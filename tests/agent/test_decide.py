@@ -158,6 +158,7 @@ def test_empty_groups_of_another_guest_of_that_name_are_removed_first(machine: M
     assert "'cachetune-web' is in use by the guest 'web'" in kept
     decided = decision(machine.ended().sight(runs(uuid=OTHER_UUID), files=files), KEPT)
     assert decided == Clear("they were those of another guest of this name", keep=True)
+    placing(decision(machine.sight(runs(uuid=None), files=files), KEPT))
 
 
 def test_a_domain_that_does_not_fit_fails_with_the_reason(machine: Machine) -> None:
