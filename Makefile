@@ -56,7 +56,7 @@ libvirt-answers: $(DEVELOPMENT)
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict -p cachetune -p tests.kernel.vm -p tests.conformance
+	$(BIN)/mypy --strict -p cachetune -p tests.kernel.vm -p tests.conformance -p tests.libvirt
 
 bench: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 strace
