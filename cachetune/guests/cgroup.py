@@ -56,7 +56,7 @@ def _machines(process: Process, proc: Path) -> Iterator[tuple[str, PurePosixPath
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         place = PurePosixPath(path)
-        if not place.is_absolute() or ".." in place.parts:  # outside of what we can see
+        if not place.is_absolute() or ".." in place.parts or "\0" in rest:  # outside of what we can see, or no path
             continue
         for directory in (place, *place.parents):
             if _libvirt_id(directory.name) is not None:

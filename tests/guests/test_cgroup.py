@@ -72,6 +72,8 @@ def test_every_layout_of_libvirt_tells_the_threads_and_the_number(
         "0::/user.slice/session-1.scope\n",
         f"0::/../../{SLICE}\n",
         f"0::/../cgroup/{SLICE}\n",
+        f"0::/\0/{SLICE}\n",
+        f"4:cpu\0:/{SLICE}\n",
         f"0::{SLICE}\n",
         "0::/machine.slice/machine-lxc\\x2d3\\x2dweb.scope\n",
         "0::/machine.slice/machine-qemu\\x2dx\\x2dweb.scope\n",
