@@ -176,7 +176,7 @@ def test_sighup_has_it_try_again_at_once_what_failed_and_sigterm_ends_it(tmp_pat
 
     def hear(_: Level, text: str) -> None:
         said.append(text)
-        os.kill(os.getpid(), signal.SIGHUP if "failed" in text else signal.SIGTERM)
+        signal.pthread_kill(threading.get_ident(), signal.SIGHUP if "failed" in text else signal.SIGTERM)
 
     eyes = Eyes(place=lambda: machine.place, files=lambda _: FILE, guests=look)
     ended = Agent(eyes, Rules(shrink_default=True, period=1.0), tmp_path, hear, Notifier(), lambda: False).keep()
