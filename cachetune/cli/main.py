@@ -81,8 +81,9 @@ def command() -> None:
       cachetune demo                          the whole pipeline, no hardware needed
       cachetune validate guest.xml            is it right?
       cachetune show                          what has this host, and who has it?
-      cachetune plan --pid PID guest.xml      what would be done?
-      cachetune apply --pid PID guest.xml     do it
+      cachetune guests                        who runs here?
+      cachetune plan --guest web tuning.xml   what would be done?
+      cachetune apply --guest web tuning.xml  do it
     """
 
 
