@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from cachetune import documents
-from cachetune.apply import ledger
+from cachetune.apply import expected, ledger
 from cachetune.apply.ledger import Ledger
 from cachetune.apply.requests import Request, plan_requests
 from cachetune.cli import options
@@ -107,6 +107,8 @@ def make_plan(wanted: Wanted) -> Plan:
     requests = make_requests(wanted)
     book = Ledger() if wanted.host else _readable_ledger(wanted.run)
     host = load_host(wanted.host, wanted.resctrl, wanted.sysfs, book.owned)
+    if not wanted.host:
+        host = expected.joined(host, wanted.run)
     return plan_requests(requests, host, book, plan_options(wanted))
 
 

@@ -9,6 +9,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from cachetune.apply import expected
+from cachetune.host.cbm import Cbm
+from cachetune.host.state import Group
 from tests.kernel.scenarios.guest_process import Threads, running
 from tests.sim.mounted import Mounted, mounted, need_fuse, run
 
@@ -31,9 +34,10 @@ class Host:
         self.mount, self._directory = mount, directory
         self.notes = directory / "libvirt"
         self.notes.mkdir()
+        self.run = directory / "run-cachetune"
 
     def cachetune(self, verb: str, *words: str | Path) -> CompletedProcess[str]:
-        places = ("--resctrl", self.mount.root, "--run", self._directory / "run-cachetune")
+        places = ("--resctrl", self.mount.root, "--run", self.run)
         looked = () if verb == "remove" else ("--libvirt-run", self.notes)
         return run(verb, *words, *places, *looked, stdin=-3)
 
@@ -159,6 +163,19 @@ def test_what_cannot_be_meant_is_refused_with_what_to_do(host: Host, words: list
         answer = host.cachetune("plan", *(files.get(word, word) for word in words))
     assert (answer.returncode, answer.stdout) == (2, "")
     assert said.replace("WEB", WEB) in answer.stderr
+
+
+def test_a_saved_plan_counts_the_groups_that_libvirt_is_about_to_make_as_apply_does(host: Host) -> None:
+    coming = Group("qemu-9-db-vcpus_0", "control", "libvirt", masks={"L3": {0: Cbm(0x700)}})
+    expected.announce(host.run, "db", (coming,))
+    host.mount.write("schemata", "L3:0=00f\n")
+    saved = host.file("plan.json", "")
+    with guest(WEB):
+        full = host.cachetune("plan", "--guest", WEB, host.file("t.xml", tuning(5)))
+        assert (full.returncode, "4 free" in full.stderr) == (1, True)
+        assert host.cachetune("plan", "--guest", WEB, host.file("t.xml", tuning(4)), "-o", saved).returncode == 0
+        assert host.cachetune("apply", saved).returncode == 0
+    assert "L3:0=0f0;1=7ff" in host.mount.read(f"cachetune-{WEB}-vcpus_0-1/schemata")
 
 
 def test_a_tuning_file_for_vcpus_that_the_guest_lacks_is_warned_of(host: Host) -> None:
