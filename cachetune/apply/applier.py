@@ -172,20 +172,27 @@ class _Run:
 def undo(begun: list[Step], hands: Hands) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     """Undo steps, the last first, as many as can be: those undone, and what went wrong with the others.
 
-    What fails is tried once more at the end, when the rest of the way back may have cleared it.
+    What fails is tried once more at the end, when the rest of the way back may have cleared it; and then also all that
+    was done before it, for a thread goes back step by step.
     """
     undone: dict[int, Step] = {}
     failures: dict[int, str] = {}
     made = {step.path for step in begun if isinstance(step, CreateGroup)}
+
+    def undo_last(count: int) -> None:
+        for number in reversed(range(count)):
+            try:
+                hands.undo(begun[number], made)
+                undone[number] = begun[number]
+                failures.pop(number, None)
+            except CachetuneError as error:
+                undone.pop(number, None)
+                failures[number] = str(error)
+
     with _handlers(signal.SIG_IGN):
-        for number in (*reversed(range(len(begun))), *reversed(range(len(begun)))):
-            if number not in undone:
-                try:
-                    hands.undo(begun[number], made)
-                    undone[number] = begun[number]
-                    failures.pop(number, None)
-                except CachetuneError as error:
-                    failures[number] = str(error)
+        undo_last(len(begun))
+        if failures:
+            undo_last(max(failures) + 1)
     return tuple(undone.values()), tuple(failures.values())
 
 

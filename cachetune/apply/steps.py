@@ -168,7 +168,9 @@ class Hands:
             with _tolerated(errno.ENOENT, errno.ENODEV):
                 around |= self._tids_in(place)
         home = self._tids_in(source)
-        back = [tid for tid in tids if tid in around and (tid not in home or source == control)]
+        with _tolerated(errno.ENOENT, errno.ENODEV):
+            home -= self._tids_in(path)  # a control group lists the threads of its monitor groups, too
+        back = [tid for tid in tids if tid in around and tid not in home]
         if source != control:
             inside = self._tids_in(control)
             self._move(control, [tid for tid in back if tid not in inside])
