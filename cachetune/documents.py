@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cachetune.cbm import Cbm
 from cachetune.errors import InputError
-from cachetune.host.cbm import Cbm
 
 T = TypeVar("T")
 

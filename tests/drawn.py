@@ -4,7 +4,7 @@ import random
 
 from cachetune.domain.model import BandwidthRequest, CacheRequest, Domain, GroupRequest, MonitorRequest
 from cachetune.findings import Source
-from cachetune.host.state import Host
+from cachetune.host.model import Host
 from cachetune.idset import format_ids
 
 _HERE = Source()

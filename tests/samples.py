@@ -5,13 +5,13 @@ from itertools import pairwise
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from cachetune.apply import ledger
-from cachetune.apply.applier import Place
+from cachetune.apply.run import Place
+from cachetune.apply.state import ledger
 from cachetune.domain.model import BandwidthRequest, CacheRequest, Domain, GroupRequest, MonitorRequest
 from cachetune.findings import Source
 from cachetune.guests.model import Guest, Thread
+from cachetune.host.model import BandwidthControl, CacheControl, Host
 from cachetune.host.read import read_host
-from cachetune.host.state import BandwidthControl, CacheControl, Host
 from cachetune.idset import format_ids
 from cachetune.plan import Options, Plan, PlanRefusedError, Wish, plan, plan_guests
 from cachetune.sim import SimulatedResctrl, load_profile

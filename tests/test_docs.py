@@ -22,27 +22,27 @@ import pytest
 
 from cachetune import documents, hook
 from cachetune.agent.decide import Rules
-from cachetune.agent.keeper import Eyes
 from cachetune.agent.loop import Agent
 from cachetune.agent.model import AgentStatus
 from cachetune.agent.notify import Notifier
-from cachetune.agent.wishes import FileWish
-from cachetune.apply.applier import Place, apply
-from cachetune.apply.ledger import Ledger
-from cachetune.apply.model import Outcome, Report
-from cachetune.cli.explain import RULES
+from cachetune.agent.reconcile import Eyes
+from cachetune.agent.tuning_files import FileWish
+from cachetune.apply.report import Outcome, Report
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state.ledger import Ledger
+from cachetune.cli.commands.explain import RULES
 from cachetune.cli.main import VERBS, Verbs
 from cachetune.domain import load
 from cachetune.findings import Findings, Refusal, RuleTable
 from cachetune.guests import Guest, RunningGuest, Thread, named_threads
+from cachetune.host.model import Host
 from cachetune.host.read import read_host
-from cachetune.host.state import Host
 from cachetune.host.usage import HostUsage
-from cachetune.monitor import Readings
 from cachetune.plan import Options, Plan
 from cachetune.plan.build import plan
-from cachetune.plan.tuning import Guests, state_of
+from cachetune.service.status import Guests, state_of
 from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.watch import Readings
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -16,17 +16,17 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from cachetune.agent.model import Asker, State
-from cachetune.agent.wishes import Files, first_error, live_domain
-from cachetune.apply.ledger import Ledger
-from cachetune.apply.requests import Request, plan_requests
+from cachetune.agent.tuning_files import Files, first_error, live_domain
+from cachetune.apply.state.ledger import Ledger
 from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError
 from cachetune.guests.find import best_known
 from cachetune.guests.model import RunningGuest
-from cachetune.host.state import Host
+from cachetune.host.model import Host
 from cachetune.plan import Options, Plan, PlanRefusedError, machine_name
 from cachetune.plan.build import groups_of
 from cachetune.plan.render import describe
+from cachetune.service.requests import Request, plan_requests
 
 _SHOWN_STEPS = 3
 _ENDED = "it does not run"

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from cachetune.agent.keeper import Say
+from cachetune.agent.reconcile import Say
 
 DEFAULT_URI = "qemu:///system"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cachetune.agent import signals, status_file
 from cachetune.agent.decide import Rules
-from cachetune.agent.keeper import Clock, Eyes, Keeper, Say
 from cachetune.agent.model import AgentStatus, GuestStatus
 from cachetune.agent.notify import Notifier
+from cachetune.agent.reconcile import Clock, Eyes, Keeper, Say
 from cachetune.errors import InputError
 
 _SOON_SECONDS = 1.0

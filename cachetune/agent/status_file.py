@@ -14,7 +14,7 @@ from cachetune.agent.model import AgentStatus
 from cachetune.errors import InputError
 from cachetune.guests import find_process
 from cachetune.guests.model import Thread
-from cachetune.guests.procfs import is_same_thread
+from cachetune.guests.proc.threads import is_same_thread
 
 _STATUS = "agent.json"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

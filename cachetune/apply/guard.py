@@ -8,17 +8,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cachetune.apply.ledger import GuestEntry, Ledger
 from cachetune.apply.rules import RULES
+from cachetune.apply.state.ledger import GuestEntry, Ledger
+from cachetune.cbm import Cbm
 from cachetune.errors import CachetuneError, InputError
 from cachetune.findings import Finding, Source
-from cachetune.host.cbm import Cbm
-from cachetune.host.schemata import Schemata, covers, merge, parse
-from cachetune.host.state import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
+from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
+from cachetune.host.resctrl.schemata import Schemata, covers, merge, parse
 from cachetune.plan.diff import describe_groups, removal_of
-from cachetune.plan.model import CreateGroup, MoveTasks, Plan, PlanGuest, RemoveGroup, Step, WriteSchemata
-from cachetune.plan.names import belongs_to, checked_machine_name, machine_of
-from cachetune.plan.others import made_by_libvirt, touched
+from cachetune.plan.groups.names import belongs_to, checked_machine_name, machine_of
+from cachetune.plan.model import Plan, PlanGuest
+from cachetune.plan.ownership import made_by_libvirt, touched
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
 
 class ApplyRefusedError(CachetuneError):

@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 
-from cachetune.apply import journal, ledger
-from cachetune.apply.applier import Place, undo
 from cachetune.apply.guard import refused
-from cachetune.apply.journal import JournalDamagedError
-from cachetune.apply.ledger import Ledger
-from cachetune.apply.model import Report
+from cachetune.apply.report import Report
+from cachetune.apply.run import Place, undo
+from cachetune.apply.state import journal, ledger
+from cachetune.apply.state.journal import JournalDamagedError
+from cachetune.apply.state.ledger import Ledger
 from cachetune.apply.steps import Hands
-from cachetune.host.schemata import Masks, format_schemata, parse
-from cachetune.host.state import DEFAULT_GROUP, Host, parent_of
+from cachetune.host.model import DEFAULT_GROUP, Host, parent_of
+from cachetune.host.resctrl.schemata import Masks, format_schemata, parse
 from cachetune.plan.diff import masks_described
-from cachetune.plan.model import CreateGroup, DefaultShrink, MoveTasks, Plan, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.model import DefaultShrink, Plan
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
 
 def recover(place: Place) -> Report:

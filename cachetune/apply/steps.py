@@ -13,10 +13,11 @@ from pathlib import Path
 from cachetune.errors import CachetuneError, ResctrlError
 from cachetune.guests import is_same_thread
 from cachetune.guests.model import Guest, Thread
-from cachetune.host.resctrlfs import Resctrl
-from cachetune.host.schemata import covers, parse
-from cachetune.host.state import DEFAULT_GROUP, parent_of
-from cachetune.plan.model import CreateGroup, MoveTasks, PlanGuest, RemoveGroup, Step, WriteSchemata
+from cachetune.host.model import DEFAULT_GROUP, parent_of
+from cachetune.host.resctrl.port import Resctrl
+from cachetune.host.resctrl.schemata import covers, parse
+from cachetune.plan.model import PlanGuest
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
 # The kernel takes one page per write; a tid has at most 7 digits and a comma.
 _TIDS_PER_WRITE = 500

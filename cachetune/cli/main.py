@@ -37,10 +37,10 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import cachetune.cli.VERB and take its ``command``."""
+        """Import cachetune.cli.commands.VERB and take its ``command``."""
         if name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"cachetune.cli.{name}").command
+        command: click.Command = importlib.import_module(f"cachetune.cli.commands.{name}").command
         return command
 
     def resolve_command(
@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def _fail(error: CachetuneError) -> NoReturn:
-    from cachetune.cli.messages import show_error
+    from cachetune.cli.show.messages import show_error
 
     show_error(error)
     sys.exit(2)

@@ -14,7 +14,7 @@ from cachetune.domain.model import (
     ResourceType,
 )
 from cachetune.domain.parse import Group, Monitor, Reading
-from cachetune.domain.positions import Positions
+from cachetune.domain.xml.positions import Positions
 from cachetune.idset import format_ids, ids_of
 
 _TYPES = ("both", "code", "data")

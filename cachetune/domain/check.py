@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lxml import etree
 
-from cachetune.domain import schema
-from cachetune.domain.document import RefusedError, parse
 from cachetune.domain.parse import Reading, read
 from cachetune.domain.problems import EnoughError, Problems
+from cachetune.domain.xml import schema
+from cachetune.domain.xml.document import RefusedError, parse
 
 if TYPE_CHECKING:
     from cachetune.findings import Finding
@@ -58,7 +58,7 @@ class Checker:
         problems = Problems()
         examine(root, self._checks, problems)
         if problems:
-            from cachetune.domain.positions import Positions
+            from cachetune.domain.xml.positions import Positions
 
             return problems.findings(Positions(data, root, problems.elements()))
         if part and len(self._sound) < _MOST_REMEMBERED and sum(map(_length, part)) < _LONGEST_REMEMBERED:
@@ -75,7 +75,7 @@ def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int
     faulty: set[etree._Element] = set()
     try:
         if refusal:
-            from cachetune.domain.diagnosis import diagnose
+            from cachetune.domain.xml.diagnosis import diagnose
 
             faulty = diagnose(root, problems)
             if not problems:  # nothing explained, nothing to be trusted
@@ -85,7 +85,7 @@ def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int
                 return None
         reading = read(root, problems, faulty, vcpus)
         if reading.unknown:
-            from cachetune.domain.diagnosis import warn_of_slips
+            from cachetune.domain.xml.diagnosis import warn_of_slips
 
             warn_of_slips(reading.unknown, problems)
         if checks.libvirt:

@@ -5,10 +5,10 @@ import msgspec
 from cachetune.domain.build import build_domain, elements_of
 from cachetune.domain.check import Checks, examine
 from cachetune.domain.compat import parse_version
-from cachetune.domain.document import RefusedError, parse
 from cachetune.domain.model import Domain
-from cachetune.domain.positions import Positions
 from cachetune.domain.problems import Problems
+from cachetune.domain.xml.document import RefusedError, parse
+from cachetune.domain.xml.positions import Positions
 from cachetune.findings import Finding
 
 

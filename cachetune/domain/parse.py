@@ -14,7 +14,7 @@ from collections.abc import Collection
 from lxml import etree
 
 from cachetune.domain.problems import Problems, quoted
-from cachetune.domain.schema import cputunes
+from cachetune.domain.xml.schema import cputunes
 from cachetune.idset import MAX_VCPUS, format_mask, parse_vcpu_mask
 from cachetune.units import format_size, parse_size
 

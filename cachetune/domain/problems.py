@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lxml import etree
 
 if TYPE_CHECKING:
-    from cachetune.domain.positions import Positions
+    from cachetune.domain.xml.positions import Positions
     from cachetune.findings import Finding
 
 MAX_PROBLEMS = 1000

@@ -4,7 +4,7 @@ One module for each source; ``find`` asks them and holds their answers against e
 """
 
 from cachetune.guests.model import Guest, RunningGuest, SourceName, Thread
-from cachetune.guests.procfs import find_guest, find_process, is_same_thread, named_threads
+from cachetune.guests.proc.threads import find_guest, find_process, is_same_thread, named_threads
 
 __all__ = [
     "Guest",

@@ -13,11 +13,13 @@ from typing import get_args
 import msgspec
 
 from cachetune.errors import InputError
-from cachetune.guests import cgroup, libvirt_api, status, threads
-from cachetune.guests.combine import combine
+from cachetune.guests.merge import combine
 from cachetune.guests.model import RunningGuest, SourceName
-from cachetune.guests.processes import Process, canonical_uuid, emulators
-from cachetune.guests.sighting import Seen, Sighting
+from cachetune.guests.proc.processes import Process, canonical_uuid, emulators
+from cachetune.guests.sources import cgroup, libvirt_api
+from cachetune.guests.sources import libvirt_status as status
+from cachetune.guests.sources import thread_names as threads
+from cachetune.guests.sources.sighting import Seen, Sighting
 
 ORDER: tuple[SourceName, ...] = get_args(SourceName)
 """The sources as they are believed, the first most."""
@@ -138,7 +140,7 @@ def _ask(name: SourceName, places: Places, processes: Sequence[Process], *, must
 
 
 def _ask_qmp(places: Places, processes: Sequence[Process]) -> Seen:
-    from cachetune.guests import qmp  # asyncio, which the others do without, takes long to import
+    from cachetune.guests.sources import qmp  # asyncio, which the others do without, takes long to import
 
     if places.qmp is None:
         raise InputError("the source qmp needs a socket", hint="--qmp SOCKET")

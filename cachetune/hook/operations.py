@@ -12,23 +12,23 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.apply import expected
-from cachetune.apply.applier import Place, apply_planned
-from cachetune.apply.ledger import Ledger
-from cachetune.apply.live import live_place
-from cachetune.apply.requests import Request, plan_requests
+from cachetune.apply.run import Place, apply_planned
+from cachetune.apply.state import reservations as expected
+from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import Loaded, load
 from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError, InputError
 from cachetune.guests import Guest, find_guest, find_process
-from cachetune.guests_d import tuning_of
+from cachetune.guests.tuning_files import tuning_of
 from cachetune.hook import Call
-from cachetune.hook.voice import Voice
-from cachetune.host.state import Host
+from cachetune.hook.log import Voice
+from cachetune.host.model import Host
 from cachetune.plan import Options, Plan, PlanRefusedError, machine_name, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.render import describe
-from cachetune.plan.room import coming_groups, only_room
+from cachetune.plan.reserve import coming_groups, only_room
+from cachetune.service.connection import live_place
+from cachetune.service.requests import Request, plan_requests
 
 _LONGEST_WAIT = 60.0
 _NOBODY = "qemu-0-nobody"  # whose groups nobody has: libvirt counts from 1

@@ -5,28 +5,26 @@ The package's modules import one another directly; the names below are for its u
 used, so that a command which only needs the values does not pay for the rest.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cachetune.lazy import lazy
 
 if TYPE_CHECKING:
     from cachetune.host.check import check_host
     from cachetune.host.owners import owner_of
     from cachetune.host.read import read_host
-    from cachetune.host.resctrlfs import Resctrl, SysfsResctrl
-
-_WHERE = {
-    "Resctrl": "resctrlfs",
-    "SysfsResctrl": "resctrlfs",
-    "check_host": "check",
-    "owner_of": "owners",
-    "read_host": "read",
-}
+    from cachetune.host.resctrl.files import SysfsResctrl
+    from cachetune.host.resctrl.port import Resctrl
 
 __all__ = ["Resctrl", "SysfsResctrl", "check_host", "owner_of", "read_host"]
 
-
-def __getattr__(name: str) -> Any:  # the import system's hook for names that are not there yet
-    if name not in _WHERE:
-        raise AttributeError(name)
-    from importlib import import_module
-
-    return getattr(import_module(f"cachetune.host.{_WHERE[name]}"), name)
+__getattr__ = lazy(
+    __name__,
+    {
+        "Resctrl": "resctrl.port",
+        "SysfsResctrl": "resctrl.files",
+        "check_host": "check",
+        "owner_of": "owners",
+        "read_host": "read",
+    },
+)

@@ -10,11 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from cachetune.cbm import Cbm
 from cachetune.errors import HostError, ResctrlError
-from cachetune.host.cbm import Cbm
-from cachetune.host.resctrlfs import Resctrl
-from cachetune.host.schemata import BANDWIDTH_RESOURCES, cache_resource, parse_sizes, resource_order
-from cachetune.host.state import (
+from cachetune.host.model import (
     BandwidthControl,
     BandwidthUnit,
     CacheControl,
@@ -22,6 +20,8 @@ from cachetune.host.state import (
     Group,
     MonitorControl,
 )
+from cachetune.host.resctrl.port import Resctrl
+from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource, parse_sizes, resource_order
 from cachetune.host.sysfs import cache_sizes
 
 GONE = {errno.ENOENT, errno.ENODEV, errno.ENOTDIR}

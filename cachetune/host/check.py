@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from cachetune.errors import InputError
+from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, CacheControl, Group, Host, MonitorControl
 from cachetune.host.read import NOT_GROUPS, STRAY
-from cachetune.host.schemata import BANDWIDTH_RESOURCES, cache_resource
-from cachetune.host.state import DEFAULT_GROUP, BandwidthControl, CacheControl, Group, Host, MonitorControl
+from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource
 
 _MODES = {"shareable", "exclusive", "pseudo-locksetup", "pseudo-locked"}
 _TYPES = {"": "both", "CODE": "code", "DATA": "data"}

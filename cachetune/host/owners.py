@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-from cachetune.host.state import DEFAULT_GROUP, Owner
+from cachetune.host.model import DEFAULT_GROUP, Owner
 
 # libvirt's machine name: driver, "embed" and 8 digits or a user (session daemon), the domain's number, its name
 _LIBVIRT = re.compile(r"(qemu|lxc|ch)-(embed-[0-9a-f]{8}-|[^/]+-)?[0-9]+(-.+)?", re.ASCII | re.DOTALL)

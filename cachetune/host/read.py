@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from cachetune.errors import HostError, ResctrlError
 from cachetune.host.capabilities import GONE, read_bandwidths, read_caches, read_if_there, read_monitors
+from cachetune.host.model import DEFAULT_GROUP, Group, Host
 from cachetune.host.owners import owner_of
-from cachetune.host.resctrlfs import Resctrl
-from cachetune.host.schemata import parse
-from cachetune.host.state import DEFAULT_GROUP, Group, Host
+from cachetune.host.resctrl.port import Resctrl
+from cachetune.host.resctrl.schemata import parse
 
 # Entries of the root, and of info/, that are no groups and no resources.
 NOT_GROUPS = frozenset(

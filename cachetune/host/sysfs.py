@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from cachetune.host.resctrlfs import SysfsResctrl
+from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.idset import parse_cpu_list
 
 _LIVE_SYSFS = Path("/sys")

@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from cachetune.host.cbm import Cbm, largest_run
-from cachetune.host.state import CacheControl, Host
+from cachetune.cbm import Cbm, largest_run
+from cachetune.host.model import CacheControl, Host
 
 
 class CacheUsage(msgspec.Struct, frozen=True):

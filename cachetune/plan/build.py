@@ -9,25 +9,15 @@ from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError, InputError
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
-from cachetune.host.state import DEFAULT_GROUP, Host, is_monitor
+from cachetune.host.model import DEFAULT_GROUP, Host, is_monitor
 from cachetune.idset import format_ids
+from cachetune.plan.allocate.capacity import control_of, wish_findings
+from cachetune.plan.allocate.target import Target, Values, find_target
 from cachetune.plan.diff import Removal, describe_groups, steps_between
-from cachetune.plan.model import (
-    Action,
-    CreateGroup,
-    MoveTasks,
-    Plan,
-    PlanGuest,
-    PlannedGroup,
-    RemoveGroup,
-    Resource,
-    Step,
-    Summary,
-    Usage,
-    WriteSchemata,
-)
-from cachetune.plan.names import belongs_to, checked_machine_name, machine_name
-from cachetune.plan.others import (
+from cachetune.plan.groups.names import belongs_to, checked_machine_name, machine_name
+from cachetune.plan.groups.translate import Membership, WantedGroup, memberships, name_findings, translate
+from cachetune.plan.model import Action, Plan, PlanGuest, PlannedGroup, Resource, Summary, Usage
+from cachetune.plan.ownership import (
     foreign_findings,
     guest_findings,
     is_foreign,
@@ -36,9 +26,7 @@ from cachetune.plan.others import (
     touched,
 )
 from cachetune.plan.rules import RULES
-from cachetune.plan.target import Target, Values, find_target
-from cachetune.plan.translate import Membership, WantedGroup, memberships, name_findings, translate
-from cachetune.plan.wishes import control_of, wish_findings
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
 _ALONE = "plan one of them for itself, with another --machine-name"
 

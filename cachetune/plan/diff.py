@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
-from cachetune.host.cbm import Cbm
-from cachetune.host.schemata import Masks, format_schemata, parse
-from cachetune.host.state import DEFAULT_GROUP, Group, Host, is_monitor
-from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
-from cachetune.plan.target import Values
-from cachetune.plan.translate import Membership, WantedGroup
+from cachetune.cbm import Cbm
+from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor
+from cachetune.host.resctrl.schemata import Masks, format_schemata, parse
+from cachetune.plan.allocate.target import Values
+from cachetune.plan.groups.translate import Membership, WantedGroup
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
 
 class Removal(msgspec.Struct, frozen=True):

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from cachetune.cbm import Cbm
 from cachetune.findings import Finding
 from cachetune.guests.model import Thread
-from cachetune.host.cbm import Cbm
-from cachetune.host.state import BandwidthUnit
+from cachetune.host.model import BandwidthUnit
+from cachetune.plan.steps import Step
 
 Action = Literal["create", "change", "keep"]
 Hex = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,16}$")]
-Tid = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
 VcpuList = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*$")]
 Schemata = dict[str, dict[int, Hex | int]]
 
@@ -55,40 +55,6 @@ class Resource(msgspec.Struct, frozen=True):
     ways: Annotated[int, msgspec.Meta(ge=1, le=64)]
     way_bytes: dict[int, int | None]
     shareable_bits: Hex
-
-
-class CreateGroup(msgspec.Struct, frozen=True, tag_field="kind", tag="create_group"):
-    """mkdir of a control or monitor group. Undone by removing it."""
-
-    path: str
-
-
-class WriteSchemata(msgspec.Struct, frozen=True, tag_field="kind", tag="write_schemata"):
-    """One write of ``after`` to the group's schemata. Undone by writing ``before`` ("" for a new group)."""
-
-    path: str
-    before: str
-    after: str
-
-
-class MoveTasks(msgspec.Struct, frozen=True, tag_field="kind", tag="move_tasks", rename={"source": "from"}):
-    """Threads that go from the group ``source`` to ``path``. Undone by moving them back."""
-
-    path: str
-    source: str
-    tids: tuple[Tid, ...]
-
-
-class RemoveGroup(msgspec.Struct, frozen=True, tag_field="kind", tag="remove_group"):
-    """rmdir of a group of ours. The rest is what it had, to make it again: ``schemata`` is "" for a monitor group."""
-
-    path: str
-    schemata: str
-    cpus: str = ""
-    mode: str = "shareable"
-
-
-Step = CreateGroup | WriteSchemata | MoveTasks | RemoveGroup
 
 
 class DefaultShrink(msgspec.Struct, frozen=True):

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Sequence
 
-from cachetune.host.cbm import Cbm, runs
-from cachetune.host.state import DEFAULT_GROUP, CacheControl, Host
+from cachetune.cbm import Cbm, runs
+from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
+from cachetune.plan.allocate.occupancy import shares_of
+from cachetune.plan.allocate.target import Values
 from cachetune.plan.build import PlanRefusedError, groups_of, resources_of, summarize
 from cachetune.plan.diff import Removal, describe_groups, steps_between
 from cachetune.plan.model import DefaultShrink, Plan, PlanGuest
-from cachetune.plan.others import nested_findings
-from cachetune.plan.shares import shares_of
-from cachetune.plan.target import Values
+from cachetune.plan.ownership import nested_findings
 
 
 def plan_removal(

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import NamedTuple
 
-from cachetune.host.schemata import Schemata as Parsed
-from cachetune.host.schemata import merge, parse
-from cachetune.host.state import DEFAULT_GROUP
-from cachetune.plan.model import MoveTasks, Plan, PlannedGroup, RemoveGroup, Resource, Step, Usage, WriteSchemata
+from cachetune.host.model import DEFAULT_GROUP
+from cachetune.host.resctrl.schemata import Schemata as Parsed
+from cachetune.host.resctrl.schemata import merge, parse
+from cachetune.plan.model import Plan, PlannedGroup, Resource, Usage
+from cachetune.plan.steps import MoveTasks, RemoveGroup, Step, WriteSchemata
 from cachetune.units import about, format_size
 
 Draw = Callable[[int, int, int], str]

@@ -7,7 +7,7 @@ and ``mounts``: they make a mounted file system of it, whose tasks may be the th
 
 from cachetune.sim.copies import sysfs_files, write_sysfs, write_tree
 from cachetune.sim.faults import Operation
-from cachetune.sim.kernel import SimulatedResctrl
+from cachetune.sim.kernel.resctrl import SimulatedResctrl
 from cachetune.sim.profile import Profile, decode_profile, load_profile, profile_names
 
 __all__ = [

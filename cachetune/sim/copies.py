@@ -7,8 +7,8 @@ import errno
 from pathlib import Path
 
 from cachetune.errors import ResctrlError
-from cachetune.host.resctrlfs import Resctrl
-from cachetune.sim.numbers import format_cpu_list
+from cachetune.host.resctrl.port import Resctrl
+from cachetune.sim.kernel.numbers import format_cpu_list
 from cachetune.sim.profile import Profile, cpus_of
 
 _CPUS = "devices/system/cpu"

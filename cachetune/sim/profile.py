@@ -10,9 +10,9 @@ from typing import Literal
 
 import msgspec
 
+from cachetune.cbm import Cbm
 from cachetune.errors import InputError, ResctrlError
-from cachetune.host.cbm import Cbm
-from cachetune.sim.numbers import NumberError, format_cpu_list, parse_cpu_list
+from cachetune.sim.kernel.numbers import NumberError, format_cpu_list, parse_cpu_list
 
 MBPS_MAX = 2**32 - 1
 

@@ -8,15 +8,15 @@ ways comes back rounded from the ``size`` file, as on any machine, and whole fro
 import itertools
 from typing import get_args
 
-from cachetune.host.state import DEFAULT_GROUP, BandwidthControl, CacheControl, Host
-from cachetune.host.state import Group as SavedGroup
-from cachetune.sim import tree
-from cachetune.sim.groups import find_directory
-from cachetune.sim.nodes import Directory, split
-from cachetune.sim.numbers import NumberError, format_cpu_list, parse_cpu_list
+from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, CacheControl, Host
+from cachetune.host.model import Group as SavedGroup
+from cachetune.sim.kernel import tree
+from cachetune.sim.kernel.groups import find_directory
+from cachetune.sim.kernel.nodes import Directory, split
+from cachetune.sim.kernel.numbers import NumberError, format_cpu_list, parse_cpu_list
+from cachetune.sim.kernel.rmids import OutOfRmidsError
+from cachetune.sim.kernel.state import Group, Mode, Region, State
 from cachetune.sim.profile import Bandwidth, Cache, Monitoring, Profile
-from cachetune.sim.rmids import OutOfRmidsError
-from cachetune.sim.state import Group, Mode, Region, State
 
 _MANY_CLOSIDS = 128
 _MANY_RMIDS = 4096

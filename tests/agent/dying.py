@@ -6,7 +6,7 @@ import sys
 
 from cachetune.apply.steps import Hands
 from cachetune.cli.main import main
-from cachetune.plan.model import Step
+from cachetune.plan.steps import Step
 
 
 def die_before(number: int) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.sim.mounted import CACHETUNE, ROOT, Mounted, run
+from tests.sim.fuse.mounted import CACHETUNE, ROOT, Mounted, run
 
 SECONDS = 60.0  # others may need this machine, too
 

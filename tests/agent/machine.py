@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 
 from cachetune.agent.decide import Memory, Rules, Sight, plan_for
-from cachetune.agent.wishes import FileWish
-from cachetune.apply import applier, ledger
-from cachetune.apply.applier import apply_planned
-from cachetune.apply.requests import Request
+from cachetune.agent.tuning_files import FileWish
+from cachetune.apply import run as applier
+from cachetune.apply.run import apply_planned
+from cachetune.apply.state import ledger
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.guests.model import Guest, RunningGuest
-from cachetune.plan.model import Step
+from cachetune.plan.steps import Step
+from cachetune.service.requests import Request
 from tests.samples import GUEST, TIDS, host_with_guest
 
 RULES = Rules(shrink_default=True)

@@ -20,10 +20,10 @@ from cachetune.agent.decide import (
     essence,
     plan_for,
 )
-from cachetune.agent.wishes import FileWish
-from cachetune.apply.requests import Request
+from cachetune.agent.tuning_files import FileWish
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import Plan
+from cachetune.service.requests import Request
 from tests.agent.machine import (
     BROKEN,
     FILE,

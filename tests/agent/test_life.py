@@ -13,7 +13,7 @@ import pytest
 
 from tests.agent import qemu
 from tests.agent.live import DYING, Scene
-from tests.sim.mounted import mounted, need_fuse, run
+from tests.sim.fuse.mounted import mounted, need_fuse, run
 
 # All of this machine's guests are seen, those of other tests too, so the name must be ours alone.
 WEB = f"agent-test-{os.getpid()}"

@@ -13,10 +13,10 @@ import pytest
 from cachetune.agent import events, signals, status_file
 from cachetune.agent.decide import Rules
 from cachetune.agent.events import LibvirtEvents
-from cachetune.agent.keeper import Eyes, Level
 from cachetune.agent.loop import Agent
 from cachetune.agent.model import AgentStatus
 from cachetune.agent.notify import Notifier, notifier
+from cachetune.agent.reconcile import Eyes, Level
 from cachetune.errors import InputError
 from cachetune.guests.model import RunningGuest
 from tests.agent.machine import FILE, Machine, runs

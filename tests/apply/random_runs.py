@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from cachetune.apply import journal, ledger
-from cachetune.apply.applier import Place, apply
 from cachetune.apply.recover import recover
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state import journal, ledger
 from cachetune.guests.model import Guest, Thread
+from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.read import read_host
-from cachetune.host.state import DEFAULT_GROUP
 from cachetune.plan import Plan, PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.sim import SimulatedResctrl, load_profile

@@ -9,15 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachetune.apply import applier, journal, ledger
-from cachetune.apply.applier import Place, apply, apply_planned
+from cachetune.apply import run as applier
 from cachetune.apply.guard import ApplyRefusedError
-from cachetune.apply.live import live_place
 from cachetune.apply.recover import recover
+from cachetune.apply.run import Place, apply, apply_planned
+from cachetune.apply.state import journal, ledger
 from cachetune.errors import InputError, LockTimeoutError
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import plan_removal
-from cachetune.plan.model import MoveTasks, PlanGuest, WriteSchemata
+from cachetune.plan.model import PlanGuest
+from cachetune.plan.steps import MoveTasks, WriteSchemata
+from cachetune.service.connection import live_place
 from cachetune.sim import Operation, SimulatedResctrl, load_profile
 from tests.samples import TIDS, cache_request, domain, group, host_with_guest, plan_for, web
 
@@ -163,7 +165,7 @@ def test_a_full_run_directory_is_noticed_before_anything_is_changed(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cachetune.apply.journal.os.write", full)
+        patch.setattr("cachetune.apply.state.journal.os.write", full)
         with pytest.raises(InputError, match="No space left"):
             apply(plan, place)
     assert not sim.operations
@@ -185,7 +187,7 @@ def test_a_run_directory_that_fills_up_half_way_is_rolled_back(tmp_path: Path, m
         return original(fd, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr("cachetune.apply.journal.os.write", nearly_full)
+        patch.setattr("cachetune.apply.state.journal.os.write", nearly_full)
         report = apply(plan, place)
     assert report.outcome == "rolled back"
     assert "No space left" in report.error
@@ -208,7 +210,7 @@ def test_a_line_that_a_full_disk_cuts_off_does_not_spoil_the_journal_for_recover
 
     sim.fail(errno.EIO, operation="rmdir", times=99)
     with monkeypatch.context() as patch:
-        patch.setattr("cachetune.apply.journal.os.write", full_for_a_moment)
+        patch.setattr("cachetune.apply.state.journal.os.write", full_for_a_moment)
         assert apply(plan, place).outcome == "rollback incomplete"
     sim._faults.clear()
     assert recover(place).outcome == "done"

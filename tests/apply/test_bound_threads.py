@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.apply.applier import Place, apply
-from cachetune.apply.ledger import Ledger
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import load
 from cachetune.errors import InputError
 from cachetune.guests import find_guest
 from cachetune.plan import Options, Plan, Wish, plan_guests
-from cachetune.plan.model import MoveTasks, Step, WriteSchemata
+from cachetune.plan.steps import MoveTasks, Step, WriteSchemata
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.guests.lookalike import add_process
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cachetune.apply import ledger
-from cachetune.apply.applier import Place, apply
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state import ledger
+from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.read import read_host
-from cachetune.host.state import DEFAULT_GROUP
 from cachetune.sim import Operation, SimulatedResctrl
 from tests.effort import examples
 from tests.samples import domains, host_with_guest, plan_for

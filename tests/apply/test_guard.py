@@ -5,13 +5,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachetune.apply import ledger
-from cachetune.apply.applier import Place, apply
 from cachetune.apply.guard import ApplyRefusedError
-from cachetune.apply.journal import Journal
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state import ledger
+from cachetune.apply.state.journal import Journal
 from cachetune.domain.model import GroupRequest, MonitorRequest
 from cachetune.plan import Options, Plan, Wish, plan_guests
-from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 from cachetune.sim import SimulatedResctrl
 from tests.samples import GUEST, HERE, TIDS, cache_request, domain, group, host_with_guest, plan_for, web
 

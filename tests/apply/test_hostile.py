@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachetune.apply import journal, ledger
-from cachetune.apply.applier import Place, apply
 from cachetune.apply.guard import ApplyRefusedError
 from cachetune.apply.recover import recover
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state import journal, ledger
 from cachetune.domain import load
 from cachetune.errors import InputError
 from cachetune.guests.model import Guest, Thread
@@ -233,7 +233,7 @@ def test_a_run_directory_that_is_not_ours_to_write_stops_before_anything_is_chan
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cachetune.apply.journal.os.open", refused)
+        patch.setattr("cachetune.apply.state.journal.os.open", refused)
         with pytest.raises(InputError, match="Permission denied") as caught:
             apply(made, place)
     assert "root" in caught.value.hint

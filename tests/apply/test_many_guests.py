@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cachetune.apply import journal, ledger
-from cachetune.apply.applier import Place, apply
 from cachetune.apply.recover import recover
-from cachetune.apply.requests import Request, plan_requests
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state import journal, ledger
 from cachetune.domain.model import Domain
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import Options, Plan, PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
+from cachetune.service.requests import Request, plan_requests
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.apply.test_nothing_is_lost import Killed, kill_at
 from tests.effort import examples

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cachetune.apply import journal, ledger
-from cachetune.apply.applier import Place, apply
 from cachetune.apply.recover import recover
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state import journal, ledger
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import Options, Plan, Wish, plan_guests, plan_removal
 from cachetune.plan.model import PlanGuest

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from cachetune.apply.guard import check_plan
-from cachetune.apply.ledger import Ledger
+from cachetune.apply.state.ledger import Ledger
 from cachetune.plan import Plan, plan, plan_removal
 from cachetune.plan.model import PlanGuest
 from tests.plan.test_scale import MACHINE, big_domain, big_guest, big_host, effort, planned_host

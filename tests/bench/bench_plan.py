@@ -10,7 +10,7 @@ from pathlib import Path
 from cachetune.domain import load
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.read import read_host
-from cachetune.host.resctrlfs import SysfsResctrl
+from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.plan.build import plan
 from tests.bench.table import Row
 

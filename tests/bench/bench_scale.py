@@ -20,7 +20,7 @@ from cachetune.plan import plan
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.bench.operations import least
 from tests.bench.table import Row
-from tests.sim.fleet_on_mount import run_fleet
+from tests.sim.fuse.fleet_on_mount import run_fleet
 
 _HERE = Source()
 

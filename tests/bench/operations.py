@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from cachetune.plan.model import CreateGroup, MoveTasks, Step, WriteSchemata
+from cachetune.plan.steps import CreateGroup, MoveTasks, Step, WriteSchemata
 
 _CALLS = "flock,openat,mkdirat,unlinkat,write,newfstatat,close"
 _LOCKED = re.compile(r"flock\((\d+<.*>), LOCK_EX.* = 0$")

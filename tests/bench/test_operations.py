@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, WriteSchemata
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteSchemata
 from tests.bench.operations import counted, least
 
 ROOT = Path("/r")

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager  # noqa: TC003 - the rule does not
 
 from cachetune.errors import ResctrlError
 from cachetune.sim import SimulatedResctrl
-from cachetune.sim.nodes import Directory, walk
+from cachetune.sim.kernel.nodes import Directory, walk
 from tests.conformance.answers import NOT_COMPARED, Answer, Tree
 from tests.conformance.configurations import Configuration
 from tests.conformance.on_files import COUNTERS, FIRST_TID, KTHREADD, SLEEPERS, STATUS

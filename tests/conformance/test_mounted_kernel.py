@@ -19,7 +19,7 @@ from tests.conformance.on_mount import INSTEAD, answers, carried, in_namespace, 
 from tests.conformance.on_simulator import Simulator
 from tests.conformance.operations import Operation
 from tests.conformance.sequences import sequence
-from tests.sim.mounted import mounted, need_fuse
+from tests.sim.fuse.mounted import mounted, need_fuse
 
 ONE_KERNEL_EACH = [name for number, name in enumerate(CONFIGURATIONS) if number % 4 in {1, 2}] + ["6.12-debug"]
 """Every configuration with one of its kernels, in turns; ``record`` does it with all."""

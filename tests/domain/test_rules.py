@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.domain import Checks, diagnosis, load_checked, parse_version
+from cachetune.domain import Checks, load_checked, parse_version
 from cachetune.domain import check as check_module
-from cachetune.domain.document import read_file, unreadable
 from cachetune.domain.rules import RULES
+from cachetune.domain.xml import diagnosis
+from cachetune.domain.xml.document import read_file, unreadable
 from cachetune.errors import InputError
 from cachetune.findings import Rule
 

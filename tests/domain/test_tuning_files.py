@@ -4,7 +4,7 @@ import pytest
 from lxml import etree
 
 from cachetune.domain import Checker, Checks, load
-from cachetune.domain.schema import libvirt_schema, relaxng_says, schema_path, xsd_says
+from cachetune.domain.xml.schema import libvirt_schema, relaxng_says, schema_path, xsd_says
 from cachetune.findings import Source
 
 TUNING = """<cputune>

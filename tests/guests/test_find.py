@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from cachetune.errors import InputError
-from cachetune.guests import RunningGuest, cgroup, libvirt_api, threads
-from cachetune.guests.combine import combine
+from cachetune.guests import RunningGuest
 from cachetune.guests.find import ORDER, Places, guest_named, look, running_guests
+from cachetune.guests.merge import combine
 from cachetune.guests.model import SourceName
-from cachetune.guests.processes import emulators
-from cachetune.guests.sighting import Seen, Sighting
+from cachetune.guests.proc.processes import emulators
+from cachetune.guests.sources import cgroup, libvirt_api
+from cachetune.guests.sources import thread_names as threads
+from cachetune.guests.sources.sighting import Seen, Sighting
 from tests.guests.lookalike import add_process, status_xml
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"

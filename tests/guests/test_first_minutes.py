@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.guests.qemu import need_qemu
-from tests.sim.mounted import need_fuse
+from tests.sim.fuse.mounted import need_fuse
 
 ROOT = Path(__file__).parents[2]
 TITLE = "The first five minutes with a QEMU of your own"

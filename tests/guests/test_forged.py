@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.cli.running import guest_request, guest_requests
 from cachetune.errors import InputError
-from cachetune.guests import libvirt_api, status
-from cachetune.guests.combine import combine
 from cachetune.guests.find import Places, guest_named, look
-from cachetune.guests.processes import emulators, read_process
-from cachetune.guests.threads import look as look_at_threads
+from cachetune.guests.merge import combine
+from cachetune.guests.proc.processes import emulators, read_process
+from cachetune.guests.sources import libvirt_api
+from cachetune.guests.sources import libvirt_status as status
+from cachetune.guests.sources.thread_names import look as look_at_threads
+from cachetune.service.select import guest_request, guest_requests
 from tests.guests.lookalike import PROC, add_process, status_xml
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from cachetune.errors import InputError
-from cachetune.guests import RunningGuest, qmp
+from cachetune.guests import RunningGuest
 from cachetune.guests.find import Places, guest_named, look
 from cachetune.guests.model import SourceName
+from cachetune.guests.sources import qmp
 from tests.guests.lookalike import PROC
+from tests.guests.proc.test_processes import need_namespaces
 from tests.guests.qemu import UUID, Qemu, running
-from tests.guests.test_processes import need_namespaces
 
 NAME = f"web{os.getpid()}"
 SCOPE = "machine.slice/machine-qemu\\x2d3\\x2dweb.scope"

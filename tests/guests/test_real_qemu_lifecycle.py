@@ -9,7 +9,7 @@ from subprocess import DEVNULL, CompletedProcess
 import pytest
 
 from tests.guests.qemu import Qemu, running
-from tests.sim.mounted import Mounted, mounted, need_fuse, run
+from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
 NAME = f"life{os.getpid()}"
 CONTROL = f"cachetune-{NAME}-vcpus_0-5"

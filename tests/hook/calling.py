@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.guests.lookalike import Lookalike
-from tests.sim.mounted import ROOT, Mounted
+from tests.sim.fuse.mounted import ROOT, Mounted
 
 HOOK = (sys.executable, "-c", "from cachetune.hook import main; main()")
 ENDINGS = {"prepare": "begin", "started": "begin", "release": "end", "reconnect": "begin"}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.guests.lookalike import Lookalike
 from tests.hook.calling import Libvirt
-from tests.sim.mounted import Mounted, mounted, need_fuse
+from tests.sim.fuse.mounted import Mounted, mounted, need_fuse
 
 
 @pytest.fixture(scope="module")

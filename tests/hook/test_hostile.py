@@ -10,7 +10,7 @@ import pytest
 
 from tests.guests.lookalike import Lookalike
 from tests.hook.calling import HOOK, Libvirt, cache, call, domain, tuning
-from tests.sim.mounted import ROOT
+from tests.sim.fuse.mounted import ROOT
 
 OPERATIONS_OF_OTHERS = ("start", "stopped", "migrate", "restore", "attach", "explode", "")
 LIVE = domain("web", cache(), number=4)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cachetune import documents
 from cachetune.errors import InputError
 from cachetune.host import SysfsResctrl, check_host, read_host
-from cachetune.host.state import Host
+from cachetune.host.model import Host
 from cachetune.host.usage import usage_of
 from tests.effort import examples
 from tests.host.trees import LIBVIRT, SKYLAKE, make

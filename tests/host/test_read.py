@@ -5,7 +5,7 @@ import pytest
 
 from cachetune.errors import HostError, ResctrlError
 from cachetune.host import SysfsResctrl, check_host, read_host
-from cachetune.host.state import Host
+from cachetune.host.model import Host
 from cachetune.host.usage import free_mask, usage_of
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.host.trees import LIBVIRT, SKYLAKE, Tree, below, cache, cpu, group, index, make, monitoring

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from cachetune.host import read_host
-from cachetune.host.state import Host
+from cachetune.host.model import Host
 from cachetune.sim.profile import KERNELS
 from tests.conformance.answers import differences
 from tests.conformance.configurations import CONFIGURATIONS

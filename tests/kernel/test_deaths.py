@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.plan.model import CreateGroup, MoveTasks, Plan, RemoveGroup
+from cachetune.plan.model import Plan
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup
 from cachetune.sim.profile import KERNELS
 from tests.conformance.record import kernel_package
 from tests.kernel import vm

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cachetune.host.cbm import Cbm
-from cachetune.host.schemata import parse
+from cachetune.cbm import Cbm
+from cachetune.host.resctrl.schemata import parse
 from tests.kernel.conftest import ROOT, Scenario
 from tests.kernel.scenarios.pipeline import Outcome
 from tests.kernel.vm import HwState, Result

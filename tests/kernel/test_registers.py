@@ -15,9 +15,10 @@ import pytest
 from cachetune import documents
 from cachetune.domain import load
 from cachetune.domain.model import Domain
-from cachetune.host.schemata import parse
-from cachetune.host.state import DEFAULT_GROUP, is_monitor
-from cachetune.plan.model import CreateGroup, Plan, RemoveGroup, WriteSchemata
+from cachetune.host.model import DEFAULT_GROUP, is_monitor
+from cachetune.host.resctrl.schemata import parse
+from cachetune.plan.model import Plan
+from cachetune.plan.steps import CreateGroup, RemoveGroup, WriteSchemata
 from tests.kernel import vm
 from tests.kernel.conftest import ROOT, Count, Scenario
 from tests.kernel.scenarios.registers import Case, Outcome

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from cachetune.host.schemata import parse
+from cachetune.host.resctrl.schemata import parse
 from tests.kernel import vm
 from tests.kernel.conftest import Count, FileOf, Scenario
 from tests.kernel.domains import ONE_VCPU

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.host.state import Group, Host
+from cachetune.host.model import Group, Host
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "libvirt"
 GUEST = "g"

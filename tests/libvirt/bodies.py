@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from cachetune.host.resctrlfs import Resctrl
+from cachetune.host.resctrl.port import Resctrl
 from cachetune.sim import load_profile
 from cachetune.sim.profile import Profile
 

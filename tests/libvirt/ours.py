@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cachetune.apply.applier import Place, apply
-from cachetune.apply.ledger import Ledger
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import load
 from cachetune.findings import Finding
 from cachetune.guests.model import Guest, Thread

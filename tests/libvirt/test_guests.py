@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.guests.test_libvirt_api import need_libvirt_python
+from tests.guests.sources.test_libvirt_api import need_libvirt_python
 from tests.libvirt.domains import domain
 from tests.libvirt.host import LibvirtHost
 

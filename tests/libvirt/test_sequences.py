@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.apply.applier import Place, apply
-from cachetune.apply.ledger import Ledger
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import load
 from cachetune.guests import find_guest
+from cachetune.host.model import Group, Host
 from cachetune.host.read import read_host
-from cachetune.host.resctrlfs import SysfsResctrl
-from cachetune.host.state import Group, Host
+from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.plan import Options, PlanRefusedError
 from cachetune.plan.build import Wish, plan, plan_guests
 from cachetune.sim import SimulatedResctrl

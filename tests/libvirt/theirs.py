@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from cachetune.domain import load
 from cachetune.guests import find_guest
+from cachetune.host.model import DEFAULT_GROUP, Host, is_monitor
 from cachetune.host.read import read_host
-from cachetune.host.resctrlfs import SysfsResctrl
-from cachetune.host.state import DEFAULT_GROUP, Host, is_monitor
+from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.plan import Options
 from cachetune.plan.build import plan
 from tests.libvirt.answers import GUEST, Answer, named, placed

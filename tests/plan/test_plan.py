@@ -3,15 +3,15 @@
 import msgspec
 import pytest
 
+from cachetune.cbm import Cbm
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
 from cachetune.guests.model import Guest, Thread
-from cachetune.host.cbm import Cbm
+from cachetune.host.model import Host
 from cachetune.host.read import read_host
-from cachetune.host.state import Host
 from cachetune.plan import Options, Plan, PlanRefusedError, Wish, check, plan, plan_guests
-from cachetune.plan.model import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.samples import GUEST, TIDS
 

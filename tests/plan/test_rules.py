@@ -6,11 +6,11 @@ from collections.abc import Iterable
 import pytest
 
 from cachetune.apply.rules import RULES as APPLY_RULES
-from cachetune.cli.hosts import load_host
 from cachetune.domain import load
 from cachetune.findings import Rule
 from cachetune.plan import check
 from cachetune.plan.rules import RULES
+from cachetune.service.hosts import load_host
 from tests.apply import test_apply, test_guard
 from tests.plan import test_plan
 

@@ -10,8 +10,8 @@ import pytest
 
 from cachetune.domain.model import BandwidthRequest, Domain, GroupRequest, MonitorRequest
 from cachetune.guests.model import Guest, Thread
+from cachetune.host.model import Group, Host
 from cachetune.host.read import read_host
-from cachetune.host.state import Group, Host
 from cachetune.idset import format_ids
 from cachetune.plan import Options, plan, plan_removal
 from cachetune.plan.model import PlanGuest

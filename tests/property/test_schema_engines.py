@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from cachetune.domain import Checker, Checks, load
-from cachetune.domain.diagnosis import diagnose
 from cachetune.domain.problems import EnoughError, Problems
-from cachetune.domain.schema import relaxng_says, schema_path, xsd_says
+from cachetune.domain.xml.diagnosis import diagnose
+from cachetune.domain.xml.schema import relaxng_says, schema_path, xsd_says
 from tests.effort import examples
 
 WHOLE = etree.RelaxNG(etree.parse(schema_path("domain.rng")))

@@ -7,7 +7,7 @@ import pytest
 
 from cachetune.errors import LockTimeoutError, ResctrlError
 from cachetune.sim import Operation, SimulatedResctrl
-from tests.sim.asking import attempt, machine
+from tests.sim.kernel.asking import attempt, machine
 
 
 def _three_steps(sim: SimulatedResctrl) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from cachetune.errors import InputError
 from cachetune.host import SysfsResctrl, read_host
-from cachetune.host.state import Group, Host
+from cachetune.host.model import Group, Host
 from cachetune.sim import (
     SimulatedResctrl,
     decode_profile,
@@ -18,7 +18,7 @@ from cachetune.sim import (
     write_sysfs,
     write_tree,
 )
-from tests.sim.asking import attempt, machine
+from tests.sim.kernel.asking import attempt, machine
 
 NAMES = (
     *("allocation-only", "atom-l2", "cascade-lake", "genoa", "haswell", "icelake", "milan", "monitor-only"),

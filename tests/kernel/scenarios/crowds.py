@@ -13,8 +13,8 @@ from unittest import mock
 import msgspec
 
 from cachetune import documents
-from cachetune.apply.applier import Place, apply
-from cachetune.apply.model import Report
+from cachetune.apply.report import Report
+from cachetune.apply.run import Place, apply
 from cachetune.domain.model import Domain
 from cachetune.host import SysfsResctrl
 from tests.kernel.scenarios import tree

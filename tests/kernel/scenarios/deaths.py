@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from cachetune import documents
-from cachetune.apply import ledger
 from cachetune.apply.recover import recover
+from cachetune.apply.state import ledger
 from cachetune.plan import Plan
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.changes import changes_of, killed

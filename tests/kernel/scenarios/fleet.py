@@ -14,14 +14,14 @@ from pathlib import Path
 import msgspec
 
 from cachetune import documents
-from cachetune.apply.applier import apply_planned
-from cachetune.apply.live import live_place
-from cachetune.apply.requests import Request, plan_requests
+from cachetune.apply.run import apply_planned
 from cachetune.domain import load
 from cachetune.guests import find_guest
 from cachetune.idset import format_ids
 from cachetune.plan import Options
-from cachetune.plan.model import Step
+from cachetune.plan.steps import Step
+from cachetune.service.connection import live_place
+from cachetune.service.requests import Request, plan_requests
 from tests.bench.operations import counted, least, strace
 from tests.kernel.scenarios.guest_process import Threads, running
 

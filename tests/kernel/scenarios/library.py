@@ -4,18 +4,18 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.apply import ledger
-from cachetune.apply.applier import Place, apply
-from cachetune.apply.model import Report
-from cachetune.apply.requests import Request, plan_requests
+from cachetune.apply.report import Report
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state import ledger
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.guests import find_guest, find_process
 from cachetune.guests.model import Guest
 from cachetune.host import SysfsResctrl
 from cachetune.plan import Options, Plan, plan_removal
+from cachetune.plan.groups.names import machine_name
 from cachetune.plan.model import PlanGuest
-from cachetune.plan.names import machine_name
+from cachetune.service.requests import Request, plan_requests
 from tests.kernel.scenarios import tree
 
 PROC = Path("/proc")

@@ -15,8 +15,8 @@ from unittest import mock
 import msgspec
 
 from cachetune import documents
-from cachetune.apply.applier import apply
-from cachetune.apply.model import Report
+from cachetune.apply.report import Report
+from cachetune.apply.run import apply
 from cachetune.errors import ResctrlError
 from cachetune.host import SysfsResctrl
 from tests.kernel.scenarios import tree

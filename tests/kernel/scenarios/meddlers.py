@@ -14,8 +14,8 @@ from unittest import mock
 import msgspec
 
 from cachetune import documents
-from cachetune.apply import journal, ledger
-from cachetune.apply.applier import apply
+from cachetune.apply.run import apply
+from cachetune.apply.state import journal, ledger
 from cachetune.errors import ResctrlError
 from cachetune.host import SysfsResctrl, read_host
 from tests.kernel.scenarios import tree

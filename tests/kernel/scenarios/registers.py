@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 
 from cachetune import documents
-from cachetune.apply import ledger
-from cachetune.apply.applier import Place, apply
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state import ledger
 from cachetune.domain.model import Domain
 from cachetune.guests import find_guest
 from cachetune.guests.model import Guest
 from cachetune.host import SysfsResctrl
-from cachetune.host.state import CacheControl
+from cachetune.host.model import CacheControl
 from cachetune.plan import Options, Plan, PlanRefusedError, Wish, plan_guests, plan_removal
 from cachetune.plan.model import PlanGuest
 from tests.drawn import drawn_domain

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from cachetune import documents
-from cachetune.apply import journal
+from cachetune.apply.state import journal
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.cachetune_command import Ran, run, run_here
 from tests.kernel.scenarios.changes import killed

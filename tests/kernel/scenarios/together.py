@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 
 from cachetune import documents
-from cachetune.apply import ledger
-from cachetune.apply.applier import apply_planned
-from cachetune.apply.model import Report
+from cachetune.apply.report import Report
+from cachetune.apply.run import apply_planned
+from cachetune.apply.state import ledger
 from cachetune.guests.model import Guest
 from cachetune.host import SysfsResctrl
 from tests.kernel.scenarios import tree

@@ -1,0 +1,258 @@
+"""The rounds: look, decide, have it carried out, say what has changed, write the status.
+
+Everything that a round looks at comes in as a function (``Eyes``). A round that cannot look (resctrl is not mounted,
+locked, or a directory cannot be read) leaves all as it is and says so once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from cachetune.agent.decide import (
+    Case,
+    Clear,
+    Decision,
+    Forget,
+    Hold,
+    Memory,
+    Place,
+    Rules,
+    Sight,
+    Stay,
+    decide,
+    essence,
+    plan_for,
+    text_of,
+)
+from cachetune.agent.model import GuestStatus, State
+from cachetune.agent.tuning_files import Files, first_error, live_domain
+from cachetune.apply import run as applier
+from cachetune.apply.recover import recover
+from cachetune.apply.report import Report
+from cachetune.apply.run import apply_planned
+from cachetune.apply.state import journal, ledger
+from cachetune.apply.state.ledger import Ledger
+from cachetune.errors import CachetuneError
+from cachetune.guests.model import RunningGuest
+from cachetune.host.model import Host
+from cachetune.plan import Plan, PlanRefusedError, plan_removal
+from cachetune.plan.model import PlanGuest
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteSchemata
+
+Level = Literal["error", "warning", "notice", "info"]
+Say = Callable[[Level, str], None]
+
+_LOOK_SECONDS = 1.0
+_LONGEST_WAIT = 300.0
+_LEVELS: dict[State, Level] = {"placed": "info", "waiting": "info", "drifted": "warning", "failed": "warning"}
+
+
+class Eyes(msgspec.Struct, frozen=True):
+    """What a round looks at; each raises CachetuneError or OSError when it cannot.
+
+    ``files`` is given the most vCPUs that guests have, by name.
+    """
+
+    place: Callable[[], applier.Place]
+    files: Callable[[Mapping[str, int]], Files | None]
+    guests: Callable[[], tuple[RunningGuest, ...]]
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """``time`` in seconds since 1970 for people, ``monotonic`` for waiting."""
+
+    time: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+class Keeper:
+    """Keeps guests placed. ``statuses`` says how they are, ``problem`` why the last round could not look.
+
+    ``before`` are the statuses that an earlier agent left: they tell which groups without a file were the agent's.
+    """
+
+    def __init__(self, eyes: Eyes, rules: Rules, clock: Clock, say: Say, before: Iterable[GuestStatus] = ()) -> None:
+        self._eyes, self._rules, self._clock, self._say = eyes, rules, clock, say
+        self.statuses = {status.name: status for status in before}
+        self.problem = ""
+        self._told: set[str] = set()
+        self._known = {name: Memory(s.machine_name, s.asker) for name, s in self.statuses.items()}
+
+    def forget_failures(self) -> None:
+        """Try again at once what failed before."""
+        self._known = {n: msgspec.structs.replace(m, tried=None, failures=0) for n, m in self._known.items()}
+
+    def round(self, between: Callable[[], bool] = lambda: False) -> bool:
+        """One round. Returns whether the next one should come soon: something was done, or must be seen twice.
+
+        ``between`` is called before each guest; true ends the round there.
+        """
+        try:
+            place = self._eyes.place()
+            self._recover(place)
+            sight = self._look(place)
+        except (CachetuneError, OSError) as error:
+            self._problem(text_of(error))
+            return False
+        self._problem("")
+        soon = False
+        for name, (case, decision) in decide(sight, self._known, self._rules, self._clock.monotonic()).items():
+            if between():
+                break
+            soon |= self._settle(name, case, decision, place)
+        return soon
+
+    def _look(self, place: applier.Place) -> Sight:
+        running = self._eyes.guests()
+        files = self._eyes.files({guest.name: live.vcpus for guest in running if (live := live_domain(guest))})
+        with place.resctrl.lock(exclusive=False, timeout=_LOOK_SECONDS):
+            book = ledger.load(place.run)
+            host = place.look(book)
+        self._tell_doubts(running, files or {})
+        return Sight(files, running, host, book)
+
+    def _tell_doubts(self, running: Iterable[RunningGuest], files: Files) -> None:
+        """Say once what makes it doubtful that a guest is what it seems."""
+        told = {f"{guest.name}: {sentence}" for guest in running for sentence in guest.disagreements}
+        told |= {
+            f"{guest.name}: nobody but process {guest.guest.pid} of the user {guest.user} says that it is this guest"
+            for guest in running
+            if guest.name in files and guest.is_only_its_own_word
+        }
+        for text in sorted(told - self._told):
+            self._say("warning", text)
+        self._told = told
+
+    def _recover(self, place: applier.Place) -> None:
+        """What a killed run left comes first; raises CachetuneError when it cannot be dealt with."""
+        if not journal.exists(place.run):
+            return
+        report = recover(place)
+        if report.exit_code:
+            raise CachetuneError(f"an interrupted run cannot be undone: {'; '.join(report.undo_errors)}")
+        if report.outcome == "done":
+            what = (f"{len(report.undone)} of its steps undone", *report.notes)
+            self._say(
+                "warning", f"an interrupted run for {', '.join(report.machine_names)} is dealt with: {'; '.join(what)}"
+            )
+
+    def _problem(self, text: str) -> None:
+        if text != self.problem:
+            self._say("error" if text else "notice", f"nothing can be done: {text}" if text else "all is well again")
+        self.problem = text
+
+    def _settle(self, name: str, case: Case, decision: Decision, place: applier.Place) -> bool:
+        """Do what was decided for one guest; whether the next round should come soon."""
+        memory = self._remember(name, case)
+        match decision:
+            case Forget():
+                self._forget(name)
+                return False
+            case Stay(state, reason, suspected):
+                self._known[name] = msgspec.structs.replace(memory, suspected=suspected)
+                self._show(case, state, reason)
+                return False
+            case Place():
+                return self._place(case, decision, memory, place)
+            case Clear():
+                return self._clear(case, decision, memory, place)
+            case Hold(suspected):
+                self._known[name] = msgspec.structs.replace(memory, suspected=suspected)
+                return suspected != memory.suspected
+
+    def _remember(self, name: str, case: Case) -> Memory:
+        old = self._known.get(name) or Memory(case.machine_name, case.asker)
+        domain = case.domain or old.domain
+        return msgspec.structs.replace(
+            old, machine_name=case.machine_name or old.machine_name, asker=case.asker, domain=domain
+        )
+
+    def _place(self, case: Case, decision: Place, memory: Memory, place: applier.Place) -> bool:
+        report = self._carry_out(lambda host, book: plan_for(decision.request, host, book, self._rules), place)
+        if isinstance(report, str):
+            return self._failed(case, report, memory, decision)
+        self._succeeded(case.name, memory)
+        change = _change(report)
+        self._show(case, "failed" if decision.problem else "placed", decision.problem, change)
+        return bool(change)
+
+    def _clear(self, case: Case, decision: Clear, memory: Memory, place: applier.Place) -> bool:
+        guest = PlanGuest(name="", machine_name=memory.machine_name)
+
+        def planner(host: Host, book: Ledger) -> Plan:
+            return plan_removal(host, (guest,), book.groups_of(guest.machine_name), book.shrunk)
+
+        report = self._carry_out(planner, place)
+        if isinstance(report, str):
+            return self._failed(case, report, memory, decision)
+        change = f"{_change(report) or 'nothing was left to remove'}: {decision.why}"
+        if decision.keep:
+            self._succeeded(case.name, memory)
+            self._show(case, "waiting", decision.why, change)
+        else:
+            self._say("notice", f"{case.name}: {change}")
+            self._forget(case.name)
+        return True
+
+    def _carry_out(self, planner: applier.Planner, place: applier.Place) -> Report | str:
+        """The report of what was done, or why nothing is: it could not be begun, or it failed and was rolled back."""
+        try:
+            report = apply_planned(planner, place, adopt=self._rules.adopt)
+        except PlanRefusedError as error:
+            return first_error(error.findings)
+        except Exception as error:  # noqa: BLE001 - as in decide
+            return text_of(error)
+        return report.error if report.exit_code else report
+
+    def _succeeded(self, name: str, memory: Memory) -> None:
+        self._known[name] = msgspec.structs.replace(memory, suspected="", tried=None, failures=0)
+
+    def _failed(self, case: Case, why: str, memory: Memory, decision: Place | Clear) -> bool:
+        tried = essence(decision)
+        failures = memory.failures + 1 if memory.tried == tried else 1
+        wait = min(self._rules.period * 2**failures, _LONGEST_WAIT)
+        not_before = self._clock.monotonic() + wait
+        self._known[case.name] = msgspec.structs.replace(
+            memory, suspected="", tried=tried, failures=failures, not_before=not_before
+        )
+        self._show(case, "failed", why)
+        return False
+
+    def _forget(self, name: str) -> None:
+        self._known.pop(name, None)
+        self.statuses.pop(name, None)
+
+    def _show(self, case: Case, state: State, reason: str = "", change: str = "") -> None:
+        """Note the state, and say it where it is new."""
+        old, now = self.statuses.get(case.name), self._clock.time()
+        same = old is not None and (old.state, old.reason) == (state, reason)
+        self.statuses[case.name] = GuestStatus(
+            name=case.name,
+            machine_name=case.machine_name,
+            asker=case.asker,
+            state=state,
+            reason=reason,
+            since=old.since if old and same else now,
+            pid=case.guests[0].guest.pid if len(case.guests) == 1 else None,
+            changed=now if change else old.changed if old else None,
+            change=change or (old.change if old else ""),
+        )
+        if change:
+            self._say("notice", f"{case.name}: {change}")
+        if not same and (not change or state in {"failed", "drifted"}):
+            self._say(_LEVELS[state], f"{case.name}: {state}" + (f": {reason}" if reason else ""))
+
+
+def _change(report: Report) -> str:
+    """What was done, in counts, with what is to be said of it; "" for nothing."""
+    groups = (CreateGroup, "made"), (WriteSchemata, "written"), (RemoveGroup, "removed")
+    parts = [_counted(sum(isinstance(s, kind) for s in report.done), "group", what) for kind, what in groups]
+    moved = {tid for step in report.done if isinstance(step, MoveTasks) for tid in step.tids}
+    parts.append(_counted(len(moved.difference(report.vanished_tids)), "thread", "moved"))
+    done = ", ".join(part for part in parts if part)
+    return "; ".join((done, *report.notes)) if done else ""
+
+
+def _counted(number: int, thing: str, what: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)} {what}" if number else ""

@@ -1,0 +1,206 @@
+"""The journal: what a run has begun, written before it is done, so that a killed run can be undone.
+
+One file in the run directory. The first line holds the plan; each further line a step that is about to be taken, or
+that the kernel refused to take; then one that says that all is done, or that undoing has begun. A line is JSON, a blank
+and the CRC-32 of all JSON so far: what is undone must be what was done, so a journal that somebody has edited is not
+acted upon. A line without its newline was never completed, so nothing was done for it. resctrl's state ends with the
+boot, so the journal carries the boot's id.
+"""
+
+import errno
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from cachetune import documents
+from cachetune.errors import InputError
+from cachetune.plan.model import Plan
+from cachetune.plan.steps import Step
+
+_NAME = "journal.jsonl"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class JournalDamagedError(InputError):
+    """The journal is not what a run would have left. ``path`` and ``why`` say more."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"the journal {path} is damaged: {why}")
+        self.path, self.why = path, why
+
+
+class _Begin(msgspec.Struct, frozen=True, tag_field="record", tag="begin"):
+    plan: Plan
+    resctrl: str
+    boot_id: str
+    schema_version: Literal[1] = 1
+
+
+class _Taking(msgspec.Struct, frozen=True, tag_field="record", tag="taking"):
+    step: Step
+
+
+class _NotTaken(msgspec.Struct, frozen=True, tag_field="record", tag="not_taken"):
+    pass
+
+
+class _Undoing(msgspec.Struct, frozen=True, tag_field="record", tag="undoing"):
+    pass
+
+
+class _Done(msgspec.Struct, frozen=True, tag_field="record", tag="done"):
+    pass
+
+
+_RECORD: Any = _Begin | _Taking | _NotTaken | _Undoing | _Done
+
+
+class Unfinished(msgspec.Struct, frozen=True):
+    """What a journal says: the plan, the steps that were begun, and whether all of them were done.
+
+    ``plan`` is None when not even the plan was written whole, so that nothing can have been begun.
+    """
+
+    plan: Plan | None
+    resctrl: str
+    same_boot: bool
+    begun: tuple[Step, ...]
+    complete: bool
+
+
+class Journal:
+    """An open journal. Every line is on disk when ``taking`` and ``done`` return."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        self._fd, self._path = fd, path
+        self._sum = 0
+
+    @classmethod
+    def begin(cls, run: Path, plan: Plan, resctrl: str) -> "Journal":
+        """Start a journal with the whole plan in it. Raises InputError when it cannot be written."""
+        path = run / _NAME
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND
+        try:
+            run.mkdir(mode=0o755, parents=True, exist_ok=True)
+            journal = cls(os.open(path, flags, 0o644), path)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        try:
+            journal._append(_Begin(plan, resctrl, boot_id()))
+        except OSError as error:
+            journal.discard()
+            raise _unwritable(path, error) from None
+        return journal
+
+    def taking(self, step: Step) -> None:
+        """Record a step that is about to be taken."""
+        self._append(_Taking(step))
+
+    def not_taken(self) -> None:
+        """Record that the last step was refused without any effect: what stands there is somebody else's."""
+        self._append(_NotTaken())
+
+    def undoing(self) -> None:
+        """Record that the steps are being undone: from here on the way is back."""
+        self._append(_Undoing())
+
+    def done(self) -> None:
+        """Record that every step was done and verified: from here on the way is forward."""
+        self._append(_Done())
+
+    def keep(self) -> None:
+        """Close the journal and leave it for ``recover``."""
+        os.close(self._fd)
+
+    def discard(self) -> None:
+        """Close and delete the journal: there is nothing left to recover."""
+        os.close(self._fd)
+        self._path.unlink(missing_ok=True)
+
+    def _append(self, record: msgspec.Struct) -> None:
+        text = documents.encode_line(record).rstrip(b"\n")
+        total = zlib.crc32(text, self._sum)
+        line = b"%s %08x\n" % (text, total)
+        written = os.write(self._fd, line)
+        if written != len(line):
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)  # a later line must not follow half a one
+            raise OSError(errno.ENOSPC, "the journal was cut off", str(self._path))
+        self._sum = total
+        os.fsync(self._fd)
+
+
+def read(run: Path) -> Unfinished | None:
+    """What the last run left unfinished; None when there is nothing. Raises JournalDamagedError."""
+    path = run / _NAME
+    try:
+        data = _content(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise JournalDamagedError(path, error.strerror or "it cannot be read") from None
+    whole = data.split(b"\n")[:-1]
+    if not whole:
+        return Unfinished(None, "", same_boot=True, begun=(), complete=False)
+    try:
+        records: list[_Begin | _Taking | _NotTaken | _Undoing | _Done] = [
+            documents.decode(text, _RECORD, f"line {n}") for n, text in enumerate(_checked(whole), 1)
+        ]
+    except InputError as error:
+        raise JournalDamagedError(path, str(error)) from None
+    first, rest = records[0], records[1:]
+    if not isinstance(first, _Begin) or any(isinstance(r, _Begin) for r in rest):
+        raise JournalDamagedError(path, "it does not begin with one plan")
+    steps: list[Step] = []
+    for record in rest:
+        if isinstance(record, _Taking):
+            steps.append(record.step)
+        elif isinstance(record, _NotTaken) and steps:
+            steps.pop()
+    complete = bool(rest) and isinstance(rest[-1], _Done)
+    return Unfinished(first.plan, first.resctrl, first.boot_id == boot_id(), tuple(steps), complete)
+
+
+def _checked(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """The JSON of each line. Raises InputError at the first whose sum is another."""
+    total = 0
+    for number, line in enumerate(lines, 1):
+        text, _, written = line.rpartition(b" ")
+        total = zlib.crc32(text, total)
+        if written != b"%08x" % total:
+            raise InputError(f"line {number} is not as it was written")
+        yield text
+
+
+def _content(path: Path) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
+
+
+def exists(run: Path) -> bool:
+    """Whether there is a journal, whatever it says."""
+    return os.path.lexists(run / _NAME)
+
+
+def delete(run: Path) -> None:
+    """Delete the journal."""
+    (run / _NAME).unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot write the journal {path}: {error.strerror}",
+        hint="nothing was changed; run as root, make room there, or give another directory with --run",
+    )
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot; "" where there is none."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,171 @@
+"""The ledger: which groups are ours, for which guest, and what the default group had before it was shrunk.
+
+One small JSON file in the run directory, replaced as a whole. It dies with the reboot, as resctrl's state does; if it
+is lost, groups whose name starts with ``cachetune-`` are still known by their name.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from cachetune import documents
+from cachetune.apply.state.journal import boot_id
+from cachetune.cbm import Cbm
+from cachetune.errors import InputError
+from cachetune.host.model import DEFAULT_GROUP, Host
+from cachetune.host.resctrl.schemata import parse
+from cachetune.plan.diff import masks_described
+from cachetune.plan.groups.names import machine_of
+from cachetune.plan.model import DefaultShrink, Plan
+from cachetune.plan.steps import CreateGroup, RemoveGroup, WriteSchemata
+
+Masks = dict[str, dict[int, Cbm]]
+
+
+class GuestEntry(msgspec.Struct, frozen=True):
+    """The groups made for one guest."""
+
+    name: str
+    uuid: str | None
+    groups: tuple[str, ...]
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """Guests by machine name, and the default group's masks ``before`` and ``after`` the shrinking that still holds.
+
+    It is of the boot ``boot_id`` only; after a restart resctrl has none of it.
+    """
+
+    schema_version: Literal[1] = 1
+    boot_id: str = ""
+    guests: dict[str, GuestEntry] = {}
+    shrunk: DefaultShrink | None = None
+
+    @property
+    def owned(self) -> frozenset[str]:
+        """Every group that we made."""
+        return frozenset(path for guest in self.guests.values() for path in guest.groups)
+
+    def groups_of(self, machine: str) -> frozenset[str]:
+        """The groups of one guest."""
+        entry = self.guests.get(machine)
+        return frozenset(entry.groups) if entry else frozenset()
+
+    def after(self, plan: Plan) -> "Ledger":
+        """The ledger once the plan has been carried out. Doing this twice changes nothing."""
+        groups = {machine: set(self.groups_of(machine)) for machine in plan.machine_names}
+        shrunk = self.shrunk
+        for step in plan.steps:
+            if isinstance(step, CreateGroup):
+                groups.setdefault(machine_of(step.path, groups), set()).add(step.path)
+            elif isinstance(step, RemoveGroup):
+                for of in groups.values():
+                    of.discard(step.path)
+            elif isinstance(step, WriteSchemata) and step.path == DEFAULT_GROUP:
+                before = parse(step.before).masks
+                shrunk = follow(shrunk, before, parse(step.after).masks, _shared(before, plan))
+        guests = {name: entry for name, entry in self.guests.items() if name not in groups}
+        for planned in plan.guests:
+            machine = planned.machine_name
+            if groups[machine]:
+                known = self.guests.get(machine)
+                guest = known if known and not planned.name else planned
+                uuid = guest.uuid or (known.uuid if known else None)
+                guests[machine] = GuestEntry(guest.name, uuid, tuple(sorted(groups[machine])))
+        return Ledger(boot_id=boot_id(), guests=guests, shrunk=shrunk)
+
+    def with_shrunk(self, kept: DefaultShrink) -> "Ledger":
+        """The ledger with ways in it that the default group has given up and could not get back."""
+        return Ledger(boot_id=boot_id(), guests=self.guests, shrunk=follow(self.shrunk, kept.before, kept.after))
+
+    def without_lost(self, host: Host) -> "Ledger":
+        """The ledger without groups that are no longer there: whoever makes such a group again owns it."""
+        guests = {}
+        for machine, entry in self.guests.items():
+            left = tuple(path for path in entry.groups if host.group(path))
+            if left:
+                guests[machine] = GuestEntry(entry.name, entry.uuid, left)
+        return Ledger(boot_id=self.boot_id, guests=guests, shrunk=self.shrunk)
+
+
+def load(run: Path) -> Ledger:
+    """The ledger in the run directory; an empty one where there is none. Raises InputError if it cannot be read."""
+    try:
+        data = (run / "ledger.json").read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return Ledger()
+    except OSError as error:
+        raise InputError(f"cannot read {run / 'ledger.json'}: {error.strerror}", hint="run as root") from None
+    book = documents.decode(data, Ledger, str(run / "ledger.json"))
+    return book if book.boot_id == boot_id() else Ledger()
+
+
+def save(ledger: Ledger, run: Path) -> None:
+    """Replace the ledger in one step: after a crash there is the old one or the new one. Raises OSError.
+
+    Whoever calls this holds the lock, so one name will do for the new one; what a crash left there is overwritten.
+    """
+    part = run / "ledger.json.new"
+    data = documents.encode(ledger)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+        part.rename(run / "ledger.json")
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def save_if_other(ledger: Ledger, run: Path) -> None:
+    """Save a ledger that differs from the one on disk; not being able to is no harm where nothing was done."""
+    with contextlib.suppress(OSError, InputError):
+        if load(run) != ledger:
+            save(ledger, run)
+
+
+def follow(
+    shrunk: DefaultShrink | None, before: Masks, after: Masks, shared: Masks | None = None
+) -> DefaultShrink | None:
+    """How far the default group is shrunk after one more write: the oldest masks, less those that it has back."""
+    first, last, common = _copies(shrunk)
+    for name, masks in after.items():
+        for cache_id, mask in masks.items():
+            was = before.get(name, {}).get(cache_id, mask)
+            if last.get(name, {}).get(cache_id) not in (was, mask):
+                first.setdefault(name, {})[cache_id] = was
+                common.setdefault(name, {})[cache_id] = (shared or {}).get(name, {}).get(cache_id, Cbm(0))
+            original = first.setdefault(name, {}).setdefault(cache_id, was)
+            last.setdefault(name, {})[cache_id] = mask
+            if mask & original == original:
+                for of in (first, last, common):
+                    of.get(name, {}).pop(cache_id, None)
+    kept = {name: of for name, of in first.items() if of}
+    if not kept:
+        return None
+    return DefaultShrink(kept, {name: last[name] for name in kept}, {name: common.get(name, {}) for name in kept})
+
+
+def _copies(shrunk: DefaultShrink | None) -> tuple[Masks, Masks, Masks]:
+    all_of = (shrunk.before, shrunk.after, shrunk.shared) if shrunk else ({}, {}, {})
+    first, last, common = ({name: dict(masks) for name, masks in of.items()} for of in all_of)
+    return first, last, common
+
+
+def _shared(before: Masks, plan: Plan) -> Masks:
+    """The default group's ways that other groups had as well; groups with just its mask follow it and do not count."""
+    others = [masks for path, masks in masks_described(plan.host_groups).items() if path != DEFAULT_GROUP]
+    shared: Masks = {}
+    for name, masks in before.items():
+        for cache_id, mask in masks.items():
+            theirs = 0
+            for of in others:
+                held = of.get(name, {}).get(cache_id, Cbm(0))
+                theirs |= held if held != mask else 0
+            shared.setdefault(name, {})[cache_id] = Cbm(mask & theirs)
+    return shared

@@ -1,0 +1,109 @@
+"""``cachetune demo``: the whole pipeline on a simulated host, with the same code that runs on a real one."""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state.ledger import Ledger
+from cachetune.cli.commands.monitor import page
+from cachetune.cli.show.console import show
+from cachetune.cli.show.messages import show_findings, show_plan, show_report
+from cachetune.cli.show.ways import io_picture, owners_picture
+from cachetune.domain import load
+from cachetune.guests.model import Guest, Thread
+from cachetune.host.model import DEFAULT_GROUP, Host
+from cachetune.plan import Options
+from cachetune.plan.build import plan
+from cachetune.plan.render import describe
+from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.watch import Readings, read_counters
+
+DOMAIN = """\
+<domain type='kvm'>
+  <name>web</name>
+  <vcpu>4</vcpu>
+  <cputune>
+    <cachetune vcpus='0-1'>
+      <cache id='0' level='3' type='both' size='6912' unit='KiB'/>
+      <cache id='1' level='3' type='both' size='4608' unit='KiB'/>
+      <monitor level='3' vcpus='0-1'/>
+      <monitor level='3' vcpus='0'/>
+    </cachetune>
+    <memorytune vcpus='0-1'>
+      <node id='0' bandwidth='50'/>
+    </memorytune>
+    <cachetune vcpus='3'>
+      <monitor level='3' vcpus='3'/>
+    </cachetune>
+  </cputune>
+</domain>
+"""
+_PROFILE = "skylake-2s"
+_FIRST_TID = 4711
+
+
+@click.command("demo")
+def command() -> None:
+    """The whole pipeline on a simulated host: validate, plan, apply, monitor, and the ways before and after.
+
+    Nothing of this machine is read or changed. The simulated host follows the rules of the kernel's resctrl.
+    """
+    resctrl = SimulatedResctrl(load_profile(_PROFILE))
+    guest = Guest(_FIRST_TID, tuple(Thread(_FIRST_TID + n, 0, f"CPU {n}/KVM", n) for n in range(4)))
+    for thread in guest.threads:
+        resctrl.add_task(thread.tid)
+
+    _title("The domain asks for cache, memory bandwidth and monitors")
+    click.echo(DOMAIN)
+    loaded = load(DOMAIN.encode(), "web.xml")
+    show_findings(loaded.findings, "web.xml")
+    assert loaded.domain is not None  # noqa: S101 - it is ours and a test reads it
+
+    _title(f"The plan on a fresh {_PROFILE}: the default group owns every way, so it must shrink")
+    with tempfile.TemporaryDirectory(prefix="cachetune-demo-") as run:
+        place = Place(resctrl, Path(run))
+        before = place.look(Ledger())
+        made = plan(loaded.domain, before, guest, Options(shrink_default=True))
+        show_findings(made.warnings, "web.xml")
+        show_plan(made)
+
+        _title("Apply: one lock, a journal, every step read back")
+        report = apply(made, place, lambda step: click.echo(f"  {describe(step)}"))
+        show_report(report)
+        after = place.look(Ledger())
+
+    _title("The monitors count")
+    paths = [g.path for g in after.groups if g.path != DEFAULT_GROUP]
+    show(page(Readings(source=after.source, time=0, monitors=read_counters(resctrl, after, paths)), after))
+
+    _title("The ways before and after")
+    _show_ways(before, after)
+
+
+def _title(text: str) -> None:
+    click.secho(f"\n== {text}", bold=True)
+
+
+def _show_ways(before: Host, after: Host) -> None:
+    """Both hosts side by side: d is the default group, letters are the groups in order, ^ the ways shared with I/O."""
+    groups = [g.path for g in after.control_groups() if g.path != DEFAULT_GROUP]
+    letters = {DEFAULT_GROUP: "d"} | dict(zip(groups, "ABCDEFGH", strict=False))
+    for cache in after.caches:
+        for cache_id in cache.size_bytes:
+            pictures = [
+                owners_picture(
+                    [(letters.get(g.path, "?"), g.masks[cache.name][cache_id]) for g in host.control_groups()],
+                    cache.ways,
+                )
+                for host in (before, after)
+            ]
+            click.echo(f"  {cache.name} cache {cache_id}   {pictures[0]}  ->  {pictures[1]}")
+            if cache.shareable_bits:
+                shared = io_picture(cache.shareable_bits, cache.ways)
+                click.echo(f"  {'':{len(cache.name) + 8}}   {shared}      {shared}")
+    click.echo()
+    for path, letter in letters.items():
+        click.echo(f"  {letter}  {'the default group' if path == DEFAULT_GROUP else path}")
+    click.echo("  ^  ways that I/O uses too")

@@ -1,0 +1,52 @@
+"""``cachetune schema``: the schemas of what goes in (XML) and of what comes out (JSON)."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cachetune.domain.xml.schema import schema_path
+
+_XML = {"rng": "domain.rng", "xsd": "domain.xsd", "cachetune-rng": "cachetune.rng", "cachetune-xsd": "cachetune.xsd"}
+_JSON = ("plan", "refusal", "host", "usage", "readings", "report", "findings", "rules", "guests", "agent")
+
+
+@click.command("schema")
+@click.argument("name", type=click.Choice([*_XML, *_JSON]), metavar="NAME")
+def command(name: str) -> None:
+    """Print the schema of a document.
+
+    \b
+    XML that cachetune reads:
+      rng, xsd                      a libvirt domain (they include the next two)
+      cachetune-rng, cachetune-xsd  the elements cachetune, memorytune, energytune
+    JSON that it prints:
+      plan, refusal, host, usage (of show), readings (of monitor), report, findings, rules, guests, agent
+      as JSON Schema
+
+    \b
+      cachetune schema cachetune-xsd > cachetune.xsd
+      cachetune schema plan
+    """
+    if name in _XML:
+        click.echo(Path(schema_path(_XML[name])).read_bytes(), nl=False)
+        return
+    import msgspec
+
+    from cachetune.documents import schema
+
+    click.echo(msgspec.json.format(msgspec.json.encode(schema(_kind(name))), indent=2) + b"\n", nl=False)
+
+
+def _kind(name: str) -> Any:
+    from cachetune.agent.model import AgentStatus
+    from cachetune.apply.report import Report
+    from cachetune.findings import Findings, Refusal, RuleTable
+    from cachetune.host.model import Host
+    from cachetune.host.usage import HostUsage
+    from cachetune.plan.model import Plan
+    from cachetune.service.status import Guests
+    from cachetune.watch import Readings
+
+    kinds = (Plan, Refusal, Host, HostUsage, Readings, Report, Findings, RuleTable, Guests, AgentStatus)
+    return dict(zip(_JSON, kinds, strict=True))[name]

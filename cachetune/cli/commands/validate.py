@@ -1,0 +1,240 @@
+"""``cachetune validate``: all findings in domain XML, with the line and column of what is at fault."""
+
+# pathlib would be a tenth of what the start of the command costs
+# ruff: noqa: PTH112, PTH118
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from cachetune.domain.check import Checker, Checks, Engine
+from cachetune.domain.problems import printable
+from cachetune.domain.xml.document import read_file, unreadable
+from cachetune.domain.xml.schema import LIBVIRT_SCHEMA
+from cachetune.domain.xml.schema import libvirt_schema as read_libvirt_schema
+from cachetune.errors import InputError
+
+if TYPE_CHECKING:
+    from cachetune.findings import FileReport, Finding
+
+    FindingsIn = Callable[[bytes], tuple[Finding, ...]]
+
+MANY_FILES = 300
+_HOST = "a snapshot or a simulated host: also check whether the domain fits there"
+
+
+class _Outcome(NamedTuple):
+    """What there is to say about one file: its findings, or why it could not be read."""
+
+    file: str
+    findings: "tuple[Finding, ...]" = ()
+    unreadable: str = ""
+    hint: str = ""
+
+    @property
+    def invalid(self) -> bool:
+        return any(finding.severity == "error" for finding in self.findings)
+
+
+@click.command("validate")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+@click.option(
+    "--engine", type=click.Choice(["rng", "xsd"]), default="rng", show_default=True, help="The schema language."
+)
+@click.option(
+    "--libvirt", metavar="VERSION", help="Also say what this libvirt would refuse: 9.0, 10.8, 11.3, 12.4, 12.8, …"
+)
+@click.option(
+    "--libvirt-schema",
+    metavar="[PATH.rng]",
+    is_flag=False,
+    flag_value=LIBVIRT_SCHEMA,
+    help=f"Also check against an installed libvirt's own schema [{LIBVIRT_SCHEMA}].",
+)
+@click.option("--host", metavar="FILE|sim:NAME", help=f"{_HOST[0].upper()}{_HOST[1:]}.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Worker processes; default: as needed.")
+@click.argument("files", nargs=-1, metavar="FILE|DIRECTORY|-...")
+def command(
+    files: tuple[str, ...],
+    engine: Engine,
+    libvirt: str | None,
+    libvirt_schema: str | None,
+    host: str | None,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Check domain XML: every finding, with a hint how to mend it.
+
+    Directories are searched for *.xml; "-" is standard input.
+    Exit status: 0 valid, 1 findings of severity error, 2 something could not be read.
+
+    \b
+      cachetune validate guest.xml
+      virsh dumpxml guest | cachetune validate -
+      cachetune validate --libvirt 11.3 --json domains/
+      cachetune validate --host sim:skylake-2s guest.xml
+    """
+    if libvirt_schema and not libvirt_schema.endswith(".rng"):  # the option's value may be left out
+        files, libvirt_schema = (libvirt_schema, *files), LIBVIRT_SCHEMA
+    if not files:
+        raise click.UsageError("name a FILE, a DIRECTORY, or - for standard input")
+    if libvirt_schema:
+        read_libvirt_schema(libvirt_schema)  # once, here, rather than an error for every file
+    checks = Checks(engine=engine, libvirt=_version(libvirt), libvirt_schema=libvirt_schema)
+    paths, missing = _expand(files)
+    examine = partial(_examine, findings_in=_on_host(host, checks) if host else Checker(checks).findings)
+    outcomes = [*missing, *_examine_all(examine, paths, jobs)]
+    if as_json:
+        click.echo(_json(paths, missing, outcomes), nl=False)
+    else:
+        _print(outcomes)
+    for outcome in outcomes:
+        if outcome.unreadable:
+            click.echo(f"error: {printable(outcome.unreadable)}", err=True)
+            if outcome.hint:
+                click.echo(f"hint: {outcome.hint}", err=True)
+    if not as_json:
+        checked = len(paths) - sum(bool(outcome.unreadable) for outcome in outcomes[len(missing) :])
+        click.echo(_summary(checked, outcomes), err=True)
+    gc.freeze()  # a process that ends need not look through all its modules for garbage: a tenth of a cold start
+    sys.exit(2 if any(o.unreadable for o in outcomes) else int(any(o.invalid for o in outcomes)))
+
+
+def _expand(files: tuple[str, ...]) -> tuple[list[str], list[_Outcome]]:
+    """The files to check, directories searched; and what could not even be searched."""
+    paths: list[str] = []
+    missing: list[_Outcome] = []
+
+    def note(error: OSError) -> None:
+        missing.append(_Outcome(file=str(error.filename), unreadable=f"cannot read {error.filename}: {error.strerror}"))
+
+    for file in files:
+        if file == "-" or not os.path.isdir(file):
+            paths.append(file)
+            continue
+        found = [*_search(file, note)]
+        paths += found
+        if not found:
+            missing.append(_Outcome(file=file, unreadable=f"there is no *.xml in {file}"))
+    return paths, missing
+
+
+def _search(directory: str, note: Callable[[OSError], None]) -> Iterator[str]:
+    for parent, directories, names in os.walk(directory, onerror=note):
+        directories.sort()
+        for name in sorted(names):
+            if name.endswith(".xml"):
+                yield os.path.join(parent, name)
+
+
+def _version(libvirt: str | None) -> tuple[int, int] | None:
+    if libvirt is None:
+        return None
+    from cachetune.domain.compat import parse_version
+
+    return parse_version(libvirt)
+
+
+def _on_host(host: str, checks: Checks) -> "FindingsIn":
+    """What finds everything that Checker finds, and whether the domain fits on the host."""
+    from pathlib import Path
+
+    from cachetune.domain.loading import load_checked
+    from cachetune.plan import check as check_host
+    from cachetune.service.hosts import load_host
+
+    state = load_host(host, Path("/sys/fs/resctrl"), Path("/sys"))
+
+    def findings_in(data: bytes) -> "tuple[Finding, ...]":
+        loaded = load_checked(data, "", checks)
+        if loaded.domain is None:
+            return loaded.findings
+        findings = (*loaded.findings, *check_host(loaded.domain, state))
+        return tuple(sorted(findings, key=lambda finding: (finding.line, finding.column)))
+
+    return findings_in
+
+
+def _examine(path: str, *, findings_in: "FindingsIn") -> _Outcome | None:
+    """What there is to say about one file, or None."""
+    name = "<stdin>" if path == "-" else path
+    try:
+        findings = findings_in(read_file(path))
+    except InputError as error:
+        return _Outcome(file=name, unreadable=str(error), hint=error.hint)
+    return _Outcome(file=name, findings=findings) if findings else None
+
+
+def _examine_all(examine: Callable[[str], _Outcome | None], paths: list[str], jobs: int | None) -> list[_Outcome]:
+    if len(paths) == 1:
+        outcome = examine(paths[0])
+        return [outcome] if outcome else []
+    from cachetune.cli.workers import map_forked
+
+    if jobs is None:
+        jobs = len(os.sched_getaffinity(0)) if len(paths) >= MANY_FILES else 1
+    if len(paths) <= MANY_FILES or not sys.stderr.isatty():
+        return map_forked(examine, paths, jobs, None)
+    from cachetune.cli.show.progress import progress
+
+    with progress("Checking", len(paths)) as tick:
+        return map_forked(examine, paths, jobs, tick)
+
+
+def _print(outcomes: list[_Outcome]) -> None:
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    lines = []
+    for outcome in outcomes:
+        file = printable(outcome.file)
+        for finding in outcome.findings:
+            severity = finding.severity + ":"
+            if colour:
+                severity = click.style(severity, fg="red" if finding.severity == "error" else "yellow", bold=True)
+            lines.append(
+                f"{file}:{finding.line}:{finding.column}: {severity} {finding.message} [{finding.rule}]\n"
+                f"    hint: {finding.hint}\n"
+            )
+    click.echo("".join(lines), nl=False, color=colour)
+
+
+def _json(paths: list[str], missing: list[_Outcome], outcomes: list[_Outcome]) -> bytes:
+    from cachetune import documents
+    from cachetune.findings import Findings
+
+    by_file = {outcome.file: outcome for outcome in outcomes}
+    names = ("<stdin>" if path == "-" else path for path in paths)
+    told = (*(by_file.get(name, _Outcome(file=name)) for name in names), *missing)
+    return documents.encode(Findings(files=tuple(map(_file_report, told))))
+
+
+def _file_report(outcome: _Outcome) -> "FileReport":
+    from cachetune.findings import FileReport
+
+    findings = outcome.findings
+    if outcome.unreadable:
+        findings = (unreadable(printable(outcome.unreadable), outcome.hint),)
+    valid = not outcome.invalid and not outcome.unreadable
+    return FileReport(file=printable(outcome.file), valid=valid, findings=findings)
+
+
+def _summary(checked: int, outcomes: list[_Outcome]) -> str:
+    """One sentence about it all. ``checked`` are the files that could be read."""
+    invalid = sum(outcome.invalid for outcome in outcomes)
+    warnings = sum(finding.severity == "warning" for outcome in outcomes for finding in outcome.findings)
+    unreadable = sum(bool(outcome.unreadable) for outcome in outcomes)
+    if checked == 0:
+        parts = ["no file checked"]
+    elif checked == 1:
+        parts = ["1 file checked", "invalid" if invalid else "valid"]
+    else:
+        parts = [f"{checked} files checked", f"{invalid} invalid" if invalid else "all valid"]
+    if warnings:
+        parts.append(f"{warnings} warning{'' if warnings == 1 else 's'}")
+    if unreadable:
+        parts.append(f"{unreadable} could not be read")
+    return ", ".join(parts) + "."

@@ -1,0 +1,131 @@
+"""Why the schema is not satisfied: exact findings where the engines only say that something is wrong somewhere.
+
+Called when an engine has said no. It walks our elements along the grammar read from cachetune.rng.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+from lxml import etree
+
+from cachetune.domain.problems import Problems, name_of, quoted
+from cachetune.domain.xml.grammar import DataType, ElementType, grammar
+from cachetune.domain.xml.positions import TEXT
+from cachetune.domain.xml.schema import KINDS, ROOTS, tunes
+
+
+def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
+    """Add what breaks the schema to ``problems``; returns the elements at fault, whose values cannot be trusted."""
+    if root.tag not in ROOTS:
+        namespace = etree.QName(root).namespace
+        where = f" in the namespace {quoted(namespace)}" if namespace else ""
+        problems.add("CT002", root, element=name_of(root), where=where)
+        return {root}
+    faulty: set[etree._Element] = set()
+    known = grammar()
+    for element in tunes(root):
+        _check(element, known[str(element.tag)], problems, faulty)
+    return faulty
+
+
+def warn_of_slips(unknown: Iterable[etree._Element], problems: Problems) -> None:
+    """Warn of children of <cputune> that nobody knows and that are called nearly like ours."""
+    for element in unknown:
+        name = name_of(element)
+        meant = "" if str(element.tag).startswith("{") else close_to(name, KINDS, cutoff=0.8)
+        if meant:
+            problems.add("CT156", element, None, element=name, meant=meant)
+
+
+def close_to(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known name that ``name`` was probably meant to be, or ""."""
+    by_lower = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[found[0]] if found else ""
+
+
+def _check(element: etree._Element, kind: ElementType, problems: Problems, faulty: set[etree._Element]) -> None:
+    if _check_attributes(element, kind, problems):
+        faulty.add(element)
+    if text := _text_of(element):
+        problems.add("CT007", element, TEXT, text=quoted(text), element=name_of(element))
+    for child in element:
+        child_kind = kind.children.get(str(child.tag))
+        if child_kind is not None:
+            _check(child, child_kind, problems, faulty)
+        else:
+            faulty.add(child)
+            _unknown_child(child, element, kind, problems)
+
+
+def _check_attributes(element: etree._Element, kind: ElementType, problems: Problems) -> bool:
+    tag, attributes = name_of(element), element.attrib
+    missing = [name for name, (_, required) in kind.attributes.items() if required and name not in attributes]
+    fault = bool(missing)
+    for name, value in ((str(name), str(value)) for name, value in attributes.items()):
+        if name not in kind.attributes:
+            meant = close_to(etree.QName(name).localname, [each for each in kind.attributes if each not in attributes])
+            if meant in missing:
+                missing.remove(meant)  # the same slip, said once
+            problems.add(
+                "CT003",
+                element,
+                name,
+                attribute=name_of(element, name),
+                element=tag,
+                suggestion=_meant(meant and f"'{meant}'"),
+                allowed=", ".join(kind.attributes),
+            )
+            fault = True
+        elif not (expected := kind.attributes[name][0]).accepts(value):
+            problems.add(
+                "CT005",
+                element,
+                name,
+                value=quoted(value),
+                attribute=name,
+                element=tag,
+                suggestion=_better(value, expected),
+                expected=expected.expected,
+            )
+            fault = True
+    for name in missing:
+        problems.add("CT004", element, None, element=tag, attribute=name, expected=kind.attributes[name][0].expected)
+    return fault
+
+
+def _unknown_child(child: etree._Element, element: etree._Element, kind: ElementType, problems: Problems) -> None:
+    meant = close_to(etree.QName(child).localname, kind.children)
+    children = " and ".join(f"<{name}>" for name in kind.children) or "no children"
+    problems.add(
+        "CT006",
+        child,
+        None,
+        child=name_of(child),
+        element=name_of(element),
+        suggestion=_meant(meant and f"<{meant}>"),
+        allowed=children,
+    )
+
+
+def _better(value: str, expected: DataType) -> str:
+    """A suggestion for a bad value: a listed one that is close, or the same without blanks."""
+    if expected.closed:
+        meant = close_to(value, expected.values)
+    else:
+        meant = "".join(value.split())
+        if meant == value or not expected.accepts(meant):
+            meant = ""
+    return _meant(meant and f"'{meant}'")
+
+
+def _meant(shown: str) -> str:
+    return f"; did you mean {shown}?" if shown else ""
+
+
+def _text_of(element: etree._Element) -> str:
+    """The first text in an element that is more than blanks."""
+    for text in (element.text, *(child.tail for child in element)):
+        if text and (stripped := text.strip(" \t\r\n")):
+            return stripped
+    return ""

@@ -1,0 +1,109 @@
+"""What cachetune.rng says, as values to explain a fault with: read from the schema itself, so there is no second copy.
+
+Only the RELAX NG patterns that cachetune.rng uses are understood; a test holds that the whole schema is.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+
+from lxml import etree
+
+from cachetune.domain.xml.schema import schema_path
+
+_RNG = "{http://relaxng.org/ns/structure/1.0}"
+_LARGEST = {"unsignedInt": (1 << 32) - 1, "unsignedLong": (1 << 64) - 1}
+_EXPECTED = {
+    "cpuset": "a list of vCPUs without blanks, for instance 0-3,^1",
+    "unit": "a unit: B, KiB, MiB, GiB, TiB, PiB or EiB (KB, MB, … are powers of 1000)",
+    "identifier": "any text",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DataType:
+    """The values an attribute can have: listed ones, and texts that match a pattern; all texts if there is neither.
+
+    ``largest`` is set for whole numbers.
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    largest: int | None = None
+
+    def accepts(self, text: str) -> bool:
+        """Whether the schema accepts ``text``."""
+        if text in self.values:
+            return True
+        if not any(re.fullmatch(pattern, text) for pattern in self.patterns):
+            return not self.values and not self.patterns
+        if self.largest is None:
+            return True
+        digits = text.lstrip("0")
+        return len(digits) <= len(str(self.largest)) and int(digits or "0") <= self.largest
+
+    @property
+    def closed(self) -> bool:
+        """Whether the listed values are all there are."""
+        return bool(self.values) and not self.patterns
+
+    @property
+    def expected(self) -> str:
+        """What to write, for a hint."""
+        if self.closed:
+            return " or ".join((", ".join(self.values[:-1]), self.values[-1]))
+        if self.largest is not None:
+            return f"a whole number up to {self.largest}, digits only"
+        return _EXPECTED[self.name]
+
+
+@dataclass(slots=True)
+class ElementType:
+    """An element: its attributes (True: required) with their types, and its children by name."""
+
+    attributes: dict[str, tuple[DataType, bool]] = field(default_factory=dict)
+    children: dict[str, "ElementType"] = field(default_factory=dict)
+
+
+@cache
+def grammar() -> dict[str, ElementType]:
+    """The three elements by name."""
+    root = etree.parse(schema_path("cachetune.rng")).getroot()
+    defines = {str(define.get("name")): define for define in root.iter(_RNG + "define")}
+    top = ElementType()
+    for pattern in root.iterfind(f"{_RNG}start/*"):
+        _read(pattern, top, defines, required=True)
+    return top.children
+
+
+def _read(pattern: etree._Element, into: ElementType, defines: dict[str, etree._Element], *, required: bool) -> None:
+    match etree.QName(pattern).localname:
+        case "element":
+            child = ElementType()
+            into.children[str(pattern.get("name"))] = child
+            _read_all(pattern, child, defines, required=True)
+        case "attribute":
+            into.attributes[str(pattern.get("name"))] = (_data_type(pattern[0], defines), required)
+        case "ref":
+            _read_all(defines[str(pattern.get("name"))], into, defines, required=required)
+        case "optional" | "zeroOrMore" | "choice":
+            _read_all(pattern, into, defines, required=False)
+        case other:
+            raise NotImplementedError(f"cachetune.rng uses <{other}>, which grammar.py cannot read")
+
+
+def _read_all(parent: etree._Element, into: ElementType, defines: dict[str, etree._Element], *, required: bool) -> None:
+    for pattern in parent.iterchildren(etree.Element):
+        _read(pattern, into, defines, required=required)
+
+
+def _data_type(ref: etree._Element, defines: dict[str, etree._Element]) -> DataType:
+    name = str(ref.get("name"))
+    define = defines[name]
+    return DataType(
+        name=name,
+        values=tuple(str(value.text) for value in define.iter(_RNG + "value")),
+        patterns=tuple(str(param.text) for param in define.iter(_RNG + "param")),
+        largest=max((_LARGEST.get(str(data.get("type")), 0) for data in define.iter(_RNG + "data")), default=0) or None,
+    )

@@ -1,0 +1,130 @@
+"""The schemas and the two engines that apply them: RELAX NG through lxml is the gate, XSD through xmlschema the second.
+
+Both answer with "" for a valid document and otherwise with their own words, which diagnosis.py replaces by better ones.
+"""
+
+# pathlib would be a tenth of what the start of the command costs
+# ruff: noqa: PTH100, PTH110, PTH118, PTH120
+
+import os
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from lxml import etree
+
+from cachetune.errors import InputError
+
+SCHEMAS = ("domain.rng", "domain.xsd", "cachetune.rng", "cachetune.xsd")
+KINDS = ("cachetune", "memorytune", "energytune")
+LIBVIRT_SCHEMA = "/usr/share/libvirt/schemas/domain.rng"
+
+_XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
+ROOTS = ("domain", "cputune")
+_OTHER_ROOT = "the root element is neither domain nor cputune"
+_LONGEST_REASON = 200
+_UNTELLING = ("Extra element", "Invalid sequence", "Element ")
+
+
+def schema_path(name: str) -> str:
+    """The file of one of SCHEMAS: beside the package in a checkout, inside the package when installed."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    installed = os.path.join(package, "schemas", name)
+    return installed if os.path.exists(installed) else os.path.join(os.path.dirname(package), "schemas", name)
+
+
+def cputunes(root: etree._Element) -> Iterator[etree._Element]:
+    """The <cputune> elements of a domain; of a tuning file the root itself."""
+    return iter([root]) if root.tag == "cputune" else root.iterchildren("cputune")
+
+
+def tunes(root: etree._Element) -> Iterator[etree._Element]:
+    """The elements that are ours, in document order."""
+    for cputune in cputunes(root):
+        for element in cputune:
+            if element.tag in KINDS:
+                yield element
+
+
+def relaxng_says(root: etree._Element) -> str:
+    """The gate: "" if domain.rng accepts the document, else libxml2's message.
+
+    Only the elements of cachetune.rng are shown to libxml2, one by one. A test holds that to be the same as domain.rng
+    on the whole; it keeps documents out of libxml2 whose thousands of attributes or children would take it minutes.
+    """
+    if root.tag not in ROOTS:
+        return _OTHER_ROOT
+    gate = _gate()
+    for element in tunes(root):
+        if not gate.validate(element):
+            return str(gate.error_log[0].message) if len(gate.error_log) else "not valid"
+    return ""
+
+
+def xsd_says(root: etree._Element) -> str:
+    """The second engine: "" if domain.xsd accepts the document, else xmlschema's message."""
+    if root.tag not in ROOTS:  # a schema cannot say which of its elements may be the root
+        return _OTHER_ROOT
+    error = next(_xsd().iter_errors(_for_xmlschema(root)), None)
+    return "" if error is None else str(error.reason or error.message)[:_LONGEST_REASON]
+
+
+def libvirt_says(root: etree._Element, path: str) -> tuple[etree._Element, str] | None:
+    """What an installed libvirt's domain.rng says: None, or the element it names and libxml2's most telling message."""
+    schema = libvirt_schema(path)
+    if schema.validate(root):
+        return None
+    messages = [str(entry.message) for entry in schema.error_log] or ["not valid"]
+    said = next((each for each in messages if not each.startswith(_UNTELLING)), messages[0])
+    named = [
+        element for word in said.split() if word.isidentifier() and (element := root.find(f".//{word}")) is not None
+    ]
+    return (named[0] if named else root), said
+
+
+@cache
+def libvirt_schema(path: str) -> etree.RelaxNG:
+    """The schema of an installed libvirt. Raises InputError."""
+    try:
+        return etree.RelaxNG(etree.parse(path))
+    except (OSError, etree.XMLSyntaxError, etree.RelaxNGParseError) as error:
+        raise InputError(
+            f"cannot use {path} as libvirt's schema: {error}",
+            hint="Debian ships it in the package libvirt0; give another path with --libvirt-schema=PATH",
+        ) from None
+
+
+@cache
+def _gate() -> etree.RelaxNG:
+    return etree.RelaxNG(etree.parse(schema_path("cachetune.rng")))
+
+
+@cache
+def _xsd() -> Any:
+    from xmlschema import XMLSchema11
+
+    return XMLSchema11(schema_path("domain.xsd"))
+
+
+def _for_xmlschema(root: etree._Element) -> etree._Element:
+    """The document so that xmlschema judges what is written: a copy where that needs a change.
+
+    xsi:type and its like are orders to an XSD and attributes like any other to us. xmlschema takes every character for
+    blank that Python does, XML only four.
+    """
+    odd_texts = any(_only_seems_blank(text) for tune in tunes(root) for text in tune.itertext())
+    if not odd_texts and not any(str(name).startswith(_XSI) for each in root.iter() for name in each.attrib):
+        return root
+    plain = etree.fromstring(etree.tostring(root))
+    for element in plain.iter():
+        for name in [str(name) for name in element.attrib if str(name).startswith(_XSI)]:
+            element.set("{urn:cachetune:plain}" + name.removeprefix(_XSI), str(element.attrib.pop(name)))
+        if _only_seems_blank(element.text):
+            element.text = "not blank"
+        if _only_seems_blank(element.tail):
+            element.tail = "not blank"
+    return plain
+
+
+def _only_seems_blank(text: object) -> bool:
+    return isinstance(text, str) and not text.strip() and bool(text.strip(" \t\r\n"))

@@ -1,0 +1,109 @@
+"""libvirt's cgroups: one directory for each vCPU, with the thread in it.
+
+    v2, and v1 with newer libvirt:  …/machine-qemu\\x2d1\\x2dweb.scope/libvirt/vcpu0/{cgroup.threads,tasks}
+    v1 with older libvirt:          …/machine-qemu\\x2d1\\x2dweb.scope/vcpu0/tasks
+    without systemd:                …/qemu-1-web.libvirt-qemu/vcpu0/…
+
+Each emulator's own file /proc/PID/cgroup says where to look, so no tree is walked. Threads of the kernel can be in a
+vCPU's directory too (those that KVM starts on behalf of a vCPU); only one that is told apart counts.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from cachetune.guests.proc.processes import Process
+from cachetune.guests.sources.sighting import Seen, Sighting, share_a_thread
+
+_SCOPE = re.compile(r"machine-(qemu-([0-9]{1,9})-.+)\.scope|(qemu-([0-9]{1,9})-.+)\.libvirt-qemu", re.ASCII)
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+_VCPU = re.compile(r"vcpu([0-9]{1,5})", re.ASCII)
+_LONGEST_LIST = 1 << 16
+
+
+def look(root: Path, processes: Sequence[Process], proc: Path) -> Seen:
+    """Every emulator that is in a machine's cgroup of libvirt; ``root`` is where cgroups are mounted."""
+    return Seen(tuple(found for process in processes if (found := _sighting(process, root, proc))))
+
+
+def _sighting(process: Process, root: Path, proc: Path) -> Sighting | None:
+    for machine in dict.fromkeys(_machines(process, proc)):
+        for mount in _mounts(machine[0], root):
+            directory = mount / machine[1].relative_to("/")
+            places = (_vcpus(place, process) for place in (directory / "libvirt", directory))
+            threads = next((found for found in places if found is not None), None)
+            if threads is None:
+                continue
+            single = share_a_thread(threads)
+            return Sighting(
+                source="cgroup",
+                process=process,
+                vcpus={} if single else threads,
+                one_thread=single,
+                libvirt_id=_libvirt_id(machine[1].name),
+                why_no_vcpus="" if threads else "its cgroups have no thread for each vCPU",
+            )
+    return None
+
+
+def _machines(process: Process, proc: Path) -> Iterator[tuple[str, PurePosixPath]]:
+    """Controllers ("" for v2) and the machine's directory, from lines such as ``4:cpu,cpuacct:/machine.slice/…``."""
+    try:
+        text = (proc / str(process.pid) / "cgroup").read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return
+    for line in text.splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        place = PurePosixPath(path)
+        if not place.is_absolute() or ".." in place.parts or "\0" in rest:  # outside of what we can see, or no path
+            continue
+        for directory in (place, *place.parents):
+            if _libvirt_id(directory.name) is not None:
+                yield controllers, directory
+                break
+
+
+def _mounts(controllers: str, root: Path) -> tuple[Path, ...]:
+    """Where a hierarchy is mounted: v2 at the root or, beside v1, in ``unified``; v1 by its controllers' names."""
+    if not controllers:
+        return (root, root / "unified")
+    named = controllers.removeprefix("name=")
+    return tuple(root / name for name in dict.fromkeys((named, *named.split(","))))
+
+
+def _vcpus(directory: Path, process: Process) -> dict[int, int] | None:
+    """vCPU to thread, where that is told; None when there are no directories of vCPUs."""
+    try:
+        found = {int(match[1]): entry for entry in directory.iterdir() if (match := _VCPU.fullmatch(entry.name))}
+    except OSError:
+        return None
+    if not found:
+        return None
+    threads = ((vcpu, _thread(vcpu, entry, process)) for vcpu, entry in sorted(found.items()))
+    return {vcpu: tid for vcpu, tid in threads if tid is not None}
+
+
+def _thread(vcpu: int, directory: Path, process: Process) -> int | None:
+    """The only thread of the process in there, or the only one that has the name of this vCPU."""
+    inside = _listed(directory)
+    mine = [thread for thread in process.threads if thread.tid in inside]
+    if len(mine) > 1:
+        mine = [thread for thread in mine if thread.vcpu == vcpu]
+    return mine[0].tid if len(mine) == 1 else None
+
+
+def _listed(directory: Path) -> set[int]:
+    for name in ("cgroup.threads", "tasks"):
+        try:
+            with (directory / name).open("rb") as file:
+                return {int(line) for line in file.read(_LONGEST_LIST).split() if line.isdigit()}
+        except OSError:
+            continue
+    return set()
+
+
+def _libvirt_id(name: str) -> int | None:
+    plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), name)
+    match = _SCOPE.fullmatch(plain)
+    return int(match[2] or match[4]) if match else None

@@ -1,0 +1,158 @@
+"""QMP, QEMU's own monitor: the one source that asks the emulator itself. Needs the extra ``qmp`` (qemu.qmp).
+
+QEMU serves one client of a monitor at a time, and libvirt keeps its own busy, so this is for guests started without
+libvirt, one socket at a time, each step with a bounded wait. The answer is in the numbers of QEMU's own pid namespace.
+
+Whose threads they are the kernel says: the socket has the pid of the process that listens. Where somebody else
+listens on QEMU's behalf, the process must be an emulator that owns all the threads and has the name or uuid that the
+answer has, and the listener must be of that process's user or root's. Otherwise whoever answers could have any process
+moved.
+"""
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cachetune.errors import InputError
+from cachetune.guests.proc.processes import Process, canonical_uuid, read_process, tids_at
+from cachetune.guests.sources.sighting import Seen, Sighting, share_a_thread
+
+SECONDS = 5.0
+"""How long the whole conversation may take."""
+
+_SILENT = logging.NullHandler()  # what the library logs it also raises
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred
+
+
+class _Cpu(msgspec.Struct, frozen=True):
+    """One entry of query-cpus-fast. ``props`` has a thread-id too, which is the topology's and no thread."""
+
+    index: int = msgspec.field(name="cpu-index")
+    tid: int = msgspec.field(name="thread-id")
+
+
+class _Name(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class _Uuid(msgspec.Struct, frozen=True):
+    uuid: str = msgspec.field(name="UUID")
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What QEMU says; ``listener`` is the pid behind the socket, 0 if that is in no namespace of ours, ``user`` its."""
+
+    listener: int
+    user: int
+    cpus: tuple[_Cpu, ...]
+    name: _Name
+    uuid: _Uuid
+
+
+def look(path: Path, processes: Sequence[Process], proc: Path) -> Seen:
+    """The guest behind one QMP socket. Raises InputError when it does not answer, or for no process here."""
+    answer = _ask(path)
+    said = {cpu.index: cpu.tid for cpu in answer.cpus}
+    uuid = canonical_uuid(answer.uuid.uuid)
+    process, tids = _process(path, answer, uuid, processes, proc)
+    single = share_a_thread(said)
+    sighting = Sighting(
+        source="qmp",
+        process=process,
+        name=answer.name.name,
+        uuid=uuid,
+        vcpus={} if single else {vcpu: tids[tid] for vcpu, tid in said.items() if tid in tids},
+        ended=tuple(vcpu for vcpu, tid in said.items() if tid not in tids),
+        one_thread=single,
+        why_no_vcpus="" if said else "QEMU says that it has no vCPUs",
+    )
+    return Seen((sighting,))
+
+
+def _process(
+    path: Path, answer: _Answer, uuid: str | None, processes: Sequence[Process], proc: Path
+) -> tuple[Process, Mapping[int, int]]:
+    """The emulator that answers, and its threads by the numbers that it has for them."""
+    said = {cpu.tid for cpu in answer.cpus}
+    listener = read_process(answer.listener, proc)
+    if listener:
+        tids = tids_at(listener, None, proc) or {}
+        if said & tids.keys() or not said:
+            return listener, tids
+    for process in processes:
+        tids = tids_at(process, None, proc) or {}
+        theirs = answer.user in (0, process.user)
+        same = (uuid and process.uuid == uuid) or (answer.name.name and process.name == answer.name.name)
+        if said and said <= tids.keys() and same and theirs:
+            return process, tids
+    raise InputError(
+        f"the guest behind {path} is not among the processes that run here (process {answer.listener} listens)",
+        hint="does it run on another host, or is it hidden from this user?",
+    )
+
+
+def _ask(path: Path) -> _Answer:
+    """Raises InputError."""
+    try:
+        import qemu.qmp  # noqa: F401 - whether it is there
+    except ImportError:
+        raise InputError("QMP needs qemu.qmp", hint="pip install 'cachetune[qmp]'") from None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(SECONDS)
+        try:
+            connection.connect(str(path))
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise InputError(
+                f"cannot connect to {path}: {why}", hint="is it the socket of -qmp unix:PATH,server=on?"
+            ) from None
+        listener, user = _listener(connection)
+        said = asyncio.run(_converse(connection, path))
+    try:
+        return msgspec.convert({**said, "listener": listener, "user": user}, _Answer)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path} answers as no QEMU does: {error}") from None
+
+
+def _listener(connection: socket.socket) -> tuple[int, int]:
+    """Pid and uid of who has made the socket, from the kernel."""
+    pid, user, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, user
+
+
+async def _converse(connection: socket.socket, path: Path) -> dict[str, Any]:
+    from qemu.qmp import QMPClient, QMPError
+
+    logging.getLogger("qemu.qmp").addHandler(_SILENT)
+    client = QMPClient("cachetune")
+    try:
+        async with asyncio.timeout(SECONDS):
+            await client.connect(connection)
+            return {
+                "cpus": await client.execute("query-cpus-fast"),
+                "name": await client.execute("query-name"),
+                "uuid": await client.execute("query-uuid"),
+            }
+    except TimeoutError:
+        hint = "another program may be using this monitor: QEMU serves one at a time"
+        raise InputError(f"{path} does not answer within {SECONDS:g} s", hint=hint) from None
+    except (QMPError, OSError, EOFError) as error:
+        raise InputError(f"{path} does not answer as QEMU does: {error}") from None
+    finally:
+        await _hang_up(client)
+
+
+async def _hang_up(client: Any) -> None:
+    from qemu.qmp import QMPError
+
+    try:
+        async with asyncio.timeout(SECONDS):
+            await client.disconnect()
+    except (TimeoutError, QMPError, OSError, EOFError):
+        return  # what was wrong has been said

@@ -1,0 +1,261 @@
+"""The port of port.py over real files: a mounted resctrl, or a plain copy of one."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+from cachetune.errors import HostError, LockTimeoutError, ResctrlError
+from cachetune.host.resctrl.hints import hint_for
+from cachetune.host.resctrl.port import SIMULATED_TYPE
+
+_CHUNK = 1 << 14
+_LARGEST = 1 << 26
+_POLL_SECONDS = 0.005
+_BAD_TASKS = ("Can't move task", "Invalid pid", "Pseudo-locking in progress", "Task list parsing error")
+_OWN_OPTIONS = ("cdp", "cdpl2", "mba_MBps", "debug")
+_OF_ANY_MOUNT = {"rw", "ro", "seclabel"}
+
+# An absolute path, a component "", "." or "..", or a NUL.
+_LEAVES_THE_ROOT = re.compile(r"\0|(?:^|/)\.{0,2}(?:/|\Z)")
+
+
+class SysfsResctrl:
+    """The real files below ``root``: a mounted resctrl, or a plain copy of one, which can only be read.
+
+    ``fs_type`` and ``mount_options`` come from mountinfo and are empty for a copy. Raises HostError where there is no
+    resctrl. The directory stays open as long as the object lives; a symbolic link is never followed below it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Open the directory and look at its mount."""
+        self.source = str(root)
+        self.fs_type, self.mount_options = _mount_of(root)
+        try:
+            self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            left = error.errno == errno.ENOTCONN
+            hint = f"`cachetune sim unmount {root}` ends what was mounted there" if left else _hint_to_mount(root)
+            raise HostError(f"cannot read {root}: {error.strerror}", hint=hint) from None
+        weakref.finalize(self, os.close, self._root)
+        if not self.exists("info"):
+            raise HostError(f"{root} is not a mounted resctrl: there is no info directory", hint=_hint_to_mount(root))
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the files are of a simulated resctrl: this machine's caches are not the ones that it controls."""
+        return self.fs_type == SIMULATED_TYPE
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a kernel, or a simulated one through FUSE, answers here; else it is a plain copy."""
+        return self.fs_type == "resctrl" or self.fs_type.startswith("fuse")
+
+    def listdir(self, path: str) -> list[str]:
+        """The names in a directory, sorted."""
+        try:
+            fd = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                return sorted(os.listdir(fd))  # noqa: PTH208 - pathlib cannot list an open directory
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise self._failure(error, "list", path) from None
+
+    def read(self, path: str) -> str:
+        """The content of a file. Bytes that are not UTF-8 come out as U+FFFD."""
+        try:
+            # O_NONBLOCK: a named pipe in a copy must not make us wait for ever
+            fd = self._open(path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                data = chunk = os.read(fd, _CHUNK)
+                while len(chunk) == _CHUNK and len(data) < _LARGEST:
+                    data += (chunk := os.read(fd, _CHUNK))
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise self._failure(error, "read", path) from None
+        return data.decode("utf-8", "replace")
+
+    def write(self, path: str, text: str) -> None:
+        """One write(2) of the whole text. A short write counts as EIO."""
+        data = text.encode()
+        try:
+            with self._parent(path) as (parent, name):
+                fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+        except OSError as error:
+            raise self._failure(error, "write", path, written=text) from None
+        try:
+            written = os.write(fd, data)
+        except OSError as error:
+            raise self._failure(error, "write", path, self._words_about_write(error, path, text), text) from None
+        finally:
+            os.close(fd)
+        if written != len(data):
+            raise self._failure(OSError(errno.EIO, "short write"), "write", path, written=text)
+
+    def mkdir(self, path: str) -> None:
+        """Make a group."""
+        try:
+            with self._parent(path) as (parent, name):
+                os.mkdir(name, 0o755, dir_fd=parent)
+        except OSError as error:
+            # mkdir does not clear the status (6.1, 6.12): its line is the last one, and it has none for other errnos
+            speaks = error.errno in {errno.ENOSPC, errno.EBUSY, errno.EINVAL}
+            says = self._last_cmd_status()[-1:] if speaks else []
+            raise self._failure(error, "mkdir", path, "".join(says)) from None
+
+    def rmdir(self, path: str) -> None:
+        """Remove a group; the kernel moves its tasks to the parent."""
+        try:
+            with self._parent(path) as (parent, name):
+                os.rmdir(name, dir_fd=parent)
+        except OSError as error:
+            raise self._failure(error, "rmdir", path) from None
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or directory at the path."""
+        path = _checked(path, "look at")
+        try:
+            os.stat(path, dir_fd=self._root, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENODEV}:
+                return False
+            raise self._failure(error, "look at", path) from None
+        return True
+
+    @contextlib.contextmanager
+    def lock(self, *, exclusive: bool, timeout: float) -> Iterator[None]:
+        """flock on the root directory, opened anew. Raises LockTimeoutError after ``timeout`` seconds.
+
+        Waiting is polling without blocking: a lock that never comes must not hold this process in the kernel.
+        """
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
+        try:
+            self._wait_for_lock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, timeout)
+            yield
+        finally:
+            os.close(fd)
+
+    def _wait_for_lock(self, fd: int, how: int, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return fcntl.flock(fd, how | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise LockTimeoutError(self.source, timeout, _holder(fd)) from None
+            except OSError as error:
+                raise self._failure(error, "lock", ".") from None
+            time.sleep(_POLL_SECONDS)
+
+    def _open(self, path: str, flags: int) -> int:
+        return os.open(_checked(path, "open"), flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root)
+
+    @contextlib.contextmanager
+    def _parent(self, path: str) -> Iterator[tuple[int, str]]:
+        """The directory that holds ``path``, opened step by step: no component may be a symbolic link."""
+        *above, name = _checked(path, "change").split("/")
+        fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
+        try:
+            for step in above:
+                below = os.open(step, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+                os.close(fd)
+                fd = below
+            yield fd, name
+        finally:
+            os.close(fd)
+
+    def _failure(
+        self, error: OSError, operation: str, path: str, says: str = "", written: str | None = None
+    ) -> ResctrlError:
+        number = error.errno or errno.EIO
+        hint = hint_for(number, operation, path, says, written, live=self.is_live)
+        return ResctrlError(number, operation, path or ".", written=written, kernel_says=says, hint=hint)
+
+    def _words_about_write(self, error: OSError, path: str, text: str) -> str:
+        """What the kernel says, unless the write was refused before the status was cleared: then the text is older.
+
+        That is so for a missing newline, and for tasks that cannot be read as numbers (6.1 reads but one).
+        """
+        lines = self._last_cmd_status()
+        name = path.rpartition("/")[2]
+        if name in {"schemata", "mode"} and not text.endswith("\n"):
+            lines = []
+        if name == "tasks" and error.errno == errno.EINVAL and not any(line.startswith(_BAD_TASKS) for line in lines):
+            lines = []
+        return "; ".join(lines)
+
+    def _last_cmd_status(self) -> list[str]:
+        try:
+            lines = self.read("info/last_cmd_status").split("\n")
+        except ResctrlError:
+            return []  # a copy need not have it, and what the kernel says must not hide what happened
+        return [line for line in lines if line not in {"", "ok"}]
+
+
+def _checked(path: str, operation: str) -> str:
+    if path in {"", "."}:
+        return "."
+    if _LEAVES_THE_ROOT.search(path):
+        raise ResctrlError(
+            errno.EINVAL,
+            operation,
+            repr(path),
+            hint="paths are relative to the resctrl root and stay inside it",
+        )
+    return path
+
+
+def _mount_of(root: Path) -> tuple[str, tuple[str, ...]]:
+    """File system type and resctrl's own options of the mount exactly at ``root``; empty without one.
+
+    A simulated resctrl has its options in the name of its source (resctrl+cdp), since FUSE has no others than its own.
+    """
+    place, found = os.path.realpath(root), ("", tuple[str, ...]())
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        if _unescaped(left.split(" ")[4]) == place:  # the last one lies on top
+            fs_type, source, options = right.split(" ")[:3]
+            names = source.split("+") if fs_type == SIMULATED_TYPE else options.split(",")
+            keep = fs_type == "resctrl"
+            found = fs_type, tuple(o for o in names if o in _OWN_OPTIONS or (keep and o not in _OF_ANY_MOUNT))
+    return found
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def _holder(fd: int) -> int | None:
+    """The process that holds a flock on the directory (/proc/locks, by inode); None where not to be seen."""
+    inode = os.fstat(fd).st_ino
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if fields[1] == "FLOCK" and int(fields[5].rpartition(":")[2]) == inode:
+                return int(fields[4]) or None
+    return None
+
+
+def _hint_to_mount(root: Path) -> str:
+    if root != Path("/sys/fs/resctrl"):
+        return "give the directory where resctrl is mounted, or a copy of it with its info directory"
+    if not root.is_dir():
+        return (
+            "this kernel or processor has no resctrl; some need it switched on with rdt= on the kernel's command "
+            "line. --host sim:skylake-2s shows a simulated host"
+        )
+    return (
+        "mount it: mount -t resctrl resctrl /sys/fs/resctrl; if that fails, the processor may need rdt= on the "
+        "kernel's command line"
+    )

@@ -1,0 +1,152 @@
+"""The ``schemata`` text: read as the kernel writes it, written as libvirt writes it. Compared as values,
+never as text.
+
+Kernels pad differently (6.12 masks with zeros and bandwidths with blanks, 7.1 not at all), so two texts that
+differ can mean the same.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from cachetune.cbm import Cbm
+
+BANDWIDTH_RESOURCES = ("MB", "SMBA")
+_CACHE = re.compile(r"L([0-9]+)(CODE|DATA|)", re.ASCII)
+_TYPE_ORDER = {"": 0, "CODE": 1, "DATA": 2}
+
+Masks = dict[str, dict[int, Cbm]]
+Bandwidth = dict[str, dict[int, int]]
+
+
+class Schemata(msgspec.Struct, frozen=True):
+    """One group's schemata: resource name to cache id to value.
+
+    ``other_lines`` are lines of resources that we do not know or cannot read; ``uninitialized`` the resources
+    that have no values because the group is in pseudo-locksetup.
+    """
+
+    masks: Masks = {}
+    bandwidth: Bandwidth = {}
+    other_lines: tuple[str, ...] = ()
+    uninitialized: tuple[str, ...] = ()
+
+
+def parse(text: str) -> Schemata:
+    """Read a schemata text, or the ``size`` file, which has the same form.
+
+    Never fails: see ``other_lines``.
+    """
+    masks: Masks = {}
+    bandwidth: Bandwidth = {}
+    others: list[str] = []
+    uninitialized: list[str] = []
+    for line in text.split("\n"):
+        name, colon, values = line.partition(":")
+        name = name.strip()
+        if not colon and not name:
+            continue
+        try:
+            if values.strip() == "uninitialized":
+                uninitialized.append(name)
+            elif name in BANDWIDTH_RESOURCES:
+                bandwidth[name] = {_number(i): _number(v) for i, v in _entries(values)}
+            elif cache_resource(name):
+                masks[name] = {_number(i): Cbm.parse(v) for i, v in _entries(values)}
+            else:
+                others.append(line.strip())
+        except ValueError:
+            others.append(line.strip())
+    return Schemata(masks, bandwidth, tuple(others), tuple(uninitialized))
+
+
+def parse_sizes(text: str) -> dict[str, dict[int, int]]:
+    """The caches of a group's ``size`` file: resource name to cache id to bytes.
+
+    Lines that cannot be read are left out.
+    """
+    sizes: dict[str, dict[int, int]] = {}
+    for line in text.split("\n"):
+        name, _, values = line.partition(":")
+        if cache_resource(name := name.strip()):
+            try:
+                sizes[name] = {_number(i): _number(v) for i, v in _entries(values)}
+            except ValueError:
+                continue
+    return sizes
+
+
+def cache_resource(name: str) -> tuple[int, str] | None:
+    """Level and type ("", "CODE", "DATA") of a cache resource such as L2DATA; None for other names."""
+    match = _CACHE.fullmatch(name)
+    return (int(match[1]), match[2]) if match else None
+
+
+def resource_order(name: str) -> tuple[int, int, str]:
+    """Sort key of resources: caches by level, then unified, code, data; then all else by name."""
+    cache = cache_resource(name)
+    return (cache[0], _TYPE_ORDER[cache[1]], name) if cache else (1 << 30, 0, name)
+
+
+def format_schemata(
+    masks: Mapping[str, Mapping[int, int]],
+    bandwidth: Mapping[str, Mapping[int, int]],
+    widths: Mapping[str, int],
+) -> str:
+    """The text to write, exactly as libvirt 12.8 does: caches ascending, then bandwidth; each line ends in a
+    newline.
+
+    ``widths`` is the number of bits in each cache resource's cbm_mask; masks are padded to ceil(bits / 4)
+    digits.
+    """
+    lines = []
+    for name in sorted((n for n in masks if masks[n]), key=resource_order):
+        digits = -(-widths[name] // 4)
+        lines.append(_line(name, {i: f"{mask:0{digits}x}" for i, mask in masks[name].items()}))
+    lines += [_line(name, values) for name, values in sorted(bandwidth.items()) if values]
+    return "".join(lines)
+
+
+def _line(name: str, values: Mapping[int, object]) -> str:
+    return f"{name}:" + ";".join(f"{cache_id}={values[cache_id]}" for cache_id in sorted(values)) + "\n"
+
+
+def merge(before: Schemata, written: Schemata) -> Schemata:
+    """What a group has after ``written`` was written over ``before``: entries not named keep their value."""
+    masks = {name: {**before.masks.get(name, {}), **values} for name, values in written.masks.items()}
+    bandwidth = {name: {**before.bandwidth.get(name, {}), **values} for name, values in written.bandwidth.items()}
+    return msgspec.structs.replace(before, masks={**before.masks, **masks}, bandwidth={**before.bandwidth, **bandwidth})
+
+
+def covers(found: Schemata, wanted: Schemata) -> bool:
+    """Whether every value of ``wanted`` is in ``found``; what ``wanted`` does not name may be anything."""
+    return all(
+        found_of.get(name, {}).get(cache_id) == value
+        for found_of, wanted_of in ((found.masks, wanted.masks), (found.bandwidth, wanted.bandwidth))
+        for name, values in wanted_of.items()
+        for cache_id, value in values.items()
+    )
+
+
+def _entries(values: str) -> list[tuple[str, str]]:
+    entries = []
+    for entry in values.split(";"):
+        cache_id, equals, value = entry.partition("=")
+        if not equals:
+            if entry.strip():
+                raise ValueError(f"no value in {entry!r}")
+            continue
+        entries.append((cache_id, value))
+    return entries
+
+
+def _number(text: str) -> int:
+    """A decimal number with blanks around it.
+
+    int() alone would take signs, underscores and foreign digits.
+    """
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+        raise ValueError(f"not a number: {text!r}")
+    return int(text)

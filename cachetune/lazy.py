@@ -1,0 +1,21 @@
+"""Public names that a package imports on first use, so that a command which needs little starts fast."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def lazy(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of ``package`` (PEP 562): ``modules`` maps each public name to the module that defines it.
+
+    Modules are named relative to the package. A name is imported once and then belongs to the package like any other.
+    """
+
+    def load(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{package}.{modules[name]}"), name)
+        setattr(import_module(package), name, value)
+        return value
+
+    return load

@@ -1,6 +1,0 @@
-"""Observe: a resctrl file system and the groups to look at in, frozen readings out. Never writes."""
-
-from cachetune.monitor.counters import read_counters
-from cachetune.monitor.model import Counter, Reading, Readings
-
-__all__ = ["Counter", "Reading", "Readings", "read_counters"]

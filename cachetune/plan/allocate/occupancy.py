@@ -1,0 +1,54 @@
+"""Who has which ways of one cache: the default group, those of ours that share its ways, and all others."""
+
+from collections.abc import Collection
+
+import msgspec
+
+from cachetune.cbm import Cbm
+from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Host
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """``followers`` are groups of ours with the default group's mask; ``taken`` are the bits of the others."""
+
+    default: Cbm
+    followers: tuple[str, ...]
+    taken: Cbm
+
+
+def mask_of(group: Group, control: CacheControl, cache_id: int) -> Cbm:
+    """The group's mask of one cache; empty where it has none."""
+    return group.masks.get(control.name, {}).get(cache_id, Cbm(0))
+
+
+def shares_of(host: Host, control: CacheControl, cache_id: int, aside: Collection[str]) -> Shares:
+    """The shares of a cache, the groups ``aside`` left out.
+
+    An exclusive group keeps its CODE ways from the DATA of others and the reverse, as the kernel tests it.
+    """
+    default = mask_of(host.default_group, control, cache_id)
+    followers = []
+    taken = 0
+    for group in host.control_groups():
+        if group.path == DEFAULT_GROUP or group.path in aside:
+            continue
+        mask = mask_of(group, control, cache_id)
+        if group.owner == "cachetune" and mask == default:
+            followers.append(group.path)
+        else:
+            taken |= mask if group.mode == "shareable" else _of_all_types(group, control, cache_id, host)
+    return Shares(default, tuple(followers), Cbm(taken))
+
+
+def exclusive_bits(host: Host, control: CacheControl, cache_id: int) -> Cbm:
+    """The bits that a default group in mode exclusive keeps from all others."""
+    group = host.default_group
+    return _of_all_types(group, control, cache_id, host) if group.mode == "exclusive" else Cbm(0)
+
+
+def _of_all_types(group: Group, control: CacheControl, cache_id: int, host: Host) -> Cbm:
+    bits = 0
+    for other in host.caches:
+        if other.level == control.level:
+            bits |= mask_of(group, other, cache_id)
+    return Cbm(bits)

@@ -1,0 +1,133 @@
+"""Choose ways: which bits of each cache a request gets, given who has which bits now.
+
+Everything here is about one cache (one resource name and one cache id); caches do not depend on one another.
+Where libvirt has an answer this is the same answer: the smallest hole that fits, the lowest of equals, the low end of
+the hole, and the default group's mask where nothing is asked for.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from cachetune.cbm import Cbm, is_contiguous, largest_run, run, runs
+from cachetune.host.model import CacheControl
+
+
+class DoesNotFitError(Exception):
+    """No hole is large enough: ``wanted`` ways, the bits that are ``free``, and the ``index`` of the request."""
+
+    def __init__(self, wanted: int, free: int, index: int = 0) -> None:
+        super().__init__(f"{wanted} ways do not fit into {free:x}")
+        self.wanted, self.free, self.index = wanted, Cbm(free), index
+
+    @property
+    def largest_hole(self) -> int:
+        """The longest run of free bits, in ways."""
+        return largest_run(self.free)
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One group's wish for one cache: ``ways`` (None: a copy of the default group), and its mask ``now``, if any."""
+
+    ways: int | None
+    now: Cbm | None = None
+
+
+class Cache(msgspec.Struct, frozen=True):
+    """One cache as it is now. ``taken`` are the bits of all groups that are neither the default one nor asking."""
+
+    control: CacheControl
+    default: Cbm
+    taken: Cbm
+
+
+def place(ways: int, free: int) -> Cbm:
+    """Choose ``ways`` bits among ``free``: the smallest hole that fits, the lowest of equals, its low end.
+
+    Raises DoesNotFitError. Source: libvirt virResctrlAllocFindUnused (see tests/plan/allocate/test_place.py).
+    """
+    if ways == 0:
+        return Cbm(0)
+    holes = [(length, start) for start, length in runs(free) if length >= ways]
+    if not holes:
+        raise DoesNotFitError(ways, free)
+    return run(min(holes)[1], ways)
+
+
+def settle(cache: Cache, asks: Sequence[Ask], default: Cbm) -> list[Cbm]:
+    """The mask of each ask, with the default group at ``default``. Raises DoesNotFitError with the ask's index.
+
+    A good mask is kept. No mask ever meets bits that another group has now and has not given up in an earlier step,
+    so exclusivity holds at every moment while the changes are written: shrinking first, then the rest.
+    """
+    used = cache.taken | default
+    now = [ask.now or Cbm(0) for ask in asks]
+    settled: dict[int, Cbm] = {i: default for i, ask in enumerate(asks) if ask.ways is None}
+    for i in _by_effort(asks):
+        ways = asks[i].ways or 0
+        free = cache.control.cbm_mask & ~used
+        for j, mask in enumerate(now):
+            if j != i:
+                free &= ~_held(mask, None if asks[j].ways is None else settled.get(j), cache.default)
+        good = now[i] & ~free == 0 and now[i].bit_count() == ways and _legal(now[i], cache.control)
+        if asks[i].now is not None and good:
+            settled[i] = now[i]
+            continue
+        shrinks = asks[i].now is not None and now[i].bit_count() > ways and largest_run(now[i] & free) >= ways
+        try:
+            settled[i] = place(ways, now[i] & free if shrinks else free)
+        except DoesNotFitError as error:
+            raise DoesNotFitError(ways, error.free, i) from None
+    return [settled[i] for i in range(len(asks))]
+
+
+def shrink_default(cache: Cache, asks: Sequence[Ask]) -> tuple[Cbm, list[Cbm]]:
+    """The largest mask that the default group can keep so that all asks fit, and the masks of the asks.
+
+    It keeps the ways shared with I/O (unless the whole cache is) and at least min_cbm_bits, never less than one; of
+    equally large ones the highest, so that guests get the low end. Raises DoesNotFitError for the unshrunk default when
+    none will do.
+    """
+    for default in _remainders(cache):
+        try:
+            return default, settle(cache, asks, default)
+        except DoesNotFitError:
+            continue
+    return cache.default, settle(cache, asks, cache.default)
+
+
+def _remainders(cache: Cache) -> Iterator[Cbm]:
+    """Masks that the default group could be left with, the largest first, the highest of equals first."""
+    control = cache.control
+    shared = cache.default & control.shareable_bits
+    keep = 0 if control.shareable_bits == control.cbm_mask else shared
+    least = max(1, control.min_cbm_bits)
+    bits = [bit for bit in range(cache.default.bit_length()) if cache.default >> bit & 1]
+    for count in range(len(bits), least - 1, -1):
+        for start in range(len(bits) - count, -1, -1):
+            mask = Cbm(sum(1 << bit for bit in bits[start : start + count]))
+            if mask & keep == keep and _legal(mask, control):
+                yield mask
+
+
+def _held(now: Cbm, after: Cbm | None, default: Cbm) -> int:
+    """Bits that another asking group has or will have, at any moment at which somebody could be given them."""
+    if after is None:
+        return 0 if now == default else now
+    return after if after & ~now == 0 else now | after
+
+
+def _by_effort(asks: Sequence[Ask]) -> list[int]:
+    """The order of settling: masks that can stay, masks that shrink, then all others, each in the domain's order."""
+
+    def effort(i: int) -> int:
+        ways, now = asks[i].ways or 0, asks[i].now
+        if now is None:
+            return 2
+        return 0 if now.bit_count() == ways else 1 if now.bit_count() > ways else 2
+
+    return sorted((i for i, ask in enumerate(asks) if ask.ways is not None), key=effort)
+
+
+def _legal(mask: int, control: CacheControl) -> bool:
+    return control.sparse_masks or is_contiguous(mask)

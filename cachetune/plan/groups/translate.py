@@ -1,0 +1,144 @@
+"""From what a domain asks for to the groups that will hold its threads: paths and memberships, no masks yet.
+
+Source of paths and memberships: libvirt 12.8. A group without an allocation is the default group; a monitor that
+covers a group with an allocation is that control group itself; every other monitor has a directory under mon_groups.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from cachetune.domain.model import Domain, GroupRequest, VcpuSet
+from cachetune.findings import Finding
+from cachetune.guests.model import Guest, Thread
+from cachetune.host.model import DEFAULT_GROUP
+from cachetune.idset import format_ids
+from cachetune.plan.rules import RULES
+
+# Kernels 6.1 and 6.12 take names of 2000 bytes; a path must stay below PATH_MAX.
+_LONGEST_NAME = 2000
+
+
+class WantedGroup(msgspec.Struct, frozen=True):
+    """A control group (``request`` set) or a monitor group (``request`` None) that must exist."""
+
+    path: str
+    parent: str
+    vcpus: VcpuSet | None
+    request: GroupRequest | None = None
+
+    @property
+    def is_control(self) -> bool:
+        """Whether this is a control group."""
+        return self.path == self.parent
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """Where a thread belongs: its control group, and the monitor group in it if there is one."""
+
+    control: str
+    monitor: str | None
+
+
+def translate(domain: Domain, machine: str) -> tuple[WantedGroup, ...]:
+    """The groups of a domain in libvirt's order: each control group, then its monitor groups."""
+    wanted: dict[str, WantedGroup] = {}
+    for request in domain.groups:
+        control = _control_path(request, machine)
+        if request.has_allocation:
+            wanted[control] = WantedGroup(control, control, request.vcpus, request)
+        for path, vcpus in _monitor_paths(request, machine):
+            wanted.setdefault(path, WantedGroup(path, control, vcpus))
+    return tuple(wanted.values())
+
+
+def name_findings(domain: Domain, machine: str) -> list[Finding]:
+    """Names that resctrl could not take, or that two groups would share (ids of live XML may be any text)."""
+    findings = []
+    seen: dict[str, GroupRequest] = {}
+    for request in domain.groups:
+        ids = {request.id, *(m.id for m in request.monitors)} - {None}
+        names = [_name(machine, i) for i in sorted(i for i in ids if i)]
+        findings += [_name_finding(request, name, why) for name in names if (why := _unusable(name))]
+        path = _control_path(request, machine)
+        if request.has_allocation and path in seen:
+            findings.append(_name_finding(request, path, "another group of this domain has the same name"))
+        seen[path] = request
+    return findings
+
+
+def memberships(wanted: Iterable[WantedGroup], guest: Guest) -> dict[int, Membership]:
+    """Where each thread of the guest belongs; threads that no group asks for are left out.
+
+    A thread goes to the first control group and the first of its monitor groups that want it. Source: libvirt.
+    """
+    groups = tuple(wanted)
+    vcpus = frozenset(t.vcpu for t in guest.threads if t.vcpu is not None)
+    controls = _first_takers((g for g in groups if g.is_control), vcpus)
+    inside: dict[str, list[WantedGroup]] = {}
+    for group in groups:
+        if not group.is_control:
+            inside.setdefault(group.parent, []).append(group)
+    monitors = {parent: _first_takers(of, vcpus) for parent, of in inside.items()}
+    places: dict[int, Membership] = {}
+    for thread in guest.threads:
+        control = controls.of(thread)
+        parent = control or DEFAULT_GROUP
+        monitor = monitors[parent].of(thread) if parent in monitors else None
+        if control or monitor:
+            places[thread.tid] = Membership(parent, monitor)
+    return places
+
+
+class _Takers(msgspec.Struct, frozen=True):
+    """The group for each vCPU, and the one for all other threads."""
+
+    by_vcpu: dict[int, str]
+    rest: str | None
+
+    def of(self, thread: Thread) -> str | None:
+        """The path of the first group that asks for the thread."""
+        return self.rest if thread.vcpu is None else self.by_vcpu.get(thread.vcpu, self.rest)
+
+
+def _first_takers(groups: Iterable[WantedGroup], vcpus: VcpuSet) -> _Takers:
+    """Who takes which of these vCPUs. Each vCPU is given once, so the cost does not grow with groups times threads."""
+    left, by_vcpu = set(vcpus), dict[int, str]()
+    for group in groups:
+        if group.vcpus is None:
+            return _Takers(by_vcpu, group.path)
+        found = left & group.vcpus
+        by_vcpu.update(dict.fromkeys(found, group.path))
+        left -= found
+    return _Takers(by_vcpu, None)
+
+
+def _control_path(request: GroupRequest, machine: str) -> str:
+    return _name(machine, request.id) if request.has_allocation else DEFAULT_GROUP
+
+
+def _monitor_paths(request: GroupRequest, machine: str) -> list[tuple[str, VcpuSet | None]]:
+    control = _control_path(request, machine)
+    prefix = "" if control == DEFAULT_GROUP else f"{control}/"
+    return [
+        (f"{prefix}mon_groups/{_name(machine, monitor.id)}", monitor.vcpus)
+        for monitor in request.monitors
+        if not (request.has_allocation and monitor.id == request.id)
+    ]
+
+
+def _name(machine: str, group_id: str | None) -> str:
+    return machine if group_id is None else f"{machine}-{group_id}"
+
+
+def _unusable(name: str) -> str:
+    if "/" in name or "\n" in name or "\0" in name:
+        return "a slash or a line break cannot be in a name"
+    if len(name.encode()) > _LONGEST_NAME:
+        return f"it is longer than {_LONGEST_NAME} bytes"
+    return ""
+
+
+def _name_finding(request: GroupRequest, name: str, why: str) -> Finding:
+    vcpus = "of the whole process" if request.vcpus is None else format_ids(request.vcpus)
+    return RULES["CT215"].at(request.at, vcpus=vcpus, name=name, why=why)

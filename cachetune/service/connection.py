@@ -1,0 +1,16 @@
+"""The place of a real host: a mounted resctrl, real threads, and this machine's own files."""
+
+from pathlib import Path
+
+from cachetune.apply.guard import refused
+from cachetune.apply.run import Place
+from cachetune.host.resctrl.files import SysfsResctrl
+from cachetune.host.sysfs import sizes_for
+
+
+def live_place(resctrl: Path, run: Path, sysfs: Path, proc: Path, lock_timeout: float) -> Place:
+    """A place with real files. Raises ApplyRefusedError for a copy of a tree: only a mounted resctrl is written to."""
+    fs = SysfsResctrl(resctrl)
+    if not fs.is_live:
+        raise refused("CT502", root=resctrl)
+    return Place(fs, run, sizes_for(fs, sysfs), proc, lock_timeout)

@@ -1,0 +1,232 @@
+"""A simulated resctrl as the operations of a FUSE file system: what a program asks of its files, one to one.
+
+Paths come from the kernel, absolute within the mount. What a real resctrl leaves to kernfs and the VFS is here: an
+open file knows its node, not its name, and answers ENODEV when the group has gone; permissions count even for root,
+as no file may be opened for what it cannot do; sizes are 0; truncating and times are accepted and mean nothing; files
+cannot be made or removed. Everything else is ``SimulatedResctrl``'s business. Nothing here imports FUSE.
+"""
+
+import dataclasses
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from cachetune.errors import ResctrlError
+from cachetune.sim.kernel.nodes import Directory, File, LookupFailedError, Node, find, split, walk
+from cachetune.sim.kernel.resctrl import SimulatedResctrl
+
+
+@dataclasses.dataclass
+class _Open:
+    """An open file or directory; ``content`` is what a reader who goes on reading goes on in."""
+
+    node: Node
+    path: str
+    content: bytes = b""
+
+
+class MountedResctrl:
+    """The operations, named as mfusepy names them; each raises OSError.
+
+    ``caller`` tells the tid of whoever asks; ``look`` is called ahead of what depends on the tasks there are;
+    ``started`` once the kernel speaks with us.
+    """
+
+    use_ns = True
+    # Reads and writes need no path: files are known by their numbers, and those of removed groups have no path.
+    flag_nopath = True
+    flag_nullpath_ok = True
+
+    def __init__(
+        self,
+        sim: SimulatedResctrl,
+        caller: Callable[[], int],
+        look: Callable[[], None],
+        started: Callable[[], None],
+    ) -> None:
+        self._sim, self._caller, self._look, self._started = sim, caller, look, started
+        self._owner = os.getuid(), os.getgid()
+        self._born = time.time_ns()
+        self._open: dict[int, _Open] = {}
+        self._last = 0
+
+    def init_with_config(self, connection: object, config: object) -> None:  # noqa: ARG002 - mfusepy's signature
+        """The kernel has begun to ask."""
+        self._started()
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def getattr(self, path: str | None, fh: int | None = None) -> dict[str, int]:
+        """What stat(2) tells."""
+        with _errnos():
+            node = self._node(path) if path is not None or fh is None else self._open[fh].node
+            return self._attributes(node)
+
+    def opendir(self, path: str) -> int:
+        """Open a directory."""
+        with _errnos():
+            return self._remember(self._node(path), path)
+
+    def readdir(self, path: str | None, fh: int) -> list[tuple[str, dict[str, int], int]]:  # noqa: ARG002
+        """The names in an open directory; a removed one has none."""
+        directory = self._open[fh].node
+        if not isinstance(directory, Directory):
+            raise OSError(errno.ENOTDIR, "")
+        with _errnos():
+            self._sim.listdir(self._path_of(self._open[fh]))
+            dots = [(".", {"st_mode": stat.S_IFDIR}, 0), ("..", {"st_mode": stat.S_IFDIR}, 0)]
+            return dots + [(name, {"st_mode": _kind(node)}, 0) for name, node in sorted(directory.entries.items())]
+
+    def open(self, path: str, flags: int) -> int:
+        """Open a file for what it can do; O_TRUNC, O_APPEND and the like mean nothing."""
+        with _errnos():
+            node = self._node(path)
+            how = flags & os.O_ACCMODE
+            can_write = isinstance(node, File) and node.write is not None and node.mode & 0o222
+            if (how != os.O_WRONLY and not node.mode & 0o444) or (how != os.O_RDONLY and not can_write):
+                raise OSError(errno.EACCES, "")
+            return self._remember(node, path)
+
+    def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:  # noqa: ARG002
+        """Bytes of an open file; whoever begins at the beginning gets it as it is now."""
+        file = self._open[fh]
+        with _errnos():
+            where = self._path_of(file)
+            if offset == 0:
+                self._prepare(file.node, where)
+                file.content = self._sim.read(where).encode("utf-8", "surrogateescape")
+        return file.content[offset : offset + size]
+
+    def release(self, path: str | None, fh: int) -> int:  # noqa: ARG002
+        """Close a file or directory."""
+        del self._open[fh]
+        return 0
+
+    releasedir = release
+
+    # -- changing -----------------------------------------------------------------------------------------------
+
+    def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:  # noqa: ARG002
+        """One command, wherever in the file it is written."""
+        with self._changing():
+            where = self._path_of(self._open[fh])
+            self._prepare(self._open[fh].node, where)
+            self._sim.write(where, data.decode("utf-8", "surrogateescape"))
+        return len(data)
+
+    def mkdir(self, path: str, mode: int) -> int:
+        """Make a group."""
+        with self._changing():
+            self._sim.mkdir(path, stat.S_IMODE(mode))
+        return 0
+
+    def rmdir(self, path: str) -> int:
+        """Remove a group."""
+        with self._changing():
+            self._sim.rmdir(path)
+        return 0
+
+    def rename(self, old: str, new: str) -> int:
+        """Rename a monitor group."""
+        with self._changing():
+            self._sim.rename(old, new)
+        return 0
+
+    def chmod(self, path: str, mode: int) -> int:
+        """Change permissions."""
+        with _errnos():
+            self._sim.chmod(path, stat.S_IMODE(mode))
+        return 0
+
+    def chown(self, path: str, uid: int, gid: int) -> int:
+        """Give a file to somebody; all ones leave the user or group as it is."""
+        with _errnos():
+            node = self._node(path)
+        # what "leave it" looks like depends on whether the number arrives signed
+        node.uid = node.uid if uid in {-1, 0xFFFFFFFF} else uid
+        node.gid = node.gid if gid in {-1, 0xFFFFFFFF} else gid
+        return 0
+
+    def truncate(self, path: str | None, length: int, fh: int | None = None) -> int:  # noqa: ARG002
+        """Accepted, as a shell's ``>`` asks for it; there is nothing to cut."""
+        return 0
+
+    def utimens(self, path: str, times: object = None) -> int:  # noqa: ARG002
+        """Accepted."""
+        return 0
+
+    def create(self, path: str, mode: int, flags: int = 0) -> int:  # noqa: ARG002
+        """Files cannot be made."""
+        raise OSError(errno.EACCES, "")
+
+    def unlink(self, *_: object) -> NoReturn:
+        """Files cannot be removed, and there are no links and devices."""
+        raise OSError(errno.EPERM, "")
+
+    symlink = link = mknod = unlink
+
+    # -- how ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._sim.state.writer = self._caller()
+        with _errnos():
+            yield
+        self._sim.operations.clear()  # nobody reads the log of a mount, and it would grow for ever
+
+    def _prepare(self, node: Node, path: str) -> None:
+        """See which threads there are ahead of what shows them, moves them, or counts for them."""
+        if path.endswith("tasks") or (isinstance(node, File) and node.counter):
+            self._look()
+
+    def _node(self, path: str | None) -> Node:
+        return find(self._sim.root, split(path or ""))
+
+    def _remember(self, node: Node, path: str) -> int:
+        self._last += 1
+        self._open[self._last] = _Open(node, "/".join(split(path)))
+        return self._last
+
+    def _path_of(self, file: _Open) -> str:
+        """Where an open file is now: a monitor group may have been renamed. ENODEV when its group was removed."""
+        try:
+            found: Node | None = self._node(file.path)
+        except LookupFailedError:
+            found = None
+        if found is not file.node:
+            paths = (path for path, node in walk(self._sim.root) if node is file.node)
+            file.path = next(paths, "")
+            if not file.path:
+                raise OSError(errno.ENODEV, "")
+        return file.path
+
+    def _attributes(self, node: Node) -> dict[str, int]:
+        uid, gid = self._owner
+        names = [2, *(isinstance(n, Directory) for n in node.entries.values())] if isinstance(node, Directory) else [1]
+        return {
+            "st_mode": _kind(node) | node.mode,
+            "st_nlink": sum(names),
+            "st_uid": uid if node.uid is None else node.uid,
+            "st_gid": gid if node.gid is None else node.gid,
+            "st_size": 0,
+            "st_atime": self._born,
+            "st_mtime": self._born,
+            "st_ctime": self._born,
+        }
+
+
+def _kind(node: Node) -> int:
+    return stat.S_IFDIR if isinstance(node, Directory) else stat.S_IFREG
+
+
+@contextmanager
+def _errnos() -> Iterator[None]:
+    """Turn the simulated kernel's refusals into OSError."""
+    try:
+        yield
+    except (ResctrlError, LookupFailedError) as error:
+        raise OSError(error.errno, "") from None

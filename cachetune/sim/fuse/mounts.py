@@ -1,0 +1,175 @@
+"""The simulated resctrls that are mounted on this machine: their records, what the kernel says, and their end.
+
+A server writes a record when it is up and removes it when it ends. One that was killed leaves its record, and a
+mount that answers ENOTCONN to everything: ``running`` shows it as dead, ``unmount`` removes both. A record whose mount
+is gone, too, is removed by whoever sees it.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from cachetune.errors import InputError
+from cachetune.host.resctrl.port import SIMULATED_TYPE
+from cachetune.sim.fuse.threads import stat_of
+
+_END_SECONDS = 5.0
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One server: ``started`` is its start in clock ticks since boot, so that another with its pid is not it."""
+
+    directory: str
+    pid: int
+    started: int
+    profile: str
+    kernel: str
+    tids: str
+
+    @property
+    def runs(self) -> bool:
+        """Whether the server is there."""
+        return self.started == stat_of(self.pid)[1] != 0
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A mount, or a server whose mount is not to be seen from here. Without a record nothing is known of the server."""
+
+    directory: str
+    state: Literal["running", "dead", "mounted elsewhere", "no record"]
+    record: Record | None
+
+
+def run_directory() -> Path:
+    """Where records are kept: /run/cachetune/sim for root, the user's runtime directory for others."""
+    if os.geteuid() == 0:
+        return Path("/run/cachetune/sim")
+    own = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(own, "cachetune/sim") if own else Path(tempfile.gettempdir(), f"cachetune-sim-{os.geteuid()}")
+
+
+def write_record(record: Record, run: Path) -> Path:
+    """Write down that a server is up; returns the file. Raises InputError."""
+    file = run / f"{record.pid}.json"
+    try:
+        run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if run.stat().st_uid != os.geteuid():
+            raise InputError(f"{run} belongs to somebody else", hint="give another directory with --run")
+        part = file.with_suffix(".part")
+        part.write_bytes(msgspec.json.encode(record))
+        part.replace(file)
+    except OSError as error:
+        raise InputError(f"cannot write {file}: {error.strerror}", hint="give a directory with --run") from None
+    return file
+
+
+def running(run: Path) -> list[Mount]:
+    """All mounts, by directory. Removes the records of servers that are gone with their mounts."""
+    places = _places()
+    found: dict[str, Mount] = {place: Mount(place, "no record", None) for place in places}
+    for file, record in _records(run):
+        if record.directory in places:
+            # one directory can have a dead server's record beside a running one's
+            if record.runs or found[record.directory].record is None:
+                found[record.directory] = Mount(record.directory, "running" if record.runs else "dead", record)
+        elif record.runs:
+            found[record.directory] = Mount(record.directory, "mounted elsewhere", record)
+        else:
+            file.unlink(missing_ok=True)
+    return [found[place] for place in sorted(found)]
+
+
+def unmount(directory: Path, run: Path) -> Mount:
+    """End the simulation at a directory, dead or alive; returns what it was. Raises InputError."""
+    place = os.path.realpath(directory)  # unlike Path.resolve it takes a dead mount as it is
+    mount = next((m for m in running(run) if m.directory == place), None)
+    if mount is None or mount.state == "mounted elsewhere":
+        raise InputError(f"no simulated resctrl is mounted at {directory}", hint="`cachetune sim list` shows those")
+    _detach(place, lazily=mount.state == "dead")
+    if mount.record is not None:
+        _wait_for_end(mount.record)
+    running(run)
+    return mount
+
+
+def check_place(directory: Path) -> Path:
+    """The directory to mount on, absolute. Raises InputError when it cannot be one."""
+    try:
+        entries = os.listdir(directory)  # noqa: PTH208 - its errors tell more than Path's questions
+    except OSError as error:
+        raise InputError(f"cannot mount at {directory}: {_why(error)}", hint=_hint(error, directory)) from None
+    place = os.path.realpath(directory)
+    if place in _places():
+        raise InputError(f"a simulated resctrl is mounted at {directory} already", hint=_end(directory))
+    if entries:
+        raise InputError(f"cannot mount at {directory}: it is not empty", hint="give an empty directory")
+    if not os.access(directory, os.W_OK):
+        raise InputError(f"cannot mount at {directory}: you may not write there", hint="give a directory of yours")
+    return Path(place)
+
+
+def is_up(directory: Path) -> bool:
+    """Whether the mount answers."""
+    try:
+        return (directory / "info").is_dir()
+    except OSError:
+        return False
+
+
+def _records(run: Path) -> list[tuple[Path, Record]]:
+    found = []
+    for file in sorted(run.glob("*.json")):
+        with contextlib.suppress(OSError, msgspec.DecodeError):  # another user's, or not one of ours
+            found.append((file, msgspec.json.decode(file.read_bytes(), type=Record)))
+    return found
+
+
+def _places() -> set[str]:
+    """Where simulated resctrls are mounted, as the kernel says."""
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    parts = [(line.split(" ")[4], line.partition(" - ")[2].split(" ")[0]) for line in lines]
+    return {
+        re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), place) for place, kind in parts if kind == SIMULATED_TYPE
+    }
+
+
+def _detach(place: str, *, lazily: bool) -> None:
+    program = shutil.which("fusermount3") or shutil.which("fusermount")
+    command = [program, "-u", *(["-z"] if lazily else [])] if program else ["umount", *(["-l"] if lazily else [])]
+    result = subprocess.run([*command, "--", place], capture_output=True, text=True, check=False)  # noqa: S603
+    if result.returncode:
+        said = result.stderr.strip()
+        busy = "usy" in said
+        hint = "something is open there, or a shell stands in it; `fuser -m` shows what" if busy else ""
+        raise InputError(f"cannot unmount {place}: {said}", hint=hint)
+
+
+def _wait_for_end(record: Record) -> None:
+    deadline = time.monotonic() + _END_SECONDS
+    while record.runs and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _why(error: OSError) -> str:
+    if error.errno == errno.ENOTCONN:
+        return "the mount of a simulation that was killed is left there"
+    return (error.strerror or str(error)).lower()
+
+
+def _hint(error: OSError, directory: Path) -> str:
+    if error.errno == errno.ENOTCONN:
+        return _end(directory)
+    return f"mkdir {directory}" if error.errno == errno.ENOENT else "give an empty directory"
+
+
+def _end(directory: Path) -> str:
+    return f"`cachetune sim unmount {directory}` ends it"

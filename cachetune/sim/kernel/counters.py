@@ -1,0 +1,154 @@
+"""The counters of a simulated processor: they move with the clock while a group has tasks.
+
+Each task moves a quarter of a GiB per second through each cache (eight GiB/s at most for a group, less under a
+bandwidth limit in percent), three quarters of it local. What a control group holds of a cache nears the size of the
+ways that it may use, each task its share, and fades when it has no tasks. Same clock, same numbers. Nothing here
+resembles a real workload.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cachetune.sim.profile import Profile
+
+if TYPE_CHECKING:
+    from cachetune.sim.kernel.state import Group
+
+_TASK_BYTES_PER_SECOND = 1 << 28
+_GROUP_BYTES_PER_SECOND = 1 << 33
+_FILL_SECONDS = 0.5
+_FADE_SECONDS = 0.2
+
+
+@dataclasses.dataclass
+class _Count:
+    """One RMID at one cache, at the time ``at``; ``rate`` and ``target`` hold since then."""
+
+    at: float
+    held: float = 0.0
+    total: float = 0.0
+    local: float = 0.0
+    rate: float = 0.0
+    target: float = 0.0
+
+    def advance(self, now: float) -> None:
+        seconds = max(0.0, now - self.at)
+        self.held = self.held_at(now)
+        self.total += seconds * self.rate
+        self.local += seconds * self.rate * 3 / 4
+        self.at = max(now, self.at)
+
+    def held_at(self, now: float) -> float:
+        seconds = max(0.0, now - self.at)
+        constant = _FILL_SECONDS if self.rate else _FADE_SECONDS
+        return self.target + (self.held - self.target) * math.exp(-seconds / constant)
+
+
+def _limit_of(profile: Profile) -> Callable[[float, int], float] | None:
+    """What a value of MB makes of a rate: a share in percent, MiB/s, or eighths of GB/s."""
+    bandwidth = next((b for b in profile.bandwidths if b.name == "MB"), None)
+    if bandwidth is None:
+        return None
+    if not bandwidth.linear:
+        return lambda rate, value: min(rate, value * 1e9 / 8)
+    if "mba_MBps" in profile.mount_options:
+        return lambda rate, value: min(rate, float(value << 20))
+    return lambda rate, value: rate * value / 100
+
+
+class Counters:
+    """What QM_CTR would say, per RMID and L3 cache."""
+
+    def __init__(self, profile: Profile, clock: Callable[[], float]) -> None:
+        self._profile, self._clock = profile, clock
+        self._ids = profile.monitored_ids
+        self._limit = _limit_of(profile)
+        self._counts: dict[tuple[int, int], _Count] = {}
+        self._set: dict[tuple[int, int, str], int | str] = {}
+
+    def start(self, group: "Group") -> None:
+        """Count from zero for a group that was just given its RMID; the cache may still hold lines of the last one."""
+        if group.rmid is None:
+            return
+        for cache_id in self._ids:
+            count = self._count(group.rmid, cache_id)
+            count.advance(self._clock())
+            count.total = count.local = 0.0
+        self._set = {key: value for key, value in self._set.items() if key[0] != group.rmid}
+        self.settle(group)
+
+    def settle(self, group: "Group") -> None:
+        """Bring a group's counts up to now, before or after something changes that they depend on."""
+        if group.rmid is None:
+            return
+        for cache_id in self._ids:
+            count = self._count(group.rmid, cache_id)
+            count.advance(self._clock())
+            count.rate, count.target = self._pace(group, cache_id)
+
+    def stop(self, group: "Group") -> None:
+        """A group loses its RMID: what it held fades away."""
+        if group.rmid is None:
+            return
+        for cache_id in self._ids:
+            count = self._count(group.rmid, cache_id)
+            count.advance(self._clock())
+            count.rate = count.target = 0.0
+
+    def restart(self, cache_id: int) -> None:
+        """The events of a cache were chosen anew: both bandwidth counters of every RMID start again."""
+        for (_, where), count in self._counts.items():
+            if where == cache_id:
+                count.advance(self._clock())
+                count.total = count.local = 0.0
+
+    def put(self, group: "Group", cache_id: int, event: str, value: int | str) -> None:
+        """Let an event read as a number, or as a text such as ``Unavailable``, until the group is gone."""
+        if group.rmid is not None:
+            self._set[group.rmid, cache_id, event] = value
+
+    def read(self, group: "Group", cache_id: int, event: str) -> str:
+        """The content of an event file: of a control group together with its monitor groups."""
+        read = [self._own(member, cache_id, event) for member in group.members()]
+        numbers = [value for value in read if isinstance(value, int)]
+        return f"{sum(numbers)}\n" if numbers else f"{read[0]}\n"
+
+    def occupancy(self, rmid: int, cache_id: int, when: float) -> float:
+        """Bytes that an RMID holds of a cache."""
+        return self._count(rmid, cache_id).held_at(when)
+
+    def _own(self, group: "Group", cache_id: int, event: str) -> int | str:
+        if group.rmid is None:
+            return 0
+        given = self._set.get((group.rmid, cache_id, event))
+        if given is not None:
+            return given
+        self.settle(group)
+        count = self._count(group.rmid, cache_id)
+        values = {"llc_occupancy": count.held, "mbm_total_bytes": count.total, "mbm_local_bytes": count.local}
+        unit = self._profile.monitoring.unit_bytes if self._profile.monitoring else 1
+        return int(values.get(event, 0.0)) // unit * unit
+
+    def _count(self, rmid: int, cache_id: int) -> _Count:
+        key = rmid, cache_id
+        if key not in self._counts:
+            self._counts[key] = _Count(self._clock())
+        return self._counts[key]
+
+    def _pace(self, group: "Group", cache_id: int) -> tuple[float, float]:
+        """Bytes per second and bytes held in the end, as the group stands now."""
+        if not group.tids:
+            return 0.0, 0.0
+        values = group.control.values
+        rate = float(min(len(group.tids) * _TASK_BYTES_PER_SECOND, _GROUP_BYTES_PER_SECOND))
+        if self._limit is not None and "MB" in values:
+            rate = self._limit(rate, values["MB"][cache_id])
+        cache = self._profile.cache(3)
+        if cache is None:
+            return rate, 0.0
+        masks = [values[name].get(cache_id, 0) for name in ("L3", "L3DATA", "L3CODE") if name in values]
+        ways = max((mask.bit_count() for mask in masks), default=cache.ways)
+        share = len(group.tids) / sum(len(member.tids) for member in group.control.members())
+        return rate, cache.size_of(cache_id) // cache.ways * ways * share

@@ -1,0 +1,126 @@
+"""The info directory: what the processor offers, and the few settings that hold for all groups."""
+
+from collections.abc import Callable
+
+from cachetune.sim.kernel import schemata
+from cachetune.sim.kernel.nodes import Directory, File, Node
+from cachetune.sim.kernel.numbers import NumberError, c_string, strip, unsigned
+from cachetune.sim.kernel.state import RefusedError, State
+from cachetune.sim.profile import BandwidthResource, CacheResource, Monitoring, Resource
+
+
+def make_info(state: State) -> Directory:
+    """The info directory with all that is below it."""
+    entries: dict[str, Node] = {"last_cmd_status": File(0o444, state.status.show)}
+    for resource in state.resources:
+        entries[resource.name] = Directory(0o555, "info", None, _resource_files(state, resource))
+    if state.profile.monitoring:
+        entries["L3_MON"] = Directory(0o555, "info", None, _monitoring_files(state, state.profile.monitoring))
+    return Directory(0o555, "info", None, entries)
+
+
+def _resource_files(state: State, resource: Resource) -> dict[str, Node]:
+    if isinstance(resource, CacheResource):
+        return _cache_files(state, resource)
+    return _bandwidth_files(resource)
+
+
+def _fixed(text: object) -> File:
+    return File(0o444, lambda: f"{text}\n")
+
+
+def _cache_files(state: State, cache: CacheResource) -> dict[str, Node]:
+    files: dict[str, Node] = {
+        "bit_usage": File(0o444, lambda: schemata.show_bit_usage(state, cache)),
+        "cbm_mask": _fixed(f"{cache.full:x}"),
+        "min_cbm_bits": _fixed(cache.min_cbm_bits),
+        "num_closids": _fixed(cache.closids),
+        "shareable_bits": _fixed(f"{cache.shareable:x}"),
+    }
+    if state.rules.sparse_masks_file:
+        files["sparse_masks"] = _fixed(int(cache.sparse))
+    return files
+
+
+def _bandwidth_files(bandwidth: BandwidthResource) -> dict[str, Node]:
+    files: dict[str, Node] = {
+        "bandwidth_gran": _fixed(bandwidth.bandwidth_gran),
+        "delay_linear": _fixed(int(bandwidth.linear)),
+        "min_bandwidth": _fixed(bandwidth.min_bandwidth),
+        "num_closids": _fixed(bandwidth.closids),
+    }
+    if bandwidth.throttle_mode:
+        files["thread_throttle_mode"] = _fixed(bandwidth.throttle_mode)
+    return files
+
+
+def _monitoring_files(state: State, monitoring: Monitoring) -> dict[str, Node]:
+    configurable = monitoring.configurable if state.rules.amd_slow_memory else ()
+    features = [
+        line for event in monitoring.events for line in (event, f"{event}_config" if event in configurable else "")
+    ]
+    files: dict[str, Node] = {
+        "max_threshold_occupancy": File(0o644, lambda: f"{state.rmids.threshold}\n", _threshold_writer(state)),
+        "mon_features": _fixed("\n".join(line for line in features if line)),
+        "num_rmids": _fixed(monitoring.rmids),
+    }
+    for event in configurable:
+        files[f"{event}_config"] = _event_config(state, event)
+    return files
+
+
+def _threshold_writer(state: State) -> Callable[[str], None]:
+    def write(text: str) -> None:
+        try:
+            value = unsigned(c_string(text), 0, 32)
+        except NumberError as error:
+            raise RefusedError(error.errno) from error
+        if value > state.rmids.limit:
+            state.refuse()
+        state.rmids.threshold = state.rmids.round(value)
+
+    return write
+
+
+# -- events that can be chosen (AMD) ----------------------------------------------------------------------------
+
+_EVENT_BITS = 0x7F
+_EVENT_DEFAULTS = {"mbm_total_bytes": 0x7F, "mbm_local_bytes": 0x15}
+
+
+def _event_config(state: State, event: str) -> File:
+    chosen = dict.fromkeys(state.profile.monitored_ids, _EVENT_DEFAULTS[event])
+
+    def read() -> str:
+        return ";".join(f"{i}=0x{bits:02x}" for i, bits in chosen.items()) + "\n"
+
+    def write(text: str) -> None:
+        if not text.endswith("\n"):
+            state.refuse()
+        state.status.clear()
+        rest = c_string(text[:-1])
+        while rest:
+            entry, _, rest = rest.partition(";")
+            cache_id, bits = _read_event_entry(state, strip(entry))
+            if cache_id not in chosen:
+                state.refuse()
+            if chosen[cache_id] != bits:
+                chosen[cache_id] = bits
+                state.counters.restart(cache_id)
+
+    return File(0o644, read, write)
+
+
+def _read_event_entry(state: State, entry: str) -> tuple[int, int]:
+    number, _, value = entry.partition("=")
+    try:
+        cache_id = unsigned(number, 10, 64)
+    except NumberError:
+        state.refuse("Missing '=' or non-numeric domain id\n")
+    try:
+        bits = unsigned(value, 16, 64)
+    except NumberError:
+        state.refuse("Non-numeric event configuration value\n")
+    if bits & ~_EVENT_BITS:
+        state.refuse_of(f"Invalid event configuration: max valid mask is 0x{_EVENT_BITS:02x}\n")
+    return cache_id, bits

@@ -1,0 +1,299 @@
+"""A resctrl without hardware: the rules of Linux in memory, behind the same port as the real files.
+
+The rules, once:
+
+- The root is the default group. A directory made in it is a control group: it takes a CLOSID and, where there is
+  monitoring, an RMID. A directory made in a ``mon_groups`` is a monitor group: it takes an RMID. mkdir anywhere else
+  is EPERM. CLOSIDs are as many as the poorest resource has; without one mkdir is ENOSPC, so it is without an RMID, or
+  EBUSY while freed RMIDs rest in limbo.
+- A new group may use every bit that no exclusive group has (the lowest unbroken run of them), until its schemata is
+  written. rmdir works on groups with tasks, CPUs and monitor groups: they go to the parent, for a control group to
+  the default group.
+- A write is one command: all of it is judged, then applied (schemata), or carried out from left to right up to the
+  first fault (tasks of 6.12). Some commands clear info/last_cmd_status first, all append to it, and not every
+  failure says something: a missing last newline, an unknown cache id and EPERM leave it as it was.
+- What is in exactly one place: a task in a control group, a CPU in a control group. A monitor group only takes tasks
+  and CPUs that its control group has.
+
+Truth is what kernels 6.1 and 6.12 answered; their sources where nothing was recorded. ``KernelRules`` lists where the
+two differ. All operations may be called from several threads.
+"""
+
+import errno
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from cachetune.errors import InputError, ResctrlError
+from cachetune.host.model import Host
+from cachetune.host.resctrl.hints import hint_for
+from cachetune.sim import saved
+from cachetune.sim.faults import MUTATING, Fault, Kind, Operation
+from cachetune.sim.kernel import groups, tree
+from cachetune.sim.kernel.flock import Flock
+from cachetune.sim.kernel.nodes import Directory, File, LookupFailedError, Node, find, split, walk
+from cachetune.sim.kernel.state import RefusedError, State
+from cachetune.sim.profile import KERNELS, Profile
+
+PAGE_BYTES = 4096
+PATH_BYTES = 4095 - len("/sys/fs/resctrl/")
+_ACTIONS = {"listdir": "list", "exists": "look at"}
+
+
+class SimulatedResctrl:
+    """The Resctrl port over a profile; see the module's text for the rules.
+
+    ``kernel_says`` of an error is what this operation said, not what others left in last_cmd_status.
+
+    ``clock`` gives seconds; counters and limbo follow it. ``writer`` is the tid that a written ``0`` means; it is the
+    one task at first. ``operations`` logs what was tried to change something, failed attempts too.
+    ``before_operation`` is called ahead of each of them and may use this object freely: that is neither logged nor
+    made to fail.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        kernel: str = "6.12",
+        clock: Callable[[], float] = time.monotonic,
+        writer: int = 1,
+    ) -> None:
+        if kernel not in KERNELS:
+            raise InputError(f"no rules are known for kernel {kernel!r}", hint="kernels: " + ", ".join(KERNELS))
+        profile = profile.mounted(*profile.mount_options, kernel=kernel)
+        self.profile, self.kernel = profile, kernel
+        self.source = f"sim:{profile.name}"
+        self.mount_options = profile.mount_options
+        self.operations: list[Operation] = []
+        self.before_operation: Callable[[Operation], None] | None = None
+        self.state = State(profile, KERNELS[kernel], clock, writer)
+        self.root = tree.make_root(self.state)
+        self._mutex = threading.RLock()
+        self._inside_hook = threading.local()
+        self._faults: list[Fault] = []
+        self._flock = Flock(self.source)
+        self.add_task(writer)
+
+    @classmethod
+    def from_host(
+        cls, host: Host, *, kernel: str = "6.12", clock: Callable[[], float] = time.monotonic, writer: int = 1
+    ) -> "SimulatedResctrl":
+        """A resctrl that stands as a saved host does, to rehearse a plan on; see ``saved`` for what is guessed."""
+        sim = cls(saved.profile_of(host), kernel=kernel, clock=clock, writer=writer)
+        sim.mount_options = host.mount_options
+        saved.take_over(sim.state, sim.root, host)
+        return sim
+
+    # -- the port -----------------------------------------------------------------------------------------------
+
+    def listdir(self, path: str) -> list[str]:
+        """The names in a directory, sorted."""
+        with self._operation(Operation("listdir", _clean(path))):
+            node = find(self.root, split(path))
+            if isinstance(node, File):
+                raise RefusedError(errno.ENOTDIR)
+            return sorted(node.entries)
+
+    def read(self, path: str) -> str:
+        """The content of a file."""
+        with self._operation(Operation("read", _clean(path))):
+            node = self._file(path)
+            if not node.mode & 0o444:
+                raise RefusedError(errno.EACCES)
+            return _to_text(node.read())
+
+    def write(self, path: str, text: str) -> None:
+        """One write(2) of the whole text."""
+        data = text.encode("utf-8", "surrogateescape")
+        with self._operation(Operation("write", _clean(path), text)):
+            node = self._file(path)
+            if not node.mode & 0o222 or node.write is None:
+                raise RefusedError(errno.EACCES)
+            if len(data) > PAGE_BYTES:
+                raise RefusedError(errno.E2BIG)
+            directory, _ = self._parent(path)
+            before = directory.group and directory.group.mode
+            node.write(data.decode("latin-1"))
+            if directory.group and directory.group.mode != before:
+                tree.follow_mode(directory, directory.group)
+
+    def mkdir(self, path: str, mode: int = 0o755) -> None:
+        """Make a group."""
+        with self._operation(Operation("mkdir", _clean(path))):
+            parent, name = self._parent(path)
+            if name == "" or name in parent.entries:
+                raise RefusedError(errno.EEXIST)
+            parent.entries[name] = groups.make(self.state, parent, name, mode)
+
+    def rmdir(self, path: str) -> None:
+        """Remove a group; its tasks and CPUs go to its parent."""
+        with self._operation(Operation("rmdir", _clean(path))):
+            parts = split(path)
+            node = find(self.root, parts)
+            if isinstance(node, File):
+                raise RefusedError(errno.ENOTDIR)
+            if not parts:
+                raise RefusedError(errno.EBUSY)
+            if node.role != "group" or node.group is None:
+                raise RefusedError(errno.EPERM)
+            groups.remove(self.state, node.group)
+            del self._parent(path)[0].entries[parts[-1]]
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or directory at the path."""
+        with self._operation(Operation("exists", _clean(path))):
+            try:
+                find(self.root, split(path))
+            except LookupFailedError:
+                return False
+            return True
+
+    def lock(self, *, exclusive: bool, timeout: float, holder: int | None = None) -> AbstractContextManager[None]:
+        """flock on the root directory. ``holder`` is the pid that others are told who wait in vain.
+
+        Raises LockTimeoutError after ``timeout`` seconds.
+        """
+        with self._operation(Operation("lock", "")):
+            return self._flock.hold(exclusive=exclusive, timeout=timeout, holder=holder)
+
+    # -- beyond the port ----------------------------------------------------------------------------------------
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a monitor group or move it to another control group, with its tasks (6.12)."""
+        with self._operation(Operation("rename", _clean(old), target=_clean(new))):
+            groups.rename(self.state, self.root, split(old), split(new))
+
+    def stat_mode(self, path: str) -> int:
+        """The type and permission bits, as in st_mode."""
+        with self._operation(None, path):
+            node = find(self.root, split(path))
+            kind = stat.S_IFDIR if isinstance(node, Directory) else stat.S_IFREG
+            return kind | node.mode
+
+    def chmod(self, path: str, mode: int) -> None:
+        """Change the permission bits of a file or directory."""
+        with self._operation(None, path):
+            find(self.root, split(path)).mode = mode
+
+    def tree(self) -> dict[str, str]:
+        """Every path and content but for the counters and last_cmd_status; directories end with "/" and are empty."""
+        with self._mutex:
+            return {
+                path if isinstance(node, File) else f"{path}/": _to_text(node.read()) if isinstance(node, File) else ""
+                for path, node in walk(self.root)
+                if path != "info/last_cmd_status" and not (isinstance(node, File) and node.counter)
+            }
+
+    def add_task(self, tid: int, parent: int | None = None) -> None:
+        """A thread is born: in the groups of its parent, or in the default group."""
+        with self._mutex:
+            self.state.place(tid, self.state.tasks[parent] if parent is not None else self.state.root)
+
+    def end_task(self, tid: int) -> None:
+        """A thread ends."""
+        with self._mutex:
+            self.state.drop(tid)
+
+    def set_counter(self, path: str, cache_id: int, event: str, value: int | str) -> None:
+        """Let an event of a group read as this number, or as a text such as ``Unavailable``."""
+        with self._operation(None, path):
+            node = find(self.root, split(path))
+            if isinstance(node, File) or node.group is None:
+                raise RefusedError(errno.ENOENT)
+            self.state.counters.put(node.group, cache_id, event, value)
+
+    def fail(
+        self,
+        number: int,
+        *,
+        at: int = 1,
+        operation: Kind | None = None,
+        path: str | None = None,
+        after: bool = False,
+        times: int = 1,
+        kernel_says: str | None = None,
+    ) -> None:
+        """Let the ``at``-th operation from now (1 is the next) fail with this errno.
+
+        Without ``operation`` only those that change something count; with ``path`` only those on it. With ``after``
+        it takes effect all the same. ``times`` that many in a row fail; ``kernel_says`` replaces last_cmd_status.
+        """
+        wanted = None if path is None else _clean(path)
+        self._faults.append(Fault(number, at, operation, wanted, after, times, kernel_says))
+
+    # -- how an operation is carried out ------------------------------------------------------------------------
+
+    @contextmanager
+    def _operation(self, operation: Operation | None, path: str = "") -> Iterator[None]:
+        shown = Operation("read", _clean(path)) if operation is None else operation
+        fault = self._announce(operation) if operation is not None else None
+        with self._mutex:
+            self.state.status.begin()
+            try:
+                if fault and not fault.after:
+                    self._strike(fault)
+                _check_length(shown.path)
+                yield
+                if fault:
+                    self._strike(fault)
+            except (RefusedError, LookupFailedError) as error:
+                raise self._error(error.errno, shown) from None
+
+    def _announce(self, operation: Operation) -> Fault | None:
+        """Call the hook, log, and find the fault that was ordered for this operation."""
+        if getattr(self._inside_hook, "yes", False):
+            return None
+        if operation.kind in MUTATING:
+            if self.before_operation is not None:
+                self._inside_hook.yes = True
+                try:
+                    self.before_operation(operation)
+                finally:
+                    self._inside_hook.yes = False
+            self.operations.append(operation)
+        struck = [fault for fault in self._faults if fault.strikes(operation)]
+        return struck[0] if struck else None
+
+    def _strike(self, fault: Fault) -> None:
+        if fault.kernel_says is not None:
+            self.state.status.clear()
+            self.state.status.say(fault.kernel_says + "\n" if fault.kernel_says else "")
+        raise RefusedError(fault.errno)
+
+    def _error(self, number: int, operation: Operation) -> ResctrlError:
+        says = _to_text(self.state.status.message)
+        action, path = _ACTIONS.get(operation.kind, operation.kind), operation.path or "."
+        hint = hint_for(number, action, path, says, operation.text, live=True)
+        return ResctrlError(number, action, path, written=operation.text, kernel_says=says, hint=hint)
+
+    def _file(self, path: str) -> File:
+        node = find(self.root, split(path))
+        if isinstance(node, Directory):
+            raise RefusedError(errno.EISDIR)
+        return node
+
+    def _parent(self, path: str) -> tuple[Directory, str]:
+        """The directory in which a name is to be, and the name; "" for the root itself."""
+        parts = split(path)
+        if not parts:
+            return self.root, ""
+        node: Node = find(self.root, parts[:-1])
+        if isinstance(node, File):
+            raise RefusedError(errno.ENOTDIR)
+        return node, parts[-1]
+
+
+def _check_length(path: str) -> None:
+    if len(path.encode("utf-8", "surrogateescape")) > PATH_BYTES:
+        raise RefusedError(errno.ENAMETOOLONG)
+
+
+def _clean(path: str) -> str:
+    return "/".join(split(path))
+
+
+def _to_text(raw: str) -> str:
+    return raw.encode("latin-1", "replace").decode("utf-8", "surrogateescape")

@@ -1,0 +1,89 @@
+"""The tasks files: which thread is in which group.
+
+A task is in exactly one control group, and in at most one monitor group of it. 6.1 takes one tid per write; 6.12
+takes a comma list from left to right and stops at the first fault, what came before stays moved. Numbers are in any
+C base, ``0`` is the writer. Source: rdtgroup_tasks_write in both kernels and their recorded answers.
+"""
+
+import errno
+
+from cachetune.sim.kernel.numbers import NumberError, c_string, signed, strip
+from cachetune.sim.kernel.state import Group, RefusedError, State
+
+
+def show(state: State, group: Group) -> str:
+    """The tids of a group, those of its monitor groups among them.
+
+    Without control over allocation a control group lists none, as the kernel compares CLOSIDs that do not exist.
+    """
+    if group.parent is None and not state.profile.can_allocate:
+        return ""
+    tids = {tid for member in group.members() for tid in member.tids}
+    return "".join(f"{tid}\n" for tid in sorted(tids))
+
+
+def write(state: State, group: Group, text: str) -> None:
+    """Carry out one write to a tasks file. Raises RefusedError."""
+    text = c_string(text)
+    if state.rules.task_lists:
+        _write_list(state, group, text)
+    else:
+        _write_one(state, group, text)
+
+
+def _write_one(state: State, group: Group, text: str) -> None:
+    try:
+        tid = signed(strip(text), 0, 32)
+    except NumberError:
+        state.refuse()
+    if tid < 0:
+        state.refuse()
+    state.status.clear()
+    _refuse_locked(state, group)
+    _move(state, group, tid)
+
+
+def _write_list(state: State, group: Group, text: str) -> None:
+    state.status.clear()
+    _refuse_locked(state, group)
+    rest = text
+    while rest and rest[0] != "\n":
+        item, _, rest = rest.partition(",")
+        item = strip(item)
+        try:
+            tid = signed(item, 0, 32)
+        except NumberError:
+            state.refuse_of(f"Task list parsing error pid {item}\n")
+        if tid < 0:
+            state.refuse_of(f"Invalid pid {tid}\n")
+        try:
+            _move(state, group, tid)
+        except RefusedError:
+            state.status.say_of(f"Error while processing task {tid}\n")
+            raise
+
+
+def _refuse_locked(state: State, group: Group) -> None:
+    if group.mode in {"pseudo-locksetup", "pseudo-locked"}:
+        state.refuse("Pseudo-locking in progress\n")
+
+
+def _move(state: State, group: Group, tid: int) -> None:
+    if tid == 0:
+        tid = state.writer
+    if state.takes_any_tid and tid not in state.tasks:
+        state.place(tid, state.root)
+    old = state.tasks.get(tid)
+    if old is None:
+        state.refuse_of(f"No task {tid}\n", number=errno.ESRCH)
+    if group.parent is not None and old.control is not group.parent:
+        state.refuse("Can't move task to different control group\n")
+    if old is not group:
+        state.place(tid, group)
+
+
+def give_back(state: State, group: Group, to: Group) -> None:
+    """Move all tasks of a group, and of its monitor groups, when it is removed."""
+    for member in group.members():
+        for tid in sorted(member.tids):
+            state.place(tid, to)

@@ -1,0 +1,104 @@
+"""Read the counters of groups: mon_data/mon_RESOURCE_ID/EVENT.
+
+Ids are decimal whatever zeros stand before them (mon_L3_08 is cache 8). A value that is not there is said to
+be missing, and why; it is never 0, and it does not hide the values beside it.
+"""
+
+import errno
+import re
+from collections.abc import Collection, Iterable, Iterator
+
+from cachetune.errors import InputError, ResctrlError
+from cachetune.host.model import Group, Host
+from cachetune.host.resctrl.port import Resctrl
+from cachetune.watch.model import Counter, Reading, State
+
+_GONE = {errno.ENOENT, errno.ENODEV, errno.ENOTDIR}
+_DIRECTORY = re.compile(r"mon_(sub_)?([A-Z0-9_]+)_([0-9]+)", re.ASCII)
+_VCPUS = re.compile(r".*-vcpus_([0-9,-]+)", re.ASCII | re.DOTALL)
+_WORDS: dict[str, State] = {"Unavailable": "Unavailable", "Unassigned": "Unassigned"}
+
+
+def read_counters(fs: Resctrl, host: Host, paths: Iterable[str]) -> tuple[Reading, ...]:
+    """The counters of the groups at ``paths``, in that order; events in the order of the host's mon_features.
+
+    A group that vanishes meanwhile has no counters. Raises InputError for a path that is no group of the
+    host.
+    """
+    events = {m.name.removesuffix("_MON"): m.features for m in host.monitors}
+    return tuple(_reading(fs, _group(host, path), events) for path in paths)
+
+
+def _group(host: Host, path: str) -> Group:
+    group = host.group(path)
+    if group is None:
+        raise InputError(f"there is no group {path!r} on {host.source}", hint="`cachetune show` lists the groups")
+    return group
+
+
+def _reading(fs: Resctrl, group: Group, events: dict[str, tuple[str, ...]]) -> Reading:
+    name = group.path.rpartition("/")[2]
+    vcpus = _VCPUS.fullmatch(name)
+    prefix = "" if group.path == "." else f"{group.path}/"
+    return Reading(
+        path=group.path,
+        name=name,
+        kind=group.kind,
+        owner=group.owner,
+        vcpus=vcpus[1] if vcpus else None,
+        counters=tuple(_counters(fs, f"{prefix}mon_data", events)),
+    )
+
+
+def _counters(fs: Resctrl, mon_data: str, events: dict[str, tuple[str, ...]]) -> Iterator[Counter]:
+    for resource, number, directory in _directories(_names(fs, mon_data)):
+        where = f"{mon_data}/{directory}"
+        names = _names(fs, where)
+        yield from _values(fs, where, _in_order(names, events.get(resource, ())), resource, number, None)
+        for _, node, inner in _directories(names):
+            below = f"{where}/{inner}"
+            inside = _in_order(_names(fs, below), events.get(resource, ()))
+            yield from _values(fs, below, inside, resource, number, node)
+
+
+def _values(
+    fs: Resctrl, where: str, names: Iterable[str], resource: str, number: int, node: int | None
+) -> Iterator[Counter]:
+    for event in names:
+        value, state = _value(fs, f"{where}/{event}")
+        yield Counter(resource, number, event, value, state, node)
+
+
+def _value(fs: Resctrl, path: str) -> tuple[int | float | None, State]:
+    try:
+        text = fs.read(path).strip()
+    except ResctrlError as error:
+        if error.errno == errno.EACCES:
+            raise
+        return None, "Vanished" if error.errno in _GONE else "Error"
+    if re.fullmatch(r"[0-9]{1,20}", text, re.ASCII):
+        return int(text), "ok"
+    if re.fullmatch(r"[0-9]{1,20}\.[0-9]{1,20}", text, re.ASCII):
+        return float(text), "ok"
+    return None, _WORDS.get(text, "Error")
+
+
+def _directories(names: Iterable[str]) -> list[tuple[str, int, str]]:
+    """The monitored things among ``names`` as (resource, id, name), ids ascending as numbers."""
+    matches = ((_DIRECTORY.fullmatch(name), name) for name in names)
+    return sorted((match[2], int(match[3]), name) for match, name in matches if match)
+
+
+def _in_order(names: Collection[str], features: tuple[str, ...]) -> list[str]:
+    """The events among ``names``: those that the host lists in its order, then the ones that it does not list."""
+    others = [name for name in names if name not in features and not name.startswith("mon_")]
+    return [name for name in features if name in names] + others
+
+
+def _names(fs: Resctrl, path: str) -> list[str]:
+    try:
+        return fs.listdir(path)
+    except ResctrlError as error:
+        if error.errno in _GONE:
+            return []
+        raise

@@ -1,0 +1,183 @@
+"""cachetune guests: what it prints of processes that look like QEMU, with and without resctrl."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cachetune.cli import options
+from cachetune.cli.main import command
+from cachetune.guests.find import ORDER
+from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.sim.copies import write_tree
+from tests.guests.lookalike import Lookalike, add_process, status_xml
+from tests.sim.fuse.mounted import run
+
+UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
+TUNE = "<vcpu>2</vcpu><cputune><memorytune vcpus='0-1'><node id='0' bandwidth='50'/></memorytune></cputune>"
+
+
+class Machine:
+    """A directory with all the places that the verb looks at."""
+
+    def __init__(self, directory: Path) -> None:
+        self.proc, self.libvirt, self.guests_d = (directory / name for name in ("proc", "libvirt", "guests.d"))
+        for made in (self.proc, self.libvirt, self.guests_d):
+            made.mkdir()
+        self.resctrl = directory / "resctrl"
+
+    def process(self, pid: int, name: str, *, named: bool = True, uuid: str = UUID) -> None:
+        threads = {pid: "main"} | ({pid + 1: "CPU 0/KVM", pid + 2: "CPU 1/KVM"} if named else {pid + 1: "main"})
+        add_process(self.proc, pid, threads, arguments=["kvm", "-name", f"guest={name}", "-uuid", uuid])
+
+    def guests(self, *words: str) -> Result:
+        places = {"--proc": self.proc, "--libvirt-run": self.libvirt, "--guests-d": self.guests_d}
+        places |= {"--resctrl": self.resctrl, "--cgroup": self.proc, "--run": self.proc / "run"}
+        given = [str(word) for pair in places.items() for word in pair]
+        return CliRunner().invoke(command, ["guests", *given, *words], env={"COLUMNS": "200"})
+
+    def listed(self, *words: str) -> list[dict[str, Any]]:
+        result = self.guests("--json", *words)
+        assert result.exit_code == 0, result.output
+        found: list[dict[str, Any]] = json.loads(result.stdout)["guests"]
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_no_guest_is_a_sentence(machine: Machine) -> None:
+    result = machine.guests()
+    assert (result.exit_code, result.output) == (0, "No guest runs here.\n")
+    assert machine.listed() == []
+
+
+def test_the_table_has_a_line_for_each_guest_and_remarks_below(machine: Machine) -> None:
+    machine.process(40, "web")
+    machine.process(50, "", named=False, uuid="")
+    (machine.libvirt / "web.xml").write_text(status_xml("web", UUID, 40, {0: 41, 1: 42}, TUNE))
+    (machine.libvirt / "old.xml").write_text("<half")
+    result = machine.guests()
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0] == ["guest", "uuid", "pid", "vCPUs", "threads", "found", "by", "tuning"]
+    assert lines[1] == ["web", UUID, "40", "0-1", "41-42", "libvirt-status", "no", "resctrl"]
+    assert lines[2] == ["-", "-", "50", "-", "-", "threads", "unknown"]
+    assert lines[3] == []
+    assert result.stdout.splitlines()[4].startswith("process 50: its threads have no names of vCPUs")
+    assert "old.xml is not believed: it is no XML" in result.stderr
+    assert f"tuning cannot be compared: cannot read {machine.resctrl}" in result.stderr
+
+
+def test_nothing_is_said_of_resctrl_where_no_guest_asks_for_it(machine: Machine) -> None:
+    machine.process(40, "web")
+    assert machine.guests().stderr == ""
+
+
+def test_json_has_the_thread_of_each_vcpu(machine: Machine) -> None:
+    machine.process(40, "web")
+    (guest,) = machine.listed()
+    assert (guest["name"], guest["uuid"], guest["pid"], guest["source"]) == ("web", UUID, 40, "threads")
+    assert guest["vcpus"] == {"0": 41, "1": 42}
+    assert guest["tuning"]["state"] == "unknown"
+
+
+def test_one_source_can_be_chosen(machine: Machine) -> None:
+    machine.process(40, "web")
+    assert len(machine.listed("--source", "threads")) == 1
+    assert machine.listed("--source", "libvirt-status") == []
+
+
+def test_tuning_is_compared_with_a_copy_of_a_host(machine: Machine) -> None:
+    write_tree(SimulatedResctrl(load_profile("skylake-2s")), machine.resctrl)
+    machine.process(40, "web")
+    (machine.libvirt / "web.xml").write_text(status_xml("web", UUID, 40, {0: 41, 1: 42}, TUNE))
+    assert "drifted: 1 group to create" in machine.guests().stdout
+    (guest,) = machine.listed()
+    assert (guest["tuning"]["state"], guest["tuning"]["machine_name"]) == ("drifted", "qemu-7-web")
+
+
+def test_a_guest_of_which_no_xml_is_known_can_be_in_groups_all_the_same(machine: Machine) -> None:
+    resctrl = SimulatedResctrl(load_profile("skylake-2s"))
+    machine.process(40, "web")
+    for name, tid in (("one", 41), ("two", 42)):
+        resctrl.add_task(tid)
+        resctrl.mkdir(name)
+        resctrl.write(f"{name}/tasks", f"{tid}\n")
+    write_tree(resctrl, machine.resctrl)
+    assert "unknown, but in one and 1 other" in machine.guests().stdout
+    assert machine.listed()[0]["groups"] == ["one", "two"]
+
+
+def test_a_file_of_the_operators_asks_before_libvirt_does(machine: Machine) -> None:
+    machine.process(40, "web")
+    (machine.guests_d / "web.xml").write_text("<cputune><cachetune vcpus='0'/></cputune>")
+    (machine.guests_d / "db.xml").write_text("<half")
+    (guest,) = machine.listed()
+    assert guest["tuning"]["asker"] == "file"
+    (machine.guests_d / "web.xml").write_text("<domain><name>db</name></domain>")
+    result = machine.guests()
+    assert "is the XML of the guest 'db', not of 'web'" in result.stderr
+
+
+def test_a_file_for_vcpus_that_libvirts_guest_does_not_have_asks_for_nothing(machine: Machine) -> None:
+    machine.process(40, "web")
+    (machine.guests_d / "web.xml").write_text(
+        "<cputune><memorytune vcpus='2'><node id='0' bandwidth='50'/></memorytune></cputune>"
+    )
+    assert machine.listed()[0]["tuning"]["state"] == "no resctrl", "nobody says how many it has"
+    (machine.libvirt / "web.xml").write_text(status_xml("web", UUID, 40, {0: 41, 1: 42}, TUNE))
+    assert machine.listed()[0]["tuning"]["state"] == "none"
+
+
+def test_a_name_cannot_write_to_the_terminal(machine: Machine) -> None:
+    machine.process(40, "\x1b[31mred\n")
+    result = machine.guests()
+    assert "\\x1b[31mred\\n" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert machine.listed()[0]["name"] == "\x1b[31mred\n"
+
+
+def test_the_sources_that_can_be_chosen_are_those_that_there_are() -> None:
+    @options.source
+    def chosen() -> None:
+        pass
+
+    (option,) = chosen.__click_params__  # type: ignore[attr-defined]
+    assert tuple(option.type.choices) == ORDER
+
+
+@pytest.fixture
+def web() -> Iterator[Lookalike]:
+    name = f"web{os.getpid()}"
+    with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=["-name", f"guest={name}"]) as process:
+        yield process
+
+
+def test_the_command_finds_a_real_process(web: Lookalike) -> None:
+    result = run("guests", "--json", "--source", "threads")
+    assert result.returncode == 0, result.stderr
+    (guest,) = [guest for guest in json.loads(result.stdout)["guests"] if guest["pid"] == web.pid]
+    assert guest["vcpus"] == {"0": web.tids["CPU 0/KVM"], "1": web.tids["CPU 1/KVM"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--proc", "/nonexistent"], "cannot list /nonexistent"),
+        (["--source", "qmp"], "the source qmp needs a socket"),
+        (["--qmp", "/nonexistent"], "cannot connect to /nonexistent"),
+        (["--source", "magic"], "'magic' is not one of"),
+    ],
+)
+def test_what_cannot_be_asked_ends_with_2_and_a_message(words: list[str], said: str) -> None:
+    result = run("guests", *words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,186 @@
+"""Guests named to the command: found as they run, planned by libvirt's XML or a file, placed, looked at, removed."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from cachetune.apply.state import reservations as expected
+from cachetune.cbm import Cbm
+from cachetune.host.model import Group
+from tests.kernel.scenarios.guest_process import Threads, running
+from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
+
+WAY = 2304 * 1024
+# Other guests run on the machine of the tests, in tests beside this one for a start.
+WEB, DB, QUIET = (f"{name}{os.getpid()}" for name in ("web", "db", "quiet"))
+
+
+def tuning(ways: int, vcpus: str = "0-1") -> str:
+    return (
+        f"<cputune><cachetune vcpus='{vcpus}'><cache id='0' level='3' type='both' size='{ways * WAY}' unit='B'/>"
+        f"</cachetune></cputune>"
+    )
+
+
+class Host:
+    """A mounted simulated host, and libvirt's notes of the guests on it."""
+
+    def __init__(self, mount: Mounted, directory: Path) -> None:
+        self.mount, self._directory = mount, directory
+        self.notes = directory / "libvirt"
+        self.notes.mkdir()
+        self.run = directory / "run-cachetune"
+
+    def cachetune(self, verb: str, *words: str | Path) -> CompletedProcess[str]:
+        places = ("--resctrl", self.mount.root, "--run", self.run)
+        looked = () if verb == "remove" else ("--libvirt-run", self.notes)
+        return run(verb, *words, *places, *looked, stdin=-3)
+
+    def started_by_libvirt(self, name: str, threads: Threads, cputune: str, number: int = 1) -> None:
+        """Note the guest as libvirt does when it has started it."""
+        vcpus = "".join(f"<vcpu id='{vcpu}' pid='{tid}'/>" for vcpu, tid in threads.vcpus.items())
+        domain = f"<name>{name}</name><vcpu>{len(threads.vcpus)}</vcpu>{cputune}"
+        (self.notes / f"{name}.xml").write_text(
+            f"<domstatus state='running' pid='{threads.pid}'><vcpus>{vcpus}</vcpus>"
+            f"<domain type='kvm' id='{number}'>{domain}</domain></domstatus>"
+        )
+
+    def file(self, name: str, text: str) -> Path:
+        path = self._directory / name
+        path.write_text(text)
+        return path
+
+    def tids(self, group: str) -> set[int]:
+        return set(map(int, self.mount.read(f"{group}/tasks").split()))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    need_fuse()
+    with mounted(tmp_path / "mount", profile="skylake-2s") as mount:
+        yield Host(mount, tmp_path)
+
+
+@contextlib.contextmanager
+def guest(name: str, vcpus: int = 2) -> Iterator[Threads]:
+    with running(vcpus, "-name", f"guest={name},debug-threads=on") as process:
+        yield process.threads
+
+
+def test_a_guest_without_libvirt_is_tuned_by_a_tuning_file_and_its_name(host: Host) -> None:
+    file = host.file("tuning.xml", tuning(2))
+    with guest(WEB) as threads:
+        missing = host.cachetune("plan", "--guest", WEB)
+        assert (missing.returncode, "give a tuning file" in missing.stderr) == (2, True)
+        applied = host.cachetune("apply", "--guest", WEB, file, "--shrink-default")
+        assert applied.returncode == 0, applied.stderr
+        assert host.tids(f"cachetune-{WEB}-vcpus_0-1") == set(threads.vcpus.values())
+        assert host.cachetune("diff", "--guest", WEB, file, "--shrink-default").returncode == 0
+        counted = json.loads(host.cachetune("monitor", "--guest", WEB, "--json").stdout)
+        assert [reading["path"] for reading in counted["monitors"]] == [f"cachetune-{WEB}-vcpus_0-1"]
+    assert host.cachetune("remove", "--guest", WEB).returncode == 0
+    assert f"cachetune-{WEB}-vcpus_0-1/" not in host.mount.tree()
+
+
+def test_what_libvirt_has_placed_is_recognised_and_its_drift_mended_only_on_request(host: Host) -> None:
+    group = f"qemu-1-{WEB}-vcpus_0-1"
+    host.mount.write("schemata", "L3:0=01f\n")
+    host.mount.mkdir(group)
+    host.mount.write(f"{group}/schemata", "L3:0=060;1=7ff\n")
+    with guest(WEB) as threads:
+        host.started_by_libvirt(WEB, threads, tuning(2))
+        for tid in threads.vcpus.values():
+            host.mount.write(f"{group}/tasks", str(tid))
+        assert host.cachetune("diff", "--guest", WEB).returncode == 0
+        assert host.cachetune("apply", "--guest", WEB).stdout.endswith("Nothing to do.\n")
+
+        host.mount.write("tasks", str(threads.vcpus[1]))
+        drift = host.cachetune("diff", "--guest", WEB)
+        assert (drift.returncode, f"{threads.vcpus[1]} (vCPU 1)" in drift.stdout) == (1, True)
+        refused = host.cachetune("apply", "--guest", WEB)
+        assert (refused.returncode, "CT508" in refused.stderr, "--adopt" in refused.stderr) == (2, True, True)
+        assert host.cachetune("apply", "--guest", WEB, "--adopt").returncode == 0
+        assert host.tids(group) == set(threads.vcpus.values())
+
+        assert host.cachetune("remove", "--all-guests").returncode == 2
+        assert f"{group}/" in host.mount.tree()
+
+
+def test_all_guests_are_planned_as_one_all_or_none(host: Host) -> None:
+    with guest(WEB) as web, guest(DB) as db, guest(QUIET) as quiet:
+        host.started_by_libvirt(WEB, web, tuning(2), 1)
+        host.started_by_libvirt(DB, db, tuning(9), 2)
+        host.started_by_libvirt(QUIET, quiet, "", 3)
+        full = host.cachetune("apply", "--all-guests", "--shrink-default")
+        assert full.returncode == 2
+        assert "(libvirt):1:" in full.stderr
+        assert not [path for path in host.mount.tree() if path.startswith("qemu-")]
+
+        host.started_by_libvirt(DB, db, tuning(3), 2)
+        plan = json.loads(host.cachetune("plan", "--all-guests", "--shrink-default", "--json").stdout)
+        assert sorted(each["name"] for each in plan["guests"]) == [DB, WEB]
+        assert host.cachetune("apply", "--all-guests", "--shrink-default").returncode == 0
+        assert host.tids(f"qemu-1-{WEB}-vcpus_0-1") == set(web.vcpus.values())
+        assert host.tids(f"qemu-2-{DB}-vcpus_0-1") == set(db.vcpus.values())
+        assert "as the domains ask" in host.cachetune("diff", "--all-guests", "--shrink-default").stdout
+    assert host.cachetune("remove", "--all-guests").returncode == 0
+    assert "L3:0=7ff;1=7ff" in host.mount.read("schemata")
+
+
+def test_a_saved_plan_for_several_guests_is_carried_out(host: Host, tmp_path: Path) -> None:
+    with guest(WEB) as web, guest(DB) as db:
+        host.started_by_libvirt(WEB, web, tuning(2), 1)
+        host.started_by_libvirt(DB, db, tuning(3), 2)
+        saved = tmp_path / "plan.json"
+        assert host.cachetune("plan", "--all-guests", "--shrink-default", "-o", saved).returncode == 0
+        assert host.cachetune("apply", saved).returncode == 0
+        assert host.tids(f"qemu-2-{DB}-vcpus_0-1") == set(db.vcpus.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--guest", "nobody"], "no guest 'nobody' runs here"),
+        (["--guest", "WEB", "other.xml"], "is for the guest 'other', not 'WEB'"),
+        (["--guest", "WEB", "--pid", "1"], "--guest finds the threads by itself"),
+        (["--guest", "WEB", "--all-guests"], "use --guest NAME for one"),
+        (["--all-guests", "other.xml"], "use --guest NAME for one"),
+        (["--all-guests"], "guests that run here asks for anything"),
+        (["tuning.xml"], "does not name its guest"),
+        ([], "nothing to plan"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_meant_is_refused_with_what_to_do(host: Host, words: list[str], said: str) -> None:
+    other = f"<domain><name>other</name><vcpu>2</vcpu>{tuning(1)}</domain>"
+    files = {"other.xml": host.file("other.xml", other), "tuning.xml": host.file("tuning.xml", tuning(1)), "WEB": WEB}
+    with guest(WEB):
+        answer = host.cachetune("plan", *(files.get(word, word) for word in words))
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert said.replace("WEB", WEB) in answer.stderr
+
+
+def test_a_saved_plan_counts_the_groups_that_libvirt_is_about_to_make_as_apply_does(host: Host) -> None:
+    coming = Group("qemu-9-db-vcpus_0", "control", "libvirt", masks={"L3": {0: Cbm(0x700)}})
+    expected.announce(host.run, "db", (coming,))
+    host.mount.write("schemata", "L3:0=00f\n")
+    saved = host.file("plan.json", "")
+    with guest(WEB):
+        full = host.cachetune("plan", "--guest", WEB, host.file("t.xml", tuning(5)))
+        assert (full.returncode, "4 free" in full.stderr) == (1, True)
+        assert host.cachetune("plan", "--guest", WEB, host.file("t.xml", tuning(4)), "-o", saved).returncode == 0
+        assert host.cachetune("apply", saved).returncode == 0
+    assert "L3:0=0f0;1=7ff" in host.mount.read(f"cachetune-{WEB}-vcpus_0-1/schemata")
+
+
+def test_a_tuning_file_for_vcpus_that_the_guest_lacks_is_warned_of(host: Host) -> None:
+    with guest(WEB) as threads:
+        host.started_by_libvirt(WEB, threads, "")
+        answer = host.cachetune("plan", "--guest", WEB, host.file("t.xml", tuning(1, "0-7")), "--shrink-default")
+    assert answer.returncode == 0
+    assert "[CT150]" in answer.stderr

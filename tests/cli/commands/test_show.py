@@ -1,0 +1,197 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cachetune.cli.main import command
+from cachetune.errors import InputError
+from cachetune.sim import profile_names
+from tests.host.trees import SKYLAKE, below, group, make
+
+
+def run(*words: object) -> Result:
+    result = CliRunner().invoke(command, [str(word) for word in words], env={"COLUMNS": "80"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+PAGE = """\
+Host {source}
+
+L3     11 ways of 2.25 MiB
+           10        0
+  cache 0  ddddddd··AA  2 ways free (4.5 MiB), side by side
+  cache 1  ###########  nothing free
+           ^^           ^ shared with I/O
+
+MB     2 nodes, percent from 10 to 100 in steps of 10
+
+   group                        owner      tasks  has
+d  . (default group)            default        3  L3:0=7f0;1=7ff  MB:all=100
+     mon cadvisor-a             cadvisor       1
+A  cachetune-web-vcpus_0-1      cachetune      2  L3:0=3;1=7ff  MB:0=50;1=100
+     mon cachetune-web-vcpus_0  cachetune      1
+
+Control groups    2 of 8 CLOSIDs used, 6 left
+Groups monitored  4 of 144 RMIDs used, 140 left
+Events            L3_MON: llc_occupancy, mbm_total_bytes, mbm_local_bytes
+
+The default group has L3 1 alone; `cachetune plan --shrink-default` makes room.
+"""
+
+
+def without_libvirt(root: Path) -> Path:
+    return make(root, {name: text for name, text in SKYLAKE.items() if not name.startswith("qemu")})
+
+
+def test_a_host_is_shown_on_eighty_columns(tmp_path: Path) -> None:
+    root = without_libvirt(tmp_path)
+    assert run("show", "--resctrl", root).output == PAGE.format(source=root)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_simulated_host_fits_eighty_columns(name: str) -> None:
+    output = run("show", "--host", f"sim:{name}").output
+    assert output.startswith(f"Host sim:{name}")
+    assert max(map(len, output.splitlines())) <= 80
+    assert "\x1b" not in output
+
+
+def test_a_long_list_of_free_ways_names_the_largest_hole(tmp_path: Path) -> None:
+    root = make(tmp_path, {**SKYLAKE, **group("L3:0=210;1=7ff"), "size": "L3:0=4718592;1=25952256"})
+    assert "5 ways free (11.25 MiB), largest hole 4 (9 MiB)" in run("show", "--resctrl", root).output
+
+
+def test_caches_that_look_the_same_share_a_line() -> None:
+    assert "  caches 0-1  ddddddddddd  nothing free\n" in run("show", "--host", "sim:skylake-2s").output
+
+
+def test_modes_cpus_and_unknown_lines_are_shown(tmp_path: Path) -> None:
+    tree = {**SKYLAKE, **below("info/NEW", {"num_closids": "4"})}
+    tree["qemu-3-db-vcpus_0/schemata"] += "\nNEW:0=7"
+    output = run("show", "--resctrl", make(tmp_path, tree)).output
+    assert "exclusive" in output
+    assert "CPUs 2-3" in output
+    assert "NEW:0=7" in output
+    assert "Not understood    NEW" in output
+
+
+def test_a_name_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    root = make(tmp_path, {**SKYLAKE, **below("evil\x1b[2J\r\u202e", group("L3:0=1;1=1"))})
+    output = run("show", "--resctrl", root).output
+    assert "\x1b" not in output
+    assert "\u202e" not in output
+    assert "evil\\x1b[2J\\r\\u202e" in output
+
+
+def test_json_has_the_host_and_what_is_left_of_it(tmp_path: Path) -> None:
+    document = json.loads(run("show", "--json", "--resctrl", without_libvirt(tmp_path)).output)
+    assert document["schema_version"] == 1
+    assert document["caches"][0] == {
+        "resource": "L3",
+        "id": 0,
+        "ways": 11,
+        "way_bytes": 2359296,
+        "shareable_bits": "600",
+        "free": "c",
+        "free_ways": 2,
+        "free_bytes": 4718592,
+        "largest_hole_ways": 2,
+        "largest_hole_bytes": 4718592,
+    }
+    assert document["closids"] == {"used": 2, "total": 8, "left": 6}
+    assert document["host"]["groups"][0]["path"] == "."
+
+
+def test_a_snapshot_shows_the_same_as_its_host(tmp_path: Path) -> None:
+    root, saved = without_libvirt(tmp_path / "root"), tmp_path / "node7.json"
+    assert run("snapshot", "--resctrl", root, "-o", saved).output == ""
+    assert run("show", "--host", saved).output == PAGE.format(source=root)
+
+
+def test_a_snapshot_on_stdout_can_be_piped_into_show() -> None:
+    snapshot = run("snapshot", "--host", "sim:haswell").output
+    shown = CliRunner().invoke(command, ["show", "--host", "-"], input=snapshot)
+    assert shown.output.startswith("Host sim:haswell\n")
+
+
+def test_a_snapshot_replaces_the_file_and_leaves_no_other(tmp_path: Path) -> None:
+    saved = tmp_path / "node7.json"
+    saved.write_text("old")
+    run("snapshot", "--host", "sim:haswell", "-o", saved)
+    assert json.loads(saved.read_text())["source"] == "sim:haswell"
+    assert list(tmp_path.iterdir()) == [saved]
+
+
+def test_a_snapshot_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot write"):
+        run("snapshot", "--host", "sim:haswell", "-o", tmp_path / "nowhere/x.json")
+    with pytest.raises(InputError, match="cannot write"):
+        run("snapshot", "--host", "sim:haswell", "-o", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["show", "snapshot", "monitor"])
+def test_a_misspelt_simulated_host_gets_a_suggestion(verb: str) -> None:
+    with pytest.raises(InputError, match="no simulated host 'skylake2s'") as caught:
+        run(verb, "--host", "sim:skylake2s")
+    assert caught.value.hint.startswith("did you mean sim:skylake-2s?")
+
+
+def test_a_directory_is_not_a_snapshot(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Is a directory") as caught:
+        run("show", "--host", tmp_path)
+    assert "--resctrl" in caught.value.hint
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff\xfe", b'{"schema_version":1}', b"[" * 100_000])
+def test_what_is_no_snapshot_is_one_clear_error(data: bytes, tmp_path: Path) -> None:
+    saved = tmp_path / "x.json"
+    saved.write_bytes(data)
+    with pytest.raises(InputError, match=r"x\.json"):
+        run("show", "--host", saved)
+
+
+def test_a_host_without_resctrl_ends_with_a_hint_and_exit_code_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cachetune.cli.main", "show", "--resctrl", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {tmp_path} is not a mounted resctrl")
+    assert "hint: give the directory" in done.stderr
+
+
+def test_a_terminal_that_only_has_ascii_is_served(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cachetune.cli.main", "show", "--resctrl", without_libvirt(tmp_path)],
+        capture_output=True,
+        check=True,
+        env={"PYTHONIOENCODING": "ascii", "COLUMNS": "80"},
+    )
+    assert b"ddddddd..AA" in done.stdout
+
+
+def test_a_held_lock_is_waited_for_and_then_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cachetune.host import SysfsResctrl
+    from cachetune.service import hosts
+
+    root = without_libvirt(tmp_path)
+    monkeypatch.setattr(SysfsResctrl, "is_live", True)
+    monkeypatch.setattr(hosts, "_LOCK_SECONDS", 0.02)
+    with SysfsResctrl(root).lock(exclusive=True, timeout=0):
+        result = run("show", "--resctrl", root)
+    assert "still locked" in result.stderr
+    assert "reading without the lock" in result.stderr
+    assert result.stdout.startswith("Host ")
+
+
+@pytest.mark.parametrize("verb", ["show", "snapshot", "monitor"])
+def test_help_teaches_with_an_example(verb: str) -> None:
+    assert f"cachetune {verb}" in run(verb, "--help").output.partition("Example")[2]

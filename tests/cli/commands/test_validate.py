@@ -1,0 +1,277 @@
+"""cachetune validate: what it prints, where, and how it ends."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from cachetune.cli.main import command
+from cachetune.errors import CachetuneError, InputError
+from cachetune.findings import Findings
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+GROUP = "<cachetune vcpus='0'><monitor level='3'/></cachetune>"
+GOOD = f"<domain type='kvm'><name>g</name><vcpu>4</vcpu><cputune>{GROUP}</cputune></domain>"
+WARNED = GOOD.replace("vcpus='0'", "vcpus='0-9'")
+BAD = GOOD.replace("level='3'", "levl='3'")
+BAD_LINE = "attribute 'levl' is not allowed on <monitor>; did you mean 'level'? [CT003]"
+
+
+def run(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(command, ["validate", *arguments], input=stdin)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A directory with a good, a warned and a bad file, a nested one, and files that are no XML."""
+    for name, text in {"b-good.xml": GOOD, "a-bad.xml": BAD, "c-warned.xml": WARNED, "notes.txt": "x"}.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "bad.xml").write_text(BAD)
+    return tmp_path
+
+
+def test_a_valid_file_prints_nothing_but_a_summary(files: Path) -> None:
+    result = run(str(files / "b-good.xml"))
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "1 file checked, valid.\n")
+
+
+def test_a_finding_is_a_line_that_editors_know_and_a_hint(files: Path) -> None:
+    path = str(files / "a-bad.xml")
+    result = run(path)
+    column = BAD.index("levl") + 1
+    assert result.exit_code == 1
+    assert result.stdout == f"{path}:1:{column}: error: {BAD_LINE}\n    hint: <monitor> takes level, vcpus\n"
+    assert result.stderr == "1 file checked, invalid.\n"
+
+
+def test_warnings_do_not_make_a_file_invalid(files: Path) -> None:
+    result = run(str(files / "c-warned.xml"))
+    assert result.exit_code == 0
+    assert ": warning: " in result.stdout
+    assert result.stderr == "1 file checked, valid, 1 warning.\n"
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_directories_are_searched_in_order(files: Path, jobs: str) -> None:
+    result = run("-j", jobs, str(files))
+    told = [line.split(":")[0] for line in result.stdout.splitlines() if not line.startswith(" ")]
+    assert told == [str(files / name) for name in ("a-bad.xml", "c-warned.xml", "deeper/bad.xml")]
+    assert result.stderr == "4 files checked, 2 invalid, 1 warning.\n"
+    assert result.exit_code == 1
+
+
+def test_several_valid_files_are_all_valid(files: Path) -> None:
+    path = str(files / "b-good.xml")
+    assert run(path, path).stderr == "2 files checked, all valid.\n"
+
+
+def test_standard_input_is_called_stdin() -> None:
+    result = run("-", stdin=BAD)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("<stdin>:1:")
+
+
+def test_what_cannot_be_read_is_reported_and_the_rest_is_checked(files: Path) -> None:
+    (files / "empty").mkdir()
+    result = run(str(files / "none.xml"), str(files / "a-bad.xml"), str(files / "empty"))
+    assert result.exit_code == 2
+    assert BAD_LINE in result.stdout
+    assert f"error: cannot read {files / 'none.xml'}: No such file or directory" in result.stderr
+    assert f"error: there is no *.xml in {files / 'empty'}" in result.stderr
+    assert "1 file checked, invalid, 2 could not be read." in result.stderr
+
+
+def test_json_is_one_document_of_the_published_form(files: Path) -> None:
+    (files / "empty").mkdir()
+    result = run("--json", str(files), str(files / "none.xml"), str(files / "empty"))
+    assert result.exit_code == 2
+    document = json.loads(result.stdout)
+    assert document["schema_version"] == 1
+    assert [(Path(file["file"]).name, file["valid"]) for file in document["files"]] == [
+        ("a-bad.xml", False),
+        ("b-good.xml", True),
+        ("c-warned.xml", True),
+        ("bad.xml", False),
+        ("none.xml", False),
+        ("empty", False),
+    ]
+    (finding,) = document["files"][0]["findings"]
+    assert finding == {
+        "rule": "CT003",
+        "severity": "error",
+        "line": 1,
+        "column": BAD.index("levl") + 1,
+        "path": "/domain/cputune/cachetune[1]/monitor[1]/@levl",
+        "message": BAD_LINE.removesuffix(" [CT003]"),
+        "hint": "<monitor> takes level, vcpus",
+    }
+    missing, empty = (file["findings"] for file in document["files"][-2:])
+    assert [(f["rule"], f["severity"], f["line"], f["message"]) for f in missing] == [
+        ("CT013", "error", 0, f"cannot read {files / 'none.xml'}: No such file or directory")
+    ]
+    assert [f["message"] for f in empty] == [f"there is no *.xml in {files / 'empty'}"]
+    assert f"error: cannot read {files / 'none.xml'}" in result.stderr
+    assert msgspec.json.decode(result.stdout, type=Findings).files[0].valid is False
+    assert "checked" not in result.stderr
+
+
+def test_the_second_engine_tells_the_same(files: Path) -> None:
+    assert run("--engine", "xsd", str(files)).stdout == run(str(files)).stdout
+
+
+def test_a_libvirt_version_adds_what_it_would_refuse() -> None:
+    text = GOOD.replace(" level='3'", " vcpus='0'")
+    result = run("--libvirt", "12.8", "-", stdin=text)
+    assert result.exit_code == 1
+    assert "libvirt 12.8 refuses a cache monitor without level [CT305]" in result.stdout
+    assert run("-", stdin=text).exit_code == 0
+
+
+def test_a_version_that_is_none_could_not_run() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "cachetune.cli.main", "validate", "--libvirt", "new", "-"],
+        input=GOOD,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "'new' is not a version of libvirt" in result.stderr
+
+
+@pytest.mark.parametrize("spelled", [["--libvirt-schema"], ["--libvirt-schema=SCHEMA"], ["--libvirt-schema", "SCHEMA"]])
+def test_an_installed_libvirts_own_schema_is_asked(
+    spelled: list[str], files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = files / "domain.rng"
+    schema.write_text(
+        "<element name='domain' xmlns='http://relaxng.org/ns/structure/1.0'><attribute name='type'/>"
+        "<element name='name'><text/></element><element name='vcpu'><text/></element></element>"
+    )
+    monkeypatch.setattr("cachetune.cli.commands.validate.LIBVIRT_SCHEMA", str(schema))
+    result = run(*(word.replace("SCHEMA", str(schema)) for word in spelled), str(files / "b-good.xml"))
+    assert result.exit_code == 1
+    assert "libvirt's own schema is not satisfied: Did not expect element cputune there [CT012]" in result.stdout
+
+
+@pytest.mark.parametrize("text", [None, "<not-a-grammar/>", "<"])
+def test_a_libvirt_schema_that_cannot_be_used_could_not_run(text: str | None, files: Path) -> None:
+    schema = files / "domain.rng"
+    if text is not None:
+        schema.write_text(text)
+    result = run(f"--libvirt-schema={schema}", str(files / "b-good.xml"))
+    assert isinstance(result.exception, InputError)  # which the entry point turns into exit status 2
+    assert "as libvirt's schema" in str(result.exception)
+
+
+def test_a_host_adds_whether_the_domain_fits_there() -> None:
+    path = str(EXAMPLES / "domains" / "cachetune-cdp.xml")
+    assert run(path).exit_code == 0
+    result = run("--host", "sim:skylake-2s", path)
+    assert result.exit_code == 1
+    assert "[CT2" in result.stdout
+    assert run("--host", "sim:skylake-2s", "-", stdin=BAD).stdout == run("-", stdin=BAD).stdout
+
+
+def test_no_file_is_a_usage_error() -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert "name a FILE" in result.stderr
+
+
+def test_a_libvirt_schema_option_does_not_swallow_the_file() -> None:
+    assert run("--libvirt-schema").exit_code == 2
+
+
+def test_names_of_files_cannot_move_the_cursor(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[31m\n.xml"
+    path.write_text(BAD)
+    result = run(str(path), str(tmp_path / "\x1b.xml"))
+    assert "\x1b" not in result.stdout + result.stderr
+    assert "a\\x1b[31m\\n.xml:1:" in result.stdout
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> str:
+    """What the command prints when stdout and stderr are a terminal."""
+    ours, theirs = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "cachetune.cli.main", "validate", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env={**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm", **environment},
+    ):
+        os.close(theirs)
+        parts = []
+        try:
+            while part := os.read(ours, 65536):
+                parts.append(part)
+        except OSError:  # the terminal's other end is closed
+            pass
+    os.close(ours)
+    return b"".join(parts).decode()
+
+
+def test_colour_is_for_terminals_and_for_those_who_want_it(files: Path) -> None:
+    path = str(files / "a-bad.xml")
+    assert "\x1b[31m\x1b[1merror:\x1b[0m" in on_a_terminal(path)
+    assert "\x1b" not in on_a_terminal(path, NO_COLOR="1")
+    assert "\x1b" not in run(path).stdout
+
+
+def test_many_files_show_progress_on_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
+    for number in range(400):
+        (tmp_path / f"{number}.xml").write_text(GOOD)
+    assert "Checking" in on_a_terminal(str(tmp_path), "-j", "2")
+    assert "Checking" not in on_a_terminal(str(tmp_path / "7.xml"))
+    assert run(str(tmp_path)).stderr == "400 files checked, all valid.\n"
+
+
+def test_the_start_imports_nothing_that_a_valid_file_does_not_need() -> None:
+    code = (
+        "import sys\nfrom cachetune.cli.main import command\n"
+        f"command(['validate', {str(EXAMPLES / 'web.xml')!r}], standalone_mode=False)"
+    )
+    probe = f"try:\n    exec({code!r})\nexcept SystemExit:\n    print(*sorted(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{probe}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    loaded = set(result.stdout.split())
+    assert "lxml.etree" in loaded
+    assert not loaded & {
+        "msgspec",
+        "rich",
+        "xmlschema",
+        "pathlib",
+        "multiprocessing",
+        "difflib",
+        "cachetune.domain.rules",
+    }
+
+
+def test_a_worker_that_is_killed_is_an_error_not_silence(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = os.getpid()
+
+    def die(_path: str) -> bytes:
+        if os.getpid() != parent:
+            os._exit(9)
+        return GOOD.encode()
+
+    monkeypatch.setattr("cachetune.cli.commands.validate.read_file", die)
+    result = run("-j", "2", str(files))
+    assert isinstance(result.exception, CachetuneError)
+    assert "ended before its work was done" in str(result.exception)

@@ -1,0 +1,104 @@
+"""libvirt's API, asked through libvirt's own test driver, and what can go wrong with a libvirtd."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cachetune.errors import InputError
+from cachetune.guests.proc.processes import emulators
+from cachetune.guests.sources import libvirt_api
+from cachetune.guests.sources.libvirt_api import look
+from tests.guests.lookalike import PROC, Lookalike, add_process
+
+UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
+NODE = """<node><domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory>1024</memory><vcpu>2</vcpu>
+<os><type>hvm</type></os><cputune><memorytune vcpus='0'><node id='0' bandwidth='50'/></memorytune></cputune>
+</domain></node>"""
+
+
+def need_libvirt_python() -> None:
+    """Skip where it is missing, and say so; in CI that is a failure."""
+    if not libvirt_api.is_installed():
+        if os.environ.get("CI"):
+            pytest.fail("libvirt-python is missing")
+        pytest.skip("libvirt-python is missing")
+
+
+@pytest.fixture
+def libvirt_python() -> None:
+    need_libvirt_python()
+
+
+@pytest.fixture
+def uri(libvirt_python: None, tmp_path: Path) -> str:  # noqa: ARG001 - wanted for its order
+    """A libvirt of its own, inside the library, with one running guest."""
+    (tmp_path / "node.xml").write_text(NODE.format(name="web", uuid=UUID))
+    return f"test://{tmp_path}/node.xml"
+
+
+def test_a_guest_is_its_process_by_uuid_with_live_xml_and_threads_by_name(uri: str) -> None:
+    with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=["-uuid", UUID, "-name", "guest=other"]) as process:
+        found = look(uri, emulators(PROC))
+    (guest,) = found.sightings
+    assert (guest.source, guest.name, guest.uuid, guest.process.pid) == ("libvirt", "web", UUID, process.pid)
+    assert guest.vcpus == {0: process.tids["CPU 0/KVM"], 1: process.tids["CPU 1/KVM"]}
+    assert guest.libvirt_id == 1
+    assert guest.xml
+    assert "<memorytune vcpus=" in guest.xml
+
+
+def test_a_guest_that_runs_elsewhere_is_a_note(uri: str) -> None:
+    found = look(uri, ())
+    assert found.sightings == ()
+    assert found.notes == ("libvirt runs web, but not one process here has its uuid",)
+
+
+def test_two_processes_of_its_uuid_are_a_note(uri: str, tmp_path: Path) -> None:
+    for pid in (40, 50):
+        add_process(tmp_path / "proc", pid, {pid: "main"}, arguments=["kvm", "-uuid", UUID])
+    assert look(uri, emulators(tmp_path / "proc")).sightings == ()
+
+
+def test_xml_that_is_none_is_a_note(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libvirt_api, "_live_xml", lambda _: iter(["<domain><name/></domain>", "<half"]))
+    found = look(uri, ())
+    assert [note.split(": ")[1] for note in found.notes] == ["its domain has no name", "it is no XML"]
+
+
+@pytest.mark.usefixtures("libvirt_python")
+def test_a_libvirt_that_is_not_there_is_an_error_and_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = f"qemu+unix:///system?socket={tmp_path}/nothing"
+    with pytest.raises(InputError, match="cannot connect to libvirt at qemu\\+unix"):
+        look(nowhere, ())
+    with pytest.raises(InputError, match="cannot connect to libvirt at nonsense"):
+        look("nonsense", ())
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture
+def mute(tmp_path: Path) -> Iterator[Path]:
+    """A socket that takes connections and never says a word."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "mute"))
+        listener.listen()
+        yield tmp_path / "mute"
+
+
+@pytest.mark.usefixtures("libvirt_python")
+def test_a_libvirtd_that_hangs_does_not_hang_us(mute: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libvirt_api, "SECONDS", 0.3)
+    with pytest.raises(InputError, match=r"does not answer within 0\.3 s"):
+        look(f"qemu+unix:///system?socket={mute}", ())
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    with pytest.raises(InputError, match="needs libvirt-python") as caught:
+        look(None, ())
+    assert caught.value.hint == "pip install 'cachetune[libvirt]'"

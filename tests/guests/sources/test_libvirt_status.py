@@ -1,0 +1,233 @@
+"""libvirt's status files: believed as far as the processes bear them out, and never trusted as text."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cachetune.errors import InputError
+from cachetune.guests.proc.processes import emulators
+from cachetune.guests.sources.libvirt_status import look
+from cachetune.guests.sources.sighting import Seen
+from tests.guests.lookalike import PROC, Lookalike, add_process, status_xml
+
+UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
+OTHER = "0d2ef530-2fd9-4b0a-8a0c-5b9b5d1f3b10"
+BOOTED = 1_700_000_000
+
+
+def written(directory: Path, text: str | bytes, name: str = "web.xml", at: float = BOOTED + 1e6) -> Path:
+    path = directory / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    os.utime(path, (at, at))
+    return path
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """One guest, web: process 40, vCPUs 41 and 42, started 10 seconds after the boot."""
+    proc = tmp_path / "proc"
+    arguments = ["qemu-kvm", "-name", "guest=web,debug-threads=on", "-uuid", UUID]
+    add_process(proc, 40, {40: "qemu-kvm", 41: "CPU 0/KVM", 42: "CPU 1/KVM"}, arguments=arguments)
+    (proc / "stat").write_text(f"cpu 1 2 3\nbtime {BOOTED}\n")
+    return proc
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    directory = tmp_path / "run"
+    directory.mkdir()
+    return directory
+
+
+def seen(run: Path, proc: Path) -> Seen:
+    return look(run, emulators(proc), proc)
+
+
+def test_a_real_process_is_found_with_threads_number_and_live_xml(run: Path) -> None:
+    arguments = ["-name", "guest=web", "-uuid", UUID]
+    with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=arguments) as process:
+        vcpus = {0: process.tids["CPU 0/KVM"], 1: process.tids["CPU 1/KVM"]}
+        (run / "web.xml").write_text(status_xml("web", UUID.upper(), process.pid, vcpus, "<vcpu>2</vcpu>"))
+        found = seen(run, PROC)
+    assert found.notes == ()
+    (guest,) = found.sightings
+    assert (guest.name, guest.uuid, guest.libvirt_id, guest.process.pid) == ("web", UUID, 7, process.pid)
+    assert guest.vcpus == vcpus
+    assert guest.xml
+    assert guest.xml.startswith("<domain type='kvm' id='7'>".replace("'", '"'))
+    assert guest.xml.endswith("</domain>")
+
+
+@pytest.mark.parametrize("name", ["web server", "dömäne", "a&b<c>'d\"", "..dots..", "-lead", "x" * 200, "web.xml"])
+def test_a_name_may_be_any_text(name: str, run: Path, tmp_path: Path) -> None:
+    add_process(tmp_path / "p", 40, {40: "main"}, arguments=["kvm", "-name", f"guest={name.replace(',', ',,')}"])
+    written(run, status_xml(name, UUID, 40, {0: 40}), f"{name}.xml")
+    assert [one.name for one in seen(run, tmp_path / "p").sightings] == [name]
+
+
+def test_one_thread_for_all_vcpus_is_said_and_nobody_is_told_apart(run: Path, proc: Path) -> None:
+    written(run, status_xml("web", UUID, 40, {0: 41, 1: 41}))
+    (guest,) = seen(run, proc).sightings
+    assert (guest.one_thread, guest.vcpus) == (True, {})
+
+
+def test_a_thread_that_has_left_is_reported_for_its_vcpu(run: Path, proc: Path) -> None:
+    written(run, status_xml("web", UUID, 40, {0: 41, 1: 42, 2: 43}))
+    (guest,) = seen(run, proc).sightings
+    assert (guest.vcpus, guest.ended) == ({0: 41, 1: 42}, (2,))
+
+
+def test_a_domain_without_vcpus_says_why(run: Path, proc: Path) -> None:
+    written(run, status_xml("web", UUID, 40, {}))
+    (guest,) = seen(run, proc).sightings
+    assert (guest.vcpus, guest.why_no_vcpus) == ({}, "libvirt's status file has no threads of vCPUs")
+
+
+def test_a_guest_in_libvirts_own_namespace_is_found_by_its_uuid(run: Path, tmp_path: Path) -> None:
+    proc = tmp_path / "p"
+    arguments = ["kvm", "-uuid", UUID]
+    add_process(proc, 4000, {4000: "m", 4001: "a", 4002: "b"}, arguments=arguments, inside={4000: 5, 4001: 6, 4002: 8})
+    add_process(proc, 5, {5: "somebody else"}, arguments=["sh"])
+    written(run, status_xml("web", UUID, 5, {0: 6, 1: 8}))
+    (guest,) = seen(run, proc).sightings
+    assert (guest.process.pid, guest.vcpus) == (4000, {0: 4001, 1: 4002})
+
+
+# files that outlived their guest
+
+
+def test_a_process_that_is_not_there_is_a_guest_that_is_gone(run: Path, proc: Path) -> None:
+    written(run, status_xml("old", OTHER, 99, {0: 100}), "old.xml")
+    found = seen(run, proc)
+    assert found.sightings == ()
+    assert found.notes == (f"{run}/old.xml is not believed: process 99 is not this guest's, so the guest is gone",)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["sh"], ["qemu-kvm", "-uuid", OTHER], ["qemu-kvm", "-name", "guest=db"], ["sh", "-uuid", UUID, "-name", "db"]],
+)
+def test_a_pid_that_was_given_to_another_process_is_a_guest_that_is_gone(
+    arguments: list[str], run: Path, tmp_path: Path
+) -> None:
+    add_process(tmp_path / "p", 40, {40: "main", 41: "other"}, arguments=arguments)
+    written(run, status_xml("web", UUID, 40, {0: 41}))
+    assert seen(run, tmp_path / "p").sightings == ()
+
+
+def test_an_emulator_that_does_not_say_who_it_is_must_be_older_than_the_file(run: Path, proc: Path) -> None:
+    (proc / "40" / "cmdline").write_bytes(b"qemu-kvm\0")
+    text = status_xml("web", UUID, 40, {0: 41, 1: 42})
+    written(run, text, at=BOOTED + 20)
+    assert len(seen(run, proc).sightings) == 1
+    written(run, text, at=BOOTED + 5)
+    found = seen(run, proc)
+    assert found.sightings == ()
+    assert "younger than the file" in found.notes[0]
+
+
+def test_a_clock_that_was_set_does_not_lose_a_guest_whose_uuid_and_threads_fit(run: Path, proc: Path) -> None:
+    written(run, status_xml("web", UUID, 40, {0: 41, 1: 42}), at=BOOTED - 3600)
+    assert len(seen(run, proc).sightings) == 1
+    written(run, status_xml("web", UUID, 40, {0: 41, 1: 43}), at=BOOTED - 3600)
+    assert seen(run, proc).sightings == (), "a thread that is not there is a sign that the file is old"
+
+
+# files that are not what they should be
+
+BOMB = '<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]>'
+GOOD = status_xml("web", UUID, 40, {0: 41, 1: 42})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is no XML"),
+        (GOOD[: len(GOOD) // 2], "it is no XML"),
+        ("\0" * 100, "it is no XML"),
+        (BOMB + GOOD.replace("web", "&b;"), "document type declaration"),
+        ('<!DOCTYPE d SYSTEM "file:///etc/passwd">' + GOOD, "document type declaration"),
+        ("<domstatus>" + "<a>" * 100_000, "it is no XML"),
+        ("<domain id='7'><name>web</name></domain>", "it is no <domstatus>"),
+        (GOOD.replace("domain", "network"), "there is no <domain> in it"),
+        (GOOD.replace("<name>web</name>", ""), "its domain has no name"),
+        (GOOD.replace("<name>web</name>", "<name>db</name>"), "it is about a guest called 'db'"),
+        (GOOD.replace("pid='40'", ""), "it does not tell the process"),
+        (GOOD.replace("pid='40'", "pid='-40'"), "it does not tell the process"),
+        (GOOD.replace("pid='40'", "pid='99999999999999999999'"), "it does not tell the process"),
+        (GOOD.replace("pid='40'", "pid='٤٠'"), "it does not tell the process"),
+        (b" " * (16 << 20) + GOOD.encode(), "larger than 16 MiB"),
+    ],
+    ids=range(15),
+)
+def test_what_is_no_status_of_a_guest_is_a_note(text: str | bytes, why: str, run: Path, proc: Path) -> None:
+    written(run, text)
+    found = seen(run, proc)
+    assert found.sightings == ()
+    assert len(found.notes) == 1
+    assert why in found.notes[0]
+
+
+def test_vcpus_that_are_none_are_left_out(run: Path, proc: Path) -> None:
+    odd = "<vcpu id='x' pid='42'/><vcpu pid='42'/><vcpu id='2'/><vcpu id='3' pid='0'/><vcpu id='4' pid='4 2'/>"
+    written(run, GOOD.replace("<vcpus>", f"<vcpus>{odd}"))
+    assert seen(run, proc).sightings[0].vcpus == {0: 41, 1: 42}
+
+
+def test_a_bad_file_does_not_hide_the_good_one_beside_it(run: Path, proc: Path) -> None:
+    written(run, GOOD)
+    written(run, "<half", "bad.xml")
+    (run / "link.xml").symlink_to(run / "web.xml")
+    os.mkfifo(run / "pipe.xml")
+    (run / "dir.xml").mkdir()
+    (run / "web.pid").write_text("40")
+    found = seen(run, proc)
+    assert [one.name for one in found.sightings] == ["web"]
+    assert sorted(note.split(".xml")[0].rpartition("/")[2] for note in found.notes) == ["bad", "dir", "link", "pipe"]
+
+
+def test_a_link_is_not_followed_even_to_what_would_be_believed(run: Path, proc: Path, tmp_path: Path) -> None:
+    (run / "web.xml").symlink_to(written(tmp_path, GOOD))
+    found = seen(run, proc)
+    assert (found.sightings, len(found.notes)) == ((), 1)
+
+
+def test_no_directory_is_no_guest(run: Path, proc: Path) -> None:
+    assert seen(run / "nothing", proc) == Seen()
+
+
+def test_a_directory_that_is_a_file_is_an_error(run: Path, proc: Path) -> None:
+    with pytest.raises(InputError, match="cannot list"):
+        seen(written(run, GOOD), proc)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """The rights of a user who has none."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_file_that_is_not_ours_to_read_is_a_note_and_a_directory_is_an_error(proc: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        run = Path(name)
+        written(run, GOOD).chmod(0o000)
+        processes = emulators(proc)
+        run.chmod(0o755)
+        with nobody():
+            found = look(run, processes, proc)
+        run.chmod(0o000)
+        with nobody(), pytest.raises(InputError, match="cannot list"):
+            look(run, processes, proc)
+        run.chmod(0o700)
+    assert (found.sightings, found.notes) == ((), (f"{run}/web.xml is not ours to read (root may)",))

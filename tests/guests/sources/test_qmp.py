@@ -1,0 +1,242 @@
+"""QMP: whose threads an answer may be about, and answers that no QEMU gives."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import pytest
+
+from cachetune.errors import InputError
+from cachetune.guests.proc.processes import emulators
+from cachetune.guests.sources import qmp
+from cachetune.guests.sources.sighting import Sighting
+from tests.guests.lookalike import PROC, Lookalike
+
+UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
+NO_UUID = "00000000-0000-0000-0000-000000000000"
+GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": ""}, "capabilities": []}}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "qmp"
+
+
+def commands(stream: IO[bytes]) -> Iterator[Any]:
+    """JSON objects, one after another with nothing between them."""
+    text = ""
+    while data := stream.read(4096):
+        text += data.decode()
+        while text.strip():
+            try:
+                command, end = json.JSONDecoder().raw_decode(text)
+            except ValueError:
+                break  # the rest is still on its way
+            text = text[end:]
+            yield command
+
+
+@contextmanager
+def answering(path: Path, answers: Mapping[str, Any], greeting: Any = GREETING) -> Iterator[None]:
+    """This process as a QEMU that gives these answers; None is an answer that never comes."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection, connection.makefile("rwb", buffering=0) as stream:
+            if greeting is not None:
+                stream.write(greeting if isinstance(greeting, bytes) else json.dumps(greeting).encode() + b"\n")
+            for command in commands(stream):
+                answer = {"qmp_capabilities": {}, **answers}.get(command["execute"])
+                if answer is not None:
+                    stream.write(json.dumps({"return": answer, "id": command.get("id")}).encode() + b"\n")
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def wait() -> None:
+            try:
+                serve(listener.accept()[0])
+            except OSError:
+                return  # the other side has hung up
+
+        server = threading.Thread(target=wait)
+        server.start()
+        try:
+            yield
+        finally:
+            server.join(10)
+            assert not server.is_alive()
+
+
+def said(cpus: Mapping[int, int], name: str = "web", uuid: str = NO_UUID) -> dict[str, Any]:
+    """The answers of a QEMU with these threads of vCPUs."""
+    return {
+        "query-cpus-fast": [
+            {"cpu-index": vcpu, "thread-id": tid, "props": {"core-id": vcpu, "thread-id": 0}, "target": "x86_64"}
+            for vcpu, tid in cpus.items()
+        ],
+        "query-name": {"name": name} if name else {},
+        "query-uuid": {"UUID": uuid},
+    }
+
+
+def look(path: Path) -> Sighting:
+    (sighting,) = qmp.look(path, emulators(PROC), PROC).sightings
+    return sighting
+
+
+@pytest.fixture
+def threads() -> Iterator[tuple[int, int]]:
+    """Two threads of this process, which listens in place of QEMU."""
+    end, started, tids = threading.Event(), threading.Barrier(3), []
+
+    def run() -> None:
+        tids.append(threading.get_native_id())
+        started.wait()
+        end.wait()
+
+    both = [threading.Thread(target=run) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    started.wait()
+    yield tids[0], tids[1]
+    end.set()
+    for thread in both:
+        thread.join()
+
+
+def test_the_kernel_says_whose_threads_they_are(path: Path, threads: tuple[int, int]) -> None:
+    with answering(path, said({0: threads[0], 1: threads[1]}, uuid=UUID)):
+        guest = look(path)
+    assert guest.process.pid == os.getpid()
+    assert (guest.name, guest.uuid, guest.vcpus) == ("web", UUID, {0: threads[0], 1: threads[1]})
+
+
+def test_the_topologys_thread_id_is_no_thread(path: Path, threads: tuple[int, int]) -> None:
+    answers = said({0: threads[0]})
+    answers["query-cpus-fast"][0]["props"]["thread-id"] = threads[1]
+    with answering(path, answers):
+        assert look(path).vcpus == {0: threads[0]}
+
+
+def test_one_thread_for_all_vcpus_is_said(path: Path, threads: tuple[int, int]) -> None:
+    with answering(path, said({0: threads[0], 1: threads[0]})):
+        guest = look(path)
+    assert (guest.vcpus, guest.one_thread) == ({}, True)
+
+
+def test_a_thread_that_is_not_of_the_process_is_not_taken(path: Path, threads: tuple[int, int]) -> None:
+    with Lookalike("CPU 0/KVM") as other, answering(path, said({0: threads[0], 1: other.tids["CPU 0/KVM"]})):
+        guest = look(path)
+    assert (guest.vcpus, guest.ended) == ({0: threads[0]}, (1,))
+
+
+def test_who_listens_for_a_qemu_may_speak_for_it_where_name_and_threads_fit(path: Path) -> None:
+    with Lookalike("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
+        vcpus = {0: other.tids["CPU 0/KVM"]}
+        with answering(path, said(vcpus)):
+            guest = look(path)
+        assert (guest.process.pid, guest.vcpus) == (other.pid, vcpus)
+
+
+@pytest.mark.parametrize(
+    ("listens", "runs", "believed"),
+    [(0, 64055, True), (64055, 64055, True), (1000, 64055, False), (1000, 0, False), (1000, None, False)],
+)
+def test_another_user_who_listens_does_not_speak_for_a_qemu(
+    listens: int, runs: int | None, believed: bool, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qmp, "_listener", lambda _: (os.getpid(), listens))
+    with Lookalike("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
+        processes = [msgspec.structs.replace(one, user=runs) for one in emulators(PROC)]
+        with answering(path, said({0: other.tids["CPU 0/KVM"]})):
+            if believed:
+                assert qmp.look(path, processes, PROC).sightings[0].process.pid == other.pid
+            else:
+                with pytest.raises(InputError, match="not among the processes"):
+                    qmp.look(path, processes, PROC)
+
+
+@pytest.mark.parametrize(
+    ("name", "uuid", "extra"), [("db", NO_UUID, {}), ("", UUID, {}), ("", NO_UUID, {}), ("web", NO_UUID, {1: 1})]
+)
+def test_nobody_may_name_the_threads_of_another_process(
+    name: str, uuid: str, extra: dict[int, int], path: Path
+) -> None:
+    with Lookalike("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
+        answers = said({0: other.tids["CPU 0/KVM"], **extra}, name, uuid)
+        with answering(path, answers), pytest.raises(InputError, match="not among the processes that run here"):
+            look(path)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"query-cpus-fast": [{"cpu-index": 0}]},
+        {"query-cpus-fast": [{"cpu-index": "0", "thread-id": 1}]},
+        {"query-cpus-fast": {"cpu-index": 0, "thread-id": 1}},
+        {"query-cpus-fast": "none"},
+        {"query-name": {"name": 7}},
+        {"query-uuid": {}},
+    ],
+    ids=str,
+)
+def test_an_answer_of_another_shape_is_an_error(broken: dict[str, Any], path: Path) -> None:
+    with answering(path, said({0: 1}) | broken), pytest.raises(InputError, match="answers as no QEMU does"):
+        look(path)
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\xff\xfe\n", {"QMP": 1}, b'{"a":\n', b"[1]\n"])
+def test_a_greeting_of_another_program_is_an_error(greeting: Any, path: Path) -> None:
+    with answering(path, {}, greeting), pytest.raises(InputError, match="does not answer as QEMU does"):
+        look(path)
+
+
+@pytest.mark.parametrize(("answers", "greeting"), [({}, None), (said({0: 1}) | {"query-uuid": None}, GREETING)])
+def test_silence_ends_after_a_bounded_time(
+    answers: dict[str, Any], greeting: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qmp, "SECONDS", 0.3)
+    late = r"does not answer within 0\.3 s"
+    with answering(path, answers, greeting), pytest.raises(InputError, match=late) as caught:
+        look(path)
+    assert "one at a time" in caught.value.hint
+
+
+def nothing(path: Path) -> None:
+    pass
+
+
+def a_file(path: Path) -> None:
+    path.touch()
+
+
+def nobody_listening(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as unused:
+        unused.bind(str(path))
+
+
+@pytest.mark.parametrize("make", [nothing, a_file, nobody_listening])
+def test_a_socket_that_is_none_is_an_error(make: Callable[[Path], None], path: Path) -> None:
+    make(path)
+    with pytest.raises(InputError, match=f"cannot connect to {path}") as caught:
+        look(path)
+    assert "-qmp unix:PATH" in caught.value.hint
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot connect"):
+        look(tmp_path / ("x" * 200))
+
+
+def test_without_the_extra_the_error_names_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "qemu.qmp", None)
+    with pytest.raises(InputError, match=r"needs qemu\.qmp") as caught:
+        look(path)
+    assert caught.value.hint == "pip install 'cachetune[qmp]'"

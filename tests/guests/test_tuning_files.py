@@ -1,0 +1,119 @@
+"""The directory with one file per guest: which file is whose, and what names and files cannot do."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cachetune.errors import InputError
+from cachetune.guests.tuning_files import names_in, tuning_of
+
+DOMAIN = """<domain type='kvm'{id}>
+  <name>{name}</name>
+  <vcpu>4</vcpu>
+  <cputune>
+    <cachetune vcpus='0-1'>
+      <cache id='0' level='3' type='both' size='6912' unit='KiB'/>
+    </cachetune>
+  </cputune>
+</domain>
+"""
+
+
+def write(directory: Path, name: str, text: str) -> Path:
+    path = directory / name
+    path.write_text(text)
+    return path
+
+
+def test_a_guest_without_a_file_has_no_tuning(tmp_path: Path) -> None:
+    assert tuning_of("web", tmp_path) is None
+    assert tuning_of("web", tmp_path / "missing") is None
+
+
+def test_the_file_of_a_guest_says_what_it_wants(tmp_path: Path) -> None:
+    write(tmp_path, "web.xml", DOMAIN.format(name="web", id=""))
+    found = tuning_of("web", tmp_path)
+    assert found is not None
+    assert found.domain is not None
+    assert found.domain.name == "web"
+    assert [group.id for group in found.domain.groups] == ["vcpus_0-1"]
+
+
+def test_live_xml_in_the_directory_loses_the_number_of_that_start(tmp_path: Path) -> None:
+    write(tmp_path, "web.xml", DOMAIN.format(name="web", id=" id='7'"))
+    found = tuning_of("web", tmp_path)
+    assert found is not None
+    assert found.domain is not None
+    assert found.domain.id is None
+
+
+def test_xml_with_errors_is_returned_with_its_findings(tmp_path: Path) -> None:
+    path = write(tmp_path, "web.xml", DOMAIN.format(name="web", id="").replace("level", "levl"))
+    found = tuning_of("web", tmp_path)
+    assert found is not None
+    assert found.domain is None
+    assert found.name == str(path)
+    assert any(finding.severity == "error" for finding in found.findings)
+
+
+def test_the_xml_of_another_guest_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "web.xml", DOMAIN.format(name="db", id=""))
+    with pytest.raises(InputError, match="the guest 'db', not of 'web'"):
+        tuning_of("web", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../web", "sub/web", "/etc/web", ".hidden", "web\0", "w" * 252, "\udcff"]
+)
+def test_a_name_that_leads_elsewhere_has_no_file(tmp_path: Path, name: str) -> None:
+    guests_d = tmp_path / "guests.d"
+    (guests_d / "sub").mkdir(parents=True)
+    for place in ("web.xml", "guests.d/.hidden.xml", "guests.d/.xml", "guests.d/sub/web.xml", "guests.d/...xml"):
+        write(tmp_path, place, DOMAIN.format(name="web", id=""))
+    assert tuning_of(name, guests_d) is None
+
+
+@pytest.mark.parametrize("name", ["web server", "dömäne", "a.b_c-d", "-lead", "w" * 251])
+def test_a_name_with_odd_characters_has_its_own_file(tmp_path: Path, name: str) -> None:
+    write(tmp_path, f"{name}.xml", DOMAIN.format(name=name, id=""))
+    assert names_in(tmp_path) == (name,)
+    found = tuning_of(name, tmp_path)
+    assert found is not None
+    assert found.domain is not None
+    assert found.domain.name == name
+
+
+def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.xml")
+    (tmp_path / "directory.xml").mkdir()
+    (tmp_path / "dangling.xml").symlink_to(tmp_path / "nowhere")
+    for name in ("fifo", "directory", "dangling"):
+        with pytest.raises(InputError, match="cannot read"):
+            tuning_of(name, tmp_path)
+
+
+def test_the_names_are_those_of_the_xml_files_that_are_not_hidden(tmp_path: Path) -> None:
+    for name in ("web.xml", "db.xml", "web.xml~", ".web.xml", ".xml", "README", "web.xml.swp"):
+        write(tmp_path, name, "")
+    assert names_in(tmp_path) == ("db", "web")
+
+
+def test_a_missing_directory_is_told_from_an_empty_one(tmp_path: Path) -> None:
+    assert names_in(tmp_path) == ()
+    assert names_in(tmp_path / "missing") is None
+
+
+def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read"):
+        names_in(write(tmp_path, "file", ""))
+
+
+def test_a_tuning_file_is_read_for_as_many_vcpus_as_the_guest_has(tmp_path: Path) -> None:
+    cachetune = "<cachetune vcpus='0-7'><monitor level='3' vcpus='0-7'/></cachetune>"
+    write(tmp_path, "web.xml", f"<cputune>{cachetune}</cputune>")
+    for vcpus, expected in ((None, "vcpus_0-7"), (4, "vcpus_0-3")):
+        found = tuning_of("web", tmp_path, vcpus)
+        assert found is not None
+        assert found.domain is not None
+        assert [group.id for group in found.domain.groups] == [expected]

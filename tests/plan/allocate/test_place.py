@@ -1,0 +1,174 @@
+"""Placement: libvirt's answers, and what must hold for any cache."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachetune.cbm import Cbm, is_contiguous, runs
+from cachetune.host.model import CacheControl
+from cachetune.plan.allocate.place import Ask, Cache, DoesNotFitError, place, settle, shrink_default
+
+
+def control(ways: int = 11, *, shareable: int = 0, least: int = 1, sparse: bool = False) -> CacheControl:
+    return CacheControl("L3", 3, "both", Cbm((1 << ways) - 1), least, {0: ways << 20}, Cbm(shareable), sparse)
+
+
+@pytest.mark.parametrize(
+    ("free", "ways", "mask"),
+    [
+        (0x70F, 1, 0x100),
+        (0x70F, 2, 0x300),
+        (0x70F, 3, 0x700),
+        (0x70F, 4, 0x00F),
+        (0x777, 3, 0x007),
+        (0x777, 2, 0x003),
+        (0x7FF, 11, 0x7FF),
+        (0x0FF, 0, 0),
+    ],
+)
+def test_placement_is_libvirts_best_fit(free: int, ways: int, mask: int) -> None:
+    assert place(ways, free) == mask
+
+
+def test_five_ways_do_not_fit_into_holes_of_four_and_three() -> None:
+    with pytest.raises(DoesNotFitError) as caught:
+        place(5, 0x70F)
+    assert (caught.value.largest_hole, caught.value.free.bit_count()) == (4, 7)
+
+
+@given(st.integers(0, (1 << 20) - 1), st.integers(1, 20))
+def test_placement_is_the_low_end_of_the_lowest_of_the_shortest_holes_that_fit(free: int, ways: int) -> None:
+    fitting = [(length, start) for start, length in runs(free) if length >= ways]
+    if not fitting:
+        with pytest.raises(DoesNotFitError):
+            place(ways, free)
+        return
+    mask = place(ways, free)
+    shortest = min(length for length, _ in fitting)
+    lowest = min(start for length, start in fitting if length == shortest)
+    assert mask == ((1 << ways) - 1) << lowest
+
+
+@st.composite
+def caches(draw: st.DrawFn) -> tuple[Cache, list[Ask]]:
+    ways = draw(st.integers(2, 20))
+    bits = list(range(ways))
+    cuts = sorted(draw(st.lists(st.integers(0, ways), min_size=3, max_size=3)))
+    default = sum(1 << b for b in bits[: cuts[0]]) or 1
+    free = ((1 << ways) - 1) & ~default
+    taken = draw(st.integers(0, (1 << ways) - 1)) & free
+    asks = []
+    held = taken | default
+    for _ in range(draw(st.integers(0, 4))):
+        want = draw(st.none() | st.integers(1, ways))
+        now = None
+        room = list(runs(((1 << ways) - 1) & ~held))
+        if room and draw(st.booleans()):
+            start, length = draw(st.sampled_from(room))
+            size = draw(st.integers(1, length))
+            now = Cbm(((1 << size) - 1) << start)
+            held |= now
+        asks.append(Ask(want, now))
+    shareable = draw(st.integers(0, (1 << ways) - 1)) if draw(st.booleans()) else 0
+    return Cache(control(ways, shareable=shareable), Cbm(default), Cbm(taken)), asks
+
+
+@given(caches())
+def test_settled_masks_have_the_size_asked_for_and_never_meet_one_another(case: tuple[Cache, list[Ask]]) -> None:
+    cache, asks = case
+    try:
+        masks = settle(cache, asks, cache.default)
+    except DoesNotFitError:
+        return
+    used = cache.default | cache.taken
+    for ask, mask in zip(asks, masks, strict=True):
+        if ask.ways is None:
+            assert mask == cache.default
+            continue
+        assert mask.bit_count() == ask.ways
+        assert is_contiguous(mask)
+        assert mask & used == 0
+        assert mask & ~cache.control.cbm_mask == 0
+        used |= mask
+
+
+@given(caches())
+def test_settling_again_changes_nothing(case: tuple[Cache, list[Ask]]) -> None:
+    cache, asks = case
+    try:
+        masks = settle(cache, asks, cache.default)
+    except DoesNotFitError:
+        return
+    again = [Ask(ask.ways, mask) for ask, mask in zip(asks, masks, strict=True)]
+    assert settle(cache, again, cache.default) == masks
+
+
+@given(caches())
+def test_no_mask_meets_what_another_group_still_has_when_shrinking_comes_first(case: tuple[Cache, list[Ask]]) -> None:
+    cache, asks = case
+    try:
+        masks = settle(cache, asks, cache.default)
+    except DoesNotFitError:
+        return
+    shrunk = [mask if ask.now and mask & ~ask.now == 0 else ask.now or 0 for ask, mask in zip(asks, masks, strict=True)]
+    for i, (ask, mask) in enumerate(zip(asks, masks, strict=True)):
+        if ask.ways is None:
+            continue
+        for j, other in enumerate(shrunk):
+            if j != i and asks[j].ways is not None:
+                assert mask & other == 0
+
+
+@given(caches())
+def test_a_shrunk_default_group_keeps_a_way_and_those_shared_with_io(case: tuple[Cache, list[Ask]]) -> None:
+    cache, asks = case
+    try:
+        kept, masks = shrink_default(cache, asks)
+    except DoesNotFitError:
+        return
+    assert kept
+    assert kept & ~cache.default == 0
+    assert is_contiguous(kept)
+    shared = cache.default & cache.control.shareable_bits
+    if cache.control.shareable_bits != cache.control.cbm_mask:
+        assert kept & shared == shared
+    for ask, mask in zip(asks, masks, strict=True):
+        assert ask.ways is None or mask & kept == 0
+
+
+@pytest.mark.parametrize(
+    ("shareable", "least", "ways", "kept", "mask"),
+    [
+        (0x600, 1, 3, 0x7F8, 0x007),
+        (0x600, 1, 9, 0x600, 0x1FF),
+        (0x003, 1, 3, 0x0FF, 0x700),
+        (0, 2, 9, 0x600, 0x1FF),
+        (0x7FF, 1, 10, 0x400, 0x3FF),
+    ],
+)
+def test_the_default_group_gives_up_just_enough(shareable: int, least: int, ways: int, kept: int, mask: int) -> None:
+    cache = Cache(control(shareable=shareable, least=least), Cbm(0x7FF), Cbm(0))
+    assert shrink_default(cache, [Ask(ways)]) == (kept, [mask])
+
+
+def test_what_the_default_group_must_keep_is_never_given_away() -> None:
+    cache = Cache(control(shareable=0x600), Cbm(0x7FF), Cbm(0))
+    with pytest.raises(DoesNotFitError):
+        shrink_default(cache, [Ask(10)])
+    with pytest.raises(DoesNotFitError):
+        shrink_default(Cache(control(least=2), Cbm(0x7FF), Cbm(0)), [Ask(10)])
+
+
+def test_the_last_ways_that_io_uses_are_not_given_away_either() -> None:
+    with pytest.raises(DoesNotFitError):
+        shrink_default(Cache(control(shareable=0x600), Cbm(0x600), Cbm(0x1FF)), [Ask(1)])
+
+
+def test_a_good_mask_is_kept_although_another_would_fit_better() -> None:
+    cache = Cache(control(), Cbm(0x600), Cbm(0x0C0))
+    assert settle(cache, [Ask(2, Cbm(0x003)), Ask(1)], cache.default) == [0x003, 0x100]
+
+
+def test_a_group_that_needs_less_keeps_the_low_end_of_what_it_has() -> None:
+    cache = Cache(control(), Cbm(0x600), Cbm(0))
+    assert settle(cache, [Ask(2, Cbm(0x0F0))], cache.default) == [0x030]

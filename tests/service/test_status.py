@@ -1,0 +1,118 @@
+"""What is asked for a running guest and what has become of it, on a simulated host."""
+
+import msgspec
+import pytest
+
+from cachetune.apply.run import Place, apply
+from cachetune.apply.state.ledger import Ledger
+from cachetune.domain import load
+from cachetune.guests import Guest, RunningGuest, Thread
+from cachetune.host.model import Host
+from cachetune.host.read import read_host
+from cachetune.plan import Options, Wish, plan_guests
+from cachetune.service.status import state_of, tuning_of
+from cachetune.sim import SimulatedResctrl, load_profile
+
+HALF = "<memorytune vcpus='{vcpus}'><node id='0' bandwidth='50'/></memorytune>"
+THREADS = (Thread(40), Thread(41, vcpu=0), Thread(42, vcpu=1))
+
+
+def guest(cputune: str | None, threads: tuple[Thread, ...] = THREADS, problem: str = "") -> RunningGuest:
+    """A guest that libvirt runs as number 7; None is one without XML."""
+    xml = f"<domain type='kvm' id='7'><name>web</name><vcpu>2</vcpu><cputune>{cputune}</cputune></domain>"
+    return RunningGuest(
+        name="web",
+        uuid=None,
+        source="libvirt-status",
+        guest=Guest(pid=40, threads=threads),
+        xml=None if cputune is None else xml,
+        problem=problem,
+    )
+
+
+@pytest.fixture
+def resctrl() -> SimulatedResctrl:
+    made = SimulatedResctrl(load_profile("skylake-2s"))
+    for thread in THREADS:
+        made.add_task(thread.tid)
+    return made
+
+
+@pytest.fixture
+def host(resctrl: SimulatedResctrl) -> Host:
+    return read_host(resctrl)
+
+
+@pytest.mark.parametrize(
+    ("cputune", "state", "asker"),
+    [
+        (None, "unknown", None),
+        ("", "none", "libvirt"),
+        ("<shares>100</shares>", "none", "libvirt"),
+        (HALF.format(vcpus="0-1"), "drifted", "libvirt"),
+        (HALF.format(vcpus="x"), "invalid", "libvirt"),
+        ("<cachetune><cache id='0' level='3' type='both' size='1' unit='GiB'/></cachetune>", "refused", "libvirt"),
+    ],
+)
+def test_the_state_follows_from_the_xml_and_the_host(cputune: str | None, state: str, asker: str, host: Host) -> None:
+    found = tuning_of(guest(cputune), host)
+    assert (found.state, found.asker) == (state, asker)
+    assert bool(found.why) is (state in ("invalid", "refused"))
+
+
+def test_what_drifted_is_counted(host: Host) -> None:
+    found = tuning_of(guest(HALF.format(vcpus="0-1")), host)
+    assert found.machine_name == "qemu-7-web"
+    assert found.summary
+    assert (found.summary.control_groups_created, found.summary.tasks_moved) == (1, 2)
+
+
+def test_what_libvirt_has_placed_is_applied_until_it_drifts(resctrl: SimulatedResctrl) -> None:
+    running = guest(HALF.format(vcpus="0-1"))
+    name = "qemu-7-web-vcpus_0-1"
+    resctrl.mkdir(name)
+    resctrl.write(f"{name}/schemata", "MB:0=50\n")
+    for tid in ("41\n", "42\n"):
+        resctrl.write(f"{name}/tasks", tid)
+    there = state_of(running, read_host(resctrl))
+    assert (there.tuning.state, there.tuning.summary, there.groups) == ("applied", None, (name,))
+    resctrl.write("tasks", "42\n")
+    resctrl.write(f"{name}/schemata", "MB:0=60\n")
+    drifted = tuning_of(running, read_host(resctrl))
+    assert drifted.state == "drifted"
+    assert drifted.summary
+    assert (drifted.summary.groups_changed, drifted.summary.tasks_moved) == (1, 1)
+
+
+def test_what_we_have_placed_by_a_file_is_applied(resctrl: SimulatedResctrl, tmp_path) -> None:
+    file = load(f"<cputune>{HALF.format(vcpus='0')}</cputune>".encode(), "web.xml")
+    assert file.domain
+    file = msgspec.structs.replace(file, domain=msgspec.structs.replace(file.domain, name="web"))
+    running = guest("")
+    host = read_host(resctrl)
+    before = tuning_of(running, host, file)
+    assert (before.state, before.asker, before.machine_name) == ("drifted", "file", "cachetune-web")
+    assert file.domain
+    place = Place(resctrl, tmp_path)
+    apply(plan_guests([Wish(file.domain, running.guest)], place.look(Ledger()), Options()), place)
+    assert state_of(running, read_host(resctrl), file).tuning.state == "applied"
+    assert state_of(running, read_host(resctrl), file).groups == ("cachetune-web-vcpus_0",)
+
+
+def test_a_file_that_has_errors_is_invalid_whatever_libvirt_says(host: Host) -> None:
+    broken = load(b"<cputune><cachetune vcpus='x'/></cputune>", "web.xml")
+    assert tuning_of(guest(HALF.format(vcpus="0")), host, broken).state == "invalid"
+
+
+def test_vcpus_that_nobody_tells_apart_can_only_be_tuned_together(host: Host) -> None:
+    untold, why = (Thread(40), Thread(41)), "all its vCPUs run in one thread"
+    found = tuning_of(guest(HALF.format(vcpus="0"), untold, why), host)
+    assert (found.state, found.why) == ("refused", (why,))
+    whole = "<memorytune><node id='0' bandwidth='50'/></memorytune>"
+    assert tuning_of(guest(whole, untold, why), host).state == "drifted"
+
+
+def test_without_resctrl_there_is_nothing_to_compare_with() -> None:
+    found = state_of(guest(HALF.format(vcpus="0")), None)
+    assert (found.tuning.state, found.tuning.machine_name, found.groups) == ("no resctrl", "qemu-7-web", ())
+    assert tuning_of(guest(""), None).state == "none"

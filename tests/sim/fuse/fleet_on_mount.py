@@ -1,0 +1,29 @@
+"""Fifteen guests of 64 vCPUs, real processes with real threads, tuned on a mounted simulator with 16 CLOSIDs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from tests.kernel.scenarios.fleet import Outcome
+from tests.sim.fuse.mounted import ROOT, mounted
+
+GUESTS, VCPUS = 15, 64
+TIMEOUT_SECONDS = 600
+
+
+def run_fleet(directory: Path, kernel: str) -> Outcome:
+    """First one guest tuned, then all others, counted by strace; ``directory`` is used for nothing else."""
+    sysfs = directory / "sys"
+    with mounted(directory / "mount", "--sysfs", sysfs, profile="milan", kernel=kernel) as fs:
+        options = [f"--resctrl={fs.root}", f"--sysfs={sysfs}", f"--run={directory / 'run'}"]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.kernel.scenarios.fleet", str(GUESTS), str(VCPUS), str(directory), *options],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            timeout=TIMEOUT_SECONDS,
+            check=True,
+        )
+    return msgspec.json.decode(done.stdout, type=Outcome)

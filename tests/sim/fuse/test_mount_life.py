@@ -1,0 +1,163 @@
+"""A mount from its beginning to its end: refused, in the background, in a terminal, killed, of an ordinary user."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cachetune.errors import InputError
+from cachetune.sim.fuse import serve
+from tests.sim.fuse.mounted import CACHETUNE, ROOT, mounted, need_fuse, run
+
+# The device with the permissions that most distributions give it, and an interpreter that may be in somebody's home.
+UNPRIVILEGED = """
+set -e
+mknod "$1/fuse" c 10 229; chmod 666 "$1/fuse"; mount --bind "$1/fuse" /dev/fuse; chown 65534 "$1"
+shift
+exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=+dac_read_search --ambient-caps=+dac_read_search "$@"
+"""
+# What such a user does: mount, use, see, unmount.
+USER = """
+cd "$1"; mkdir d; shift
+"$@" sim mount d --profile skylake-2s --background
+mkdir d/g1 && echo 'L3:0=f' >d/g1/schemata && cat d/g1/schemata
+echo 1 >d/size
+"$@" sim list
+"$@" sim unmount d
+"""
+
+
+@pytest.fixture(autouse=True)
+def _fuse() -> None:
+    need_fuse()
+
+
+def _until_it_ends(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _row(listed: str, place: Path) -> list[str]:
+    """What stands behind a place in a list, in which other tests' mounts may be, too."""
+    lines = (line.split() for line in listed.splitlines())
+    return next((words for first, *words in filter(None, lines) if first == str(place)), [])
+
+
+def test_two_mounts_are_listed_and_a_second_one_at_the_same_place_is_refused(tmp_path: Path) -> None:
+    with (
+        mounted(tmp_path / "a", profile="milan") as a,
+        mounted(tmp_path / "b", "--tids", "any", profile="icelake") as b,
+    ):
+        b.mkdir("g1")
+        assert not a.exists("g1")
+        listed = run("sim", "list", "--run", a.run_directory).stdout
+        assert _row(listed, a.root) == ["running", "milan", "6.12", "real", str(a.server)]
+        again = run("sim", "mount", a.root, "--profile", "milan", "--run", a.run_directory)
+        assert (again.returncode, "already" in again.stderr) == (2, True)
+        assert f"cachetune sim unmount {a.root}" in again.stderr
+
+
+def test_a_killed_server_is_seen_named_and_cleaned_up_after(tmp_path: Path) -> None:
+    with mounted(tmp_path) as fs:
+        server = fs.server
+        os.kill(server, signal.SIGKILL)
+        _until_it_ends(server)
+        assert _row(run("sim", "list", "--run", fs.run_directory).stdout, fs.root)[:2] == ["dead", "cascade-lake"]
+        for words in (("sim", "mount", fs.root, "--profile", "icelake"), ("show", "--resctrl", fs.root)):
+            said = run(*words)
+            assert said.returncode == 2
+            assert f"cachetune sim unmount {fs.root}" in said.stderr
+        ended = run("sim", "unmount", fs.root, "--run", fs.run_directory)
+        assert (ended.returncode, ended.stdout) == (0, f"{fs.root} is unmounted; its server was dead.\n")
+        assert list(fs.root.iterdir()) == []
+        assert list(fs.run_directory.iterdir()) == []
+        again = run("sim", "unmount", fs.root, "--run", fs.run_directory)
+        assert (again.returncode, "no simulated resctrl is mounted" in again.stderr) == (2, True)
+
+
+def test_the_record_of_a_killed_server_goes_when_its_mount_has_gone(tmp_path: Path) -> None:
+    with mounted(tmp_path) as fs:
+        server = fs.server
+        os.kill(server, signal.SIGKILL)
+        _until_it_ends(server)
+        subprocess.run(["/usr/bin/fusermount3", "-u", fs.root], check=True)
+        assert _row(run("sim", "list", "--run", fs.run_directory).stdout, fs.root) == []
+        assert list(fs.run_directory.iterdir()) == []
+
+
+def test_a_mount_in_use_is_not_taken_away(tmp_path: Path) -> None:
+    with mounted(tmp_path) as fs:
+        with fs.path("schemata").open():
+            refused = run("sim", "unmount", fs.root, "--run", fs.run_directory)
+            assert refused.returncode == 2
+            assert "fuser -m" in refused.stderr
+        assert fs.exists("info")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_in_the_terminal_it_ends_with_a_signal_and_leaves_nothing(tmp_path: Path, number: int) -> None:
+    (tmp_path / "d").mkdir()
+    command = [*CACHETUNE, "sim", "mount", "d", "--profile", "icelake", "--run", "run"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stderr is not None
+        assert server.stderr.readline() == f"icelake (kernel 6.12) is mounted at {tmp_path}/d; Ctrl-C ends it.\n"
+        assert (tmp_path / "d/info").is_dir()
+        server.send_signal(number)
+        assert server.wait(10) == 0
+    assert list((tmp_path / "d").iterdir()) == []
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_what_cannot_be_mounted_is_said_in_a_line_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "full/file").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("{}")
+    cases = (
+        (("missing", "--profile", "icelake"), "no such file or directory", "mkdir"),
+        (("full", "--profile", "icelake"), "it is not empty", "empty directory"),
+        (("file", "--profile", "icelake"), "not a directory", "empty directory"),
+        (("empty", "--profile", "ice"), "there is no profile and no file 'ice'", "icelake"),
+        (("empty", "--profile", "file"), "file is not what it should be", "edited"),
+        (("empty", "--profile", "icelake", "--sysfs", "full"), "full is not empty", "empty directory"),
+        (("empty", "--profile", "icelake", "--run", "file", "--background"), "cannot write", "--run"),
+    )
+    for words, error, hint in cases:
+        said = run("sim", "mount", *words, cwd=tmp_path)
+        assert said.returncode == 2, words
+        assert error in said.stderr, words
+        assert hint in said.stderr, words
+        assert "Traceback" not in said.stderr, words
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_without_mfusepy_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mfusepy", None)
+    with pytest.raises(InputError, match="mfusepy") as caught:
+        serve.load_fuse()
+    assert "pip install" in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can become somebody else")
+def test_a_user_without_rights_can_mount_for_himself(tmp_path: Path) -> None:
+    home = Path(f"/tmp/{tmp_path.parent.name}-{tmp_path.name}-{os.getpid()}")  # noqa: S108 - pytest's own is closed
+    home.mkdir()
+    try:
+        become = ["/usr/bin/unshare", "-m", "/bin/sh", "-c", UNPRIVILEGED, "sh", str(home)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(home / "run"), "COLUMNS": "200"}
+        command = [*become, "/bin/sh", "-c", USER, "sh", str(home), *CACHETUNE]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30, check=False)
+    finally:
+        shutil.rmtree(home)
+    assert f"is mounted at {home}/d" in done.stdout, done.stderr
+    assert "    L3:0=00f;1=7ff\n" in done.stdout
+    assert "ermission denied" in done.stderr
+    assert _row(done.stdout, home / "d")[:2] == ["running", "skylake-2s"]
+    assert done.stdout.endswith(f"{home}/d is unmounted.\n")

@@ -1,0 +1,29 @@
+"""Fifteen guests with 64 vCPUs each, real threads, on a mount with 16 CLOSIDs; strace counts what applying asks."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.sim.fuse.fleet_on_mount import GUESTS, VCPUS, run_fleet
+from tests.sim.fuse.mounted import need_fuse
+
+STRACE = Path("/usr/bin/strace")
+
+
+@pytest.fixture(autouse=True)
+def _tools() -> None:
+    need_fuse()
+    if not STRACE.exists() and os.environ.get("CI"):
+        pytest.fail("strace is missing")
+    if not STRACE.exists():
+        pytest.skip("strace is missing: apt-get install strace")
+
+
+def test_960_threads_are_placed_with_few_system_calls_more_than_the_least_possible(tmp_path: Path) -> None:
+    """By the rules of 6.12, which takes lists of threads; tests/kernel has a real 6.1."""
+    outcome = run_fleet(tmp_path, "6.12")
+    assert sum(len(guest.vcpus) for guest in outcome.guests) == GUESTS * VCPUS
+    assert outcome.tids == outcome.expected()
+    assert 1 <= outcome.first.ratio(lists=True) <= 1.5
+    assert 1 <= outcome.others.ratio(lists=True) <= 1.5

@@ -1,0 +1,182 @@
+"""Whatever is done to it, in whatever order, a simulated resctrl keeps its own rules."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from cachetune.host.resctrl.schemata import parse
+from cachetune.sim import SimulatedResctrl, load_profile
+from tests.effort import examples
+from tests.sim.kernel.asking import Clock, attempt
+
+CONTROL = ("a", "b", "c")
+MONITOR = ("m", "n")
+GROUPS = ("", *CONTROL, *(f"{g}/mon_groups/{m}".lstrip("/") for g in ("", *CONTROL) for m in MONITOR))
+TIDS = range(100, 108)
+PROFILES = ("cascade-lake", "milan", "haswell", "sapphire-rapids-cdp", "monitor-only", "allocation-only")
+ANSWERS = {
+    *("ok", "EINVAL", "ENOENT", "EEXIST", "EPERM", "ENOSPC", "EBUSY", "ESRCH", "ERANGE"),
+}
+MASKS = ("0=1", "0=3", "0=c", "0=f0", "0=7f", "0=180", "0=5", "0=0", "1=f")
+
+
+class Machine(RuleBasedStateMachine):
+    """Random operations on a few groups and tasks; what is refused must leave everything as it was."""
+
+    @initialize(profile=st.sampled_from(PROFILES), kernel=st.sampled_from(("6.1", "6.12")))
+    def boot(self, profile: str, kernel: str) -> None:
+        """Mount one of the profiles, with few RMIDs so that they run out."""
+        self.clock = Clock()
+        self.sim = SimulatedResctrl(load_profile(profile), kernel=kernel, clock=self.clock)
+        for tid in TIDS:
+            self.sim.add_task(tid)
+        self.alive = {1, *TIDS}
+
+    def _try(self, operation: str, *arguments: str, partial: bool = False) -> bool:
+        before = self.sim.tree()
+        result = attempt(getattr(self.sim, operation), *arguments)
+        assert result in ANSWERS
+        assert result == "ok" or partial or self.sim.tree() == before
+        return result == "ok"
+
+    @rule(path=st.sampled_from(GROUPS[1:]))
+    def mkdir(self, path: str) -> None:
+        """Make a group."""
+        if self._try("mkdir", path):
+            assert self.sim.read(f"{path}/tasks") == ""
+            assert self.sim.read(f"{path}/cpus_list") == "\n"
+
+    @rule(path=st.sampled_from(GROUPS[1:]))
+    def rmdir(self, path: str) -> None:
+        """Remove a group."""
+        if self._try("rmdir", path):
+            assert not self.sim.exists(path)
+
+    @rule(old=st.sampled_from(GROUPS[4:]), new=st.sampled_from(GROUPS[4:]))
+    def rename(self, old: str, new: str) -> None:
+        """Move a monitor group."""
+        self._try("rename", old, new)
+
+    @rule(path=st.sampled_from(GROUPS), tids=st.lists(st.sampled_from([*TIDS, 0, 999]), max_size=4))
+    def write_tasks(self, path: str, tids: list[int]) -> None:
+        """Move tasks, some of which may not exist."""
+        self._try("write", f"{path}/tasks", ",".join(map(str, tids)) + "\n", partial=True)
+
+    @rule(path=st.sampled_from(GROUPS), cpus=st.sampled_from(("", "0", "1", "0-1", "0,1,2", "x", "N")))
+    def write_cpus(self, path: str, cpus: str) -> None:
+        """Give CPUs to a group."""
+        if self._try("write", f"{path}/cpus_list", cpus + "\n") and cpus.isdigit():
+            assert self.sim.read(f"{path}/cpus_list") == cpus + "\n"
+
+    @rule(
+        path=st.sampled_from(GROUPS[:4]),
+        lines=st.lists(
+            st.tuples(st.sampled_from(("L3", "L3CODE", "L3DATA", "MB")), st.sampled_from(MASKS)), max_size=3
+        ),
+    )
+    def write_schemata(self, path: str, lines: list[tuple[str, str]]) -> None:
+        """Write some lines, wrong ones among them."""
+        text = "".join(f"{name}:{entry}\n" for name, entry in lines) or "\n"
+        self._try("write", f"{path}/schemata", text)
+
+    @rule(path=st.sampled_from(GROUPS[:4]), mode=st.sampled_from(("shareable", "exclusive", "pseudo-locksetup")))
+    def write_mode(self, path: str, mode: str) -> None:
+        """Change a mode."""
+        if self._try("write", f"{path}/mode", mode + "\n"):
+            assert self.sim.read(f"{path}/mode") == mode + "\n"
+
+    @rule(parent=st.sampled_from(TIDS), tid=st.integers(200, 210))
+    def fork(self, parent: int, tid: int) -> None:
+        """A task is born."""
+        if parent in self.alive and tid not in self.alive:
+            self.sim.add_task(tid, parent)
+            self.alive.add(tid)
+            assert self.sim.state.tasks[tid] is self.sim.state.tasks[parent]
+
+    @rule(tid=st.integers(200, 210))
+    def end(self, tid: int) -> None:
+        """A task ends."""
+        if tid in self.alive:
+            self.sim.end_task(tid)
+            self.alive.discard(tid)
+
+    @rule(seconds=st.floats(0, 3))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.clock.now += seconds
+
+    def _groups(self) -> dict[str, list[str]]:
+        """Control groups that exist, with their monitor groups."""
+        names = ["", *(name for name in CONTROL if self.sim.exists(name))]
+        found = {}
+        for name in names:
+            inside = f"{name}/mon_groups".lstrip("/")
+            found[name] = [f"{inside}/{m}" for m in self.sim.listdir(inside)] if self.sim.exists(inside) else []
+        return found
+
+    def _tids(self, path: str) -> set[int]:
+        return set(map(int, self.sim.read(f"{path}/tasks").split()))
+
+    @invariant()
+    def every_task_is_in_one_control_group_and_monitors_have_a_part_of_theirs(self) -> None:
+        """Membership."""
+        if not self.sim.profile.can_allocate:
+            return
+        listed: list[int] = []
+        for control, monitors in self._groups().items():
+            own = self._tids(control)
+            listed += own
+            parts = [self._tids(monitor) for monitor in monitors]
+            assert sum(map(len, parts)) == len(set().union(*parts))
+            assert set().union(*parts) <= own
+        assert sorted(listed) == sorted(self.alive)
+
+    @invariant()
+    def every_cpu_is_in_one_control_group_and_monitors_have_a_part_of_theirs(self) -> None:
+        """CPUs."""
+        state = self.sim.state
+        assert sorted(cpu for g in state.groups.values() for cpu in g.cpus) == list(range(state.cpu_count))
+        for group in state.groups.values():
+            shared = [cpu for monitor in group.monitors.values() for cpu in monitor.cpus]
+            assert len(shared) == len(set(shared))
+            assert set(shared) <= group.cpus
+
+    @invariant()
+    def numbers_are_held_once_and_none_is_lost(self) -> None:
+        """CLOSIDs and RMIDs."""
+        state = self.sim.state
+        closids = [group.closid for group in state.groups.values()]
+        assert len(closids) == len(set(closids)) <= state.closids
+        held = [member.rmid for group in state.groups.values() for member in group.members()]
+        if state.profile.monitoring:
+            rest = [*state.rmids._free, *state.rmids._busy]
+            assert sorted([*map(int, filter(None, held)), 0, *rest]) == list(range(state.profile.monitoring.rmids))
+        else:
+            assert set(held) <= {0, None}
+
+    @invariant()
+    def an_exclusive_group_shares_no_bit(self) -> None:
+        """Exclusive groups, against all others and the hardware."""
+        state = self.sim.state
+        for group in state.groups.values():
+            if group.mode != "exclusive":
+                continue
+            for cache in state.caches:
+                for cache_id in cache.ids:
+                    mask = group.values[cache.name][cache_id]
+                    others = [g.values[cache.name][cache_id] for g in state.groups.values() if g is not group]
+                    assert not any(mask & other for other in (*others, cache.shareable))
+
+    @invariant()
+    def what_is_shown_can_be_written_back(self) -> None:
+        """schemata, read and written again, changes nothing."""
+        for control in self._groups():
+            shown = self.sim.read(f"{control}/schemata")
+            assert not parse(shown).other_lines
+            if shown:
+                self.sim.write(f"{control}/schemata", shown)
+                assert self.sim.read(f"{control}/schemata") == shown
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=examples(40), stateful_step_count=40, deadline=None)
