@@ -5,6 +5,12 @@ never a traceback. Anything else that escapes is a bug.
 """
 
 import errno as _errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cachetune.findings import Finding
 
 
 class CachetuneError(Exception):
@@ -59,3 +65,11 @@ class ResctrlError(CachetuneError):
         super().__init__(f"cannot {what}: {_errno.errorcode.get(errno, errno)}{said}", hint=hint)
         self.errno, self.operation, self.path = errno, operation, path
         self.written, self.kernel_says = written, kernel_says
+
+
+class PlanRefusedError(CachetuneError):
+    """The domains cannot be planned; ``findings`` say why, all at once."""
+
+    def __init__(self, findings: "Iterable[Finding]") -> None:
+        self.findings = tuple(findings)
+        super().__init__(f"{sum(f.severity == 'error' for f in self.findings)} reasons why this cannot be planned")

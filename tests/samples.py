@@ -5,15 +5,15 @@ from itertools import pairwise
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from cachetune.apply.run import Place
-from cachetune.apply.state import ledger
+from cachetune.apply.run import Connection
+from cachetune.apply.state.ledger import load_ledger
 from cachetune.domain.model import BandwidthRequest, CacheRequest, Domain, GroupRequest, MonitorRequest
 from cachetune.findings import Source
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import BandwidthControl, CacheControl, Host
 from cachetune.host.read import read_host
 from cachetune.idset import format_ids
-from cachetune.plan import Options, Plan, PlanRefusedError, Wish, plan, plan_guests
+from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan, plan_guests
 from cachetune.sim import SimulatedResctrl, load_profile
 
 TIDS = (4711, 4712, 4713, 4714)
@@ -94,9 +94,9 @@ def domains(draw: st.DrawFn, host: Host) -> Domain:
     return found
 
 
-def plan_for(wanted: Domain, place: Place, guest: Guest = GUEST) -> Plan:
+def plan_for(wanted: Domain, connection: Connection, guest: Guest = GUEST) -> Plan:
     """The plan for the guest on the host as it is, shrinking the default group where needed."""
-    book = ledger.load(place.run)
+    ledger = load_ledger(connection.run)
     machine = f"cachetune-{wanted.name}"
-    wish = Wish(wanted, guest, owned=book.groups_of(machine))
-    return plan_guests([wish], place.look(book), Options(shrink_default=True))
+    request = GuestRequest(wanted, guest, owned=ledger.groups_of(machine))
+    return plan_guests([request], connection.look(ledger), Options(shrink_default=True))

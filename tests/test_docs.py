@@ -25,10 +25,10 @@ from cachetune.agent.decide import Rules
 from cachetune.agent.loop import Agent
 from cachetune.agent.model import AgentStatus
 from cachetune.agent.notify import Notifier
-from cachetune.agent.reconcile import Eyes
-from cachetune.agent.tuning_files import FileWish
+from cachetune.agent.reconcile import Inputs
+from cachetune.agent.tuning_files import TuningFile
 from cachetune.apply.report import Outcome, Report
-from cachetune.apply.run import Place, apply
+from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.cli.commands.explain import RULES
 from cachetune.cli.main import VERBS, Verbs
@@ -281,12 +281,14 @@ def test_the_example_is_a_part_of_what_is_printed(document: type[msgspec.Struct]
 def report_on_a_thread_that_ended(run_directory: Path) -> Report:
     """What the page tells of: examples/web.xml is applied, and thread 4712 has ended."""
     resctrl = SimulatedResctrl(load_profile("skylake-2s"))
-    place = Place(resctrl, run_directory)
+    connection = Connection(resctrl, run_directory)
     domain = load((ROOT / "examples/web.xml").read_bytes(), "web.xml").domain
     assert domain
     resctrl.add_task(4711)
-    made = plan(domain, place.look(Ledger()), named_threads({0: 4711, 1: 4712}, None), Options(shrink_default=True))
-    return apply(made, place)
+    made = plan(
+        domain, connection.look(Ledger()), named_threads({0: 4711, 1: 4712}, None), Options(shrink_default=True)
+    )
+    return apply(made, connection)
 
 
 def a_guest_that_drifted(_: Path) -> Guests:
@@ -314,13 +316,13 @@ def status_of_an_agent(run_directory: Path) -> AgentStatus:
         resctrl.add_task(tid)
     guest = Guest(4711, tuple(Thread(4711 + vcpu, 0, f"CPU {vcpu}/KVM", vcpu) for vcpu in (0, 1)))
     domain = load((ROOT / "examples/web.xml").read_bytes(), "web.xml").domain
-    eyes = Eyes(
-        place=lambda: Place(resctrl, run_directory),
-        files=lambda _: {"web": FileWish(domain)},
+    inputs = Inputs(
+        connection=lambda: Connection(resctrl, run_directory),
+        files=lambda _: {"web": TuningFile(domain)},
         guests=lambda: (RunningGuest(name="web", uuid=None, source="threads", guest=guest),),
     )
     rules = Rules(shrink_default=True, period=0.1)
-    status = Agent(eyes, rules, run_directory, lambda *_: None, Notifier(), lambda: False).once()
+    status = Agent(inputs, rules, run_directory, lambda *_: None, Notifier(), lambda: False).once()
     return msgspec.structs.replace(status, pid=812, start_time=2406, running=True, period_seconds=5.0)
 
 

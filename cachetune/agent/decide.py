@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from cachetune.agent.model import Asker, State
-from cachetune.agent.tuning_files import Files, first_error, live_domain
+from cachetune.agent.model import RequestedBy, State
+from cachetune.agent.tuning_files import TuningFiles, first_error, live_domain
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError
@@ -26,13 +26,14 @@ from cachetune.host.model import Host
 from cachetune.plan import Options, Plan, PlanRefusedError, machine_name
 from cachetune.plan.build import groups_of
 from cachetune.plan.render import describe
-from cachetune.service.requests import Request, plan_requests
+from cachetune.plan.request import GuestRequest
+from cachetune.service.requests import plan_requests
 
 _SHOWN_STEPS = 3
 _ENDED = "it does not run"
 
 
-class Rules(msgspec.Struct, frozen=True):
+class AgentOptions(msgspec.Struct, frozen=True):
     """What the operator chose."""
 
     shrink_default: bool = False
@@ -40,13 +41,13 @@ class Rules(msgspec.Struct, frozen=True):
     period: float = 5.0
 
 
-class Sight(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True):
     """What one round sees. ``files`` is None where there is no directory: then nothing is known about files."""
 
-    files: Files | None
+    files: TuningFiles | None
     running: tuple[RunningGuest, ...]
     host: Host
-    book: Ledger
+    ledger: Ledger
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -57,7 +58,7 @@ class Memory(msgspec.Struct, frozen=True):
     """
 
     machine_name: str
-    asker: Asker
+    requested_by: RequestedBy
     domain: Domain | None = None
     suspected: str = ""
     tried: "Decision | None" = None
@@ -79,10 +80,10 @@ class Hold(msgspec.Struct, frozen=True):
     suspected: str
 
 
-class Place(msgspec.Struct, frozen=True):
+class Apply(msgspec.Struct, frozen=True):
     """Have this carried out. ``problem`` remains when it is done: the file's XML is invalid, this is its last."""
 
-    request: Request
+    request: GuestRequest
     problem: str = ""
 
 
@@ -97,7 +98,7 @@ class Forget(msgspec.Struct, frozen=True):
     """Nobody wants anything for the guest, and it has nothing."""
 
 
-Decision = Stay | Hold | Place | Clear | Forget
+Decision = Stay | Hold | Apply | Clear | Forget
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -105,22 +106,24 @@ class Case(msgspec.Struct, frozen=True):
 
     name: str
     machine_name: str
-    asker: Asker
+    requested_by: RequestedBy
     domain: Domain | None
     problem: str
     guests: tuple[RunningGuest, ...]
 
 
-def decide(sight: Sight, known: Mapping[str, Memory], rules: Rules, now: float) -> dict[str, tuple[Case, Decision]]:
+def decide(
+    observation: Observation, known: Mapping[str, Memory], options: AgentOptions, now: float
+) -> dict[str, tuple[Case, Decision]]:
     """What to do for every guest that has a file, or is libvirt's and asks for tuning, or was kept so far."""
     decided = {}
-    for case in cases(sight, known):
+    for case in cases(observation, known):
         memory = known.get(case.name)
         try:
-            decision = _decide(case, sight, memory, rules)
+            decision = _decide(case, observation, memory, options)
         except Exception as error:  # noqa: BLE001 - even a bug of ours must not cost the other guests their agent
             decision = Stay("failed", text_of(error))
-        if memory and now < memory.not_before and memory.tried == essence(decision):
+        if memory and now < memory.not_before and memory.tried == retry_key(decision):
             decision = Hold(memory.suspected)
         decided[case.name] = (case, decision)
     return decided
@@ -134,9 +137,9 @@ def text_of(error: Exception) -> str:
     return str(error) if known else f"{type(error).__name__}: {error} (this is a bug)"
 
 
-def essence(decision: Decision) -> Decision:
+def retry_key(decision: Decision) -> Decision:
     """The decision less what changes all the time: threads that are no vCPUs, which QEMU starts and ends at will."""
-    if not isinstance(decision, Place) or decision.request.guest is None:
+    if not isinstance(decision, Apply) or decision.request.guest is None:
         return decision
     guest = decision.request.guest
     lasting = tuple(thread for thread in guest.threads if thread.vcpu is not None or thread.tid == guest.pid)
@@ -144,26 +147,26 @@ def essence(decision: Decision) -> Decision:
     return msgspec.structs.replace(decision, request=request)
 
 
-def cases(sight: Sight, known: Mapping[str, Memory]) -> Iterator[Case]:
+def cases(observation: Observation, known: Mapping[str, Memory]) -> Iterator[Case]:
     """The guests in the order of their names, each with all that concerns it."""
-    tuned = {guest.name: domain for guest in sight.running if (domain := _asked_by_libvirt(guest))}
-    for name in sorted({*(sight.files or {}), *tuned, *known}):
-        if name in tuned and name not in (sight.files or {}):
-            yield _libvirt_case(name, tuned[name], sight)
+    tuned = {guest.name: domain for guest in observation.running if (domain := _asked_by_libvirt(guest))}
+    for name in sorted({*(observation.files or {}), *tuned, *known}):
+        if name in tuned and name not in (observation.files or {}):
+            yield _libvirt_case(name, tuned[name], observation)
         else:
-            yield _file_case(name, sight, known.get(name), also_libvirt=name in tuned)
+            yield _file_case(name, observation, known.get(name), also_libvirt=name in tuned)
 
 
-def _libvirt_case(name: str, domain: Domain, sight: Sight) -> Case:
-    return Case(name, machine_name(domain), "libvirt", domain, "", _called(name, sight))
+def _libvirt_case(name: str, domain: Domain, observation: Observation) -> Case:
+    return Case(name, machine_name(domain), "libvirt", domain, "", _called(name, observation))
 
 
-def _file_case(name: str, sight: Sight, memory: Memory | None, *, also_libvirt: bool) -> Case:
+def _file_case(name: str, observation: Observation, memory: Memory | None, *, also_libvirt: bool) -> Case:
     """A guest with a file, or one that is kept and has neither file nor live XML now."""
-    wish = (sight.files or {}).get(name)
+    wish = (observation.files or {}).get(name)
     domain, problem = (wish.domain, wish.problem) if wish else (None, "")
-    asker: Asker = memory.asker if memory and not wish else "file"
-    if memory and memory.asker == "file" and (problem or sight.files is None):
+    requested_by: RequestedBy = memory.requested_by if memory and not wish else "file"
+    if memory and memory.requested_by == "file" and (problem or observation.files is None):
         domain = memory.domain
         problem = problem or "the directory of its file is not there"
     if also_libvirt:
@@ -174,17 +177,17 @@ def _file_case(name: str, sight: Sight, memory: Memory | None, *, also_libvirt: 
             machine = machine_name(domain)
         except CachetuneError as error:
             domain, problem = None, str(error)
-    same_name = _called(name, sight)
+    same_name = _called(name, observation)
     uuid = domain.uuid if domain else None
     guests = tuple(guest for guest in same_name if uuid is None or guest.uuid in (None, uuid))
     if same_name and not guests:
         problem = f"a guest of this name runs with the uuid {same_name[0].uuid}; its file has {uuid}"
-    return Case(name, machine, asker, domain, problem, guests)
+    return Case(name, machine, requested_by, domain, problem, guests)
 
 
-def _called(name: str, sight: Sight) -> tuple[RunningGuest, ...]:
+def _called(name: str, observation: Observation) -> tuple[RunningGuest, ...]:
     """The guests of this name; one that somebody else vouches for goes before those that only call themselves so."""
-    return tuple(best_known([guest for guest in sight.running if guest.name == name]))
+    return tuple(best_known([guest for guest in observation.running if guest.name == name]))
 
 
 def _asked_by_libvirt(guest: RunningGuest) -> Domain | None:
@@ -193,49 +196,55 @@ def _asked_by_libvirt(guest: RunningGuest) -> Domain | None:
     return domain if domain and domain.groups else None
 
 
-def _decide(case: Case, sight: Sight, memory: Memory | None, rules: Rules) -> Decision:
+def _decide(case: Case, observation: Observation, memory: Memory | None, options: AgentOptions) -> Decision:
     if case.domain is None and not case.problem:
-        return _unwanted(case, sight, memory)
+        return _unwanted(case, observation, memory)
     if len(case.guests) > 1:
         pids = ", ".join(str(guest.guest.pid) for guest in case.guests)
         return Stay("failed", f"several guests of this name run (processes {pids}); give its uuid in the file")
     if not case.guests:
-        return _not_running(case, sight)
+        return _not_running(case, observation)
     if case.domain is None:
         return Stay("failed", case.problem)
-    return _running(case, case.domain, sight, memory, rules)
+    return _running(case, case.domain, observation, memory, options)
 
 
-def _unwanted(case: Case, sight: Sight, memory: Memory | None) -> Decision:
+def _unwanted(case: Case, observation: Observation, memory: Memory | None) -> Decision:
     """Its file is gone, or libvirt's guest has ended."""
-    if not _groups(case, sight):
+    if not _groups(case, observation):
         return Forget()
-    if case.asker == "libvirt":
-        return Stay("waiting", "its groups still hold threads") if _threads(case, sight) else Clear(_ENDED, keep=False)
+    if case.requested_by == "libvirt":
+        return (
+            Stay("waiting", "its groups still hold threads")
+            if _threads(case, observation)
+            else Clear(_ENDED, keep=False)
+        )
     gone = "its file is gone"
     return Clear(gone, keep=False) if memory and memory.suspected == gone else Hold(gone)
 
 
-def _not_running(case: Case, sight: Sight) -> Decision:
-    if _groups(case, sight):
-        if _threads(case, sight):
+def _not_running(case: Case, observation: Observation) -> Decision:
+    if _groups(case, observation):
+        if _threads(case, observation):
             return Stay("waiting", "it is not found, but its groups still hold threads")
         return Clear(_ENDED, keep=True)
     return Stay("failed", case.problem) if case.problem else Stay("waiting", _ENDED)
 
 
-def _running(case: Case, domain: Domain, sight: Sight, memory: Memory | None, rules: Rules) -> Decision:
+def _running(
+    case: Case, domain: Domain, observation: Observation, memory: Memory | None, options: AgentOptions
+) -> Decision:
     guest = case.guests[0]
     if guest.problem and _wants_vcpus(domain):
         return _seen_twice("failed", guest.problem, memory)  # a QEMU that has just begun has no such threads yet
-    entry = sight.book.guests.get(case.machine_name)
+    entry = observation.ledger.guests.get(case.machine_name)
     other = entry is not None and None not in (entry.uuid, guest.uuid) and entry.uuid != guest.uuid
-    if other and _groups(case, sight) and not _threads(case, sight):
+    if other and _groups(case, observation) and not _threads(case, observation):
         return Clear("they were those of another guest of this name", keep=True)
-    request = Request(msgspec.structs.replace(domain, uuid=guest.uuid), guest.guest, case.machine_name)
-    only_compare = case.asker == "libvirt" and not rules.adopt
+    request = GuestRequest(msgspec.structs.replace(domain, uuid=guest.uuid), guest.guest, case.machine_name)
+    only_compare = case.requested_by == "libvirt" and not options.adopt
     try:
-        made = plan_for(request, sight.host, sight.book, rules)
+        made = plan_for(request, observation.host, observation.ledger, options)
     except PlanRefusedError as error:
         why = first_error(error.findings)
         return _seen_twice("drifted", why, memory) if only_compare else Stay("failed", why)
@@ -245,12 +254,12 @@ def _running(case: Case, domain: Domain, sight: Sight, memory: Memory | None, ru
         return Stay("failed", case.problem) if case.problem else Stay("placed")
     if only_compare:
         return _seen_twice("drifted", _steps(made), memory)
-    return Place(request, case.problem)
+    return Apply(request, case.problem)
 
 
-def plan_for(request: Request, host: Host, book: Ledger, rules: Rules) -> Plan:
+def plan_for(request: GuestRequest, host: Host, ledger: Ledger, options: AgentOptions) -> Plan:
     """The plan of one guest. Raises PlanRefusedError and InputError."""
-    return plan_requests((request,), host, book, Options(shrink_default=rules.shrink_default))
+    return plan_requests((request,), host, ledger, Options(shrink_default=options.shrink_default))
 
 
 def _wants_vcpus(domain: Domain) -> bool:
@@ -270,15 +279,15 @@ def _steps(made: Plan) -> str:
     return f"to be as its XML asks: {'; '.join(shown)}" + (f"; and {more} more" if more else "")
 
 
-def _groups(case: Case, sight: Sight) -> tuple[str, ...]:
+def _groups(case: Case, observation: Observation) -> tuple[str, ...]:
     """Our groups of the guest that are there; none where another guest has them under the same machine name."""
-    entry = sight.book.guests.get(case.machine_name)
+    entry = observation.ledger.guests.get(case.machine_name)
     if not case.machine_name or (entry is not None and entry.name != case.name):
         return ()
-    return groups_of(sight.host, case.machine_name, entry.groups if entry else ())
+    return groups_of(observation.host, case.machine_name, entry.groups if entry else ())
 
 
-def _threads(case: Case, sight: Sight) -> bool:
+def _threads(case: Case, observation: Observation) -> bool:
     """Whether any of our groups of the guest still holds a thread."""
-    groups = (sight.host.group(path) for path in _groups(case, sight))
+    groups = (observation.host.group(path) for path in _groups(case, observation))
     return any(group is not None and group.tids for group in groups)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cachetune.agent import signals, status_file
-from cachetune.agent.decide import Rules
+from cachetune.agent.decide import AgentOptions
 from cachetune.agent.model import AgentStatus, GuestStatus
 from cachetune.agent.notify import Notifier
-from cachetune.agent.reconcile import Clock, Eyes, Keeper, Say
+from cachetune.agent.reconcile import Clock, Inputs, Reconciler, Say
 from cachetune.errors import InputError
 
 _SOON_SECONDS = 1.0
@@ -24,10 +24,10 @@ class Agent:
     """
 
     def __init__(
-        self, eyes: Eyes, rules: Rules, run: Path, say: Say, notifier: Notifier, events: Callable[[], bool]
+        self, inputs: Inputs, options: AgentOptions, run: Path, say: Say, notifier: Notifier, events: Callable[[], bool]
     ) -> None:
-        self._rules, self._run, self._say, self._notifier, self._events = rules, run, say, notifier, events
-        self._keeper = Keeper(eyes, rules, Clock(time.time, time.monotonic), say, self._left_behind())
+        self._options, self._run, self._say, self._notifier, self._events = options, run, say, notifier, events
+        self._reconciler = Reconciler(inputs, options, Clock(time.time, time.monotonic), say, self._left_behind())
         self._start = (status_file.own_start_time(), time.time())
         self._unwritable = ""
 
@@ -45,7 +45,7 @@ class Agent:
         while (why := self._wait(soon=soon)) != "stop":
             if why == "reload":
                 self._notifier.send(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
-                self._keeper.forget_failures()
+                self._reconciler.forget_failures()
             soon = self._round()
             if why == "reload":
                 self._notifier.send(READY="1")
@@ -53,11 +53,11 @@ class Agent:
         return self._write(running=False)
 
     def _round(self) -> bool:
-        soon = self._keeper.round(self._is_stopped)
+        soon = self._reconciler.round(self._is_stopped)
         self._write(running=True)
-        states = Counter(status.state for status in self._keeper.statuses.values())
+        states = Counter(status.state for status in self._reconciler.statuses.values())
         counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-        self._notifier.send(WATCHDOG="1", STATUS=self._keeper.problem or counts or "no guest to keep")
+        self._notifier.send(WATCHDOG="1", STATUS=self._reconciler.problem or counts or "no guest to keep")
         return soon
 
     def _is_stopped(self) -> bool:
@@ -66,7 +66,7 @@ class Agent:
         return signals.stop_is_asked()
 
     def _wait(self, *, soon: bool) -> signals.Why:
-        seconds = min(self._rules.period, _SOON_SECONDS) if soon else self._rules.period
+        seconds = min(self._options.period, _SOON_SECONDS) if soon else self._options.period
         limit = self._notifier.watchdog_seconds
         return signals.wait(seconds, limit / 2 if limit else seconds, lambda: self._notifier.send(WATCHDOG="1"))
 
@@ -77,10 +77,10 @@ class Agent:
             running=running,
             started=self._start[1],
             looked=time.time(),
-            period_seconds=self._rules.period,
+            period_seconds=self._options.period,
             libvirt_events=self._events(),
-            problem=self._keeper.problem,
-            guests=tuple(self._keeper.statuses[name] for name in sorted(self._keeper.statuses)),
+            problem=self._reconciler.problem,
+            guests=tuple(self._reconciler.statuses[name] for name in sorted(self._reconciler.statuses)),
         )
         unwritable = ""
         try:

@@ -5,19 +5,19 @@ from typing import Annotated, Literal
 import msgspec
 
 State = Literal["placed", "failed", "drifted", "waiting"]
-Asker = Literal["file", "libvirt"]
+RequestedBy = Literal["file", "libvirt"]
 
 
-class GuestStatus(msgspec.Struct, frozen=True, kw_only=True):
+class GuestStatus(msgspec.Struct, frozen=True, kw_only=True, rename={"requested_by": "asker"}):
     """One guest that the agent keeps. Times are seconds since 1970.
 
-    ``asker`` says whose wish it is: a file in guests.d, or the live XML of a libvirt guest. ``since`` is when the state
+    ``requested_by`` ("asker" in JSON) is a file in guests.d, or libvirt's live XML. ``since`` is when the state
     or its reason last changed, ``changed`` when something was last done for the guest and ``change`` what that was.
     """
 
     name: str
     machine_name: str
-    asker: Asker
+    requested_by: RequestedBy
     state: State
     reason: str = ""
     since: float

@@ -1,6 +1,6 @@
 """The rounds: look, decide, have it carried out, say what has changed, write the status.
 
-Everything that a round looks at comes in as a function (``Eyes``). A round that cannot look (resctrl is not mounted,
+Everything that a round looks at comes in as a function (``Inputs``). A round that cannot look (resctrl is not mounted,
 locked, or a directory cannot be read) leaves all as it is and says so once.
 """
 
@@ -10,29 +10,28 @@ from typing import Literal
 import msgspec
 
 from cachetune.agent.decide import (
+    AgentOptions,
+    Apply,
     Case,
     Clear,
     Decision,
     Forget,
     Hold,
     Memory,
-    Place,
-    Rules,
-    Sight,
+    Observation,
     Stay,
     decide,
-    essence,
     plan_for,
+    retry_key,
     text_of,
 )
 from cachetune.agent.model import GuestStatus, State
-from cachetune.agent.tuning_files import Files, first_error, live_domain
-from cachetune.apply import run as applier
+from cachetune.agent.tuning_files import TuningFiles, first_error, live_domain
 from cachetune.apply.recover import recover
 from cachetune.apply.report import Report
-from cachetune.apply.run import apply_planned
-from cachetune.apply.state import journal, ledger
-from cachetune.apply.state.ledger import Ledger
+from cachetune.apply.run import Connection, Planner, apply_planned
+from cachetune.apply.state import journal
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.errors import CachetuneError
 from cachetune.guests.model import RunningGuest
 from cachetune.host.model import Host
@@ -48,14 +47,14 @@ _LONGEST_WAIT = 300.0
 _LEVELS: dict[State, Level] = {"placed": "info", "waiting": "info", "drifted": "warning", "failed": "warning"}
 
 
-class Eyes(msgspec.Struct, frozen=True):
+class Inputs(msgspec.Struct, frozen=True):
     """What a round looks at; each raises CachetuneError or OSError when it cannot.
 
     ``files`` is given the most vCPUs that guests have, by name.
     """
 
-    place: Callable[[], applier.Place]
-    files: Callable[[Mapping[str, int]], Files | None]
+    connection: Callable[[], Connection]
+    files: Callable[[Mapping[str, int]], TuningFiles | None]
     guests: Callable[[], tuple[RunningGuest, ...]]
 
 
@@ -66,18 +65,20 @@ class Clock(msgspec.Struct, frozen=True):
     monotonic: Callable[[], float]
 
 
-class Keeper:
+class Reconciler:
     """Keeps guests placed. ``statuses`` says how they are, ``problem`` why the last round could not look.
 
     ``before`` are the statuses that an earlier agent left: they tell which groups without a file were the agent's.
     """
 
-    def __init__(self, eyes: Eyes, rules: Rules, clock: Clock, say: Say, before: Iterable[GuestStatus] = ()) -> None:
-        self._eyes, self._rules, self._clock, self._say = eyes, rules, clock, say
+    def __init__(
+        self, inputs: Inputs, options: AgentOptions, clock: Clock, say: Say, before: Iterable[GuestStatus] = ()
+    ) -> None:
+        self._inputs, self._options, self._clock, self._say = inputs, options, clock, say
         self.statuses = {status.name: status for status in before}
         self.problem = ""
         self._told: set[str] = set()
-        self._known = {name: Memory(s.machine_name, s.asker) for name, s in self.statuses.items()}
+        self._known = {name: Memory(s.machine_name, s.requested_by) for name, s in self.statuses.items()}
 
     def forget_failures(self) -> None:
         """Try again at once what failed before."""
@@ -89,30 +90,30 @@ class Keeper:
         ``between`` is called before each guest; true ends the round there.
         """
         try:
-            place = self._eyes.place()
-            self._recover(place)
-            sight = self._look(place)
+            connection = self._inputs.connection()
+            self._recover(connection)
+            observation = self._look(connection)
         except (CachetuneError, OSError) as error:
             self._problem(text_of(error))
             return False
         self._problem("")
         soon = False
-        for name, (case, decision) in decide(sight, self._known, self._rules, self._clock.monotonic()).items():
+        for name, (case, decision) in decide(observation, self._known, self._options, self._clock.monotonic()).items():
             if between():
                 break
-            soon |= self._settle(name, case, decision, place)
+            soon |= self._settle(name, case, decision, connection)
         return soon
 
-    def _look(self, place: applier.Place) -> Sight:
-        running = self._eyes.guests()
-        files = self._eyes.files({guest.name: live.vcpus for guest in running if (live := live_domain(guest))})
-        with place.resctrl.lock(exclusive=False, timeout=_LOOK_SECONDS):
-            book = ledger.load(place.run)
-            host = place.look(book)
+    def _look(self, connection: Connection) -> Observation:
+        running = self._inputs.guests()
+        files = self._inputs.files({guest.name: live.vcpus for guest in running if (live := live_domain(guest))})
+        with connection.resctrl.lock(exclusive=False, timeout=_LOOK_SECONDS):
+            ledger = load_ledger(connection.run)
+            host = connection.look(ledger)
         self._tell_doubts(running, files or {})
-        return Sight(files, running, host, book)
+        return Observation(files, running, host, ledger)
 
-    def _tell_doubts(self, running: Iterable[RunningGuest], files: Files) -> None:
+    def _tell_doubts(self, running: Iterable[RunningGuest], files: TuningFiles) -> None:
         """Say once what makes it doubtful that a guest is what it seems."""
         told = {f"{guest.name}: {sentence}" for guest in running for sentence in guest.disagreements}
         told |= {
@@ -124,11 +125,11 @@ class Keeper:
             self._say("warning", text)
         self._told = told
 
-    def _recover(self, place: applier.Place) -> None:
+    def _recover(self, connection: Connection) -> None:
         """What a killed run left comes first; raises CachetuneError when it cannot be dealt with."""
-        if not journal.exists(place.run):
+        if not journal.exists(connection.run):
             return
-        report = recover(place)
+        report = recover(connection)
         if report.exit_code:
             raise CachetuneError(f"an interrupted run cannot be undone: {'; '.join(report.undo_errors)}")
         if report.outcome == "done":
@@ -142,7 +143,7 @@ class Keeper:
             self._say("error" if text else "notice", f"nothing can be done: {text}" if text else "all is well again")
         self.problem = text
 
-    def _settle(self, name: str, case: Case, decision: Decision, place: applier.Place) -> bool:
+    def _settle(self, name: str, case: Case, decision: Decision, connection: Connection) -> bool:
         """Do what was decided for one guest; whether the next round should come soon."""
         memory = self._remember(name, case)
         match decision:
@@ -153,23 +154,25 @@ class Keeper:
                 self._known[name] = msgspec.structs.replace(memory, suspected=suspected)
                 self._show(case, state, reason)
                 return False
-            case Place():
-                return self._place(case, decision, memory, place)
+            case Apply():
+                return self._connection(case, decision, memory, connection)
             case Clear():
-                return self._clear(case, decision, memory, place)
+                return self._clear(case, decision, memory, connection)
             case Hold(suspected):
                 self._known[name] = msgspec.structs.replace(memory, suspected=suspected)
                 return suspected != memory.suspected
 
     def _remember(self, name: str, case: Case) -> Memory:
-        old = self._known.get(name) or Memory(case.machine_name, case.asker)
+        old = self._known.get(name) or Memory(case.machine_name, case.requested_by)
         domain = case.domain or old.domain
         return msgspec.structs.replace(
-            old, machine_name=case.machine_name or old.machine_name, asker=case.asker, domain=domain
+            old, machine_name=case.machine_name or old.machine_name, requested_by=case.requested_by, domain=domain
         )
 
-    def _place(self, case: Case, decision: Place, memory: Memory, place: applier.Place) -> bool:
-        report = self._carry_out(lambda host, book: plan_for(decision.request, host, book, self._rules), place)
+    def _connection(self, case: Case, decision: Apply, memory: Memory, connection: Connection) -> bool:
+        report = self._carry_out(
+            lambda host, ledger: plan_for(decision.request, host, ledger, self._options), connection
+        )
         if isinstance(report, str):
             return self._failed(case, report, memory, decision)
         self._succeeded(case.name, memory)
@@ -177,13 +180,13 @@ class Keeper:
         self._show(case, "failed" if decision.problem else "placed", decision.problem, change)
         return bool(change)
 
-    def _clear(self, case: Case, decision: Clear, memory: Memory, place: applier.Place) -> bool:
+    def _clear(self, case: Case, decision: Clear, memory: Memory, connection: Connection) -> bool:
         guest = PlanGuest(name="", machine_name=memory.machine_name)
 
-        def planner(host: Host, book: Ledger) -> Plan:
-            return plan_removal(host, (guest,), book.groups_of(guest.machine_name), book.shrunk)
+        def planner(host: Host, ledger: Ledger) -> Plan:
+            return plan_removal(host, (guest,), ledger.groups_of(guest.machine_name), ledger.shrunk)
 
-        report = self._carry_out(planner, place)
+        report = self._carry_out(planner, connection)
         if isinstance(report, str):
             return self._failed(case, report, memory, decision)
         change = f"{_change(report) or 'nothing was left to remove'}: {decision.why}"
@@ -195,10 +198,10 @@ class Keeper:
             self._forget(case.name)
         return True
 
-    def _carry_out(self, planner: applier.Planner, place: applier.Place) -> Report | str:
+    def _carry_out(self, planner: Planner, connection: Connection) -> Report | str:
         """The report of what was done, or why nothing is: it could not be begun, or it failed and was rolled back."""
         try:
-            report = apply_planned(planner, place, adopt=self._rules.adopt)
+            report = apply_planned(planner, connection, adopt=self._options.adopt)
         except PlanRefusedError as error:
             return first_error(error.findings)
         except Exception as error:  # noqa: BLE001 - as in decide
@@ -208,10 +211,10 @@ class Keeper:
     def _succeeded(self, name: str, memory: Memory) -> None:
         self._known[name] = msgspec.structs.replace(memory, suspected="", tried=None, failures=0)
 
-    def _failed(self, case: Case, why: str, memory: Memory, decision: Place | Clear) -> bool:
-        tried = essence(decision)
+    def _failed(self, case: Case, why: str, memory: Memory, decision: Apply | Clear) -> bool:
+        tried = retry_key(decision)
         failures = memory.failures + 1 if memory.tried == tried else 1
-        wait = min(self._rules.period * 2**failures, _LONGEST_WAIT)
+        wait = min(self._options.period * 2**failures, _LONGEST_WAIT)
         not_before = self._clock.monotonic() + wait
         self._known[case.name] = msgspec.structs.replace(
             memory, suspected="", tried=tried, failures=failures, not_before=not_before
@@ -230,7 +233,7 @@ class Keeper:
         self.statuses[case.name] = GuestStatus(
             name=case.name,
             machine_name=case.machine_name,
-            asker=case.asker,
+            requested_by=case.requested_by,
             state=state,
             reason=reason,
             since=old.since if old and same else now,

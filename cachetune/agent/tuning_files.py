@@ -13,17 +13,17 @@ from cachetune.guests.model import RunningGuest
 from cachetune.guests.tuning_files import names_in, tuning_of
 
 
-class FileWish(msgspec.Struct, frozen=True):
+class TuningFile(msgspec.Struct, frozen=True):
     """One file of guests.d: its domain, or the ``problem`` with it in one line."""
 
     domain: Domain | None
     problem: str = ""
 
 
-Files = dict[str, FileWish]
+TuningFiles = dict[str, TuningFile]
 
 
-def read_files(directory: Path, vcpus: Mapping[str, int]) -> Files | None:
+def read_files(directory: Path, vcpus: Mapping[str, int]) -> TuningFiles | None:
     """What each file asks for, by the guest's name; None where there is no such directory.
 
     ``vcpus`` are the most vCPUs that a guest has, as far as that is known: a tuning file does not say.
@@ -54,16 +54,16 @@ def first_error(findings: tuple[Finding, ...], document: str = "") -> str:
     return f"{where}{first.message} [{first.rule}]{more}"
 
 
-def _read(name: str, directory: Path, vcpus: int | None) -> FileWish | None:
+def _read(name: str, directory: Path, vcpus: int | None) -> TuningFile | None:
     """None for a file that has gone since the directory was listed."""
     try:
         loaded = tuning_of(name, directory, vcpus)
     except InputError as error:
-        return FileWish(None, str(error))
+        return TuningFile(None, str(error))
     return None if loaded is None else _wish(loaded)
 
 
-def _wish(loaded: Loaded) -> FileWish:
+def _wish(loaded: Loaded) -> TuningFile:
     if loaded.domain is None:
-        return FileWish(None, first_error(loaded.findings, loaded.name))
-    return FileWish(loaded.domain)
+        return TuningFile(None, first_error(loaded.findings, loaded.name))
+    return TuningFile(loaded.domain)

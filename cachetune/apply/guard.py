@@ -43,11 +43,11 @@ def check_plan(plan: Plan, host: Host, ledger: Ledger, *, adopt: bool = False) -
     check_names(plan, host, ledger)
     if plan.host_fingerprint != host.fingerprint:
         raise refused("CT501", changes=_changes(plan.host_groups, describe_groups(host)))
-    walk = _Walk(plan, host, ledger)
+    dry_run = DryRun(plan, host, ledger)
     for number, step in enumerate(plan.steps, 1):
-        if what := walk.follow(step):
+        if what := dry_run.follow(step):
             raise refused("CT504", number=number, what=what)
-    if path := walk.left_with_all_ways():
+    if path := dry_run.left_with_all_ways():
         raise refused("CT504", number=len(plan.steps), what=f"leave the new group {path} with ways of others")
     theirs = touched(plan.steps, made_by_libvirt(host, plan.guests))
     if theirs and not adopt:
@@ -97,7 +97,7 @@ def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     return "; ".join(changes) or "its resources or mount options are others"
 
 
-class _Walk:
+class DryRun:
     """The host as the steps so far would leave it. ``follow`` says what a step would do that no plan of ours does."""
 
     def __init__(self, plan: Plan, host: Host, ledger: Ledger) -> None:
@@ -114,9 +114,9 @@ class _Walk:
         self._own = {p for p in ours if p in owned or any(belongs_to(p, machine) for machine in self._machines)}
         self._own.update(made_by_libvirt(host, plan.guests))
         self._strangers = {parent_of(p): p for p in self._groups if is_monitor(p) and p not in self._own}
-        self._place: dict[int, str] = {}
+        self._connection: dict[int, str] = {}
         for group in sorted(host.groups, key=lambda g: g.kind):  # monitor groups last: they say it more exactly
-            self._place.update(dict.fromkeys(group.tids, group.path))
+            self._connection.update(dict.fromkeys(group.tids, group.path))
 
     def follow(self, step: Step) -> str:
         """ "" for a step that may be taken, which then counts as taken."""
@@ -209,14 +209,14 @@ class _Walk:
         if path != DEFAULT_GROUP and path not in self._own:
             return f"move threads to the group {path}, which is not this guest's"
         for tid in tids:
-            here = self._place.get(tid)
+            here = self._connection.get(tid)
             if here is None:
                 continue  # it has ended since
             if here != source:
                 raise refused("CT501", changes=f"thread {tid} was in group {source} and is in {here}")
             if tid not in self._known and here not in self._own:
                 return f"move thread {tid}, which is not this guest's"
-            self._place[tid] = path
+            self._connection[tid] = path
         return ""
 
     def _remove(self, path: str, step: RemoveGroup) -> str:

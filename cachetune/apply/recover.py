@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from cachetune.apply.guard import refused
 from cachetune.apply.report import Report
-from cachetune.apply.run import Place, undo
-from cachetune.apply.state import journal, ledger
+from cachetune.apply.run import Connection, undo
+from cachetune.apply.state import journal
 from cachetune.apply.state.journal import JournalDamagedError
-from cachetune.apply.state.ledger import Ledger
-from cachetune.apply.steps import Hands
+from cachetune.apply.state.ledger import Ledger, follow_shrink, load_ledger, save_ledger
+from cachetune.apply.steps import StepRunner
 from cachetune.host.model import DEFAULT_GROUP, Host, parent_of
 from cachetune.host.resctrl.schemata import Masks, format_schemata, parse
 from cachetune.plan.diff import masks_described
@@ -16,42 +16,42 @@ from cachetune.plan.model import DefaultShrink, Plan
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
 
-def recover(place: Place) -> Report:
+def recover(connection: Connection) -> Report:
     """Bring the host to the state after the interrupted run if that had done all its steps, else to the one before.
 
     Raises ApplyRefusedError for a damaged journal, LockTimeoutError, HostError.
     """
-    with place.resctrl.lock(exclusive=True, timeout=place.lock_timeout):
+    with connection.resctrl.lock(exclusive=True, timeout=connection.lock_timeout):
         try:
-            unfinished = journal.read(place.run)
+            unfinished = journal.read(connection.run)
         except JournalDamagedError as error:
             raise refused("CT506", path=error.path, why=error.why) from None
         if unfinished is None:
             return Report(outcome="nothing to do", machine_names=())
         if unfinished.plan is None:
-            return _discard(place, (), "the run was stopped before it had begun anything")
-        if unfinished.same_boot and unfinished.resctrl != place.resctrl.source:
-            raise refused("CT507", run=place.run, theirs=unfinished.resctrl, ours=place.resctrl.source)
+            return _discard(connection, (), "the run was stopped before it had begun anything")
+        if unfinished.same_boot and unfinished.resctrl != connection.resctrl.source:
+            raise refused("CT507", run=connection.run, theirs=unfinished.resctrl, ours=connection.resctrl.source)
         machines = unfinished.plan.machine_names
         if not unfinished.same_boot:
-            ledger.save(Ledger(), place.run)
-            return _discard(place, machines, "the machine has been restarted since, so nothing of the run is left")
+            save_ledger(Ledger(), connection.run)
+            return _discard(connection, machines, "the machine has been restarted since, so nothing of the run is left")
         if unfinished.complete:
-            ledger.save(ledger.load(place.run).after(unfinished.plan), place.run)
-            return _discard(place, machines, "the run had done all its steps; its records are in order now")
-        return _undo(place, unfinished.plan, unfinished.begun)
+            save_ledger(load_ledger(connection.run).after(unfinished.plan), connection.run)
+            return _discard(connection, machines, "the run had done all its steps; its records are in order now")
+        return _undo(connection, unfinished.plan, unfinished.begun)
 
 
-def _discard(place: Place, machines: tuple[str, ...], note: str) -> Report:
-    journal.delete(place.run)
+def _discard(connection: Connection, machines: tuple[str, ...], note: str) -> Report:
+    journal.delete(connection.run)
     return Report(outcome="done", machine_names=machines, notes=(note,))
 
 
-def _undo(place: Place, plan: Plan, begun: Sequence[Step]) -> Report:
-    book = ledger.load(place.run)
-    host = place.look(book)
+def _undo(connection: Connection, plan: Plan, begun: Sequence[Step]) -> Report:
+    ledger = load_ledger(connection.run)
+    host = connection.look(ledger)
     back = _Back(begun, host, plan)
-    undone, failures = undo(back.steps, Hands(place.resctrl, place.proc, plan.guests))
+    undone, failures = undo(back.steps, StepRunner(connection.resctrl, connection.proc, plan.guests))
     report = Report(
         outcome="rollback incomplete" if failures else "done",
         machine_names=plan.machine_names,
@@ -61,8 +61,8 @@ def _undo(place: Place, plan: Plan, begun: Sequence[Step]) -> Report:
     )
     if not failures:
         if back.kept:
-            ledger.save(book.with_shrunk(back.kept), place.run)
-        journal.delete(place.run)
+            save_ledger(ledger.with_shrunk(back.kept), connection.run)
+        journal.delete(connection.run)
     return report
 
 
@@ -111,7 +111,7 @@ class _Back:
                     what = f"{name} cache {cache_id}"
                     self.notes.append(f"group {step.path} does not get its ways of {what} back: {taker} has them now")
                     if step.path == DEFAULT_GROUP:
-                        self.kept = ledger.follow(self.kept, {name: {cache_id: mask}}, {name: {cache_id: now}})
+                        self.kept = follow_shrink(self.kept, {name: {cache_id: mask}}, {name: {cache_id: now}})
                 else:
                     back.setdefault(name, {})[cache_id] = mask
                     held.setdefault(name, {})[cache_id] = mask

@@ -10,11 +10,10 @@ import msgspec
 
 from cachetune.apply.guard import ApplyRefusedError, check_plan, refused
 from cachetune.apply.report import Report
-from cachetune.apply.state import journal, ledger
-from cachetune.apply.state import reservations as expected
+from cachetune.apply.state import journal, reservations
 from cachetune.apply.state.journal import Journal, JournalDamagedError
-from cachetune.apply.state.ledger import Ledger
-from cachetune.apply.steps import Hands
+from cachetune.apply.state.ledger import Ledger, load_ledger, save_ledger, save_ledger_if_changed
+from cachetune.apply.steps import StepRunner
 from cachetune.errors import CachetuneError, InputError, ResctrlError
 from cachetune.guests import Guest, find_process, is_same_thread
 from cachetune.host.model import Host, parent_of
@@ -23,7 +22,7 @@ from cachetune.host.resctrl.port import Resctrl
 from cachetune.idset import parse_vcpus
 from cachetune.plan.diff import moves_between
 from cachetune.plan.groups.names import machine_of
-from cachetune.plan.groups.translate import WantedGroup, memberships
+from cachetune.plan.groups.translate import DesiredGroup, memberships
 from cachetune.plan.model import Plan, PlanGuest, PlannedGroup
 from cachetune.plan.ownership import held_threads, made_by_libvirt
 from cachetune.plan.steps import CreateGroup, MoveTasks, Step
@@ -36,7 +35,7 @@ Planner = Callable[[Host, Ledger], Plan]
 OnStep = Callable[[Step], None]
 
 
-class Place(msgspec.Struct, frozen=True):
+class Connection(msgspec.Struct, frozen=True):
     """Where a plan is carried out. ``proc`` is None for simulated threads, ``sysfs`` where sizes come from resctrl."""
 
     resctrl: Resctrl
@@ -47,14 +46,14 @@ class Place(msgspec.Struct, frozen=True):
 
     def look(self, owned: Ledger) -> Host:
         """The host as it is now and will be in a moment, with the ledger's groups known as ours."""
-        return expected.joined(read_host(self.resctrl, self.sysfs, owned.owned), self.run)
+        return reservations.with_reservations(read_host(self.resctrl, self.sysfs, owned.owned), self.run)
 
 
 class InterruptedRunError(CachetuneError):
     """The user or the system asked us to stop; what was begun is undone."""
 
 
-def apply(plan: Plan, place: Place, on_step: OnStep = lambda _: None, *, adopt: bool = False) -> Report:
+def apply(plan: Plan, connection: Connection, on_step: OnStep = lambda _: None, *, adopt: bool = False) -> Report:
     """Carry the plan out, all of it or nothing. ``on_step`` is told each step before it is taken.
 
     ``adopt`` allows changes in groups that libvirt made for the plan's guests.
@@ -62,35 +61,37 @@ def apply(plan: Plan, place: Place, on_step: OnStep = lambda _: None, *, adopt: 
     Raises ApplyRefusedError (or LockTimeoutError, HostError, InputError) when nothing was begun; failures after that
     are in the report.
     """
-    return apply_planned(lambda _host, _book: plan, place, on_step, adopt=adopt)
+    return apply_planned(lambda _host, _ledger: plan, connection, on_step, adopt=adopt)
 
 
-def apply_planned(planner: Planner, place: Place, on_step: OnStep = lambda _: None, *, adopt: bool = False) -> Report:
+def apply_planned(
+    planner: Planner, connection: Connection, on_step: OnStep = lambda _: None, *, adopt: bool = False
+) -> Report:
     """Plan under the lock and carry that out at once, so that no other run of ours can come between.
 
     Raises what ``planner`` raises, and as ``apply`` does.
     """
-    with place.resctrl.lock(exclusive=True, timeout=place.lock_timeout):
-        if journal.exists(place.run):
-            raise _leftover(place.run)
-        book = ledger.load(place.run)
-        host = place.look(book)
-        book = book.without_lost(host)
-        plan = planner(host, book)
-        check_plan(plan, host, book, adopt=adopt)
-        if not plan.steps and not _unseen(plan, place).steps:
-            ledger.save_if_other(book, place.run)
+    with connection.resctrl.lock(exclusive=True, timeout=connection.lock_timeout):
+        if journal.exists(connection.run):
+            raise _leftover(connection.run)
+        ledger = load_ledger(connection.run)
+        host = connection.look(ledger)
+        ledger = ledger.without_lost(host)
+        plan = planner(host, ledger)
+        check_plan(plan, host, ledger, adopt=adopt)
+        if not plan.steps and not _unseen(plan, connection).steps:
+            save_ledger_if_changed(ledger, connection.run)
             return Report(outcome="nothing to do", machine_names=plan.machine_names)
-        return _Run(plan, place, book, on_step).run()
+        return _Run(plan, connection, ledger, on_step).run()
 
 
 class _Run:
     """One run under the lock. ``begun`` are the steps that must be undone if a later one fails."""
 
-    def __init__(self, plan: Plan, place: Place, book: Ledger, on_step: OnStep) -> None:
-        self._plan, self._place, self._book, self._on_step = plan, place, book, on_step
-        self._hands = Hands(place.resctrl, place.proc, plan.guests)
-        self._journal = Journal.begin(place.run, plan, place.resctrl.source)
+    def __init__(self, plan: Plan, connection: Connection, ledger: Ledger, on_step: OnStep) -> None:
+        self._plan, self._connection, self._ledger, self._on_step = plan, connection, ledger, on_step
+        self._runner = StepRunner(connection.resctrl, connection.proc, plan.guests)
+        self._journal = Journal.begin(connection.run, plan, connection.resctrl.source)
         self._begun: list[Step] = []
         self._late: dict[int, None] = {}  # in their order
         self._notes: list[str] = []
@@ -107,7 +108,7 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - whatever it is, even a bug of ours, the host comes first
             return self._roll_back(error)
         try:
-            ledger.save(self._book.after(self._plan), self._place.run)
+            save_ledger(self._ledger.after(self._plan), self._connection.run)
         except OSError as error:
             self._journal.keep()
             self._notes.append(
@@ -122,7 +123,7 @@ class _Run:
         self._journal.taking(step)
         self._begun.append(step)
         try:
-            self._hands.take(step)
+            self._runner.take(step)
         except ResctrlError as error:
             if isinstance(step, CreateGroup) and error.operation == "mkdir":
                 self._begun.pop()  # it was not made by us, so it is not ours to remove
@@ -132,12 +133,12 @@ class _Run:
     def _catch_newborn(self, stopped: Callable[[], None]) -> None:
         """Threads that were born since the plan was made join their groups, until no new ones are seen."""
         for _ in range(_LOOKS):
-            unseen = _unseen(self._plan, self._place, self._late)
+            unseen = _unseen(self._plan, self._connection, self._late)
             self._notes = list(dict.fromkeys([*self._notes, *unseen.notes]))
             if not unseen.steps:
                 return
             for guest in unseen.guests:
-                self._hands.bind(guest)
+                self._runner.bind(guest)
             for step in unseen.steps:
                 stopped()
                 self._take(step)
@@ -147,7 +148,7 @@ class _Run:
     def _roll_back(self, error: Exception) -> Report:
         with contextlib.suppress(OSError):  # without this line recover does the same, but for a run that was all done
             self._journal.undoing()
-        undone, failures = undo(self._begun, self._hands)
+        undone, failures = undo(self._begun, self._runner)
         done = tuple(self._begun)
         if failures:
             self._journal.keep()
@@ -162,7 +163,7 @@ class _Run:
                 "machine_names": self._plan.machine_names,
                 "error": _said(error),
                 "hint": getattr(error, "hint", ""),
-                "vanished_tids": tuple(dict.fromkeys(self._hands.vanished)),
+                "vanished_tids": tuple(dict.fromkeys(self._runner.vanished)),
                 "late_tids": tuple(self._late),
                 "notes": tuple(self._notes),
                 **fields,
@@ -171,7 +172,7 @@ class _Run:
         )
 
 
-def undo(begun: list[Step], hands: Hands) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+def undo(begun: list[Step], runner: StepRunner) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     """Undo steps, the last first, as many as can be: those undone, and what went wrong with the others.
 
     What fails is tried once more at the end, when the rest of the way back may have cleared it; and then also all that
@@ -184,7 +185,7 @@ def undo(begun: list[Step], hands: Hands) -> tuple[tuple[Step, ...], tuple[str, 
     def undo_last(count: int) -> None:
         for number in reversed(range(count)):
             try:
-                hands.undo(begun[number], made)
+                runner.undo(begun[number], made)
                 undone[number] = begun[number]
                 failures.pop(number, None)
             except CachetuneError as error:
@@ -209,13 +210,13 @@ class _Unseen(msgspec.Struct, frozen=True):
     guests: tuple[Guest, ...] = ()
 
 
-def _unseen(plan: Plan, place: Place, known: Collection[int] = ()) -> _Unseen:
+def _unseen(plan: Plan, connection: Connection, known: Collection[int] = ()) -> _Unseen:
     """The guests' threads that were born since and are not where they belong; groups of others keep theirs.
 
     Into a group that libvirt made libvirt puts threads itself.
     """
     seen = {t.tid for t in plan.threads}.union(known)
-    now = {one.machine_name: guest for one in plan.guests if (guest := _as_it_is_now(one, place.proc))}
+    now = {one.machine_name: guest for one in plan.guests if (guest := _as_it_is_now(one, connection.proc))}
     places = {
         tid: where
         for machine, guest in now.items()
@@ -224,7 +225,7 @@ def _unseen(plan: Plan, place: Place, known: Collection[int] = ()) -> _Unseen:
     }
     if not places:
         return _Unseen()
-    host = place.look(ledger.load(place.run))
+    host = connection.look(load_ledger(connection.run))
     held = held_threads(places, host, [g.path for g in plan.groups])
     steps = moves_between(host, {tid: where for tid, where in places.items() if tid not in held})
     notes = (f"thread {tid} was born in group {path} and stays there" for tid, path in held.items())
@@ -244,12 +245,12 @@ def _as_it_is_now(guest: PlanGuest, proc: Path | None) -> Guest | None:
         return None
 
 
-def _groups_of(machine: str, plan: Plan) -> list[WantedGroup]:
+def _groups_of(machine: str, plan: Plan) -> list[DesiredGroup]:
     return [_wanted(group) for group in plan.groups if machine_of(group.path, plan.machine_names) == machine]
 
 
-def _wanted(group: PlannedGroup) -> WantedGroup:
-    return WantedGroup(group.path, parent_of(group.path), None if group.vcpus is None else parse_vcpus(group.vcpus))
+def _wanted(group: PlannedGroup) -> DesiredGroup:
+    return DesiredGroup(group.path, parent_of(group.path), None if group.vcpus is None else parse_vcpus(group.vcpus))
 
 
 def _said(error: Exception | None) -> str:

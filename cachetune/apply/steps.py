@@ -29,7 +29,7 @@ class StepError(CachetuneError):
     """A step was carried out but is not what can be read back."""
 
 
-class Hands:
+class StepRunner:
     """What carries steps out. ``guests`` have the threads that may be moved, each bound to its process and start time.
 
     The kernel takes bare thread ids, and an id may be another thread's by the time of the write; so each is looked up
@@ -165,9 +165,9 @@ class Hands:
         """
         control = parent_of(source)
         around: set[int] = set()
-        for place in {path, parent_of(path), control, DEFAULT_GROUP}:
+        for connection in {path, parent_of(path), control, DEFAULT_GROUP}:
             with _tolerated(errno.ENOENT, errno.ENODEV):
-                around |= self._tids_in(place)
+                around |= self._tids_in(connection)
         home = self._tids_in(source)
         with _tolerated(errno.ENOENT, errno.ENODEV):
             home -= self._tids_in(path)  # a control group lists the threads of its monitor groups, too

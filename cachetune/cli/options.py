@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from cachetune.guests.find import Places
+    from cachetune.guests.find import SourceOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DIR = click.Path(path_type=Path, file_okay=False)
@@ -90,11 +90,13 @@ def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 where = stack(source, connect, qmp, proc, libvirt_run, cgroup)
-"""Where guests are looked for: the option --source, and those from which ``places`` makes Places."""
+"""Where guests are looked for: the option --source, and those from which ``source_options`` makes Places."""
 
 
-def places(*, proc: Path, libvirt_run: Path, cgroup: Path, connect: str | None, qmp: Path | None) -> "Places":
+def source_options(
+    *, proc: Path, libvirt_run: Path, cgroup: Path, connect: str | None, qmp: Path | None
+) -> "SourceOptions":
     """Where guests are looked for, from the options ``where``."""
-    from cachetune.guests.find import Places
+    from cachetune.guests.find import SourceOptions
 
-    return Places(proc=proc, libvirt_run=libvirt_run, cgroup=cgroup, connect=connect, qmp=qmp)
+    return SourceOptions(proc=proc, libvirt_run=libvirt_run, cgroup=cgroup, connect=connect, qmp=qmp)

@@ -27,7 +27,7 @@ ORDER: tuple[SourceName, ...] = get_args(SourceName)
 _SOCKETS = ("libvirt-sock-ro", "virtqemud-sock-ro")
 
 
-class Places(msgspec.Struct, frozen=True):
+class SourceOptions(msgspec.Struct, frozen=True):
     """Where to look. ``connect`` is libvirt's URI (None for its default), ``qmp`` the socket of one QEMU."""
 
     proc: Path = Path("/proc")
@@ -44,29 +44,31 @@ class Running(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def look(places: Places, source: SourceName | None = None) -> Running:
+def look(source_options: SourceOptions, source: SourceName | None = None) -> Running:
     """The guests that run; ``source`` asks that one only.
 
     Raises InputError when /proc cannot be read, or when a source that was asked for (by ``source``, ``connect`` or
     ``qmp``) does not answer.
     """
-    found = _look(places, source)
-    return _look(places, source) if any(guest.disagreements for guest in found.guests) else found
+    found = _look(source_options, source)
+    return _look(source_options, source) if any(guest.disagreements for guest in found.guests) else found
 
 
-def running_guests(places: Places, source: SourceName | None = None) -> tuple[RunningGuest, ...]:
+def running_guests(source_options: SourceOptions, source: SourceName | None = None) -> tuple[RunningGuest, ...]:
     """The guests that run, without the notes. Raises as ``look`` does."""
-    return look(places, source).guests
+    return look(source_options, source).guests
 
 
-def guest_named(key: str, places: Places, source: SourceName | None = None, *, per_vcpu: bool = True) -> RunningGuest:
+def guest_named(
+    key: str, source_options: SourceOptions, source: SourceName | None = None, *, per_vcpu: bool = True
+) -> RunningGuest:
     """The guest with this name or uuid.
 
     A guest that somebody else vouches for goes before one that only calls itself so. ``per_vcpu`` False accepts one
     whose vCPUs nobody tells apart, which is enough for groups of the whole process. Raises InputError when there is
     none, when several have that name, for such a guest, and as ``look`` does.
     """
-    running = look(places, source)
+    running = look(source_options, source)
     uuid = canonical_uuid(key)
     called = [guest for guest in running.guests if (key and guest.name == key) or (uuid and guest.uuid == uuid)]
     found = best_known(called)
@@ -95,56 +97,58 @@ def best_known(guests: Sequence[RunningGuest]) -> Sequence[RunningGuest]:
 _WITHOUT_VCPUS = "name the threads with --vcpu N=TID, ask QEMU with --qmp SOCKET, or tune the whole process (no vcpus)"
 
 
-def _look(places: Places, source: SourceName | None) -> Running:
-    processes = emulators(places.proc)
+def _look(source_options: SourceOptions, source: SourceName | None) -> Running:
+    processes = emulators(source_options.proc)
     answers: list[Seen] = []
     for name in (source,) if source else ORDER:
-        if source or _is_worth_asking(name, places, processes, answers):
-            answers.append(_ask(name, places, processes, must=source is not None))
+        if source or _is_worth_asking(name, source_options, processes, answers):
+            answers.append(_ask(name, source_options, processes, must=source is not None))
     by_pid: dict[int, list[Sighting]] = {}
     for sighting in (sighting for answer in answers for sighting in answer.sightings):
         by_pid.setdefault(sighting.process.pid, []).append(sighting)
-    guests = (combine(sightings, places.proc) for _, sightings in sorted(by_pid.items()))
+    guests = (combine(sightings, source_options.proc) for _, sightings in sorted(by_pid.items()))
     notes = dict.fromkeys(note for answer in answers for note in answer.notes)
     return Running(tuple(guest for guest in guests if guest), tuple(notes))
 
 
-def _is_worth_asking(name: SourceName, places: Places, processes: Sequence[Process], answers: Sequence[Seen]) -> bool:
+def _is_worth_asking(
+    name: SourceName, source_options: SourceOptions, processes: Sequence[Process], answers: Sequence[Seen]
+) -> bool:
     if name == "qmp":
-        return places.qmp is not None
-    if name != "libvirt" or places.connect is not None:
+        return source_options.qmp is not None
+    if name != "libvirt" or source_options.connect is not None:
         return True
     told = {sighting.process.pid for answer in answers for sighting in answer.sightings}
-    runs = any((places.libvirt_run.parent / socket).exists() for socket in _SOCKETS)
+    runs = any((source_options.libvirt_run.parent / socket).exists() for socket in _SOCKETS)
     return runs and libvirt_api.is_installed() and any(process.pid not in told for process in processes)
 
 
-def _ask(name: SourceName, places: Places, processes: Sequence[Process], *, must: bool) -> Seen:
+def _ask(name: SourceName, source_options: SourceOptions, processes: Sequence[Process], *, must: bool) -> Seen:
     """Raises InputError where the user has asked for this source, by whatever option; else that is a note."""
     try:
         match name:
             case "libvirt-status":
-                return status.look(places.libvirt_run, processes, places.proc)
+                return status.look(source_options.libvirt_run, processes, source_options.proc)
             case "libvirt":
-                return libvirt_api.look(places.connect, processes)
+                return libvirt_api.look(source_options.connect, processes)
             case "qmp":
-                return _ask_qmp(places, processes)
+                return _ask_qmp(source_options, processes)
             case "threads":
                 return threads.look(processes)
             case "cgroup":
-                return cgroup.look(places.cgroup, processes, places.proc)
+                return cgroup.look(source_options.cgroup, processes, source_options.proc)
     except InputError as error:
-        if must or name == "qmp" or (name == "libvirt" and places.connect is not None):
+        if must or name == "qmp" or (name == "libvirt" and source_options.connect is not None):
             raise
         return Seen(notes=(str(error),))
 
 
-def _ask_qmp(places: Places, processes: Sequence[Process]) -> Seen:
+def _ask_qmp(source_options: SourceOptions, processes: Sequence[Process]) -> Seen:
     from cachetune.guests.sources import qmp  # asyncio, which the others do without, takes long to import
 
-    if places.qmp is None:
+    if source_options.qmp is None:
         raise InputError("the source qmp needs a socket", hint="--qmp SOCKET")
-    return qmp.look(places.qmp, processes, places.proc)
+    return qmp.look(source_options.qmp, processes, source_options.proc)
 
 
 def _suggestion(key: str, running: Running) -> str:

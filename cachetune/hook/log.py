@@ -16,7 +16,7 @@ from cachetune.plan.render import describe
 _NAME = "cachetune-hook"
 
 
-class Voice:
+class HookLog:
     """Speaks for one call. ``failed`` once anything was an error."""
 
     def __init__(self, guest: str, operation: str) -> None:
@@ -33,7 +33,7 @@ class Voice:
         self.failed = True
         self._say(syslog.LOG_ERR, f"error: {text}" + (f"; {hint}" if hint else ""))
 
-    def error(self, error: CachetuneError) -> None:
+    def failure(self, error: CachetuneError) -> None:
         """An error, and what to do about it."""
         self.trouble(str(error), error.hint)
 

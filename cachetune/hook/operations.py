@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.apply.run import Place, apply_planned
-from cachetune.apply.state import reservations as expected
+from cachetune.apply.run import Connection, apply_planned
+from cachetune.apply.state import reservations
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import Loaded, load
 from cachetune.domain.model import Domain
@@ -21,14 +21,15 @@ from cachetune.errors import CachetuneError, InputError
 from cachetune.guests import Guest, find_guest, find_process
 from cachetune.guests.tuning_files import tuning_of
 from cachetune.hook import Call
-from cachetune.hook.log import Voice
+from cachetune.hook.log import HookLog
 from cachetune.host.model import Host
 from cachetune.plan import Options, Plan, PlanRefusedError, machine_name, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.render import describe
-from cachetune.plan.reserve import coming_groups, only_room
-from cachetune.service.connection import live_place
-from cachetune.service.requests import Request, plan_requests
+from cachetune.plan.request import GuestRequest
+from cachetune.plan.reserve import only_default_group, upcoming_groups
+from cachetune.service.connection import connect
+from cachetune.service.requests import plan_requests
 
 _LONGEST_WAIT = 60.0
 _NOBODY = "qemu-0-nobody"  # whose groups nobody has: libvirt counts from 1
@@ -43,93 +44,93 @@ class Tuning(msgspec.Struct, frozen=True):
 
 def carry_out(call: Call) -> int:
     """Carry out one call; the exit code: 1 where the guest must not go on, else 0."""
-    voice = Voice(call.guest, call.operation)
+    log = HookLog(call.guest, call.operation)
     try:
-        _OPERATIONS[call.operation](call, voice)
+        _OPERATIONS[call.operation](call, log)
     except PlanRefusedError as refused:
-        voice.findings(refused.findings)
+        log.findings(refused.findings)
     except CachetuneError as error:
-        voice.error(error)
+        log.failure(error)
     except OSError as error:
-        voice.trouble(f"{error.filename or 'input or output'}: {error.strerror}")
-    return int(voice.failed and call.may_stop)
+        log.trouble(f"{error.filename or 'input or output'}: {error.strerror}")
+    return int(log.failed and call.may_stop)
 
 
-def _prepare(call: Call, voice: Voice) -> None:
+def _prepare(call: Call, log: HookLog) -> None:
     """Before QEMU starts: does it fit? Makes room in the default group where that is allowed, and nothing else."""
     wanted = _tuning(call)
     domain = wanted.own or wanted.file
     if domain is None:
         return
-    place = _place(call)
-    expected.withdraw(place.run, call.guest)
+    connection = _connection(call)
+    reservations.release(connection.run, call.guest)
     shrink = "--shrink-default" in call.flags
 
-    def planner(host: Host, book: Ledger) -> Plan:
-        made = plan_requests([Request(domain)], host, book, Options(shrink_default=shrink))
+    def planner(host: Host, ledger: Ledger) -> Plan:
+        made = plan_requests([GuestRequest(domain)], host, ledger, Options(shrink_default=shrink))
         if wanted.file or not shrink:
             return msgspec.structs.replace(made, groups=(), steps=())
-        expected.announce(place.run, call.guest, coming_groups(made))
-        return only_room(made, host)
+        reservations.reserve(connection.run, call.guest, upcoming_groups(made))
+        return only_default_group(made, host)
 
     done = False
     try:
-        report = apply_planned(planner, place)
+        report = apply_planned(planner, connection)
         done = report.exit_code == 0
     finally:
         if not done:
-            expected.withdraw(place.run, call.guest)
-    voice.report(report)
+            reservations.release(connection.run, call.guest)
+    log.report(report)
 
 
-def _started(call: Call, voice: Voice) -> None:
+def _started(call: Call, log: HookLog) -> None:
     """QEMU runs: place its threads, or see that libvirt has placed them."""
     wanted = _tuning(call)
     if not wanted.own and not wanted.file:
         return
-    place = _place(call)
-    expected.withdraw(place.run, call.guest)
+    connection = _connection(call)
+    reservations.release(connection.run, call.guest)
     if wanted.own:
-        _verify(call, wanted.own, place, voice)
+        _verify(call, wanted.own, connection, log)
     elif wanted.file:
-        request = Request(wanted.file, _guest(call, wanted.file))
+        request = GuestRequest(wanted.file, _guest(call, wanted.file))
         options = Options(shrink_default="--shrink-default" in call.flags)
-        voice.report(apply_planned(lambda host, book: plan_requests([request], host, book, options), place))
+        log.report(apply_planned(lambda host, ledger: plan_requests([request], host, ledger, options), connection))
 
 
-def _verify(call: Call, domain: Domain, place: Place, voice: Voice) -> None:
+def _verify(call: Call, domain: Domain, connection: Connection, log: HookLog) -> None:
     """Say where libvirt's groups are not what the XML asks for."""
-    request = Request(domain, _guest(call, domain))
+    request = GuestRequest(domain, _guest(call, domain))
     missing: list[str] = []
 
-    def planner(host: Host, book: Ledger) -> Plan:
-        made = plan_requests([request], host, book, Options())
+    def planner(host: Host, ledger: Ledger) -> Plan:
+        made = plan_requests([request], host, ledger, Options())
         missing.extend(map(describe, made.steps))
         return msgspec.structs.replace(made, groups=(), steps=())
 
-    apply_planned(planner, place)
+    apply_planned(planner, connection)
     for what in missing:
-        voice.trouble(
+        log.trouble(
             f"libvirt has not placed the guest as its XML asks: there remains to {what}",
             f"'cachetune apply --guest {call.guest} --adopt' does it",
         )
 
 
-def _release(call: Call, voice: Voice) -> None:
+def _release(call: Call, log: HookLog) -> None:
     """The guest has ended: remove its groups, and give the default group its ways back."""
-    place = _place(call)
-    expected.withdraw(place.run, call.guest)
+    connection = _connection(call)
+    reservations.release(connection.run, call.guest)
     shrink = "--shrink-default" in call.flags
 
-    def planner(host: Host, book: Ledger) -> Plan:
-        guest = _ours(call.guest, book) or PlanGuest("", _NOBODY)
-        owned = book.groups_of(guest.machine_name)
-        return plan_removal(host, [guest], owned, book.shrunk if owned or shrink else None)
+    def planner(host: Host, ledger: Ledger) -> Plan:
+        guest = _ours(call.guest, ledger) or PlanGuest("", _NOBODY)
+        owned = ledger.groups_of(guest.machine_name)
+        return plan_removal(host, [guest], owned, ledger.shrunk if owned or shrink else None)
 
-    voice.report(apply_planned(planner, place))
+    log.report(apply_planned(planner, connection))
 
 
-_OPERATIONS: dict[str, Callable[[Call, Voice], None]] = {
+_OPERATIONS: dict[str, Callable[[Call, HookLog], None]] = {
     "prepare": _prepare,
     "started": _started,
     "release": _release,
@@ -161,7 +162,7 @@ def _checked(loaded: Loaded) -> Domain:
     return loaded.domain
 
 
-def _place(call: Call) -> Place:
+def _connection(call: Call) -> Connection:
     """Where the options say that plans are carried out. Raises InputError."""
     values = call.values
     try:
@@ -171,7 +172,7 @@ def _place(call: Call) -> Place:
     if not 0 <= seconds <= _LONGEST_WAIT:
         raise InputError(f"--lock-timeout must be seconds from 0 to {_LONGEST_WAIT:g}")
     resctrl, run, sysfs, proc = (Path(values[name]) for name in ("--resctrl", "--run", "--sysfs", "--proc"))
-    return live_place(resctrl, run, sysfs, proc, seconds)
+    return connect(resctrl, run, sysfs, proc, seconds)
 
 
 def _guest(call: Call, domain: Domain) -> Guest:
@@ -191,13 +192,13 @@ def _guest(call: Call, domain: Domain) -> Guest:
     return find(int(text), Path(call.values["--proc"]))
 
 
-def _ours(name: str, book: Ledger) -> PlanGuest | None:
+def _ours(name: str, ledger: Ledger) -> PlanGuest | None:
     """The guest as it is called in our groups; None where such groups would be another guest's."""
     try:
         machine = machine_name(Domain(name=name, uuid=None, id=None, type="kvm", vcpus=1, groups=()))
     except InputError:  # nothing of the name can be used, so it has no groups of ours
         return None
-    known = book.guests.get(machine)
+    known = ledger.guests.get(machine)
     if known and known.name != name:
         return None
     return PlanGuest(name, machine, known.uuid if known else None)

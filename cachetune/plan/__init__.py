@@ -1,15 +1,17 @@
 """Decide: domains, a host and guests in, a ``Plan`` out. Pure functions: no file is read, nothing is changed."""
 
-from cachetune.plan.build import Options, PlanRefusedError, Wish, check, plan, plan_guests
+from cachetune.errors import PlanRefusedError
+from cachetune.plan.build import check, plan, plan_guests
 from cachetune.plan.groups.names import machine_name
 from cachetune.plan.model import Plan
 from cachetune.plan.removal import plan_removal
+from cachetune.plan.request import GuestRequest, Options
 
 __all__ = [
+    "GuestRequest",
     "Options",
     "Plan",
     "PlanRefusedError",
-    "Wish",
     "check",
     "machine_name",
     "plan",

@@ -6,16 +6,16 @@ from itertools import product
 import msgspec
 
 from cachetune.domain.model import Domain
-from cachetune.errors import CachetuneError, InputError
+from cachetune.errors import InputError, PlanRefusedError
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
 from cachetune.host.model import DEFAULT_GROUP, Host, is_monitor
 from cachetune.idset import format_ids
-from cachetune.plan.allocate.capacity import control_of, wish_findings
+from cachetune.plan.allocate.capacity import capacity_findings, control_of
 from cachetune.plan.allocate.target import Target, Values, find_target
 from cachetune.plan.diff import Removal, describe_groups, steps_between
-from cachetune.plan.groups.names import belongs_to, checked_machine_name, machine_name
-from cachetune.plan.groups.translate import Membership, WantedGroup, memberships, name_findings, translate
+from cachetune.plan.groups.names import belongs_to
+from cachetune.plan.groups.translate import DesiredGroup, Membership, memberships, name_findings, translate
 from cachetune.plan.model import Action, Plan, PlanGuest, PlannedGroup, Resource, Summary, Usage
 from cachetune.plan.ownership import (
     foreign_findings,
@@ -25,42 +25,11 @@ from cachetune.plan.ownership import (
     nested_findings,
     touched,
 )
+from cachetune.plan.request import GuestRequest, Options
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
 _ALONE = "plan one of them for itself, with another --machine-name"
-
-
-class Options(msgspec.Struct, frozen=True):
-    """What the user may choose."""
-
-    shrink_default: bool = False
-    take_tasks: bool = False
-
-
-class Wish(msgspec.Struct, frozen=True):
-    """What one guest is to have. ``machine_name`` "" is the domain's own; ``guest`` None if none runs.
-
-    ``owned`` are groups known to be this guest's whatever their name.
-    """
-
-    domain: Domain
-    guest: Guest | None = None
-    machine_name: str = ""
-    owned: frozenset[str] = frozenset()
-
-    @property
-    def machine(self) -> str:
-        """What the names of the guest's groups begin with. Raises InputError."""
-        return checked_machine_name(self.machine_name) if self.machine_name else machine_name(self.domain)
-
-
-class PlanRefusedError(CachetuneError):
-    """The domains cannot be had on this host; ``findings`` say why, all of it at once."""
-
-    def __init__(self, findings: Iterable[Finding]) -> None:
-        self.findings = tuple(findings)
-        super().__init__(f"{sum(f.severity == 'error' for f in self.findings)} reasons why this cannot be planned")
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -77,29 +46,29 @@ class _Draft(msgspec.Struct, frozen=True):
 
 def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Options = Options()) -> Plan:  # noqa: B008
     """The plan that gives one guest what its domain asks for. Raises as plan_guests does."""
-    return plan_guests([Wish(domain, guest)], host, options)
+    return plan_guests([GuestRequest(domain, guest)], host, options)
 
 
-def plan_guests(wishes: Sequence[Wish], host: Host, options: Options) -> Plan:
+def plan_guests(requests: Sequence[GuestRequest], host: Host, options: Options) -> Plan:
     """One plan that gives all these guests what their domains ask for on this host; all of it or none.
 
     Raises PlanRefusedError with all findings, InputError for a name that cannot be used or that two guests share.
     """
-    machines = _machines(wishes)
-    guests = tuple(map(_plan_guest, wishes))
-    wanted: tuple[WantedGroup, ...] = ()
+    machines = _machines(requests)
+    guests = tuple(map(_plan_guest, requests))
+    wanted: tuple[DesiredGroup, ...] = ()
     places: dict[int, Membership] = {}
     own: tuple[str, ...] = made_by_libvirt(host, guests)
-    common: list[Finding] = []
-    for wish, machine in zip(wishes, machines, strict=True):
-        groups = translate(wish.domain, machine)
-        _check_apart(wish, groups, wanted)
+    common: list[Finding] = [finding for request in requests for finding in request.findings]
+    for request, machine in zip(requests, machines, strict=True):
+        groups = translate(request.domain, machine)
+        _check_apart(request, groups, wanted)
         wanted += groups
-        places |= memberships(groups, wish.guest) if wish.guest else {}
-        own += groups_of(host, machine, wish.owned)
-        common += name_findings(wish.domain, machine)
-        common += (f for request in wish.domain.groups for f in wish_findings(request, host))
-        common += guest_findings(wish.domain, wish.guest)
+        places |= memberships(groups, request.guest) if request.guest else {}
+        own += groups_of(host, machine, request.owned)
+        common += name_findings(request.domain, machine)
+        common += (f for group in request.domain.groups for f in capacity_findings(group, host))
+        common += guest_findings(request.domain, request.guest)
     common += foreign_findings(wanted, places, host, own, take_tasks=options.take_tasks)
     obsolete = tuple(path for path in own if path not in {g.path for g in wanted})
     common += nested_findings(host, obsolete)
@@ -127,13 +96,13 @@ def plan_guests(wishes: Sequence[Wish], host: Host, options: Options) -> Plan:
 
 def check(domain: Domain, host: Host) -> tuple[Finding, ...]:
     """What a plan of this domain would find on the host, without a guest in mind."""
-    wish = Wish(domain)
+    request = GuestRequest(domain)
     try:
-        wish.machine  # noqa: B018 - to see whether there is one
+        request.machine  # noqa: B018 - to see whether there is one
     except InputError:
-        wish = Wish(domain, machine_name="cachetune-guest")
+        request = GuestRequest(domain, machine_name="cachetune-guest")
     try:
-        found = plan_guests([wish], host, Options()).warnings
+        found = plan_guests([request], host, Options()).warnings
     except PlanRefusedError as refused:
         found = refused.findings
     return tuple(f for f in found if f.rule != "CT403")
@@ -165,26 +134,26 @@ def summarize(steps: Iterable[Step], host: Host) -> Summary:
     )
 
 
-def _machines(wishes: Sequence[Wish]) -> list[str]:
-    machines = [wish.machine for wish in wishes]
+def _machines(requests: Sequence[GuestRequest]) -> list[str]:
+    machines = [request.machine for request in requests]
     for machine in machines:
         if machines.count(machine) > 1:
-            names = " and ".join(f"{w.domain.name!r}" for w in wishes if w.machine == machine)
+            names = " and ".join(f"{w.domain.name!r}" for w in requests if w.machine == machine)
             raise InputError(f"the groups of {names} would have the same names", hint=_ALONE)
     return machines
 
 
-def _check_apart(wish: Wish, groups: Iterable[WantedGroup], others: Iterable[WantedGroup]) -> None:
+def _check_apart(request: GuestRequest, groups: Iterable[DesiredGroup], others: Iterable[DesiredGroup]) -> None:
     """Ids of live XML can be any text, so that different machine names do not keep the groups apart."""
     taken = {group.path for group in others}
     if same := next((group.path for group in groups if group.path in taken), None):
-        raise InputError(f"{wish.domain.name!r} and another guest would have the same group {same}", hint=_ALONE)
+        raise InputError(f"{request.domain.name!r} and another guest would have the same group {same}", hint=_ALONE)
 
 
-def _plan_guest(wish: Wish) -> PlanGuest:
-    domain, guest = wish.domain, wish.guest
+def _plan_guest(request: GuestRequest) -> PlanGuest:
+    domain, guest = request.domain, request.guest
     pid, threads = (guest.pid, guest.threads) if guest else (None, ())
-    return PlanGuest(domain.name, wish.machine, domain.uuid, pid, threads)
+    return PlanGuest(domain.name, request.machine, domain.uuid, pid, threads)
 
 
 def _adoptions(steps: Iterable[Step], host: Host, guests: Iterable[PlanGuest]) -> list[Finding]:
@@ -193,7 +162,7 @@ def _adoptions(steps: Iterable[Step], host: Host, guests: Iterable[PlanGuest]) -
 
 
 def _draft(
-    wanted: tuple[WantedGroup, ...],
+    wanted: tuple[DesiredGroup, ...],
     places: dict[int, Membership],
     own: Collection[str],
     host: Host,
@@ -211,7 +180,7 @@ def _draft(
     return _Draft(target, steps, (*target.findings, *_limit_findings(steps, host, wanted)))
 
 
-def _limit_findings(steps: tuple[Step, ...], host: Host, wanted: tuple[WantedGroup, ...]) -> list[Finding]:
+def _limit_findings(steps: tuple[Step, ...], host: Host, wanted: tuple[DesiredGroup, ...]) -> list[Finding]:
     """CLOSIDs and RMIDs, counted at the moment of the steps when most of them are in use."""
     findings = []
     at = wanted[0].request.at if wanted and wanted[0].request else Source()
@@ -254,7 +223,7 @@ def resources_of(host: Host) -> tuple[Resource, ...]:
     )
 
 
-def _planned_groups(wanted: tuple[WantedGroup, ...], draft: _Draft, host: Host) -> Iterable[PlannedGroup]:
+def _planned_groups(wanted: tuple[DesiredGroup, ...], draft: _Draft, host: Host) -> Iterable[PlannedGroup]:
     """The guest's groups with the values that they will have."""
     touched = {s.path for s in draft.steps if isinstance(s, WriteSchemata)}
     for group in wanted:
@@ -276,7 +245,7 @@ def _schemata(values: Values) -> dict[str, dict[int, str | int]]:
     return masks | {name: dict(of) for name, of in values.bandwidth.items() if of}
 
 
-def _requested(group: WantedGroup, host: Host) -> dict[str, dict[int, int]]:
+def _requested(group: DesiredGroup, host: Host) -> dict[str, dict[int, int]]:
     asked: dict[str, dict[int, int]] = {}
     for cache in group.request.caches if group.request else ():
         if control := control_of(cache, host):

@@ -12,7 +12,7 @@ from cachetune.cbm import Cbm
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor
 from cachetune.host.resctrl.schemata import Masks, format_schemata, parse
 from cachetune.plan.allocate.target import Values
-from cachetune.plan.groups.translate import Membership, WantedGroup
+from cachetune.plan.groups.translate import DesiredGroup, Membership
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
 
@@ -25,7 +25,7 @@ class Removal(msgspec.Struct, frozen=True):
 
 def steps_between(
     host: Host,
-    wanted: Collection[WantedGroup],
+    wanted: Collection[DesiredGroup],
     values: Mapping[str, Values],
     places: Mapping[int, Membership],
     removal: Removal,
@@ -125,7 +125,7 @@ def _write(
     return WriteSchemata(now.path, before, _format(host, masks, bandwidth))
 
 
-def _creates(host: Host, wanted: Collection[WantedGroup], values: Mapping[str, Values]) -> list[Step]:
+def _creates(host: Host, wanted: Collection[DesiredGroup], values: Mapping[str, Values]) -> list[Step]:
     steps: list[Step] = []
     for group in wanted:
         if host.group(group.path) is None:

@@ -10,7 +10,7 @@ from cachetune.idset import format_ids
 from cachetune.plan.allocate.capacity import control_of
 from cachetune.plan.diff import locations
 from cachetune.plan.groups.names import belongs_to, is_libvirts_name
-from cachetune.plan.groups.translate import Membership, WantedGroup
+from cachetune.plan.groups.translate import DesiredGroup, Membership
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import MoveTasks, Step
@@ -42,7 +42,7 @@ def touched(steps: Iterable[Step], groups: Collection[str]) -> list[str]:
 
 
 def foreign_findings(
-    wanted: Collection[WantedGroup],
+    wanted: Collection[DesiredGroup],
     places: Mapping[int, Membership],
     host: Host,
     own: Collection[str],
@@ -84,7 +84,7 @@ def held_threads(places: Mapping[int, Membership], host: Host, own: Collection[s
     return held
 
 
-def _differs(group: WantedGroup, there: Group, places: Mapping[int, Membership], host: Host) -> str:
+def _differs(group: DesiredGroup, there: Group, places: Mapping[int, Membership], host: Host) -> str:
     """How a group of somebody else differs from what is asked for; "" when it is just that."""
     for cache in group.request.caches if group.request else ():
         control = control_of(cache, host)

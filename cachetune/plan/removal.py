@@ -3,10 +3,11 @@
 from collections.abc import Collection, Sequence
 
 from cachetune.cbm import Cbm, runs
+from cachetune.errors import PlanRefusedError
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
-from cachetune.plan.allocate.occupancy import shares_of
+from cachetune.plan.allocate.occupancy import occupancy_of
 from cachetune.plan.allocate.target import Values
-from cachetune.plan.build import PlanRefusedError, groups_of, resources_of, summarize
+from cachetune.plan.build import groups_of, resources_of, summarize
 from cachetune.plan.diff import Removal, describe_groups, steps_between
 from cachetune.plan.model import DefaultShrink, Plan, PlanGuest
 from cachetune.plan.ownership import nested_findings
@@ -42,13 +43,13 @@ def _returned(host: Host, gone: Collection[str], shrunk: DefaultShrink) -> dict[
     for control in host.caches:
         for cache_id, before in shrunk.before.get(control.name, {}).items():
             left = shrunk.after.get(control.name, {}).get(cache_id)
-            shares = shares_of(host, control, cache_id, gone)
-            if left != shares.default:
+            occupancy = occupancy_of(host, control, cache_id, gone)
+            if left != occupancy.default:
                 continue  # somebody else has changed it since: it is theirs now
-            taken = shares.taken & ~shrunk.shared.get(control.name, {}).get(cache_id, 0)
-            grown = _grown(shares.default, before & ~taken & control.cbm_mask, control)
-            if grown != shares.default:
-                for path in (DEFAULT_GROUP, *shares.followers):
+            taken = occupancy.taken & ~shrunk.shared.get(control.name, {}).get(cache_id, 0)
+            grown = _grown(occupancy.default, before & ~taken & control.cbm_mask, control)
+            if grown != occupancy.default:
+                for path in (DEFAULT_GROUP, *occupancy.followers):
                     values.setdefault(path, Values({}, {})).masks.setdefault(control.name, {})[cache_id] = grown
     return values
 

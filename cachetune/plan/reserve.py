@@ -13,14 +13,14 @@ from cachetune.plan.model import Plan, PlannedGroup
 from cachetune.plan.steps import WriteSchemata
 
 
-def only_room(plan: Plan, host: Host) -> Plan:
+def only_default_group(plan: Plan, host: Host) -> Plan:
     """The plan without its groups: what remains are the writes to the default group and those that share its ways."""
     theirs = {group.path for group in plan.groups}
     steps = tuple(step for step in plan.steps if isinstance(step, WriteSchemata) and step.path not in theirs)
     return msgspec.structs.replace(plan, groups=(), steps=steps, warnings=(), summary=summarize(steps, host))
 
 
-def coming_groups(plan: Plan) -> tuple[Group, ...]:
+def upcoming_groups(plan: Plan) -> tuple[Group, ...]:
     """The plan's groups as they will be, whoever makes them: libvirt chooses the same ways as we do.
 
     They have masks only where a size was asked for: on other caches a group takes nothing that others could have.

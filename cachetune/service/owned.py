@@ -10,9 +10,9 @@ from cachetune.errors import CachetuneError
 
 def owned_groups(run: Path) -> frozenset[str]:
     """The groups that the ledger in ``run`` names; none where there is no ledger or we may not read it."""
-    from cachetune.apply.state import ledger
+    from cachetune.apply.state.ledger import load_ledger
 
     try:
-        return ledger.load(run).owned
+        return load_ledger(run).owned
     except (CachetuneError, OSError):
         return frozenset()

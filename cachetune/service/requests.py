@@ -1,7 +1,4 @@
-"""From what several guests ask for to one plan, with what the ledger knows of each.
-
-The one way from requests to a plan for everybody who applies: the command, the agent and the hook.
-"""
+"""From requests to one plan, with what the ledger knows of each guest: the one way for everybody who applies."""
 
 from collections.abc import Sequence
 
@@ -9,38 +6,22 @@ import msgspec
 
 from cachetune.apply.guard import ApplyRefusedError, check_names
 from cachetune.apply.state.ledger import Ledger
-from cachetune.domain.model import Domain
-from cachetune.findings import Finding
-from cachetune.guests.model import Guest
+from cachetune.errors import PlanRefusedError
 from cachetune.host.model import Host
-from cachetune.plan import Options, Plan, PlanRefusedError, Wish, plan_guests
+from cachetune.plan import Plan, plan_guests
+from cachetune.plan.request import GuestRequest, Options
 
 
-class Request(msgspec.Struct, frozen=True):
-    """What one guest asks for. ``findings`` are those of its XML; ``machine_name`` "" is the domain's own."""
-
-    domain: Domain
-    guest: Guest | None = None
-    machine_name: str = ""
-    findings: tuple[Finding, ...] = ()
-
-
-def plan_requests(requests: Sequence[Request], host: Host, book: Ledger, options: Options) -> Plan:
+def plan_requests(requests: Sequence[GuestRequest], host: Host, ledger: Ledger, options: Options) -> Plan:
     """One plan for all requests, the findings of their XML first among its warnings.
 
     Raises PlanRefusedError with all findings, InputError for a name that cannot be used.
     """
-    findings = tuple(finding for request in requests for finding in request.findings)
+    owned = [msgspec.structs.replace(each, owned=ledger.groups_of(each.machine)) for each in requests]
+    planned = plan_guests(owned, host, options)
     try:
-        made = plan_guests([_wish(request, book) for request in requests], host, options)
-        check_names(made, host, book)
-    except PlanRefusedError as refused:
-        raise PlanRefusedError((*findings, *refused.findings)) from None
+        check_names(planned, host, ledger)
     except ApplyRefusedError as refused:
+        findings = (finding for request in requests for finding in request.findings)
         raise PlanRefusedError((*findings, refused.finding)) from None
-    return msgspec.structs.replace(made, warnings=(*findings, *made.warnings))
-
-
-def _wish(request: Request, book: Ledger) -> Wish:
-    wish = Wish(request.domain, request.guest, request.machine_name)
-    return msgspec.structs.replace(wish, owned=book.groups_of(wish.machine))
+    return planned

@@ -12,26 +12,26 @@ from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
 from cachetune.findings import Finding
-from cachetune.guests.find import Places, guest_named, look
+from cachetune.guests.find import SourceOptions, guest_named, look
 from cachetune.guests.model import RunningGuest, SourceName
 from cachetune.plan import PlanRefusedError
-from cachetune.service.requests import Request
+from cachetune.plan.request import GuestRequest
 
 
 def guest_request(
     key: str,
-    places: Places,
+    source_options: SourceOptions,
     source: SourceName | None,
     data: bytes | None,
     document: str,
     machine_name: str | None,
-) -> Request:
+) -> GuestRequest:
     """What the guest called ``key`` asks for: by ``data``, domain XML or a tuning file, or else by its live XML.
 
     Raises PlanRefusedError when that has errors; InputError for a guest that does not run, that has no XML, or whose
     name is not that of ``data``.
     """
-    running = guest_named(key, places, source, per_vcpu=False)
+    running = guest_named(key, source_options, source, per_vcpu=False)
     if data is None:
         return _live_request(running, machine_name or "")
     live = _live_domain(running)[0] if running.xml is not None else None
@@ -42,9 +42,9 @@ def guest_request(
     return _request(running, named, machine_name or "", findings)
 
 
-def guest_requests(places: Places, source: SourceName | None) -> list[Request]:
+def guest_requests(source_options: SourceOptions, source: SourceName | None) -> list[GuestRequest]:
     """What all guests ask for whose live XML asks for anything. Raises InputError if none does."""
-    running = look(places, source)
+    running = look(source_options, source)
     for note in running.notes:  # a guest that is left out is no guest that is as its XML asks
         click.echo(f"warning: {printable(note)}", err=True)
     found = running.guests
@@ -58,7 +58,7 @@ def guest_requests(places: Places, source: SourceName | None) -> list[Request]:
     return asking
 
 
-def _live_request(running: RunningGuest, machine_name: str) -> Request:
+def _live_request(running: RunningGuest, machine_name: str) -> GuestRequest:
     if running.xml is None:
         raise InputError(
             f"the XML of guest {running.name!r} is not known: it was found by {running.source}",
@@ -72,7 +72,7 @@ def _live_domain(running: RunningGuest) -> tuple[Domain, tuple[Finding, ...]]:
     return _loaded((running.xml or "").encode(), f"{running.name} (libvirt)", None)
 
 
-def _request(running: RunningGuest, domain: Domain, machine_name: str, findings: tuple[Finding, ...]) -> Request:
+def _request(running: RunningGuest, domain: Domain, machine_name: str, findings: tuple[Finding, ...]) -> GuestRequest:
     """The request, unless the vCPUs that it is about cannot be told apart."""
     for sentence in running.disagreements:
         click.echo(f"warning: guest {running.name!r}: {printable(sentence)}", err=True)
@@ -85,7 +85,7 @@ def _request(running: RunningGuest, domain: Domain, machine_name: str, findings:
             f"guest {running.name!r} (process {running.guest.pid}): {running.problem}",
             hint="tune the whole process (no vcpus), or name the threads with --vcpu N=TID",
         )
-    return Request(domain, running.guest, machine_name, findings)
+    return GuestRequest(domain, running.guest, machine_name, findings=findings)
 
 
 def _loaded(data: bytes, document: str, vcpus: int | None) -> tuple[Domain, tuple[Finding, ...]]:

@@ -10,27 +10,28 @@ import msgspec
 
 from cachetune.domain import Loaded, load
 from cachetune.domain.model import Domain
-from cachetune.errors import CachetuneError
+from cachetune.errors import CachetuneError, PlanRefusedError
 from cachetune.findings import Finding
 from cachetune.guests.model import RunningGuest, SourceName
 from cachetune.host.model import DEFAULT_GROUP, Host
-from cachetune.plan.build import Options, PlanRefusedError, Wish, plan_guests
+from cachetune.plan.build import plan_guests
 from cachetune.plan.model import Summary
+from cachetune.plan.request import GuestRequest, Options
 
 TuningState = Literal["unknown", "none", "applied", "drifted", "refused", "invalid", "no resctrl"]
 
 
-class Tuning(msgspec.Struct, frozen=True):
+class Tuning(msgspec.Struct, frozen=True, rename={"requested_by": "asker"}):
     """What is asked for, and what has become of it.
 
     ``unknown``: there is no XML of the guest; ``none``: it asks for nothing; ``applied``: the host is as it asks;
     ``drifted``: it is not, and ``summary`` counts what would have to be done; ``refused``: it is not, and cannot be;
     ``invalid``: the XML has errors; ``no resctrl``: there is nothing to compare with. ``why`` are sentences.
-    ``asker`` is whose XML it is: libvirt's, or a file of the operator's; None where there is none.
+    ``requested_by`` is whose XML it is: libvirt's, or a file of the operator's; None where there is none.
     """
 
     state: TuningState
-    asker: Literal["file", "libvirt"] | None = None
+    requested_by: Literal["file", "libvirt"] | None = None
     machine_name: str | None = None
     summary: Summary | None = None
     why: tuple[str, ...] = ()
@@ -85,28 +86,28 @@ def tuning_of(running: RunningGuest, host: Host | None, file: Loaded | None = No
     """Whether tuning is asked for the guest and is there. The arguments are those of ``state_of``."""
     if file is None and running.xml is None:
         return Tuning("unknown")
-    asker: Literal["file", "libvirt"] = "libvirt" if file is None else "file"
+    requested_by: Literal["file", "libvirt"] = "libvirt" if file is None else "file"
     loaded = file or load((running.xml or "").encode(), running.name)
     if loaded.domain is None:
-        return Tuning("invalid", asker, why=_errors(loaded.findings))
+        return Tuning("invalid", requested_by, why=_errors(loaded.findings))
     if not loaded.domain.groups:
-        return Tuning("none", asker)
+        return Tuning("none", requested_by)
     try:
-        wish = Wish(loaded.domain, running.guest)
-        return _compared(wish, running, host, Tuning("applied", asker, wish.machine))
+        request = GuestRequest(loaded.domain, running.guest)
+        return _compared(request, running, host, Tuning("applied", requested_by, request.machine))
     except PlanRefusedError as refused:
-        return Tuning("refused", asker, why=_errors(refused.findings))
+        return Tuning("refused", requested_by, why=_errors(refused.findings))
     except CachetuneError as error:
-        return Tuning("refused", asker, why=(str(error),))
+        return Tuning("refused", requested_by, why=(str(error),))
 
 
-def _compared(wish: Wish, running: RunningGuest, host: Host | None, applied: Tuning) -> Tuning:
+def _compared(request: GuestRequest, running: RunningGuest, host: Host | None, applied: Tuning) -> Tuning:
     """``applied``, or what is there instead. Raises PlanRefusedError and InputError."""
     if host is None:
         return msgspec.structs.replace(applied, state="no resctrl")
-    if running.problem and _asks_per_vcpu(wish.domain):
+    if running.problem and _asks_per_vcpu(request.domain):
         return msgspec.structs.replace(applied, state="refused", why=(running.problem,))
-    made = plan_guests([wish], host, Options())
+    made = plan_guests([request], host, Options())
     return msgspec.structs.replace(applied, state="drifted", summary=made.summary) if made.steps else applied
 
 

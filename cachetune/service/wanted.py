@@ -9,21 +9,21 @@ import click
 import msgspec
 
 from cachetune import documents
-from cachetune.apply.state import ledger
-from cachetune.apply.state import reservations as expected
-from cachetune.apply.state.ledger import Ledger
+from cachetune.apply.state import reservations
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.cli import options
 from cachetune.domain import load, read_file
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
 from cachetune.findings import Finding
 from cachetune.guests import find_guest, find_process, named_threads
-from cachetune.guests.find import Places
+from cachetune.guests.find import SourceOptions
 from cachetune.guests.model import Guest, SourceName
 from cachetune.idset import parse_vcpus
 from cachetune.plan import Options, Plan, PlanRefusedError
+from cachetune.plan.request import GuestRequest
 from cachetune.service.hosts import load_host
-from cachetune.service.requests import Request, plan_requests
+from cachetune.service.requests import plan_requests
 from cachetune.service.select import guest_request, guest_requests
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,9 +53,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool = False
 
     @property
-    def places(self) -> Places:
+    def source_options(self) -> SourceOptions:
         """Where running guests are looked for."""
-        return options.places(
+        return options.source_options(
             proc=self.proc, libvirt_run=self.libvirt_run, cgroup=self.cgroup, connect=self.connect, qmp=self.qmp
         )
 
@@ -106,11 +106,11 @@ def load_domain(file: str, data: bytes | None = None) -> tuple[Domain, tuple[Fin
 def make_plan(wanted: Wanted) -> Plan:
     """The plan for what is wanted on the host as it is. Raises PlanRefusedError with all findings, and InputError."""
     requests = make_requests(wanted)
-    book = Ledger() if wanted.host else _readable_ledger(wanted.run)
-    host = load_host(wanted.host, wanted.resctrl, wanted.sysfs, book.owned)
+    ledger = Ledger() if wanted.host else _readable_ledger(wanted.run)
+    host = load_host(wanted.host, wanted.resctrl, wanted.sysfs, ledger.owned)
     if not wanted.host:
-        host = expected.joined(host, wanted.run)
-    return plan_requests(requests, host, book, plan_options(wanted))
+        host = reservations.with_reservations(host, wanted.run)
+    return plan_requests(requests, host, ledger, plan_options(wanted))
 
 
 def plan_options(wanted: Wanted) -> Options:
@@ -118,24 +118,26 @@ def plan_options(wanted: Wanted) -> Options:
     return Options(shrink_default=wanted.shrink_default, take_tasks=wanted.take_tasks)
 
 
-def make_requests(wanted: Wanted, data: bytes | None = None) -> list[Request]:
+def make_requests(wanted: Wanted, data: bytes | None = None) -> list[GuestRequest]:
     """Who asks for what: all guests that run, one of them, or the guest of a file with the threads that were named.
 
     ``data`` is the file's content where it has been read. Raises PlanRefusedError when XML has errors, and InputError.
     """
     _check_combination(wanted)
     if wanted.all_guests:
-        return guest_requests(wanted.places, wanted.source)
+        return guest_requests(wanted.source_options, wanted.source)
     if data is None and wanted.file is not None:
         data = read_file(wanted.file)
     if wanted.guest is not None:
-        return [guest_request(wanted.guest, wanted.places, wanted.source, data, wanted.name, wanted.machine_name)]
+        return [
+            guest_request(wanted.guest, wanted.source_options, wanted.source, data, wanted.name, wanted.machine_name)
+        ]
     if data is None:
         raise InputError("nothing to plan", hint="give domain XML, --guest NAME, or --all-guests")
     domain, findings = load_domain(wanted.name, data)
     if not domain.name and not wanted.machine_name:
         raise InputError(f"{wanted.name} does not name its guest", hint="give --guest NAME, or --machine-name NAME")
-    return [Request(domain, _named_threads(wanted, domain), wanted.machine_name or "", findings)]
+    return [GuestRequest(domain, _named_threads(wanted, domain), wanted.machine_name or "", findings=findings)]
 
 
 def read_plan(data: bytes, name: str) -> Plan:
@@ -152,7 +154,7 @@ def read_plan(data: bytes, name: str) -> Plan:
 def _readable_ledger(run: Path) -> Ledger:
     """The ledger, or an empty one where we may not read it: looking must not need root."""
     try:
-        return ledger.load(run)
+        return load_ledger(run)
     except InputError as error:
         click.echo(f"warning: {error}", err=True)
         return Ledger()

@@ -4,22 +4,22 @@ import os
 import signal
 import sys
 
-from cachetune.apply.steps import Hands
+from cachetune.apply.steps import StepRunner
 from cachetune.cli.main import main
 from cachetune.plan.steps import Step
 
 
 def die_before(number: int) -> None:
     """Let the process die as if the power of SIGKILL had met it there."""
-    take, taken = Hands.take, []
+    take, taken = StepRunner.take, []
 
-    def take_or_die(hands: Hands, step: Step) -> None:
+    def take_or_die(runner: StepRunner, step: Step) -> None:
         taken.append(step)
         if len(taken) == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        take(hands, step)
+        take(runner, step)
 
-    Hands.take = take_or_die  # type: ignore[method-assign]
+    StepRunner.take = take_or_die  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

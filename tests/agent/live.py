@@ -37,7 +37,7 @@ class Scene:
         (directory / "libvirt").mkdir()
 
     @property
-    def places(self) -> tuple[str | Path, ...]:
+    def source_options(self) -> tuple[str | Path, ...]:
         where = ("--resctrl", self.mount.root, "--run", self.run, "--libvirt-run", self.directory / "libvirt")
         return (*where, "--guests-d", self.guests_d, "--source", "threads", "--shrink-default")
 
@@ -67,14 +67,14 @@ class Scene:
         return next((str(guest["state"]) for guest in self.status()["guests"] if guest["name"] == name), "")
 
     def once(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return run("agent", "--once", *self.places, *options)
+        return run("agent", "--once", *self.source_options, *options)
 
     @contextmanager
     def agent(
         self, *options: str, command: tuple[str, ...] = CACHETUNE, stderr: int = subprocess.PIPE, **environment: str
     ) -> Iterator["LiveAgent"]:
         """An agent that looks only when it is told to, unless a --period is given; it ends with the block."""
-        words = [*command, "agent", "--period", "3600", *map(str, self.places), *options]
+        words = [*command, "agent", "--period", "3600", *map(str, self.source_options), *options]
         with told_of(self.directory / "notify") as told:
             env = {**os.environ, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": told.getsockname(), **environment}
             with subprocess.Popen(words, env=env, stderr=stderr, text=True) as process:

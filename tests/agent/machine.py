@@ -6,19 +6,19 @@ from typing import Any
 
 import msgspec
 
-from cachetune.agent.decide import Memory, Rules, Sight, plan_for
-from cachetune.agent.tuning_files import FileWish
-from cachetune.apply import run as applier
+from cachetune.agent.decide import AgentOptions, Memory, Observation, plan_for
+from cachetune.agent.tuning_files import TuningFile
+from cachetune.apply import run as run_module
 from cachetune.apply.run import apply_planned
-from cachetune.apply.state import ledger
+from cachetune.apply.state.ledger import load_ledger
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.guests.model import Guest, RunningGuest
+from cachetune.plan.request import GuestRequest
 from cachetune.plan.steps import Step
-from cachetune.service.requests import Request
 from tests.samples import GUEST, TIDS, host_with_guest
 
-RULES = Rules(shrink_default=True)
+OPTIONS = AgentOptions(shrink_default=True)
 UUID = "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"
 OTHER_UUID = "11111111-1111-1111-1111-111111111111"
 XML = f"""<domain type='kvm'%s>
@@ -54,9 +54,9 @@ def runs_under_libvirt(running: int = 7) -> RunningGuest:
     return runs(source="libvirt-status", libvirt_id=running, xml=xml(running=running), uuid=UUID)
 
 
-FILE = {"web": FileWish(wanted())}
-NO_FILE: dict[str, FileWish] = {}
-BROKEN = {"web": FileWish(None, "web.xml:6:14: attribute 'levl' is not allowed [CT003]")}
+FILE = {"web": TuningFile(wanted())}
+NO_FILE: dict[str, TuningFile] = {}
+BROKEN = {"web": TuningFile(None, "web.xml:6:14: attribute 'levl' is not allowed [CT003]")}
 
 
 class Machine:
@@ -64,12 +64,12 @@ class Machine:
 
     def __init__(self, run: Path) -> None:
         self.sim = host_with_guest("skylake-2s")
-        self.place = applier.Place(self.sim, run)
+        self.connection = run_module.Connection(self.sim, run)
 
     def placed(self, guest: Guest = GUEST) -> "Machine":
         """Our groups for the guest are there, with its threads."""
-        request = Request(wanted(), guest, "cachetune-web")
-        apply_planned(lambda host, book: plan_for(request, host, book, RULES), self.place)
+        request = GuestRequest(wanted(), guest, "cachetune-web")
+        apply_planned(lambda host, ledger: plan_for(request, host, ledger, OPTIONS), self.connection)
         return self
 
     def placed_by_libvirt(self, *tids: int, ways: str = "7") -> "Machine":
@@ -90,9 +90,9 @@ class Machine:
                 raise KeyboardInterrupt
             taken.append(step)
 
-        request = Request(wanted(), GUEST, "cachetune-web")
+        request = GuestRequest(wanted(), GUEST, "cachetune-web")
         with contextlib.suppress(KeyboardInterrupt):
-            apply_planned(lambda host, book: plan_for(request, host, book, RULES), self.place, die)
+            apply_planned(lambda host, ledger: plan_for(request, host, ledger, OPTIONS), self.connection, die)
 
     def ended(self) -> "Machine":
         """The guest's threads are gone."""
@@ -100,6 +100,6 @@ class Machine:
             self.sim.end_task(tid)
         return self
 
-    def sight(self, *running: RunningGuest, files: dict[str, FileWish] | None) -> Sight:
-        book = ledger.load(self.place.run)
-        return Sight(files, running, self.place.look(book), book)
+    def observation(self, *running: RunningGuest, files: dict[str, TuningFile] | None) -> Observation:
+        ledger = load_ledger(self.connection.run)
+        return Observation(files, running, self.connection.look(ledger), ledger)

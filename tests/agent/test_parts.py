@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from cachetune.agent import events, signals, status_file
-from cachetune.agent.decide import Rules
+from cachetune.agent.decide import AgentOptions
 from cachetune.agent.events import LibvirtEvents
 from cachetune.agent.loop import Agent
 from cachetune.agent.model import AgentStatus
 from cachetune.agent.notify import Notifier, notifier
-from cachetune.agent.reconcile import Eyes, Level
+from cachetune.agent.reconcile import Inputs, Level
 from cachetune.errors import InputError
 from cachetune.guests.model import RunningGuest
 from tests.agent.machine import FILE, Machine, runs
@@ -178,8 +178,10 @@ def test_sighup_has_it_try_again_at_once_what_failed_and_sigterm_ends_it(tmp_pat
         said.append(text)
         signal.pthread_kill(threading.get_ident(), signal.SIGHUP if "failed" in text else signal.SIGTERM)
 
-    eyes = Eyes(place=lambda: machine.place, files=lambda _: FILE, guests=look)
-    ended = Agent(eyes, Rules(shrink_default=True, period=1.0), tmp_path, hear, Notifier(), lambda: False).keep()
+    inputs = Inputs(connection=lambda: machine.connection, files=lambda _: FILE, guests=look)
+    ended = Agent(
+        inputs, AgentOptions(shrink_default=True, period=1.0), tmp_path, hear, Notifier(), lambda: False
+    ).keep()
     assert [guest.state for guest in ended.guests] == ["placed"]
     assert (len(said), len(looks)) == (2, 2)
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachetune.agent.decide import Rules
+from cachetune.agent.decide import AgentOptions
 from cachetune.agent.model import GuestStatus
-from cachetune.agent.reconcile import Clock, Eyes, Keeper
-from cachetune.agent.tuning_files import Files, FileWish
-from cachetune.apply.run import Place
+from cachetune.agent.reconcile import Clock, Inputs, Reconciler
+from cachetune.agent.tuning_files import TuningFile, TuningFiles
+from cachetune.apply.run import Connection
 from cachetune.apply.state import journal
 from cachetune.errors import InputError
 from cachetune.guests.model import Guest, RunningGuest, Thread
-from tests.agent.machine import BROKEN, FILE, RULES, Machine, runs, runs_under_libvirt, wanted
+from tests.agent.machine import BROKEN, FILE, OPTIONS, Machine, runs, runs_under_libvirt, wanted
 from tests.samples import GUEST, TIDS
 
 GROUP = "cachetune-web-vcpus_0-1"
@@ -28,17 +28,17 @@ class World:
     def __init__(self, run: Path) -> None:
         self.machine = Machine(run)
         self.sim = self.machine.sim
-        self.files: Files | None = dict(FILE)
+        self.files: TuningFiles | None = dict(FILE)
         self.running: tuple[RunningGuest, ...] = (runs(),)
-        self.place = self.machine.place
+        self.connection = self.machine.connection
         self.lines: list[str] = []
         self.seconds = 1000.0
         self.blind: Exception | None = None
 
-    def keeper(self, rules: Rules = RULES, before: tuple[GuestStatus, ...] = ()) -> Keeper:
-        eyes = Eyes(place=lambda: self.place, files=lambda _: self.files, guests=self._look)
+    def reconciler(self, options: AgentOptions = OPTIONS, before: tuple[GuestStatus, ...] = ()) -> Reconciler:
+        inputs = Inputs(connection=lambda: self.connection, files=lambda _: self.files, guests=self._look)
         clock = Clock(time=lambda: self.seconds, monotonic=lambda: self.seconds)
-        return Keeper(eyes, rules, clock, self._say, before)
+        return Reconciler(inputs, options, clock, self._say, before)
 
     def _look(self) -> tuple[RunningGuest, ...]:
         if self.blind:
@@ -70,19 +70,19 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def state(keeper: Keeper, name: str = "web") -> str:
-    return keeper.statuses[name].state
+def state(reconciler: Reconciler, name: str = "web") -> str:
+    return reconciler.statuses[name].state
 
 
 def test_a_guest_is_placed_in_one_round_and_that_is_said_in_one_line(world: World) -> None:
-    keeper = world.keeper()
-    assert keeper.round()
+    reconciler = world.reconciler()
+    assert reconciler.round()
     assert world.threads(GROUP) == set(TIDS[:2])
     assert world.said() == ["notice: web: 1 group made, 2 groups written, 2 threads moved"]
-    assert keeper.statuses["web"] == GuestStatus(
+    assert reconciler.statuses["web"] == GuestStatus(
         name="web",
         machine_name="cachetune-web",
-        asker="file",
+        requested_by="file",
         state="placed",
         since=1000.0,
         pid=TIDS[0],
@@ -92,118 +92,118 @@ def test_a_guest_is_placed_in_one_round_and_that_is_said_in_one_line(world: Worl
 
 
 def test_a_round_with_nothing_to_do_does_nothing_and_says_nothing(world: World) -> None:
-    keeper = world.keeper()
-    keeper.round()
-    before = (world.said(), world.sim.tree(), keeper.statuses)[1:]
+    reconciler = world.reconciler()
+    reconciler.round()
+    before = (world.said(), world.sim.tree(), reconciler.statuses)[1:]
     world.seconds += 5
-    assert not keeper.round()
-    assert (world.said(), world.sim.tree(), keeper.statuses) == ([], *before)
+    assert not reconciler.round()
+    assert (world.said(), world.sim.tree(), reconciler.statuses) == ([], *before)
 
 
 def test_a_thread_that_was_plugged_in_is_moved(world: World) -> None:
     world.running = (runs(msgspec.structs.replace(GUEST, threads=GUEST.threads[:1])),)
-    keeper = world.keeper()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
     assert world.threads(GROUP) == {TIDS[0]}
     world.running = (runs(),)
     world.said()
-    keeper.round()
+    reconciler.round()
     assert world.threads(GROUP) == set(TIDS[:2])
     assert world.said() == ["notice: web: 1 thread moved"]
 
 
 def test_invalid_xml_is_said_once_and_the_old_goes_on_to_be_kept(world: World) -> None:
-    keeper = world.keeper()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
     world.said()
     world.files = dict(BROKEN)
     for _ in range(3):
-        keeper.round()
+        reconciler.round()
     assert world.said() == [f"warning: web: failed: {BROKEN['web'].problem}"]
     world.sim.write("tasks", str(TIDS[0]))
-    keeper.round()
+    reconciler.round()
     assert world.threads(GROUP) == set(TIDS[:2])
-    assert state(keeper) == "failed"
+    assert state(reconciler) == "failed"
     world.said()
     world.files = dict(FILE)
-    keeper.round()
+    reconciler.round()
     assert world.said() == ["info: web: placed"]
 
 
 def test_an_edited_file_changes_the_groups(world: World) -> None:
-    keeper = world.keeper()
-    keeper.round()
-    world.files = {"web": FileWish(wanted(2))}
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
+    world.files = {"web": TuningFile(wanted(2))}
+    reconciler.round()
     assert "L3:0=003" in world.sim.read(f"{GROUP}/schemata")
-    assert state(keeper) == "placed"
+    assert state(reconciler) == "placed"
 
 
 def test_a_removed_file_gives_everything_back(world: World) -> None:
     before = world.sim.tree()
-    keeper = world.keeper()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
     world.said()
     world.files = {}
-    assert keeper.round(), "it must be seen twice, so the next round comes soon"
+    assert reconciler.round(), "it must be seen twice, so the next round comes soon"
     assert world.said() == []
-    keeper.round()
+    reconciler.round()
     assert world.said() == ["notice: web: 1 group written, 1 group removed, 2 threads moved: its file is gone"]
     assert world.sim.tree() == before
-    assert keeper.statuses == {}
+    assert reconciler.statuses == {}
 
 
 def test_a_file_that_an_editor_replaces_is_not_gone(world: World) -> None:
-    keeper = world.keeper()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
     tree = world.sim.tree()
     for files in ({}, FILE, {}, FILE):
         world.files = dict(files)
-        keeper.round()
+        reconciler.round()
     assert world.sim.tree() == tree
 
 
 def test_a_guest_that_ends_gives_everything_back_and_is_waited_for(world: World) -> None:
-    keeper = world.keeper()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
     world.said()
     world.machine.ended()
     world.running = ()
-    keeper.round()
+    reconciler.round()
     assert world.said() == ["notice: web: 1 group written, 1 group removed: it does not run"]
     assert world.sim.read("schemata").split() == ["MB:0=100;1=100", "L3:0=7ff;1=7ff"]
-    keeper.round()
-    assert (state(keeper), world.said()) == ("waiting", [])
+    reconciler.round()
+    assert (state(reconciler), world.said()) == ("waiting", [])
 
 
 def test_a_guest_that_was_started_anew_between_two_rounds_keeps_its_groups(world: World) -> None:
-    keeper = world.keeper()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
     world.said()
     world.start_anew()
-    keeper.round()
+    reconciler.round()
     assert world.threads(GROUP) == {5002, 5003}
     assert world.said() == ["notice: web: 2 threads moved"]
-    assert keeper.statuses["web"].pid == 5001
+    assert reconciler.statuses["web"].pid == 5001
 
 
 def test_an_agent_that_was_started_anew_finds_all_as_it_is(world: World) -> None:
-    first = world.keeper()
+    first = world.reconciler()
     first.round()
     world.said()
     tree, before = world.sim.tree(), tuple(first.statuses.values())
     world.seconds += 100
-    second = world.keeper(before=before)
+    second = world.reconciler(before=before)
     assert not second.round()
     assert (world.said(), world.sim.tree(), tuple(second.statuses.values())) == ([], tree, before)
 
 
 def test_a_file_that_was_removed_while_no_agent_ran_is_noticed(world: World) -> None:
     before = world.sim.tree()
-    first = world.keeper()
+    first = world.reconciler()
     first.round()
     world.files = {}
-    second = world.keeper(before=tuple(first.statuses.values()))
+    second = world.reconciler(before=tuple(first.statuses.values()))
     second.round()
     second.round()
     assert world.sim.tree() == before
@@ -213,61 +213,65 @@ def test_groups_that_were_applied_by_hand_are_left_alone(world: World) -> None:
     world.machine.placed()
     tree = world.sim.tree()
     world.files = {}
-    keeper = world.keeper()
+    reconciler = world.reconciler()
     for _ in range(3):
-        keeper.round()
-    assert (world.sim.tree(), keeper.statuses, world.said()) == (tree, {}, [])
+        reconciler.round()
+    assert (world.sim.tree(), reconciler.statuses, world.said()) == (tree, {}, [])
 
 
 def test_threads_that_have_ended_before_they_could_be_moved_are_nothing_that_was_done(world: World) -> None:
-    keeper = world.keeper()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
     world.said()
     gone = Thread(9999, 1, "CPU 1/KVM", 1)
     world.running = (runs(msgspec.structs.replace(GUEST, threads=(GUEST.threads[0], gone))),)
-    assert not keeper.round()
-    assert (world.said(), state(keeper)) == ([], "placed")
+    assert not reconciler.round()
+    assert (world.said(), state(reconciler)) == ([], "placed")
 
 
 def test_what_fails_is_rolled_back_said_once_and_tried_again_later(world: World) -> None:
     tree = world.sim.tree()
     world.sim.fail(errno.EIO, operation="write", path=f"{GROUP}/schemata", times=2)
-    keeper = world.keeper()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
     (line,) = world.said()
     assert line.startswith(f"warning: web: failed: cannot write 'L3:0=007;1=7ff\\n' to {GROUP}/schemata: EIO")
-    assert (state(keeper), world.sim.tree()) == ("failed", tree)
+    assert (state(reconciler), world.sim.tree()) == ("failed", tree)
     world.seconds += 9.9
-    keeper.round()
+    reconciler.round()
     world.seconds += 0.2
-    keeper.round()
-    assert (world.said(), state(keeper)) == ([], "failed"), "the second try failed for the same reason"
+    reconciler.round()
+    assert (world.said(), state(reconciler)) == ([], "failed"), "the second try failed for the same reason"
     world.seconds += 19.9
-    keeper.round()
-    assert state(keeper) == "failed"
+    reconciler.round()
+    assert state(reconciler) == "failed"
     world.seconds += 0.2
-    keeper.round()
-    assert (len(world.said()), state(keeper)) == (1, "placed")
+    reconciler.round()
+    assert (len(world.said()), state(reconciler)) == (1, "placed")
 
 
 def test_sighup_has_it_try_again_at_once(world: World) -> None:
     world.sim.fail(errno.EIO, operation="mkdir", path=GROUP)
-    keeper = world.keeper()
-    keeper.round()
-    keeper.forget_failures()
-    keeper.round()
-    assert state(keeper) == "placed"
+    reconciler = world.reconciler()
+    reconciler.round()
+    reconciler.forget_failures()
+    reconciler.round()
+    assert state(reconciler) == "placed"
 
 
 def test_one_guest_that_fails_does_not_hinder_the_others(world: World) -> None:
     other = Guest(6000, (Thread(6000, 1, "CPU 0/KVM", 0), Thread(6001, 1, "CPU 1/KVM", 1)))
     for thread in other.threads:
         world.sim.add_task(thread.tid)
-    world.files = {**FILE, "big": FileWish(wanted(11, name="big", uuid=None)), "one": FileWish(wanted(1, name="one"))}
+    world.files = {
+        **FILE,
+        "big": TuningFile(wanted(11, name="big", uuid=None)),
+        "one": TuningFile(wanted(1, name="one")),
+    }
     world.running = (runs(), runs(other, name="one"), runs(name="big"))
-    keeper = world.keeper()
-    keeper.round()
-    assert {name: status.state for name, status in keeper.statuses.items()} == {
+    reconciler = world.reconciler()
+    reconciler.round()
+    assert {name: status.state for name, status in reconciler.statuses.items()} == {
         "big": "failed",
         "one": "placed",
         "web": "placed",
@@ -277,14 +281,14 @@ def test_one_guest_that_fails_does_not_hinder_the_others(world: World) -> None:
 
 def test_what_does_not_fit_is_placed_when_there_is_room(world: World) -> None:
     world.sim.mkdir("COS1")
-    keeper = world.keeper()
+    reconciler = world.reconciler()
     for _ in range(3):
-        keeper.round()
+        reconciler.round()
     (line,) = world.said()
     assert "no room for 3 ways" in line
     world.sim.rmdir("COS1")
-    keeper.round()
-    assert state(keeper) == "placed"
+    reconciler.round()
+    assert state(reconciler) == "placed"
 
 
 BLINDNESS: dict[str, Callable[[World], None]] = {
@@ -296,52 +300,52 @@ BLINDNESS: dict[str, Callable[[World], None]] = {
 
 @pytest.mark.parametrize("how", BLINDNESS)
 def test_a_round_that_cannot_look_leaves_all_as_it_is_and_says_so_once(world: World, how: str) -> None:
-    keeper = world.keeper()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
     world.said()
-    tree, statuses = world.sim.tree(), dict(keeper.statuses)
+    tree, statuses = world.sim.tree(), dict(reconciler.statuses)
     BLINDNESS[how](world)
-    keeper.round()
-    keeper.round()
+    reconciler.round()
+    reconciler.round()
     (line,) = world.said()
     assert line.startswith("error: nothing can be done: ")
-    assert (world.sim.tree(), keeper.statuses, bool(keeper.problem)) == (tree, statuses, True)
+    assert (world.sim.tree(), reconciler.statuses, bool(reconciler.problem)) == (tree, statuses, True)
     world.blind = None
-    keeper.round()
-    assert (world.said(), keeper.problem) == (["notice: all is well again"], "")
+    reconciler.round()
+    assert (world.said(), reconciler.problem) == (["notice: all is well again"], "")
 
 
 def test_a_lock_that_another_program_holds_is_waited_for_and_said_once(world: World, tmp_path: Path) -> None:
-    world.place = Place(world.sim, tmp_path, lock_timeout=0.0)
-    keeper = world.keeper()
+    world.connection = Connection(world.sim, tmp_path, lock_timeout=0.0)
+    reconciler = world.reconciler()
     with world.sim.lock(exclusive=True, timeout=0, holder=4711):
-        keeper.round()
-        keeper.round()
+        reconciler.round()
+        reconciler.round()
         (line,) = world.said()
         assert "still locked by process 4711" in line
-    keeper.round()
-    assert state(keeper) == "placed"
+    reconciler.round()
+    assert state(reconciler) == "placed"
 
 
 def test_what_a_killed_run_left_is_dealt_with_first(world: World) -> None:
     before = world.sim.tree()
     world.machine.killed_halfway()
-    assert journal.exists(world.place.run)
+    assert journal.exists(world.connection.run)
     assert world.sim.tree() != before
     world.files = {}
-    world.keeper().round()
+    world.reconciler().round()
     assert world.sim.tree() == before
-    assert not journal.exists(world.place.run)
+    assert not journal.exists(world.connection.run)
     (line,) = world.said()
     assert line.startswith("warning: an interrupted run for cachetune-web is dealt with: ")
 
 
 def test_a_damaged_journal_stops_everything_and_is_said_once(world: World) -> None:
-    (world.place.run / "journal.jsonl").write_text("rubbish\n")
+    (world.connection.run / "journal.jsonl").write_text("rubbish\n")
     tree = world.sim.tree()
-    keeper = world.keeper()
-    keeper.round()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
+    reconciler.round()
     (line,) = world.said()
     assert "[CT506]" in line
     assert world.sim.tree() == tree
@@ -352,27 +356,27 @@ def test_drift_in_libvirts_groups_is_said_once_and_not_mended(world: World) -> N
     world.running = (runs_under_libvirt(),)
     world.machine.placed_by_libvirt(TIDS[0])
     tree = world.sim.tree()
-    keeper = world.keeper()
-    assert keeper.round()
+    reconciler = world.reconciler()
+    assert reconciler.round()
     assert world.said() == []
     for _ in range(3):
-        keeper.round()
+        reconciler.round()
     (line,) = world.said()
     assert line.startswith("warning: web: drifted: ")
-    assert (state(keeper), world.sim.tree()) == ("drifted", tree)
+    assert (state(reconciler), world.sim.tree()) == ("drifted", tree)
     world.sim.write(f"{LIBVIRTS_GROUP}/tasks", str(TIDS[1]))
-    keeper.round()
-    assert (state(keeper), world.said()) == ("placed", ["info: web: placed"])
+    reconciler.round()
+    assert (state(reconciler), world.said()) == ("placed", ["info: web: placed"])
 
 
 def test_drift_in_libvirts_groups_is_mended_when_the_operator_adopts_them(world: World) -> None:
     world.files = {}
     world.running = (runs_under_libvirt(),)
     world.machine.placed_by_libvirt(TIDS[0])
-    keeper = world.keeper(Rules(adopt=True))
-    keeper.round()
+    reconciler = world.reconciler(AgentOptions(adopt=True))
+    reconciler.round()
     assert world.threads(LIBVIRTS_GROUP) == set(TIDS[:2])
-    assert (state(keeper), world.said()) == ("placed", ["notice: web: 1 thread moved"])
+    assert (state(reconciler), world.said()) == ("placed", ["notice: web: 1 thread moved"])
 
 
 DOUBTS = {
@@ -391,36 +395,36 @@ DOUBTS = {
 def test_doubts_about_a_guest_are_told_once(world: World, how: str) -> None:
     fields, line = DOUBTS[how]
     world.running = (runs(**fields), runs(name="without a file", user=1000))
-    keeper = world.keeper()
-    keeper.round()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
+    reconciler.round()
     assert world.said() == [line, "notice: web: 1 group made, 2 groups written, 2 threads moved"]
 
 
 def test_the_last_valid_xml_outlives_a_round_in_which_an_editor_has_taken_the_file_away(world: World) -> None:
-    keeper = world.keeper()
-    keeper.round()
+    reconciler = world.reconciler()
+    reconciler.round()
     for files in ({}, BROKEN):
         world.files = dict(files)
-        keeper.round()
+        reconciler.round()
     world.sim.write("tasks", str(TIDS[0]))
-    keeper.round()
+    reconciler.round()
     assert world.threads(GROUP) == set(TIDS[:2])
 
 
 def test_a_round_ends_between_two_guests_when_it_is_told_to(world: World) -> None:
-    world.files = {**FILE, "zoo": FileWish(wanted(1, name="zoo", uuid=None))}
+    world.files = {**FILE, "zoo": TuningFile(wanted(1, name="zoo", uuid=None))}
     world.running = (runs(), runs(name="zoo"))
     answers = iter([False, True])
-    keeper = world.keeper()
-    keeper.round(lambda: next(answers))
-    assert list(keeper.statuses) == ["web"]
+    reconciler = world.reconciler()
+    reconciler.round(lambda: next(answers))
+    assert list(reconciler.statuses) == ["web"]
 
 
 def test_an_error_of_the_run_directory_is_a_failure_of_that_guest(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    world.place = Place(world.sim, tmp_path / "file")
-    keeper = world.keeper()
-    keeper.round()
-    assert state(keeper) == "failed"
+    world.connection = Connection(world.sim, tmp_path / "file")
+    reconciler = world.reconciler()
+    reconciler.round()
+    assert state(reconciler) == "failed"
     assert "cannot write the journal" in world.said()[0]

@@ -16,8 +16,9 @@ from typing import Any
 from unittest import mock
 
 from cachetune.apply.recover import recover
-from cachetune.apply.run import Place, apply
-from cachetune.apply.state import journal, ledger
+from cachetune.apply.run import Connection, apply
+from cachetune.apply.state import journal
+from cachetune.apply.state.ledger import load_ledger
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.read import read_host
@@ -71,7 +72,7 @@ class Episode:
         self.counts = Counts()
         profile = load_profile(self._draw.choice(FAST_PROFILES))
         self._sim = SimulatedResctrl(profile, kernel=self._draw.choice(["6.1", "6.12"]))
-        self._place = Place(self._sim, run)
+        self._connection = Connection(self._sim, run)
         self._guests = {name: self._start(1000 * n) for n, name in enumerate(GUESTS, 1)}
         for number in range(self._draw.randrange(3)):
             self._settle(f"COS{number}")
@@ -96,7 +97,7 @@ class Episode:
             self._one_run()
             self._check()
         for name in GUESTS:
-            assert apply(self._removal(name), self._place).outcome in ("done", "nothing to do")
+            assert apply(self._removal(name), self._connection).outcome in ("done", "nothing to do")
         left = self._sim.tree()
         assert left == first, [path for path in left.keys() | first.keys() if left.get(path) != first.get(path)]
         return self.counts
@@ -113,19 +114,19 @@ class Episode:
 
     def _wish(self, name: str) -> Plan | None:
         try:
-            return plan_for(drawn_domain(self._draw, self._look(), name), self._place, self._guests[name])
+            return plan_for(drawn_domain(self._draw, self._look(), name), self._connection, self._guests[name])
         except PlanRefusedError:
             return None
 
     def _removal(self, name: str) -> Plan:
-        book, machine = ledger.load(self._place.run), f"cachetune-{name}"
-        return plan_removal(self._look(), [PlanGuest("", machine)], book.groups_of(machine), book.shrunk)
+        ledger, machine = load_ledger(self._connection.run), f"cachetune-{name}"
+        return plan_removal(self._look(), [PlanGuest("", machine)], ledger.groups_of(machine), ledger.shrunk)
 
     def _look(self) -> Any:
-        return self._place.look(ledger.load(self._place.run))
+        return self._connection.look(load_ledger(self._connection.run))
 
     def _undisturbed(self, wanted: Plan) -> None:
-        assert apply(wanted, self._place).outcome in ("done", "nothing to do")
+        assert apply(wanted, self._connection).outcome in ("done", "nothing to do")
         self._is_after(wanted)
 
     def _failing(self, wanted: Plan) -> None:
@@ -135,11 +136,11 @@ class Episode:
             after = self._draw.random() < 0.2
             kind: Any = "write" if after else None  # the kernel does not make a group and then refuse it
             self._sim.fail(self._draw.choice(FAULTS), at=self._draw.randint(1, 12), operation=kind, after=after)
-        report = apply(wanted, self._place)
+        report = apply(wanted, self._connection)
         self._sim._faults.clear()
         self.counts.failures += 1
         if report.outcome == "rollback incomplete":
-            assert recover(self._place).outcome == "done"
+            assert recover(self._connection).outcome == "done"
         if report.outcome in ("done", "nothing to do"):
             self._is_after(wanted)
         else:
@@ -148,17 +149,17 @@ class Episode:
     def _dying(self, wanted: Plan) -> None:
         """A death at any change; then recover, which may die as well, and again."""
         before = self._state()
-        self._until_death(lambda: apply(wanted, self._place), self._draw.randint(1, 40))
+        self._until_death(lambda: apply(wanted, self._connection), self._draw.randint(1, 40))
         for _ in range(self._draw.choice([0, 0, 1, 2])):
-            if journal.exists(self._place.run):
+            if journal.exists(self._connection.run):
                 self.counts.deaths_of_recover += 1
-                self._until_death(lambda: recover(self._place), self._draw.randint(1, 12))
+                self._until_death(lambda: recover(self._connection), self._draw.randint(1, 12))
         self.counts.deaths += 1
-        recover(self._place)
+        recover(self._connection)
         if self._state() != before:
             self._is_after(wanted)
         after = self._state()
-        assert recover(self._place).outcome == "nothing to do"
+        assert recover(self._connection).outcome == "nothing to do"
         assert self._state() == after
 
     def _until_death(self, run: Callable[[], object], number: int) -> None:
@@ -202,12 +203,12 @@ class Episode:
         """As the death of a real process would."""
         for entry in list(Path("/proc/self/fd").iterdir()):
             with suppress(OSError):
-                if self._place.run in entry.readlink().parents:
+                if self._connection.run in entry.readlink().parents:
                     os.close(int(entry.name))
 
     def _state(self) -> tuple[dict[str, str], Any]:
-        book = ledger.load(self._place.run)
-        return self._sim.tree(), (book.guests, book.shrunk)
+        ledger = load_ledger(self._connection.run)
+        return self._sim.tree(), (ledger.guests, ledger.shrunk)
 
     def _is_after(self, wanted: Plan) -> None:
         """The groups are those of the plan, with the masks that it promised and the threads, and so are the records."""
@@ -215,7 +216,7 @@ class Episode:
         host = self._look()
         there = {group.path for group in host.groups if f"{machine}-" in group.path}
         assert there == {group.path for group in wanted.groups}
-        assert ledger.load(self._place.run).groups_of(machine) == there
+        assert load_ledger(self._connection.run).groups_of(machine) == there
         for group in wanted.groups:
             found = host.group(group.path)
             promised = {n: {i: m for i, m in of.items() if isinstance(m, str)} for n, of in group.schemata.items()}
@@ -229,4 +230,4 @@ class Episode:
         theirs = {mask for group in others for of in group.masks.values() for mask in of.values()}
         assert overlaps(self._sim, theirs) == []
         assert DEFAULT_GROUP in {group.path for group in host.groups}
-        assert not journal.exists(self._place.run)
+        assert not journal.exists(self._connection.run)

@@ -9,17 +9,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachetune.apply import run as applier
+from cachetune.apply import run as run_module
 from cachetune.apply.guard import ApplyRefusedError
 from cachetune.apply.recover import recover
-from cachetune.apply.run import Place, apply, apply_planned
-from cachetune.apply.state import journal, ledger
+from cachetune.apply.run import Connection, apply, apply_planned
+from cachetune.apply.state import journal
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.errors import InputError, LockTimeoutError
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.steps import MoveTasks, WriteSchemata
-from cachetune.service.connection import live_place
+from cachetune.service.connection import connect
 from cachetune.sim import Operation, SimulatedResctrl, load_profile
 from tests.samples import TIDS, cache_request, domain, group, host_with_guest, plan_for, web
 
@@ -28,8 +29,8 @@ OTHER_GUEST = Guest(OTHERS[0], tuple(Thread(tid, 0, "", n) for n, tid in enumera
 WEB = PlanGuest("web", "cachetune-web")
 
 
-def place_on(sim: SimulatedResctrl, run: Path) -> Place:
-    return Place(sim, run)
+def place_on(sim: SimulatedResctrl, run: Path) -> Connection:
+    return Connection(sim, run)
 
 
 def task_writes(sim: SimulatedResctrl) -> list[str]:
@@ -38,7 +39,7 @@ def task_writes(sim: SimulatedResctrl) -> list[str]:
 
 def test_a_kernel_that_takes_lists_gets_one_write_per_group(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s", "6.12")
-    apply(plan_for(web("skylake-2s"), place := place_on(sim, tmp_path)), place)
+    apply(plan_for(web("skylake-2s"), connection := place_on(sim, tmp_path)), connection)
     assert task_writes(sim)[0] == f"{TIDS[0]},{TIDS[1]}\n"
     assert len(task_writes(sim)) == 3
 
@@ -46,7 +47,7 @@ def test_a_kernel_that_takes_lists_gets_one_write_per_group(tmp_path: Path) -> N
 def test_a_kernel_that_takes_no_lists_is_asked_once_and_then_given_one_thread_each(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s", "6.1")
     wanted = domain(group({0, 1}, (), (), [{0, 1}]), group({2, 3}, (), (), [{2, 3}]))
-    assert apply(plan_for(wanted, place := place_on(sim, tmp_path)), place).outcome == "done"
+    assert apply(plan_for(wanted, connection := place_on(sim, tmp_path)), connection).outcome == "done"
     lists = [text for text in task_writes(sim) if "," in text]
     assert len(lists) == 1
     assert sim.read("mon_groups/cachetune-web-vcpus_2-3/tasks").split() == [str(t) for t in TIDS[2:]]
@@ -54,22 +55,22 @@ def test_a_kernel_that_takes_no_lists_is_asked_once_and_then_given_one_thread_ea
 
 def test_threads_that_have_vanished_are_reported_and_not_fatal(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    plan = plan_for(web("skylake-2s"), place)
+    connection = place_on(sim, tmp_path)
+    plan = plan_for(web("skylake-2s"), connection)
     sim.end_task(TIDS[0])
-    report = apply(plan, place)
+    report = apply(plan, connection)
     assert (report.outcome, report.vanished_tids) == ("done", (TIDS[0],))
     assert str(TIDS[1]) in sim.read("cachetune-web-vcpus_0-1/tasks").split()
 
 
 def test_limbo_is_waited_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
+    connection = place_on(sim, tmp_path)
     slept: list[float] = []
     monkeypatch.setattr("cachetune.apply.steps.time.sleep", slept.append)
-    plan = plan_for(web("skylake-2s"), place)
+    plan = plan_for(web("skylake-2s"), connection)
     sim.fail(errno.EBUSY, operation="mkdir")
-    report = apply(plan, place)
+    report = apply(plan, connection)
     assert report.outcome == "done"
     assert len(slept) == 1
     assert slept[0] >= 1
@@ -77,44 +78,44 @@ def test_limbo_is_waited_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_removing_gives_the_default_group_its_ways_back_where_nobody_took_them(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
+    connection = place_on(sim, tmp_path)
     before = sim.tree()
-    apply(plan_for(web("skylake-2s"), place), place)
+    apply(plan_for(web("skylake-2s"), connection), connection)
     assert "0=7fc" in sim.read("schemata")
-    assert apply_planned(_removal, place).outcome == "done"
+    assert apply_planned(_removal, connection).outcome == "done"
     assert sim.tree() == before
-    assert (ledger.load(tmp_path).guests, ledger.load(tmp_path).shrunk) == ({}, None)
+    assert (load_ledger(tmp_path).guests, load_ledger(tmp_path).shrunk) == ({}, None)
 
 
 def test_ways_that_another_group_had_with_the_default_group_come_back_too(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=003;1=003\n")
-    place = place_on(sim, tmp_path)
+    connection = place_on(sim, tmp_path)
     before = sim.tree()
-    assert apply(plan_for(web("skylake-2s"), place), place).outcome == "done"
+    assert apply(plan_for(web("skylake-2s"), connection), connection).outcome == "done"
     assert "0=7f0" in sim.read("schemata")
-    assert apply_planned(_removal, place).outcome == "done"
+    assert apply_planned(_removal, connection).outcome == "done"
     assert sim.tree() == before
 
 
 def test_ways_that_somebody_took_meanwhile_are_not_given_back(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    apply(plan_for(web("skylake-2s"), place), place)
+    connection = place_on(sim, tmp_path)
+    apply(plan_for(web("skylake-2s"), connection), connection)
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=2;1=7ff\n")
-    apply_planned(_removal, place)
+    apply_planned(_removal, connection)
     assert "L3:0=7fc;1=7ff" in sim.read("schemata")
     sim.rmdir("COS1")
 
 
 def test_a_default_group_that_somebody_changed_since_is_left_alone(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    apply(plan_for(web("skylake-2s"), place), place)
+    connection = place_on(sim, tmp_path)
+    apply(plan_for(web("skylake-2s"), connection), connection)
     sim.write("schemata", "L3:0=700\n")
-    apply_planned(_removal, place)
+    apply_planned(_removal, connection)
     assert "L3:0=700" in sim.read("schemata")
 
 
@@ -124,31 +125,31 @@ def test_two_guests_give_back_what_they_took_in_any_order(tmp_path: Path) -> Non
         sim = host_with_guest("skylake-2s")
         for tid in OTHERS:
             sim.add_task(tid)
-        place = place_on(sim, tmp_path / order[0])
+        connection = place_on(sim, tmp_path / order[0])
         before = sim.tree()
-        apply(plan_for(first, place), place)
-        apply(plan_for(second, place, OTHER_GUEST), place)
+        apply(plan_for(first, connection), connection)
+        apply(plan_for(second, connection, OTHER_GUEST), connection)
         assert "0=7f0" in sim.read("schemata")
         for name in order:
             machine = f"cachetune-{name}"
-            book = ledger.load(place.run)
+            ledger = load_ledger(connection.run)
             guest = PlanGuest(name, machine)
-            apply(plan_removal(place.look(book), [guest], book.groups_of(machine), book.shrunk), place)
+            apply(plan_removal(connection.look(ledger), [guest], ledger.groups_of(machine), ledger.shrunk), connection)
         assert sim.tree() == before
 
 
 def test_a_signal_stops_between_two_steps_and_everything_is_undone(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
+    connection = place_on(sim, tmp_path)
     before = sim.tree()
-    plan = plan_for(web("skylake-2s"), place)
+    plan = plan_for(web("skylake-2s"), connection)
 
     def interrupt(operation: Operation) -> None:
         if operation.kind == "mkdir" and "mon_groups" in operation.path:
             os.kill(os.getpid(), signal.SIGTERM)
 
     sim.before_operation = interrupt
-    report = apply(plan, place)
+    report = apply(plan, connection)
     assert report.outcome == "rolled back"
     assert "SIGTERM" in report.error
     assert sim.tree() == before
@@ -158,8 +159,8 @@ def test_a_full_run_directory_is_noticed_before_anything_is_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    plan = plan_for(web("skylake-2s"), place)
+    connection = place_on(sim, tmp_path)
+    plan = plan_for(web("skylake-2s"), connection)
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -167,16 +168,16 @@ def test_a_full_run_directory_is_noticed_before_anything_is_changed(
     with monkeypatch.context() as patch:
         patch.setattr("cachetune.apply.state.journal.os.write", full)
         with pytest.raises(InputError, match="No space left"):
-            apply(plan, place)
+            apply(plan, connection)
     assert not sim.operations
     assert not journal.exists(tmp_path)
 
 
 def test_a_run_directory_that_fills_up_half_way_is_rolled_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
+    connection = place_on(sim, tmp_path)
     before = sim.tree()
-    plan = plan_for(web("skylake-2s"), place)
+    plan = plan_for(web("skylake-2s"), connection)
     original, left = os.write, 4
 
     def nearly_full(fd: int, data: bytes) -> int:
@@ -188,7 +189,7 @@ def test_a_run_directory_that_fills_up_half_way_is_rolled_back(tmp_path: Path, m
 
     with monkeypatch.context() as patch:
         patch.setattr("cachetune.apply.state.journal.os.write", nearly_full)
-        report = apply(plan, place)
+        report = apply(plan, connection)
     assert report.outcome == "rolled back"
     assert "No space left" in report.error
     assert sim.tree() == before
@@ -198,9 +199,9 @@ def test_a_line_that_a_full_disk_cuts_off_does_not_spoil_the_journal_for_recover
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
+    connection = place_on(sim, tmp_path)
     before = sim.tree()
-    plan = plan_for(web("skylake-2s"), place)
+    plan = plan_for(web("skylake-2s"), connection)
     original, left = os.write, 4
 
     def full_for_a_moment(fd: int, data: bytes) -> int:
@@ -211,9 +212,9 @@ def test_a_line_that_a_full_disk_cuts_off_does_not_spoil_the_journal_for_recover
     sim.fail(errno.EIO, operation="rmdir", times=99)
     with monkeypatch.context() as patch:
         patch.setattr("cachetune.apply.state.journal.os.write", full_for_a_moment)
-        assert apply(plan, place).outcome == "rollback incomplete"
+        assert apply(plan, connection).outcome == "rollback incomplete"
     sim._faults.clear()
-    assert recover(place).outcome == "done"
+    assert recover(connection).outcome == "done"
     assert sim.tree() == before
 
 
@@ -221,46 +222,46 @@ def test_a_ledger_that_cannot_be_written_leaves_the_journal_for_recover(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    plan = plan_for(web("skylake-2s"), place)
+    connection = place_on(sim, tmp_path)
+    plan = plan_for(web("skylake-2s"), connection)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "save", full)
-        report = apply(plan, place)
+        patch.setattr("cachetune.apply.run.save_ledger", full)
+        report = apply(plan, connection)
     assert report.outcome == "done"
     assert "cachetune recover" in report.notes[0]
     after = sim.tree()
-    recover(place)
+    recover(connection)
     assert sim.tree() == after
-    assert ledger.load(tmp_path).owned == {g.path for g in plan.groups}
+    assert load_ledger(tmp_path).owned == {g.path for g in plan.groups}
 
 
 def test_a_lock_that_is_held_ends_in_a_message(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = msgspec.structs.replace(place_on(sim, tmp_path), lock_timeout=0.05)
-    plan = plan_for(web("skylake-2s"), place)
+    connection = msgspec.structs.replace(place_on(sim, tmp_path), lock_timeout=0.05)
+    plan = plan_for(web("skylake-2s"), connection)
     with sim.lock(exclusive=True, timeout=1, holder=4242), pytest.raises(LockTimeoutError, match="4242"):
-        apply(plan, place)
+        apply(plan, connection)
 
 
 def test_a_journal_cut_off_in_its_first_line_means_that_nothing_was_begun(tmp_path: Path) -> None:
-    place = place_on(host_with_guest("skylake-2s"), tmp_path)
+    connection = place_on(host_with_guest("skylake-2s"), tmp_path)
     (tmp_path / "journal.jsonl").write_bytes(b'{"record":"begin","plan":{')
-    assert recover(place).outcome == "done"
+    assert recover(connection).outcome == "done"
     assert not journal.exists(tmp_path)
 
 
 @pytest.mark.parametrize("summed", [False, True])
 @pytest.mark.parametrize("damage", [b"\0\0", b'{"record":"done"}', b"[]", b'{"record":"begin"}', b"\xff", b"", b" "])
 def test_a_damaged_journal_is_refused_and_kept(damage: bytes, summed: bool, tmp_path: Path) -> None:
-    place = place_on(host_with_guest("skylake-2s"), tmp_path)
+    connection = place_on(host_with_guest("skylake-2s"), tmp_path)
     line = b"%s %08x\n" % (damage, zlib.crc32(damage)) if summed else damage + b"\n"
     (tmp_path / "journal.jsonl").write_bytes(line)
     with pytest.raises(ApplyRefusedError, match="CT506"):
-        recover(place)
+        recover(connection)
     assert journal.exists(tmp_path)
 
 
@@ -268,45 +269,45 @@ def test_a_copy_of_a_tree_is_never_written_to(tmp_path: Path) -> None:
     (tmp_path / "info").mkdir()
     (tmp_path / "schemata").write_text("L3:0=7ff\n")
     with pytest.raises(ApplyRefusedError, match="CT502"):
-        live_place(tmp_path, tmp_path / "run", tmp_path, tmp_path, 1)
+        connect(tmp_path, tmp_path / "run", tmp_path, tmp_path, 1)
 
 
 def test_a_restart_of_the_machine_leaves_nothing_to_undo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    journal.Journal.begin(tmp_path, plan_for(web("skylake-2s"), place), sim.source).keep()
+    connection = place_on(sim, tmp_path)
+    journal.Journal.begin(tmp_path, plan_for(web("skylake-2s"), connection), sim.source).keep()
     monkeypatch.setattr(journal, "boot_id", lambda: "another")
-    report = recover(place)
+    report = recover(connection)
     assert "restarted" in report.notes[0]
     assert not sim.operations
 
 
 def test_a_journal_of_another_resctrl_is_left_alone(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    journal.Journal.begin(tmp_path, plan_for(web("skylake-2s"), place), "/sys/fs/other").keep()
+    connection = place_on(sim, tmp_path)
+    journal.Journal.begin(tmp_path, plan_for(web("skylake-2s"), connection), "/sys/fs/other").keep()
     with pytest.raises(ApplyRefusedError, match="CT507"):
-        recover(place)
+        recover(connection)
     assert journal.exists(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["dangling link", "directory"])
 def test_a_journal_that_is_no_file_is_damaged_for_apply_and_recover_alike(kind: str, tmp_path: Path) -> None:
-    place = place_on(host_with_guest("skylake-2s"), tmp_path)
-    plan = plan_for(web("skylake-2s"), place)
+    connection = place_on(host_with_guest("skylake-2s"), tmp_path)
+    plan = plan_for(web("skylake-2s"), connection)
     if kind == "directory":
         (tmp_path / "journal.jsonl").mkdir()
     else:
         (tmp_path / "journal.jsonl").symlink_to("nowhere")
-    for run in (lambda: recover(place), lambda: apply(plan, place)):
+    for run in (lambda: recover(connection), lambda: apply(plan, connection)):
         with pytest.raises(ApplyRefusedError, match="CT506"):
             run()
 
 
 def test_a_group_that_somebody_made_first_is_not_removed_by_recover(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    plan = plan_for(web("skylake-2s"), place)
+    connection = place_on(sim, tmp_path)
+    plan = plan_for(web("skylake-2s"), connection)
 
     def foreign(operation: Operation) -> None:
         if operation.kind == "mkdir" and not sim.exists(operation.path):
@@ -314,33 +315,33 @@ def test_a_group_that_somebody_made_first_is_not_removed_by_recover(tmp_path: Pa
             sim.fail(errno.EIO, operation="write", times=2)
 
     sim.before_operation = foreign
-    assert apply(plan, place).outcome == "rollback incomplete"
+    assert apply(plan, connection).outcome == "rollback incomplete"
     sim.before_operation = None
-    assert recover(place).exit_code == 0
+    assert recover(connection).exit_code == 0
     assert sim.exists("cachetune-web-vcpus_0-1")
     assert "0=7ff;1=7ff" in sim.read("schemata")
 
 
 def test_recover_ends_although_somebody_removed_a_group_of_ours(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    apply(plan_for(web("skylake-2s"), place), place)
-    host = place.look(ledger.load(tmp_path))
-    plan = plan_removal(host, [WEB], ledger.load(tmp_path).owned, ledger.load(tmp_path).shrunk)
+    connection = place_on(sim, tmp_path)
+    apply(plan_for(web("skylake-2s"), connection), connection)
+    host = connection.look(load_ledger(tmp_path))
+    plan = plan_removal(host, [WEB], load_ledger(tmp_path).owned, load_ledger(tmp_path).shrunk)
     log = journal.Journal.begin(tmp_path, plan, sim.source)
     for step in plan.steps[:2]:
         log.taking(step)
     log.keep()
     sim.rmdir("cachetune-web-vcpus_0-1")
-    report = recover(place)
+    report = recover(connection)
     assert (report.exit_code, journal.exists(tmp_path)) == (0, False)
     assert any("was removed by somebody else" in note for note in report.notes)
 
 
 def test_what_the_default_group_cannot_get_back_now_is_remembered(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    made = plan_for(web("skylake-2s"), place)
+    connection = place_on(sim, tmp_path)
+    made = plan_for(web("skylake-2s"), connection)
     both = WriteSchemata(".", "L3:0=7ff;1=7ff\n", "L3:0=7fc;1=7fc\n")
     log = journal.Journal.begin(tmp_path, made, sim.source)
     log.taking(both)
@@ -348,9 +349,9 @@ def test_what_the_default_group_cannot_get_back_now_is_remembered(tmp_path: Path
     sim.write("schemata", both.after)
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=3;1=7fc\n")
-    recover(place)
+    recover(connection)
     assert "L3:0=7fc;1=7ff" in sim.read("schemata")
-    shrunk = ledger.load(tmp_path).shrunk
+    shrunk = load_ledger(tmp_path).shrunk
     assert shrunk is not None
     assert (shrunk.before, shrunk.after) == ({"L3": {0: 0x7FF}}, {"L3": {0: 0x7FC}})
 
@@ -359,29 +360,29 @@ def test_an_exclusive_group_keeps_its_code_ways_from_the_data_of_others(tmp_path
     sim = host_with_guest("sapphire-rapids-cdp")
     sim.write("schemata", "L3CODE:0=7f00\nL3DATA:0=7f00\n")
     sim.mkdir("COS1")
-    shared = {c.name: dict.fromkeys(c.size_bytes, 0) for c in place_on(sim, tmp_path).look(ledger.Ledger()).caches}
+    shared = {c.name: dict.fromkeys(c.size_bytes, 0) for c in place_on(sim, tmp_path).look(Ledger()).caches}
     l2 = ";".join(f"{i}=1" for i in shared["L2"])
     sim.write("schemata", "L2:" + ";".join(f"{i}=fffe" for i in shared["L2"]) + "\n")
     sim.write("COS1/schemata", f"L2:{l2}\nL3CODE:0=f\nL3DATA:0=f0\n")
     sim.write("COS1/mode", "exclusive\n")
-    place = place_on(sim, tmp_path)
-    control = next(c for c in place.look(ledger.Ledger()).caches if c.name == "L3CODE")
-    report = apply(plan_for(domain(group({0}, (cache_request(control, 0, 4),), (), [])), place), place)
+    connection = place_on(sim, tmp_path)
+    control = next(c for c in connection.look(Ledger()).caches if c.name == "L3CODE")
+    report = apply(plan_for(domain(group({0}, (cache_request(control, 0, 4),), (), [])), connection), connection)
     assert report.outcome == "done", report.error
     assert "L3CODE:0=0f00" in sim.read("cachetune-web-vcpus_0/schemata")
 
 
 def test_recover_does_not_take_ways_from_somebody_who_took_them_meanwhile(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
-    place = place_on(sim, tmp_path)
-    plan = plan_for(web("skylake-2s"), place)
+    connection = place_on(sim, tmp_path)
+    plan = plan_for(web("skylake-2s"), connection)
     log = journal.Journal.begin(tmp_path, plan, sim.source)
     log.taking(plan.steps[0])
     log.keep()
     sim.write("schemata", "L3:0=7fc\n")
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=3;1=1\n")
-    report = recover(place)
+    report = recover(connection)
     assert "COS1 has them now" in report.notes[0]
     assert "0=7fc" in sim.read("schemata")
 
@@ -391,12 +392,12 @@ def test_recover_gives_back_ways_that_somebody_shared_before_the_run(tmp_path: P
     sim = host_with_guest("skylake-2s")
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=400;1=400\n")
-    place = place_on(sim, tmp_path)
-    control = place.look(ledger.Ledger()).caches[0]
+    connection = place_on(sim, tmp_path)
+    control = connection.look(Ledger()).caches[0]
     on_one, on_both = (cache_request(control, 1, 2),), tuple(cache_request(control, n, 2) for n in (0, 1))
-    apply(plan_for(domain(group({0}, on_one, (), [])), place), place)
+    apply(plan_for(domain(group({0}, on_one, (), [])), connection), connection)
     before = sim.tree()
-    plan = plan_for(domain(group({0}, on_both, (), []), group({1}, on_both, (), [])), place)
+    plan = plan_for(domain(group({0}, on_both, (), []), group({1}, on_both, (), [])), connection)
 
     def die(operation: Operation) -> None:
         if operation.kind == "mkdir":
@@ -404,18 +405,18 @@ def test_recover_gives_back_ways_that_somebody_shared_before_the_run(tmp_path: P
 
     sim.before_operation = die
     with pytest.raises(KeyboardInterrupt):
-        apply(plan, place)
+        apply(plan, connection)
     sim.before_operation = None
-    report = recover(place)
+    report = recover(connection)
     assert (report.outcome, report.notes) == ("done", ())
     assert sim.tree() == before
 
 
 def test_threads_born_meanwhile_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = host_with_guest("skylake-2s")
-    place = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
+    connection = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
     wanted = domain(group({0, 1, 2}, (), (), [{0, 1, 2}]))
-    made = plan_for(wanted, place)
+    made = plan_for(wanted, connection)
     known = made.threads[:2]
     moves = tuple(
         MoveTasks(s.path, s.source, tuple(t for t in s.tids if t != TIDS[2])) if isinstance(s, MoveTasks) else s
@@ -423,10 +424,10 @@ def test_threads_born_meanwhile_are_caught(tmp_path: Path, monkeypatch: pytest.M
     )
     made = msgspec.structs.replace(made, guests=(msgspec.structs.replace(made.guests[0], threads=known),), steps=moves)
     later = Guest(TIDS[0], (*known, Thread(TIDS[2], 0, "CPU 2/KVM", 2)))
-    monkeypatch.setattr(applier, "find_process", lambda *_: later)
-    for module in ("applier", "steps"):
+    monkeypatch.setattr(run_module, "find_process", lambda *_: later)
+    for module in ("run", "steps"):
         monkeypatch.setattr(f"cachetune.apply.{module}.is_same_thread", lambda *_: True)
-    report = apply(made, place)
+    report = apply(made, connection)
     assert report.late_tids == (TIDS[2],)
     assert str(TIDS[2]) in sim.read("mon_groups/cachetune-web-vcpus_0-2/tasks").split()
 
@@ -435,13 +436,13 @@ def test_a_reused_thread_id_is_not_moved_nor_the_threads_of_whoever_has_the_pid_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim = host_with_guest("skylake-2s")
-    place = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
+    connection = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
     stranger = Guest(TIDS[0], (Thread(31337, 0, "CPU 0/KVM", 0),))
-    monkeypatch.setattr(applier, "find_process", lambda *_: stranger)
-    for module in ("applier", "steps"):
+    monkeypatch.setattr(run_module, "find_process", lambda *_: stranger)
+    for module in ("run", "steps"):
         monkeypatch.setattr(f"cachetune.apply.{module}.is_same_thread", lambda thread, *_: thread.tid != TIDS[0])
     sim.add_task(31337)
-    report = apply(plan_for(web("skylake-2s"), place), place)
+    report = apply(plan_for(web("skylake-2s"), connection), connection)
     assert not report.late_tids, "the process that has the pid now is not the guest"
     assert TIDS[0] in report.vanished_tids
     assert str(TIDS[0]) not in sim.read("cachetune-web-vcpus_0-1/tasks").split()
@@ -451,21 +452,21 @@ def test_another_program_that_changes_the_masks_meanwhile_is_noticed(tmp_path: P
     sim = SimulatedResctrl(load_profile("skylake-2s"))
     for tid in TIDS:
         sim.add_task(tid)
-    place = place_on(sim, tmp_path)
+    connection = place_on(sim, tmp_path)
     before = sim.tree()
     original = sim.read
 
     def meddled(path: str) -> str:
         return original(path).replace("003", "001") if path.endswith("vcpus_0-1/schemata") else original(path)
 
-    plan = plan_for(web("skylake-2s"), place)
+    plan = plan_for(web("skylake-2s"), connection)
     sim.read = meddled  # type: ignore[method-assign]
-    report = apply(plan, place)
+    report = apply(plan, connection)
     sim.read = original  # type: ignore[method-assign]
     assert report.outcome == "rolled back"
     assert "another program" in report.hint
     assert sim.tree() == before
 
 
-def _removal(host: object, book: ledger.Ledger) -> object:
-    return plan_removal(host, [WEB], book.groups_of("cachetune-web"), book.shrunk)  # type: ignore[arg-type]
+def _removal(host: object, ledger: Ledger) -> object:
+    return plan_removal(host, [WEB], ledger.groups_of("cachetune-web"), ledger.shrunk)  # type: ignore[arg-type]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.apply.run import Place, apply
+from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import load
 from cachetune.errors import InputError
 from cachetune.guests import find_guest
-from cachetune.plan import Options, Plan, Wish, plan_guests
+from cachetune.plan import GuestRequest, Options, Plan, plan_guests
 from cachetune.plan.steps import MoveTasks, Step, WriteSchemata
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.guests.lookalike import add_process
@@ -32,14 +32,14 @@ class Host:
         self.resctrl = SimulatedResctrl(load_profile("skylake-2s"))
         for tid in (40, 41, 42):
             self.resctrl.add_task(tid)
-        self.place = Place(self.resctrl, directory / "run", proc=self.proc)
-        self.place.run.mkdir()
+        self.connection = Connection(self.resctrl, directory / "run", proc=self.proc)
+        self.connection.run.mkdir()
 
     def plan(self, xml: bytes = XML) -> Plan:
         domain = load(xml, "web.xml").domain
         assert domain
-        wish = Wish(domain, find_guest(40, self.proc))
-        return plan_guests([wish], self.place.look(Ledger()), Options())
+        request = GuestRequest(domain, find_guest(40, self.proc))
+        return plan_guests([request], self.connection.look(Ledger()), Options())
 
     def moved(self) -> list[str]:
         return self.resctrl.read(f"{GROUP}/tasks").split()
@@ -78,7 +78,7 @@ def at_the_move(act: Callable[[], None]) -> Callable[[Step], None]:
 
 
 def test_the_threads_that_were_found_are_moved(host: Host) -> None:
-    report = apply(host.plan(), host.place)
+    report = apply(host.plan(), host.connection)
     assert (report.outcome, report.vanished_tids, host.moved()) == ("done", (), ["41", "42"])
 
 
@@ -86,7 +86,7 @@ def test_the_threads_that_were_found_are_moved(host: Host) -> None:
 def test_a_thread_that_is_no_vcpu_any_more_right_before_the_write_is_not_moved(
     what: Callable[[Host, int], None], host: Host
 ) -> None:
-    report = apply(host.plan(), host.place, at_the_move(lambda: what(host, 41)))
+    report = apply(host.plan(), host.connection, at_the_move(lambda: what(host, 41)))
     assert (report.outcome, report.vanished_tids, host.moved()) == ("done", (41,), ["42"])
 
 
@@ -102,7 +102,7 @@ def test_a_thread_born_meanwhile_is_bound_as_well(host: Host) -> None:
             if step.tids == (43,):
                 host.give_away(43)
 
-    report = apply(host.plan(), host.place, on_step)
+    report = apply(host.plan(), host.connection, on_step)
     assert moves == [(41, 42), (43,)], "it was seen and was about to be moved"
     assert (report.outcome, report.vanished_tids, host.moved()) == ("done", (43,), ["41", "42"])
 
@@ -114,7 +114,7 @@ def test_a_thread_that_is_anothers_by_now_is_not_moved_back_either(host: Host) -
             raise InputError("the disk is full")
 
     before = len(host.resctrl.operations)
-    report = apply(host.plan(MONITORED), host.place, on_step)
+    report = apply(host.plan(MONITORED), host.connection, on_step)
     written = [o.text for o in host.resctrl.operations[before:] if o.kind == "write" and o.path.endswith("tasks")]
     assert report.outcome == "rolled back"
     assert written == ["41,42\n", "42\n"], "both there, one back"

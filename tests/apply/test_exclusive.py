@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cachetune.apply.run import Place, apply
-from cachetune.apply.state import ledger
+from cachetune.apply.run import Connection, apply
+from cachetune.apply.state.ledger import load_ledger
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.read import read_host
 from cachetune.sim import Operation, SimulatedResctrl
@@ -43,10 +43,10 @@ def test_groups_never_share_dedicated_ways_while_a_domain_changes(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     sim = host_with_guest(data.draw(st.sampled_from(["skylake-2s", "milan", "sapphire-rapids-cdp"])))
-    place = Place(sim, tmp_path_factory.mktemp("run"))
+    connection = Connection(sim, tmp_path_factory.mktemp("run"))
     for _ in range(3):
-        wanted = data.draw(domains(place.look(ledger.load(place.run))))
-        plan = plan_for(wanted, place)
+        wanted = data.draw(domains(connection.look(load_ledger(connection.run))))
+        plan = plan_for(wanted, connection)
         before = defaults(sim)
         seen: list[str] = []
 
@@ -54,7 +54,7 @@ def test_groups_never_share_dedicated_ways_while_a_domain_changes(
             seen.extend(overlaps(sim, before))
 
         sim.before_operation = look
-        assert apply(plan, place).outcome in ("done", "nothing to do")
+        assert apply(plan, connection).outcome in ("done", "nothing to do")
         sim.before_operation = None
         assert not seen
         assert not overlaps(sim, set())

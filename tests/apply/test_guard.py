@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from cachetune.apply.guard import ApplyRefusedError
-from cachetune.apply.run import Place, apply
-from cachetune.apply.state import ledger
+from cachetune.apply.run import Connection, apply
+from cachetune.apply.state import journal
 from cachetune.apply.state.journal import Journal
+from cachetune.apply.state.ledger import GuestEntry, Ledger, load_ledger, save_ledger
 from cachetune.domain.model import GroupRequest, MonitorRequest
-from cachetune.plan import Options, Plan, Wish, plan_guests
+from cachetune.plan import GuestRequest, Options, Plan, plan_guests
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 from cachetune.sim import SimulatedResctrl
 from tests.samples import GUEST, HERE, TIDS, cache_request, domain, group, host_with_guest, plan_for, web
@@ -22,46 +23,48 @@ def sim() -> SimulatedResctrl:
 
 
 @pytest.fixture
-def place(sim: SimulatedResctrl, tmp_path: Path) -> Place:
-    return Place(sim, tmp_path)
+def connection(sim: SimulatedResctrl, tmp_path: Path) -> Connection:
+    return Connection(sim, tmp_path)
 
 
-def refused(plan: Plan, place: Place) -> str:
+def refused(plan: Plan, connection: Connection) -> str:
     """The message; and nothing was written."""
-    assert isinstance(place.resctrl, SimulatedResctrl)
-    before = len(place.resctrl.operations)
+    assert isinstance(connection.resctrl, SimulatedResctrl)
+    before = len(connection.resctrl.operations)
     with pytest.raises(ApplyRefusedError) as caught:
-        apply(plan, place)
-    assert len(place.resctrl.operations) == before
+        apply(plan, connection)
+    assert len(connection.resctrl.operations) == before
     return str(caught.value)
 
 
-def with_steps(place: Place, *steps: Step) -> Plan:
-    return msgspec.structs.replace(plan_for(web("skylake-2s"), place), steps=steps)
+def with_steps(connection: Connection, *steps: Step) -> Plan:
+    return msgspec.structs.replace(plan_for(web("skylake-2s"), connection), steps=steps)
 
 
-def test_a_plan_for_a_host_that_has_changed_since_says_what_has_changed(sim: SimulatedResctrl, place: Place) -> None:
+def test_a_plan_for_a_host_that_has_changed_since_says_what_has_changed(
+    sim: SimulatedResctrl, connection: Connection
+) -> None:
     _make_foreign(sim)
-    plan = plan_for(web("skylake-2s"), place)
+    plan = plan_for(web("skylake-2s"), connection)
     sim.rmdir("COS1")
     sim.mkdir("other")
     sim.write("schemata", "L3:0=7fe\n")
-    message = refused(plan, place)
+    message = refused(plan, connection)
     assert "CT501" in message
     assert "group other is new" in message
     assert "group COS1 is gone" in message
     assert "group . was 'L3:0=7ff;1=7ff MB:0=100;1=100 shareable" in message
 
 
-def test_a_plan_made_on_another_host_is_refused(place: Place, tmp_path: Path) -> None:
-    other = Place(host_with_guest("icelake"), tmp_path / "other")
-    assert "CT501" in refused(plan_for(web("icelake"), other), place)
+def test_a_plan_made_on_another_host_is_refused(connection: Connection, tmp_path: Path) -> None:
+    other = Connection(host_with_guest("icelake"), tmp_path / "other")
+    assert "CT501" in refused(plan_for(web("icelake"), other), connection)
 
 
-def test_an_interrupted_run_comes_first(place: Place) -> None:
-    plan = plan_for(web("skylake-2s"), place)
-    Journal.begin(place.run, plan, "sim").keep()
-    message = refused(plan, place)
+def test_an_interrupted_run_comes_first(connection: Connection) -> None:
+    plan = plan_for(web("skylake-2s"), connection)
+    Journal.begin(connection.run, plan, "sim").keep()
+    message = refused(plan, connection)
     assert "CT503" in message
     assert "cachetune-web" in message
 
@@ -88,10 +91,10 @@ def test_an_interrupted_run_comes_first(place: Place) -> None:
     ],
 )
 def test_an_edited_plan_cannot_touch_what_is_not_ours(
-    step: Step, what: str, sim: SimulatedResctrl, place: Place
+    step: Step, what: str, sim: SimulatedResctrl, connection: Connection
 ) -> None:
     _make_foreign(sim)
-    message = refused(with_steps(place, step), place)
+    message = refused(with_steps(connection, step), connection)
     assert "CT504" in message
     assert what in message
 
@@ -105,40 +108,42 @@ def test_an_edited_plan_cannot_touch_what_is_not_ours(
     ],
 )
 def test_an_edited_plan_cannot_touch_the_groups_of_another_guest(
-    step: Step, sim: SimulatedResctrl, place: Place
+    step: Step, sim: SimulatedResctrl, connection: Connection
 ) -> None:
     sim.mkdir("cachetune-db-vcpus_0")
     sim.write("cachetune-db-vcpus_0/schemata", "L3:0=400;1=400\n")
-    assert "db-vcpus_0" in refused(with_steps(place, step), place)
+    assert "db-vcpus_0" in refused(with_steps(connection, step), connection)
 
 
-def test_the_default_group_is_not_given_ways_that_somebody_else_has(sim: SimulatedResctrl, place: Place) -> None:
+def test_the_default_group_is_not_given_ways_that_somebody_else_has(
+    sim: SimulatedResctrl, connection: Connection
+) -> None:
     sim.write("schemata", "L3:0=7f0\n")
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=f;1=1\n")
-    assert "CT504" in refused(with_steps(place, WriteSchemata(".", "L3:0=7f0\n", "L3:0=7ff\n")), place)
+    assert "CT504" in refused(with_steps(connection, WriteSchemata(".", "L3:0=7f0\n", "L3:0=7ff\n")), connection)
 
 
-def test_a_machine_name_that_is_none_is_refused(place: Place) -> None:
-    plan = plan_for(web("skylake-2s"), place)
+def test_a_machine_name_that_is_none_is_refused(connection: Connection) -> None:
+    plan = plan_for(web("skylake-2s"), connection)
     for name in ("..", "info", "a/b", "", "x" * 65):
         edited = msgspec.structs.replace(plan, guests=(msgspec.structs.replace(plan.guests[0], machine_name=name),))
-        assert "CT504" in refused(edited, place)
+        assert "CT504" in refused(edited, connection)
 
 
-def test_what_libvirt_made_is_changed_only_on_request(sim: SimulatedResctrl, place: Place) -> None:
+def test_what_libvirt_made_is_changed_only_on_request(sim: SimulatedResctrl, connection: Connection) -> None:
     group_of = "qemu-7-web-vcpus_0-1"
     sim.mkdir(group_of)
     sim.write("schemata", "L3:0=00f;1=7ff\n")
     sim.write(f"{group_of}/schemata", "L3:0=7f0;1=7ff\n")
     live = msgspec.structs.replace(web("skylake-2s"), id=7)
-    plan = plan_for(live, place)
-    message = refused(plan, place)
+    plan = plan_for(live, connection)
+    message = refused(plan, connection)
     assert "CT508" in message
     assert group_of in message
-    assert apply(plan, place, adopt=True).outcome == "done"
+    assert apply(plan, connection, adopt=True).outcome == "done"
     assert sim.read(f"{group_of}/tasks").split() == [str(tid) for tid in TIDS[:2]]
-    assert group_of not in ledger.load(place.run).owned
+    assert group_of not in load_ledger(connection.run).owned
 
 
 def called(plan: Plan, name: str, uuid: str | None) -> Plan:
@@ -156,62 +161,64 @@ def called(plan: Plan, name: str, uuid: str | None) -> Plan:
     ],
 )
 def test_two_guests_cannot_share_a_machine_name(
-    first: tuple[str, str | None], second: tuple[str, str | None], place: Place
+    first: tuple[str, str | None], second: tuple[str, str | None], connection: Connection
 ) -> None:
-    assert apply(called(plan_for(web("skylake-2s"), place), *first), place).outcome == "done"
-    message = refused(called(plan_for(domain(group({0}, (), (), [{0}])), place), *second), place)
+    assert apply(called(plan_for(web("skylake-2s"), connection), *first), connection).outcome == "done"
+    message = refused(called(plan_for(domain(group({0}, (), (), [{0}])), connection), *second), connection)
     assert "CT505" in message
     assert (first[0] or "a guest without a name") in message
 
 
-def test_a_guest_whose_uuid_becomes_known_is_the_same_and_stays_it(place: Place) -> None:
+def test_a_guest_whose_uuid_becomes_known_is_the_same_and_stays_it(connection: Connection) -> None:
     wanted = web("skylake-2s")
     for uuid, outcome in ((None, "done"), ("a1", "nothing to do")):
-        assert apply(called(plan_for(wanted, place), "web", uuid), place).outcome == outcome
+        assert apply(called(plan_for(wanted, connection), "web", uuid), connection).outcome == outcome
     less = domain(wanted.groups[0])
-    assert apply(called(plan_for(less, place), "web", "a1"), place).outcome == "done"
-    assert apply(called(plan_for(wanted, place), "web", None), place).outcome == "done"
-    assert ledger.load(place.run).guests["cachetune-web"].uuid == "a1"
+    assert apply(called(plan_for(less, connection), "web", "a1"), connection).outcome == "done"
+    assert apply(called(plan_for(wanted, connection), "web", None), connection).outcome == "done"
+    assert load_ledger(connection.run).guests["cachetune-web"].uuid == "a1"
 
 
 def test_a_machine_name_of_libvirts_gives_only_the_guest_of_that_name_its_groups(
-    sim: SimulatedResctrl, place: Place
+    sim: SimulatedResctrl, connection: Connection
 ) -> None:
     sim.mkdir("qemu-2-db-vcpus_3")
     sim.write("qemu-2-db-vcpus_3/schemata", "L3:0=400;1=400\n")
     wanted = web("skylake-2s")
-    own = plan_for(wanted, place)
+    own = plan_for(wanted, connection)
     theirs = msgspec.structs.replace(own, guests=(msgspec.structs.replace(own.guests[0], machine_name="qemu-2-db"),))
     steps = (RemoveGroup("qemu-2-db-vcpus_3", "L3:0=400;1=400\nMB:0=100;1=100\n"),)
     with pytest.raises(ApplyRefusedError, match="not this guest's"):
-        apply(msgspec.structs.replace(theirs, steps=steps), place, adopt=True)
-    book = ledger.load(place.run)
-    made = plan_guests([Wish(wanted, GUEST, "qemu-2-db")], place.look(book), Options(shrink_default=True))
+        apply(msgspec.structs.replace(theirs, steps=steps), connection, adopt=True)
+    ledger = load_ledger(connection.run)
+    made = plan_guests(
+        [GuestRequest(wanted, GUEST, "qemu-2-db")], connection.look(ledger), Options(shrink_default=True)
+    )
     assert not [step for step in made.steps if isinstance(step, RemoveGroup)]
     assert not made.warnings
 
 
 def test_a_thread_leaves_a_monitor_of_ours_in_a_group_of_libvirts_only_on_request(
-    sim: SimulatedResctrl, place: Place
+    sim: SimulatedResctrl, connection: Connection
 ) -> None:
     control, monitor = "qemu-7-web-vcpus_0-1", "qemu-7-web-vcpus_0-1/mon_groups/qemu-7-web-vcpus_0"
     for path in (control, monitor):
         sim.mkdir(path)
         sim.write(f"{path}/tasks", f"{TIDS[0]}\n")
-    ours = {"qemu-7-web": ledger.GuestEntry("web", None, (monitor,))}
-    ledger.save(ledger.Ledger(boot_id=ledger.boot_id(), guests=ours), place.run)
+    ours = {"qemu-7-web": GuestEntry("web", None, (monitor,))}
+    save_ledger(Ledger(boot_id=journal.boot_id(), guests=ours), connection.run)
     live = msgspec.structs.replace(domain(group({3}, (), (), [{3}])), id=7)
-    edited = msgspec.structs.replace(plan_for(live, place), steps=(MoveTasks(".", monitor, TIDS[:1]),))
-    assert "CT508" in refused(edited, place)
+    edited = msgspec.structs.replace(plan_for(live, connection), steps=(MoveTasks(".", monitor, TIDS[:1]),))
+    assert "CT508" in refused(edited, connection)
 
 
-def test_a_group_of_another_guest_is_not_taken_for_having_a_name_that_fits(place: Place) -> None:
+def test_a_group_of_another_guest_is_not_taken_for_having_a_name_that_fits(connection: Connection) -> None:
     whole = GroupRequest(None, None, (), (), (MonitorRequest("cache", None, None, HERE),), HERE)
-    cache = cache_request(place.look(ledger.Ledger()).caches[0], 0, 2)
+    cache = cache_request(connection.look(Ledger()).caches[0], 0, 2)
     odd = msgspec.structs.replace(group({0}, (cache,), (), []), id="db")  # ids in live XML are any text
-    assert apply(plan_for(domain(odd), place), place).outcome == "done"
+    assert apply(plan_for(domain(odd), connection), connection).outcome == "done"
     assert "CT505" in refused(
-        plan_for(domain(msgspec.structs.replace(whole, caches=(cache,)), name="web-db"), place), place
+        plan_for(domain(msgspec.structs.replace(whole, caches=(cache,)), name="web-db"), connection), connection
     )
 
 
@@ -224,42 +231,44 @@ def test_a_group_of_another_guest_is_not_taken_for_having_a_name_that_fits(place
     ],
 )
 def test_an_edited_plan_gives_the_guest_neither_ways_nor_threads_of_others(
-    steps: tuple[Step, ...], what: str, sim: SimulatedResctrl, place: Place
+    steps: tuple[Step, ...], what: str, sim: SimulatedResctrl, connection: Connection
 ) -> None:
     sim.mkdir("cachetune-db-vcpus_0")
     sim.write("cachetune-db-vcpus_0/schemata", "L3:0=1;1=1\n")
     sim.write("schemata", "L3:0=7f0\n")
     sim.add_task(9000)
-    assert what in refused(with_steps(place, CreateGroup("cachetune-web-vcpus_0"), *steps), place)
+    assert what in refused(with_steps(connection, CreateGroup("cachetune-web-vcpus_0"), *steps), connection)
 
 
 @pytest.mark.parametrize("masks", ["", "L3:0=10\n"])
 def test_an_edited_plan_does_not_leave_a_new_group_the_masks_that_the_kernel_gives(
-    masks: str, sim: SimulatedResctrl, place: Place
+    masks: str, sim: SimulatedResctrl, connection: Connection
 ) -> None:
     sim.write("schemata", "L3:0=00f;1=00f\n")
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=7e0;1=7e0\n")
     steps: list[Step] = [CreateGroup("cachetune-web-vcpus_0")]
     steps += [WriteSchemata("cachetune-web-vcpus_0", "", masks)] if masks else []
-    edited = msgspec.structs.replace(plan_for(domain(group({3}, (), (), [{3}])), place), steps=tuple(steps))
-    assert "leave the new group cachetune-web-vcpus_0 with ways of others" in refused(edited, place)
+    edited = msgspec.structs.replace(plan_for(domain(group({3}, (), (), [{3}])), connection), steps=tuple(steps))
+    assert "leave the new group cachetune-web-vcpus_0 with ways of others" in refused(edited, connection)
 
 
-def test_a_thread_that_was_put_elsewhere_since_makes_the_plan_an_old_one(sim: SimulatedResctrl, place: Place) -> None:
+def test_a_thread_that_was_put_elsewhere_since_makes_the_plan_an_old_one(
+    sim: SimulatedResctrl, connection: Connection
+) -> None:
     sim.write("schemata", "L3:0=3ff;1=3ff\n")
     _make_foreign(sim)
-    plan = plan_for(web("skylake-2s"), place)
+    plan = plan_for(web("skylake-2s"), connection)
     sim.write("COS1/tasks", str(TIDS[0]))
-    assert f"thread {TIDS[0]} was in group . and is in COS1" in refused(plan, place)
+    assert f"thread {TIDS[0]} was in group . and is in COS1" in refused(plan, connection)
 
 
-def test_the_ledger_forgets_a_guest_whose_groups_are_gone(sim: SimulatedResctrl, place: Place) -> None:
-    assert apply(plan_for(web("skylake-2s"), place), place).outcome == "done"
-    for path in sorted(ledger.load(place.run).owned, key=len, reverse=True):
+def test_the_ledger_forgets_a_guest_whose_groups_are_gone(sim: SimulatedResctrl, connection: Connection) -> None:
+    assert apply(plan_for(web("skylake-2s"), connection), connection).outcome == "done"
+    for path in sorted(load_ledger(connection.run).owned, key=len, reverse=True):
         sim.rmdir(path)
     twin = msgspec.structs.replace(domain(group({0}, (), (), [{0}])), uuid="b2a3")
-    assert apply(plan_for(twin, place), place).outcome == "done"
+    assert apply(plan_for(twin, connection), connection).outcome == "done"
 
 
 def _make_foreign(sim: SimulatedResctrl) -> None:

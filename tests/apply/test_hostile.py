@@ -9,8 +9,9 @@ import pytest
 
 from cachetune.apply.guard import ApplyRefusedError
 from cachetune.apply.recover import recover
-from cachetune.apply.run import Place, apply
-from cachetune.apply.state import journal, ledger
+from cachetune.apply.run import Connection, apply
+from cachetune.apply.state import journal
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.domain import load
 from cachetune.errors import InputError
 from cachetune.guests.model import Guest, Thread
@@ -29,8 +30,8 @@ def sim() -> SimulatedResctrl:
 
 
 @pytest.fixture
-def place(sim: SimulatedResctrl, tmp_path: Path) -> Place:
-    return Place(sim, tmp_path / "run")
+def connection(sim: SimulatedResctrl, tmp_path: Path) -> Connection:
+    return Connection(sim, tmp_path / "run")
 
 
 def before_write_to(sim: SimulatedResctrl, path: str, act: Callable[[], None]) -> None:
@@ -51,9 +52,9 @@ def test_of_500_threads_those_that_end_while_they_are_moved_are_reported_and_the
     sim = SimulatedResctrl(load_profile("skylake-2s"), kernel=kernel)
     for tid in MANY:
         sim.add_task(tid)
-    place = Place(sim, tmp_path)
+    connection = Connection(sim, tmp_path)
     guest = Guest(MANY[0], tuple(Thread(tid, 0, "", n) for n, tid in enumerate(MANY)))
-    cache = place.look(ledger.Ledger()).caches[0]
+    cache = connection.look(Ledger()).caches[0]
     asked = group(set(range(500)), (cache_request(cache, 0, 2),), (), [])
     wanted = msgspec.structs.replace(domain(asked), vcpus=500)
     ended = MANY[7::10]
@@ -62,81 +63,85 @@ def test_of_500_threads_those_that_end_while_they_are_moved_are_reported_and_the
         for tid in ended:
             sim.end_task(tid)
 
-    made = plan(wanted, place.look(ledger.Ledger()), guest, Options(shrink_default=True))
+    made = plan(wanted, connection.look(Ledger()), guest, Options(shrink_default=True))
     (path,) = (g.path for g in made.groups)
     before_write_to(sim, f"{path}/tasks", end)
-    report = apply(made, place)
+    report = apply(made, connection)
     assert report.outcome == "done"
     assert report.vanished_tids == ended
     assert set(map(int, sim.read(f"{path}/tasks").split())) == set(MANY) - set(ended)
 
 
 def test_a_group_that_somebody_removes_while_its_threads_are_moved_rolls_the_rest_back(
-    sim: SimulatedResctrl, place: Place
+    sim: SimulatedResctrl, connection: Connection
 ) -> None:
     before = sim.tree()
-    made = plan_for(web("skylake-2s"), place)
+    made = plan_for(web("skylake-2s"), connection)
     before_write_to(sim, f"{CONTROL}/tasks", lambda: sim.rmdir(CONTROL))
-    report = apply(made, place)
+    report = apply(made, connection)
     assert report.outcome == "rolled back"
     assert "ENOENT" in report.error
     assert sim.tree() == before
-    assert not journal.exists(place.run)
+    assert not journal.exists(connection.run)
 
 
-def test_a_group_of_somebody_else_that_appears_during_a_run_is_left_alone(sim: SimulatedResctrl, place: Place) -> None:
-    made = plan_for(web("skylake-2s"), place)
+def test_a_group_of_somebody_else_that_appears_during_a_run_is_left_alone(
+    sim: SimulatedResctrl, connection: Connection
+) -> None:
+    made = plan_for(web("skylake-2s"), connection)
     before_write_to(sim, f"{CONTROL}/tasks", lambda: sim.mkdir("COS1"))
-    assert apply(made, place).outcome == "done"
+    assert apply(made, connection).outcome == "done"
     assert sim.exists("COS1")
-    assert "COS1" not in ledger.load(place.run).owned
+    assert "COS1" not in load_ledger(connection.run).owned
 
 
 def test_masks_that_somebody_changes_between_plan_and_apply_make_the_plan_an_old_one(
-    sim: SimulatedResctrl, place: Place
+    sim: SimulatedResctrl, connection: Connection
 ) -> None:
-    made = plan_for(web("skylake-2s"), place)
+    made = plan_for(web("skylake-2s"), connection)
     sim.write("schemata", "L3:0=3ff\n")
     done = len(sim.operations)
     with pytest.raises(ApplyRefusedError, match="CT501"):
-        apply(made, place)
+        apply(made, connection)
     assert len(sim.operations) == done
 
 
-def test_a_read_only_mount_refuses_the_first_change_and_nothing_is_left(sim: SimulatedResctrl, place: Place) -> None:
+def test_a_read_only_mount_refuses_the_first_change_and_nothing_is_left(
+    sim: SimulatedResctrl, connection: Connection
+) -> None:
     before = sim.tree()
     sim.fail(errno.EROFS, times=99)
-    report = apply(plan_for(web("skylake-2s"), place), place)
+    report = apply(plan_for(web("skylake-2s"), connection), connection)
     assert "EROFS" in report.error
     assert report.outcome == "rolled back"
     assert sim.tree() == before
-    assert not journal.exists(place.run)
+    assert not journal.exists(connection.run)
 
 
 @pytest.mark.parametrize("cut", range(1, 9))
 def test_a_journal_cut_off_in_any_line_undoes_what_was_begun_before_it(
-    cut: int, sim: SimulatedResctrl, place: Place
+    cut: int, sim: SimulatedResctrl, connection: Connection
 ) -> None:
     """A line that was not written whole was never acted upon, so the step of that line must not have happened."""
     before = sim.tree()
-    made = plan_for(web("skylake-2s"), place)
+    made = plan_for(web("skylake-2s"), connection)
 
     class Killed(BaseException):
         """A death that nothing of ours catches."""
 
     def die(_: Operation) -> None:
-        if (place.run / "journal.jsonl").read_bytes().count(b"\n") > cut:
+        if (connection.run / "journal.jsonl").read_bytes().count(b"\n") > cut:
             raise Killed
 
     sim.before_operation = die
     with pytest.raises(Killed):
-        apply(made, place)
+        apply(made, connection)
     sim.before_operation = None
-    path = place.run / "journal.jsonl"
+    path = connection.run / "journal.jsonl"
     path.write_bytes(path.read_bytes()[:-7])
-    assert recover(place).exit_code == 0
+    assert recover(connection).exit_code == 0
     assert sim.tree() == before
-    assert recover(place).outcome == "nothing to do"
+    assert recover(connection).outcome == "nothing to do"
 
 
 @pytest.mark.parametrize(
@@ -152,20 +157,20 @@ def test_a_journal_cut_off_in_any_line_undoes_what_was_begun_before_it(
     ids=["another group", "another thread", "a line less", "another order", "a line twice", "all done"],
 )
 def test_a_journal_that_somebody_has_edited_is_refused_and_nothing_is_touched(
-    edit: Callable[[list[bytes]], list[bytes]], sim: SimulatedResctrl, place: Place
+    edit: Callable[[list[bytes]], list[bytes]], sim: SimulatedResctrl, connection: Connection
 ) -> None:
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=400;1=400\n")
     sim.add_task(9000)
-    made = plan_for(web("skylake-2s"), place)
-    log = journal.Journal.begin(place.run, made, sim.source)
+    made = plan_for(web("skylake-2s"), connection)
+    log = journal.Journal.begin(connection.run, made, sim.source)
     for step in made.steps:
         log.taking(step)
     log.keep()
-    path = place.run / "journal.jsonl"
+    path = connection.run / "journal.jsonl"
     path.write_bytes(b"".join(edit(path.read_bytes().splitlines(keepends=True))))
     before = len(sim.operations)
-    for run in (lambda: recover(place), lambda: apply(made, place)):
+    for run in (lambda: recover(connection), lambda: apply(made, connection)):
         with pytest.raises(ApplyRefusedError, match=r"not as it was written.*CT506"):
             run()
     assert len(sim.operations) == before
@@ -173,15 +178,15 @@ def test_a_journal_that_somebody_has_edited_is_refused_and_nothing_is_touched(
 
 
 @pytest.mark.parametrize("name", ["../../etc", "x" * 300, "a/../../b", "info/" * 60])
-def test_no_name_of_a_domain_leads_out_of_the_tree(name: str, place: Place) -> None:
+def test_no_name_of_a_domain_leads_out_of_the_tree(name: str, connection: Connection) -> None:
     xml = f"""<domain type='kvm'><name>{name}</name><vcpu>4</vcpu><cputune><cachetune vcpus='0'>
       <monitor level='3' vcpus='0'/></cachetune></cputune></domain>"""
     loaded = load(xml.encode(), "domain.xml")
     if loaded.domain is None:
         assert loaded.findings, "refused, and somebody is told why"
         return
-    made = plan_for(loaded.domain, place)
-    assert apply(made, place).outcome == "done"
+    made = plan_for(loaded.domain, connection)
+    assert apply(made, connection).outcome == "done"
     assert [g.path for g in made.groups]
     for made_group in made.groups:
         last = made_group.path.removeprefix("mon_groups/")
@@ -190,18 +195,18 @@ def test_no_name_of_a_domain_leads_out_of_the_tree(name: str, place: Place) -> N
         assert len(last) <= 64 + len("-vcpus_0")
 
 
-def test_a_name_of_which_nothing_can_be_used_is_refused(place: Place) -> None:
+def test_a_name_of_which_nothing_can_be_used_is_refused(connection: Connection) -> None:
     with pytest.raises(InputError, match="nothing of the domain's name"):
-        plan_for(domain(group({0}, (), (), [{0}]), name=".."), place)
+        plan_for(domain(group({0}, (), (), [{0}]), name=".."), connection)
 
 
 @pytest.mark.parametrize("way", ["run directory", "journal", "ledger", "the ledger's next version"])
 def test_a_link_in_the_way_never_has_another_file_written(
-    way: str, sim: SimulatedResctrl, place: Place, tmp_path: Path
+    way: str, sim: SimulatedResctrl, connection: Connection, tmp_path: Path
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    run = place.run
+    run = connection.run
     if way == "run directory":
         run.symlink_to(victim)
     else:
@@ -213,9 +218,9 @@ def test_a_link_in_the_way_never_has_another_file_written(
         }
         (run / names[way]).symlink_to(victim)
     before = sim.tree()
-    made = plan(web("skylake-2s"), place.look(ledger.Ledger()), Guest(4711, ()), Options(shrink_default=True))
+    made = plan(web("skylake-2s"), connection.look(Ledger()), Guest(4711, ()), Options(shrink_default=True))
     try:
-        report = apply(made, place)
+        report = apply(made, connection)
     except (ApplyRefusedError, InputError):
         assert sim.tree() == before
     else:
@@ -225,9 +230,9 @@ def test_a_link_in_the_way_never_has_another_file_written(
 
 
 def test_a_run_directory_that_is_not_ours_to_write_stops_before_anything_is_changed(
-    sim: SimulatedResctrl, place: Place, monkeypatch: pytest.MonkeyPatch
+    sim: SimulatedResctrl, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = plan_for(web("skylake-2s"), place)
+    made = plan_for(web("skylake-2s"), connection)
 
     def refused(*_: object, **__: object) -> int:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -235,6 +240,6 @@ def test_a_run_directory_that_is_not_ours_to_write_stops_before_anything_is_chan
     with monkeypatch.context() as patch:
         patch.setattr("cachetune.apply.state.journal.os.open", refused)
         with pytest.raises(InputError, match="Permission denied") as caught:
-            apply(made, place)
+            apply(made, connection)
     assert "root" in caught.value.hint
     assert not sim.operations

@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cachetune.apply.recover import recover
-from cachetune.apply.run import Place, apply
-from cachetune.apply.state import journal, ledger
+from cachetune.apply.run import Connection, apply
+from cachetune.apply.state import journal
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.domain.model import Domain
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import Options, Plan, PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
-from cachetune.service.requests import Request, plan_requests
+from cachetune.plan.request import GuestRequest
+from cachetune.service.requests import plan_requests
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.apply.test_nothing_is_lost import Killed, kill_at
 from tests.effort import examples
@@ -26,7 +28,7 @@ from tests.samples import FAST_PROFILES, cache_request, domain, domains, group, 
 
 NAMES = ("web", "db", "web-2")  # one name begins with another
 OPTIONS = Options(shrink_default=True)
-FRESH = {profile: Place(host_with_guest(profile), Path("/nowhere")).look(ledger.Ledger()) for profile in FAST_PROFILES}
+FRESH = {profile: Connection(host_with_guest(profile), Path("/nowhere")).look(Ledger()) for profile in FAST_PROFILES}
 
 
 def guest(name: str) -> Guest:
@@ -42,22 +44,22 @@ def host_with_guests(profile: str) -> SimulatedResctrl:
     return sim
 
 
-def planned(asked: dict[str, Domain], place: Place) -> Plan:
-    book = ledger.load(place.run)
-    requests = [Request(msgspec.structs.replace(what, name=name), guest(name)) for name, what in asked.items()]
-    return plan_requests(requests, place.look(book), book, OPTIONS)
+def planned(asked: dict[str, Domain], connection: Connection) -> Plan:
+    ledger = load_ledger(connection.run)
+    requests = [GuestRequest(msgspec.structs.replace(what, name=name), guest(name)) for name, what in asked.items()]
+    return plan_requests(requests, connection.look(ledger), ledger, OPTIONS)
 
 
-def removal(names: tuple[str, ...], place: Place) -> Plan:
-    book = ledger.load(place.run)
+def removal(names: tuple[str, ...], connection: Connection) -> Plan:
+    ledger = load_ledger(connection.run)
     machines = [f"cachetune-{name}" for name in names]
-    owned = {path for machine in machines for path in book.groups_of(machine)}
-    return plan_removal(place.look(book), [PlanGuest("", machine) for machine in machines], owned, book.shrunk)
+    owned = {path for machine in machines for path in ledger.groups_of(machine)}
+    return plan_removal(connection.look(ledger), [PlanGuest("", machine) for machine in machines], owned, ledger.shrunk)
 
 
-def hold_apart(asked: dict[str, Domain], place: Place) -> None:
+def hold_apart(asked: dict[str, Domain], connection: Connection) -> None:
     """Whoever asked for ways has as many as asked for, and nobody else has any of them."""
-    host = place.look(ledger.load(place.run))
+    host = connection.look(load_ledger(connection.run))
     for name, what in asked.items():
         for request in (r for g in what.groups for r in g.caches):
             control = next(c for c in host.caches if (c.level, c.type) == (request.level, request.type))
@@ -81,22 +83,22 @@ def test_guests_in_any_company_get_what_they_ask_for_and_leave_nothing(
     sim = host_with_guests(profile)
     before, has = sim.tree(), dict[str, Domain]()
     with tempfile.TemporaryDirectory() as run:
-        place = Place(sim, Path(run))
+        connection = Connection(sim, Path(run))
         for party in parties:
             asked = {name: data.draw(domains(FRESH[profile]), label=name) for name in sorted(party)}
             try:
-                plan = planned(asked, place)
+                plan = planned(asked, connection)
             except PlanRefusedError:
                 continue
-            assert apply(plan, place).outcome in ("done", "nothing to do")
+            assert apply(plan, connection).outcome in ("done", "nothing to do")
             has |= asked
-            hold_apart(has, place)
-            assert planned(asked, place).steps == ()
-        assert planned(has, place).steps == () if has else True
+            hold_apart(has, connection)
+            assert planned(asked, connection).steps == ()
+        assert planned(has, connection).steps == () if has else True
         for name in data.draw(st.permutations(NAMES)):
-            apply(removal((name,), place), place)
+            apply(removal((name,), connection), connection)
         assert sim.tree() == before
-        assert ledger.load(place.run).guests == {}
+        assert load_ledger(connection.run).guests == {}
 
 
 def two() -> dict[str, Domain]:
@@ -109,55 +111,55 @@ def two() -> dict[str, Domain]:
     }
 
 
-def scenes(run: Path) -> Iterator[tuple[SimulatedResctrl, Place, Plan]]:
+def scenes(run: Path) -> Iterator[tuple[SimulatedResctrl, Connection, Plan]]:
     """For each operation of an apply for two guests: the host before it, where to apply, and what."""
     total = 0
     number = 0
     while number <= total:
         sim = host_with_guests("skylake-2s")
-        place = Place(sim, run / str(number))
-        yield sim, place, planned(two(), place)
+        connection = Connection(sim, run / str(number))
+        yield sim, connection, planned(two(), connection)
         total = total or len(sim.operations)
         number += 1
 
 
 def test_a_failure_at_any_operation_leaves_no_guest_placed(tmp_path: Path) -> None:
     tried = 0
-    for number, (sim, place, plan) in enumerate(scenes(tmp_path)):
+    for number, (sim, connection, plan) in enumerate(scenes(tmp_path)):
         if number == 0:
-            assert apply(plan, place).outcome == "done"
+            assert apply(plan, connection).outcome == "done"
             continue
         before = sim.tree()
         sim.fail(errno.EIO, at=number)
-        assert apply(plan, place).outcome == "rolled back"
+        assert apply(plan, connection).outcome == "rolled back"
         assert sim.tree() == before
         tried += 1
     assert tried > 10
 
 
 def test_a_run_for_two_guests_killed_anywhere_is_recovered_for_both(tmp_path: Path) -> None:
-    for number, (sim, place, plan) in enumerate(scenes(tmp_path)):
+    for number, (sim, connection, plan) in enumerate(scenes(tmp_path)):
         before = sim.tree()
         if number == 0:
-            apply(plan, place)
+            apply(plan, connection)
             continue
         kill_at(sim, number)
         with pytest.raises(Killed):
-            apply(plan, place)
+            apply(plan, connection)
         sim.before_operation = None
-        assert journal.exists(place.run)
-        assert recover(place).machine_names == ("cachetune-web", "cachetune-web-2")
+        assert journal.exists(connection.run)
+        assert recover(connection).machine_names == ("cachetune-web", "cachetune-web-2")
         assert sim.tree() == before
-        assert recover(place).outcome == "nothing to do"
+        assert recover(connection).outcome == "nothing to do"
 
 
 def test_the_ledger_knows_whose_group_is_whose_although_one_name_begins_with_another(tmp_path: Path) -> None:
-    place = Place(host_with_guests("skylake-2s"), tmp_path)
-    apply(planned(two(), place), place)
-    book = ledger.load(tmp_path)
+    connection = Connection(host_with_guests("skylake-2s"), tmp_path)
+    apply(planned(two(), connection), connection)
+    ledger = load_ledger(tmp_path)
     for one, other in combinations(("cachetune-web", "cachetune-web-2"), 2):
-        assert not book.groups_of(one) & book.groups_of(other)
-    assert all(path.count("web-2") for path in book.groups_of("cachetune-web-2"))
-    apply(removal(("web",), place), place)
-    assert set(ledger.load(tmp_path).guests) == {"cachetune-web-2"}
-    assert planned({"web-2": two()["web-2"]}, place).steps == ()
+        assert not ledger.groups_of(one) & ledger.groups_of(other)
+    assert all(path.count("web-2") for path in ledger.groups_of("cachetune-web-2"))
+    apply(removal(("web",), connection), connection)
+    assert set(load_ledger(tmp_path).guests) == {"cachetune-web-2"}
+    assert planned({"web-2": two()["web-2"]}, connection).steps == ()

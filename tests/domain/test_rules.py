@@ -78,7 +78,7 @@ def test_a_rule_says_all_it_must(rule: Rule) -> None:
 def test_every_rule_is_used_in_the_code_and_every_rule_in_the_code_is_in_the_table() -> None:
     used = {
         rule
-        for path in CHECKING.glob("*.py")
+        for path in CHECKING.rglob("*.py")
         if path.name != "rules.py"
         for rule in re.findall(r"CT[0-9]{3}", path.read_text())
     }

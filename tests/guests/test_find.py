@@ -7,7 +7,7 @@ import pytest
 
 from cachetune.errors import InputError
 from cachetune.guests import RunningGuest
-from cachetune.guests.find import ORDER, Places, guest_named, look, running_guests
+from cachetune.guests.find import ORDER, SourceOptions, guest_named, look, running_guests
 from cachetune.guests.merge import combine
 from cachetune.guests.model import SourceName
 from cachetune.guests.proc.processes import emulators
@@ -27,21 +27,23 @@ class Machine:
     """A /proc, libvirt's status files and cgroups, all in one directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.places = Places(proc=directory / "proc", libvirt_run=directory / "run/qemu", cgroup=directory / "cgroup")
-        self.places.proc.mkdir()
-        self.places.libvirt_run.mkdir(parents=True)
+        self.source_options = SourceOptions(
+            proc=directory / "proc", libvirt_run=directory / "run/qemu", cgroup=directory / "cgroup"
+        )
+        self.source_options.proc.mkdir()
+        self.source_options.libvirt_run.mkdir(parents=True)
 
     def process(self, threads: Mapping[int, str], arguments: tuple[str, ...] = ARGUMENTS, pid: int = 40) -> None:
-        add_process(self.places.proc, pid, threads, arguments=arguments)
+        add_process(self.source_options.proc, pid, threads, arguments=arguments)
 
     def status(self, vcpus: Mapping[int, int], name: str = "web", uuid: str = UUID, pid: int = 40) -> None:
-        (self.places.libvirt_run / f"{name}.xml").write_text(status_xml(name, uuid, pid, vcpus))
+        (self.source_options.libvirt_run / f"{name}.xml").write_text(status_xml(name, uuid, pid, vcpus))
 
     def cgroups(self, vcpus: Mapping[int, int], number: int = 7, pid: int = 40) -> None:
         scope = f"machine.slice/machine-qemu\\x2d{number}\\x2dweb.scope"
-        (self.places.proc / str(pid) / "cgroup").write_text(f"0::/{scope}/libvirt/emulator\n")
+        (self.source_options.proc / str(pid) / "cgroup").write_text(f"0::/{scope}/libvirt/emulator\n")
         for vcpu, tid in vcpus.items():
-            directory = self.places.cgroup / scope / "libvirt" / f"vcpu{vcpu}"
+            directory = self.source_options.cgroup / scope / "libvirt" / f"vcpu{vcpu}"
             directory.mkdir(parents=True)
             (directory / "cgroup.threads").write_text(f"{tid}\n")
 
@@ -52,7 +54,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def only(machine: Machine, source: SourceName | None = None) -> RunningGuest:
-    (guest,) = running_guests(machine.places, source)
+    (guest,) = running_guests(machine.source_options, source)
     return guest
 
 
@@ -132,10 +134,10 @@ def test_another_name_number_and_an_ended_thread_are_reported(machine: Machine) 
 
 def test_a_uuid_or_a_name_that_differs_is_reported(machine: Machine) -> None:
     machine.process(KVM)
-    (process,) = emulators(machine.places.proc)
+    (process,) = emulators(machine.source_options.proc)
     first = Sighting(source="libvirt", process=process, name="web", uuid=UUID, vcpus={0: 41})
     second = Sighting(source="qmp", process=process, name="db", uuid=OTHER, vcpus={0: 41})
-    guest = combine([first, second], machine.places.proc)
+    guest = combine([first, second], machine.source_options.proc)
     assert guest
     assert guest.disagreements == (
         "its name is 'web' to libvirt and 'db' to QEMU's monitor",
@@ -150,10 +152,10 @@ def test_what_changes_while_it_is_looked_at_is_looked_at_again(
     machine.status({0: 41, 1: 42})
     asked = []
 
-    def plugged_meanwhile(*places: object) -> Seen:
-        asked.append(places)
+    def plugged_meanwhile(*source_options: object) -> Seen:
+        asked.append(source_options)
         if len(asked) == 1:
-            (process,) = emulators(machine.places.proc)
+            (process,) = emulators(machine.source_options.proc)
             return Seen((Sighting(source="cgroup", process=process, vcpus={0: 41}),))
         return Seen()
 
@@ -172,8 +174,8 @@ def test_one_thread_for_all_vcpus_is_refused_whoever_else_tells_them_apart(threa
     assert guest.problem == "all its vCPUs run in one thread, so they cannot be tuned one by one"
     assert vcpus(guest) == {}
     with pytest.raises(InputError, match="all its vCPUs run in one thread"):
-        guest_named("web", machine.places)
-    assert guest_named("web", machine.places, per_vcpu=False) == guest, "enough for groups of the whole process"
+        guest_named("web", machine.source_options)
+    assert guest_named("web", machine.source_options, per_vcpu=False) == guest, "enough for groups of the whole process"
 
 
 def test_threads_without_names_are_a_problem_with_a_way_out(machine: Machine) -> None:
@@ -181,7 +183,7 @@ def test_threads_without_names_are_a_problem_with_a_way_out(machine: Machine) ->
     guest = only(machine)
     assert "debug-threads=on" in guest.problem
     with pytest.raises(InputError, match="guest 'web' \\(process 40\\): its threads have no names") as caught:
-        guest_named("web", machine.places)
+        guest_named("web", machine.source_options)
     assert "--qmp SOCKET" in caught.value.hint
 
 
@@ -192,12 +194,12 @@ def test_two_threads_of_one_vcpu_tell_nothing(machine: Machine) -> None:
 
 def test_a_process_that_ended_meanwhile_or_whose_pid_is_anothers_is_no_guest(machine: Machine) -> None:
     machine.process(KVM)
-    sightings = threads.look(emulators(machine.places.proc)).sightings
-    assert combine(sightings, machine.places.proc)
-    add_process(machine.places.proc, 40, KVM, start=2000)
-    assert combine(sightings, machine.places.proc) is None
-    add_process(machine.places.proc, 40, KVM, state="Z")
-    assert combine(sightings, machine.places.proc) is None
+    sightings = threads.look(emulators(machine.source_options.proc)).sightings
+    assert combine(sightings, machine.source_options.proc)
+    add_process(machine.source_options.proc, 40, KVM, start=2000)
+    assert combine(sightings, machine.source_options.proc) is None
+    add_process(machine.source_options.proc, 40, KVM, state="Z")
+    assert combine(sightings, machine.source_options.proc) is None
 
 
 # by name
@@ -206,14 +208,14 @@ def test_a_process_that_ended_meanwhile_or_whose_pid_is_anothers_is_no_guest(mac
 def test_a_guest_is_found_by_its_name_or_uuid_in_any_form(machine: Machine) -> None:
     machine.process(KVM)
     for key in ("web", UUID, UUID.upper(), UUID.replace("-", "")):
-        assert guest_named(key, machine.places).guest.pid == 40
+        assert guest_named(key, machine.source_options).guest.pid == 40
 
 
 def test_a_name_that_nobody_has_gets_a_suggestion_and_what_could_not_be_read(machine: Machine) -> None:
     machine.process(KVM)
-    (machine.places.libvirt_run / "db.xml").write_text("<half")
+    (machine.source_options.libvirt_run / "db.xml").write_text("<half")
     with pytest.raises(InputError, match="no guest 'wbe' runs here") as caught:
-        guest_named("wbe", machine.places)
+        guest_named("wbe", machine.source_options)
     assert "did you mean 'web'?" in caught.value.hint
     assert "db.xml is not believed" in caught.value.hint
 
@@ -221,23 +223,23 @@ def test_a_name_that_nobody_has_gets_a_suggestion_and_what_could_not_be_read(mac
 def test_guests_without_a_name_are_not_found_by_none(machine: Machine) -> None:
     machine.process(KVM, ("qemu-kvm",))
     with pytest.raises(InputError, match="no guest '' runs here"):
-        guest_named("", machine.places)
+        guest_named("", machine.source_options)
 
 
 def test_two_guests_of_one_name_are_refused_with_their_pids(machine: Machine) -> None:
     machine.process(KVM)
     machine.process({50: "kvm", 51: "CPU 0/KVM"}, ("kvm", "-name", "web"), pid=50)
     with pytest.raises(InputError, match=r"2 guests are called 'web': processes 40 \(user 0\), 50 \(user 0\)"):
-        guest_named("web", machine.places)
-    assert guest_named(UUID, machine.places).guest.pid == 40
+        guest_named("web", machine.source_options)
+    assert guest_named(UUID, machine.source_options).guest.pid == 40
 
 
 def test_libvirts_word_goes_before_that_of_a_process_that_only_calls_itself_so(machine: Machine) -> None:
     machine.process(KVM)
     machine.status({0: 41, 1: 42})
     machine.process({30: "kvm", 31: "CPU 0/KVM"}, ("kvm", "-name", "web", "-uuid", UUID), pid=30)
-    assert guest_named("web", machine.places).guest.pid == 40
-    assert guest_named(UUID, machine.places).guest.pid == 40
+    assert guest_named("web", machine.source_options).guest.pid == 40
+    assert guest_named(UUID, machine.source_options).guest.pid == 40
 
 
 # who is asked
@@ -245,24 +247,28 @@ def test_libvirts_word_goes_before_that_of_a_process_that_only_calls_itself_so(m
 
 def test_qmp_needs_a_socket(machine: Machine) -> None:
     with pytest.raises(InputError, match="needs a socket") as caught:
-        look(machine.places, "qmp")
+        look(machine.source_options, "qmp")
     assert caught.value.hint == "--qmp SOCKET"
 
 
 def test_a_socket_that_was_named_and_does_not_answer_is_an_error(machine: Machine, tmp_path: Path) -> None:
-    places = Places(proc=machine.places.proc, libvirt_run=machine.places.libvirt_run, qmp=tmp_path / "no")
+    source_options = SourceOptions(
+        proc=machine.source_options.proc, libvirt_run=machine.source_options.libvirt_run, qmp=tmp_path / "no"
+    )
     with pytest.raises(InputError, match="cannot connect"):
-        look(places)
+        look(source_options)
 
 
 def test_a_status_directory_that_cannot_be_read_is_a_note_unless_it_was_asked_for(machine: Machine) -> None:
     machine.process(KVM)
-    places = Places(proc=machine.places.proc, libvirt_run=machine.places.proc / "40" / "stat")
-    found = look(places)
+    source_options = SourceOptions(
+        proc=machine.source_options.proc, libvirt_run=machine.source_options.proc / "40" / "stat"
+    )
+    found = look(source_options)
     assert len(found.guests) == 1
     assert "cannot list" in found.notes[0]
     with pytest.raises(InputError, match="cannot list"):
-        look(places, "libvirt-status")
+        look(source_options, "libvirt-status")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +280,7 @@ def test_libvirts_api_is_asked_where_libvirt_runs_and_has_not_told_everything(
 ) -> None:
     machine.process(KVM)
     if runs:
-        (machine.places.libvirt_run.parent / "libvirt-sock-ro").touch()
+        (machine.source_options.libvirt_run.parent / "libvirt-sock-ro").touch()
     if told:
         machine.status({0: 41, 1: 42})
     uris = []
@@ -285,9 +291,11 @@ def test_libvirts_api_is_asked_where_libvirt_runs_and_has_not_told_everything(
 
     monkeypatch.setattr(libvirt_api, "look", answer)
     monkeypatch.setattr(libvirt_api, "is_installed", lambda: installed)
-    found = look(machine.places)
+    found = look(machine.source_options)
     assert uris == [None] * asked
     assert found.notes == ("libvirt does not answer",) * asked, "nobody asked for it by name"
-    places = Places(proc=machine.places.proc, libvirt_run=machine.places.libvirt_run, connect="qemu:///session")
+    source_options = SourceOptions(
+        proc=machine.source_options.proc, libvirt_run=machine.source_options.libvirt_run, connect="qemu:///session"
+    )
     with pytest.raises(InputError, match="does not answer"):
-        look(places)
+        look(source_options)

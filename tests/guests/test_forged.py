@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cachetune.errors import InputError
-from cachetune.guests.find import Places, guest_named, look
+from cachetune.guests.find import SourceOptions, guest_named, look
 from cachetune.guests.merge import combine
 from cachetune.guests.proc.processes import emulators, read_process
 from cachetune.guests.sources import libvirt_api
@@ -29,16 +29,16 @@ def qemu(proc: Path, pid: int, user: int, start: int = 1000, first: int = 1) -> 
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def source_options(tmp_path: Path) -> SourceOptions:
     for name in ("proc", "run", "cgroup"):
         (tmp_path / name).mkdir()
     (tmp_path / "proc" / "stat").write_text("btime 1700000000\n")
-    return Places(proc=tmp_path / "proc", libvirt_run=tmp_path / "run" / "qemu", cgroup=tmp_path / "cgroup")
+    return SourceOptions(proc=tmp_path / "proc", libvirt_run=tmp_path / "run" / "qemu", cgroup=tmp_path / "cgroup")
 
 
-def write_status(places: Places, text: str, name: str = "web") -> None:
-    places.libvirt_run.mkdir(exist_ok=True)
-    path = places.libvirt_run / f"{name}.xml"
+def write_status(source_options: SourceOptions, text: str, name: str = "web") -> None:
+    source_options.libvirt_run.mkdir(exist_ok=True)
+    path = source_options.libvirt_run / f"{name}.xml"
     path.write_text(text)
     os.utime(path, (1_800_000_000, 1_800_000_000))
 
@@ -52,66 +52,70 @@ def test_the_user_of_a_real_process_is_its_effective_one() -> None:
     assert found.user == os.geteuid()
 
 
-def test_a_process_of_a_user_does_not_stand_in_the_way_of_roots_guest(places: Places) -> None:
-    qemu(places.proc, 40, user=1000)
-    qemu(places.proc, 50, user=0)
-    assert guest_named("web", places).guest.pid == 50
-    assert guest_named(UUID, places).guest.pid == 50
+def test_a_process_of_a_user_does_not_stand_in_the_way_of_roots_guest(source_options: SourceOptions) -> None:
+    qemu(source_options.proc, 40, user=1000)
+    qemu(source_options.proc, 50, user=0)
+    assert guest_named("web", source_options).guest.pid == 50
+    assert guest_named(UUID, source_options).guest.pid == 50
 
 
-def test_two_users_who_say_the_same_are_both_refused_by_name(places: Places) -> None:
-    qemu(places.proc, 40, user=1000)
-    qemu(places.proc, 50, user=64055)
+def test_two_users_who_say_the_same_are_both_refused_by_name(source_options: SourceOptions) -> None:
+    qemu(source_options.proc, 40, user=1000)
+    qemu(source_options.proc, 50, user=64055)
     with pytest.raises(InputError, match=r"processes 40 \(user 1000\), 50 \(user 64055\)"):
-        guest_named("web", places)
+        guest_named("web", source_options)
 
 
 @pytest.mark.parametrize(("user", "warned"), [(0, False), (1000, True)])
 def test_a_guest_that_is_known_by_its_own_word_alone_is_tuned_with_a_warning(
-    user: int, warned: bool, places: Places, capsys: pytest.CaptureFixture[str]
+    user: int, warned: bool, source_options: SourceOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    qemu(places.proc, 40, user)
-    request = guest_request("web", places, None, TUNING, "t.xml", None)
+    qemu(source_options.proc, 40, user)
+    request = guest_request("web", source_options, None, TUNING, "t.xml", None)
     assert request.guest is not None
     assert request.guest.pid == 40
     said = "warning: nobody but process 40 of the user 1000 says that it is the guest 'web'\n"
     assert capsys.readouterr().err == (said if warned else "")
 
 
-def test_what_libvirt_vouches_for_needs_no_warning(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
-    qemu(places.proc, 40, user=64055)
-    write_status(places, status_xml("web", UUID, 40, {0: 41}, f"<vcpu>1</vcpu>{LIBVIRTS}"))
-    assert guest_request("web", places, None, TUNING, "t.xml", None).guest is not None
+def test_what_libvirt_vouches_for_needs_no_warning(
+    source_options: SourceOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    qemu(source_options.proc, 40, user=64055)
+    write_status(source_options, status_xml("web", UUID, 40, {0: 41}, f"<vcpu>1</vcpu>{LIBVIRTS}"))
+    assert guest_request("web", source_options, None, TUNING, "t.xml", None).guest is not None
     assert capsys.readouterr().err == ""
 
 
-def test_a_process_of_another_user_than_libvirt_started_it_as_is_not_its_guest(places: Places) -> None:
+def test_a_process_of_another_user_than_libvirt_started_it_as_is_not_its_guest(source_options: SourceOptions) -> None:
     """All else can be forged in a pid namespace of one's own: pid, threads, name, uuid, while the old file is there."""
     inside = {4000: 40, 4001: 41}
-    add_process(places.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=1000)
-    write_status(places, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
-    found = status.look(places.libvirt_run, emulators(places.proc), places.proc)
+    add_process(source_options.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=1000)
+    write_status(source_options, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
+    found = status.look(source_options.libvirt_run, emulators(source_options.proc), source_options.proc)
     assert found.sightings == ()
     assert "process 40 is not this guest's" in found.notes[0]
-    add_process(places.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=64055)
-    assert status.look(places.libvirt_run, emulators(places.proc), places.proc).sightings
+    add_process(source_options.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=64055)
+    assert status.look(source_options.libvirt_run, emulators(source_options.proc), source_options.proc).sightings
 
 
-def test_the_pid_alone_does_not_make_a_process_of_another_user_libvirts_guest(places: Places) -> None:
-    qemu(places.proc, 40, user=1000)
-    write_status(places, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
-    found = status.look(places.libvirt_run, emulators(places.proc), places.proc)
+def test_the_pid_alone_does_not_make_a_process_of_another_user_libvirts_guest(source_options: SourceOptions) -> None:
+    qemu(source_options.proc, 40, user=1000)
+    write_status(source_options, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
+    found = status.look(source_options.libvirt_run, emulators(source_options.proc), source_options.proc)
     assert found.sightings == ()
     assert "process 40 is of the user 1000, not 64055" in found.notes[0]
 
 
-def test_a_copy_of_its_uuid_does_not_hide_libvirts_guest(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_of_its_uuid_does_not_hide_libvirts_guest(
+    source_options: SourceOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inside = {4000: 40, 4001: 41}
-    add_process(places.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=64055)
-    qemu(places.proc, 5000, user=1000)
-    write_status(places, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
-    processes = emulators(places.proc)
-    (by_file,) = status.look(places.libvirt_run, processes, places.proc).sightings
+    add_process(source_options.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=64055)
+    qemu(source_options.proc, 5000, user=1000)
+    write_status(source_options, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
+    processes = emulators(source_options.proc)
+    (by_file,) = status.look(source_options.libvirt_run, processes, source_options.proc).sightings
     monkeypatch.setattr(libvirt_api, "is_installed", lambda: True)
     monkeypatch.setattr(libvirt_api, "_bounded", lambda _: [by_file.xml])
     (by_api,) = libvirt_api.look(None, processes).sightings
@@ -119,52 +123,54 @@ def test_a_copy_of_its_uuid_does_not_hide_libvirts_guest(places: Places, monkeyp
 
 
 @pytest.mark.parametrize("label", ["qemu:qemu", "+64055", "64055:108", "", "+x:+1", "+99999999999:+1"])
-def test_a_label_that_is_no_number_of_a_user_says_nothing(label: str, places: Places) -> None:
-    qemu(places.proc, 40, user=1000)
+def test_a_label_that_is_no_number_of_a_user_says_nothing(label: str, source_options: SourceOptions) -> None:
+    qemu(source_options.proc, 40, user=1000)
     text = status_xml("web", UUID, 40, {0: 41}, LIBVIRTS.replace("+64055:+108", label))
-    write_status(places, text)
-    assert status.look(places.libvirt_run, emulators(places.proc), places.proc).sightings
+    write_status(source_options, text)
+    assert status.look(source_options.libvirt_run, emulators(source_options.proc), source_options.proc).sightings
 
 
 @pytest.mark.parametrize("first", [1, -1])  # where numbers have begun anew, a thread can come before its process
-def test_a_pid_that_is_given_away_while_we_look_is_no_guest(first: int, places: Places) -> None:
-    qemu(places.proc, 40, user=0, first=first)
-    seen = look_at_threads(emulators(places.proc)).sightings
-    assert combine(seen, places.proc) is not None
-    qemu(places.proc, 40, user=0, start=2000, first=first)
-    assert combine(seen, places.proc) is None
+def test_a_pid_that_is_given_away_while_we_look_is_no_guest(first: int, source_options: SourceOptions) -> None:
+    qemu(source_options.proc, 40, user=0, first=first)
+    seen = look_at_threads(emulators(source_options.proc)).sightings
+    assert combine(seen, source_options.proc) is not None
+    qemu(source_options.proc, 40, user=0, start=2000, first=first)
+    assert combine(seen, source_options.proc) is None
 
 
-def test_a_thread_whose_number_is_given_away_while_we_look_is_no_vcpu(places: Places) -> None:
-    qemu(places.proc, 40, user=0)
-    seen = look_at_threads(emulators(places.proc)).sightings
-    stat = places.proc / "40" / "task" / "41" / "stat"
+def test_a_thread_whose_number_is_given_away_while_we_look_is_no_vcpu(source_options: SourceOptions) -> None:
+    qemu(source_options.proc, 40, user=0)
+    seen = look_at_threads(emulators(source_options.proc)).sightings
+    stat = source_options.proc / "40" / "task" / "41" / "stat"
     stat.write_text(stat.read_text().replace(" 1000 ", " 1001 "))
-    found = combine(seen, places.proc)
+    found = combine(seen, source_options.proc)
     assert found is not None
     assert [thread.vcpu for thread in found.guest.threads] == [None, None]
 
 
-def test_no_name_is_no_guests_name(places: Places) -> None:
-    add_process(places.proc, 40, {40: "qemu", 41: "CPU 0/KVM"}, arguments=["qemu-kvm"])
-    assert [guest.name for guest in look(places).guests] == [""]
+def test_no_name_is_no_guests_name(source_options: SourceOptions) -> None:
+    add_process(source_options.proc, 40, {40: "qemu", 41: "CPU 0/KVM"}, arguments=["qemu-kvm"])
+    assert [guest.name for guest in look(source_options).guests] == [""]
     with pytest.raises(InputError, match="no guest '' runs here"):
-        guest_named("", places)
+        guest_named("", source_options)
 
 
-def test_a_guest_that_all_leaves_out_is_named(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
-    qemu(places.proc, 40, user=0)
-    write_status(places, status_xml("web", UUID, 40, {0: 41}, f"<vcpu>1</vcpu>{TUNING.decode()}"))
-    write_status(places, "<half", "db")
-    assert [request.domain.name for request in guest_requests(places, None)] == ["web"]
+def test_a_guest_that_all_leaves_out_is_named(
+    source_options: SourceOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    qemu(source_options.proc, 40, user=0)
+    write_status(source_options, status_xml("web", UUID, 40, {0: 41}, f"<vcpu>1</vcpu>{TUNING.decode()}"))
+    write_status(source_options, "<half", "db")
+    assert [request.domain.name for request in guest_requests(source_options, None)] == ["web"]
     assert "warning: " in (said := capsys.readouterr().err)
     assert "db.xml is not believed" in said
 
 
-def test_what_a_process_says_does_not_reach_the_terminal_as_it_is(places: Places) -> None:
+def test_what_a_process_says_does_not_reach_the_terminal_as_it_is(source_options: SourceOptions) -> None:
     arguments = ["qemu-kvm", "-name", "guest=a\x1b[2Jb", "-uuid", UUID]
-    add_process(places.proc, 4000, {4000: "qemu"}, arguments=arguments, inside={4000: 40})
-    write_status(places, status_xml("web", UUID, 40, {0: 40}))
-    (guest,) = look(places).guests
+    add_process(source_options.proc, 4000, {4000: "qemu"}, arguments=arguments, inside={4000: 40})
+    write_status(source_options, status_xml("web", UUID, 40, {0: 40}))
+    (guest,) = look(source_options).guests
     assert guest.disagreements
     assert not [sentence for sentence in guest.disagreements if "\x1b" in sentence]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachetune.guests.find import Places, look
+from cachetune.guests.find import SourceOptions, look
 from tests.guests.lookalike import add_process, status_xml
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
@@ -39,13 +39,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, bytes]:
     return {root / name: (root / name).read_bytes() for name in FILES}
 
 
-def places(machine: dict[Path, bytes]) -> Places:
+def source_options(machine: dict[Path, bytes]) -> SourceOptions:
     root = next(iter(machine)).parents[1]
-    return Places(proc=root / "proc", libvirt_run=root / "run", cgroup=root / "cgroup")
+    return SourceOptions(proc=root / "proc", libvirt_run=root / "run", cgroup=root / "cgroup")
 
 
 def test_the_machine_is_a_good_one_to_begin_with(machine: dict[Path, bytes]) -> None:
-    found = look(places(machine))
+    found = look(source_options(machine))
     (guest,) = found.guests
     assert (guest.name, guest.source, guest.libvirt_id, found.notes) == ("web", "libvirt-status", 7, ())
     assert [thread.vcpu for thread in guest.guest.threads] == [None, 0]
@@ -65,7 +65,7 @@ def test_a_file_that_is_cut_or_overwritten_anywhere_never_ends_in_a_traceback(
     at = int(start * len(content))
     path.write_bytes(content[:at] + put + content[at + length :])
     try:
-        found = look(places(machine))
+        found = look(source_options(machine))
     finally:
         path.write_bytes(content)
     for guest in found.guests:
@@ -83,7 +83,7 @@ def test_a_file_that_is_none_never_ends_in_a_traceback(machine: dict[Path, bytes
     elif instead == "loop":
         path.symlink_to(path)
     try:
-        look(places(machine))
+        look(source_options(machine))
     finally:
         path.rmdir() if instead == "directory" else path.unlink(missing_ok=True)
         path.write_bytes(machine[path])

@@ -9,7 +9,7 @@ import pytest
 
 from cachetune.errors import InputError
 from cachetune.guests import RunningGuest
-from cachetune.guests.find import Places, guest_named, look
+from cachetune.guests.find import SourceOptions, guest_named, look
 from cachetune.guests.model import SourceName
 from cachetune.guests.sources import qmp
 from tests.guests.lookalike import PROC
@@ -21,7 +21,7 @@ SCOPE = "machine.slice/machine-qemu\\x2d3\\x2dweb.scope"
 EVERY: tuple[SourceName, ...] = ("qmp", "threads", "cgroup")
 
 
-def places(directory: Path, guest: Qemu) -> Places:
+def source_options(directory: Path, guest: Qemu) -> SourceOptions:
     """Where this QEMU is: the real /proc of its process, and cgroups as libvirt would make them."""
     proc, here = directory / "proc", PROC / str(guest.pid)
     (proc / str(guest.pid)).mkdir(parents=True, exist_ok=True)
@@ -33,14 +33,14 @@ def places(directory: Path, guest: Qemu) -> Places:
     for vcpu, tid in guest.vcpus().items():
         (directory / "cgroup" / SCOPE / "libvirt" / f"vcpu{vcpu}").mkdir(parents=True, exist_ok=True)
         (directory / "cgroup" / SCOPE / "libvirt" / f"vcpu{vcpu}" / "cgroup.threads").write_text(f"{tid}\n")
-    return Places(proc=proc, libvirt_run=directory / "none", cgroup=directory / "cgroup", qmp=guest.socket)
+    return SourceOptions(proc=proc, libvirt_run=directory / "none", cgroup=directory / "cgroup", qmp=guest.socket)
 
 
 def vcpus(guest: RunningGuest) -> dict[int, int]:
     return {thread.vcpu: thread.tid for thread in guest.guest.threads if thread.vcpu is not None}
 
 
-def only(where: Places, source: SourceName | None = None) -> RunningGuest:
+def only(where: SourceOptions, source: SourceName | None = None) -> RunningGuest:
     (guest,) = look(where, source).guests
     return guest
 
@@ -55,7 +55,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
 def test_every_source_finds_the_same_threads_as_qemu_itself(
     source: SourceName | None, guest: Qemu, tmp_path: Path
 ) -> None:
-    found = only(places(tmp_path, guest), source)
+    found = only(source_options(tmp_path, guest), source)
     assert vcpus(found) == guest.vcpus()
     assert len(vcpus(found)) == 4
     assert (found.name, found.uuid) == (("", None) if source == "cgroup" else (NAME, UUID))
@@ -64,7 +64,7 @@ def test_every_source_finds_the_same_threads_as_qemu_itself(
 
 
 def test_it_is_found_among_all_processes_of_the_machine(guest: Qemu) -> None:
-    found = guest_named(NAME, Places(libvirt_run=guest.socket.parent))
+    found = guest_named(NAME, SourceOptions(libvirt_run=guest.socket.parent))
     assert (found.guest.pid, found.source, vcpus(found)) == (guest.pid, "threads", guest.vcpus())
 
 
@@ -86,10 +86,10 @@ def test_a_monitor_that_is_in_use_is_given_up_after_a_bounded_time(
         other.connect(str(guest.socket))
         assert other.recv(1).startswith(b"{"), "this one is being served"
         with pytest.raises(InputError, match="does not answer within 1 s") as caught:
-            look(Places(qmp=guest.socket), "qmp")
+            look(SourceOptions(qmp=guest.socket), "qmp")
     assert "another program may be using this monitor" in caught.value.hint
     monkeypatch.undo()
-    assert vcpus(only(Places(qmp=guest.socket), "qmp")) == guest.vcpus(), "it is free again"
+    assert vcpus(only(SourceOptions(qmp=guest.socket), "qmp")) == guest.vcpus(), "it is free again"
 
 
 def test_a_vcpu_that_is_plugged_in_is_seen_by_every_source(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_vcpu_that_is_plugged_in_is_seen_by_every_source(tmp_path: Path) -> No
         guest.plug(4)
         after = guest.vcpus()
         assert after == before | {4: after[4]}
-        where = places(tmp_path, guest)
+        where = source_options(tmp_path, guest)
         assert [vcpus(only(where, source)) for source in EVERY] == [after] * 3
         assert only(where).disagreements == ()
 
@@ -107,7 +107,7 @@ def test_one_thread_for_all_vcpus_is_refused_with_the_reason(tmp_path: Path) -> 
     with running(tmp_path, f"{NAME}single", thread="single") as guest:
         assert "ALL CPUs/TCG" in guest.names()
         assert len(set(guest.vcpus().values())) == 1
-        where = places(tmp_path, guest)
+        where = source_options(tmp_path, guest)
         for source in EVERY:
             found = only(where, source)
             assert (vcpus(found), found.problem) == (
@@ -122,7 +122,7 @@ def test_one_thread_for_all_vcpus_is_refused_with_the_reason(tmp_path: Path) -> 
 def test_without_debug_threads_names_tell_nothing_and_the_other_sources_do(tmp_path: Path) -> None:
     with running(tmp_path, f"{NAME}plain", named=False) as guest:
         assert not any(name.startswith("CPU") for name in guest.names())
-        where = places(tmp_path, guest)
+        where = source_options(tmp_path, guest)
         assert "debug-threads=on" in only(where, "threads").problem
         with pytest.raises(InputError, match="its threads have no names of vCPUs"):
             guest_named(guest.name, where, "threads")
@@ -133,8 +133,8 @@ def test_without_debug_threads_names_tell_nothing_and_the_other_sources_do(tmp_p
 def test_a_qemu_in_a_pid_namespace_of_its_own_is_found_by_our_numbers(tmp_path: Path) -> None:
     with running(tmp_path, f"{NAME}inside", before=need_namespaces()) as guest:
         inside = guest.vcpus()
-        named = guest_named(guest.name, Places(), "threads")
-        asked = guest_named(guest.name, Places(qmp=guest.socket), "qmp")
+        named = guest_named(guest.name, SourceOptions(), "threads")
+        asked = guest_named(guest.name, SourceOptions(qmp=guest.socket), "qmp")
         assert vcpus(asked) == vcpus(named)
         assert inside != vcpus(named), "QEMU counts otherwise"
         assert asked.guest.pid == named.guest.pid != guest.pid
@@ -142,7 +142,7 @@ def test_a_qemu_in_a_pid_namespace_of_its_own_is_found_by_our_numbers(tmp_path: 
 
 def test_a_qemu_in_a_namespace_that_has_no_name_is_the_process_that_listens(tmp_path: Path) -> None:
     with running(tmp_path, "", uuid="00000000-0000-0000-0000-000000000000", before=need_namespaces()) as guest:
-        found = only(Places(qmp=guest.socket), "qmp")
+        found = only(SourceOptions(qmp=guest.socket), "qmp")
         names = {thread.comm: thread.vcpu for thread in found.guest.threads if thread.vcpu is not None}
     assert (found.name, found.uuid) == ("", None)
     assert names == {f"CPU {vcpu}/TCG": vcpu for vcpu in range(4)}
@@ -150,11 +150,11 @@ def test_a_qemu_in_a_namespace_that_has_no_name_is_the_process_that_listens(tmp_
 
 def test_a_qemu_that_has_quit_is_found_no_more(tmp_path: Path) -> None:
     with running(tmp_path, f"{NAME}quit") as guest:
-        where = places(tmp_path, guest)
+        where = source_options(tmp_path, guest)
         assert only(where, "threads").name == guest.name
         guest.quit()
-        assert look(Places(proc=where.proc, libvirt_run=where.libvirt_run)).guests == ()
+        assert look(SourceOptions(proc=where.proc, libvirt_run=where.libvirt_run)).guests == ()
         with pytest.raises(InputError, match="cannot connect"):
             look(where)
         with pytest.raises(InputError, match=f"no guest '{guest.name}' runs here"):
-            guest_named(guest.name, Places())
+            guest_named(guest.name, SourceOptions())

@@ -27,8 +27,8 @@ class Host:
         self.tuning.write_text(TUNING)
 
     def cachetune(self, verb: str, *words: str | Path) -> CompletedProcess[str]:
-        places = ("--resctrl", self.mount.root, "--run", self._directory / "run")
-        return run(verb, *words, *places, stdin=DEVNULL)
+        source_options = ("--resctrl", self.mount.root, "--run", self._directory / "run")
+        return run(verb, *words, *source_options, stdin=DEVNULL)
 
     def tune(self, verb: str, *words: str | Path) -> CompletedProcess[str]:
         return self.cachetune(verb, "--guest", NAME, "--shrink-default", self.tuning, *words)

@@ -43,7 +43,7 @@ class Libvirt:
         self._held: int | None = None
 
     @property
-    def places(self) -> tuple[str, ...]:
+    def source_options(self) -> tuple[str, ...]:
         """The options that say where everything is."""
         where = {
             "--resctrl": self.fs.root,
@@ -73,7 +73,7 @@ class Libvirt:
 
     def hook(self, operation: str, name: str, xml: str | bytes, *options: str, code: int = 0) -> list[str]:
         """The lines that the hook writes to standard error. Nothing may be on standard output."""
-        done = call(*self.places, *options, name, operation, ENDINGS.get(operation, "begin"), "-", xml=xml)
+        done = call(*self.source_options, *options, name, operation, ENDINGS.get(operation, "begin"), "-", xml=xml)
         assert done.stdout == b""
         said = done.stderr.decode()
         assert "Traceback" not in said

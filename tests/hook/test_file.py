@@ -59,8 +59,8 @@ def test_a_guest_that_does_not_fit_is_told_of_and_stopped_only_when_strict(libvi
     libvirt.runs("web", qemu)
     before, live = libvirt.tree(), domain("web", number=3)
     for operation, code in (("prepare", 1), ("started", 1), ("reconnect", 0)):
-        for options, expected in (((), 0), (("--strict",), code)):
-            (line,) = libvirt.hook(operation, "web", live, *options, code=expected)
+        for options, reservations in (((), 0), (("--strict",), code)):
+            (line,) = libvirt.hook(operation, "web", live, *options, code=reservations)
             assert f"{operation} of web: error: {libvirt.guests_d}/web.xml:1:" in line
             assert "no room for 2 ways (4608 KiB) on L3 cache 0" in line
             assert line.endswith("plan with --shrink-default: the default group would keep 7fc of 7ff")

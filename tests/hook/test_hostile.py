@@ -157,8 +157,8 @@ def test_a_file_that_cannot_be_used_is_named(libvirt: Libvirt, case: str) -> Non
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", ".evil", "a/../../evil", ""])
 def test_no_name_of_a_guest_leads_to_a_file_that_is_not_for_it(libvirt: Libvirt, name: str) -> None:
-    for place in (libvirt.guests_d / ".evil.xml", libvirt.guests_d.parent / "evil.xml", libvirt.guests_d / ".xml"):
-        place.write_text(tuning(cache()))
+    for connection in (libvirt.guests_d / ".evil.xml", libvirt.guests_d.parent / "evil.xml", libvirt.guests_d / ".xml"):
+        connection.write_text(tuning(cache()))
     before = libvirt.tree()
     libvirt.libvirt_run.joinpath(".pid").write_text(str(os.getpid()))
     for operation in ("prepare", "started", "release"):
@@ -183,7 +183,7 @@ def test_a_name_that_is_no_text_is_no_harm(libvirt: Libvirt) -> None:
 def test_closed_descriptors_are_no_harm(libvirt: Libvirt, qemu: Lookalike, closed: tuple[int, ...]) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
-    words = " ".join([*libvirt.places, "--shrink-default", "web", "started", "begin", "-"])
+    words = " ".join([*libvirt.source_options, "--shrink-default", "web", "started", "begin", "-"])
     shut = " ".join(f"{fd}<&-" for fd in closed)
     shell = f"{HOOK[0]} -c '{HOOK[2]}' {words} {shut}"
     xml = domain("web", number=4).encode()
@@ -196,7 +196,7 @@ def test_closed_descriptors_are_no_harm(libvirt: Libvirt, qemu: Lookalike, close
 def test_nobody_who_listens_is_no_harm(libvirt: Libvirt) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    words = [*HOOK, *libvirt.places, "web", "prepare", "begin", "-"]
+    words = [*HOOK, *libvirt.source_options, "web", "prepare", "begin", "-"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=writer, cwd=ROOT) as hook:
         os.close(writer)
         hook.communicate(LIVE.encode(), timeout=60)
@@ -214,7 +214,7 @@ NOBODY = """if 1:
 def test_without_root_it_says_so(libvirt: Libvirt) -> None:
     if os.geteuid():
         pytest.skip("only root can become somebody else")
-    words = [sys.executable, "-c", NOBODY, *libvirt.places, "--strict", "web", "prepare", "begin", "-"]
+    words = [sys.executable, "-c", NOBODY, *libvirt.source_options, "--strict", "web", "prepare", "begin", "-"]
     done = subprocess.run(words, input=LIVE.encode(), capture_output=True, cwd=ROOT, timeout=60, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()

@@ -107,8 +107,8 @@ def mount(*words: str | Path) -> None:
 def detach(directory: str) -> None:
     """Unmount everything below the directory, and itself if something is mounted there."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    places = [line.split(" ")[4] for line in lines]
-    for place in reversed([place for place in places if f"{place}/".startswith(f"{directory}/")]):
+    source_options = [line.split(" ")[4] for line in lines]
+    for place in reversed([place for place in source_options if f"{place}/".startswith(f"{directory}/")]):
         subprocess.run(["/bin/umount", "-l", place], check=True)
 
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from cachetune.apply.run import Place, apply
+from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import load
 from cachetune.findings import Finding
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import Options, PlanRefusedError
-from cachetune.plan.build import Wish, plan_guests
+from cachetune.plan.build import plan_guests
+from cachetune.plan.request import GuestRequest
 from cachetune.sim import SimulatedResctrl, write_sysfs
 from tests.libvirt.answers import MACHINE, Answer, placed
 from tests.libvirt.bodies import HOSTS, VCPUS, Case, prepare
@@ -29,19 +30,19 @@ class Cachetune:
         if loaded.domain is None:
             return Answer(refused=_errors(loaded.findings))
         vcpus = {vcpu: MAIN + 1 + vcpu for vcpu in range(case.plugged or VCPUS)}
-        place = self._place(case, (MAIN, *vcpus.values()))
-        before = place.look(Ledger())
+        connection = self._connection(case, (MAIN, *vcpus.values()))
+        before = connection.look(Ledger())
         guest = Guest(MAIN, (Thread(MAIN), *(Thread(tid, vcpu=vcpu) for vcpu, tid in vcpus.items())))
         try:
-            planned = plan_guests([Wish(loaded.domain, guest, MACHINE)], before, Options())
+            planned = plan_guests([GuestRequest(loaded.domain, guest, MACHINE)], before, Options())
         except PlanRefusedError as refused:
             return Answer(refused=_errors(refused.findings))
-        report = apply(planned, place)
+        report = apply(planned, connection)
         if report.exit_code:
             return Answer(refused=(report.error,))
-        return Answer(groups=placed(before, place.look(Ledger()), vcpus))
+        return Answer(groups=placed(before, connection.look(Ledger()), vcpus))
 
-    def _place(self, case: Case, tids: tuple[int, ...]) -> Place:
+    def _connection(self, case: Case, tids: tuple[int, ...]) -> Connection:
         resctrl = SimulatedResctrl(HOSTS[case.host])
         prepare(resctrl, HOSTS[case.host], case.state)
         for tid in tids:
@@ -49,7 +50,7 @@ class Cachetune:
         sysfs = self._directory / case.host
         if not sysfs.exists():
             write_sysfs(HOSTS[case.host], sysfs)
-        return Place(resctrl, self._directory / "run" / case.key.replace("/", "-"), sysfs=sysfs)
+        return Connection(resctrl, self._directory / "run" / case.key.replace("/", "-"), sysfs=sysfs)
 
 
 def _errors(findings: tuple[Finding, ...]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.apply.run import Place, apply
+from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import load
 from cachetune.guests import find_guest
@@ -17,7 +17,8 @@ from cachetune.host.model import Group, Host
 from cachetune.host.read import read_host
 from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.plan import Options, PlanRefusedError
-from cachetune.plan.build import Wish, plan, plan_guests
+from cachetune.plan.build import plan, plan_guests
+from cachetune.plan.request import GuestRequest
 from cachetune.sim import SimulatedResctrl
 from tests.libvirt.bodies import HOSTS, VCPUS, Terms, memory, node, prepare, terms_of, tune, watch
 from tests.libvirt.domains import domain
@@ -96,14 +97,16 @@ def carried_out(host: LibvirtHost, name: str, body: str, before: Host, run: Path
     loaded = load(domain(name, body).encode(), "guest.xml")
     assert loaded.domain, loaded.findings
     resctrl = SimulatedResctrl.from_host(before)
-    place = Place(resctrl, run, sysfs=host.root / "sys")
+    connection = Connection(resctrl, run, sysfs=host.root / "sys")
     guest = find_guest(host.pid(name), host.root / "proc")
     for thread in guest.threads:
         resctrl.add_task(thread.tid)
     number = host.virsh("domid", name, check=True).stdout.strip()
-    planned = plan_guests([Wish(loaded.domain, guest, f"qemu-{number}-{name}")], place.look(Ledger()), Options())
-    assert apply(planned, place).exit_code == 0
-    return place.look(Ledger())
+    planned = plan_guests(
+        [GuestRequest(loaded.domain, guest, f"qemu-{number}-{name}")], connection.look(Ledger()), Options()
+    )
+    assert apply(planned, connection).exit_code == 0
+    return connection.look(Ledger())
 
 
 def values(host: Host) -> dict[str, tuple[object, ...]]:

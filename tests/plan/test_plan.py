@@ -10,7 +10,7 @@ from cachetune.errors import InputError
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
-from cachetune.plan import Options, Plan, PlanRefusedError, Wish, check, plan, plan_guests
+from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, check, plan, plan_guests
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.samples import GUEST, TIDS
@@ -271,11 +271,11 @@ def test_a_group_of_somebody_else_with_the_name_that_we_need_is_never_changed() 
 def test_several_guests_are_placed_in_one_plan_in_which_nobody_has_the_others_ways() -> None:
     sim = fresh("skylake-2s")
     web, db = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>"), parse(f"<cachetune vcpus='0'>{l3(3)}</cachetune>")
-    wishes = [
-        Wish(web, Guest(TIDS[0], GUEST.threads[:1])),
-        Wish(msgspec.structs.replace(db, name="db"), Guest(TIDS[1], (Thread(TIDS[1], vcpu=0),))),
+    requests = [
+        GuestRequest(web, Guest(TIDS[0], GUEST.threads[:1])),
+        GuestRequest(msgspec.structs.replace(db, name="db"), Guest(TIDS[1], (Thread(TIDS[1], vcpu=0),))),
     ]
-    made = plan_guests(wishes, read_host(sim), SHRINK)
+    made = plan_guests(requests, read_host(sim), SHRINK)
     assert writes(made) == {
         ".": "L3:0=7e0\n",
         "cachetune-web-vcpus_0": "L3:0=003;1=7ff\n",
@@ -284,24 +284,24 @@ def test_several_guests_are_placed_in_one_plan_in_which_nobody_has_the_others_wa
     assert [(guest.name, guest.pid) for guest in made.guests] == [("web", TIDS[0]), ("db", TIDS[1])]
     applied(sim, made)
     assert sim.read("cachetune-db-vcpus_0/tasks").split() == [str(TIDS[1])]
-    assert plan_guests(wishes, read_host(sim), SHRINK).steps == ()
+    assert plan_guests(requests, read_host(sim), SHRINK).steps == ()
 
 
 def test_several_guests_are_planned_all_or_none() -> None:
     web, db = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>"), parse(f"<cachetune vcpus='0'>{l3(9)}</cachetune>")
     with pytest.raises(PlanRefusedError) as caught:
-        plan_guests([Wish(web), Wish(msgspec.structs.replace(db, name="db"))], host(), SHRINK)
+        plan_guests([GuestRequest(web), GuestRequest(msgspec.structs.replace(db, name="db"))], host(), SHRINK)
     assert "CT207" in [f.rule for f in caught.value.findings]
 
 
 def test_two_guests_in_one_plan_cannot_have_the_same_names_for_their_groups() -> None:
     web = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>")
     with pytest.raises(InputError, match="'web' and 'w_eb' would have the same names"):
-        plan_guests([Wish(web), Wish(msgspec.structs.replace(web, name="w_eb"))], host(), SHRINK)
+        plan_guests([GuestRequest(web), GuestRequest(msgspec.structs.replace(web, name="w_eb"))], host(), SHRINK)
     odd = parse(f"<cachetune vcpus='0' id='db'>{l3(2)}</cachetune>", " id='3'")
     odd, db = msgspec.structs.replace(odd, id=None), parse(f"<cachetune>{l3(1)}</cachetune>")
     with pytest.raises(InputError, match="the same group cachetune-web-db"):
-        plan_guests([Wish(odd), Wish(msgspec.structs.replace(db, name="web-db"))], host(), SHRINK)
+        plan_guests([GuestRequest(odd), GuestRequest(msgspec.structs.replace(db, name="web-db"))], host(), SHRINK)
 
 
 def test_threads_are_not_taken_out_of_groups_of_others_unless_told_to() -> None:

@@ -3,13 +3,13 @@
 import msgspec
 import pytest
 
-from cachetune.apply.run import Place, apply
+from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import load
 from cachetune.guests import Guest, RunningGuest, Thread
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
-from cachetune.plan import Options, Wish, plan_guests
+from cachetune.plan import GuestRequest, Options, plan_guests
 from cachetune.service.status import state_of, tuning_of
 from cachetune.sim import SimulatedResctrl, load_profile
 
@@ -54,9 +54,11 @@ def host(resctrl: SimulatedResctrl) -> Host:
         ("<cachetune><cache id='0' level='3' type='both' size='1' unit='GiB'/></cachetune>", "refused", "libvirt"),
     ],
 )
-def test_the_state_follows_from_the_xml_and_the_host(cputune: str | None, state: str, asker: str, host: Host) -> None:
+def test_the_state_follows_from_the_xml_and_the_host(
+    cputune: str | None, state: str, requested_by: str, host: Host
+) -> None:
     found = tuning_of(guest(cputune), host)
-    assert (found.state, found.asker) == (state, asker)
+    assert (found.state, found.requested_by) == (state, requested_by)
     assert bool(found.why) is (state in ("invalid", "refused"))
 
 
@@ -91,10 +93,10 @@ def test_what_we_have_placed_by_a_file_is_applied(resctrl: SimulatedResctrl, tmp
     running = guest("")
     host = read_host(resctrl)
     before = tuning_of(running, host, file)
-    assert (before.state, before.asker, before.machine_name) == ("drifted", "file", "cachetune-web")
+    assert (before.state, before.requested_by, before.machine_name) == ("drifted", "file", "cachetune-web")
     assert file.domain
-    place = Place(resctrl, tmp_path)
-    apply(plan_guests([Wish(file.domain, running.guest)], place.look(Ledger()), Options()), place)
+    connection = Connection(resctrl, tmp_path)
+    apply(plan_guests([GuestRequest(file.domain, running.guest)], connection.look(Ledger()), Options()), connection)
     assert state_of(running, read_host(resctrl), file).tuning.state == "applied"
     assert state_of(running, read_host(resctrl), file).groups == ("cachetune-web-vcpus_0",)
 

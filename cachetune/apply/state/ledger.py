@@ -66,7 +66,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
                     of.discard(step.path)
             elif isinstance(step, WriteSchemata) and step.path == DEFAULT_GROUP:
                 before = parse(step.before).masks
-                shrunk = follow(shrunk, before, parse(step.after).masks, _shared(before, plan))
+                shrunk = follow_shrink(shrunk, before, parse(step.after).masks, _shared(before, plan))
         guests = {name: entry for name, entry in self.guests.items() if name not in groups}
         for planned in plan.guests:
             machine = planned.machine_name
@@ -79,7 +79,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     def with_shrunk(self, kept: DefaultShrink) -> "Ledger":
         """The ledger with ways in it that the default group has given up and could not get back."""
-        return Ledger(boot_id=boot_id(), guests=self.guests, shrunk=follow(self.shrunk, kept.before, kept.after))
+        return Ledger(boot_id=boot_id(), guests=self.guests, shrunk=follow_shrink(self.shrunk, kept.before, kept.after))
 
     def without_lost(self, host: Host) -> "Ledger":
         """The ledger without groups that are no longer there: whoever makes such a group again owns it."""
@@ -91,7 +91,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         return Ledger(boot_id=self.boot_id, guests=guests, shrunk=self.shrunk)
 
 
-def load(run: Path) -> Ledger:
+def load_ledger(run: Path) -> Ledger:
     """The ledger in the run directory; an empty one where there is none. Raises InputError if it cannot be read."""
     try:
         data = (run / "ledger.json").read_bytes()
@@ -99,11 +99,11 @@ def load(run: Path) -> Ledger:
         return Ledger()
     except OSError as error:
         raise InputError(f"cannot read {run / 'ledger.json'}: {error.strerror}", hint="run as root") from None
-    book = documents.decode(data, Ledger, str(run / "ledger.json"))
-    return book if book.boot_id == boot_id() else Ledger()
+    ledger = documents.decode(data, Ledger, str(run / "ledger.json"))
+    return ledger if ledger.boot_id == boot_id() else Ledger()
 
 
-def save(ledger: Ledger, run: Path) -> None:
+def save_ledger(ledger: Ledger, run: Path) -> None:
     """Replace the ledger in one step: after a crash there is the old one or the new one. Raises OSError.
 
     Whoever calls this holds the lock, so one name will do for the new one; what a crash left there is overwritten.
@@ -122,14 +122,14 @@ def save(ledger: Ledger, run: Path) -> None:
         raise
 
 
-def save_if_other(ledger: Ledger, run: Path) -> None:
+def save_ledger_if_changed(ledger: Ledger, run: Path) -> None:
     """Save a ledger that differs from the one on disk; not being able to is no harm where nothing was done."""
     with contextlib.suppress(OSError, InputError):
-        if load(run) != ledger:
-            save(ledger, run)
+        if load_ledger(run) != ledger:
+            save_ledger(ledger, run)
 
 
-def follow(
+def follow_shrink(
     shrunk: DefaultShrink | None, before: Masks, after: Masks, shared: Masks | None = None
 ) -> DefaultShrink | None:
     """How far the default group is shrunk after one more write: the oldest masks, less those that it has back."""

@@ -23,7 +23,7 @@ _SECONDS = 60.0
 _LARGEST = 1 << 20
 
 
-class Expected(msgspec.Struct, frozen=True, kw_only=True):
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """The groups of one guest, expected until ``until`` (seconds since the boot ``boot_id``)."""
 
     schema_version: Literal[1] = 1
@@ -32,9 +32,9 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[Group, ...]
 
 
-def announce(run: Path, guest: str, groups: tuple[Group, ...]) -> None:
+def reserve(run: Path, guest: str, groups: tuple[Group, ...]) -> None:
     """Write down what is expected for the guest of that name. Raises InputError where that cannot be written."""
-    note = Expected(boot_id=boot_id(), until=_now() + _SECONDS, groups=groups)
+    note = Reservation(boot_id=boot_id(), until=_now() + _SECONDS, groups=groups)
     path = _path(run, guest)
     part = path.with_suffix(f".{os.getpid()}")
     try:
@@ -45,18 +45,18 @@ def announce(run: Path, guest: str, groups: tuple[Group, ...]) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}", hint="run as root, or make room there") from None
 
 
-def withdraw(run: Path, guest: str) -> None:
+def release(run: Path, guest: str) -> None:
     """Forget what was expected for the guest: its groups are there now, or will not come."""
     _path(run, guest).unlink(missing_ok=True)
 
 
-def joined(host: Host, run: Path) -> Host:
+def with_reservations(host: Host, run: Path) -> Host:
     """The host with the groups that are expected and not there yet. A note that cannot be read expects nothing."""
     coming = [group for note in _notes(run) for group in note.groups if host.group(group.path) is None]
     return msgspec.structs.replace(host, groups=(*host.groups, *coming)) if coming else host
 
 
-def _notes(run: Path) -> Iterator[Expected]:
+def _notes(run: Path) -> Iterator[Reservation]:
     try:
         files = sorted((run / "expected").glob("*.json"))
     except OSError:
@@ -64,7 +64,7 @@ def _notes(run: Path) -> Iterator[Expected]:
     for file in files:
         try:
             with file.open("rb") as opened:
-                note = documents.decode(opened.read(_LARGEST), Expected, str(file))
+                note = documents.decode(opened.read(_LARGEST), Reservation, str(file))
         except (OSError, InputError):
             continue
         if note.boot_id == boot_id() and note.until > _now():

@@ -12,18 +12,18 @@ import click
 
 from cachetune import documents
 from cachetune.agent import events, signals, status_file
-from cachetune.agent.decide import Rules
+from cachetune.agent.decide import AgentOptions
 from cachetune.agent.loop import Agent
 from cachetune.agent.model import AgentStatus, GuestStatus
 from cachetune.agent.notify import notifier
-from cachetune.agent.reconcile import Eyes, Level, Say
+from cachetune.agent.reconcile import Inputs, Level, Say
 from cachetune.agent.tuning_files import read_files
 from cachetune.cli import options
 from cachetune.cli.show.console import printable, show, table
 from cachetune.errors import InputError
 from cachetune.guests.find import running_guests
 from cachetune.guests.tuning_files import GUESTS_D
-from cachetune.service.connection import live_place
+from cachetune.service.connection import connect
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -103,22 +103,24 @@ def status(*, run: Path, as_json: bool) -> None:
 def _keep(asked: Mapping[str, Any]) -> int:
     signals.block()
     say = _speaker(os.environ)
-    rules = Rules(shrink_default=asked["shrink_default"], adopt=asked["adopt"], period=asked["period"])
-    eyes = _eyes(asked)
-    eyes.place()  # what is wrong from the beginning ends it here, with a hint
+    agent_options = AgentOptions(shrink_default=asked["shrink_default"], adopt=asked["adopt"], period=asked["period"])
+    inputs = _inputs(asked)
+    inputs.connection()  # what is wrong from the beginning ends it here, with a hint
     with status_file.only_agent(asked["run"]):
         telling = _libvirt_events(asked, say)
-        agent = Agent(eyes, rules, asked["run"], say, notifier(os.environ), telling)
+        agent = Agent(inputs, agent_options, asked["run"], say, notifier(os.environ), telling)
         return _code(agent.once()) if asked["once"] else _ended_well(agent.keep())
 
 
-def _eyes(asked: Mapping[str, Any]) -> Eyes:
-    places = options.places(**{name: asked[name] for name in ("proc", "libvirt_run", "cgroup", "connect", "qmp")})
+def _inputs(asked: Mapping[str, Any]) -> Inputs:
+    source_options = options.source_options(
+        **{name: asked[name] for name in ("proc", "libvirt_run", "cgroup", "connect", "qmp")}
+    )
     where = [asked[name] for name in ("resctrl", "run", "sysfs", "proc", "lock_timeout")]
-    return Eyes(
-        place=lambda: live_place(*where),
+    return Inputs(
+        connection=lambda: connect(*where),
         files=lambda vcpus: read_files(asked["guests_d"], vcpus),
-        guests=lambda: running_guests(places, asked["source"]),
+        guests=lambda: running_guests(source_options, asked["source"]),
     )
 
 
@@ -151,10 +153,10 @@ def _speaker(environment: Mapping[str, str]) -> Say:
 
 def _stream_of_stderr() -> str:
     try:
-        place = os.fstat(2)
+        connection = os.fstat(2)
     except OSError:
         return ""
-    return f"{place.st_dev}:{place.st_ino}"
+    return f"{connection.st_dev}:{connection.st_ino}"
 
 
 def _code(status: AgentStatus) -> int:
@@ -186,7 +188,7 @@ def _rows(guests: tuple[GuestStatus, ...]) -> "Table":
             _ago(guest.since),
             str(guest.pid or ""),
             printable(guest.machine_name),
-            "guests.d" if guest.asker == "file" else "libvirt",
+            "guests.d" if guest.requested_by == "file" else "libvirt",
             printable(guest.reason or guest.change),
         )
     return rows

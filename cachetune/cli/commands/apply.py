@@ -7,16 +7,15 @@ import click
 
 from cachetune import documents
 from cachetune.apply.report import Report
-from cachetune.apply.run import Place, Planner, apply, apply_planned
-from cachetune.apply.state import ledger
-from cachetune.apply.state.ledger import Ledger
+from cachetune.apply.run import Connection, Planner, apply, apply_planned
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.cli import options
 from cachetune.cli.show.messages import show_findings, show_plan, show_report
 from cachetune.domain import read_file
 from cachetune.errors import InputError
 from cachetune.host.model import Host
 from cachetune.plan import Plan, PlanRefusedError
-from cachetune.service.connection import live_place
+from cachetune.service.connection import connect
 from cachetune.service.requests import plan_requests
 from cachetune.service.wanted import Wanted, make_requests, plan_options, planning, read_plan
 
@@ -45,16 +44,16 @@ def command(*, adopt: bool, yes: bool, lock_timeout: float, as_json: bool, **wan
       cachetune apply --yes --json --pid 4711 guest.xml
     """
     asked = Wanted(as_json=as_json, **wanted)
-    place = place_of(asked, lock_timeout)
+    connection = connection_of(asked, lock_timeout)
     ask = not yes and sys.stdin.isatty()
     planner = _planner(asked, quiet=as_json and not ask)
     if ask:
-        book = ledger.load(asked.run)
-        shown = planner(place.look(book), book)
+        ledger = load_ledger(asked.run)
+        shown = planner(connection.look(ledger), ledger)
         if shown.steps:
             confirm("Carry this out?")
-        finish(apply(shown, place, adopt=adopt), as_json=as_json)
-    finish(apply_planned(planner, place, adopt=adopt), as_json=as_json)
+        finish(apply(shown, connection, adopt=adopt), as_json=as_json)
+    finish(apply_planned(planner, connection, adopt=adopt), as_json=as_json)
 
 
 def confirm(question: str) -> None:
@@ -68,9 +67,9 @@ def confirm(question: str) -> None:
     sys.exit(2)
 
 
-def place_of(asked: Wanted, lock_timeout: float) -> Place:
+def connection_of(asked: Wanted, lock_timeout: float) -> Connection:
     """Where the user's options say that plans are carried out."""
-    return live_place(asked.resctrl, asked.run, asked.sysfs, asked.proc, lock_timeout)
+    return connect(asked.resctrl, asked.run, asked.sysfs, asked.proc, lock_timeout)
 
 
 def finish(report: Report, *, as_json: bool) -> NoReturn:
@@ -90,15 +89,15 @@ def _planner(asked: Wanted, *, quiet: bool) -> Planner:
         if any(given) or asked.all_guests or asked.shrink_default or asked.take_tasks:
             raise InputError("a saved plan has its guest and options in it", hint="give them to 'cachetune plan'")
         saved = read_plan(data, asked.name)
-        return lambda _host, _book: _shown(saved, asked, quiet=quiet)
+        return lambda _host, _ledger: _shown(saved, asked, quiet=quiet)
     try:
         requests = make_requests(asked, data)
     except PlanRefusedError as error:
         raise _unplanned(error, asked) from None
 
-    def planner(host: Host, book: Ledger) -> Plan:
+    def planner(host: Host, ledger: Ledger) -> Plan:
         try:
-            return _shown(plan_requests(requests, host, book, plan_options(asked)), asked, quiet=quiet)
+            return _shown(plan_requests(requests, host, ledger, plan_options(asked)), asked, quiet=quiet)
         except PlanRefusedError as error:
             raise _unplanned(error, asked) from None
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cachetune.apply.run import Place, apply
+from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.cli.commands.monitor import page
 from cachetune.cli.show.console import show
@@ -63,16 +63,16 @@ def command() -> None:
 
     _title(f"The plan on a fresh {_PROFILE}: the default group owns every way, so it must shrink")
     with tempfile.TemporaryDirectory(prefix="cachetune-demo-") as run:
-        place = Place(resctrl, Path(run))
-        before = place.look(Ledger())
+        connection = Connection(resctrl, Path(run))
+        before = connection.look(Ledger())
         made = plan(loaded.domain, before, guest, Options(shrink_default=True))
         show_findings(made.warnings, "web.xml")
         show_plan(made)
 
         _title("Apply: one lock, a journal, every step read back")
-        report = apply(made, place, lambda step: click.echo(f"  {describe(step)}"))
+        report = apply(made, connection, lambda step: click.echo(f"  {describe(step)}"))
         show_report(report)
-        after = place.look(Ledger())
+        after = connection.look(Ledger())
 
     _title("The monitors count")
     paths = [g.path for g in after.groups if g.path != DEFAULT_GROUP]

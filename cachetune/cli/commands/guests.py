@@ -56,7 +56,7 @@ def command(
       cachetune guests --qmp /run/web.qmp         ask a QEMU that libvirt does not run, too
       cachetune guests --json | jq '.guests[] | {name, pid, vcpus}'
     """
-    running = look(options.places(**where), source)
+    running = look(options.source_options(**where), source)
     host, why_no_host = _host(resctrl, sysfs, run)
     files, unreadable = _files(running.guests, guests_d)
     guests = tuple(state_of(guest, host, files.get(guest.name)) for guest in running.guests)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from cachetune.guests.find import Places
+    from cachetune.guests.find import SourceOptions
     from cachetune.guests.model import RunningGuest
 
 Line = tuple[Reading, str, dict[str, Counter]]
@@ -69,7 +69,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     given = read_host(fs, None, owned_groups(run))
     if not given.monitors:
         raise HostError(f"{given.source} has no monitoring", hint="there is no info/L3_MON; see `cachetune show`")
-    running = _running(guest, options.places(**where), source) if guest or all_guests else []
+    running = _running(guest, options.source_options(**where), source) if guest or all_guests else []
     readings = read_counters(fs, given, _paths(given, file, machine_name, running))
     document = Readings(source=given.source, time=round(began, 6), monitors=readings)
     if as_json:
@@ -78,11 +78,13 @@ def command(  # noqa: PLR0913 - one parameter for each option
         show(page(document, given))
 
 
-def _running(key: str | None, places: "Places", source: SourceName | None) -> Sequence["RunningGuest"]:
+def _running(key: str | None, source_options: "SourceOptions", source: SourceName | None) -> Sequence["RunningGuest"]:
     """The guest that runs under this name, or all that run. Raises InputError, also if none does."""
     from cachetune.guests.find import guest_named, running_guests
 
-    found = [guest_named(key, places, source, per_vcpu=False)] if key else running_guests(places, source)
+    found = (
+        [guest_named(key, source_options, source, per_vcpu=False)] if key else running_guests(source_options, source)
+    )
     if not found:
         raise InputError(
             "no guest runs here", hint="without --all-guests the groups of all are shown, whether they run"
@@ -172,11 +174,11 @@ def _name(reading: Reading) -> str:
 
 
 def _lines(reading: Reading, resource: str) -> Iterator[Line]:
-    places: dict[tuple[int, int | None], dict[str, Counter]] = {}
+    source_options: dict[tuple[int, int | None], dict[str, Counter]] = {}
     for counter in reading.counters:
         if counter.resource == resource:
-            places.setdefault((counter.id, counter.node), {})[counter.event] = counter
-    for (number, node), values in places.items():
+            source_options.setdefault((counter.id, counter.node), {})[counter.event] = counter
+    for (number, node), values in source_options.items():
         yield reading, f"{number}" if node is None else f"{number} node {node}", values
 
 

@@ -7,7 +7,7 @@ import click
 from cachetune.apply.recover import recover
 from cachetune.cli import options
 from cachetune.cli.commands.apply import finish
-from cachetune.service.connection import live_place
+from cachetune.service.connection import connect
 
 
 @click.command("recover")
@@ -24,4 +24,4 @@ def command(*, lock_timeout: float, as_json: bool, resctrl: Path, sysfs: Path, p
     Example:
       cachetune recover
     """
-    finish(recover(live_place(resctrl, run, sysfs, proc, lock_timeout)), as_json=as_json)
+    finish(recover(connect(resctrl, run, sysfs, proc, lock_timeout)), as_json=as_json)

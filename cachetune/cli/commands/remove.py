@@ -8,8 +8,7 @@ import click
 import msgspec
 
 from cachetune.apply.run import apply, apply_planned
-from cachetune.apply.state import ledger
-from cachetune.apply.state.ledger import Ledger
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.cli import options
 from cachetune.cli.commands.apply import confirm, finish
 from cachetune.cli.show.messages import show_findings, show_plan
@@ -19,7 +18,7 @@ from cachetune.host.model import Host
 from cachetune.plan import Plan, PlanRefusedError, machine_name, plan_removal
 from cachetune.plan.groups.names import checked_machine_name
 from cachetune.plan.model import PlanGuest
-from cachetune.service.connection import live_place
+from cachetune.service.connection import connect
 from cachetune.service.wanted import load_domain
 
 
@@ -30,13 +29,13 @@ class _Chosen(msgspec.Struct, frozen=True):
     machine_name: str | None = None
     guest: str | None = None
 
-    def guests(self, book: Ledger) -> Sequence[PlanGuest]:
+    def guests(self, ledger: Ledger) -> Sequence[PlanGuest]:
         """The guests, with the machine names that the ledger has for them. Raises InputError."""
         if self.domain:
             return [PlanGuest(self.domain.name, machine_name(self.domain), self.domain.uuid)]
         if self.machine_name is not None:
             return [PlanGuest("", checked_machine_name(self.machine_name))]
-        known = [PlanGuest(entry.name, machine, entry.uuid) for machine, entry in book.guests.items()]
+        known = [PlanGuest(entry.name, machine, entry.uuid) for machine, entry in ledger.guests.items()]
         if self.guest is None:
             if not known:
                 raise InputError("there is no guest whose groups cachetune has made", hint="'cachetune show' lists all")
@@ -81,15 +80,15 @@ def command(  # noqa: PLR0913 - one parameter for each option
             hint="'cachetune show' lists the groups",
         )
     chosen = _Chosen(_domain(file) if file is not None else None, machine_name, guest)
-    place = live_place(resctrl, run, sysfs, proc, lock_timeout)
+    connection = connect(resctrl, run, sysfs, proc, lock_timeout)
 
     ask = not yes and sys.stdin.isatty()
 
-    def planner(host: Host, book: Ledger) -> Plan:
-        guests = chosen.guests(book)
-        owned = {path for each in guests for path in book.groups_of(each.machine_name)}
+    def planner(host: Host, ledger: Ledger) -> Plan:
+        guests = chosen.guests(ledger)
+        owned = {path for each in guests for path in ledger.groups_of(each.machine_name)}
         try:
-            made = plan_removal(host, guests, owned, book.shrunk)
+            made = plan_removal(host, guests, owned, ledger.shrunk)
         except PlanRefusedError as error:
             show_findings(error.findings, file or "")
             raise InputError("nothing was removed") from None
@@ -98,12 +97,12 @@ def command(  # noqa: PLR0913 - one parameter for each option
         return made
 
     if ask:
-        book = ledger.load(run)
-        shown = planner(place.look(book), book)
+        ledger = load_ledger(run)
+        shown = planner(connection.look(ledger), ledger)
         if shown.steps:
             confirm("Remove this?")
-        finish(apply(shown, place), as_json=as_json)
-    finish(apply_planned(planner, place), as_json=as_json)
+        finish(apply(shown, connection), as_json=as_json)
+    finish(apply_planned(planner, connection), as_json=as_json)
 
 
 def _domain(file: str) -> Domain:

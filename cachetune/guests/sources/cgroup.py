@@ -30,8 +30,8 @@ def _sighting(process: Process, root: Path, proc: Path) -> Sighting | None:
     for machine in dict.fromkeys(_machines(process, proc)):
         for mount in _mounts(machine[0], root):
             directory = mount / machine[1].relative_to("/")
-            places = (_vcpus(place, process) for place in (directory / "libvirt", directory))
-            threads = next((found for found in places if found is not None), None)
+            source_options = (_vcpus(place, process) for place in (directory / "libvirt", directory))
+            threads = next((found for found in source_options if found is not None), None)
             if threads is None:
                 continue
             single = share_a_thread(threads)

@@ -12,7 +12,7 @@ from cachetune.units import format_size
 _EVENTS = {"cache": ("llc_",), "memory": ("mbm_",), "energy": ("core_energy", "activity")}
 
 
-def wish_findings(request: GroupRequest, host: Host) -> list[Finding]:
+def capacity_findings(request: GroupRequest, host: Host) -> list[Finding]:
     """All that this host cannot do for one group, whoever else is there."""
     findings: list[Finding] = []
     for cache in request.caches:

@@ -8,7 +8,7 @@ from cachetune.cbm import Cbm
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Host
 
 
-class Shares(msgspec.Struct, frozen=True):
+class Occupancy(msgspec.Struct, frozen=True):
     """``followers`` are groups of ours with the default group's mask; ``taken`` are the bits of the others."""
 
     default: Cbm
@@ -21,7 +21,7 @@ def mask_of(group: Group, control: CacheControl, cache_id: int) -> Cbm:
     return group.masks.get(control.name, {}).get(cache_id, Cbm(0))
 
 
-def shares_of(host: Host, control: CacheControl, cache_id: int, aside: Collection[str]) -> Shares:
+def occupancy_of(host: Host, control: CacheControl, cache_id: int, aside: Collection[str]) -> Occupancy:
     """The shares of a cache, the groups ``aside`` left out.
 
     An exclusive group keeps its CODE ways from the DATA of others and the reverse, as the kernel tests it.
@@ -37,7 +37,7 @@ def shares_of(host: Host, control: CacheControl, cache_id: int, aside: Collectio
             followers.append(group.path)
         else:
             taken |= mask if group.mode == "shareable" else _of_all_types(group, control, cache_id, host)
-    return Shares(default, tuple(followers), Cbm(taken))
+    return Occupancy(default, tuple(followers), Cbm(taken))
 
 
 def exclusive_bits(host: Host, control: CacheControl, cache_id: int) -> Cbm:

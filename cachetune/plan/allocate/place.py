@@ -26,7 +26,7 @@ class DoesNotFitError(Exception):
         return largest_run(self.free)
 
 
-class Ask(msgspec.Struct, frozen=True):
+class WayRequest(msgspec.Struct, frozen=True):
     """One group's wish for one cache: ``ways`` (None: a copy of the default group), and its mask ``now``, if any."""
 
     ways: int | None
@@ -54,7 +54,7 @@ def place(ways: int, free: int) -> Cbm:
     return run(min(holes)[1], ways)
 
 
-def settle(cache: Cache, asks: Sequence[Ask], default: Cbm) -> list[Cbm]:
+def settle(cache: Cache, asks: Sequence[WayRequest], default: Cbm) -> list[Cbm]:
     """The mask of each ask, with the default group at ``default``. Raises DoesNotFitError with the ask's index.
 
     A good mask is kept. No mask ever meets bits that another group has now and has not given up in an earlier step,
@@ -81,7 +81,7 @@ def settle(cache: Cache, asks: Sequence[Ask], default: Cbm) -> list[Cbm]:
     return [settled[i] for i in range(len(asks))]
 
 
-def shrink_default(cache: Cache, asks: Sequence[Ask]) -> tuple[Cbm, list[Cbm]]:
+def shrink_default(cache: Cache, asks: Sequence[WayRequest]) -> tuple[Cbm, list[Cbm]]:
     """The largest mask that the default group can keep so that all asks fit, and the masks of the asks.
 
     It keeps the ways shared with I/O (unless the whole cache is) and at least min_cbm_bits, never less than one; of
@@ -117,7 +117,7 @@ def _held(now: Cbm, after: Cbm | None, default: Cbm) -> int:
     return after if after & ~now == 0 else now | after
 
 
-def _by_effort(asks: Sequence[Ask]) -> list[int]:
+def _by_effort(asks: Sequence[WayRequest]) -> list[int]:
     """The order of settling: masks that can stay, masks that shrink, then all others, each in the domain's order."""
 
     def effort(i: int) -> int:

@@ -13,9 +13,9 @@ from cachetune.domain.model import CacheRequest
 from cachetune.findings import Finding
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
 from cachetune.plan.allocate.capacity import ways_of
-from cachetune.plan.allocate.occupancy import exclusive_bits, mask_of, shares_of
-from cachetune.plan.allocate.place import Ask, Cache, DoesNotFitError, settle, shrink_default
-from cachetune.plan.groups.translate import WantedGroup
+from cachetune.plan.allocate.occupancy import exclusive_bits, mask_of, occupancy_of
+from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, settle, shrink_default
+from cachetune.plan.groups.translate import DesiredGroup
 from cachetune.plan.rules import RULES
 from cachetune.units import format_size
 
@@ -36,7 +36,7 @@ class Target(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def find_target(wanted: Iterable[WantedGroup], host: Host, gone: frozenset[str], *, shrink: bool) -> Target:
+def find_target(wanted: Iterable[DesiredGroup], host: Host, gone: frozenset[str], *, shrink: bool) -> Target:
     """Settle every cache of the host for the control groups wanted. ``gone`` are groups that are removed beforehand."""
     asking = [g for g in wanted if g.request]
     groups = {g.path: Values({}, _bandwidth(g, host)) for g in asking}
@@ -48,7 +48,7 @@ def find_target(wanted: Iterable[WantedGroup], host: Host, gone: frozenset[str],
 
 
 def _settle_cache(
-    asking: list[WantedGroup],
+    asking: list[DesiredGroup],
     host: Host,
     gone: frozenset[str],
     control: CacheControl,
@@ -58,12 +58,12 @@ def _settle_cache(
     shrink: bool,
 ) -> list[Finding]:
     asking = [g for g in asking if not _is_libvirts_copy(g, host, control, cache_id)]
-    shares = shares_of(host, control, cache_id, gone | {g.path for g in asking})
-    default = shares.default
-    cache = Cache(control, default, shares.taken)
+    occupancy = occupancy_of(host, control, cache_id, gone | {g.path for g in asking})
+    default = occupancy.default
+    cache = Cache(control, default, occupancy.taken)
     requests = [_request_for(g, control, cache_id) for g in asking]
     asks = [
-        Ask(_ways(r, host), mask_of(now, control, cache_id) if (now := host.group(g.path)) else None)
+        WayRequest(_ways(r, host), mask_of(now, control, cache_id) if (now := host.group(g.path)) else None)
         for g, r in zip(asking, requests, strict=True)
     ]
     try:
@@ -75,19 +75,19 @@ def _settle_cache(
     for asked, mask in zip(asking, masks, strict=True):
         groups[asked.path].masks.setdefault(control.name, {})[cache_id] = mask
     if kept != default:
-        for path in (DEFAULT_GROUP, *shares.followers):
+        for path in (DEFAULT_GROUP, *occupancy.followers):
             groups.setdefault(path, Values({}, {})).masks.setdefault(control.name, {})[cache_id] = kept
     placed = [(r, mask) for r, ask, mask in zip(requests, asks, masks, strict=True) if r and ask.ways is not None]
     return _shared_findings(placed, control, cache_id)
 
 
-def _is_libvirts_copy(group: WantedGroup, host: Host, control: CacheControl, cache_id: int) -> bool:
+def _is_libvirts_copy(group: DesiredGroup, host: Host, control: CacheControl, cache_id: int) -> bool:
     """Whether the mask is one that libvirt copied from the default group at the guest's start: it is left alone."""
     there = host.group(group.path)
     return there is not None and there.owner == "libvirt" and _request_for(group, control, cache_id) is None
 
 
-def _request_for(group: WantedGroup, control: CacheControl, cache_id: int) -> CacheRequest | None:
+def _request_for(group: DesiredGroup, control: CacheControl, cache_id: int) -> CacheRequest | None:
     caches = group.request.caches if group.request else ()
     wanted = (control.level, control.type, cache_id)
     return next((c for c in caches if (c.level, c.type, c.cache_id) == wanted), None)
@@ -98,7 +98,7 @@ def _ways(request: CacheRequest | None, host: Host) -> int | None:
     return None if isinstance(ways, Finding) else ways
 
 
-def _bandwidth(group: WantedGroup, host: Host) -> dict[str, dict[int, int]]:
+def _bandwidth(group: DesiredGroup, host: Host) -> dict[str, dict[int, int]]:
     """MB for the nodes asked for; a group that exists gets the maximum back where nothing is asked for any more."""
     control = next((b for b in host.bandwidths if b.name == "MB"), None)
     if control is None or group.request is None:
@@ -119,7 +119,7 @@ def _no_room(
     host: Host,
     *,
     shrink: bool,
-    asks: list[Ask],
+    asks: list[WayRequest],
 ) -> Finding:
     control = cache.control
     free, hole = error.free.bit_count(), error.largest_hole
@@ -169,7 +169,7 @@ def _shared_findings(placed: list[tuple[CacheRequest, Cbm]], control: CacheContr
     ]
 
 
-def _exclusive_findings(groups: Mapping[str, Values], host: Host, asking: list[WantedGroup]) -> list[Finding]:
+def _exclusive_findings(groups: Mapping[str, Values], host: Host, asking: list[DesiredGroup]) -> list[Finding]:
     """A copy of the default group's mask is refused by the kernel when that group is exclusive."""
     findings = []
     for group in asking:

@@ -19,7 +19,7 @@ from cachetune.plan.rules import RULES
 _LONGEST_NAME = 2000
 
 
-class WantedGroup(msgspec.Struct, frozen=True):
+class DesiredGroup(msgspec.Struct, frozen=True):
     """A control group (``request`` set) or a monitor group (``request`` None) that must exist."""
 
     path: str
@@ -40,15 +40,15 @@ class Membership(msgspec.Struct, frozen=True):
     monitor: str | None
 
 
-def translate(domain: Domain, machine: str) -> tuple[WantedGroup, ...]:
+def translate(domain: Domain, machine: str) -> tuple[DesiredGroup, ...]:
     """The groups of a domain in libvirt's order: each control group, then its monitor groups."""
-    wanted: dict[str, WantedGroup] = {}
+    wanted: dict[str, DesiredGroup] = {}
     for request in domain.groups:
         control = _control_path(request, machine)
         if request.has_allocation:
-            wanted[control] = WantedGroup(control, control, request.vcpus, request)
+            wanted[control] = DesiredGroup(control, control, request.vcpus, request)
         for path, vcpus in _monitor_paths(request, machine):
-            wanted.setdefault(path, WantedGroup(path, control, vcpus))
+            wanted.setdefault(path, DesiredGroup(path, control, vcpus))
     return tuple(wanted.values())
 
 
@@ -67,7 +67,7 @@ def name_findings(domain: Domain, machine: str) -> list[Finding]:
     return findings
 
 
-def memberships(wanted: Iterable[WantedGroup], guest: Guest) -> dict[int, Membership]:
+def memberships(wanted: Iterable[DesiredGroup], guest: Guest) -> dict[int, Membership]:
     """Where each thread of the guest belongs; threads that no group asks for are left out.
 
     A thread goes to the first control group and the first of its monitor groups that want it. Source: libvirt.
@@ -75,7 +75,7 @@ def memberships(wanted: Iterable[WantedGroup], guest: Guest) -> dict[int, Member
     groups = tuple(wanted)
     vcpus = frozenset(t.vcpu for t in guest.threads if t.vcpu is not None)
     controls = _first_takers((g for g in groups if g.is_control), vcpus)
-    inside: dict[str, list[WantedGroup]] = {}
+    inside: dict[str, list[DesiredGroup]] = {}
     for group in groups:
         if not group.is_control:
             inside.setdefault(group.parent, []).append(group)
@@ -101,7 +101,7 @@ class _Takers(msgspec.Struct, frozen=True):
         return self.rest if thread.vcpu is None else self.by_vcpu.get(thread.vcpu, self.rest)
 
 
-def _first_takers(groups: Iterable[WantedGroup], vcpus: VcpuSet) -> _Takers:
+def _first_takers(groups: Iterable[DesiredGroup], vcpus: VcpuSet) -> _Takers:
     """Who takes which of these vCPUs. Each vCPU is given once, so the cost does not grow with groups times threads."""
     left, by_vcpu = set(vcpus), dict[int, str]()
     for group in groups:

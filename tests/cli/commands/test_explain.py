@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from cachetune.cli.commands.explain import RULES, SECTIONS
 from cachetune.cli.main import command
 
-PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
+PAGE = Path(__file__).parents[3] / "docs" / "rules.md"
 
 
 def run(*arguments: str) -> Result:

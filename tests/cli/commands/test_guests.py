@@ -35,9 +35,9 @@ class Machine:
         add_process(self.proc, pid, threads, arguments=["kvm", "-name", f"guest={name}", "-uuid", uuid])
 
     def guests(self, *words: str) -> Result:
-        places = {"--proc": self.proc, "--libvirt-run": self.libvirt, "--guests-d": self.guests_d}
-        places |= {"--resctrl": self.resctrl, "--cgroup": self.proc, "--run": self.proc / "run"}
-        given = [str(word) for pair in places.items() for word in pair]
+        source_options = {"--proc": self.proc, "--libvirt-run": self.libvirt, "--guests-d": self.guests_d}
+        source_options |= {"--resctrl": self.resctrl, "--cgroup": self.proc, "--run": self.proc / "run"}
+        given = [str(word) for pair in source_options.items() for word in pair]
         return CliRunner().invoke(command, ["guests", *given, *words], env={"COLUMNS": "200"})
 
     def listed(self, *words: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from cachetune import documents
 from cachetune.apply.report import Report
-from cachetune.apply.run import Place
+from cachetune.apply.run import Connection
 from cachetune.cli.commands import apply as apply_verb
 from cachetune.cli.commands import recover as recover_verb
 from cachetune.cli.commands import remove as remove_verb
@@ -34,7 +34,7 @@ XML = """<domain type='kvm'>
   </cputune>
 </domain>
 """
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 SIM = ("--host", "sim:skylake-2s")
 THREADS = ("--vcpu", f"0={TIDS[0]}", "--vcpu", f"1={TIDS[1]}")
 Run = Callable[..., Result]
@@ -60,12 +60,12 @@ def sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedResctrl:
     """A simulated host where the verbs that write would find /sys/fs/resctrl."""
     made = host_with_guest("skylake-2s")
 
-    def place(*_: object) -> Place:
-        return Place(made, tmp_path / "run")
+    def connection(*_: object) -> Connection:
+        return Connection(made, tmp_path / "run")
 
     for verb in (apply_verb, remove_verb, recover_verb):
-        monkeypatch.setattr(verb, "live_place", place)
-    monkeypatch.setattr("cachetune.service.wanted.load_host", lambda *_: place().look(_book(tmp_path)))
+        monkeypatch.setattr(verb, "connect", connection)
+    monkeypatch.setattr("cachetune.service.wanted.load_host", lambda *_: connection().look(_ledger(tmp_path)))
     monkeypatch.setattr("cachetune.service.wanted.named_threads", _named)
     return made
 
@@ -272,10 +272,10 @@ def test_the_demo_ends_with_the_ways_before_and_after(run: Run) -> None:
     assert "A  cachetune-web-vcpus_0-1" in tail
 
 
-def _book(tmp_path: Path) -> object:
-    from cachetune.apply.state import ledger
+def _ledger(tmp_path: Path) -> object:
+    from cachetune.apply.state.ledger import load_ledger
 
-    return ledger.load(tmp_path / "run")
+    return load_ledger(tmp_path / "run")
 
 
 def _named(threads: dict[int, int], _: object) -> object:

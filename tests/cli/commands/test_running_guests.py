@@ -9,7 +9,6 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from cachetune.apply.state import reservations as expected
 from cachetune.cbm import Cbm
 from cachetune.host.model import Group
 from tests.kernel.scenarios.guest_process import Threads, running
@@ -37,9 +36,9 @@ class Host:
         self.run = directory / "run-cachetune"
 
     def cachetune(self, verb: str, *words: str | Path) -> CompletedProcess[str]:
-        places = ("--resctrl", self.mount.root, "--run", self.run)
+        source_options = ("--resctrl", self.mount.root, "--run", self.run)
         looked = () if verb == "remove" else ("--libvirt-run", self.notes)
-        return run(verb, *words, *places, *looked, stdin=-3)
+        return run(verb, *words, *source_options, *looked, stdin=-3)
 
     def started_by_libvirt(self, name: str, threads: Threads, cputune: str, number: int = 1) -> None:
         """Note the guest as libvirt does when it has started it."""
@@ -167,7 +166,7 @@ def test_what_cannot_be_meant_is_refused_with_what_to_do(host: Host, words: list
 
 def test_a_saved_plan_counts_the_groups_that_libvirt_is_about_to_make_as_apply_does(host: Host) -> None:
     coming = Group("qemu-9-db-vcpus_0", "control", "libvirt", masks={"L3": {0: Cbm(0x700)}})
-    expected.announce(host.run, "db", (coming,))
+    reservations.reserve(host.run, "db", (coming,))
     host.mount.write("schemata", "L3:0=00f\n")
     saved = host.file("plan.json", "")
     with guest(WEB):

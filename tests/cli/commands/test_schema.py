@@ -51,8 +51,8 @@ def test_an_unknown_schema_is_a_usage_error_that_lists_them() -> None:
 
 def test_the_schemas_of_an_installed_package_are_taken_first(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "cachetune"
-    (package / "domain").mkdir(parents=True)
-    monkeypatch.setattr("cachetune.domain.xml.schema.__file__", str(package / "domain" / "schema.py"))
+    (package / "domain" / "xml").mkdir(parents=True)
+    monkeypatch.setattr("cachetune.domain.xml.schema.__file__", str(package / "domain" / "xml" / "schema.py"))
     assert schema_path("domain.rng") == str(tmp_path / "schemas" / "domain.rng")
     (package / "schemas").mkdir()
     for name in SCHEMAS:

@@ -15,7 +15,7 @@ from cachetune.cli.main import command
 from cachetune.errors import CachetuneError, InputError
 from cachetune.findings import Findings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 GROUP = "<cachetune vcpus='0'><monitor level='3'/></cachetune>"
 GOOD = f"<domain type='kvm'><name>g</name><vcpu>4</vcpu><cputune>{GROUP}</cputune></domain>"

@@ -13,7 +13,7 @@ from cachetune.domain.problems import MAX_PROBLEMS
 from cachetune.domain.xml.document import MAX_BYTES
 from cachetune.errors import InputError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LIMIT_KIB = 256 << 10
 _MEASURE = """
 import resource, sys

@@ -14,7 +14,7 @@ import msgspec
 
 from cachetune import documents
 from cachetune.apply.report import Report
-from cachetune.apply.run import Place, apply
+from cachetune.apply.run import Connection, apply
 from cachetune.domain.model import Domain
 from cachetune.host import SysfsResctrl
 from tests.kernel.scenarios import tree
@@ -52,22 +52,22 @@ class Outcome(msgspec.Struct, frozen=True):
 def main() -> None:
     """Print an Outcome."""
     threads, ending, times = map(int, sys.argv[1:4])
-    domain, place = domain_in(Path(sys.argv[4])), place_on(Path("/run/crowds"))
+    domain, connection = domain_in(Path(sys.argv[4])), place_on(Path("/run/crowds"))
     before = tree.state(())
     with crowd(threads) as process:
-        ended = _ended(process, domain, place, ending)
-        carried_out(removal(domain, place), place)
+        ended = _ended(process, domain, connection, ending)
+        carried_out(removal(domain, connection), connection)
     with crowd(2) as process:
         process.order("churn")
-        churned = tuple(_churned(process, domain, place) for _ in range(times))
+        churned = tuple(_churned(process, domain, connection) for _ in range(times))
     outcome = Outcome(ended, churned, tree.differences(before, tree.state(())))
     sys.stdout.buffer.write(documents.encode(outcome))
 
 
-def _ended(process: CrowdProcess, domain: Domain, place: Place, ending: int) -> Ended:
+def _ended(process: CrowdProcess, domain: Domain, connection: Connection, ending: int) -> Ended:
     """Apply to a process of which some threads end after all were seen to be there, before the first is moved."""
     guest = guest_of(domain, process.pid)
-    wanted = planned(domain, guest, place)
+    wanted = planned(domain, guest, connection)
     write = SysfsResctrl.write
     told: list[str] = []
 
@@ -77,17 +77,17 @@ def _ended(process: CrowdProcess, domain: Domain, place: Place, ending: int) -> 
         return write(fs, path, text)
 
     with mock.patch.object(SysfsResctrl, "write", end_first):
-        report = apply(wanted, place)
+        report = apply(wanted, connection)
     known = tuple(thread.tid for thread in guest.threads)
     return Ended(known, _alive(process), _inside(wanted.groups[0].path), report)
 
 
-def _churned(process: CrowdProcess, domain: Domain, place: Place) -> Churned:
+def _churned(process: CrowdProcess, domain: Domain, connection: Connection) -> Churned:
     begin, births = time.monotonic(), int(process.order("count"))
-    wanted = planned(domain, guest_of(domain, process.pid), place)
-    applied = apply(wanted, place)
+    wanted = planned(domain, guest_of(domain, process.pid), connection)
+    applied = apply(wanted, connection)
     outside = _outside(process, wanted.groups[0].path)
-    removed = apply(removal(domain, place), place)
+    removed = apply(removal(domain, connection), connection)
     born = int(process.order("count")) - births
     return Churned(applied, outside, removed, born, time.monotonic() - begin)
 

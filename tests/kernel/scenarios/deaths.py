@@ -15,7 +15,7 @@ import msgspec
 
 from cachetune import documents
 from cachetune.apply.recover import recover
-from cachetune.apply.state import ledger
+from cachetune.apply.state.ledger import load_ledger
 from cachetune.plan import Plan
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.changes import changes_of, killed
@@ -59,15 +59,15 @@ class Scene:
     """A guest, without its groups or with them, and the plans that lead from one to the other."""
 
     def __init__(self, domain: Path, pid: int) -> None:
-        self.place = place_on(Path("/run/deaths"))
+        self.connection = place_on(Path("/run/deaths"))
         wanted = domain_in(domain)
         guest = guest_of(wanted, pid)
         self._tids = {thread.tid for thread in guest.threads}
-        to_it = planned(wanted, guest, self.place)
-        carried_out(to_it, self.place)
+        to_it = planned(wanted, guest, self.connection)
+        carried_out(to_it, self.connection)
         self.having = self.look()
-        back = removal(wanted, self.place)
-        carried_out(back, self.place)
+        back = removal(wanted, self.connection)
+        carried_out(back, self.connection)
         self.without = self.look()
         self.plans = {"apply": to_it, "remove": back}
 
@@ -76,14 +76,16 @@ class Scene:
         state = {f"{path} {name}": text for path, files in tree.groups().items() for name, text in files.items()}
         for path in (path for path in state if path.endswith(" tasks")):
             state[path] = " ".join(tid for tid in state[path].split() if int(tid) in self._tids)
-        book = ledger.load(self.place.run)
-        return state | {"ledger": f"{book.guests} {book.shrunk}"} | {p.name: "" for p in self.place.run.iterdir()}
+        ledger = load_ledger(self.connection.run)
+        return (
+            state | {"ledger": f"{ledger.guests} {ledger.shrunk}"} | {p.name: "" for p in self.connection.run.iterdir()}
+        )
 
     def round(self, verb: str) -> Round:
         """The verb killed at every moment."""
 
         def run() -> None:
-            carried_out(self.plans[verb], self.place)
+            carried_out(self.plans[verb], self.connection)
 
         return self._killed_everywhere(verb, run, lambda: None)
 
@@ -91,7 +93,7 @@ class Scene:
         """Recover killed at every moment, after the verb has died."""
 
         def run() -> None:
-            carried_out(self.plans[verb], self.place)
+            carried_out(self.plans[verb], self.connection)
 
         changes = changes_of(run)
         self._go_back(verb)
@@ -105,7 +107,7 @@ class Scene:
         }
 
     def _recover(self) -> None:
-        if recover(self.place).outcome != "done":
+        if recover(self.connection).outcome != "done":
             raise RuntimeError("there was nothing to recover")
 
     def _killed_everywhere(self, verb: str, run: Callable[[], None], begin: Callable[[], object]) -> Round:
@@ -122,10 +124,10 @@ class Scene:
     def _death(self, verb: str, killed_by: int) -> Death:
         before, after = self._ends(verb)
         left = self.look() not in (before, after)
-        first = recover(self.place).outcome
+        first = recover(self.connection).outcome
         state = self.look()
         ended = {str(before): "before", str(after): "after"}.get(str(state)) or str(tree.differences(before, state))
-        again = recover(self.place).outcome
+        again = recover(self.connection).outcome
         return Death(killed_by, left, first, ended, (again, *tree.differences(state, self.look())))
 
     def _go_back(self, verb: str) -> None:
@@ -133,7 +135,7 @@ class Scene:
         before, after = self._ends(verb)
         state = self.look()
         if state == after:
-            carried_out(self.plans["remove" if verb == "apply" else "apply"], self.place)
+            carried_out(self.plans["remove" if verb == "apply" else "apply"], self.connection)
             state = self.look()
         if differs := tree.differences(before, state):
             raise RuntimeError(f"the way back is not known: {differs}")
@@ -156,9 +158,9 @@ def main() -> None:
         gc.disable()  # its looks at every value would copy all memory in every child
         everywhere = sys.argv[2:] == ["all"]
         rounds = {"apply": scene.round("apply"), **scene.recoveries("apply", everywhere=everywhere)}
-        carried_out(scene.plans["apply"], scene.place)
+        carried_out(scene.plans["apply"], scene.connection)
         rounds |= {"remove": scene.round("remove"), **scene.recoveries("remove", everywhere=everywhere)}
-        carried_out(scene.plans["remove"], scene.place)
+        carried_out(scene.plans["remove"], scene.connection)
         differs = tree.differences(first, tree.state(tids))
     sys.stdout.buffer.write(documents.encode(Outcome(scene.plans["apply"], scene.plans["remove"], rounds, differs)))
 

@@ -19,9 +19,10 @@ from cachetune.domain import load
 from cachetune.guests import find_guest
 from cachetune.idset import format_ids
 from cachetune.plan import Options
+from cachetune.plan.request import GuestRequest
 from cachetune.plan.steps import Step
-from cachetune.service.connection import live_place
-from cachetune.service.requests import Request, plan_requests
+from cachetune.service.connection import connect
+from cachetune.service.requests import plan_requests
 from tests.bench.operations import counted, least, strace
 from tests.kernel.scenarios.guest_process import Threads, running
 
@@ -92,20 +93,20 @@ def _apply(asked: argparse.Namespace) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(reports))
 
 
-def _tune(requests: Sequence[Request], asked: argparse.Namespace) -> tuple[Step, ...]:
-    place = live_place(asked.resctrl, asked.run, asked.sysfs, Path("/proc"), 10)
+def _tune(requests: Sequence[GuestRequest], asked: argparse.Namespace) -> tuple[Step, ...]:
+    connection = connect(asked.resctrl, asked.run, asked.sysfs, Path("/proc"), 10)
     options = Options(shrink_default=True)
-    report = apply_planned(lambda host, book: plan_requests(requests, host, book, options), place)
+    report = apply_planned(lambda host, ledger: plan_requests(requests, host, ledger, options), connection)
     if report.exit_code:
         sys.exit(report.error)
     return report.done
 
 
-def _request(number: int, vcpus: int, pid: int) -> Request:
+def _request(number: int, vcpus: int, pid: int) -> GuestRequest:
     loaded = load(_tuned(number, vcpus).encode(), f"guest{number}.xml")
     if loaded.domain is None:
         sys.exit(str(loaded.findings))
-    return Request(loaded.domain, find_guest(pid, Path("/proc")))
+    return GuestRequest(loaded.domain, find_guest(pid, Path("/proc")))
 
 
 def _tuned(number: int, vcpus: int) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 
 from cachetune.apply.report import Report
-from cachetune.apply.run import Place, apply
-from cachetune.apply.state import ledger
+from cachetune.apply.run import Connection, apply
+from cachetune.apply.state.ledger import load_ledger
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.guests import find_guest, find_process
@@ -15,15 +15,16 @@ from cachetune.host import SysfsResctrl
 from cachetune.plan import Options, Plan, plan_removal
 from cachetune.plan.groups.names import machine_name
 from cachetune.plan.model import PlanGuest
-from cachetune.service.requests import Request, plan_requests
+from cachetune.plan.request import GuestRequest
+from cachetune.service.requests import plan_requests
 from tests.kernel.scenarios import tree
 
 PROC = Path("/proc")
 
 
-def place_on(run: Path) -> Place:
+def place_on(run: Path) -> Connection:
     """The machine's resctrl, with a run directory."""
-    return Place(SysfsResctrl(tree.RESCTRL), run, Path("/sys"), PROC, lock_timeout=60)
+    return Connection(SysfsResctrl(tree.RESCTRL), run, Path("/sys"), PROC, lock_timeout=60)
 
 
 def domain_in(path: Path) -> Domain:
@@ -39,21 +40,21 @@ def guest_of(domain: Domain, pid: int) -> Guest:
     return (find_guest if any(group.vcpus for group in domain.groups) else find_process)(pid, PROC)
 
 
-def planned(domain: Domain, guest: Guest, place: Place) -> Plan:
+def planned(domain: Domain, guest: Guest, connection: Connection) -> Plan:
     """What the domain needs on the host as it is."""
-    book = ledger.load(place.run)
-    return plan_requests([Request(domain, guest)], place.look(book), book, Options(shrink_default=True))
+    ledger = load_ledger(connection.run)
+    return plan_requests([GuestRequest(domain, guest)], connection.look(ledger), ledger, Options(shrink_default=True))
 
 
-def removal(domain: Domain, place: Place) -> Plan:
+def removal(domain: Domain, connection: Connection) -> Plan:
     """What takes the domain's groups away again."""
-    book, name = ledger.load(place.run), machine_name(domain)
-    return plan_removal(place.look(book), [PlanGuest("", name)], book.groups_of(name), book.shrunk)
+    ledger, name = load_ledger(connection.run), machine_name(domain)
+    return plan_removal(connection.look(ledger), [PlanGuest("", name)], ledger.groups_of(name), ledger.shrunk)
 
 
-def carried_out(wanted: Plan, place: Place) -> Report:
+def carried_out(wanted: Plan, connection: Connection) -> Report:
     """Apply a plan of which nothing is expected but that it is done."""
-    report = apply(wanted, place)
+    report = apply(wanted, connection)
     if report.outcome != "done":
         raise RuntimeError(f"{msgspec.to_builtins(report)}")
     return report

@@ -36,17 +36,17 @@ class Outcome(msgspec.Struct, frozen=True):
 def main() -> None:
     """Print an Outcome."""
     (tree.RESCTRL / "info/L3_MON/max_threshold_occupancy").write_text(LEAST)
-    domain, place = domain_in(Path(sys.argv[1])), place_on(Path("/run/limbo"))
+    domain, connection = domain_in(Path(sys.argv[1])), place_on(Path("/run/limbo"))
     with running(4) as process:
         guest = guest_of(domain, process.threads.pid)
-        carried_out(planned(domain, guest, place), place)
+        carried_out(planned(domain, guest, connection), connection)
         _take_all_others()
         process.work()
-        carried_out(removal(domain, place), place)
-        wanted = planned(domain, guest, place)
+        carried_out(removal(domain, connection), connection)
+        wanted = planned(domain, guest, connection)
         refused: list[str] = []
         with _watched(refused):
-            report = apply(wanted, place)
+            report = apply(wanted, connection)
     sys.stdout.buffer.write(documents.encode(Outcome(report, tuple(refused))))
 
 

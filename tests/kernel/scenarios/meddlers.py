@@ -15,7 +15,8 @@ import msgspec
 
 from cachetune import documents
 from cachetune.apply.run import apply
-from cachetune.apply.state import journal, ledger
+from cachetune.apply.state import journal
+from cachetune.apply.state.ledger import load_ledger
 from cachetune.errors import ResctrlError
 from cachetune.host import SysfsResctrl, read_host
 from tests.kernel.scenarios import tree
@@ -84,11 +85,11 @@ class Scene:
     """A guest and its plan."""
 
     def __init__(self, domain: Path, pid: int) -> None:
-        self.place = place_on(Path("/run/meddlers"))
+        self.connection = place_on(Path("/run/meddlers"))
         self.domain = domain_in(domain)
         guest = guest_of(self.domain, pid)
         self.tids = {thread.tid for thread in guest.threads}
-        self.plan = planned(self.domain, guest, self.place)
+        self.plan = planned(self.domain, guest, self.connection)
         self.before = self.look()
 
     def look(self) -> dict[str, str]:
@@ -101,10 +102,10 @@ class Scene:
 
     def meddled(self, deed: str, number: int) -> Meddled:
         """Apply, look, and go back to the tree as it was."""
-        report = apply(self.plan, self.place)
+        report = apply(self.plan, self.connection)
         ours = tuple(path for path in self.look() if "cachetune" in path)
         theirs = not SOMEBODY.exists() or MASK.strip() in (SOMEBODY / "schemata").read_text().replace(" ", "")
-        owned, left = tuple(sorted(ledger.load(self.place.run).owned)), journal.exists(self.place.run)
+        owned, left = tuple(sorted(load_ledger(self.connection.run).owned)), journal.exists(self.connection.run)
         self._go_back(deed)
         again = tree.differences(self.before, self.look())
         return Meddled(deed, number, report.outcome, report.error, ours, theirs, owned, left, again)
@@ -112,9 +113,9 @@ class Scene:
     def _go_back(self, deed: str) -> None:
         if SOMEBODY.exists():
             SOMEBODY.rmdir()
-        back = removal(self.domain, self.place)
+        back = removal(self.domain, self.connection)
         if back.steps:
-            carried_out(back, self.place)
+            carried_out(back, self.connection)
         if deed == change_masks.__name__:
             (tree.RESCTRL / "schemata").write_text("L3:0=7ff\n")
 
@@ -138,9 +139,9 @@ def main() -> None:
 def _changes(scene: Scene) -> int:
     """How many there are when nobody meddles."""
     with before_change(0, lambda *_: None) as made:
-        carried_out(scene.plan, scene.place)
+        carried_out(scene.plan, scene.connection)
         changes = len(made)
-    carried_out(removal(scene.domain, scene.place), scene.place)
+    carried_out(removal(scene.domain, scene.connection), scene.connection)
     return changes
 
 

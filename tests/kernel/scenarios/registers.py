@@ -13,14 +13,14 @@ from pathlib import Path
 import msgspec
 
 from cachetune import documents
-from cachetune.apply.run import Place, apply
-from cachetune.apply.state import ledger
+from cachetune.apply.run import Connection, apply
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.domain.model import Domain
 from cachetune.guests import find_guest
 from cachetune.guests.model import Guest
 from cachetune.host import SysfsResctrl
 from cachetune.host.model import CacheControl
-from cachetune.plan import Options, Plan, PlanRefusedError, Wish, plan_guests, plan_removal
+from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_guests, plan_removal
 from cachetune.plan.model import PlanGuest
 from tests.drawn import drawn_domain
 from tests.kernel.scenarios import tree
@@ -58,7 +58,7 @@ class _Runner:
     def __init__(self, guest: Guest) -> None:
         self._fs = SysfsResctrl(tree.RESCTRL)
         self._guest = guest
-        self._place = Place(self._fs, Path("/run/registers"), Path("/sys"), Path("/proc"))
+        self._connection = Connection(self._fs, Path("/run/registers"), Path("/sys"), Path("/proc"))
 
     def example(self, domain: Domain, name: str) -> Case | None:
         """An example on an empty host; None where it does not fit."""
@@ -68,7 +68,7 @@ class _Runner:
     def drawn(self, name: str, draw: random.Random) -> Case:
         """One domain, or one and then another for the same guest, on a host with groups of others."""
         others, gone = self._settle_others(draw)
-        host = self._place.look(ledger.Ledger())
+        host = self._connection.look(Ledger())
         rounds = [(drawn_domain(draw, host, "guest") for _ in range(_TRIES)) for _ in range(draw.choice([1, 1, 2]))]
         case = self._carry_out(name, others, gone, rounds)
         for path in (path for path in others if path not in gone):
@@ -80,7 +80,7 @@ class _Runner:
         others = tuple(f"COS{number}" for number in range(1, draw.choice([1, 1, 2, 4])))
         for path in others:
             self._fs.mkdir(path)
-            lines = [_random_line(cache, draw) for cache in self._place.look(ledger.Ledger()).caches]
+            lines = [_random_line(cache, draw) for cache in self._connection.look(Ledger()).caches]
             self._fs.write(f"{path}/schemata", "".join(lines) + f"MB:0={draw.randrange(10, 101, 10)}\n")
         gone = tuple(path for path in others if draw.random() < 0.3)
         for path in gone:
@@ -96,21 +96,21 @@ class _Runner:
             wanted = next(filter(None, map(self._planned, domains)), None)
             if wanted:
                 plans.append(wanted)
-                outcomes.append(apply(wanted, self._place).outcome)
+                outcomes.append(apply(wanted, self._connection).outcome)
                 tree.mark(f"{name} applied {number}")
                 hw_ids.append(_hw_ids())
-        book = ledger.load(self._place.run)
+        ledger = load_ledger(self._connection.run)
         guest = PlanGuest("guest", _MACHINE)
-        back = plan_removal(self._place.look(book), [guest], book.groups_of(_MACHINE), book.shrunk)
-        outcomes.append(apply(back, self._place).outcome)
+        back = plan_removal(self._connection.look(ledger), [guest], ledger.groups_of(_MACHINE), ledger.shrunk)
+        outcomes.append(apply(back, self._connection).outcome)
         tree.mark(f"{name} removed")
         return Case(name, others, gone, tuple(plans), tuple(outcomes), tuple(hw_ids))
 
     def _planned(self, domain: Domain) -> Plan | None:
-        book = ledger.load(self._place.run)
-        wish = Wish(domain, self._guest, _MACHINE, book.groups_of(_MACHINE))
+        ledger = load_ledger(self._connection.run)
+        request = GuestRequest(domain, self._guest, _MACHINE, ledger.groups_of(_MACHINE))
         try:
-            wanted = plan_guests([wish], self._place.look(book), Options(shrink_default=True))
+            wanted = plan_guests([request], self._connection.look(ledger), Options(shrink_default=True))
         except PlanRefusedError:
             return None
         return wanted if wanted.steps else None

@@ -17,7 +17,7 @@ import msgspec
 from cachetune import documents
 from cachetune.apply.report import Report
 from cachetune.apply.run import apply_planned
-from cachetune.apply.state import ledger
+from cachetune.apply.state.ledger import load_ledger
 from cachetune.guests.model import Guest
 from cachetune.host import SysfsResctrl
 from tests.kernel.scenarios import tree
@@ -79,7 +79,7 @@ class Scene:
     """Three guests, each a thread with a domain of its own."""
 
     def __init__(self, domain: Path, guest: Guest) -> None:
-        self.place = place_on(Path("/run/together"))
+        self.connection = place_on(Path("/run/together"))
         wanted = domain_in(domain)
         threads = [thread for thread in guest.threads if thread.vcpu is not None]
         self.guests = {
@@ -106,17 +106,17 @@ class Scene:
         return msgspec.json.encode(Run(report.outcome, report.error, resctrl.asked, resctrl.held))
 
     def _run(self, verb: str, name: str, resctrl: SysfsResctrl) -> Report:
-        place, domain = msgspec.structs.replace(self.place, resctrl=resctrl), self.domains[name]
+        connection, domain = msgspec.structs.replace(self.connection, resctrl=resctrl), self.domains[name]
         if verb == "apply":
-            return apply_planned(lambda _host, _book: planned(domain, self.guests[name], place), place)
-        return apply_planned(lambda _host, _book: removal(domain, place), place)
+            return apply_planned(lambda _host, _ledger: planned(domain, self.guests[name], connection), connection)
+        return apply_planned(lambda _host, _ledger: removal(domain, connection), connection)
 
     def _after(self, runs: tuple[Run, ...]) -> Moment:
         known = {thread.tid for guest in self.guests.values() for thread in guest.threads}
         groups = tree.groups()
         tids = {path: tuple(sorted(known & set(map(int, files["tasks"].split())))) for path, files in groups.items()}
         schemata = {path: files["schemata"] for path, files in groups.items() if "schemata" in files}
-        return Moment(runs, tids, schemata, tuple(sorted(ledger.load(self.place.run).owned)))
+        return Moment(runs, tids, schemata, tuple(sorted(load_ledger(self.connection.run).owned)))
 
 
 def main() -> None:

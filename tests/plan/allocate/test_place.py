@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cachetune.cbm import Cbm, is_contiguous, runs
 from cachetune.host.model import CacheControl
-from cachetune.plan.allocate.place import Ask, Cache, DoesNotFitError, place, settle, shrink_default
+from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, place, settle, shrink_default
 
 
 def control(ways: int = 11, *, shareable: int = 0, least: int = 1, sparse: bool = False) -> CacheControl:
@@ -50,7 +50,7 @@ def test_placement_is_the_low_end_of_the_lowest_of_the_shortest_holes_that_fit(f
 
 
 @st.composite
-def caches(draw: st.DrawFn) -> tuple[Cache, list[Ask]]:
+def caches(draw: st.DrawFn) -> tuple[Cache, list[WayRequest]]:
     ways = draw(st.integers(2, 20))
     bits = list(range(ways))
     cuts = sorted(draw(st.lists(st.integers(0, ways), min_size=3, max_size=3)))
@@ -68,13 +68,13 @@ def caches(draw: st.DrawFn) -> tuple[Cache, list[Ask]]:
             size = draw(st.integers(1, length))
             now = Cbm(((1 << size) - 1) << start)
             held |= now
-        asks.append(Ask(want, now))
+        asks.append(WayRequest(want, now))
     shareable = draw(st.integers(0, (1 << ways) - 1)) if draw(st.booleans()) else 0
     return Cache(control(ways, shareable=shareable), Cbm(default), Cbm(taken)), asks
 
 
 @given(caches())
-def test_settled_masks_have_the_size_asked_for_and_never_meet_one_another(case: tuple[Cache, list[Ask]]) -> None:
+def test_settled_masks_have_the_size_asked_for_and_never_meet_one_another(case: tuple[Cache, list[WayRequest]]) -> None:
     cache, asks = case
     try:
         masks = settle(cache, asks, cache.default)
@@ -93,18 +93,20 @@ def test_settled_masks_have_the_size_asked_for_and_never_meet_one_another(case: 
 
 
 @given(caches())
-def test_settling_again_changes_nothing(case: tuple[Cache, list[Ask]]) -> None:
+def test_settling_again_changes_nothing(case: tuple[Cache, list[WayRequest]]) -> None:
     cache, asks = case
     try:
         masks = settle(cache, asks, cache.default)
     except DoesNotFitError:
         return
-    again = [Ask(ask.ways, mask) for ask, mask in zip(asks, masks, strict=True)]
+    again = [WayRequest(ask.ways, mask) for ask, mask in zip(asks, masks, strict=True)]
     assert settle(cache, again, cache.default) == masks
 
 
 @given(caches())
-def test_no_mask_meets_what_another_group_still_has_when_shrinking_comes_first(case: tuple[Cache, list[Ask]]) -> None:
+def test_no_mask_meets_what_another_group_still_has_when_shrinking_comes_first(
+    case: tuple[Cache, list[WayRequest]],
+) -> None:
     cache, asks = case
     try:
         masks = settle(cache, asks, cache.default)
@@ -120,7 +122,7 @@ def test_no_mask_meets_what_another_group_still_has_when_shrinking_comes_first(c
 
 
 @given(caches())
-def test_a_shrunk_default_group_keeps_a_way_and_those_shared_with_io(case: tuple[Cache, list[Ask]]) -> None:
+def test_a_shrunk_default_group_keeps_a_way_and_those_shared_with_io(case: tuple[Cache, list[WayRequest]]) -> None:
     cache, asks = case
     try:
         kept, masks = shrink_default(cache, asks)
@@ -148,27 +150,27 @@ def test_a_shrunk_default_group_keeps_a_way_and_those_shared_with_io(case: tuple
 )
 def test_the_default_group_gives_up_just_enough(shareable: int, least: int, ways: int, kept: int, mask: int) -> None:
     cache = Cache(control(shareable=shareable, least=least), Cbm(0x7FF), Cbm(0))
-    assert shrink_default(cache, [Ask(ways)]) == (kept, [mask])
+    assert shrink_default(cache, [WayRequest(ways)]) == (kept, [mask])
 
 
 def test_what_the_default_group_must_keep_is_never_given_away() -> None:
     cache = Cache(control(shareable=0x600), Cbm(0x7FF), Cbm(0))
     with pytest.raises(DoesNotFitError):
-        shrink_default(cache, [Ask(10)])
+        shrink_default(cache, [WayRequest(10)])
     with pytest.raises(DoesNotFitError):
-        shrink_default(Cache(control(least=2), Cbm(0x7FF), Cbm(0)), [Ask(10)])
+        shrink_default(Cache(control(least=2), Cbm(0x7FF), Cbm(0)), [WayRequest(10)])
 
 
 def test_the_last_ways_that_io_uses_are_not_given_away_either() -> None:
     with pytest.raises(DoesNotFitError):
-        shrink_default(Cache(control(shareable=0x600), Cbm(0x600), Cbm(0x1FF)), [Ask(1)])
+        shrink_default(Cache(control(shareable=0x600), Cbm(0x600), Cbm(0x1FF)), [WayRequest(1)])
 
 
 def test_a_good_mask_is_kept_although_another_would_fit_better() -> None:
     cache = Cache(control(), Cbm(0x600), Cbm(0x0C0))
-    assert settle(cache, [Ask(2, Cbm(0x003)), Ask(1)], cache.default) == [0x003, 0x100]
+    assert settle(cache, [WayRequest(2, Cbm(0x003)), WayRequest(1)], cache.default) == [0x003, 0x100]
 
 
 def test_a_group_that_needs_less_keeps_the_low_end_of_what_it_has() -> None:
     cache = Cache(control(), Cbm(0x600), Cbm(0))
-    assert settle(cache, [Ask(2, Cbm(0x0F0))], cache.default) == [0x030]
+    assert settle(cache, [WayRequest(2, Cbm(0x0F0))], cache.default) == [0x030]

@@ -14,7 +14,7 @@ import pytest
 
 from cachetune.errors import ResctrlError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CACHETUNE = (sys.executable, "-m", "cachetune.cli.main")
 
 
