@@ -38,12 +38,14 @@ from cachetune.host.model import Host
 from cachetune.plan import Plan, PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteSchemata
+from cachetune.text import counts
 
 Level = Literal["error", "warning", "notice", "info"]
 Say = Callable[[Level, str], None]
 
 _LOOK_SECONDS = 1.0
 _LONGEST_WAIT = 300.0
+_CHANGES = ((CreateGroup, "created"), (WriteSchemata, "written"), (RemoveGroup, "removed"))
 _LEVELS: dict[State, Level] = {"placed": "info", "waiting": "info", "drifted": "warning", "failed": "warning"}
 
 
@@ -249,13 +251,9 @@ class Reconciler:
 
 def _change(report: Report) -> str:
     """What was done, in counts, with what is to be said of it; "" for nothing."""
-    groups = (CreateGroup, "made"), (WriteSchemata, "written"), (RemoveGroup, "removed")
-    parts = [_counted(sum(isinstance(s, kind) for s in report.done), "group", what) for kind, what in groups]
     moved = {tid for step in report.done if isinstance(step, MoveTasks) for tid in step.tids}
-    parts.append(_counted(len(moved.difference(report.vanished_tids)), "thread", "moved"))
-    done = ", ".join(part for part in parts if part)
+    done = counts(
+        *((sum(isinstance(s, kind) for s in report.done), "group", what) for kind, what in _CHANGES),
+        (len(moved.difference(report.vanished_tids)), "thread", "moved"),
+    )
     return "; ".join((done, *report.notes)) if done else ""
-
-
-def _counted(number: int, thing: str, what: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)} {what}" if number else ""

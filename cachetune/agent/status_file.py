@@ -12,6 +12,7 @@ from pathlib import Path
 from cachetune import documents
 from cachetune.agent.model import AgentStatus
 from cachetune.errors import InputError
+from cachetune.files import replace_file
 from cachetune.guests import find_process
 from cachetune.guests.model import Thread
 from cachetune.guests.proc.threads import is_same_thread
@@ -57,20 +58,8 @@ def is_alive(status: AgentStatus) -> bool:
 
 
 def write(status: AgentStatus, run: Path) -> None:
-    """Replace the status: a reader sees the old one or the new one. Raises OSError.
-
-    There is one agent only, so one name will do for the new one; what stands in its way is gone the next time.
-    """
-    part = run / f"{_STATUS}.new"
-    try:
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        with os.fdopen(fd, "wb") as file:
-            file.write(documents.encode(status))
-        part.rename(run / _STATUS)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
+    """Replace the status document. Raises OSError."""
+    replace_file(run / _STATUS, documents.encode(status), sole_writer=True)
 
 
 def read(run: Path) -> AgentStatus | None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
+from cachetune.text import printable
+
 if TYPE_CHECKING:
     from cachetune.domain.xml.positions import Positions
     from cachetune.findings import Finding
@@ -66,11 +68,6 @@ def quoted(text: str) -> str:
     if len(text) > _LONGEST_SHOWN:
         text = text[: _LONGEST_SHOWN - 1] + "…"
     return "'" + printable(text) + "'"
-
-
-def printable(text: str) -> str:
-    """The text with everything that could move a terminal's cursor spelled out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def name_of(element: etree._Element, attribute: str | None = None) -> str:

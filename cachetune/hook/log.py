@@ -12,6 +12,7 @@ from cachetune.apply.report import Report
 from cachetune.errors import CachetuneError
 from cachetune.findings import Finding
 from cachetune.plan.render import describe
+from cachetune.text import printable
 
 _NAME = "cachetune-hook"
 
@@ -58,7 +59,7 @@ class HookLog:
             self.change(f"note: {note}")
 
     def _say(self, priority: int, text: str) -> None:
-        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in f"{self._about}: {text}")
+        line = printable(f"{self._about}: {text}")
         syslog.syslog(priority, line.encode(errors="backslashreplace").decode())
         try:
             if sys.stderr:

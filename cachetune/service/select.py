@@ -7,7 +7,6 @@ are named after the guest (cachetune-NAME), whatever number libvirt gives it at 
 import click
 import msgspec
 
-from cachetune.cli.show.console import printable
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
@@ -16,6 +15,7 @@ from cachetune.guests.find import SourceOptions, guest_named, look
 from cachetune.guests.model import RunningGuest, SourceName
 from cachetune.plan import PlanRefusedError
 from cachetune.plan.request import GuestRequest
+from cachetune.text import printable
 
 
 def guest_request(

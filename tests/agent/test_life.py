@@ -52,7 +52,7 @@ def test_a_guest_is_kept_from_its_start_to_its_end_within_a_period(scene: Scene)
         said = [line for line in agent.end() if UNNAMED not in line]
     assert said == [
         f"info: {WEB}: waiting: it does not run",
-        f"notice: {WEB}: 1 group made, 2 groups written, 2 threads moved",
+        f"notice: {WEB}: 1 group created, 2 groups written, 2 threads moved",
         f"notice: {WEB}: 1 thread moved",
         f"notice: {WEB}: 1 group written, 1 group removed: it does not run",
     ]
@@ -125,7 +125,7 @@ def test_an_agent_that_is_killed_while_it_places_a_guest_recovers_first(scene: S
             assert scene.threads(GROUP) == set(guest.vcpu_tids())
             first, second = agent.end()
     assert first.startswith(f"warning: an interrupted run for cachetune-{WEB} is dealt with: ")
-    assert second.startswith(f"notice: {WEB}: 1 group made")
+    assert second.startswith(f"notice: {WEB}: 1 group created")
 
 
 def test_a_second_agent_is_refused_and_told_of_the_first(scene: Scene) -> None:

@@ -78,7 +78,7 @@ def test_a_guest_is_placed_in_one_round_and_that_is_said_in_one_line(world: Worl
     reconciler = world.reconciler()
     assert reconciler.round()
     assert world.threads(GROUP) == set(TIDS[:2])
-    assert world.said() == ["notice: web: 1 group made, 2 groups written, 2 threads moved"]
+    assert world.said() == ["notice: web: 1 group created, 2 groups written, 2 threads moved"]
     assert reconciler.statuses["web"] == GuestStatus(
         name="web",
         machine_name="cachetune-web",
@@ -87,7 +87,7 @@ def test_a_guest_is_placed_in_one_round_and_that_is_said_in_one_line(world: Worl
         since=1000.0,
         pid=TIDS[0],
         changed=1000.0,
-        change="1 group made, 2 groups written, 2 threads moved",
+        change="1 group created, 2 groups written, 2 threads moved",
     )
 
 
@@ -398,7 +398,7 @@ def test_doubts_about_a_guest_are_told_once(world: World, how: str) -> None:
     reconciler = world.reconciler()
     reconciler.round()
     reconciler.round()
-    assert world.said() == [line, "notice: web: 1 group made, 2 groups written, 2 threads moved"]
+    assert world.said() == [line, "notice: web: 1 group created, 2 groups written, 2 threads moved"]
 
 
 def test_the_last_valid_xml_outlives_a_round_in_which_an_editor_has_taken_the_file_away(world: World) -> None:

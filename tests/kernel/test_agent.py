@@ -43,7 +43,7 @@ def test_with_it_the_threads_of_another_user_are_moved(outcome: Outcome) -> None
         0,
         [
             f"warning: web: nobody but process {outcome.guest.pid} of the user {USER} says that it is this guest",
-            "notice: web: 1 group made, 2 groups written, 2 threads moved",
+            "notice: web: 1 group created, 2 groups written, 2 threads moved",
         ],
     )
     assert set(map(int, outcome.during[GROUP]["tasks"].split())) == set(outcome.guest.vcpus.values())

@@ -5,7 +5,6 @@ is lost, groups whose name starts with ``cachetune-`` are still known by their n
 """
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +14,7 @@ from cachetune import documents
 from cachetune.apply.state.journal import boot_id
 from cachetune.cbm import Cbm
 from cachetune.errors import InputError
+from cachetune.files import replace_file
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.host.resctrl.schemata import parse
 from cachetune.plan.diff import masks_described
@@ -104,22 +104,8 @@ def load_ledger(run: Path) -> Ledger:
 
 
 def save_ledger(ledger: Ledger, run: Path) -> None:
-    """Replace the ledger in one step: after a crash there is the old one or the new one. Raises OSError.
-
-    Whoever calls this holds the lock, so one name will do for the new one; what a crash left there is overwritten.
-    """
-    part = run / "ledger.json.new"
-    data = documents.encode(ledger)
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        part.rename(run / "ledger.json")
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    """Replace the ledger; the caller holds the lock. Raises OSError."""
+    replace_file(run / "ledger.json", documents.encode(ledger), sole_writer=True)
 
 
 def save_ledger_if_changed(ledger: Ledger, run: Path) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from cachetune import documents
 from cachetune.apply.state.journal import boot_id
 from cachetune.errors import InputError
+from cachetune.files import replace_file
 from cachetune.host.model import Group, Host
 
 _SECONDS = 60.0
@@ -36,11 +37,9 @@ def reserve(run: Path, guest: str, groups: tuple[Group, ...]) -> None:
     """Write down what is expected for the guest of that name. Raises InputError where that cannot be written."""
     note = Reservation(boot_id=boot_id(), until=_now() + _SECONDS, groups=groups)
     path = _path(run, guest)
-    part = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        part.write_bytes(documents.encode(note))
-        part.rename(path)
+        replace_file(path, documents.encode(note))
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}", hint="run as root, or make room there") from None
 

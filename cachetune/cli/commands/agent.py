@@ -19,11 +19,12 @@ from cachetune.agent.notify import notifier
 from cachetune.agent.reconcile import Inputs, Level, Say
 from cachetune.agent.tuning_files import read_files
 from cachetune.cli import options
-from cachetune.cli.show.console import printable, show, table
+from cachetune.cli.show.console import show, table
 from cachetune.errors import InputError
 from cachetune.guests.find import running_guests
 from cachetune.guests.tuning_files import GUESTS_D
 from cachetune.service.connection import connect
+from cachetune.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,7 +8,7 @@ import click
 
 from cachetune import documents
 from cachetune.cli import options
-from cachetune.cli.show.console import count, printable, show, table
+from cachetune.cli.show.console import show, table
 from cachetune.domain import Loaded, load
 from cachetune.errors import HostError, InputError, ResctrlError
 from cachetune.guests.find import look
@@ -20,6 +20,7 @@ from cachetune.plan.model import Summary
 from cachetune.service.hosts import load_host
 from cachetune.service.owned import owned_groups
 from cachetune.service.status import Guests, GuestState, state_of
+from cachetune.text import count, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -10,7 +10,7 @@ import click
 
 from cachetune import documents
 from cachetune.cli import options
-from cachetune.cli.show.console import printable, show, table
+from cachetune.cli.show.console import show, table
 from cachetune.domain.model import Domain
 from cachetune.errors import HostError, InputError
 from cachetune.guests.model import SourceName
@@ -19,6 +19,7 @@ from cachetune.host.read import read_host
 from cachetune.plan.groups.names import belongs_to, machine_name
 from cachetune.service.hosts import open_resctrl
 from cachetune.service.owned import owned_groups
+from cachetune.text import printable
 from cachetune.units import about
 from cachetune.watch import Counter, Reading, Readings, read_counters
 

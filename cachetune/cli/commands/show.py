@@ -8,13 +8,14 @@ import click
 
 from cachetune import documents
 from cachetune.cli import options
-from cachetune.cli.show.console import count, printable, show, table
+from cachetune.cli.show.console import show, table
 from cachetune.cli.show.ways import IO_MARK, SEVERAL, io_picture, letter_of, owners_picture, scale
 from cachetune.host.model import BandwidthControl, CacheControl, Group, Host
 from cachetune.host.usage import CacheUsage, HostUsage, Limit, usage_of
 from cachetune.idset import format_ids
 from cachetune.service.hosts import load_host
 from cachetune.service.owned import owned_groups
+from cachetune.text import count, printable
 from cachetune.units import about
 
 if TYPE_CHECKING:

@@ -9,13 +9,14 @@ import click
 import msgspec
 
 from cachetune import documents
-from cachetune.cli.show.console import printable, show, table
+from cachetune.cli.show.console import show, table
 from cachetune.errors import InputError
 from cachetune.service.hosts import load_host
 from cachetune.sim import load_profile, profile_names
 from cachetune.sim.faults import Fault, parse_fault
 from cachetune.sim.fuse.threads import Tids
 from cachetune.sim.profile import KERNELS, Profile, decode_profile
+from cachetune.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from cachetune.domain.check import Checker, Checks, Engine
-from cachetune.domain.problems import printable
 from cachetune.domain.xml.document import read_file, unreadable
 from cachetune.domain.xml.schema import LIBVIRT_SCHEMA
 from cachetune.domain.xml.schema import libvirt_schema as read_libvirt_schema
 from cachetune.errors import InputError
+from cachetune.text import printable
 
 if TYPE_CHECKING:
     from cachetune.findings import FileReport, Finding

@@ -5,7 +5,6 @@ Names of groups, threads and files come from others: ``printable`` makes control
 they reach a terminal.
 """
 
-import contextlib
 import os
 import stat
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cachetune.errors import InputError
+from cachetune.files import replace_file
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -57,16 +57,6 @@ def table(*headers: str, right: Sequence[str] = ()) -> "Table":
     return made
 
 
-def printable(text: str) -> str:
-    """The text with every character that a terminal might obey shown as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def count(number: int, thing: str) -> str:
-    """The number and its noun: "1 way", "3 ways"."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def write_document(data: bytes, path: str) -> None:
     """Write a document to a file, all of it or nothing, or to stdout for "-". Raises InputError."""
     if path == "-":
@@ -77,21 +67,6 @@ def write_document(data: bytes, path: str) -> None:
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):
             target.write_bytes(data)  # a pipe or a device: there is nothing to replace
         else:
-            _replace(target, data)
+            replace_file(target, data, mode=0o666)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _replace(target: Path, data: bytes) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        part.replace(target)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import click
 
 from cachetune.apply.report import Report
-from cachetune.cli.show.console import count, printable
 from cachetune.cli.show.ways import ways_picture
 from cachetune.errors import CachetuneError
 from cachetune.findings import Finding
 from cachetune.plan import Plan
 from cachetune.plan.render import describe, render
+from cachetune.text import count, printable
 
 _COLOURS = {"+": "green", "~": "yellow", "-": "red", ">": "cyan", "error": "red", "warning": "yellow"}
 

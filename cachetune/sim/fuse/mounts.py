@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 
 from cachetune.errors import InputError
+from cachetune.files import replace_file
 from cachetune.host.resctrl.port import SIMULATED_TYPE
 from cachetune.sim.fuse.threads import stat_of
 
@@ -64,9 +65,7 @@ def write_record(record: Record, run: Path) -> Path:
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
         if run.stat().st_uid != os.geteuid():
             raise InputError(f"{run} belongs to somebody else", hint="give another directory with --run")
-        part = file.with_suffix(".part")
-        part.write_bytes(msgspec.json.encode(record))
-        part.replace(file)
+        replace_file(file, msgspec.json.encode(record))
     except OSError as error:
         raise InputError(f"cannot write {file}: {error.strerror}", hint="give a directory with --run") from None
     return file
