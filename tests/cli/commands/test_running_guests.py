@@ -9,6 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from cachetune.apply.state import reservations
 from cachetune.cbm import Cbm
 from cachetune.host.model import Group
 from tests.kernel.scenarios.guest_process import Threads, running
