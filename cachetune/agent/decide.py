@@ -23,7 +23,7 @@ from cachetune.errors import CachetuneError
 from cachetune.guests.find import best_known
 from cachetune.guests.model import RunningGuest
 from cachetune.host.model import Host
-from cachetune.plan import Options, Plan, PlanRefusedError, machine_name
+from cachetune.plan import Options, Plan, PlanRefusedError, machine_name_of
 from cachetune.plan.build import groups_of
 from cachetune.plan.render import describe
 from cachetune.plan.request import GuestRequest
@@ -158,7 +158,7 @@ def cases(observation: Observation, known: Mapping[str, Memory]) -> Iterator[Cas
 
 
 def _libvirt_case(name: str, domain: Domain, observation: Observation) -> Case:
-    return Case(name, machine_name(domain), "libvirt", domain, "", _called(name, observation))
+    return Case(name, machine_name_of(domain), "libvirt", domain, "", _called(name, observation))
 
 
 def _file_case(name: str, observation: Observation, memory: Memory | None, *, also_libvirt: bool) -> Case:
@@ -174,7 +174,7 @@ def _file_case(name: str, observation: Observation, memory: Memory | None, *, al
     machine = memory.machine_name if memory else ""
     if domain is not None:
         try:
-            machine = machine_name(domain)
+            machine = machine_name_of(domain)
         except CachetuneError as error:
             domain, problem = None, str(error)
     same_name = _called(name, observation)
@@ -235,7 +235,7 @@ def _running(
     case: Case, domain: Domain, observation: Observation, memory: Memory | None, options: AgentOptions
 ) -> Decision:
     guest = case.guests[0]
-    if guest.problem and _wants_vcpus(domain):
+    if guest.problem and domain.needs_vcpus:
         return _seen_twice("failed", guest.problem, memory)  # a QEMU that has just begun has no such threads yet
     entry = observation.ledger.guests.get(case.machine_name)
     other = entry is not None and None not in (entry.uuid, guest.uuid) and entry.uuid != guest.uuid
@@ -260,10 +260,6 @@ def _running(
 def plan_for(request: GuestRequest, host: Host, ledger: Ledger, options: AgentOptions) -> Plan:
     """The plan of one guest. Raises PlanRefusedError and InputError."""
     return plan_requests((request,), host, ledger, Options(shrink_default=options.shrink_default))
-
-
-def _wants_vcpus(domain: Domain) -> bool:
-    return any(group.vcpus or any(monitor.vcpus for monitor in group.monitors) for group in domain.groups)
 
 
 def _seen_twice(state: State, what: str, memory: Memory | None) -> Decision:

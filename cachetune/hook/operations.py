@@ -187,15 +187,14 @@ def _guest(call: Call, domain: Domain) -> Guest:
         raise InputError(f"cannot read {path}: {error.strerror}", hint="libvirt writes it when QEMU starts") from None
     if not re.fullmatch(rb"[1-9][0-9]{0,9}\n?", text):
         raise InputError(f"{path} does not hold a process id")
-    asked = [g.vcpus for g in domain.groups] + [m.vcpus for g in domain.groups for m in g.monitors]
-    find = find_guest if any(asked) else find_process
+    find = find_guest if domain.needs_vcpus else find_process
     return find(int(text), Path(call.values["--proc"]))
 
 
 def _ours(name: str, ledger: Ledger) -> PlanGuest | None:
     """The guest as it is called in our groups; None where such groups would be another guest's."""
     try:
-        machine = machine_name(Domain(name=name, uuid=None, id=None, type="kvm", vcpus=1, groups=()))
+        machine = machine_name(name)
     except InputError:  # nothing of the name can be used, so it has no groups of ours
         return None
     known = ledger.guests.get(machine)

@@ -2,7 +2,7 @@
 
 from cachetune.errors import PlanRefusedError
 from cachetune.plan.build import check, plan, plan_guests
-from cachetune.plan.groups.names import machine_name
+from cachetune.plan.groups.names import machine_name, machine_name_of
 from cachetune.plan.model import Plan
 from cachetune.plan.removal import plan_removal
 from cachetune.plan.request import GuestRequest, Options
@@ -14,6 +14,7 @@ __all__ = [
     "PlanRefusedError",
     "check",
     "machine_name",
+    "machine_name_of",
     "plan",
     "plan_guests",
     "plan_removal",

@@ -5,7 +5,7 @@ import msgspec
 from cachetune.domain.model import Domain
 from cachetune.findings import Finding
 from cachetune.guests.model import Guest
-from cachetune.plan.groups.names import checked_machine_name, machine_name
+from cachetune.plan.groups.names import checked_machine_name, machine_name_of
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -33,4 +33,4 @@ class GuestRequest(msgspec.Struct, frozen=True):
     @property
     def machine(self) -> str:
         """The prefix of the names of the guest's groups. Raises InputError."""
-        return checked_machine_name(self.machine_name) if self.machine_name else machine_name(self.domain)
+        return checked_machine_name(self.machine_name) if self.machine_name else machine_name_of(self.domain)

@@ -79,8 +79,7 @@ def _request(running: RunningGuest, domain: Domain, machine_name: str, findings:
     if running.is_only_its_own_word:
         who = f"process {running.guest.pid} of the user {running.user}"
         click.echo(f"warning: nobody but {who} says that it is the guest {running.name!r}", err=True)
-    asked = any(g.vcpus for g in domain.groups) or any(m.vcpus for g in domain.groups for m in g.monitors)
-    if running.problem and asked:
+    if running.problem and domain.needs_vcpus:
         raise InputError(
             f"guest {running.name!r} (process {running.guest.pid}): {running.problem}",
             hint="tune the whole process (no vcpus), or name the threads with --vcpu N=TID",

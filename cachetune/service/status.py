@@ -9,7 +9,6 @@ from typing import Literal
 import msgspec
 
 from cachetune.domain import Loaded, load
-from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError, PlanRefusedError
 from cachetune.findings import Finding
 from cachetune.guests.model import RunningGuest, SourceName
@@ -105,7 +104,7 @@ def _compared(request: GuestRequest, running: RunningGuest, host: Host | None, a
     """``applied``, or what is there instead. Raises PlanRefusedError and InputError."""
     if host is None:
         return msgspec.structs.replace(applied, state="no resctrl")
-    if running.problem and _asks_per_vcpu(request.domain):
+    if running.problem and request.domain.needs_vcpus:
         return msgspec.structs.replace(applied, state="refused", why=(running.problem,))
     made = plan_guests([request], host, Options())
     return msgspec.structs.replace(applied, state="drifted", summary=made.summary) if made.steps else applied
@@ -113,10 +112,6 @@ def _compared(request: GuestRequest, running: RunningGuest, host: Host | None, a
 
 def _errors(findings: Iterable[Finding]) -> tuple[str, ...]:
     return tuple(finding.message for finding in findings if finding.severity == "error")
-
-
-def _asks_per_vcpu(domain: Domain) -> bool:
-    return any(g.vcpus is not None or any(m.vcpus is not None for m in g.monitors) for g in domain.groups)
 
 
 def _groups_with(tids: frozenset[int], host: Host | None) -> tuple[str, ...]:

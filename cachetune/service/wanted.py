@@ -176,8 +176,7 @@ def _check_combination(wanted: Wanted) -> None:
 def _named_threads(wanted: Wanted, domain: Domain) -> Guest | None:
     """The guest's threads. Which of them are vCPUs matters only where a group or a monitor asks for some."""
     if wanted.pid is not None:
-        asked = [g.vcpus for g in domain.groups] + [m.vcpus for g in domain.groups for m in g.monitors]
-        find = find_guest if any(asked) else find_process
+        find = find_guest if domain.needs_vcpus else find_process
         return find(wanted.pid, wanted.proc)
     if not wanted.vcpus:
         return None

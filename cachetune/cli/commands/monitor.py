@@ -16,7 +16,7 @@ from cachetune.errors import HostError, InputError
 from cachetune.guests.model import SourceName
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
-from cachetune.plan.groups.names import belongs_to, machine_name
+from cachetune.plan.groups.names import belongs_to, machine_name, machine_name_of
 from cachetune.service.hosts import open_resctrl
 from cachetune.service.owned import owned_groups
 from cachetune.text import printable
@@ -101,7 +101,7 @@ def _paths(host: Host, file: str | None, machine: str | None, running: Sequence[
     machines = [name for guest in running for name in _machine_names(guest)]
     if file is not None:
         domain = _load(file)
-        machine = machine or machine_name(domain)
+        machine = machine or machine_name_of(domain)
         names = {f"{machine}-{i}" for i in _ids(domain)}
     machines += [machine] if machine else []
     found = [
@@ -118,7 +118,7 @@ def _machine_names(guest: "RunningGuest") -> Iterator[str]:
     """The names that a running guest's groups can have: ours, and libvirt's where libvirt runs it."""
     for number in {None, guest.libvirt_id}:
         with contextlib.suppress(InputError):
-            yield machine_name(Domain(name=guest.name, uuid=None, id=number, type="", vcpus=1, groups=()))
+            yield machine_name(guest.name, number)
 
 
 def _load(file: str) -> Domain:

@@ -15,7 +15,7 @@ from cachetune.cli.show.messages import show_findings, show_plan
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
 from cachetune.host.model import Host
-from cachetune.plan import Plan, PlanRefusedError, machine_name, plan_removal
+from cachetune.plan import Plan, PlanRefusedError, machine_name, machine_name_of, plan_removal
 from cachetune.plan.groups.names import checked_machine_name
 from cachetune.plan.model import PlanGuest
 from cachetune.service.connection import connect
@@ -32,7 +32,7 @@ class _Chosen(msgspec.Struct, frozen=True):
     def guests(self, ledger: Ledger) -> Sequence[PlanGuest]:
         """The guests, with the machine names that the ledger has for them. Raises InputError."""
         if self.domain:
-            return [PlanGuest(self.domain.name, machine_name(self.domain), self.domain.uuid)]
+            return [PlanGuest(self.domain.name, machine_name_of(self.domain), self.domain.uuid)]
         if self.machine_name is not None:
             return [PlanGuest("", checked_machine_name(self.machine_name))]
         known = [PlanGuest(entry.name, machine, entry.uuid) for machine, entry in ledger.guests.items()]
@@ -40,8 +40,7 @@ class _Chosen(msgspec.Struct, frozen=True):
             if not known:
                 raise InputError("there is no guest whose groups cachetune has made", hint="'cachetune show' lists all")
             return known
-        named = Domain(name=self.guest, uuid=None, id=None, type="", vcpus=1, groups=())
-        return [g for g in known if self.guest in (g.name, g.uuid)] or [PlanGuest("", machine_name(named))]
+        return [g for g in known if self.guest in (g.name, g.uuid)] or [PlanGuest("", machine_name(self.guest))]
 
 
 @click.command("remove")

@@ -10,20 +10,26 @@ _RESERVED = {"info", "mon_groups", "mon_data", "tasks", "cpus", "cpus_list", "mo
 _LONGEST = 64
 
 
-def machine_name(domain: Domain) -> str:
-    """The prefix of a guest's group names: ``qemu-ID-name`` where the XML is live, else ``cachetune-name``.
+def machine_name(name: str, libvirt_id: int | None = None) -> str:
+    """The prefix of a guest's group names: ``qemu-ID-name`` for a guest that libvirt runs, else ``cachetune-name``.
 
-    Only ASCII letters, digits, '-' and '.' survive; '-' and '.' not at the start nor after one another; 64 characters
-    at most. Source: libvirt's machine names (qemu-1-my_vm becomes qemu-1-myvm). Raises InputError when nothing is left.
+    Keeps only ASCII letters, digits, '-' and '.', drops '-' and '.' at the ends and after one another, and cuts at 64
+    characters. Source: libvirt's machine names (qemu-1-my_vm becomes qemu-1-myvm). Raises InputError if nothing is
+    left of the name.
     """
-    if domain.id is not None:
-        return _filter(f"qemu-{domain.id}-{domain.name}")
-    name = _filter(f"cachetune-{domain.name}")
-    if name == "cachetune":
+    if libvirt_id is not None:
+        return _filter(f"qemu-{libvirt_id}-{name}")
+    machine = _filter(f"cachetune-{name}")
+    if machine == "cachetune":
         raise InputError(
-            f"nothing of the domain's name {domain.name!r} can be used in a group name", hint="give --machine-name NAME"
+            f"nothing of the domain's name {name!r} can be used in a group name", hint="give --machine-name NAME"
         )
-    return name
+    return machine
+
+
+def machine_name_of(domain: Domain) -> str:
+    """The machine name of a domain: with its number if the XML is live. Raises InputError."""
+    return machine_name(domain.name, domain.id)
 
 
 def checked_machine_name(name: str) -> str:

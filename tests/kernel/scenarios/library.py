@@ -13,7 +13,7 @@ from cachetune.guests import find_guest, find_process
 from cachetune.guests.model import Guest
 from cachetune.host import SysfsResctrl
 from cachetune.plan import Options, Plan, plan_removal
-from cachetune.plan.groups.names import machine_name
+from cachetune.plan.groups.names import machine_name_of
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.request import GuestRequest
 from cachetune.service.requests import plan_requests
@@ -48,7 +48,7 @@ def planned(domain: Domain, guest: Guest, connection: Connection) -> Plan:
 
 def removal(domain: Domain, connection: Connection) -> Plan:
     """What takes the domain's groups away again."""
-    ledger, name = load_ledger(connection.run), machine_name(domain)
+    ledger, name = load_ledger(connection.run), machine_name_of(domain)
     return plan_removal(connection.look(ledger), [PlanGuest("", name)], ledger.groups_of(name), ledger.shrunk)
 
 
