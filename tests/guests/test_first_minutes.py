@@ -1,4 +1,4 @@
-"""README's first five minutes with a bare QEMU, run as they stand: a machine of its own, with default paths."""
+"""README's five minutes with plain QEMU, run verbatim in namespaces with default paths."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from tests.guests.qemu import need_qemu
 from tests.sim.fuse.mounted import need_fuse
 
 ROOT = Path(__file__).parents[2]
-TITLE = "The first five minutes with a QEMU of your own"
+TITLE = "Five minutes with plain QEMU"
 SECTION = re.compile(rf"^## {TITLE}\n.*?^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 AROUND = """set -e

@@ -1,4 +1,4 @@
-"""The README's first five minutes with a libvirt guest, command by command, with what it shows of them.
+"""The README's five minutes with a libvirt guest, command by command, with what it shows of them.
 
 "# " is root's prompt, "# exit N" behind a command says how it ends; "…" stands for what differs from host to host.
 """
@@ -13,7 +13,7 @@ from tests.libvirt.host import ROOT, LibvirtHost
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.usefixtures("libvirt_here")]
 README = (ROOT / "README.md").read_text()
-SECTION = re.search(r"^## The first five minutes with a libvirt guest\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+SECTION = re.search(r"^## Five minutes with a libvirt guest\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
 BLOCKS = re.findall(r"^```console\n(.*?)^```", SECTION[1] if SECTION else "", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^# (.*?)(?:  # exit (\d))?$\n((?:(?!# ).*\n)*)", re.MULTILINE)
 DB = tune("0-3", "<cache id='0' level='3' type='both' size='4608' unit='KiB'/>")
