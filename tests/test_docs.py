@@ -21,7 +21,7 @@ import msgspec.inspect
 import pytest
 
 from cachetune import documents, hook
-from cachetune.agent.decide import Rules
+from cachetune.agent.decide import AgentOptions
 from cachetune.agent.loop import Agent
 from cachetune.agent.model import AgentStatus
 from cachetune.agent.notify import Notifier
@@ -321,8 +321,8 @@ def status_of_an_agent(run_directory: Path) -> AgentStatus:
         files=lambda _: {"web": TuningFile(domain)},
         guests=lambda: (RunningGuest(name="web", uuid=None, source="threads", guest=guest),),
     )
-    rules = Rules(shrink_default=True, period=0.1)
-    status = Agent(inputs, rules, run_directory, lambda *_: None, Notifier(), lambda: False).once()
+    options = AgentOptions(shrink_default=True, period=0.1)
+    status = Agent(inputs, options, run_directory, lambda *_: None, Notifier(), lambda: False).once()
     return msgspec.structs.replace(status, pid=812, start_time=2406, running=True, period_seconds=5.0)
 
 
