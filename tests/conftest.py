@@ -6,6 +6,14 @@ from collections.abc import Iterator
 import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
+from cachetune.testing import plugin
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load our own plugin where the installed package does not yet name it."""
+    if not config.pluginmanager.has_plugin("cachetune"):
+        config.pluginmanager.register(plugin, "cachetune")
+
 
 @pytest.fixture
 def no_garbage() -> None:

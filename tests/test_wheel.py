@@ -52,6 +52,16 @@ def test_the_wheel_has_the_schemas_the_profiles_and_the_marker_of_types(wheel: P
     assert not [name for name in names if name.startswith(("tests/", "examples/"))]
 
 
+def test_the_wheel_brings_the_pytest_plugin(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    test = tmp_path / "test_it.py"
+    test.write_text("def test_it(simulated_resctrl): simulated_resctrl.mkdir('web')\n")
+    path = f"PYTHONPATH={tmp_path / 'site'}"
+    said = run(tmp_path, "/usr/bin/env", path, sys.executable, "-m", "pytest", "-W", "error", "--strict-markers", test)
+    assert "1 passed" in said
+    assert f"cachetune-{__version__}" in said
+
+
 def test_the_installed_command_knows_its_version(cachetune: Path, tmp_path: Path) -> None:
     assert run(tmp_path, cachetune, "--version") == f"cachetune {__version__}\n"
 

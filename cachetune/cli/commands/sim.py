@@ -119,7 +119,7 @@ def mount(directory: Path, **options: Any) -> None:
     asked, place = _Asked(**options), check_place(directory)
     sim = _simulated(asked.profile, asked.kernel)
     for fault in asked.faults:
-        sim.fail(fault.errno, at=fault.at, operation=fault.operation, path=fault.path, after=fault.after)
+        sim.add_fault(fault)
     if asked.sysfs is not None:
         _write_sysfs(sim.profile, asked.sysfs)
     run = (asked.run or run_directory()).absolute()

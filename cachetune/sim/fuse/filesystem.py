@@ -29,7 +29,7 @@ class _Open:
     content: bytes = b""
 
 
-class MountedResctrl:
+class FuseOperations:
     """The operations, named as mfusepy names them; each raises OSError.
 
     ``caller`` tells the tid of whoever asks; ``look`` is called ahead of what depends on the tasks there are;

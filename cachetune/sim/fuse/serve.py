@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from cachetune.errors import CachetuneError, InputError
-from cachetune.sim.fuse.filesystem import MountedResctrl
+from cachetune.sim.fuse.filesystem import FuseOperations
 from cachetune.sim.fuse.mounts import Record, is_up, write_record
 from cachetune.sim.fuse.threads import RealThreads, Tids, stat_of
 from cachetune.sim.kernel.resctrl import SimulatedResctrl
@@ -52,7 +52,7 @@ def serve(sim: SimulatedResctrl, place: Path, tids: Tids, run: Path, ready: Call
         up.append(True)
         ready()
 
-    operations = MountedResctrl(
+    operations = FuseOperations(
         sim,
         caller=lambda: int(fuse.fuse_get_context()[2]),
         look=threads.look if threads else lambda: None,

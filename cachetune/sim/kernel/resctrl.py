@@ -222,7 +222,11 @@ class SimulatedResctrl:
         it takes effect all the same. ``times`` that many in a row fail; ``kernel_says`` replaces last_cmd_status.
         """
         wanted = None if path is None else _clean(path)
-        self._faults.append(Fault(number, at, operation, wanted, after, times, kernel_says))
+        self.add_fault(Fault(number, at, operation, wanted, after, times, kernel_says))
+
+    def add_fault(self, fault: Fault) -> None:
+        """Let operations fail as the fault says; see ``parse_fault``."""
+        self._faults.append(fault)
 
     # -- how an operation is carried out ------------------------------------------------------------------------
 

@@ -5,19 +5,10 @@ from collections.abc import Callable, Mapping
 
 from cachetune.errors import ResctrlError
 from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.testing import Clock
 
 KERNELS = ("6.1", "6.12")
 TASK = 2001
-
-
-class Clock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def machine(*options: str, kernel: str = "6.12", profile: str = "cascade-lake", writer: int = 1) -> SimulatedResctrl:
