@@ -25,7 +25,11 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One rule. ``bad`` and ``good`` are samples that a test runs; ``host`` names the host they are run against."""
+    """One rule. ``bad`` and ``good`` are samples that a test runs; ``host`` names what judges them.
+
+    A rule about existing groups, threads or an earlier run has ``host`` "scene": a sentence for each sample, while the
+    test builds the situation.
+    """
 
     id: str
     severity: Severity

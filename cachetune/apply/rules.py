@@ -9,6 +9,9 @@ _ALL = (
         summary="A plan is only for the host, and the state of the host, that it was made for.",
         message="the host has changed since the plan was made: {changes}",
         fix="plan again",
+        bad="a plan is saved, a group is made, and the plan is applied",
+        good="a plan is saved, the guest starts a thread, and the plan is applied",
+        host="scene",
     ),
     Rule(
         id="CT502",
@@ -16,6 +19,9 @@ _ALL = (
         summary="Only a mounted resctrl is written to.",
         message="{root} is not a mounted resctrl but ordinary files",
         fix="plans can be made on a copy, but not applied to it",
+        bad="apply --resctrl DIR, where DIR is a copy of a resctrl tree",
+        good="apply --resctrl DIR, where resctrl is mounted at DIR",
+        host="scene",
     ),
     Rule(
         id="CT503",
@@ -23,6 +29,9 @@ _ALL = (
         summary="What an interrupted run left is dealt with first.",
         message="an earlier run for {machines} was interrupted",
         fix="run 'cachetune recover' first",
+        bad="apply is killed, and apply runs again",
+        good="apply is killed, recover runs, and then apply",
+        host="scene",
     ),
     Rule(
         id="CT504",
@@ -30,6 +39,9 @@ _ALL = (
         summary="A plan touches only groups that are ours.",
         message="step {number} of the plan would {what}",
         fix="plan again; a plan file is not meant to be edited",
+        bad="a step that writes to another program's group is added to a saved plan",
+        good="a saved plan is applied as it is",
+        host="scene",
     ),
     Rule(
         id="CT505",
@@ -37,6 +49,9 @@ _ALL = (
         summary="Two guests cannot share a machine name or a group.",
         message="'{machine}' is in use by {other}",
         fix="give another --machine-name",
+        bad="two domains called web, with different uuids, are applied",
+        good="one domain is applied twice",
+        host="scene",
     ),
     Rule(
         id="CT506",
@@ -44,6 +59,9 @@ _ALL = (
         summary="The journal must be whole to be acted upon.",
         message="the journal {path} is damaged: {why}",
         fix="compare 'cachetune show' with what you expect, mend it by hand, then delete the journal",
+        bad="the journal of a killed run is edited before recover",
+        good="recover with the journal as the killed run left it",
+        host="scene",
     ),
     Rule(
         id="CT507",
@@ -51,6 +69,9 @@ _ALL = (
         summary="A journal is only for the resctrl that it was written for.",
         message="the journal in {run} belongs to {theirs}, not to {ours}",
         fix="give the same --resctrl as the interrupted run, or the --run directory of this one",
+        bad="apply --resctrl A is killed, then recover --resctrl B",
+        good="apply --resctrl A is killed, then recover --resctrl A",
+        host="scene",
     ),
     Rule(
         id="CT508",
@@ -58,6 +79,9 @@ _ALL = (
         summary="Groups that libvirt made for a guest are changed only on request.",
         message="libvirt made {groups}, which would be changed",
         fix="apply with --adopt",
+        bad="the plan changes a group that libvirt made for the guest",
+        good="the same plan, with --adopt",
+        host="scene",
     ),
 )
 

@@ -140,7 +140,7 @@ _SCHEMA = (
         summary="The document must satisfy the schema of the installed libvirt (--libvirt-schema).",
         message="libvirt's own schema is not satisfied: {reason}",
         fix="`virsh define --validate` would refuse it; the fault may be outside of what cachetune knows",
-        bad=_domain("<cachetune vcpus='0'/>"),
+        bad=_GOOD.replace("<cputune>", "<memroy>1048576</memroy><cputune>"),
         good=_GOOD,
         host="schema",
     ),

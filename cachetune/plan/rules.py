@@ -163,7 +163,7 @@ _ALL = (
         message="this host has no monitoring, so no monitor for {resource} can be made",
         fix="remove the <monitor> or choose a host with CMT or MBM",
         bad=_MONITOR,
-        good=_FITS,
+        good=_cputune(""),
         host="sim:allocation-only",
     ),
     Rule(
@@ -173,8 +173,7 @@ _ALL = (
         message="the group for vCPUs {vcpus} cannot be called '{name}': {why}",
         fix="change the id attribute, or give another --machine-name",
         bad="<domain type='kvm' id='1'><name>g</name><vcpu>4</vcpu><cputune><cachetune vcpus='0' id='../x'>"
-        "<monitor level='3' vcpus='0'/><cache id='0' level='3' type='both' size='2304' unit='KiB'/>"
-        "</cachetune></cputune></domain>",
+        "<monitor level='3' vcpus='0'/></cachetune></cputune></domain>",
         good=_FITS,
         host="sim:skylake-2s",
     ),
@@ -184,6 +183,9 @@ _ALL = (
         summary="A group that belongs to somebody else is never changed.",
         message="group '{path}' exists and belongs to {owner}: {why}",
         fix="leave it to its owner, or give another --machine-name",
+        bad="apply --machine-name batch, where another program has made the group batch-vcpus_0-1",
+        good="apply --machine-name batch, where no group is called batch-vcpus_0-1",
+        host="scene",
     ),
     Rule(
         id="CT217",
@@ -191,6 +193,9 @@ _ALL = (
         summary="Ways that the hardware also uses for I/O are not the guest's alone.",
         message="mask {mask} on {resource} cache {id} includes ways that are shared with I/O ({shared})",
         fix="I/O traffic can displace the guest's lines there; --shrink-default leaves those ways to the default group",
+        bad="a guest gets all 6 free ways, 2 of which are shared with I/O",
+        good="a guest gets the 4 free ways that are not shared with I/O",
+        host="scene",
     ),
     Rule(
         id="CT218",
@@ -198,6 +203,9 @@ _ALL = (
         summary="The size of the cache must be known to turn bytes into ways.",
         message="the size of {resource} cache {id} is not known",
         fix="give the matching --sysfs, or a resctrl tree that has 'size' files",
+        bad="a host read from a tree without cache sizes",
+        good="the same host, with cache sizes",
+        host="scene",
     ),
     Rule(
         id="CT219",
@@ -205,6 +213,9 @@ _ALL = (
         summary="The default group must not be exclusive: groups share its ways on caches that they do not ask for.",
         message="the default group is in mode exclusive, so nobody can share its ways on {caches}",
         fix="write 'shareable' to the default group's mode, or ask for a size on every cache",
+        bad="the default group is exclusive, and the guest asks for ways of L3 cache 0 only",
+        good="the default group is exclusive, and the guest asks for ways of every L3 cache",
+        host="scene",
     ),
     Rule(
         id="CT220",
@@ -232,6 +243,9 @@ _ALL = (
         summary="Groups that libvirt made for the guest are changed only on request.",
         message="libvirt made {groups}",
         fix="apply with --adopt to change what libvirt has set, or restart the guest to have libvirt set it anew",
+        bad="libvirt gave the guest the 2 ways it asks for, and another program has changed the mask",
+        good="libvirt gave the guest the 2 ways it asks for",
+        host="scene",
     ),
     Rule(
         id="CT401",
@@ -239,6 +253,9 @@ _ALL = (
         summary="Every vCPU in a group should have a thread.",
         message="vCPUs {vcpus} have no thread yet",
         fix="offline vCPUs join their group when you plan again after they are plugged in",
+        bad="a group for vCPUs 0-1, and only vCPU 0 has a thread",
+        good="a group for vCPUs 0-1, and both have a thread",
+        host="scene",
     ),
     Rule(
         id="CT402",
@@ -246,6 +263,9 @@ _ALL = (
         summary="Threads are not taken out of groups that belong to somebody else.",
         message="thread {tid} is in group '{path}', which belongs to {owner}",
         fix="remove it there first, or plan with --take-tasks",
+        bad="the thread of vCPU 0 is in the group BestEffort of another program",
+        good="the same, with --take-tasks",
+        host="scene",
     ),
     Rule(
         id="CT403",
@@ -253,6 +273,9 @@ _ALL = (
         summary="Without threads a plan makes groups that nobody is in.",
         message="no guest was given, so no thread will be moved",
         fix="give --guest NAME, --pid PID, or --vcpu N=TID for each vCPU",
+        bad="plan web.xml",
+        good="plan web.xml --guest web",
+        host="scene",
     ),
     Rule(
         id="CT404",
@@ -260,6 +283,9 @@ _ALL = (
         summary="A whole-process group needs the process.",
         message="a group for the whole process needs all of its threads",
         fix="give --pid PID instead of --vcpu",
+        bad="<cachetune> without vcpus, and --vcpu for each thread",
+        good="<cachetune> without vcpus, and --pid",
+        host="scene",
     ),
     Rule(
         id="CT405",
@@ -267,6 +293,9 @@ _ALL = (
         summary="A thread that was named should be of use.",
         message="vCPU {vcpu} is in no group, so its thread {tid} stays where it is",
         fix="leave out --vcpu {vcpu}={tid}, or add the vCPU to a group",
+        bad="a group for vCPUs 0-1, and --vcpu for vCPUs 0 to 3",
+        good="a group for vCPUs 0-1, and --vcpu for vCPUs 0 and 1",
+        host="scene",
     ),
 )
 

@@ -1,0 +1,80 @@
+"""Run a sample of a rule, and return the rules that it breaks, each with its severity.
+
+Which judge runs it is the rule's ``host``: a simulated host or a version of libvirt to check the document against,
+another program's schema, a file name, or a scene. Without one the document is checked alone.
+"""
+
+from pathlib import Path
+from typing import Literal
+from unittest.mock import patch
+
+from cachetune.domain import Checks, load, load_checked, parse_version
+from cachetune.domain.xml import diagnosis
+from cachetune.domain.xml.document import read_file, unreadable
+from cachetune.errors import InputError
+from cachetune.findings import Finding, Rule
+from cachetune.plan import check
+from cachetune.service.hosts import load_host
+from tests.rules.scenes import SCENES
+
+Side = Literal["bad", "good"]
+
+# An installed libvirt's schema that allows everything except one element, which cachetune does not look at.
+LIBVIRT_SCHEMA = """<grammar xmlns="http://relaxng.org/ns/structure/1.0">
+  <start><ref name="any"/></start>
+  <define name="any">
+    <element>
+      <anyName><except><name>memroy</name></except></anyName>
+      <zeroOrMore><choice><attribute><anyName/></attribute><text/><ref name="any"/></choice></zeroOrMore>
+    </element>
+  </define>
+</grammar>
+"""
+
+
+def broken_by(rule: Rule, side: Side, directory: Path) -> dict[str, str]:
+    """The rules that a sample of ``rule`` breaks, with their severities; ``directory`` is empty."""
+    if rule.host == "scene":
+        scene = SCENES[rule.id]
+        found = scene.bad() if side == "bad" else scene.good()
+    else:
+        found = _judged(rule.host, rule.bad if side == "bad" else rule.good, directory)
+    return {finding.rule: finding.severity for finding in found}
+
+
+def _judged(judge: str, sample: str, directory: Path) -> tuple[Finding, ...]:
+    kind, _, version = judge.partition(":")
+    match kind:
+        case "sim":
+            return _on_host(judge, sample)
+        case "libvirt":
+            return _checked(sample, Checks(libvirt=parse_version(version)))
+        case "schema":
+            schema = directory / "domain.rng"
+            schema.write_text(LIBVIRT_SCHEMA)
+            return _checked(sample, Checks(libvirt_schema=str(schema)))
+        case "engine":  # our own diagnosis explains all that the schema engine refuses, so it is switched off
+            with patch.object(diagnosis, "diagnose", lambda _root, _problems: set()):
+                return _checked(sample, Checks())
+        case "file" if not sample.startswith("<"):
+            return _opened(sample)
+        case _:
+            return _checked(sample, Checks())
+
+
+def _checked(sample: str, checks: Checks) -> tuple[Finding, ...]:
+    return load_checked(sample.encode(), "sample.xml", checks).findings
+
+
+def _on_host(host: str, sample: str) -> tuple[Finding, ...]:
+    loaded = load(sample.encode(), "sample.xml")
+    assert loaded.domain is not None, loaded.findings
+    return check(loaded.domain, load_host(host, Path("/nowhere"), Path("/nowhere")))
+
+
+def _opened(name: str) -> tuple[Finding, ...]:
+    try:
+        read_file(name)
+    except InputError as error:
+        return (unreadable(str(error), error.hint),)
+    return ()

@@ -1,0 +1,273 @@
+"""A scene for each rule that takes more than a document to break: existing groups, threads, a plan, a journal.
+
+``bad`` builds a situation that breaks the rule, ``good`` the nearest one that breaks none. Both return the findings.
+The host is always a simulated skylake-2s: two L3 caches of 11 ways of 2304 KiB each, the two ways 600 shared with I/O,
+and 8 CLOSIDs. The guest is ``web``, with four vCPUs whose threads are TIDS.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from cachetune.apply.guard import ApplyRefusedError
+from cachetune.apply.recover import recover
+from cachetune.apply.run import Connection, apply
+from cachetune.apply.state.journal import Journal
+from cachetune.domain import load
+from cachetune.domain.model import Domain
+from cachetune.findings import Finding
+from cachetune.guests.model import Guest
+from cachetune.host.model import Host
+from cachetune.host.read import read_host
+from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_guests
+from cachetune.plan.steps import Step, WriteSchemata
+from cachetune.service.connection import connect
+from cachetune.sim import SimulatedResctrl, load_profile, write_tree
+from tests.samples import GUEST, TIDS, host_with_guest, plan_for
+from tests.sim.fuse.mounted import mounted, need_fuse
+
+Found = tuple[Finding, ...]
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """Two situations; each is built by a call that returns what was found in it."""
+
+    bad: Callable[[], Found]
+    good: Callable[[], Found]
+
+
+# -- the guest ----------------------------------------------------------------------------------------------------
+
+
+def web(cputune: str, attributes: str = "") -> Domain:
+    """The guest with this ``<cputune>``."""
+    xml = f"<domain type='kvm'{attributes}><name>web</name><vcpu>4</vcpu><cputune>{cputune}</cputune></domain>"
+    loaded = load(xml.encode(), "web.xml")
+    assert loaded.domain is not None, loaded.findings
+    return loaded.domain
+
+
+def with_uuid(uuid: str) -> Domain:
+    """The guest with two ways of L3 cache 0 and this uuid."""
+    return msgspec.structs.replace(WEB, uuid=uuid)
+
+
+def cachetune(vcpus: str, ways: int, *cache_ids: int) -> str:
+    """A ``<cachetune>`` with this many ways of each of these L3 caches, cache 0 by default."""
+    size = f"size='{ways * 2304}' unit='KiB'"
+    caches = "".join(f"<cache id='{cache_id}' level='3' type='both' {size}/>" for cache_id in cache_ids or (0,))
+    return f"<cachetune {f'vcpus={vcpus!r}' if vcpus else ''}>{caches}</cachetune>"
+
+
+WEB = web(cachetune("0-1", 2))
+WHOLE_PROCESS = web(cachetune("", 2))
+STARTED_BY_LIBVIRT = web(cachetune("0-1", 2), " id='7'")
+
+# Some of the guest's threads, by what is known of them.
+ONE_THREAD = Guest(TIDS[0], GUEST.threads[:1])
+THREADS_OF_VCPUS_0_AND_1 = Guest(None, GUEST.threads[:2])
+THREADS_ONLY = Guest(None, GUEST.threads)
+
+
+# -- planning -----------------------------------------------------------------------------------------------------
+
+FREE = {"schemata": "L3:0=01f;1=01f\n"}  # the default group leaves ways 5 to 10 of both caches free
+THREAD_IN_BEST_EFFORT = {"BestEffort/schemata": "L3:0=01f;1=01f\n", "BestEffort/tasks": f"{TIDS[0]}"}
+
+
+def host(*writes: dict[str, str]) -> Host:
+    """The host after these writes; a group that does not exist is made."""
+    sim = host_with_guest("skylake-2s")
+    for path, text in {path: text for files in writes for path, text in files.items()}.items():
+        group = path.rpartition("/")[0]
+        if group and not sim.exists(group):
+            sim.mkdir(group)
+        sim.write(path, text)
+    return read_host(sim)
+
+
+def libvirts(schemata: str) -> dict[str, str]:
+    """The group that libvirt made for vCPUs 0 and 1, their threads in it."""
+    group = "qemu-7-web-vcpus_0-1"
+    return {f"{group}/schemata": schemata, f"{group}/tasks": f"{TIDS[0]},{TIDS[1]}"}
+
+
+def without_sizes(on: Host) -> Host:
+    """The host as read from a tree that has no cache sizes."""
+    caches = tuple(msgspec.structs.replace(cache, size_bytes=dict.fromkeys(cache.size_bytes)) for cache in on.caches)
+    return msgspec.structs.replace(on, caches=caches)
+
+
+def planning(domain: Domain, on: Host, guest: Guest | None = GUEST, machine_name: str = "", **options: bool) -> Found:
+    """Plan: errors of a refused plan, warnings of one that was made."""
+    try:
+        made = plan_guests([GuestRequest(domain, guest, machine_name)], on, Options(**options))
+    except PlanRefusedError as refused:
+        return refused.findings
+    return made.warnings
+
+
+# -- applying -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def connected(domain: Domain = WEB) -> Iterator[tuple[SimulatedResctrl, Connection, Plan]]:
+    """A host, a connection to it with an empty run directory, and the guest's plan."""
+    with TemporaryDirectory() as run:
+        sim = host_with_guest("skylake-2s")
+        connection = Connection(sim, Path(run))
+        yield sim, connection, plan_for(domain, connection)
+
+
+def refusing(run: Callable[[], object]) -> Found:
+    """Why the run was refused, if it was."""
+    try:
+        run()
+    except ApplyRefusedError as refused:
+        return (refused.finding,)
+    return ()
+
+
+def a_plan_applied_later(change: Callable[[SimulatedResctrl], None]) -> Found:
+    with connected() as (sim, connection, plan):
+        change(sim)
+        return refusing(lambda: apply(plan, connection))
+
+
+def connecting_to_a_copy() -> Found:
+    with TemporaryDirectory() as directory:
+        root = Path(directory, "resctrl")
+        write_tree(SimulatedResctrl(load_profile("skylake-2s")), root)
+        return refusing(lambda: connect(root, Path(directory), Path("/sys"), Path("/proc"), 1))
+
+
+def connecting_to_a_mount() -> Found:
+    need_fuse()
+    with TemporaryDirectory() as directory, mounted(Path(directory, "mount")) as mount:
+        return refusing(lambda: connect(mount.root, Path(directory), Path("/sys"), Path("/proc"), 1))
+
+
+def applying_after_an_interrupted_run(first: Callable[[Connection], object]) -> Found:
+    with connected() as (_, connection, plan):
+        Journal.begin(connection.run, plan, connection.resctrl.source).keep()
+        first(connection)
+        return refusing(lambda: apply(plan, connection))
+
+
+def applying_a_plan_with(*added: Step) -> Found:
+    """Apply the guest's plan with steps added to it."""
+    with connected() as (sim, connection, _):
+        sim.mkdir("COS1")
+        sim.write("COS1/schemata", "L3:0=400;1=400\n")
+        plan = plan_for(WEB, connection)
+        return refusing(lambda: apply(msgspec.structs.replace(plan, steps=(*plan.steps, *added)), connection))
+
+
+def applying_one_after_the_other(first: Domain, second: Domain) -> Found:
+    with connected(first) as (_, connection, plan):
+        apply(plan, connection)
+        return refusing(lambda: apply(plan_for(second, connection), connection))
+
+
+def recovering(*, resctrl: str = "sim:skylake-2s", edit: Callable[[str], str] = str) -> Found:
+    """Recover from a journal written for ``resctrl`` and then edited."""
+    with connected() as (_, connection, plan):
+        Journal.begin(connection.run, plan, resctrl).keep()
+        file = connection.run / "journal.jsonl"
+        file.write_text(edit(file.read_text()))
+        return refusing(lambda: recover(connection))
+
+
+def applying_to_libvirts_group(*, adopt: bool) -> Found:
+    with connected() as (sim, connection, _):
+        sim.mkdir("qemu-7-web-vcpus_0-1")
+        sim.write("schemata", "L3:0=7f0\n")
+        sim.write("qemu-7-web-vcpus_0-1/schemata", "L3:0=00f\n")
+        plan = plan_for(STARTED_BY_LIBVIRT, connection)
+        return refusing(lambda: apply(plan, connection, adopt=adopt))
+
+
+SCENES = {
+    # Another program has made the group that the guest needs.
+    "CT216": Scene(
+        bad=lambda: planning(WEB, host(FREE, {"batch-vcpus_0-1/schemata": "L3:0=020\n"}), machine_name="batch"),
+        good=lambda: planning(WEB, host(FREE), machine_name="batch"),
+    ),
+    # Six free ways are left: two of them are shared with I/O.
+    "CT217": Scene(
+        bad=lambda: planning(web(cachetune("0", 6)), host(FREE)),
+        good=lambda: planning(web(cachetune("0", 4)), host(FREE)),
+    ),
+    "CT218": Scene(
+        bad=lambda: planning(WEB, without_sizes(host(FREE))),
+        good=lambda: planning(WEB, host(FREE)),
+    ),
+    # The guest asks for ways of cache 0 only, so on cache 1 it would share the default group's.
+    "CT219": Scene(
+        bad=lambda: planning(WEB, host(FREE, {"mode": "exclusive\n"})),
+        good=lambda: planning(web(cachetune("0-1", 2, 0, 1)), host(FREE, {"mode": "exclusive\n"})),
+    ),
+    # libvirt has given the guest the two ways that it asks for, and another program has since changed them.
+    "CT222": Scene(
+        bad=lambda: planning(STARTED_BY_LIBVIRT, host(FREE, libvirts("L3:0=3c0\n"))),
+        good=lambda: planning(STARTED_BY_LIBVIRT, host(FREE, libvirts("L3:0=060\n"))),
+    ),
+    # Only vCPU 0 has a thread, and the group is for vCPUs 0 and 1.
+    "CT401": Scene(
+        bad=lambda: planning(WEB, host(FREE), ONE_THREAD),
+        good=lambda: planning(WEB, host(FREE), GUEST),
+    ),
+    "CT402": Scene(
+        bad=lambda: planning(WEB, host(FREE, THREAD_IN_BEST_EFFORT)),
+        good=lambda: planning(WEB, host(FREE, THREAD_IN_BEST_EFFORT), take_tasks=True),
+    ),
+    "CT403": Scene(
+        bad=lambda: planning(WEB, host(FREE), None),
+        good=lambda: planning(WEB, host(FREE), GUEST),
+    ),
+    # --vcpu names threads one by one, but a group without vcpus='…' takes every thread of the process.
+    "CT404": Scene(
+        bad=lambda: planning(WHOLE_PROCESS, host(FREE), THREADS_ONLY),
+        good=lambda: planning(WHOLE_PROCESS, host(FREE), GUEST),
+    ),
+    # --vcpu names the threads of vCPUs 2 and 3, which are in no group.
+    "CT405": Scene(
+        bad=lambda: planning(WEB, host(FREE), THREADS_ONLY),
+        good=lambda: planning(WEB, host(FREE), THREADS_OF_VCPUS_0_AND_1),
+    ),
+    # A new group changes the state that the plan was made for; a new thread does not.
+    "CT501": Scene(
+        bad=lambda: a_plan_applied_later(lambda sim: sim.mkdir("COS1")),
+        good=lambda: a_plan_applied_later(lambda sim: sim.add_task(31337)),
+    ),
+    "CT502": Scene(bad=connecting_to_a_copy, good=connecting_to_a_mount),
+    "CT503": Scene(
+        bad=lambda: applying_after_an_interrupted_run(lambda _: None),
+        good=lambda: applying_after_an_interrupted_run(recover),
+    ),
+    # The step that was added writes to another program's group.
+    "CT504": Scene(
+        bad=lambda: applying_a_plan_with(WriteSchemata("COS1", "L3:0=400\n", "L3:0=600\n")),
+        good=applying_a_plan_with,
+    ),
+    # Two domains are called web and differ by uuid only.
+    "CT505": Scene(
+        bad=lambda: applying_one_after_the_other(with_uuid("a1"), with_uuid("b2")),
+        good=lambda: applying_one_after_the_other(with_uuid("a1"), with_uuid("a1")),
+    ),
+    "CT506": Scene(
+        bad=lambda: recovering(edit=lambda text: text.replace("cachetune-web", "cachetune-db")),
+        good=recovering,
+    ),
+    "CT507": Scene(
+        bad=lambda: recovering(resctrl="/sys/fs/resctrl"),
+        good=lambda: recovering(resctrl="sim:skylake-2s"),
+    ),
+    "CT508": Scene(
+        bad=lambda: applying_to_libvirts_group(adopt=False),
+        good=lambda: applying_to_libvirts_group(adopt=True),
+    ),
+}
