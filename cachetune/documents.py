@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cachetune.cbm import Cbm
-from cachetune.errors import InputError
+from cachetune.errors import DocumentError
 
 T = TypeVar("T")
 
@@ -25,13 +25,12 @@ def encode_line(record: object) -> bytes:
 
 
 def decode(data: bytes, kind: type[T], name: str) -> T:
-    """The value in ``data``. Raises InputError that names the document and the place in it."""
+    """The value in ``data``. Raises DocumentError, which names the document and the place in it."""
     try:
         return msgspec.json.decode(data, type=kind, dec_hook=_from_json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(
-            f"{name} is not what it should be: {error}", hint="was it made by another version, or edited?"
-        ) from None
+        hint = "check that this version of cachetune made it and that nobody edited it"
+        raise DocumentError(name, str(error), hint=hint) from None
 
 
 def schema(kind: Any) -> dict[str, Any]:

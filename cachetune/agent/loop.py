@@ -11,7 +11,7 @@ from cachetune.agent.decide import AgentOptions
 from cachetune.agent.model import AgentStatus, GuestStatus
 from cachetune.agent.notify import Notifier
 from cachetune.agent.reconcile import Clock, Inputs, Reconciler, Say
-from cachetune.errors import InputError
+from cachetune.errors import StateFileError
 
 _SOON_SECONDS = 1.0
 _ROUNDS_OF_ONCE = 5
@@ -95,7 +95,7 @@ class Agent:
     def _left_behind(self) -> tuple[GuestStatus, ...]:
         try:
             status = status_file.read(self._run)
-        except InputError as error:
+        except StateFileError as error:
             self._say("warning", f"{error}; starting without it")
             return ()
         return status.guests if status else ()

@@ -32,7 +32,7 @@ from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, Planner, apply_planned
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import Ledger, load_ledger
-from cachetune.errors import CachetuneError
+from cachetune.errors import CachetuneError, RecoveryFailedError
 from cachetune.guests.model import RunningGuest
 from cachetune.host.model import Host
 from cachetune.plan import Plan, PlanRefusedError, plan_removal
@@ -133,7 +133,7 @@ class Reconciler:
             return
         report = recover(connection)
         if report.exit_code:
-            raise CachetuneError(f"an interrupted run cannot be undone: {'; '.join(report.undo_errors)}")
+            raise RecoveryFailedError(report.undo_errors)
         if report.outcome == "done":
             what = (f"{len(report.undone)} of its steps undone", *report.notes)
             self._say(

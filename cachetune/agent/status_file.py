@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cachetune import documents
 from cachetune.agent.model import AgentStatus
-from cachetune.errors import InputError
+from cachetune.errors import AlreadyRunningError, DocumentError, StateFileError
 from cachetune.files import replace_file
 from cachetune.guests import find_process
 from cachetune.guests.model import Thread
@@ -24,25 +24,21 @@ _PROC = Path("/proc")  # the agent's own process; --proc is for guests
 
 @contextlib.contextmanager
 def only_agent(run: Path) -> Iterator[None]:
-    """Be the only agent of this run directory. Raises InputError, with the pid of the one that is there."""
+    """Be the only agent of this run directory. Raises AlreadyRunningError if there is one, StateFileError."""
     try:
         run.mkdir(mode=0o755, parents=True, exist_ok=True)
         fd = os.open(run / "agent.lock", _FLAGS, 0o644)
     except OSError as error:
-        raise InputError(
-            f"cannot write {run / 'agent.lock'}: {error.strerror}", hint="run as root, or give --run"
-        ) from None
+        hint = "run as root, or pass --run DIR"
+        raise StateFileError(run / "agent.lock", error.strerror, operation="write", hint=hint) from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(fd, 0)
         os.write(fd, f"{os.getpid()}\n".encode())
         yield
     except BlockingIOError:
-        pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
-        raise InputError(
-            f"another agent keeps the guests of {run}: process {pid}",
-            hint="'cachetune agent status' shows what it does",
-        ) from None
+        pid = os.pread(fd, 20, 0).strip()
+        raise AlreadyRunningError(run, int(pid) if pid.isdigit() else None) from None
     finally:
         os.close(fd)
 
@@ -63,12 +59,15 @@ def write(status: AgentStatus, run: Path) -> None:
 
 
 def read(run: Path) -> AgentStatus | None:
-    """The status that the last agent wrote; None where none has. Raises InputError."""
+    """The status that the last agent wrote; None if there is none. Raises StateFileError."""
     path = run / _STATUS
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    return documents.decode(data, AgentStatus, str(path))
+        raise StateFileError(path, error.strerror) from None
+    try:
+        return documents.decode(data, AgentStatus, str(path))
+    except DocumentError as error:
+        raise StateFileError(path, error.reason, hint=error.hint) from None

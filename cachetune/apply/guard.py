@@ -11,8 +11,8 @@ from typing import Any
 from cachetune.apply.rules import RULES
 from cachetune.apply.state.ledger import GuestEntry, Ledger
 from cachetune.cbm import Cbm
-from cachetune.errors import CachetuneError, InputError
-from cachetune.findings import Finding, Source
+from cachetune.errors import ApplyRefusedError, MachineNameError
+from cachetune.findings import Source
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
 from cachetune.host.resctrl.schemata import Schemata, covers, merge, parse
 from cachetune.plan.diff import describe_groups, removal_of
@@ -20,14 +20,6 @@ from cachetune.plan.groups.names import belongs_to, checked_machine_name, machin
 from cachetune.plan.model import Plan, PlanGuest
 from cachetune.plan.ownership import made_by_libvirt, touched
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
-
-
-class ApplyRefusedError(CachetuneError):
-    """Nothing was touched; ``finding`` says why."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(f"{finding.message} [{finding.rule}]", hint=finding.hint)
-        self.finding = finding
 
 
 def refused(rule: str, **values: Any) -> ApplyRefusedError:
@@ -59,7 +51,7 @@ def check_names(plan: Plan, host: Host, ledger: Ledger) -> None:
     for guest in plan.guests:
         try:
             checked_machine_name(guest.machine_name)
-        except InputError as error:
+        except MachineNameError as error:
             raise refused("CT504", number=0, what=f"use a name that is none: {error}") from None
         only_removed = not guest.name and not plan.groups  # by whoever knows no more than the machine name
         other = ledger.guests.get(guest.machine_name)

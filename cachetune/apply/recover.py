@@ -6,9 +6,9 @@ from cachetune.apply.guard import refused
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, undo
 from cachetune.apply.state import journal
-from cachetune.apply.state.journal import JournalDamagedError
 from cachetune.apply.state.ledger import Ledger, follow_shrink, load_ledger, save_ledger
 from cachetune.apply.steps import StepRunner
+from cachetune.errors import JournalDamagedError
 from cachetune.host.model import DEFAULT_GROUP, Host, parent_of
 from cachetune.host.resctrl.schemata import Masks, format_schemata, parse
 from cachetune.plan.diff import masks_described
@@ -25,7 +25,7 @@ def recover(connection: Connection) -> Report:
         try:
             unfinished = journal.read(connection.run)
         except JournalDamagedError as error:
-            raise refused("CT506", path=error.path, why=error.why) from None
+            raise refused("CT506", path=error.path, why=error.reason) from None
         if unfinished is None:
             return Report(outcome="nothing to do", machine_names=())
         if unfinished.plan is None:

@@ -8,13 +8,21 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.apply.guard import ApplyRefusedError, check_plan, refused
+from cachetune.apply.guard import check_plan, refused
 from cachetune.apply.report import Report
 from cachetune.apply.state import journal, reservations
-from cachetune.apply.state.journal import Journal, JournalDamagedError
+from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import Ledger, load_ledger, save_ledger, save_ledger_if_changed
 from cachetune.apply.steps import StepRunner
-from cachetune.errors import CachetuneError, InputError, ResctrlError
+from cachetune.errors import (
+    ApplyRefusedError,
+    CachetuneError,
+    InterruptedRunError,
+    JournalDamagedError,
+    ProcessNotFoundError,
+    ResctrlError,
+    UnreadableFileError,
+)
 from cachetune.guests import Guest, find_process, is_same_thread
 from cachetune.host.model import Host, parent_of
 from cachetune.host.read import read_host
@@ -49,17 +57,13 @@ class Connection(msgspec.Struct, frozen=True):
         return reservations.with_reservations(read_host(self.resctrl, self.sysfs, owned.owned), self.run)
 
 
-class InterruptedRunError(CachetuneError):
-    """The user or the system asked us to stop; what was begun is undone."""
-
-
 def apply(plan: Plan, connection: Connection, on_step: OnStep = lambda _: None, *, adopt: bool = False) -> Report:
     """Carry the plan out, all of it or nothing. ``on_step`` is told each step before it is taken.
 
     ``adopt`` allows changes in groups that libvirt made for the plan's guests.
 
-    Raises ApplyRefusedError (or LockTimeoutError, HostError, InputError) when nothing was begun; failures after that
-    are in the report.
+    Raises ApplyRefusedError, LockTimeoutError, HostError or StateFileError before the first step; later failures are in
+    the report.
     """
     return apply_planned(lambda _host, _ledger: plan, connection, on_step, adopt=adopt)
 
@@ -241,7 +245,7 @@ def _as_it_is_now(guest: PlanGuest, proc: Path | None) -> Guest | None:
         return None
     try:
         return find_process(leader.tid, proc)
-    except InputError:
+    except (ProcessNotFoundError, UnreadableFileError):
         return None
 
 
@@ -263,7 +267,7 @@ def _leftover(run: Path) -> ApplyRefusedError:
     try:
         unfinished = journal.read(run)
     except JournalDamagedError as error:
-        return refused("CT506", path=error.path, why=error.why)
+        return refused("CT506", path=error.path, why=error.reason)
     machines = unfinished.plan.machine_names if unfinished and unfinished.plan else ("a guest",)
     return refused("CT503", machines=", ".join(machines))
 
@@ -275,7 +279,7 @@ def _stoppable() -> Iterator[Callable[[], None]]:
 
     def stopped() -> None:
         if caught:
-            raise InterruptedRunError(f"stopped by {signal.Signals(caught[0]).name}")
+            raise InterruptedRunError(signal.Signals(caught[0]).name)
 
     with _handlers(lambda number, _: caught.append(number)):
         yield stopped

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from cachetune.errors import CachetuneError, ResctrlError
+from cachetune.errors import ResctrlError, StepError
 from cachetune.guests import is_same_thread
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP, parent_of
@@ -23,10 +23,6 @@ from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, Writ
 _TIDS_PER_WRITE = 500
 # The kernel looks once a second whether the cache lines of a freed RMID are gone.
 _LIMBO_SECONDS = 1.1
-
-
-class StepError(CachetuneError):
-    """A step was carried out but is not what can be read back."""
 
 
 class StepRunner:
@@ -99,20 +95,20 @@ class StepRunner:
             time.sleep(_LIMBO_SECONDS)
             self._resctrl.mkdir(path)
         if not self._resctrl.exists(path):
-            raise StepError(f"group {path} is not there although it was made")
+            raise StepError(path, "mkdir succeeded, but the group does not exist")
 
     def _remove(self, path: str) -> None:
         with _tolerated(errno.ENOENT):
             self._resctrl.rmdir(path)
         if self._resctrl.exists(path):
-            raise StepError(f"group {path} is still there although it was removed")
+            raise StepError(path, "rmdir succeeded, but the group still exists")
 
     def _write_schemata(self, path: str, text: str) -> None:
         file = _file(path, "schemata")
         self._resctrl.write(file, text)
         if not self._reads(path, text):
             found = self._resctrl.read(file)
-            raise StepError(f"{file} was written {text!r} but reads {found!r}", hint="another program changes it too")
+            raise StepError(file, f"wrote {text!r} but read {found!r}", hint="another program changes it too")
 
     def _reads(self, path: str, text: str) -> bool:
         """Whether the group's schemata has these values."""
@@ -127,7 +123,7 @@ class StepRunner:
         missing = set(present).difference(ended, self._tids_in(path))
         for tid in sorted(missing):
             if self._proc and self._is_same(tid):
-                raise StepError(f"thread {tid} is not in {file} although it was written there")
+                raise StepError(file, f"wrote thread {tid}, but it is not in the group")
         self.vanished += sorted(ended | missing)
 
     def _tids_in(self, path: str) -> set[int]:

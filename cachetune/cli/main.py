@@ -109,7 +109,7 @@ def _fail(error: CachetuneError) -> NoReturn:
     from cachetune.cli.show.messages import show_error
 
     show_error(error)
-    sys.exit(2)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from lxml import etree
 
 from cachetune.domain.parse import Group, Reading, number
 from cachetune.domain.problems import Problems, quoted
-from cachetune.errors import InputError
+from cachetune.errors import UnknownVersionError
 
 Version = tuple[int, int]
 OLDEST: Version = (9, 0)
@@ -19,16 +19,17 @@ _BANDWIDTH_IN_ANY_UNIT: Version = (10, 8)
 _ENERGY: Version = (12, 4)
 _WHOLE_PROCESS: Version = (12, 8)
 _HIGHEST_PERCENT = 100
+_SUPPORTED = "9.0 and later, for example 10.8 or 12.8"
 
 
 def parse_version(text: str) -> Version:
-    """``12.8`` or ``12.8.0``. Raises InputError for anything else and for versions before 9.0."""
+    """``12.8`` or ``12.8.0``. Raises UnknownVersionError for anything else and for versions before 9.0."""
     found = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]{1,3})?", text)
     if found is None:
-        raise InputError(f"{text!r} is not a version of libvirt", hint="for instance 9.0, 10.8, 11.3, 12.4 or 12.8")
+        raise UnknownVersionError("libvirt", text, _SUPPORTED)
     version = (int(found[1]), int(found[2]))
     if version < OLDEST:
-        raise InputError(f"libvirt {text} is older than what is known here", hint="the oldest known version is 9.0")
+        raise UnknownVersionError("libvirt", text, _SUPPORTED)
     return version
 
 

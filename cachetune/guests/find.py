@@ -5,14 +5,20 @@ emulator; QMP only where a socket was named, because asking keeps others from th
 it is looked at makes sources disagree, so what they disagree about is looked at twice.
 """
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 
-from cachetune.errors import InputError
+from cachetune.errors import (
+    AmbiguousGuestError,
+    GuestNotFoundError,
+    GuestVcpusUnknownError,
+    InputError,
+    MissingExtraError,
+    SourceUnavailableError,
+)
 from cachetune.guests.merge import combine
 from cachetune.guests.model import RunningGuest, SourceName
 from cachetune.guests.proc.processes import Process, canonical_uuid, emulators
@@ -73,14 +79,11 @@ def guest_named(
     called = [guest for guest in running.guests if (key and guest.name == key) or (uuid and guest.uuid == uuid)]
     found = best_known(called)
     if not found:
-        raise InputError(f"no guest {key!r} runs here", hint=_suggestion(key, running))
+        raise GuestNotFoundError(key, [guest.name for guest in running.guests if guest.name], running.notes)
     if len(found) > 1:
-        processes = ", ".join(f"{guest.guest.pid} (user {guest.user})" for guest in found)
-        raise InputError(
-            f"{len(found)} guests are called {key!r}: processes {processes}", hint="use the uuid, or --pid PID"
-        )
+        raise AmbiguousGuestError(key, [(guest.guest.pid or 0, guest.user) for guest in found])
     if per_vcpu and found[0].problem:
-        raise InputError(f"guest {key!r} (process {found[0].guest.pid}): {found[0].problem}", hint=_WITHOUT_VCPUS)
+        raise GuestVcpusUnknownError(key, found[0].guest.pid, found[0].problem, hint=_WITHOUT_VCPUS)
     return found[0]
 
 
@@ -137,7 +140,7 @@ def _ask(name: SourceName, source_options: SourceOptions, processes: Sequence[Pr
                 return threads.look(processes)
             case "cgroup":
                 return cgroup.look(source_options.cgroup, processes, source_options.proc)
-    except InputError as error:
+    except (SourceUnavailableError, MissingExtraError) as error:
         if must or name == "qmp" or (name == "libvirt" and source_options.connect is not None):
             raise
         return Seen(notes=(str(error),))
@@ -149,10 +152,3 @@ def _ask_qmp(source_options: SourceOptions, processes: Sequence[Process]) -> See
     if source_options.qmp is None:
         raise InputError("the source qmp needs a socket", hint="--qmp SOCKET")
     return qmp.look(source_options.qmp, processes, source_options.proc)
-
-
-def _suggestion(key: str, running: Running) -> str:
-    names = [guest.name for guest in running.guests if guest.name]
-    near = difflib.get_close_matches(key, names, 1)
-    notes = "".join(f"; {note}" for note in running.notes)
-    return (f"did you mean {near[0]!r}?" if near else "'cachetune guests' shows those that do") + notes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.errors import InputError
+from cachetune.errors import ProcessNotFoundError, UnreadableFileError
 from cachetune.guests.model import RunningGuest, SourceName
 from cachetune.guests.proc.threads import find_process
 from cachetune.guests.sources.sighting import Sighting
@@ -31,7 +31,7 @@ def combine(sightings: Sequence[Sighting], proc: Path) -> RunningGuest | None:
     process = sightings[0].process
     try:
         guest = find_process(process.pid, proc)
-    except InputError:
+    except (ProcessNotFoundError, UnreadableFileError):
         return None
     if (process.pid, process.start_time) not in {(t.tid, t.start_time) for t in guest.threads}:
         return None  # its pid is another's by now

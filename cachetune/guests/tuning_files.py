@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from cachetune.domain import Loaded, load, read_file
-from cachetune.errors import InputError
+from cachetune.errors import UnreadableFileError, WrongGuestError
 
 GUESTS_D = Path("/etc/cachetune/guests.d")
 
@@ -34,10 +34,8 @@ def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | 
     if loaded.domain is None:
         return loaded
     if loaded.domain.name not in ("", name):
-        raise InputError(
-            f"{path} is the XML of the guest {loaded.domain.name!r}, not of {name!r}",
-            hint=f"name the file {loaded.domain.name}{_SUFFIX}, or use a file with only <cputune>",
-        )
+        hint = f"name the file {loaded.domain.name}{_SUFFIX}, or keep only <cputune> in it"
+        raise WrongGuestError(str(path), loaded.domain.name, name, hint=hint)
     return msgspec.structs.replace(loaded, domain=msgspec.structs.replace(loaded.domain, name=name, id=None))
 
 
@@ -51,7 +49,7 @@ def names_in(directory: Path) -> tuple[str, ...] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(f"cannot read {directory}: {error.strerror}") from None
+        raise UnreadableFileError(directory, error.strerror) from None
 
 
 def _is_there(path: Path) -> bool:
@@ -60,7 +58,7 @@ def _is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        raise UnreadableFileError(path, error.strerror) from None
     return True
 
 

@@ -17,7 +17,7 @@ from cachetune.apply.state import reservations
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import Loaded, load
 from cachetune.domain.model import Domain
-from cachetune.errors import CachetuneError, InputError
+from cachetune.errors import CachetuneError, InputError, MachineNameError, UnreadableFileError, WrongGuestError
 from cachetune.guests import Guest, find_guest, find_process
 from cachetune.guests.tuning_files import tuning_of
 from cachetune.hook import Call
@@ -142,7 +142,7 @@ def _tuning(call: Call) -> Tuning:
     """What is wanted, and by whom. Raises PlanRefusedError for XML with errors, InputError where both are wanted."""
     own = _checked(load(call.xml, ""))
     if own.name != call.guest:
-        raise InputError(f"standard input describes the guest {own.name!r}")
+        raise WrongGuestError("standard input", own.name, call.guest)
     directory = Path(call.values["--guests-d"])
     found = tuning_of(call.guest, directory, own.vcpus)
     file = msgspec.structs.replace(_checked(found), uuid=own.uuid) if found else None
@@ -184,9 +184,9 @@ def _guest(call: Call, domain: Domain) -> Guest:
         with path.open("rb") as file:
             text = file.read(32)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}", hint="libvirt writes it when QEMU starts") from None
+        raise UnreadableFileError(path, error.strerror, hint="libvirt writes it when QEMU starts") from None
     if not re.fullmatch(rb"[1-9][0-9]{0,9}\n?", text):
-        raise InputError(f"{path} does not hold a process id")
+        raise UnreadableFileError(path, "it does not contain a process id")
     find = find_guest if domain.needs_vcpus else find_process
     return find(int(text), Path(call.values["--proc"]))
 
@@ -195,7 +195,7 @@ def _ours(name: str, ledger: Ledger) -> PlanGuest | None:
     """The guest as it is called in our groups; None where such groups would be another guest's."""
     try:
         machine = machine_name(name)
-    except InputError:  # nothing of the name can be used, so it has no groups of ours
+    except MachineNameError:  # no character of the name can be used, so it has no groups of ours
         return None
     known = ledger.guests.get(machine)
     if known and known.name != name:

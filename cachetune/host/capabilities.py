@@ -144,7 +144,7 @@ def _mask(fs: Resctrl, path: str) -> Cbm | None:
     try:
         return Cbm.parse(text)
     except ValueError as error:
-        raise HostError(f"{fs.source}/{path}: {error}") from None
+        raise HostError(f"{fs.source}/{path}", str(error)) from None
 
 
 def _number(fs: Resctrl, path: str, missing: Missing) -> int | Missing:
@@ -152,5 +152,5 @@ def _number(fs: Resctrl, path: str, missing: Missing) -> int | Missing:
     if not text:
         return missing
     if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        raise HostError(f"{fs.source}/{path} is not a number: {text[:40]!r}")
+        raise HostError(f"{fs.source}/{path}", f"not a number: {text[:40]!r}")
     return int(text)

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from cachetune.errors import InputError
+from cachetune.errors import DocumentError
 from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, CacheControl, Group, Host, MonitorControl
 from cachetune.host.read import NOT_GROUPS, STRAY
 from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource
@@ -25,12 +25,10 @@ _LARGEST_TID = (1 << 31) - 1
 def check_host(host: Host, name: str) -> Host:
     """The same host when every value in it is possible.
 
-    Raises InputError that names the document and the value.
+    Raises DocumentError, which names the document and the value.
     """
     for problem in _problems(host):
-        raise InputError(
-            f"{name}: {problem}", hint="`cachetune snapshot` makes snapshots; was this one edited by hand?"
-        )
+        raise DocumentError(name, problem, hint="take a new snapshot with 'cachetune snapshot'")
     return host
 
 

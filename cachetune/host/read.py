@@ -134,7 +134,7 @@ def _tids(fs: Resctrl, path: str, text: str | None) -> tuple[int, ...]:
     try:
         return tuple(map(int, (text or "").split()))
     except ValueError:
-        raise HostError(f"{fs.source}/{path}/tasks is not a list of thread ids") from None
+        raise HostError(f"{fs.source}/{path}/tasks", "not a list of thread ids") from None
 
 
 def _printable(path: str) -> str:

@@ -6,7 +6,7 @@ from itertools import product
 import msgspec
 
 from cachetune.domain.model import Domain
-from cachetune.errors import InputError, PlanRefusedError
+from cachetune.errors import GroupConflictError, MachineNameError, PlanRefusedError
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
 from cachetune.host.model import DEFAULT_GROUP, Host, is_monitor
@@ -29,7 +29,7 @@ from cachetune.plan.request import GuestRequest, Options
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
-_ALONE = "plan one of them for itself, with another --machine-name"
+_ALONE = "plan one of them separately, with another --machine-name"
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Option
 def plan_guests(requests: Sequence[GuestRequest], host: Host, options: Options) -> Plan:
     """One plan that gives all these guests what their domains ask for on this host; all of it or none.
 
-    Raises PlanRefusedError with all findings, InputError for a name that cannot be used or that two guests share.
+    Raises PlanRefusedError with all findings, MachineNameError, and GroupConflictError for guests that share a name.
     """
     machines = _machines(requests)
     guests = tuple(map(_plan_guest, requests))
@@ -99,7 +99,7 @@ def check(domain: Domain, host: Host) -> tuple[Finding, ...]:
     request = GuestRequest(domain)
     try:
         request.machine  # noqa: B018 - to see whether there is one
-    except InputError:
+    except MachineNameError:
         request = GuestRequest(domain, machine_name="cachetune-guest")
     try:
         found = plan_guests([request], host, Options()).warnings
@@ -138,8 +138,7 @@ def _machines(requests: Sequence[GuestRequest]) -> list[str]:
     machines = [request.machine for request in requests]
     for machine in machines:
         if machines.count(machine) > 1:
-            names = " and ".join(f"{w.domain.name!r}" for w in requests if w.machine == machine)
-            raise InputError(f"the groups of {names} would have the same names", hint=_ALONE)
+            raise GroupConflictError([w.domain.name for w in requests if w.machine == machine], hint=_ALONE)
     return machines
 
 
@@ -147,7 +146,7 @@ def _check_apart(request: GuestRequest, groups: Iterable[DesiredGroup], others: 
     """Ids of live XML can be any text, so that different machine names do not keep the groups apart."""
     taken = {group.path for group in others}
     if same := next((group.path for group in groups if group.path in taken), None):
-        raise InputError(f"{request.domain.name!r} and another guest would have the same group {same}", hint=_ALONE)
+        raise GroupConflictError([request.domain.name], same, hint=_ALONE)
 
 
 def _plan_guest(request: GuestRequest) -> PlanGuest:

@@ -32,5 +32,5 @@ class GuestRequest(msgspec.Struct, frozen=True):
 
     @property
     def machine(self) -> str:
-        """The prefix of the names of the guest's groups. Raises InputError."""
+        """The prefix of the names of the guest's groups. Raises MachineNameError."""
         return checked_machine_name(self.machine_name) if self.machine_name else machine_name_of(self.domain)

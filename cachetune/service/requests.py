@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cachetune.apply.guard import ApplyRefusedError, check_names
+from cachetune.apply.guard import check_names
 from cachetune.apply.state.ledger import Ledger
-from cachetune.errors import PlanRefusedError
+from cachetune.errors import ApplyRefusedError, PlanRefusedError
 from cachetune.host.model import Host
 from cachetune.plan import Plan, plan_guests
 from cachetune.plan.request import GuestRequest, Options

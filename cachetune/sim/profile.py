@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from cachetune.cbm import Cbm
-from cachetune.errors import InputError, ResctrlError
+from cachetune.errors import DocumentError, ProfileNotFoundError, ResctrlError
 from cachetune.sim.kernel.numbers import NumberError, format_cpu_list, parse_cpu_list
 
 MBPS_MAX = 2**32 - 1
@@ -271,14 +271,14 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def decode_profile(data: bytes, name: str) -> Profile:
-    """Read a profile from JSON. Raises InputError."""
+    """Read a profile from JSON. Raises DocumentError."""
     try:
         found = msgspec.json.decode(data, type=Profile | Variant)
         if isinstance(found, Variant):
             found = msgspec.structs.replace(load_profile(found.like), **_changes(found))
         _check(found)
     except (msgspec.DecodeError, NumberError, ValueError) as error:
-        raise InputError(f"{name}: not a usable profile: {error}") from error
+        raise DocumentError(f"profile {name}", str(error)) from error
     return found
 
 
@@ -308,8 +308,8 @@ def profile_names() -> tuple[str, ...]:
 
 
 def load_profile(name: str) -> Profile:
-    """The profile of that name. Raises InputError, naming those that there are."""
+    """The profile of that name. Raises ProfileNotFoundError."""
     if name not in profile_names():
-        raise InputError(f"there is no profile {name!r}", hint="profiles: " + ", ".join(profile_names()))
+        raise ProfileNotFoundError(name, profile_names())
     data = files("cachetune.sim").joinpath("profiles", f"{name}.json").read_bytes()
     return decode_profile(data, name)

@@ -8,7 +8,7 @@ import errno
 import re
 from collections.abc import Collection, Iterable, Iterator
 
-from cachetune.errors import InputError, ResctrlError
+from cachetune.errors import GroupNotFoundError, ResctrlError
 from cachetune.host.model import Group, Host
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.watch.model import Counter, Reading, State
@@ -22,7 +22,7 @@ _WORDS: dict[str, State] = {"Unavailable": "Unavailable", "Unassigned": "Unassig
 def read_counters(fs: Resctrl, host: Host, paths: Iterable[str]) -> tuple[Reading, ...]:
     """The counters of the groups at ``paths``, in that order; events in the order of the host's mon_features.
 
-    A group that vanishes meanwhile has no counters. Raises InputError for a path that is no group of the
+    A group that vanishes meanwhile has no counters. Raises GroupNotFoundError for a path that is no group of the
     host.
     """
     events = {m.name.removesuffix("_MON"): m.features for m in host.monitors}
@@ -32,7 +32,7 @@ def read_counters(fs: Resctrl, host: Host, paths: Iterable[str]) -> tuple[Readin
 def _group(host: Host, path: str) -> Group:
     group = host.group(path)
     if group is None:
-        raise InputError(f"there is no group {path!r} on {host.source}", hint="`cachetune show` lists the groups")
+        raise GroupNotFoundError(path, host.source)
     return group
 
 

@@ -10,12 +10,11 @@ import msgspec
 import pytest
 
 from cachetune.apply import run as run_module
-from cachetune.apply.guard import ApplyRefusedError
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply, apply_planned
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import Ledger, load_ledger
-from cachetune.errors import InputError, LockTimeoutError
+from cachetune.errors import ApplyRefusedError, InputError, LockTimeoutError
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import plan_removal
 from cachetune.plan.model import PlanGuest

@@ -5,12 +5,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachetune.apply.guard import ApplyRefusedError
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state import journal
 from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import GuestEntry, Ledger, load_ledger, save_ledger
 from cachetune.domain.model import GroupRequest, MonitorRequest
+from cachetune.errors import ApplyRefusedError
 from cachetune.plan import GuestRequest, Options, Plan, plan_guests
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 from cachetune.sim import SimulatedResctrl

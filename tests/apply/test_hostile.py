@@ -7,13 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachetune.apply.guard import ApplyRefusedError
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.domain import load
-from cachetune.errors import InputError
+from cachetune.errors import ApplyRefusedError, InputError
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import Options
 from cachetune.plan.build import plan

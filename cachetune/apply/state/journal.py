@@ -17,20 +17,12 @@ from typing import Any, Literal
 import msgspec
 
 from cachetune import documents
-from cachetune.errors import InputError
+from cachetune.errors import DocumentError, JournalDamagedError, StateFileError
 from cachetune.plan.model import Plan
 from cachetune.plan.steps import Step
 
 _NAME = "journal.jsonl"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-class JournalDamagedError(InputError):
-    """The journal is not what a run would have left. ``path`` and ``why`` say more."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"the journal {path} is damaged: {why}")
-        self.path, self.why = path, why
 
 
 class _Begin(msgspec.Struct, frozen=True, tag_field="record", tag="begin"):
@@ -81,7 +73,7 @@ class Journal:
 
     @classmethod
     def begin(cls, run: Path, plan: Plan, resctrl: str) -> "Journal":
-        """Start a journal with the whole plan in it. Raises InputError when it cannot be written."""
+        """Start a journal with the whole plan in it. Raises StateFileError when it cannot be written."""
         path = run / _NAME
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND
         try:
@@ -149,7 +141,7 @@ def read(run: Path) -> Unfinished | None:
         records: list[_Begin | _Taking | _NotTaken | _Undoing | _Done] = [
             documents.decode(text, _RECORD, f"line {n}") for n, text in enumerate(_checked(whole), 1)
         ]
-    except InputError as error:
+    except DocumentError as error:
         raise JournalDamagedError(path, str(error)) from None
     first, rest = records[0], records[1:]
     if not isinstance(first, _Begin) or any(isinstance(r, _Begin) for r in rest):
@@ -165,13 +157,13 @@ def read(run: Path) -> Unfinished | None:
 
 
 def _checked(lines: Sequence[bytes]) -> Iterator[bytes]:
-    """The JSON of each line. Raises InputError at the first whose sum is another."""
+    """The JSON of each line. Raises DocumentError at the first whose checksum differs."""
     total = 0
     for number, line in enumerate(lines, 1):
         text, _, written = line.rpartition(b" ")
         total = zlib.crc32(text, total)
         if written != b"%08x" % total:
-            raise InputError(f"line {number} is not as it was written")
+            raise DocumentError(f"line {number}", "its checksum differs")
         yield text
 
 
@@ -191,11 +183,9 @@ def delete(run: Path) -> None:
     (run / _NAME).unlink(missing_ok=True)
 
 
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"cannot write the journal {path}: {error.strerror}",
-        hint="nothing was changed; run as root, make room there, or give another directory with --run",
-    )
+def _unwritable(path: Path, error: OSError) -> StateFileError:
+    hint = "nothing was changed; run as root, free space there, or pass another directory with --run"
+    return StateFileError(path, error.strerror, operation="write", hint=hint)
 
 
 def boot_id() -> str:

@@ -13,7 +13,7 @@ import msgspec
 from cachetune import documents
 from cachetune.apply.state.journal import boot_id
 from cachetune.cbm import Cbm
-from cachetune.errors import InputError
+from cachetune.errors import DocumentError, StateFileError
 from cachetune.files import replace_file
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.host.resctrl.schemata import parse
@@ -92,14 +92,17 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_ledger(run: Path) -> Ledger:
-    """The ledger in the run directory; an empty one where there is none. Raises InputError if it cannot be read."""
+    """The ledger in the run directory; an empty one where there is none. Raises StateFileError if it cannot be read."""
     try:
         data = (run / "ledger.json").read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return Ledger()
     except OSError as error:
-        raise InputError(f"cannot read {run / 'ledger.json'}: {error.strerror}", hint="run as root") from None
-    ledger = documents.decode(data, Ledger, str(run / "ledger.json"))
+        raise StateFileError(run / "ledger.json", error.strerror, hint="run as root") from None
+    try:
+        ledger = documents.decode(data, Ledger, str(run / "ledger.json"))
+    except DocumentError as error:
+        raise StateFileError(run / "ledger.json", error.reason, hint=error.hint) from None
     return ledger if ledger.boot_id == boot_id() else Ledger()
 
 
@@ -110,7 +113,7 @@ def save_ledger(ledger: Ledger, run: Path) -> None:
 
 def save_ledger_if_changed(ledger: Ledger, run: Path) -> None:
     """Save a ledger that differs from the one on disk; not being able to is no harm where nothing was done."""
-    with contextlib.suppress(OSError, InputError):
+    with contextlib.suppress(OSError, StateFileError):
         if load_ledger(run) != ledger:
             save_ledger(ledger, run)
 

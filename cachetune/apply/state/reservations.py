@@ -16,7 +16,7 @@ import msgspec
 
 from cachetune import documents
 from cachetune.apply.state.journal import boot_id
-from cachetune.errors import InputError
+from cachetune.errors import DocumentError, StateFileError
 from cachetune.files import replace_file
 from cachetune.host.model import Group, Host
 
@@ -34,14 +34,14 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reserve(run: Path, guest: str, groups: tuple[Group, ...]) -> None:
-    """Write down what is expected for the guest of that name. Raises InputError where that cannot be written."""
+    """Write down what is expected for the guest of that name. Raises StateFileError where that cannot be written."""
     note = Reservation(boot_id=boot_id(), until=_now() + _SECONDS, groups=groups)
     path = _path(run, guest)
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         replace_file(path, documents.encode(note))
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}", hint="run as root, or make room there") from None
+        raise StateFileError(path, error.strerror, operation="write", hint="run as root, or free space there") from None
 
 
 def release(run: Path, guest: str) -> None:
@@ -64,7 +64,7 @@ def _notes(run: Path) -> Iterator[Reservation]:
         try:
             with file.open("rb") as opened:
                 note = documents.decode(opened.read(_LARGEST), Reservation, str(file))
-        except (OSError, InputError):
+        except (OSError, DocumentError):
             continue
         if note.boot_id == boot_id() and note.until > _now():
             yield note

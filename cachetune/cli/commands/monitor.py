@@ -69,7 +69,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     began = time.time()
     given = read_host(fs, None, owned_groups(run))
     if not given.monitors:
-        raise HostError(f"{given.source} has no monitoring", hint="there is no info/L3_MON; see `cachetune show`")
+        raise HostError(given.source, "no monitoring", hint="there is no info/L3_MON; see `cachetune show`")
     running = _running(guest, options.source_options(**where), source) if guest or all_guests else []
     readings = read_counters(fs, given, _paths(given, file, machine_name, running))
     document = Readings(source=given.source, time=round(began, 6), monitors=readings)

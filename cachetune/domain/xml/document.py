@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from cachetune.errors import InputError
+from cachetune.errors import UnreadableFileError
 
 if TYPE_CHECKING:
     from cachetune.findings import Finding
@@ -25,7 +25,8 @@ MAX_MARKUP = 500_000
 MAX_CHILDREN = 10_000
 """Elements in one child of <cputune>; libxml2's time for checking them grows with the square."""
 
-_TOO_LARGE = f"is larger than {MAX_BYTES >> 20} MiB"
+_TOO_LARGE = f"it is larger than {MAX_BYTES >> 20} MiB"
+_TOO_LARGE_HINT = "check that it is the right file: no domain XML is that large"
 _CROWD = f"more than {MAX_CHILDREN:,} elements in one"
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _BYTE_ORDER_MARKS = (
@@ -62,26 +63,29 @@ class RefusedError(Exception):
 
 
 def read_file(path: str) -> bytes:
-    """The content of a regular file, or of standard input for "-". Raises InputError; never waits for a FIFO."""
+    """The content of a regular file, or of standard input for "-". Never waits for a FIFO.
+
+    Raises UnreadableFileError.
+    """
     if path == "-":
         return _read_stdin()
     try:
         descriptor = os.open(path, _READ_FLAGS)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {_reason(error)}") from None
+        raise UnreadableFileError(path, _reason(error)) from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"cannot read {path}: {_kind_of(status.st_mode)}", hint="pass '-' to read from a pipe")
+            raise UnreadableFileError(path, _kind_of(status.st_mode), hint="pass '-' to read from a pipe")
         if status.st_size > MAX_BYTES:
-            raise InputError(f"{path} {_TOO_LARGE}", hint="no domain XML is; is it the right file?")
+            raise UnreadableFileError(path, _TOO_LARGE, hint=_TOO_LARGE_HINT)
         data = os.read(descriptor, status.st_size + 1)
         while more := os.read(descriptor, 1 << 16):  # a file that grew, or one in /proc, whose size is 0
             data += more
             if len(data) > MAX_BYTES:
-                raise InputError(f"{path} {_TOO_LARGE}", hint="no domain XML is; is it the right file?")
+                raise UnreadableFileError(path, _TOO_LARGE, hint=_TOO_LARGE_HINT)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {_reason(error)}") from None
+        raise UnreadableFileError(path, _reason(error)) from None
     finally:
         os.close(descriptor)
     return data
@@ -137,7 +141,7 @@ def decode(data: bytes, encoding: str | None) -> str | None:
 def _read_stdin() -> bytes:
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise InputError(f"standard input {_TOO_LARGE}", hint="no domain XML is; is it the right file?")
+        raise UnreadableFileError("standard input", _TOO_LARGE, hint=_TOO_LARGE_HINT)
     return data
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from lxml import etree
 
-from cachetune.errors import InputError
+from cachetune.errors import UnreadableFileError
 
 SCHEMAS = ("domain.rng", "domain.xsd", "cachetune.rng", "cachetune.xsd")
 KINDS = ("cachetune", "memorytune", "energytune")
@@ -84,12 +84,13 @@ def libvirt_says(root: etree._Element, path: str) -> tuple[etree._Element, str] 
 
 @cache
 def libvirt_schema(path: str) -> etree.RelaxNG:
-    """The schema of an installed libvirt. Raises InputError."""
+    """The schema of an installed libvirt. Raises UnreadableFileError."""
     try:
         return etree.RelaxNG(etree.parse(path))
     except (OSError, etree.XMLSyntaxError, etree.RelaxNGParseError) as error:
-        raise InputError(
-            f"cannot use {path} as libvirt's schema: {error}",
+        raise UnreadableFileError(
+            path,
+            f"not libvirt's schema: {error}",
             hint="Debian ships it in the package libvirt0; give another path with --libvirt-schema=PATH",
         ) from None
 

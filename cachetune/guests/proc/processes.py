@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.errors import InputError
+from cachetune.errors import ProcessNotFoundError, UnreadableFileError
 from cachetune.guests.model import Thread
 from cachetune.guests.proc.threads import ONE_THREAD, find_process
 
@@ -46,12 +46,12 @@ class Process(msgspec.Struct, frozen=True):
 def emulators(proc: Path) -> tuple[Process, ...]:
     """Every process that is an emulator by its program's name, or by a QEMU's arguments and threads, ascending by pid.
 
-    Raises InputError when ``proc`` cannot be listed.
+    Raises UnreadableFileError when ``proc`` cannot be listed.
     """
     try:
         pids = sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdecimal())
     except OSError as error:
-        raise InputError(f"cannot list {proc}: {error.strerror}", hint="give --proc DIR") from None
+        raise UnreadableFileError(proc, error.strerror, hint="pass --proc DIR") from None
     found = (_emulator(pid, proc) for pid in pids)
     return tuple(process for process in found if process)
 
@@ -60,7 +60,7 @@ def read_process(pid: int, proc: Path) -> Process | None:
     """A process, whatever it is, as if it were an emulator; None when it has ended or is hidden from us."""
     try:
         threads = find_process(pid, proc).threads
-    except InputError:
+    except (ProcessNotFoundError, UnreadableFileError):
         return None
     leader = next((thread for thread in threads if thread.tid == pid), None)
     if leader is None:

@@ -10,15 +10,24 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from cachetune.errors import InputError
+from cachetune.errors import (
+    GuestVcpusUnknownError,
+    InputError,
+    NotAProcessError,
+    ProcessNotFoundError,
+    ThreadNotFoundError,
+    UnreadableFileError,
+    ZombieProcessError,
+)
 from cachetune.guests.model import Guest, Thread
+from cachetune.text import count
 
 _VCPU = re.compile(r"CPU ([0-9]{1,5})/(?:KVM|TCG)", re.ASCII)
 ONE_THREAD = "ALL CPUs/TCG"
 """The name of the thread that runs every vCPU (TCG with thread=single)."""
 
 _ENDED = ("Z", "X", "x")  # a zombie is listed until its parent asks for it, which may be never
-_BY_HAND = "name them: --vcpu 0=TID --vcpu 1=TID …; QEMU's query-cpus-fast tells the thread ids"
+_BY_HAND = "name the threads: --vcpu 0=TID --vcpu 1=TID … (QEMU's query-cpus-fast lists them)"
 
 
 def find_guest(pid: int, proc: Path) -> Guest:
@@ -40,12 +49,12 @@ def find_process(pid: int, proc: Path) -> Guest:
     """
     leader = _leader(pid, proc)
     if leader is None:
-        raise InputError(f"there is no process {pid}", hint="give the pid of the guest's QEMU process")
+        raise ProcessNotFoundError(pid)
     if leader != pid:
-        raise InputError(f"{pid} is a thread of process {leader}", hint=f"use --pid {leader}")
+        raise NotAProcessError(pid, leader)
     threads = _threads(pid, proc)
     if not threads:
-        raise InputError(f"process {pid} has ended", hint="it is a zombie: its parent has not asked for it yet")
+        raise ZombieProcessError(pid)
     return Guest(pid=pid, threads=threads)
 
 
@@ -85,9 +94,7 @@ def _threads(pid: int, proc: Path) -> tuple[Thread, ...]:
     except FileNotFoundError:
         return ()
     except PermissionError as error:
-        raise InputError(
-            f"cannot read {error.filename}: {error.strerror}", hint="only root may see this process"
-        ) from None
+        raise UnreadableFileError(error.filename, error.strerror, hint="only root may see this process") from None
     found = (read_thread(proc / str(pid) / "task" / str(tid), tid) for tid in tids)
     return tuple(thread for thread in found if thread)
 
@@ -95,7 +102,7 @@ def _threads(pid: int, proc: Path) -> tuple[Thread, ...]:
 def _named_thread(vcpu: int, tid: int, proc: Path) -> Thread:
     thread = read_thread(proc / str(tid), tid)
     if thread is None:
-        raise InputError(f"there is no thread {tid} for vCPU {vcpu}", hint="did the guest end, or start anew?")
+        raise ThreadNotFoundError(tid, vcpu)
     return Thread(tid=tid, start_time=thread.start_time, comm=thread.comm, vcpu=vcpu)
 
 
@@ -127,13 +134,17 @@ def _leader(tid: int, proc: Path) -> int | None:
     return int(match[1]) if match else None
 
 
-def _no_vcpus(pid: int, threads: tuple[Thread, ...]) -> InputError:
+def _no_vcpus(pid: int, threads: tuple[Thread, ...]) -> GuestVcpusUnknownError:
     if any(thread.comm == ONE_THREAD for thread in threads):
-        return InputError(
-            f"process {pid} runs all its vCPUs in one thread ({ONE_THREAD}), so they cannot be tuned one by one",
+        return GuestVcpusUnknownError(
+            "",
+            pid,
+            f"all vCPUs run in one thread ({ONE_THREAD}), so they cannot be tuned individually",
             hint="start QEMU with KVM or -accel tcg,thread=multi, or tune the whole process (no vcpus attribute)",
         )
-    return InputError(
-        f"process {pid} has no thread with the name of a vCPU (CPU n/KVM or CPU n/TCG; {len(threads)} seen)",
-        hint=f"is it QEMU with -name …,debug-threads=on? If the names are missing {_BY_HAND}",
+    return GuestVcpusUnknownError(
+        "",
+        pid,
+        f"none of its {count(len(threads), 'thread')} has a vCPU's name (CPU n/KVM or CPU n/TCG)",
+        hint=f"start QEMU with -name …,debug-threads=on, or {_BY_HAND}",
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from cachetune.errors import InputError
+from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests.proc.processes import Process, canonical_uuid, with_uuid
 from cachetune.guests.sources import thread_names as threads
 from cachetune.guests.sources.live_xml import LiveDomain, LiveXmlError, live_domain, parse
@@ -33,9 +33,10 @@ def is_installed() -> bool:
 
 
 def look(uri: str | None, processes: Sequence[Process]) -> Seen:
-    """Every guest that libvirt runs and whose process is here. Raises InputError when libvirt does not answer."""
+    """Every guest that libvirt runs and whose process is here. Raises SourceUnavailableError
+    when libvirt does not answer, MissingExtraError without libvirt-python."""
     if not is_installed():
-        raise InputError("libvirt's API needs libvirt-python", hint="pip install 'cachetune[libvirt]'")
+        raise MissingExtraError("libvirt", "libvirt-python", "source libvirt")
     return seen(_sighting(xml, processes) for xml in _bounded(uri or SYSTEM))
 
 
@@ -63,7 +64,7 @@ def _told(domain: LiveDomain, process: Process) -> Sighting:
 
 
 def _bounded(uri: str) -> list[str]:
-    """The live XML of all running guests, or an InputError after SECONDS: a libvirtd that hangs would hang us too."""
+    """The live XML of all running guests, or a SourceTimeoutError after SECONDS: a libvirtd that hangs must not hang us."""
     answer: Future[list[str]] = Future()
 
     def ask() -> None:
@@ -77,7 +78,8 @@ def _bounded(uri: str) -> list[str]:
     try:
         return answer.result(SECONDS)
     except TimeoutError:
-        raise InputError(f"libvirt at {uri} does not answer within {SECONDS:g} s", hint="is libvirtd stuck?") from None
+        hint = "check whether libvirtd is stuck"
+        raise SourceTimeoutError("libvirt", uri, SECONDS, hint=hint) from None
 
 
 def _live_xml(uri: str) -> Iterator[str]:
@@ -87,7 +89,8 @@ def _live_xml(uri: str) -> Iterator[str]:
     try:
         connection = libvirt.openReadOnly(uri)
     except libvirt.libvirtError as error:
-        raise InputError(f"cannot connect to libvirt at {uri}: {error}", hint="is it running? --connect URI") from None
+        hint = "check that libvirt is running, or pass --connect URI"
+        raise SourceUnavailableError("libvirt", f"cannot connect to {uri}: {error}", hint=hint) from None
     try:
         for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
             try:
@@ -95,7 +98,7 @@ def _live_xml(uri: str) -> Iterator[str]:
             except libvirt.libvirtError:
                 continue  # it has ended meanwhile
     except libvirt.libvirtError as error:
-        raise InputError(f"libvirt at {uri} does not answer: {error}") from None
+        raise SourceUnavailableError("libvirt", f"no answer from {uri}: {error}") from None
     finally:
         connection.close()
 

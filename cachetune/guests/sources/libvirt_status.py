@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 from lxml import etree
 
-from cachetune.errors import InputError
+from cachetune.errors import SourceUnavailableError
 from cachetune.guests.proc.processes import Process, canonical_uuid, read_process, tids_at, with_uuid
 from cachetune.guests.sources.live_xml import MAX_BYTES, LiveDomain, LiveXmlError, live_domain, number, parse
 from cachetune.guests.sources.sighting import Seen, Sighting, seen, share_a_thread
@@ -47,7 +47,8 @@ def look(directory: Path, processes: Sequence[Process], proc: Path) -> Seen:
     except FileNotFoundError:
         return Seen()
     except OSError as error:
-        raise InputError(f"cannot list {directory}: {error.strerror}", hint="only root may read it") from None
+        why = f"cannot list {directory}: {error.strerror}"
+        raise SourceUnavailableError("libvirt-status", why, hint="only root may read it") from None
     return seen(_read_each(files, processes, proc))
 
 

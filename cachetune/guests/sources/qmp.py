@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from cachetune.errors import InputError
+from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests.proc.processes import Process, canonical_uuid, read_process, tids_at
 from cachetune.guests.sources.sighting import Seen, Sighting, share_a_thread
 
@@ -56,7 +56,8 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def look(path: Path, processes: Sequence[Process], proc: Path) -> Seen:
-    """The guest behind one QMP socket. Raises InputError when it does not answer, or for no process here."""
+    """The guest behind one QMP socket. Raises SourceUnavailableError when it does not answer
+    or is not a process on this host, MissingExtraError without qemu.qmp."""
     answer = _ask(path)
     said = {cpu.index: cpu.tid for cpu in answer.cpus}
     uuid = canonical_uuid(answer.uuid.uuid)
@@ -91,33 +92,34 @@ def _process(
         same = (uuid and process.uuid == uuid) or (answer.name.name and process.name == answer.name.name)
         if said and said <= tids.keys() and same and theirs:
             return process, tids
-    raise InputError(
-        f"the guest behind {path} is not among the processes that run here (process {answer.listener} listens)",
-        hint="does it run on another host, or is it hidden from this user?",
+    raise SourceUnavailableError(
+        "qmp",
+        f"the guest behind {path} is not a process on this host (process {answer.listener} listens)",
+        hint="check whether it runs on another host or is hidden from this user",
     )
 
 
 def _ask(path: Path) -> _Answer:
-    """Raises InputError."""
+    """Raises SourceUnavailableError and MissingExtraError."""
     try:
         import qemu.qmp  # noqa: F401 - whether it is there
     except ImportError:
-        raise InputError("QMP needs qemu.qmp", hint="pip install 'cachetune[qmp]'") from None
+        raise MissingExtraError("qmp", "qemu.qmp", "source qmp") from None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(SECONDS)
         try:
             connection.connect(str(path))
         except OSError as error:
             why = error.strerror or str(error)
-            raise InputError(
-                f"cannot connect to {path}: {why}", hint="is it the socket of -qmp unix:PATH,server=on?"
+            raise SourceUnavailableError(
+                "qmp", f"cannot connect to {path}: {why}", hint="pass the socket of -qmp unix:PATH,server=on"
             ) from None
         listener, user = _listener(connection)
         said = asyncio.run(_converse(connection, path))
     try:
         return msgspec.convert({**said, "listener": listener, "user": user}, _Answer)
     except msgspec.ValidationError as error:
-        raise InputError(f"{path} answers as no QEMU does: {error}") from None
+        raise SourceUnavailableError("qmp", f"{path} does not answer like QEMU: {error}") from None
 
 
 def _listener(connection: socket.socket) -> tuple[int, int]:
@@ -141,9 +143,9 @@ async def _converse(connection: socket.socket, path: Path) -> dict[str, Any]:
             }
     except TimeoutError:
         hint = "another program may be using this monitor: QEMU serves one at a time"
-        raise InputError(f"{path} does not answer within {SECONDS:g} s", hint=hint) from None
+        raise SourceTimeoutError("qmp", str(path), SECONDS, hint=hint) from None
     except (QMPError, OSError, EOFError) as error:
-        raise InputError(f"{path} does not answer as QEMU does: {error}") from None
+        raise SourceUnavailableError("qmp", f"{path} does not answer like QEMU: {error}") from None
     finally:
         await _hang_up(client)
 

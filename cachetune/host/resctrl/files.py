@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from cachetune.errors import HostError, LockTimeoutError, ResctrlError
+from cachetune.errors import LockTimeoutError, NotMountedError, ResctrlError
 from cachetune.host.resctrl.hints import hint_for
 from cachetune.host.resctrl.port import SIMULATED_TYPE
 
@@ -41,10 +41,10 @@ class SysfsResctrl:
         except OSError as error:
             left = error.errno == errno.ENOTCONN
             hint = f"`cachetune sim unmount {root}` ends what was mounted there" if left else _hint_to_mount(root)
-            raise HostError(f"cannot read {root}: {error.strerror}", hint=hint) from None
+            raise NotMountedError(root, error.strerror or str(error), hint=hint) from None
         weakref.finalize(self, os.close, self._root)
         if not self.exists("info"):
-            raise HostError(f"{root} is not a mounted resctrl: there is no info directory", hint=_hint_to_mount(root))
+            raise NotMountedError(root, "not a mounted resctrl, it has no info directory", hint=_hint_to_mount(root))
 
     @property
     def is_simulated(self) -> bool:

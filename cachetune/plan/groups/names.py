@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from cachetune.domain.model import Domain
-from cachetune.errors import InputError
+from cachetune.errors import MachineNameError
 
 _RESERVED = {"info", "mon_groups", "mon_data", "tasks", "cpus", "cpus_list", "mode", "schemata", "size"}
 _LONGEST = 64
@@ -14,30 +14,29 @@ def machine_name(name: str, libvirt_id: int | None = None) -> str:
     """The prefix of a guest's group names: ``qemu-ID-name`` for a guest that libvirt runs, else ``cachetune-name``.
 
     Keeps only ASCII letters, digits, '-' and '.', drops '-' and '.' at the ends and after one another, and cuts at 64
-    characters. Source: libvirt's machine names (qemu-1-my_vm becomes qemu-1-myvm). Raises InputError if nothing is
-    left of the name.
+    characters. Source: libvirt's machine names (qemu-1-my_vm becomes qemu-1-myvm). Raises MachineNameError if
+    nothing is left of the name.
     """
     if libvirt_id is not None:
         return _filter(f"qemu-{libvirt_id}-{name}")
     machine = _filter(f"cachetune-{name}")
     if machine == "cachetune":
-        raise InputError(
-            f"nothing of the domain's name {name!r} can be used in a group name", hint="give --machine-name NAME"
-        )
+        raise MachineNameError(name, "has no characters for a group name", hint="pass --machine-name NAME")
     return machine
 
 
 def machine_name_of(domain: Domain) -> str:
-    """The machine name of a domain: with its number if the XML is live. Raises InputError."""
+    """The machine name of a domain: with its number if the XML is live. Raises MachineNameError."""
     return machine_name(domain.name, domain.id)
 
 
 def checked_machine_name(name: str) -> str:
-    """A name that the user chose, if it can be one. Raises InputError."""
+    """A name that the user chose, if it can be one. Raises MachineNameError."""
     if name != _filter(name) or not name or name in _RESERVED:
-        raise InputError(
-            f"{name!r} cannot be a machine name",
-            hint="letters, digits, '-' and '.', not at the ends nor twice in a row, at most 64 characters",
+        raise MachineNameError(
+            name,
+            "cannot be used as a machine name",
+            hint="use at most 64 letters, digits, '-' and '.', the last two neither at the ends nor next to each other",
         )
     return name
 

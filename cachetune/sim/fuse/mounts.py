@@ -18,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from cachetune.errors import InputError
+from cachetune.errors import MountError, UnmountError, UnwritableFileError
 from cachetune.files import replace_file
 from cachetune.host.resctrl.port import SIMULATED_TYPE
 from cachetune.sim.fuse.threads import stat_of
@@ -59,15 +59,15 @@ def run_directory() -> Path:
 
 
 def write_record(record: Record, run: Path) -> Path:
-    """Write down that a server is up; returns the file. Raises InputError."""
+    """Write down that a server is up; returns the file. Raises UnwritableFileError."""
     file = run / f"{record.pid}.json"
     try:
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
         if run.stat().st_uid != os.geteuid():
-            raise InputError(f"{run} belongs to somebody else", hint="give another directory with --run")
+            raise UnwritableFileError(run, "it belongs to another user", hint="pass another directory with --run")
         replace_file(file, msgspec.json.encode(record))
     except OSError as error:
-        raise InputError(f"cannot write {file}: {error.strerror}", hint="give a directory with --run") from None
+        raise UnwritableFileError(file, error.strerror, hint="pass a directory with --run") from None
     return file
 
 
@@ -88,11 +88,11 @@ def running(run: Path) -> list[Mount]:
 
 
 def unmount(directory: Path, run: Path) -> Mount:
-    """End the simulation at a directory, dead or alive; returns what it was. Raises InputError."""
+    """End the simulation at a directory, dead or alive; returns what it was. Raises UnmountError."""
     place = os.path.realpath(directory)  # unlike Path.resolve it takes a dead mount as it is
     mount = next((m for m in running(run) if m.directory == place), None)
     if mount is None or mount.state == "mounted elsewhere":
-        raise InputError(f"no simulated resctrl is mounted at {directory}", hint="`cachetune sim list` shows those")
+        raise UnmountError(directory, "no simulated resctrl is mounted there", hint="run 'cachetune sim list'")
     _detach(place, lazily=mount.state == "dead")
     if mount.record is not None:
         _wait_for_end(mount.record)
@@ -101,18 +101,18 @@ def unmount(directory: Path, run: Path) -> Mount:
 
 
 def check_place(directory: Path) -> Path:
-    """The directory to mount on, absolute. Raises InputError when it cannot be one."""
+    """The directory to mount on, absolute. Raises MountError when it cannot be one."""
     try:
         entries = os.listdir(directory)  # noqa: PTH208 - its errors tell more than Path's questions
     except OSError as error:
-        raise InputError(f"cannot mount at {directory}: {_why(error)}", hint=_hint(error, directory)) from None
+        raise MountError(directory, _why(error), hint=_hint(error, directory)) from None
     place = os.path.realpath(directory)
     if place in _places():
-        raise InputError(f"a simulated resctrl is mounted at {directory} already", hint=_end(directory))
+        raise MountError(directory, "a simulated resctrl is already mounted there", hint=_end(directory))
     if entries:
-        raise InputError(f"cannot mount at {directory}: it is not empty", hint="give an empty directory")
+        raise MountError(directory, "it is not empty", hint="pass an empty directory")
     if not os.access(directory, os.W_OK):
-        raise InputError(f"cannot mount at {directory}: you may not write there", hint="give a directory of yours")
+        raise MountError(directory, "you may not write there", hint="pass a directory that you own")
     return Path(place)
 
 
@@ -149,7 +149,7 @@ def _detach(place: str, *, lazily: bool) -> None:
         said = result.stderr.strip()
         busy = "usy" in said
         hint = "something is open there, or a shell stands in it; `fuser -m` shows what" if busy else ""
-        raise InputError(f"cannot unmount {place}: {said}", hint=hint)
+        raise UnmountError(place, said, hint=hint)
 
 
 def _wait_for_end(record: Record) -> None:

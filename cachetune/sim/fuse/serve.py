@@ -6,13 +6,14 @@ process's main thread; locks (flock) are the kernel's own business, so they hold
 
 import importlib
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from cachetune.errors import CachetuneError, InputError
+from cachetune.errors import CachetuneError, FuseUnavailableError, MissingExtraError, MountError
 from cachetune.sim.fuse.filesystem import FuseOperations
 from cachetune.sim.fuse.mounts import Record, is_up, write_record
 from cachetune.sim.fuse.threads import RealThreads, Tids, stat_of
@@ -22,26 +23,26 @@ _DEVICE = Path("/dev/fuse")
 
 
 def load_fuse() -> ModuleType:
-    """Import mfusepy. Raises InputError where it, libfuse or the kernel's FUSE is missing."""
+    """Import mfusepy. Raises MissingExtraError, or FuseUnavailableError without libfuse or the kernel's FUSE."""
     try:
         fuse = importlib.import_module("mfusepy")
     except ImportError:
-        raise InputError("mounting needs the Python package mfusepy", hint="pip install 'cachetune[sim]'") from None
+        raise MissingExtraError("sim", "mfusepy", "mounting a simulated resctrl") from None
     except (OSError, AttributeError) as error:
-        raise InputError(f"mfusepy finds no libfuse: {error}", hint="apt-get install fuse3") from None
+        raise FuseUnavailableError(f"mfusepy finds no libfuse: {error}", hint="apt-get install fuse3") from None
     if not _DEVICE.exists():
-        raise InputError(f"there is no {_DEVICE}", hint="modprobe fuse; a container needs --device /dev/fuse")
+        raise FuseUnavailableError(f"no {_DEVICE}", hint="run modprobe fuse; a container needs --device /dev/fuse")
     if not os.access(_DEVICE, os.R_OK | os.W_OK):
-        raise InputError(f"you may not use {_DEVICE}", hint="chmod 666 /dev/fuse, as most distributions have it")
+        raise FuseUnavailableError(f"you may not open {_DEVICE}", hint="chmod 666 /dev/fuse, as most distributions do")
     if os.geteuid() != 0 and shutil.which("fusermount3") is None and shutil.which("fusermount") is None:
-        raise InputError("only root can mount without fusermount3", hint="apt-get install fuse3")
+        raise FuseUnavailableError("only root can mount without fusermount3", hint="apt-get install fuse3")
     return fuse
 
 
 def serve(sim: SimulatedResctrl, place: Path, tids: Tids, run: Path, ready: Callable[[], None]) -> None:
     """Mount and answer until the end; ``ready`` is called when the kernel has begun to ask.
 
-    ``place`` has been through check_place. Raises InputError when mounting fails.
+    ``place`` has been through check_place. Raises MountError.
     """
     fuse = load_fuse()
     threads = RealThreads(sim) if tids == "real" else None
@@ -67,7 +68,7 @@ def serve(sim: SimulatedResctrl, place: Path, tids: Tids, run: Path, ready: Call
     except RuntimeError as error:
         # libfuse's number also tells of the signal that ended it
         if not up:
-            raise InputError(f"cannot mount at {place} (libfuse says {error})", hint="see its message above") from None
+            raise MountError(place, f"libfuse says {error}", hint="see its message above") from None
     finally:
         record.unlink(missing_ok=True)
 
@@ -87,7 +88,7 @@ def _record_of(sim: SimulatedResctrl, place: Path, tids: Tids) -> Record:
 def serve_in_background(serve_until_end: Callable[[Callable[[], None]], None], place: Path) -> int:
     """Run ``serve_until_end`` in a process of its own; returns its pid when the mount answers.
 
-    It is given the function to call when it is up. Raises InputError with what it said when it does not come up.
+    It is given the function to call when it is up. Raises what it raised, or MountError, when it does not come up.
     """
     reader, writer = os.pipe()
     pid = os.fork()
@@ -95,10 +96,12 @@ def serve_in_background(serve_until_end: Callable[[Callable[[], None]], None], p
         os.close(reader)
         _be_the_server(serve_until_end, writer)
     os.close(writer)
-    with os.fdopen(reader, errors="replace") as pipe:
-        message, _, hint = pipe.read().partition("\0")
-    if message or not is_up(place):
-        raise InputError(message or f"the server of {place} ended before it was up", hint=hint)
+    with os.fdopen(reader, "rb") as pipe:
+        error = pipe.read()
+    if error:
+        raise pickle.loads(error)  # noqa: S301 - from a child of ours, through a pipe of ours
+    if not is_up(place):
+        raise MountError(place, "its server ended before it was up")
     return pid
 
 
@@ -119,7 +122,7 @@ def _be_the_server(serve_until_end: Callable[[Callable[[], None]], None], writer
         serve_until_end(ready)
         status = 0
     except CachetuneError as error:
-        os.write(writer, f"{error}\0{error.hint}".encode())
+        os.write(writer, pickle.dumps(error))
     finally:
         os._exit(status)
 

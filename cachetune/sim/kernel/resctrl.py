@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from cachetune.errors import InputError, ResctrlError
+from cachetune.errors import ResctrlError, UnknownVersionError
 from cachetune.host.model import Host
 from cachetune.host.resctrl.hints import hint_for
 from cachetune.sim import saved
@@ -62,7 +62,7 @@ class SimulatedResctrl:
         writer: int = 1,
     ) -> None:
         if kernel not in KERNELS:
-            raise InputError(f"no rules are known for kernel {kernel!r}", hint="kernels: " + ", ".join(KERNELS))
+            raise UnknownVersionError("kernel", kernel, ", ".join(KERNELS))
         profile = profile.mounted(*profile.mount_options, kernel=kernel)
         self.profile, self.kernel = profile, kernel
         self.source = f"sim:{profile.name}"
