@@ -64,7 +64,7 @@ def _told(domain: LiveDomain, process: Process) -> Sighting:
 
 
 def _bounded(uri: str) -> list[str]:
-    """The live XML of all running guests, or a SourceTimeoutError after SECONDS: a libvirtd that hangs must not hang us."""
+    """The live XML of all running guests, or a SourceTimeoutError after SECONDS: libvirtd may hang, we must not."""
     answer: Future[list[str]] = Future()
 
     def ask() -> None:
