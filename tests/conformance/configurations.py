@@ -102,7 +102,7 @@ def _with(sockets: int = 2, cores: int = 1, cpu_model: int = Machine.cpu_model, 
 
 _WITHOUT_CACHES = ("reading", "mkdir", "schemata", "tasks", "rename", "modes", "thresholds")
 _ALL = [
-    *_both("plain", "two caches of 11 ways, mounted plainly", Machine(), parts=_EVERYTHING),
+    *_both("plain", "two caches of 11 ways, mounted without options", Machine(), parts=_EVERYTHING),
     *_both("cdp", "mounted with cdp", Machine(), "cdp", parts=_EVERYTHING),
     *_both("mbps", "mounted with mba_MBps", Machine(), "mba_MBps", parts=("reading", *_MASKS)),
     *_both("cdp-mbps", "mounted with cdp and mba_MBps", Machine(), "cdp", "mba_MBps", parts=("modes",)),
@@ -113,19 +113,19 @@ _ALL = [
     *_both("no-allocation", "without allocation", _with(l3_ways=0, mba_closids=0), parts=_EVERYTHING),
     *_both(
         "pseudo-locking",
-        "a processor on which Linux can pseudo-lock",
+        "a processor with pseudo-locking",
         _with(cpu_model=PSEUDO_LOCKING_MODEL),
         parts=("modes", "pseudo-locking"),
     ),
     *_both(
         "unshared",
-        "no way shared with the hardware, no CDP",
+        "no ways shared with the hardware, no CDP",
         _with(l3_shareable=0, cdp=False),
         parts=("modes", "initial-masks"),
     ),
     *(
         dataclasses.replace(each, length=0)
-        for each in _both("few-rmids", "six RMIDs, which run out", _with(rmids=6), parts=("running-out",))
+        for each in _both("few-rmids", "six RMIDs, which are used up", _with(rmids=6), parts=("running-out",))
     ),
     Configuration("mounted with debug", "6.12", "debug", _with(rmids=255), ("debug",), ("processes", "rename")),
 ]

@@ -27,12 +27,12 @@ FUSE_NAME_BYTES = 1024
 PATH_BYTES = 4000
 
 INSTEAD = {
-    "write of no bytes, refused": (
+    "empty write, refused": (
         "left out",
-        "the machine's own kernel answers it, with 0, and does not ask the file system",
+        "the machine's kernel answers it with 0 without asking the file system",
     ),
-    "write of no bytes, taken": ("a write of a newline, which Linux takes for the same", "the same"),
-    "name of 1025 to 4000 bytes": ("one of a quarter of that length", "some kernels let FUSE have 1024 at most"),
+    "empty write, accepted": ("a write of a newline, which Linux treats the same way", "the same"),
+    "name of 1025 to 4000 bytes": ("a name a quarter as long", "some kernels limit FUSE to 1024"),
 }
 """What FUSE cannot carry: what is done in its place, and why."""
 
@@ -79,12 +79,12 @@ def not_carried(record: Record) -> Iterator[str]:
     return (kind for kind in kinds if kind)
 
 
-_LEFT_OUT = {"write of no bytes, refused"}
+_LEFT_OUT = {"empty write, refused"}
 
 
 def _kind(operation: Operation, answer: Answer) -> str:
     if operation[0] == "write" and operation[2:] == ("",):
-        return "write of no bytes, taken" if answer.result == "ok" else "write of no bytes, refused"
+        return "empty write, accepted" if answer.result == "ok" else "empty write, refused"
     is_long = any(FUSE_NAME_BYTES < len(name) <= PATH_BYTES for word in operation[1:2] for name in word.split("/"))
     return "name of 1025 to 4000 bytes" if is_long else ""
 

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 Operation = tuple[str, ...]
 
 ONLY_FILES = {
-    "truncate": "the port has no truncate(2); the kernel takes it and does nothing",
-    "chown": "the simulated files have no owner; the kernel takes it and changes nothing that is compared",
-    "unlink": "the port cannot remove files; neither can anybody: EPERM",
-    "create": "the port cannot create files; neither can anybody: EACCES",
-    "symlink": "the port cannot create links; neither can anybody: EPERM",
-    "chdir": "there is no working directory in memory; that of a removed group is no matter",
+    "truncate": "the port has no truncate(2); the kernel accepts it and does nothing",
+    "chown": "the simulated files have no owner; the kernel accepts it and changes nothing that is compared",
+    "unlink": "the port cannot remove files, and the kernel refuses with EPERM",
+    "create": "the port cannot create files, and the kernel refuses with EACCES",
+    "symlink": "the port cannot create links, and the kernel refuses with EPERM",
+    "chdir": "there is no working directory in memory; one in a removed group does not matter",
     "hold": "the port opens and closes a file in every operation",
-    "read_held": "the same; after rmdir of the group it is ENODEV",
-    "write_held": "the same; after rmdir of the group it is ENODEV",
+    "read_held": "the same; ENODEV after rmdir of the group",
+    "write_held": "the same; ENODEV after rmdir of the group",
 }
 """What the simulator has no operation for. The real kernel's answer is recorded; compared is only what is then."""
 

@@ -62,7 +62,7 @@ def _only_files(records: dict[str, Record]) -> Iterator[str]:
     for record in plain:
         for operation, answer in zip(record.operations, record.answers, strict=True):
             found[operation[0]][answer.result] += 1
-    yield "| operation | real kernels | why there is none in the simulator |"
+    yield "| operation | real kernels | why the simulator lacks it |"
     yield "| --- | --- | --- |"
     for kind, reason in ONLY_FILES.items():
         yield f"| {kind} | {', '.join(sorted(found[kind]))} | {reason} |"
@@ -70,7 +70,7 @@ def _only_files(records: dict[str, Record]) -> Iterator[str]:
 
 def _mount(records: dict[str, Record]) -> Iterator[str]:
     counts = collections.Counter(kind for record in records.values() for kind in not_carried(record))
-    yield "| operation | times | in its place | why |"
+    yield "| operation | times | replacement | why |"
     yield "| --- | ---: | --- | --- |"
     for kind, (instead, reason) in INSTEAD.items():
         yield f"| {kind} | {counts[kind]} | {instead} | {reason} |"

@@ -48,49 +48,49 @@ REASONS = (
         "anything on AMD: `min_bandwidth` is 0",
         "internal error: Missing or inconsistent resctrl info for memory bandwidth allocation",
         GROUPS,
-        "0 is the least there is on AMD; 9.0 takes it for a value that is missing",
+        "the minimum on AMD is 0; 9.0 mistakes it for a missing value",
     ),
     Reason(
         "bandwidth above 100 on AMD",
         "XML error: Memory Bandwidth value exceeding 100 is invalid.",
         GROUPS,
-        "it is no percentage there; libvirt knows that from 10.8 on",
+        "it is not a percentage there; libvirt 10.8 and later know this",
     ),
     Reason(
         "`<cachetune>` without `vcpus`",
         "XML error: Missing cachetune attribute 'vcpus'",
         GROUPS,
-        "the whole process, as from libvirt 12.8 on",
+        "the whole process, as in libvirt 12.8 and later",
     ),
     Reason(
         "`<monitor>` without `vcpus`",
         "XML error: Missing monitor attribute 'vcpus'",
         GROUPS,
-        "that of its group, as from libvirt 12.8 on",
+        "the vCPUs of its group, as in libvirt 12.8 and later",
     ),
     Reason(
         "`<monitor>` without `level`",
         "XML error: Missing required attribute 'level' in element 'monitor'",
         GROUPS,
-        "the 2018 proposal has none, and it can only be 3",
+        "the 2018 proposal has no level, and it can only be 3",
     ),
     Reason(
         "`<energytune>`",
         GROUPS,
         GROUPS,
-        "unknown to libvirt before 12.4, which passes over it; the monitor group is that of 12.8",
+        "libvirt before 12.4 ignores it; the monitor group is that of 12.8",
         cases=".* / energy",
     ),
     Reason(
-        "a default group with less than all bandwidth",
+        "a default group below the maximum bandwidth",
         GROUPS,
         GROUPS,
-        "9.0 copies its bandwidth, too; later ones and cachetune leave what is not asked for at the maximum",
+        "9.0 copies its bandwidth as well; later versions and cachetune leave bandwidth without a request at the maximum",
         cases=".* / throttled default group / .*",
     ),
-    Reason("blanks or a last comma in a list", GROUPS, "CT005", "libvirt's own schema has neither"),
-    Reason("a misspelt attribute", GROUPS, "CT003", "the guest would go without what was meant"),
-    Reason("an unknown element", GROUPS, "CT006", "the guest would go without what was meant"),
+    Reason("blanks or a trailing comma in a list", GROUPS, "CT005", "libvirt's own schema allows neither"),
+    Reason("a misspelt attribute", GROUPS, "CT003", "the guest would miss the intended setting"),
+    Reason("an unknown element", GROUPS, "CT006", "the guest would miss the intended setting"),
 )
 # Whoever refuses a guest should do it for the same reason: what libvirt says, and the rules of ours that say it.
 SAME_REFUSALS = {
@@ -162,7 +162,7 @@ def filled(text: str, theirs: Mapping[str, Answers], ours: Answers) -> str:
 
 
 def _compared(theirs: Mapping[str, Answers], ours: Answers) -> Iterator[str]:
-    yield f"| libvirt | host | asked | {' | '.join(VERDICTS)} |"
+    yield f"| libvirt | host | requests | {' | '.join(VERDICTS)} |"
     yield f"| --- | --- | ---: |{' ---: |' * len(VERDICTS)}"
     for version, answers in theirs.items():
         for host in (*HOSTS, "all"):
@@ -172,7 +172,7 @@ def _compared(theirs: Mapping[str, Answers], ours: Answers) -> Iterator[str]:
 
 
 def _different(theirs: Mapping[str, Answers], ours: Answers) -> Iterator[str]:
-    yield f"| asked for | {' | '.join(f'libvirt {version}' for version in theirs)} | cachetune | why |"
+    yield f"| request | {' | '.join(f'libvirt {version}' for version in theirs)} | cachetune | why |"
     yield f"| --- |{' --- |' * len(theirs)} --- | --- |"
     for reason in REASONS:
         cells = [_times(reason, answers, ours) for answers in theirs.values()]
