@@ -37,7 +37,7 @@ from cachetune.guests.model import RunningGuest
 from cachetune.host.model import Host
 from cachetune.plan import Plan, PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
-from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteSchemata
+from cachetune.plan.steps import effect_of
 from cachetune.text import counts
 
 Level = Literal["error", "warning", "notice", "info"]
@@ -45,7 +45,6 @@ Say = Callable[[Level, str], None]
 
 _LOOK_SECONDS = 1.0
 _LONGEST_WAIT = 300.0
-_CHANGES = ((CreateGroup, "created"), (WriteSchemata, "written"), (RemoveGroup, "removed"))
 _LEVELS: dict[State, Level] = {"placed": "info", "waiting": "info", "drifted": "warning", "failed": "warning"}
 
 
@@ -251,9 +250,13 @@ class Reconciler:
 
 def _change(report: Report) -> str:
     """What was done, in counts, with what is to be said of it; "" for nothing."""
-    moved = {tid for step in report.done if isinstance(step, MoveTasks) for tid in step.tids}
+    effects = [effect_of(step) for step in report.done]
+    moved = {tid for effect in effects for tid in effect.tids}
     done = counts(
-        *((sum(isinstance(s, kind) for s in report.done), "group", what) for kind, what in _CHANGES),
+        (sum(effect.created is not None for effect in effects), "group", "created"),
+        (sum(effect.written is not None for effect in effects), "group", "written"),
+        (sum(effect.setting is not None for effect in effects), "host setting", "written"),
+        (sum(effect.removed is not None for effect in effects), "group", "removed"),
         (len(moved.difference(report.vanished_tids)), "thread", "moved"),
     )
     return "; ".join((done, *report.notes)) if done else ""

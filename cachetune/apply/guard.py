@@ -6,8 +6,9 @@ is now, one by one, and each must start from what is there and end in what a pla
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, assert_never
 
+from cachetune.apply.guard_files import FileGuard
 from cachetune.apply.rules import RULES
 from cachetune.apply.state.ledger import GuestEntry, Ledger
 from cachetune.cbm import Cbm
@@ -19,7 +20,8 @@ from cachetune.plan.diff import describe_groups, removal_of
 from cachetune.plan.groups.names import belongs_to, checked_machine_name, machine_of
 from cachetune.plan.model import Plan, PlanGuest
 from cachetune.plan.ownership import made_by_libvirt, touched
-from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.settings import group_of_file, is_writable
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata, effect_of
 
 
 def refused(rule: str, **values: Any) -> ApplyRefusedError:
@@ -64,8 +66,9 @@ def check_names(plan: Plan, host: Host, ledger: Ledger) -> None:
 def _check_groups(plan: Plan, ledger: Ledger) -> None:
     """Names alone do not tell whose a group is: web's group ``db`` is called like the group of web-db."""
     owner_of = {path: owner for owner, entry in ledger.guests.items() for path in entry.groups}
-    steps = (step.path for step in plan.steps if isinstance(step, CreateGroup | RemoveGroup))
-    for path in (*(group.path for group in plan.groups), *steps):
+    effects = [effect_of(step) for step in plan.steps]
+    changed = (path for effect in effects for path in (effect.created, effect.removed) if path)
+    for path in (*(group.path for group in plan.groups), *changed):
         owner = owner_of.get(path)
         if owner is not None and owner not in plan.machine_names:
             raise refused("CT505", machine=path, other=_words(ledger.guests[owner]))
@@ -101,6 +104,7 @@ class DryRun:
         for group in host.control_groups():
             self._put(group.path, Schemata(group.masks, group.bandwidth))
         self._groups = {g.path: g for g in host.groups}
+        self._files = FileGuard(host, self._groups)
         owned = {path for machine in self._machines for path in ledger.groups_of(machine)}
         ours = (g.path for g in host.groups if g.owner == "cachetune")
         self._own = {p for p in ours if p in owned or any(belongs_to(p, machine) for machine in self._machines)}
@@ -112,17 +116,21 @@ class DryRun:
 
     def follow(self, step: Step) -> str:
         """ "" for a step that may be taken, which then counts as taken."""
-        if why := _bad_path(step.path):
+        if why := next((why for path in effect_of(step).groups if (why := _bad_path(path))), ""):
             return why
         match step:
             case CreateGroup(path):
                 return self._create(path)
             case WriteSchemata(path, before, after):
                 return self._write(path, parse(before), parse(after))
+            case WriteFile():
+                return self._write_file(step)
             case MoveTasks(path, source, tids):
                 return self._move(path, source, tids)
             case RemoveGroup(path):
                 return self._remove(path, step)
+            case _:
+                assert_never(step)
 
     def left_with_all_ways(self) -> str:
         """A group that was made and not given masks of all caches, so that it keeps those that the kernel gives it."""
@@ -160,6 +168,14 @@ class DryRun:
                     return f"give group {path} the mask {mask:x} on {name} cache {cache_id}"
         self._put(path, merge(now, after))
         return ""
+
+    def _write_file(self, step: WriteFile) -> str:
+        path, group = step.path, group_of_file(step.path)
+        if not is_writable(path):
+            return f"write to {path!r}, which no plan may write to"
+        if group is not None and group not in self._own:
+            return f"write to {path}, which is not this guest's"
+        return self._files.follow(step)
 
     def _put(self, path: str, values: Schemata) -> None:
         """From now on a group has these values. Whoever follows the default group has no ways of its own."""
@@ -219,7 +235,7 @@ class DryRun:
         if path in self._strangers:
             return f"remove {self._strangers[path]}, which is not this guest's, along with {path}"
         self._own.discard(path)
-        del self._groups[path]
+        self._files.remove(path)
         self._put(path, Schemata())
         del self._values[path]
         return ""

@@ -1,8 +1,10 @@
 """Finish or undo what a killed run left, guided by its journal. Doing it twice changes nothing more."""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from cachetune.apply.guard import refused
+from cachetune.apply.guard_files import FileGuard
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, undo
 from cachetune.apply.state import journal
@@ -13,7 +15,8 @@ from cachetune.host.model import DEFAULT_GROUP, Host, parent_of
 from cachetune.host.resctrl.schemata import Masks, format_schemata, parse
 from cachetune.plan.diff import masks_described
 from cachetune.plan.model import DefaultShrink, Plan
-from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.settings import group_of_file
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata, effect_of
 
 
 def recover(connection: Connection) -> Report:
@@ -75,8 +78,10 @@ class _Back:
     def __init__(self, begun: Sequence[Step], host: Host, plan: Plan) -> None:
         self._host = host
         self._then = masks_described(plan.host_groups)
-        self._made = {s.path for s in begun if isinstance(s, CreateGroup)}
-        self._removed = {s.path for s in begun if isinstance(s, RemoveGroup)}
+        effects = [effect_of(step) for step in begun]
+        self._made = {effect.created for effect in effects if effect.created}
+        self._removed = {effect.removed for effect in effects if effect.removed}
+        self._files = FileGuard(host, {group.path: group for group in host.groups})
         self._now = {g.path: {name: dict(of) for name, of in g.masks.items()} for g in host.control_groups()}
         self.notes: list[str] = []
         self.kept: DefaultShrink | None = None
@@ -88,9 +93,18 @@ class _Back:
         if gone:
             self.notes.append(f"group {gone} was removed by somebody else since, so nothing is put back there")
             return None
-        if isinstance(step, WriteSchemata) and step.before and step.path not in self._removed:
-            return self._write(step)
-        return step
+        match step:
+            case WriteSchemata(path, before):
+                return self._write(step) if before and path not in self._removed else step
+            case WriteFile():
+                return self._write_file(step)
+            case CreateGroup(path):
+                self._files.remove(path)
+                return step
+            case MoveTasks() | RemoveGroup():
+                return step
+            case _:
+                assert_never(step)
 
     def _can_be(self, path: str) -> bool:
         return path in self._removed or path in self._made or self._host.group(path) is not None
@@ -118,6 +132,21 @@ class _Back:
         text = format_schemata(back, before.bandwidth, {c.name: c.ways for c in self._host.caches})
         return WriteSchemata(step.path, text, step.after) if text else None
 
+    def _write_file(self, step: WriteFile) -> WriteFile | None:
+        """The step, unless another program has changed the file or taken its CPUs since."""
+        path, before, after = step.path, step.before, step.after
+        group, now = group_of_file(path), self._files.now(path)
+        if group not in self._made and group not in self._removed:  # else it goes, or comes back with what it had
+            if now not in (before, after):
+                self.notes.append(f"{path} was changed by another program since, so it stays {now or 'empty'}")
+                return None
+            if why := self._files.obstacle(path, before):
+                self.notes.append(f"{path} stays {now or 'empty'}: {why}")
+                return None
+        if now is not None:
+            self._files.write(path, before)
+        return step
+
     def _taker(self, name: str, cache_id: int, ways: int) -> str:
         """A group of somebody else's that has some of the ways now, and did not share them before the run."""
         for group in self._host.control_groups():
@@ -133,8 +162,14 @@ def _needs(step: Step) -> tuple[str, ...]:
     match step:
         case MoveTasks(_, source):
             return (source,)
-        case WriteSchemata(path, before) if before:
-            return (path,)
+        case WriteSchemata(path, before):
+            return (path,) if before else ()
+        case WriteFile(path):
+            group = group_of_file(path)
+            return () if group is None else (group,)
         case RemoveGroup(path):
             return (parent_of(path),)
-    return ()
+        case CreateGroup():
+            return ()
+        case _:
+            assert_never(step)

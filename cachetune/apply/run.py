@@ -13,7 +13,7 @@ from cachetune.apply.report import Report
 from cachetune.apply.state import journal, reservations
 from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import Ledger, load_ledger, save_ledger, save_ledger_if_changed
-from cachetune.apply.steps import StepRunner
+from cachetune.apply.steps import StepRunner, left_nothing
 from cachetune.errors import (
     ApplyRefusedError,
     CachetuneError,
@@ -33,7 +33,7 @@ from cachetune.plan.groups.names import machine_of
 from cachetune.plan.groups.translate import DesiredGroup, memberships
 from cachetune.plan.model import Plan, PlanGuest, PlannedGroup
 from cachetune.plan.ownership import held_threads, made_by_libvirt
-from cachetune.plan.steps import CreateGroup, MoveTasks, Step
+from cachetune.plan.steps import MoveTasks, Step, effect_of
 
 # A guest that starts threads faster than they can be moved is left as it is after so many looks.
 _LOOKS = 20
@@ -129,8 +129,8 @@ class _Run:
         try:
             self._runner.take(step)
         except ResctrlError as error:
-            if isinstance(step, CreateGroup) and error.operation == "mkdir":
-                self._begun.pop()  # it was not made by us, so it is not ours to remove
+            if left_nothing(step, error):
+                self._begun.pop()
                 self._journal.not_taken()
             raise
 
@@ -184,7 +184,7 @@ def undo(begun: list[Step], runner: StepRunner) -> tuple[tuple[Step, ...], tuple
     """
     undone: dict[int, Step] = {}
     failures: dict[int, str] = {}
-    made = {step.path for step in begun if isinstance(step, CreateGroup)}
+    made = {path for step in begun if (path := effect_of(step).created)}
 
     def undo_last(count: int) -> None:
         for number in reversed(range(count)):
@@ -234,7 +234,7 @@ def _unseen(plan: Plan, connection: Connection, known: Collection[int] = ()) -> 
     steps = moves_between(host, {tid: where for tid, where in places.items() if tid not in held})
     notes = (f"thread {tid} was born in group {path} and stays there" for tid, path in held.items())
     libvirts = made_by_libvirt(host, plan.guests)
-    moves = tuple(s for s in steps if isinstance(s, MoveTasks) and s.path not in libvirts)
+    moves = tuple(step for step in steps if step.path not in libvirts)
     return _Unseen(moves, tuple(notes), tuple(now.values()))
 
 

@@ -9,6 +9,7 @@ import errno
 import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import assert_never
 
 from cachetune.errors import ResctrlError, StepError
 from cachetune.guests import is_same_thread
@@ -17,7 +18,8 @@ from cachetune.host.model import DEFAULT_GROUP, parent_of
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.resctrl.schemata import covers, parse
 from cachetune.plan.model import PlanGuest
-from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.settings import format_value, group_of_file, parse_value
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
 
 # The kernel takes one page per write; a tid has at most 7 digits and a comma.
 _TIDS_PER_WRITE = 500
@@ -53,10 +55,14 @@ class StepRunner:
                 self._create(path)
             case WriteSchemata(path, _, after):
                 self._write_schemata(path, after)
+            case WriteFile(path, _, after):
+                self._write_file(path, after)
             case MoveTasks(path, _, tids):
                 self._move(path, tids)
             case RemoveGroup(path):
                 self._remove(path)
+            case _:
+                assert_never(step)
 
     def undo(self, step: Step, made: Collection[str]) -> None:
         """Bring back what was there before the step. Doing it again after a failure half-way is right, too.
@@ -70,11 +76,20 @@ class StepRunner:
             case WriteSchemata(path, before):
                 if before and not self._reads(path, before):
                     self._write_schemata(path, before)
+            case WriteFile(path, before):
+                if self._is_left(group_of_file(path), made) and self._value(path) != before:
+                    self._write_file(path, before)
             case MoveTasks(path, source, tids):
-                if source not in made or self._resctrl.exists(source):
+                if self._is_left(source, made):
                     self._move_back(path, source, tids)
             case RemoveGroup():
                 self._make_again(step)
+            case _:
+                assert_never(step)
+
+    def _is_left(self, group: str | None, made: Collection[str]) -> bool:
+        """False for a group that the run made and that is already removed again. None is the host, which stays."""
+        return group is None or group not in made or self._resctrl.exists(group)
 
     def _make_again(self, step: RemoveGroup) -> None:
         if not self._resctrl.exists(step.path):
@@ -113,6 +128,14 @@ class StepRunner:
     def _reads(self, path: str, text: str) -> bool:
         """Whether the group's schemata has these values."""
         return covers(parse(self._resctrl.read(_file(path, "schemata"))), parse(text))
+
+    def _write_file(self, path: str, value: str) -> None:
+        self._resctrl.write(path, format_value(path, value))
+        if (found := self._value(path)) != value:
+            raise StepError(f"{path} was written {value!r} but reads {found!r}", hint="another program changes it too")
+
+    def _value(self, path: str) -> str:
+        return parse_value(path, self._resctrl.read(path))
 
     def _move(self, path: str, tids: Iterable[int]) -> None:
         present = [tid for tid in tids if self._is_same(tid)]
@@ -178,6 +201,17 @@ class StepRunner:
             return True
         thread, pid = self._bound[tid]
         return is_same_thread(thread, self._proc, pid)
+
+
+def left_nothing(step: Step, error: ResctrlError) -> bool:
+    """Whether a step that failed with this error had no effect at all, so that what is there is not ours to undo."""
+    match step:
+        case CreateGroup():
+            return error.operation == "mkdir"
+        case WriteSchemata() | WriteFile() | MoveTasks() | RemoveGroup():
+            return False
+        case _:
+            assert_never(step)
 
 
 def _file(path: str, name: str) -> str:

@@ -9,14 +9,15 @@ from cachetune.domain.model import Domain
 from cachetune.errors import GroupConflictError, MachineNameError, PlanRefusedError
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
-from cachetune.host.model import DEFAULT_GROUP, Host, is_monitor
+from cachetune.host.model import Host
 from cachetune.idset import format_ids
 from cachetune.plan.allocate.capacity import capacity_findings, control_of
 from cachetune.plan.allocate.target import Target, Values, find_target
+from cachetune.plan.counts import limit_findings, summarize
 from cachetune.plan.diff import Removal, describe_groups, steps_between
 from cachetune.plan.groups.names import belongs_to
 from cachetune.plan.groups.translate import DesiredGroup, Membership, memberships, name_findings, translate
-from cachetune.plan.model import Action, Plan, PlanGuest, PlannedGroup, Resource, Summary, Usage
+from cachetune.plan.model import Action, Plan, PlanGuest, PlannedGroup, Resource
 from cachetune.plan.ownership import (
     foreign_findings,
     guest_findings,
@@ -27,7 +28,7 @@ from cachetune.plan.ownership import (
 )
 from cachetune.plan.request import GuestRequest, Options
 from cachetune.plan.rules import RULES
-from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.steps import CreateGroup, Step, effect_of
 
 _ALONE = "plan one of them separately, with another --machine-name"
 
@@ -114,26 +115,6 @@ def groups_of(host: Host, machine: str, owned: Collection[str]) -> tuple[str, ..
     return tuple(path for path in ours if path in owned or belongs_to(path, machine))
 
 
-def summarize(steps: Iterable[Step], host: Host) -> Summary:
-    """Count what the steps do, and what is in use after them."""
-    created = [s.path for s in steps if isinstance(s, CreateGroup)]
-    removed = [s.path for s in steps if isinstance(s, RemoveGroup)]
-    changed = {s.path for s in steps if isinstance(s, WriteSchemata)} - set(created)
-    moved = {tid for s in steps if isinstance(s, MoveTasks) for tid in s.tids}
-    monitors = sum(map(is_monitor, created))
-    closids = host.closids_used + (len(created) - monitors) - sum(not is_monitor(path) for path in removed)
-    rmids = host.rmids_used + len(created) - len(removed) if host.monitors else 0
-    return Summary(
-        control_groups_created=len(created) - monitors,
-        monitor_groups_created=monitors,
-        groups_changed=len(changed),
-        groups_removed=len(removed),
-        tasks_moved=len(moved),
-        closids=Usage(closids, host.closids_total),
-        rmids=Usage(rmids, host.rmids_total),
-    )
-
-
 def _machines(requests: Sequence[GuestRequest]) -> list[str]:
     machines = [request.machine for request in requests]
     for machine in machines:
@@ -171,47 +152,13 @@ def _draft(
 ) -> _Draft:
     ours = [g for g in wanted if g.request and not is_foreign(host.group(g.path), own)]
     gone = frozenset(removal.paths if removal.first else ())
+    at = wanted[0].request.at if wanted and wanted[0].request else Source()
     target = find_target(ours, host, gone, shrink=shrink)
     if any(f.severity == "error" for f in target.findings):
-        least = tuple(CreateGroup(g.path) for g in wanted if host.group(g.path) is None)
-        return _Draft(target, (), (*target.findings, *_limit_findings(least, host, wanted)))
+        creates = [CreateGroup(group.path) for group in wanted if host.group(group.path) is None]
+        return _Draft(target, (), (*target.findings, *limit_findings(creates, host, at)))
     steps = steps_between(host, wanted, target.groups, places, removal)
-    return _Draft(target, steps, (*target.findings, *_limit_findings(steps, host, wanted)))
-
-
-def _limit_findings(steps: tuple[Step, ...], host: Host, wanted: tuple[DesiredGroup, ...]) -> list[Finding]:
-    """CLOSIDs and RMIDs, counted at the moment of the steps when most of them are in use."""
-    findings = []
-    at = wanted[0].request.at if wanted and wanted[0].request else Source()
-    controls, peak_controls = _peak(steps, monitors=False)
-    total, used = host.closids_total, host.closids_used
-    if total is not None and used + peak_controls > total:
-        owners = ", ".join(f"{g.path} ({g.owner})" for g in host.control_groups() if g.path != DEFAULT_GROUP)
-        findings.append(
-            RULES["CT212"].at(
-                at,
-                needed=controls,
-                free=total - used,
-                total=total,
-                owners=f"used by {owners}" if owners else "none used",
-            )
-        )
-    groups, peak_groups = _peak(steps, monitors=True)
-    total, used = host.rmids_total, host.rmids_used
-    if total is not None and used + peak_groups > total:
-        findings.append(RULES["CT213"].at(at, needed=groups, free=total - used, total=total))
-    return findings
-
-
-def _peak(steps: tuple[Step, ...], *, monitors: bool) -> tuple[int, int]:
-    """How many groups are made in all, and by how many at most the number of groups exceeds that of the start."""
-    made = level = peak = 0
-    for step in steps:
-        if isinstance(step, CreateGroup | RemoveGroup) and (monitors or not is_monitor(step.path)):
-            created = isinstance(step, CreateGroup)
-            made, level = made + created, level + (1 if created else -1)
-            peak = max(peak, level)
-    return made, peak
+    return _Draft(target, steps, (*target.findings, *limit_findings(steps, host, at)))
 
 
 def resources_of(host: Host) -> tuple[Resource, ...]:
@@ -224,11 +171,11 @@ def resources_of(host: Host) -> tuple[Resource, ...]:
 
 def _planned_groups(wanted: tuple[DesiredGroup, ...], draft: _Draft, host: Host) -> Iterable[PlannedGroup]:
     """The guest's groups with the values that they will have."""
-    touched = {s.path for s in draft.steps if isinstance(s, WriteSchemata)}
+    written = {effect_of(step).written for step in draft.steps}
     for group in wanted:
         vcpus = None if group.vcpus is None else format_ids(group.vcpus)
         there = host.group(group.path)
-        action: Action = "create" if there is None else "change" if group.path in touched else "keep"
+        action: Action = "create" if there is None else "change" if group.path in written else "keep"
         if group.request is None:
             yield PlannedGroup(group.path, "monitor", vcpus, action)
             continue

@@ -136,7 +136,7 @@ def _creates(host: Host, wanted: Collection[DesiredGroup], values: Mapping[str, 
     return steps
 
 
-def moves_between(host: Host, places: Mapping[int, Membership], gone: Collection[str] = ()) -> list[Step]:
+def moves_between(host: Host, places: Mapping[int, Membership], gone: Collection[str] = ()) -> list[MoveTasks]:
     """Threads to their control groups, then to their monitor groups: the kernel demands that order.
 
     A thread whose monitor group is about to go leaves it by a move to its control group.

@@ -75,7 +75,7 @@ class Usage(msgspec.Struct, frozen=True):
     total: int | None
 
 
-class Summary(msgspec.Struct, frozen=True):
+class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     """The counts behind the plan's last sentence."""
 
     control_groups_created: int
@@ -85,6 +85,7 @@ class Summary(msgspec.Struct, frozen=True):
     tasks_moved: int
     closids: Usage
     rmids: Usage
+    settings_changed: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from cachetune.plan.groups.names import belongs_to, is_libvirts_name
 from cachetune.plan.groups.translate import DesiredGroup, Membership
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.rules import RULES
-from cachetune.plan.steps import MoveTasks, Step
+from cachetune.plan.steps import Step, effect_of
 
 
 def is_foreign(group: Group | None, own: Collection[str]) -> bool:
@@ -36,7 +36,7 @@ def touched(steps: Iterable[Step], groups: Collection[str]) -> list[str]:
 
     A thread that leaves a monitor group leaves the control group around it, too, or stays in it and is moved there.
     """
-    paths = {step.path for step in steps} | {step.source for step in steps if isinstance(step, MoveTasks)}
+    paths = {path for step in steps for path in effect_of(step).groups}
     paths |= {parent_of(path) for path in paths}
     return [path for path in groups if path in paths]
 

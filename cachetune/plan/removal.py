@@ -7,7 +7,8 @@ from cachetune.errors import PlanRefusedError
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
 from cachetune.plan.allocate.occupancy import occupancy_of
 from cachetune.plan.allocate.target import Values
-from cachetune.plan.build import groups_of, resources_of, summarize
+from cachetune.plan.build import groups_of, resources_of
+from cachetune.plan.counts import summarize
 from cachetune.plan.diff import Removal, describe_groups, steps_between
 from cachetune.plan.model import DefaultShrink, Plan, PlanGuest
 from cachetune.plan.ownership import nested_findings

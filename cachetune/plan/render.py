@@ -5,13 +5,14 @@ Marks: "+" created, "~" changed, "-" removed, ">" threads that move, " " stays a
 
 from collections.abc import Callable, Iterator
 from functools import reduce
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.resctrl.schemata import Schemata as Parsed
 from cachetune.host.resctrl.schemata import merge, parse
 from cachetune.plan.model import Plan, PlannedGroup, Resource, Usage
-from cachetune.plan.steps import MoveTasks, RemoveGroup, Step, WriteSchemata
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
+from cachetune.text import count, counts
 from cachetune.units import about, format_size
 
 Draw = Callable[[int, int, int], str]
@@ -42,47 +43,61 @@ def render(plan: Plan, draw: Draw) -> Iterator[Line]:
     for group in plan.groups:
         yield from _group(group, writes.get(group.path, []), plan, draw)
     for step in plan.steps:
-        if isinstance(step, RemoveGroup):
-            yield Line("-", f"- {step.path}")
-        elif isinstance(step, MoveTasks):
-            yield Line(">", f"> {_threads(step, plan)}: {_name(step.source)} -> {_name(step.path)}")
+        yield from _line_of(step, plan)
     yield Line("", summary_sentence(plan))
 
 
 def summary_sentence(plan: Plan) -> str:
     """What the plan does and what is in use afterwards, in one or two sentences."""
     s = plan.summary
-    created = [
-        *_counted(s.control_groups_created, "control group"),
-        *_counted(s.monitor_groups_created, "monitor group"),
-    ]
-    doing = [
-        *([f"{' and '.join(created)} to create"] if created else []),
-        *_counted(s.groups_changed, "group", "to change"),
-        *_counted(s.groups_removed, "group", "to remove"),
-        *_counted(s.tasks_moved, "task", "to move"),
-    ]
+    created = counts((s.control_groups_created, "control group", ""), (s.monitor_groups_created, "monitor group", ""))
+    doing = counts(
+        (s.groups_changed, "group", "to change"),
+        (s.settings_changed, "host setting", "to change"),
+        (s.groups_removed, "group", "to remove"),
+        (s.tasks_moved, "task", "to move"),
+    )
+    doing = ", ".join(filter(None, (created and f"{created.replace(', ', ' and ')} to create", doing)))
     if not doing:
         many = len(plan.guests) > 1
-        domain, guest = ("the domains ask", "these guests") if many else ("the domain asks", "this guest")
-        asked = f"already as {domain}" if plan.groups else f"already without groups of {guest}"
-        return f"No changes. The host is {asked}."
+        if plan.groups:
+            return f"No changes. The host already matches the {'domains' if many else 'domain'}."
+        return f"No changes. {'These guests have' if many else 'This guest has'} no groups."
     used = [_usage(s.closids, "CLOSIDs"), _usage(s.rmids, "RMIDs")]
     after = " and ".join(u for u in used if u)
-    return f"{', '.join(doing)}." + (f" {after} used afterwards." if after else "")
+    return f"{doing}." + (f" {after} used afterwards." if after else "")
 
 
 def describe(step: Step) -> str:
     """One step in a few words, for progress and reports."""
     match step:
+        case CreateGroup(path):
+            return f"create {path}"
         case WriteSchemata(path, _, after):
             return f"write {' '.join(after.split())} to {_name(path)}"
+        case WriteFile(path, _, after):
+            return f"write {after} to {path}" if after else f"clear {path}"
         case MoveTasks(path, source, tids):
-            return f"move {len(tids)} task{'s' * (len(tids) != 1)} from {_name(source)} to {_name(path)}"
+            return f"move {count(len(tids), 'task')} from {_name(source)} to {_name(path)}"
         case RemoveGroup(path):
             return f"remove {path}"
         case _:
-            return f"create {step.path}"
+            assert_never(step)
+
+
+def _line_of(step: Step, plan: Plan) -> Iterator[Line]:
+    """The line of a step that the groups above do not show."""
+    match step:
+        case WriteFile(path, before, after):
+            yield Line("~", f"~ {path}  {before or '(empty)'} -> {after or '(empty)'}")
+        case MoveTasks(path, source):
+            yield Line(">", f"> {_threads(step, plan)}: {_name(source)} -> {_name(path)}")
+        case RemoveGroup(path):
+            yield Line("-", f"- {path}")
+        case CreateGroup() | WriteSchemata():
+            pass
+        case _:
+            assert_never(step)
 
 
 def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
@@ -146,10 +161,6 @@ def _threads(step: MoveTasks, plan: Plan) -> str:
 
 def _name(path: str) -> str:
     return "the default group" if path == DEFAULT_GROUP else path
-
-
-def _counted(count: int, what: str, verb: str = "") -> list[str]:
-    return [f"{count} {what}{'s' * (count != 1)} {verb}".strip()] if count else []
 
 
 def _usage(usage: Usage, what: str) -> str:

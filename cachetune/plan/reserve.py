@@ -3,21 +3,35 @@
 libvirt places its own groups, but takes nothing from the default group, which owns every way of a fresh host.
 """
 
+from collections.abc import Collection
+from typing import assert_never
+
 import msgspec
 
 from cachetune.cbm import Cbm
 from cachetune.host.model import Group, Host
 from cachetune.host.owners import owner_of
-from cachetune.plan.build import summarize
+from cachetune.plan.counts import summarize
 from cachetune.plan.model import Plan, PlannedGroup
-from cachetune.plan.steps import WriteSchemata
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
 
 
 def only_default_group(plan: Plan, host: Host) -> Plan:
     """The plan without its groups: what remains are the writes to the default group and those that share its ways."""
     theirs = {group.path for group in plan.groups}
-    steps = tuple(step for step in plan.steps if isinstance(step, WriteSchemata) and step.path not in theirs)
+    steps = tuple(step for step in plan.steps if _makes_room(step, theirs))
     return msgspec.structs.replace(plan, groups=(), steps=steps, warnings=(), summary=summarize(steps, host))
+
+
+def _makes_room(step: Step, theirs: Collection[str]) -> bool:
+    """Whether the step changes masks outside the groups that libvirt will make."""
+    match step:
+        case WriteSchemata(path):
+            return path not in theirs
+        case CreateGroup() | WriteFile() | MoveTasks() | RemoveGroup():
+            return False
+        case _:
+            assert_never(step)
 
 
 def upcoming_groups(plan: Plan) -> tuple[Group, ...]:

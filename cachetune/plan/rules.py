@@ -135,7 +135,7 @@ _ALL = (
         id="CT212",
         severity="error",
         summary="Every control group needs a CLOSID.",
-        message="{needed} more control groups need {needed} CLOSIDs, {free} of {total} are free; {owners}",
+        message="cannot create {groups}: {free} of {total} CLOSIDs free, {owners}",
         fix="remove groups that are no longer needed; monitors without <cache> or <node> need no CLOSID",
         bad=_cputune(
             "".join(f"<memorytune vcpus='{n}'><node id='0' bandwidth='50'/></memorytune>" for n in range(16)), vcpus=16
@@ -147,7 +147,7 @@ _ALL = (
         id="CT213",
         severity="error",
         summary="Every group on a host with monitoring needs an RMID.",
-        message="{needed} more groups need {needed} RMIDs, {free} of {total} are free",
+        message="cannot create {groups}: {free} of {total} RMIDs free",
         fix="remove monitors that are no longer needed",
         bad=_cputune(
             "".join(f"<cachetune vcpus='{n}'><monitor level='3' vcpus='{n}'/></cachetune>" for n in range(512)),

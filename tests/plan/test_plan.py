@@ -339,7 +339,7 @@ def test_closids_are_counted_before_anything_is_written() -> None:
         plan(domain, host("skylake-2s", *writes), GUEST)
     finding = caught.value.findings[-1]
     assert finding.rule == "CT212"
-    assert "0 of 8 are free" in finding.message
+    assert "0 of 8 CLOSIDs free" in finding.message
     assert "COS1 (pqos)" in finding.message
 
 

@@ -6,7 +6,7 @@ is lost, groups whose name starts with ``cachetune-`` are still known by their n
 
 import contextlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -20,7 +20,7 @@ from cachetune.host.resctrl.schemata import parse
 from cachetune.plan.diff import masks_described
 from cachetune.plan.groups.names import machine_of
 from cachetune.plan.model import DefaultShrink, Plan
-from cachetune.plan.steps import CreateGroup, RemoveGroup, WriteSchemata
+from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteFile, WriteSchemata
 
 Masks = dict[str, dict[int, Cbm]]
 
@@ -59,14 +59,20 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         groups = {machine: set(self.groups_of(machine)) for machine in plan.machine_names}
         shrunk = self.shrunk
         for step in plan.steps:
-            if isinstance(step, CreateGroup):
-                groups.setdefault(machine_of(step.path, groups), set()).add(step.path)
-            elif isinstance(step, RemoveGroup):
-                for of in groups.values():
-                    of.discard(step.path)
-            elif isinstance(step, WriteSchemata) and step.path == DEFAULT_GROUP:
-                before = parse(step.before).masks
-                shrunk = follow_shrink(shrunk, before, parse(step.after).masks, _shared(before, plan))
+            match step:
+                case CreateGroup(path):
+                    groups.setdefault(machine_of(path, groups), set()).add(path)
+                case RemoveGroup(path):
+                    for of in groups.values():
+                        of.discard(path)
+                case WriteSchemata(path, old, new):
+                    if path == DEFAULT_GROUP:
+                        before = parse(old).masks
+                        shrunk = follow_shrink(shrunk, before, parse(new).masks, _shared(before, plan))
+                case WriteFile() | MoveTasks():
+                    pass
+                case _:
+                    assert_never(step)
         guests = {name: entry for name, entry in self.guests.items() if name not in groups}
         for planned in plan.guests:
             machine = planned.machine_name

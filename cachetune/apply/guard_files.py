@@ -1,0 +1,100 @@
+"""The part of the dry run that follows ``write_file`` steps: which file, from which value, to which value.
+
+A step must be undone by writing ``before``, so it may not have side effects that this would leave behind. CPUs must
+come from the group that gets them back: the default group for a control group, the control group for a monitor group.
+"""
+
+from collections.abc import MutableMapping
+
+from msgspec.structs import replace
+
+from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
+from cachetune.idset import format_ids, parse_cpu_list
+from cachetune.plan.settings import group_of_file, is_value, value_in, value_on
+from cachetune.plan.steps import WriteFile
+
+
+class FileGuard:
+    """Follows writes to files. ``groups`` are those of the dry run, by path; it shares and updates them."""
+
+    def __init__(self, host: Host, groups: MutableMapping[str, Group]) -> None:
+        self._host, self._groups = host, groups
+        self._settings: dict[str, str] = {}
+
+    def follow(self, step: WriteFile) -> str:
+        """Follow a step on a file that may be written: "" if it is allowed, or what it would do."""
+        path, before, after = step.path, step.before, step.after
+        if before != self.now(path):
+            return f"start from another value of {path} than it has"
+        if not (is_value(path, before) and is_value(path, after)):
+            return f"write {after!r} over {before!r} in {path}"
+        if why := self.obstacle(path, after):
+            return f"write {after} to {path}, but {why}"
+        self.write(path, after)
+        return ""
+
+    def obstacle(self, path: str, value: str) -> str:
+        """Which other group keeps the file from having this value; "" for none."""
+        group = self._group(path)
+        return self._obstacle(group, parse_cpu_list(value)) if group and path.endswith("/cpus_list") else ""
+
+    def write(self, path: str, value: str) -> None:
+        """From now on the file has this value."""
+        group = self._group(path)
+        if group is None:
+            self._settings[path] = value
+        elif path.endswith("/mode"):
+            self._groups[group.path] = replace(group, mode=value)
+        else:
+            self._assign(group, parse_cpu_list(value))
+
+    def remove(self, path: str) -> None:
+        """From now on the group does not exist; its CPUs are the default group's."""
+        group = self._groups.get(path)
+        if group is not None and not is_monitor(path):
+            self._assign(group, frozenset())
+        self._groups.pop(path, None)
+
+    def _group(self, path: str) -> Group | None:
+        return self._groups.get(group_of_file(path) or "")
+
+    def now(self, path: str) -> str | None:
+        """The value of the file as the steps so far would leave it; None where there is no such file."""
+        group = group_of_file(path)
+        if group is None:
+            return self._settings.get(path) or value_on(self._host, path)
+        return value_in(self._groups[group], path) if group in self._groups else None
+
+    def _obstacle(self, group: Group, cpus: frozenset[int]) -> str:
+        """Why the group cannot have these CPUs, or could not give them back."""
+        new = cpus - _cpus(group)
+        if missing := new - _cpus(self._groups[_source(group)]):
+            return f"CPUs {format_ids(missing)} are not free"
+        for monitor in (g for g in self._groups.values() if is_monitor(g.path) and g.path != group.path):
+            loses = _cpus(monitor) & new if parent_of(monitor.path) == _source(group) else frozenset()
+            if monitor.parent == group.path:
+                loses = _cpus(monitor)
+            if loses:
+                return f"{monitor.path} would lose CPUs {format_ids(loses)}"
+        return ""
+
+    def _assign(self, group: Group, cpus: frozenset[int]) -> None:
+        before = _cpus(group)
+        self._groups[group.path] = replace(group, cpus=format_ids(cpus))
+        if not is_monitor(group.path):
+            default = self._groups[DEFAULT_GROUP]
+            left = _cpus(default) - cpus | before - cpus
+            self._groups[DEFAULT_GROUP] = replace(default, cpus=format_ids(left))
+
+
+def _source(group: Group) -> str:
+    """The group whose CPUs a group may have, and which gets them back."""
+    return parent_of(group.path) if is_monitor(group.path) else DEFAULT_GROUP
+
+
+def _cpus(group: Group) -> frozenset[int]:
+    """The group's CPUs; none where the host's text cannot be read, so that nothing is given from there."""
+    try:
+        return parse_cpu_list(group.cpus)
+    except ValueError:
+        return frozenset()
