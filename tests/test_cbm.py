@@ -10,7 +10,7 @@ MASKS = st.integers(0, (1 << 64) - 1)
 
 
 @given(MASKS)
-def test_the_runs_of_a_mask_make_the_mask_again(mask: int) -> None:
+def test_the_runs_of_a_mask_add_up_to_the_mask(mask: int) -> None:
     found = list(runs(mask))
     assert sum(run(start, length) for start, length in found) == mask
     assert all(a + n < b for (a, n), (b, _) in pairwise(found)), "runs touch or are out of order"
@@ -32,6 +32,6 @@ def test_a_mask_reads_back_from_its_text(mask: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0x", "0xf", "-1", "1_0", "g", "1" * 17, "1 2", "\N{FULLWIDTH DIGIT ONE}"])
-def test_what_is_no_mask_is_refused(text: str) -> None:
+def test_text_that_is_not_a_mask_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a hexadecimal mask"):
         Cbm.parse(text)

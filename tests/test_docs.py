@@ -92,9 +92,7 @@ def run(command: str, directory: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(("page", "command", "shown"), list(commands()))
-def test_a_command_ends_as_the_page_says_and_prints_what_it_shows(
-    page: str, command: str, shown: str, tmp_path: Path
-) -> None:
+def test_a_command_exits_and_prints_as_the_page_shows(page: str, command: str, shown: str, tmp_path: Path) -> None:
     result = run(command, tmp_path)
     code = EXIT.search(command)
     assert (page, result.returncode) == (page, int(code[1]) if code else 0), result.stdout
@@ -102,13 +100,13 @@ def test_a_command_ends_as_the_page_says_and_prints_what_it_shows(
     assert result.stdout.startswith(shown)
 
 
-def test_every_verb_is_run_by_some_page() -> None:
+def test_every_verb_is_run_on_some_page() -> None:
     told = {verb for _, command, _ in commands() for verb in re.findall(r"cachetune ([a-z]+)", command)}
     assert told == set(VERBS)
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_the_links_lead_somewhere(page: str) -> None:
+def test_the_links_have_targets(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", TEXTS[page]):
         assert not target or ((DOCS / page).parent / target).exists(), target
 
@@ -130,7 +128,7 @@ def test_the_index_names_every_page() -> None:
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_the_tests_named_exist(page: str) -> None:
+def test_the_tests_it_names_exist(page: str) -> None:
     for name in spans(page):
         file, separator, test = name.partition("::")
         if separator:
@@ -139,7 +137,7 @@ def test_the_tests_named_exist(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_the_functions_and_modules_named_exist(page: str) -> None:
+def test_the_functions_and_modules_it_names_exist(page: str) -> None:
     for name in spans(page):
         if re.fullmatch(r"cachetune(\.\w+)+", name):
             assert _resolves(name.split(".")), name
@@ -158,7 +156,7 @@ def _resolves(parts: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_the_files_named_exist(page: str) -> None:
+def test_the_files_it_names_exist(page: str) -> None:
     ours = ("cachetune/", "schemas/", "examples/", "tests/", "docs/")
     for name in spans(page):
         if name.startswith(ours) and "::" not in name and " " not in name:
@@ -166,12 +164,12 @@ def test_the_files_named_exist(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_the_rules_named_exist(page: str) -> None:
+def test_the_rules_it_names_exist(page: str) -> None:
     assert set(re.findall(r"\bCT[0-9]{3}\b", TEXTS[page])) - {"CT999"} <= set(RULES)
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_the_options_named_exist(page: str) -> None:
+def test_the_options_it_names_exist(page: str) -> None:
     named = {match[0] for name in spans(page) if (match := re.match(r"--[a-z][a-z-]*", name))}
     group = Verbs()
     context = click.Context(group)
@@ -211,7 +209,7 @@ def test_every_verb_has_a_row_in_the_table_of_exit_codes() -> None:
     assert [row[0] for row in table] == [f"`{verb}`" for verb in VERBS]
 
 
-def test_every_code_of_the_table_is_shown_and_no_other() -> None:
+def test_every_exit_code_in_the_table_is_shown_and_no_other() -> None:
     table = rows(TEXTS["exit-codes.md"], "verb", "0", "1", "2", "3")
     told = {(row[0].strip("`"), code) for row in table for code, cell in enumerate(row[1:]) if cell}
     shown = set()
@@ -223,7 +221,7 @@ def test_every_code_of_the_table_is_shown_and_no_other() -> None:
     assert shown == told - begun
 
 
-def test_the_outcomes_have_the_codes_of_the_table() -> None:
+def test_every_outcome_has_the_exit_code_in_the_table() -> None:
     table = {row[0].strip("`"): int(row[1]) for row in rows(TEXTS["exit-codes.md"], "outcome", "exit code")}
     assert table == {outcome: Report(outcome=outcome, machine_names=()).exit_code for outcome in get_args(Outcome)}
 
@@ -269,7 +267,7 @@ def test_every_document_has_a_section_with_an_example() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.__name__)
-def test_the_example_is_a_part_of_what_is_printed(document: type[msgspec.Struct], tmp_path: Path) -> None:
+def test_the_example_is_part_of_the_real_output(document: type[msgspec.Struct], tmp_path: Path) -> None:
     section = SECTIONS[document.__name__]
     (shown,) = re.findall(r"^```json\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     printed = [run(command, tmp_path).stdout for command, _ in COMMAND.findall("".join(CONSOLE.findall(section)))]

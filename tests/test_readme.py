@@ -23,7 +23,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(("words", "code", "shown"), COMMANDS)
-def test_a_command_of_the_readme_does_what_it_shows(words: str, code: str, shown: str) -> None:
+def test_a_command_exits_and_prints_as_the_readme_shows(words: str, code: str, shown: str) -> None:
     result = run(*shlex.split(words))
     assert result.returncode == int(code or 0), result.stderr
     assert result.stdout.startswith(shown)
@@ -34,7 +34,7 @@ def test_the_readme_shows_enough_commands() -> None:
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_a_python_example_of_the_readme_runs(code: str) -> None:
+def test_a_python_example_in_the_readme_runs(code: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, text=True, capture_output=True, check=True
@@ -42,6 +42,6 @@ def test_a_python_example_of_the_readme_runs(code: str) -> None:
     assert result.stdout == "{'L3': {0: 3, 1: 2047}}\n"
 
 
-def test_the_links_of_the_readme_lead_somewhere() -> None:
+def test_the_links_in_the_readme_have_targets() -> None:
     for target in re.findall(r"\]\((\w[^)]*)\)", README):
         assert (ROOT / target).exists(), target

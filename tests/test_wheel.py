@@ -44,7 +44,7 @@ def cachetune(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "venv" / "bin" / "cachetune"
 
 
-def test_the_wheel_has_the_schemas_the_profiles_and_the_marker_of_types(wheel: Path) -> None:
+def test_the_wheel_has_the_schemas_the_profiles_and_py_typed(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"cachetune/schemas/{name}" for name in SCHEMAS} <= names
     assert {f"cachetune/sim/profiles/{name}.json" for name in profile_names()} <= names
@@ -62,7 +62,7 @@ def test_the_wheel_brings_the_pytest_plugin(wheel: Path, tmp_path: Path) -> None
     assert f"cachetune-{__version__}" in said
 
 
-def test_the_installed_command_knows_its_version(cachetune: Path, tmp_path: Path) -> None:
+def test_the_installed_command_prints_its_version(cachetune: Path, tmp_path: Path) -> None:
     assert run(tmp_path, cachetune, "--version") == f"cachetune {__version__}\n"
 
 
@@ -92,5 +92,5 @@ def test_the_installed_hook_starts_with_python_and_imports_only_itself(cachetune
     assert run(tmp_path, hook, "web", "start", "begin", "-") == ""
 
 
-def test_the_installed_command_shows_the_demo(cachetune: Path, tmp_path: Path) -> None:
+def test_the_installed_command_runs_the_demo(cachetune: Path, tmp_path: Path) -> None:
     assert "L3" in run(tmp_path, cachetune, "demo")

@@ -17,9 +17,7 @@ def members(libvirt: Libvirt, group: str) -> set[int]:
 
 
 @pytest.mark.parametrize("xml", [tuning(cache()), domain("web", cache())], ids=["tuning file", "domain XML"])
-def test_a_whole_life_places_the_guest_and_leaves_the_tree_as_it_was(
-    libvirt: Libvirt, qemu: Lookalike, xml: str
-) -> None:
+def test_a_full_lifecycle_places_the_guest_and_restores_the_tree(libvirt: Libvirt, qemu: Lookalike, xml: str) -> None:
     libvirt.file("web", xml)
     libvirt.runs("web", qemu)
     before, options = libvirt.tree(), ("--strict", "--shrink-default")
@@ -54,7 +52,7 @@ def test_reconnect_places_what_started_could_not(libvirt: Libvirt, qemu: Lookali
     assert members(libvirt, GROUP) == tids(qemu)
 
 
-def test_a_guest_that_does_not_fit_is_told_of_and_stopped_only_when_strict(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_a_guest_that_does_not_fit_is_reported_and_stopped_only_with_strict(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     before, live = libvirt.tree(), domain("web", number=3)
@@ -67,7 +65,7 @@ def test_a_guest_that_does_not_fit_is_told_of_and_stopped_only_when_strict(libvi
     assert libvirt.tree() == before
 
 
-def test_xml_of_its_own_and_a_file_are_refused_and_nothing_is_written(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_tuning_in_both_the_domain_xml_and_a_file_is_refused(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     before, live = libvirt.tree(), domain("web", cache(), number=3)
@@ -79,9 +77,7 @@ def test_xml_of_its_own_and_a_file_are_refused_and_nothing_is_written(libvirt: L
     assert libvirt.tree() == before
 
 
-def test_a_file_that_was_removed_while_the_guest_ran_does_not_leave_its_groups(
-    libvirt: Libvirt, qemu: Lookalike
-) -> None:
+def test_release_removes_the_groups_even_if_the_file_was_deleted(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     before = libvirt.tree()
@@ -92,7 +88,7 @@ def test_a_file_that_was_removed_while_the_guest_ran_does_not_leave_its_groups(
     assert libvirt.tree() == before
 
 
-def test_the_groups_of_a_guest_whose_name_only_looks_the_same_are_left_to_it(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_the_groups_of_a_guest_with_a_similar_name_are_left_alone(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("a_b", tuning(cache()))
     libvirt.file("ab", tuning(cache()))
     libvirt.runs("a_b", qemu)
@@ -106,14 +102,14 @@ def test_the_groups_of_a_guest_whose_name_only_looks_the_same_are_left_to_it(lib
     assert libvirt.tree() == placed
 
 
-def test_a_vcpu_that_is_plugged_in_later_is_no_error(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_an_offline_vcpu_is_not_an_error(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("web", tuning(cache("0-3")))
     libvirt.runs("web", qemu)
     assert libvirt.hook("started", "web", domain("web", number=3), "--strict", "--shrink-default")
     assert members(libvirt, "cachetune-web-vcpus_0-3") == tids(qemu)
 
 
-def test_a_tuning_of_the_whole_process_takes_every_thread(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_tuning_of_the_whole_process_moves_every_thread(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("web", tuning(cache().replace("vcpus='0-1'", "")))
     libvirt.runs("web", qemu)
     libvirt.hook("started", "web", domain("web", number=3), "--strict", "--shrink-default")

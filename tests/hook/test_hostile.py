@@ -16,7 +16,7 @@ OPERATIONS_OF_OTHERS = ("start", "stopped", "migrate", "restore", "attach", "exp
 LIVE = domain("web", cache(), number=4)
 
 
-def test_an_operation_that_is_not_ours_is_left_at_once_without_reading_anything() -> None:
+def test_other_operations_exit_at_once_without_reading_stdin() -> None:
     for operation in OPERATIONS_OF_OTHERS:
         reader, writer = os.pipe()  # nothing comes, and the end does not come either
         words = ("--resctrl=/nonexistent", "--no-such-option", "web", operation, "begin", "-")
@@ -27,7 +27,7 @@ def test_an_operation_that_is_not_ours_is_left_at_once_without_reading_anything(
     assert call("web", "prepare", "end", "-", xml=LIVE).stderr == b"", "no such sub-operation"
 
 
-def test_a_guest_that_asks_for_nothing_costs_no_import_but_the_hook_itself(tmp_path: Path) -> None:
+def test_a_guest_without_tuning_imports_only_the_hook(tmp_path: Path) -> None:
     code = """if 1:
         import sys
         before = set(sys.modules)
@@ -46,14 +46,14 @@ def test_a_guest_that_asks_for_nothing_costs_no_import_but_the_hook_itself(tmp_p
         assert done.stderr == b"0 ['cachetune', 'cachetune.hook']"
 
 
-def test_a_guest_that_only_speaks_of_tuning_is_no_trouble_where_there_is_no_resctrl() -> None:
+def test_tuning_in_a_comment_needs_no_resctrl() -> None:
     xml = domain("web", "<!-- <cachetune> -->", number=4)
     for operation in ("prepare", "started", "reconnect"):
         done = call("--strict", "--resctrl=/nonexistent", "web", operation, "begin", "-", xml=xml)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_called_otherwise_than_by_libvirt_it_shows_how_it_is_called() -> None:
+def test_wrong_arguments_print_the_usage() -> None:
     for words in ((), ("--help",), ("--strict", "web", "prepare")):
         done = call(*words)
         assert (done.returncode, done.stdout) == (2, b"")
@@ -126,7 +126,9 @@ AFTER: dict[str, Case] = {
 
 
 @pytest.mark.parametrize(("operation", "case"), [("prepare", c) for c in BEFORE] + [("started", c) for c in AFTER])
-def test_trouble_is_one_line_and_stops_a_guest_only_where_it_may(libvirt: Libvirt, operation: str, case: str) -> None:
+def test_a_failure_is_one_line_and_stops_the_guest_only_with_strict(
+    libvirt: Libvirt, operation: str, case: str
+) -> None:
     arrange, xml, options, told = (BEFORE | AFTER)[case]
     arrange(libvirt)
     before = libvirt.tree()
@@ -147,7 +149,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_file_that_cannot_be_used_is_named(libvirt: Libvirt, case: str) -> None:
+def test_an_unusable_tuning_file_is_named(libvirt: Libvirt, case: str) -> None:
     make, told = FILES[case]
     make(libvirt.guests_d / "web.xml")
     (line,) = libvirt.hook("prepare", "web", domain("web", number=4), "--strict", code=1)
@@ -156,7 +158,7 @@ def test_a_file_that_cannot_be_used_is_named(libvirt: Libvirt, case: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", ".evil", "a/../../evil", ""])
-def test_no_name_of_a_guest_leads_to_a_file_that_is_not_for_it(libvirt: Libvirt, name: str) -> None:
+def test_no_guest_name_leads_to_a_file_of_another_name(libvirt: Libvirt, name: str) -> None:
     for connection in (libvirt.guests_d / ".evil.xml", libvirt.guests_d.parent / "evil.xml", libvirt.guests_d / ".xml"):
         connection.write_text(tuning(cache()))
     before = libvirt.tree()
@@ -167,20 +169,20 @@ def test_no_name_of_a_guest_leads_to_a_file_that_is_not_for_it(libvirt: Libvirt,
 
 
 @pytest.mark.parametrize("name", ["--strict", "-", "w\x1b[2Jeb\n", "дом", "x" * 300, "'; exit 1; '"])
-def test_whatever_a_guest_is_called_its_line_is_one_line(libvirt: Libvirt, name: str) -> None:
+def test_any_guest_name_is_printed_on_one_line(libvirt: Libvirt, name: str) -> None:
     xml = domain(name.replace("\x1b", "?").replace("\n", "?"), cache(), number=4)
     (line,) = libvirt.hook("prepare", name, xml)
     assert line.isprintable()
 
 
-def test_a_name_that_is_no_text_is_no_harm(libvirt: Libvirt) -> None:
+def test_a_name_that_is_not_utf8_is_handled(libvirt: Libvirt) -> None:
     name = os.fsdecode(b"w\xffeb")
     (line,) = libvirt.hook("prepare", name, LIVE)
     assert "describes the guest 'web'" in line
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
-def test_closed_descriptors_are_no_harm(libvirt: Libvirt, qemu: Lookalike, closed: tuple[int, ...]) -> None:
+def test_closed_standard_streams_are_handled(libvirt: Libvirt, qemu: Lookalike, closed: tuple[int, ...]) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     words = " ".join([*libvirt.source_options, "--shrink-default", "web", "started", "begin", "-"])
@@ -193,7 +195,7 @@ def test_closed_descriptors_are_no_harm(libvirt: Libvirt, qemu: Lookalike, close
     assert (len(libvirt.groups()) == 1) == (0 not in closed), "without the XML nothing is done"
 
 
-def test_nobody_who_listens_is_no_harm(libvirt: Libvirt) -> None:
+def test_a_standard_error_that_nobody_reads_is_handled(libvirt: Libvirt) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     words = [*HOOK, *libvirt.source_options, "web", "prepare", "begin", "-"]
@@ -211,7 +213,7 @@ NOBODY = """if 1:
     main()"""
 
 
-def test_without_root_it_says_so(libvirt: Libvirt) -> None:
+def test_without_root_the_hook_reports_the_missing_permission(libvirt: Libvirt) -> None:
     if os.geteuid():
         pytest.skip("only root can become somebody else")
     words = [sys.executable, "-c", NOBODY, *libvirt.source_options, "--strict", "web", "prepare", "begin", "-"]
@@ -221,7 +223,9 @@ def test_without_root_it_says_so(libvirt: Libvirt) -> None:
     assert "Permission denied" in line
 
 
-def test_what_is_a_bug_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_exception_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import cachetune.hook
     from cachetune.hook import operations
 

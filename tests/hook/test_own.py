@@ -20,7 +20,7 @@ def vcpus(qemu: Lookalike) -> tuple[int, int]:
     return qemu.tids["CPU 0/KVM"], qemu.tids["CPU 1/KVM"]
 
 
-def test_without_the_option_prepare_says_what_is_missing_and_writes_nothing(libvirt: Libvirt) -> None:
+def test_without_shrink_default_prepare_reports_the_missing_ways_and_writes_nothing(libvirt: Libvirt) -> None:
     before = libvirt.tree()
     (line,) = libvirt.hook("prepare", "web", LIVE)
     assert line.startswith(
@@ -31,7 +31,7 @@ def test_without_the_option_prepare_says_what_is_missing_and_writes_nothing(libv
     assert not libvirt.run.exists()
 
 
-def test_a_whole_life_on_a_fresh_host_leaves_the_tree_as_it_was(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_a_full_lifecycle_on_a_fresh_host_restores_the_tree(libvirt: Libvirt, qemu: Lookalike) -> None:
     before, options = libvirt.tree(), ("--strict", "--shrink-default")
     made = libvirt.hook("prepare", "web", LIVE, *options)
     assert made == ["cachetune-hook: prepare of web: write L3:0=7fc to the default group"]
@@ -49,7 +49,7 @@ def test_a_whole_life_on_a_fresh_host_leaves_the_tree_as_it_was(libvirt: Libvirt
     assert libvirt.tree() == before
 
 
-def test_a_start_that_libvirt_gives_up_gives_the_room_back(libvirt: Libvirt) -> None:
+def test_a_start_that_libvirt_cancels_gives_the_ways_back(libvirt: Libvirt) -> None:
     before = libvirt.tree()
     libvirt.hook("prepare", "web", LIVE, "--shrink-default")
     assert libvirt.tree() != before
@@ -59,19 +59,19 @@ def test_a_start_that_libvirt_gives_up_gives_the_room_back(libvirt: Libvirt) -> 
     assert "L3:0=7fe" in libvirt.tree()["."], "nothing is kept for the guest that did not come"
 
 
-def test_guests_that_start_at_once_get_room_each(libvirt: Libvirt) -> None:
+def test_guests_that_start_together_get_ways_each(libvirt: Libvirt) -> None:
     libvirt.hook("prepare", "web", LIVE, "--strict", "--shrink-default")
     libvirt.hook("prepare", "db", domain("db", cache(ways=3), number=5), "--strict", "--shrink-default")
     assert "L3:0=7e0;" in libvirt.tree()["."], "two ways for one, three for the other"
 
 
-def test_guests_that_start_at_once_on_different_caches_do_not_stand_in_each_others_way(libvirt: Libvirt) -> None:
+def test_guests_that_start_together_on_different_caches_do_not_conflict(libvirt: Libvirt) -> None:
     libvirt.hook("prepare", "web", LIVE, "--strict", "--shrink-default")
     libvirt.hook("prepare", "db", domain("db", cache(cache_id=1), number=5), "--strict", "--shrink-default")
     assert "L3:0=7fc;1=7fc" in libvirt.tree()["."]
 
 
-def test_a_running_guest_of_libvirts_that_shares_a_cache_with_the_default_group_is_named(libvirt: Libvirt) -> None:
+def test_a_libvirt_guest_that_shares_the_default_groups_ways_is_named(libvirt: Libvirt) -> None:
     libvirt.hook("prepare", "web", LIVE, "--shrink-default")
     place_as_libvirt_does(libvirt, GROUP, "L3:0=003;1=7ff")
     before = libvirt.tree()
@@ -82,14 +82,14 @@ def test_a_running_guest_of_libvirts_that_shares_a_cache_with_the_default_group_
     assert libvirt.tree() == before
 
 
-def test_a_guest_that_ends_does_not_take_the_room_of_one_that_is_starting(libvirt: Libvirt) -> None:
+def test_release_keeps_the_ways_of_a_guest_that_is_starting(libvirt: Libvirt) -> None:
     libvirt.hook("prepare", "web", LIVE, "--shrink-default")
     libvirt.hook("prepare", "db", domain("db", cache(ways=3), number=5), "--shrink-default")
     libvirt.hook("release", "db", domain("db", cache(ways=3)), "--shrink-default")
     assert "L3:0=7fc;" in libvirt.tree()["."], "the two ways of web stay free"
 
 
-def test_release_gives_back_only_what_nobody_else_has(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_release_gives_back_only_ways_that_no_guest_has(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.hook("prepare", "web", LIVE, "--shrink-default")
     place_as_libvirt_does(libvirt, GROUP, "L3:0=003;1=7ff", *vcpus(qemu))
     libvirt.runs("web", qemu)
@@ -99,14 +99,14 @@ def test_release_gives_back_only_what_nobody_else_has(libvirt: Libvirt, qemu: Lo
     assert "L3:0=7fc;" in libvirt.tree()["."]
 
 
-def test_without_the_option_release_leaves_the_default_group_alone(libvirt: Libvirt) -> None:
+def test_without_shrink_default_release_leaves_the_default_group_alone(libvirt: Libvirt) -> None:
     libvirt.hook("prepare", "web", LIVE, "--shrink-default")
     shrunk = libvirt.tree()
     assert libvirt.hook("release", "web", domain("web", cache())) == []
     assert libvirt.tree() == shrunk
 
 
-def test_room_that_cannot_be_made_refuses_the_guest(libvirt: Libvirt) -> None:
+def test_a_guest_that_shrinking_cannot_fit_is_refused(libvirt: Libvirt) -> None:
     before = libvirt.tree()
     (line,) = libvirt.hook(
         "prepare", "web", domain("web", cache(ways=10), number=4), "--strict", "--shrink-default", code=1
@@ -123,7 +123,7 @@ DRIFT = {
 
 
 @pytest.mark.parametrize("case", DRIFT)
-def test_what_libvirt_did_not_do_is_said_and_left_to_it(libvirt: Libvirt, qemu: Lookalike, case: str) -> None:
+def test_what_libvirt_left_undone_is_reported_and_not_repaired(libvirt: Libvirt, qemu: Lookalike, case: str) -> None:
     schemata, inside, told = DRIFT[case]
     libvirt.fs.write("schemata", "L3:0=7f8\n")
     libvirt.runs("web", qemu)
@@ -137,7 +137,7 @@ def test_what_libvirt_did_not_do_is_said_and_left_to_it(libvirt: Libvirt, qemu: 
     assert libvirt.tree() == before
 
 
-def test_a_guest_whose_name_gives_no_group_name_takes_nothing_from_others(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_a_guest_whose_name_makes_no_group_name_touches_no_group(libvirt: Libvirt, qemu: Lookalike) -> None:
     libvirt.file("default", tuning(cache()))
     libvirt.runs("default", qemu)
     libvirt.hook("started", "default", domain("default", number=1), "--shrink-default")

@@ -44,7 +44,7 @@ def host(resctrl: SimulatedResctrl) -> Host:
 
 
 @pytest.mark.parametrize(
-    ("cputune", "state", "asker"),
+    ("cputune", "state", "requested_by"),
     [
         (None, "unknown", None),
         ("", "none", "libvirt"),
@@ -62,14 +62,14 @@ def test_the_state_follows_from_the_xml_and_the_host(
     assert bool(found.why) is (state in ("invalid", "refused"))
 
 
-def test_what_drifted_is_counted(host: Host) -> None:
+def test_drift_is_counted(host: Host) -> None:
     found = tuning_of(guest(HALF.format(vcpus="0-1")), host)
     assert found.machine_name == "qemu-7-web"
     assert found.summary
     assert (found.summary.control_groups_created, found.summary.tasks_moved) == (1, 2)
 
 
-def test_what_libvirt_has_placed_is_applied_until_it_drifts(resctrl: SimulatedResctrl) -> None:
+def test_a_guest_placed_by_libvirt_is_applied_until_it_drifts(resctrl: SimulatedResctrl) -> None:
     running = guest(HALF.format(vcpus="0-1"))
     name = "qemu-7-web-vcpus_0-1"
     resctrl.mkdir(name)
@@ -86,7 +86,7 @@ def test_what_libvirt_has_placed_is_applied_until_it_drifts(resctrl: SimulatedRe
     assert (drifted.summary.groups_changed, drifted.summary.tasks_moved) == (1, 1)
 
 
-def test_what_we_have_placed_by_a_file_is_applied(resctrl: SimulatedResctrl, tmp_path) -> None:
+def test_a_guest_placed_from_a_tuning_file_is_applied(resctrl: SimulatedResctrl, tmp_path) -> None:
     file = load(f"<cputune>{HALF.format(vcpus='0')}</cputune>".encode(), "web.xml")
     assert file.domain
     file = msgspec.structs.replace(file, domain=msgspec.structs.replace(file.domain, name="web"))
@@ -101,12 +101,12 @@ def test_what_we_have_placed_by_a_file_is_applied(resctrl: SimulatedResctrl, tmp
     assert state_of(running, read_host(resctrl), file).groups == ("cachetune-web-vcpus_0",)
 
 
-def test_a_file_that_has_errors_is_invalid_whatever_libvirt_says(host: Host) -> None:
+def test_a_tuning_file_with_errors_is_invalid_even_if_libvirts_xml_is_valid(host: Host) -> None:
     broken = load(b"<cputune><cachetune vcpus='x'/></cputune>", "web.xml")
     assert tuning_of(guest(HALF.format(vcpus="0")), host, broken).state == "invalid"
 
 
-def test_vcpus_that_nobody_tells_apart_can_only_be_tuned_together(host: Host) -> None:
+def test_vcpus_that_cannot_be_told_apart_can_only_be_tuned_together(host: Host) -> None:
     untold, why = (Thread(40), Thread(41)), "all its vCPUs run in one thread"
     found = tuning_of(guest(HALF.format(vcpus="0"), untold, why), host)
     assert (found.state, found.why) == ("refused", (why,))
@@ -114,7 +114,7 @@ def test_vcpus_that_nobody_tells_apart_can_only_be_tuned_together(host: Host) ->
     assert tuning_of(guest(whole, untold, why), host).state == "drifted"
 
 
-def test_without_resctrl_there_is_nothing_to_compare_with() -> None:
+def test_without_resctrl_the_state_is_no_resctrl() -> None:
     found = state_of(guest(HALF.format(vcpus="0")), None)
     assert (found.tuning.state, found.tuning.machine_name, found.groups) == ("no resctrl", "qemu-7-web", ())
     assert tuning_of(guest(""), None).state == "none"

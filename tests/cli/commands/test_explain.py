@@ -16,12 +16,12 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(command, ["explain", *arguments])
 
 
-def test_the_page_of_rules_is_the_table() -> None:
+def test_the_rules_page_matches_the_table() -> None:
     assert PAGE.read_text() == run("--markdown").stdout, "run: cachetune explain --markdown > docs/rules.md"
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)
-def test_each_rule_is_explained_with_its_fix(rule) -> None:
+def test_each_rule_is_explained_with_its_fix_and_samples(rule) -> None:
     result = run(rule.id.lower())
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{rule.id} ({rule.severity})\n{rule.summary}\n")
@@ -29,7 +29,7 @@ def test_each_rule_is_explained_with_its_fix(rule) -> None:
     assert ("breaks it:" in result.stdout) == bool(rule.bad)
 
 
-def test_without_a_rule_all_are_listed_under_their_section() -> None:
+def test_without_a_rule_all_rules_are_listed_by_section() -> None:
     lines = run().stdout.splitlines()
     assert [line.split()[0] for line in lines if line.startswith("  CT")] == sorted(RULES)
     assert len([line for line in lines if not line.startswith(" ")]) == len(SECTIONS)

@@ -52,13 +52,13 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_no_guest_is_a_sentence(machine: Machine) -> None:
+def test_no_running_guest_is_one_sentence(machine: Machine) -> None:
     result = machine.guests()
     assert (result.exit_code, result.output) == (0, "No guest runs here.\n")
     assert machine.listed() == []
 
 
-def test_the_table_has_a_line_for_each_guest_and_remarks_below(machine: Machine) -> None:
+def test_the_table_has_a_line_per_guest_and_notes_below(machine: Machine) -> None:
     machine.process(40, "web")
     machine.process(50, "", named=False, uuid="")
     (machine.libvirt / "web.xml").write_text(status_xml("web", UUID, 40, {0: 41, 1: 42}, TUNE))
@@ -75,12 +75,12 @@ def test_the_table_has_a_line_for_each_guest_and_remarks_below(machine: Machine)
     assert f"tuning cannot be compared: cannot read {machine.resctrl}" in result.stderr
 
 
-def test_nothing_is_said_of_resctrl_where_no_guest_asks_for_it(machine: Machine) -> None:
+def test_a_missing_resctrl_is_not_reported_when_no_guest_needs_it(machine: Machine) -> None:
     machine.process(40, "web")
     assert machine.guests().stderr == ""
 
 
-def test_json_has_the_thread_of_each_vcpu(machine: Machine) -> None:
+def test_json_lists_the_thread_of_each_vcpu(machine: Machine) -> None:
     machine.process(40, "web")
     (guest,) = machine.listed()
     assert (guest["name"], guest["uuid"], guest["pid"], guest["source"]) == ("web", UUID, 40, "threads")
@@ -88,13 +88,13 @@ def test_json_has_the_thread_of_each_vcpu(machine: Machine) -> None:
     assert guest["tuning"]["state"] == "unknown"
 
 
-def test_one_source_can_be_chosen(machine: Machine) -> None:
+def test_source_selects_one_source(machine: Machine) -> None:
     machine.process(40, "web")
     assert len(machine.listed("--source", "threads")) == 1
     assert machine.listed("--source", "libvirt-status") == []
 
 
-def test_tuning_is_compared_with_a_copy_of_a_host(machine: Machine) -> None:
+def test_the_tuning_is_compared_with_a_copy_of_a_host(machine: Machine) -> None:
     write_tree(SimulatedResctrl(load_profile("skylake-2s")), machine.resctrl)
     machine.process(40, "web")
     (machine.libvirt / "web.xml").write_text(status_xml("web", UUID, 40, {0: 41, 1: 42}, TUNE))
@@ -103,7 +103,7 @@ def test_tuning_is_compared_with_a_copy_of_a_host(machine: Machine) -> None:
     assert (guest["tuning"]["state"], guest["tuning"]["machine_name"]) == ("drifted", "qemu-7-web")
 
 
-def test_a_guest_of_which_no_xml_is_known_can_be_in_groups_all_the_same(machine: Machine) -> None:
+def test_groups_are_listed_for_a_guest_without_known_xml(machine: Machine) -> None:
     resctrl = SimulatedResctrl(load_profile("skylake-2s"))
     machine.process(40, "web")
     for name, tid in (("one", 41), ("two", 42)):
@@ -115,7 +115,7 @@ def test_a_guest_of_which_no_xml_is_known_can_be_in_groups_all_the_same(machine:
     assert machine.listed()[0]["groups"] == ["one", "two"]
 
 
-def test_a_file_of_the_operators_asks_before_libvirt_does(machine: Machine) -> None:
+def test_a_tuning_file_takes_precedence_over_libvirts_xml(machine: Machine) -> None:
     machine.process(40, "web")
     (machine.guests_d / "web.xml").write_text("<cputune><cachetune vcpus='0'/></cputune>")
     (machine.guests_d / "db.xml").write_text("<half")
@@ -126,7 +126,7 @@ def test_a_file_of_the_operators_asks_before_libvirt_does(machine: Machine) -> N
     assert "is the XML of the guest 'db', not of 'web'" in result.stderr
 
 
-def test_a_file_for_vcpus_that_libvirts_guest_does_not_have_asks_for_nothing(machine: Machine) -> None:
+def test_a_tuning_file_for_vcpus_that_the_guest_lacks_requests_nothing(machine: Machine) -> None:
     machine.process(40, "web")
     (machine.guests_d / "web.xml").write_text(
         "<cputune><memorytune vcpus='2'><node id='0' bandwidth='50'/></memorytune></cputune>"
@@ -136,7 +136,7 @@ def test_a_file_for_vcpus_that_libvirts_guest_does_not_have_asks_for_nothing(mac
     assert machine.listed()[0]["tuning"]["state"] == "none"
 
 
-def test_a_name_cannot_write_to_the_terminal(machine: Machine) -> None:
+def test_control_characters_in_a_name_are_escaped(machine: Machine) -> None:
     machine.process(40, "\x1b[31mred\n")
     result = machine.guests()
     assert "\\x1b[31mred\\n" in result.stdout
@@ -144,7 +144,7 @@ def test_a_name_cannot_write_to_the_terminal(machine: Machine) -> None:
     assert machine.listed()[0]["name"] == "\x1b[31mred\n"
 
 
-def test_the_sources_that_can_be_chosen_are_those_that_there_are() -> None:
+def test_the_source_option_offers_every_source() -> None:
     @options.source
     def chosen() -> None:
         pass
@@ -160,7 +160,7 @@ def web() -> Iterator[Lookalike]:
         yield process
 
 
-def test_the_command_finds_a_real_process(web: Lookalike) -> None:
+def test_a_real_process_is_found(web: Lookalike) -> None:
     result = run("guests", "--json", "--source", "threads")
     assert result.returncode == 0, result.stderr
     (guest,) = [guest for guest in json.loads(result.stdout)["guests"] if guest["pid"] == web.pid]
@@ -176,7 +176,7 @@ def test_the_command_finds_a_real_process(web: Lookalike) -> None:
         (["--source", "magic"], "'magic' is not one of"),
     ],
 )
-def test_what_cannot_be_asked_ends_with_2_and_a_message(words: list[str], said: str) -> None:
+def test_an_unusable_source_exits_2_with_a_message(words: list[str], said: str) -> None:
     result = run("guests", *words)
     assert (result.returncode, result.stdout) == (2, "")
     assert said in result.stderr

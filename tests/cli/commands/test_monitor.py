@@ -64,11 +64,11 @@ qemu-3-db-vcpus_0        0                7 B        0 B         0 B
 """
 
 
-def test_values_are_shown_with_units_and_missing_ones_with_the_kernels_word(root: Path) -> None:
+def test_values_have_units_and_missing_readings_keep_the_kernels_word(root: Path) -> None:
     assert run("--resctrl", root).output == PAGE
 
 
-def test_without_a_guest_the_default_group_and_those_of_libvirt_and_ours_are_read(root: Path) -> None:
+def test_without_a_guest_the_default_group_libvirts_groups_and_ours_are_read(root: Path) -> None:
     assert paths("--resctrl", root) == [".", WEB, f"{WEB}/mon_groups/cachetune-web-vcpus_0", DB]
 
 
@@ -76,7 +76,7 @@ def test_a_machine_name_selects_its_groups(root: Path) -> None:
     assert paths("--resctrl", root, "--machine-name", "qemu-3-db") == [DB]
 
 
-def test_a_machine_whose_name_only_begins_the_same_is_another(root: Path) -> None:
+def test_a_machine_name_does_not_match_by_prefix(root: Path) -> None:
     with pytest.raises(InputError, match="no groups of 'qemu-3'") as caught:
         run("--resctrl", root, "--machine-name", "qemu-3")
     assert caught.value.hint == "there are groups of cachetune-web, qemu-3-db"
@@ -88,14 +88,14 @@ def test_a_guests_xml_selects_its_groups(root: Path, tmp_path: Path) -> None:
     assert paths("--resctrl", root, guest) == [WEB, f"{WEB}/mon_groups/cachetune-web-vcpus_0"]
 
 
-def test_live_xml_with_its_own_identifiers_finds_its_groups(root: Path, tmp_path: Path) -> None:
+def test_live_xml_with_ids_selects_its_groups(root: Path, tmp_path: Path) -> None:
     make(root, below("qemu-5-app-mine", {**l3(0, "1", "1", "1"), "tasks": "", "schemata": "", "mode": "shareable"}))
     guest = tmp_path / "app.xml"
     guest.write_text(GUEST.format(id=" id='5'", name="app", group=" id='mine'"))
     assert paths("--resctrl", root, guest) == ["qemu-5-app-mine"]
 
 
-def test_a_guest_that_is_not_valid_is_refused(root: Path, tmp_path: Path) -> None:
+def test_invalid_xml_is_refused(root: Path, tmp_path: Path) -> None:
     guest = tmp_path / "bad.xml"
     guest.write_text("<domain>")
     with pytest.raises(InputError, match="is not valid"):
@@ -113,13 +113,13 @@ def test_a_snapshot_has_no_counters(tmp_path: Path) -> None:
         run("--host", tmp_path / "node7.json")
 
 
-def test_a_simulated_host_counts() -> None:
+def test_a_simulated_host_has_counters() -> None:
     document = json.loads(run("--json", "--host", "sim:skylake-2s").output)
     assert document["source"] == "sim:skylake-2s"
     assert {c["state"] for c in document["monitors"][0]["counters"]} == {"ok"}
 
 
-def test_telemetry_of_packages_has_a_table_of_its_own(root: Path) -> None:
+def test_package_telemetry_has_its_own_table(root: Path) -> None:
     make(root, below("info/PERF_PKG_MON", {"mon_features": "core_energy", "num_rmids": "576"}))
     make(root, {"mon_data/mon_PERF_PKG_00/core_energy": "12.5"})
     table = run("--resctrl", root, "--machine-name", "qemu-3-db").output
@@ -135,7 +135,7 @@ def test_a_group_without_counters_is_named(root: Path) -> None:
     assert "No counters, or vanished meanwhile: qemu-9-new\n" in run("--resctrl", root).output
 
 
-def test_where_no_guest_runs_all_guests_are_not_all_groups(root: Path, tmp_path: Path) -> None:
+def test_all_guests_is_refused_when_no_guest_runs(root: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     where = ("--proc", empty, "--libvirt-run", empty, "--cgroup", empty)
@@ -144,7 +144,7 @@ def test_where_no_guest_runs_all_guests_are_not_all_groups(root: Path, tmp_path:
 
 
 @pytest.mark.parametrize("verb", ["plan", "diff", "apply", "remove", "monitor"])
-def test_an_empty_name_is_not_the_name_of_a_guest_without_one(verb: str) -> None:
+def test_an_empty_guest_name_is_refused(verb: str) -> None:
     refused = CliRunner().invoke(command, [verb, "--guest", ""])
     assert refused.exit_code == 2
     assert "the name is empty" in refused.output

@@ -86,7 +86,7 @@ def test_a_refusal_in_json_is_a_document_with_findings(run: Run, guest: str) -> 
     assert [f["rule"] for f in document["findings"]][-1] == "CT207"
 
 
-def test_a_plan_in_json_has_the_promised_form(run: Run, guest: str) -> None:
+def test_a_plan_in_json_has_the_documented_form(run: Run, guest: str) -> None:
     result = run("plan", "--json", "--shrink-default", *SIM, *THREADS, guest)
     assert result.exit_code == 0
     document = json.loads(result.stdout)
@@ -100,7 +100,7 @@ def test_a_plan_in_json_has_the_promised_form(run: Run, guest: str) -> None:
     assert documents.decode(result.stdout.encode(), Plan, "plan")
 
 
-def test_a_plan_for_people_ends_with_its_summary(run: Run, guest: str) -> None:
+def test_a_printed_plan_ends_with_a_summary(run: Run, guest: str) -> None:
     result = run("plan", "--shrink-default", *SIM, *THREADS, guest)
     assert result.exit_code == 0
     assert result.stdout.strip().splitlines()[-1] == (
@@ -121,7 +121,7 @@ def test_a_terminal_gets_colours_unless_no_color_is_set(guest: str, no_color: st
     os.close(ours)
 
 
-def test_xml_comes_from_stdin_too(run: Run) -> None:
+def test_xml_can_be_read_from_stdin(run: Run) -> None:
     result = run("plan", "--json", "--shrink-default", *SIM, "-", stdin=XML)
     assert json.loads(result.stdout)["guests"][0]["name"] == "web"
 
@@ -141,7 +141,7 @@ def test_xml_comes_from_stdin_too(run: Run) -> None:
         (("remove", "FILE", "--machine-name", "x"), 2),
     ],
 )
-def test_trouble_has_an_exit_code_and_one_clear_message(
+def test_each_failure_has_its_exit_code_and_a_message(
     guest: str,
     words: tuple[str, ...],
     code: int,
@@ -180,7 +180,7 @@ def test_apply_takes_xml_and_reports_in_json(run: Run, guest: str, sim: Simulate
     assert sim.exists("cachetune-web-vcpus_0-1")
 
 
-def test_a_failure_exits_1_and_says_what_was_undone(run: Run, guest: str, sim: SimulatedResctrl) -> None:
+def test_a_failed_apply_exits_1_and_lists_what_was_undone(run: Run, guest: str, sim: SimulatedResctrl) -> None:
     before = sim.tree()
     sim.fail(28, operation="mkdir", kernel_says="Out of CLOSIDs")
     result = run("apply", "--shrink-default", *THREADS, guest)
@@ -212,7 +212,7 @@ def test_a_saved_plan_takes_no_other_options(run: Run, guest: str, sim: Simulate
     assert not sim.operations
 
 
-def test_a_file_that_is_no_plan_is_refused(run: Run, sim: SimulatedResctrl, tmp_path: Path) -> None:
+def test_a_plan_of_another_schema_version_is_refused(run: Run, sim: SimulatedResctrl, tmp_path: Path) -> None:
     edited = tmp_path / "plan.json"
     edited.write_text('{"schema_version": 2}')
     assert "not what it should be" in str(run("apply", str(edited)).exception)
@@ -240,7 +240,7 @@ def test_a_file_that_is_no_plan_is_refused(run: Run, sim: SimulatedResctrl, tmp_
         ('"machine_name": "cachetune-web"', '"machine_name": "../../etc"'),
     ],
 )
-def test_an_edited_plan_ends_in_one_message_and_nothing_is_written(
+def test_an_edited_plan_is_refused_and_nothing_is_written(
     run: Run, guest: str, sim: SimulatedResctrl, tmp_path: Path, old: str, new: str
 ) -> None:
     saved = tmp_path / "plan.json"
@@ -254,7 +254,7 @@ def test_an_edited_plan_ends_in_one_message_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("data", [b"{" * 100_000, b"{}", b'{"a":', b"[1]", b"\xff{", b'{"schema_version":1}'])
-def test_a_plan_that_is_no_document_ends_in_one_message(
+def test_a_file_that_is_not_a_plan_is_refused_and_nothing_is_written(
     run: Run, sim: SimulatedResctrl, tmp_path: Path, data: bytes
 ) -> None:
     file = tmp_path / "plan.json"

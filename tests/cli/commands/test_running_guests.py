@@ -72,7 +72,7 @@ def guest(name: str, vcpus: int = 2) -> Iterator[Threads]:
         yield process.threads
 
 
-def test_a_guest_without_libvirt_is_tuned_by_a_tuning_file_and_its_name(host: Host) -> None:
+def test_a_guest_without_libvirt_is_placed_by_name_from_a_tuning_file(host: Host) -> None:
     file = host.file("tuning.xml", tuning(2))
     with guest(WEB) as threads:
         missing = host.cachetune("plan", "--guest", WEB)
@@ -87,7 +87,7 @@ def test_a_guest_without_libvirt_is_tuned_by_a_tuning_file_and_its_name(host: Ho
     assert f"cachetune-{WEB}-vcpus_0-1/" not in host.mount.tree()
 
 
-def test_what_libvirt_has_placed_is_recognised_and_its_drift_mended_only_on_request(host: Host) -> None:
+def test_libvirts_groups_are_recognised_and_their_drift_is_fixed_only_with_adopt(host: Host) -> None:
     group = f"qemu-1-{WEB}-vcpus_0-1"
     host.mount.write("schemata", "L3:0=01f\n")
     host.mount.mkdir(group)
@@ -111,7 +111,7 @@ def test_what_libvirt_has_placed_is_recognised_and_its_drift_mended_only_on_requ
         assert f"{group}/" in host.mount.tree()
 
 
-def test_all_guests_are_planned_as_one_all_or_none(host: Host) -> None:
+def test_all_guests_are_placed_together_or_not_at_all(host: Host) -> None:
     with guest(WEB) as web, guest(DB) as db, guest(QUIET) as quiet:
         host.started_by_libvirt(WEB, web, tuning(2), 1)
         host.started_by_libvirt(DB, db, tuning(9), 2)
@@ -132,7 +132,7 @@ def test_all_guests_are_planned_as_one_all_or_none(host: Host) -> None:
     assert "L3:0=7ff;1=7ff" in host.mount.read("schemata")
 
 
-def test_a_saved_plan_for_several_guests_is_carried_out(host: Host, tmp_path: Path) -> None:
+def test_a_saved_plan_for_several_guests_is_applied(host: Host, tmp_path: Path) -> None:
     with guest(WEB) as web, guest(DB) as db:
         host.started_by_libvirt(WEB, web, tuning(2), 1)
         host.started_by_libvirt(DB, db, tuning(3), 2)
@@ -156,7 +156,7 @@ def test_a_saved_plan_for_several_guests_is_carried_out(host: Host, tmp_path: Pa
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_meant_is_refused_with_what_to_do(host: Host, words: list[str], said: str) -> None:
+def test_a_request_that_makes_no_sense_is_refused_with_a_hint(host: Host, words: list[str], said: str) -> None:
     other = f"<domain><name>other</name><vcpu>2</vcpu>{tuning(1)}</domain>"
     files = {"other.xml": host.file("other.xml", other), "tuning.xml": host.file("tuning.xml", tuning(1)), "WEB": WEB}
     with guest(WEB):
@@ -165,7 +165,7 @@ def test_what_cannot_be_meant_is_refused_with_what_to_do(host: Host, words: list
     assert said.replace("WEB", WEB) in answer.stderr
 
 
-def test_a_saved_plan_counts_the_groups_that_libvirt_is_about_to_make_as_apply_does(host: Host) -> None:
+def test_a_plan_avoids_the_ways_of_groups_that_libvirt_is_about_to_make(host: Host) -> None:
     coming = Group("qemu-9-db-vcpus_0", "control", "libvirt", masks={"L3": {0: Cbm(0x700)}})
     reservations.reserve(host.run, "db", (coming,))
     host.mount.write("schemata", "L3:0=00f\n")
@@ -178,7 +178,7 @@ def test_a_saved_plan_counts_the_groups_that_libvirt_is_about_to_make_as_apply_d
     assert "L3:0=0f0;1=7ff" in host.mount.read(f"cachetune-{WEB}-vcpus_0-1/schemata")
 
 
-def test_a_tuning_file_for_vcpus_that_the_guest_lacks_is_warned_of(host: Host) -> None:
+def test_a_tuning_file_for_vcpus_that_the_guest_lacks_gets_a_warning(host: Host) -> None:
     with guest(WEB) as threads:
         host.started_by_libvirt(WEB, threads, "")
         answer = host.cachetune("plan", "--guest", WEB, host.file("t.xml", tuning(1, "0-7")), "--shrink-default")

@@ -15,7 +15,7 @@ def run(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize("name", ["rng", "xsd", "cachetune-rng", "cachetune-xsd"])
-def test_an_xml_schema_is_printed_as_it_is(name: str) -> None:
+def test_each_xml_schema_is_printed(name: str) -> None:
     result = run(name)
     assert result.exit_code == 0
     root = etree.fromstring(result.stdout_bytes)
@@ -37,19 +37,19 @@ def test_an_xml_schema_is_printed_as_it_is(name: str) -> None:
         ("agent", "AgentStatus"),
     ],
 )
-def test_a_json_schema_is_the_document_s_and_names_its_version_field(name: str, document: str) -> None:
+def test_each_json_schema_describes_its_document_and_version(name: str, document: str) -> None:
     schema = json.loads(run(name).stdout)
     assert schema["$ref"].rpartition("/")[2] == document
     assert schema["$defs"][document]["properties"]["schema_version"]["enum"] == [1]
 
 
-def test_an_unknown_schema_is_a_usage_error_that_lists_them() -> None:
+def test_an_unknown_schema_is_a_usage_error_that_lists_the_known_ones() -> None:
     result = run("dtd")
     assert result.exit_code == 2
     assert "cachetune-xsd" in result.stderr
 
 
-def test_the_schemas_of_an_installed_package_are_taken_first(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schemas_inside_the_package_come_first(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "cachetune"
     (package / "domain" / "xml").mkdir(parents=True)
     monkeypatch.setattr("cachetune.domain.xml.schema.__file__", str(package / "domain" / "xml" / "schema.py"))

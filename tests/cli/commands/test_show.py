@@ -48,20 +48,20 @@ def without_libvirt(root: Path) -> Path:
     return make(root, {name: text for name, text in SKYLAKE.items() if not name.startswith("qemu")})
 
 
-def test_a_host_is_shown_on_eighty_columns(tmp_path: Path) -> None:
+def test_a_host_is_shown_in_eighty_columns(tmp_path: Path) -> None:
     root = without_libvirt(tmp_path)
     assert run("show", "--resctrl", root).output == PAGE.format(source=root)
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_every_simulated_host_fits_eighty_columns(name: str) -> None:
+def test_every_simulated_host_fits_in_eighty_columns(name: str) -> None:
     output = run("show", "--host", f"sim:{name}").output
     assert output.startswith(f"Host sim:{name}")
     assert max(map(len, output.splitlines())) <= 80
     assert "\x1b" not in output
 
 
-def test_a_long_list_of_free_ways_names_the_largest_hole(tmp_path: Path) -> None:
+def test_free_ways_that_are_not_contiguous_name_the_largest_hole(tmp_path: Path) -> None:
     root = make(tmp_path, {**SKYLAKE, **group("L3:0=210;1=7ff"), "size": "L3:0=4718592;1=25952256"})
     assert "5 ways free (11.25 MiB), largest hole 4 (9 MiB)" in run("show", "--resctrl", root).output
 
@@ -80,7 +80,7 @@ def test_modes_cpus_and_unknown_lines_are_shown(tmp_path: Path) -> None:
     assert "Not understood    NEW" in output
 
 
-def test_a_name_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+def test_control_characters_in_a_name_are_escaped(tmp_path: Path) -> None:
     root = make(tmp_path, {**SKYLAKE, **below("evil\x1b[2J\r\u202e", group("L3:0=1;1=1"))})
     output = run("show", "--resctrl", root).output
     assert "\x1b" not in output
@@ -88,7 +88,7 @@ def test_a_name_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     assert "evil\\x1b[2J\\r\\u202e" in output
 
 
-def test_json_has_the_host_and_what_is_left_of_it(tmp_path: Path) -> None:
+def test_json_has_the_host_and_its_free_resources(tmp_path: Path) -> None:
     document = json.loads(run("show", "--json", "--resctrl", without_libvirt(tmp_path)).output)
     assert document["schema_version"] == 1
     assert document["caches"][0] == {
@@ -107,7 +107,7 @@ def test_json_has_the_host_and_what_is_left_of_it(tmp_path: Path) -> None:
     assert document["host"]["groups"][0]["path"] == "."
 
 
-def test_a_snapshot_shows_the_same_as_its_host(tmp_path: Path) -> None:
+def test_a_snapshot_is_shown_like_its_host(tmp_path: Path) -> None:
     root, saved = without_libvirt(tmp_path / "root"), tmp_path / "node7.json"
     assert run("snapshot", "--resctrl", root, "-o", saved).output == ""
     assert run("show", "--host", saved).output == PAGE.format(source=root)
@@ -119,7 +119,7 @@ def test_a_snapshot_on_stdout_can_be_piped_into_show() -> None:
     assert shown.output.startswith("Host sim:haswell\n")
 
 
-def test_a_snapshot_replaces_the_file_and_leaves_no_other(tmp_path: Path) -> None:
+def test_a_snapshot_replaces_the_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     saved = tmp_path / "node7.json"
     saved.write_text("old")
     run("snapshot", "--host", "sim:haswell", "-o", saved)
@@ -127,7 +127,7 @@ def test_a_snapshot_replaces_the_file_and_leaves_no_other(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [saved]
 
 
-def test_a_snapshot_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+def test_a_snapshot_that_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write"):
         run("snapshot", "--host", "sim:haswell", "-o", tmp_path / "nowhere/x.json")
     with pytest.raises(InputError, match="cannot write"):
@@ -149,14 +149,14 @@ def test_a_directory_is_not_a_snapshot(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff\xfe", b'{"schema_version":1}', b"[" * 100_000])
-def test_what_is_no_snapshot_is_one_clear_error(data: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_snapshot_is_refused(data: bytes, tmp_path: Path) -> None:
     saved = tmp_path / "x.json"
     saved.write_bytes(data)
     with pytest.raises(InputError, match=r"x\.json"):
         run("show", "--host", saved)
 
 
-def test_a_host_without_resctrl_ends_with_a_hint_and_exit_code_2(tmp_path: Path) -> None:
+def test_a_host_without_resctrl_exits_2_with_a_hint(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cachetune.cli.main", "show", "--resctrl", tmp_path],
         capture_output=True,
@@ -168,7 +168,7 @@ def test_a_host_without_resctrl_ends_with_a_hint_and_exit_code_2(tmp_path: Path)
     assert "hint: give the directory" in done.stderr
 
 
-def test_a_terminal_that_only_has_ascii_is_served(tmp_path: Path) -> None:
+def test_an_ascii_terminal_gets_ascii_characters(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cachetune.cli.main", "show", "--resctrl", without_libvirt(tmp_path)],
         capture_output=True,
@@ -178,7 +178,7 @@ def test_a_terminal_that_only_has_ascii_is_served(tmp_path: Path) -> None:
     assert b"ddddddd..AA" in done.stdout
 
 
-def test_a_held_lock_is_waited_for_and_then_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_waits_for_the_lock_and_then_reads_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cachetune.host import SysfsResctrl
     from cachetune.service import hosts
 
@@ -193,5 +193,5 @@ def test_a_held_lock_is_waited_for_and_then_reported(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("verb", ["show", "snapshot", "monitor"])
-def test_help_teaches_with_an_example(verb: str) -> None:
+def test_help_has_an_example(verb: str) -> None:
     assert f"cachetune {verb}" in run(verb, "--help").output.partition("Example")[2]

@@ -38,12 +38,12 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_valid_file_prints_nothing_but_a_summary(files: Path) -> None:
+def test_a_valid_file_prints_only_a_summary(files: Path) -> None:
     result = run(str(files / "b-good.xml"))
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "1 file checked, valid.\n")
 
 
-def test_a_finding_is_a_line_that_editors_know_and_a_hint(files: Path) -> None:
+def test_a_finding_is_one_line_that_editors_parse_and_a_hint(files: Path) -> None:
     path = str(files / "a-bad.xml")
     result = run(path)
     column = BAD.index("levl") + 1
@@ -79,7 +79,7 @@ def test_standard_input_is_called_stdin() -> None:
     assert result.stdout.startswith("<stdin>:1:")
 
 
-def test_what_cannot_be_read_is_reported_and_the_rest_is_checked(files: Path) -> None:
+def test_unreadable_files_are_reported_and_the_rest_is_checked(files: Path) -> None:
     (files / "empty").mkdir()
     result = run(str(files / "none.xml"), str(files / "a-bad.xml"), str(files / "empty"))
     assert result.exit_code == 2
@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_checked(files: Path) ->
     assert "1 file checked, invalid, 2 could not be read." in result.stderr
 
 
-def test_json_is_one_document_of_the_published_form(files: Path) -> None:
+def test_json_is_one_document_of_the_documented_form(files: Path) -> None:
     (files / "empty").mkdir()
     result = run("--json", str(files), str(files / "none.xml"), str(files / "empty"))
     assert result.exit_code == 2
@@ -123,11 +123,11 @@ def test_json_is_one_document_of_the_published_form(files: Path) -> None:
     assert "checked" not in result.stderr
 
 
-def test_the_second_engine_tells_the_same(files: Path) -> None:
+def test_both_engines_print_the_same(files: Path) -> None:
     assert run("--engine", "xsd", str(files)).stdout == run(str(files)).stdout
 
 
-def test_a_libvirt_version_adds_what_it_would_refuse() -> None:
+def test_libvirt_adds_what_that_version_refuses() -> None:
     text = GOOD.replace(" level='3'", " vcpus='0'")
     result = run("--libvirt", "12.8", "-", stdin=text)
     assert result.exit_code == 1
@@ -135,7 +135,7 @@ def test_a_libvirt_version_adds_what_it_would_refuse() -> None:
     assert run("-", stdin=text).exit_code == 0
 
 
-def test_a_version_that_is_none_could_not_run() -> None:
+def test_an_invalid_libvirt_version_exits_2() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "cachetune.cli.main", "validate", "--libvirt", "new", "-"],
         input=GOOD,
@@ -149,7 +149,7 @@ def test_a_version_that_is_none_could_not_run() -> None:
 
 
 @pytest.mark.parametrize("spelled", [["--libvirt-schema"], ["--libvirt-schema=SCHEMA"], ["--libvirt-schema", "SCHEMA"]])
-def test_an_installed_libvirts_own_schema_is_asked(
+def test_libvirt_schema_checks_against_the_installed_libvirt(
     spelled: list[str], files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schema = files / "domain.rng"
@@ -164,7 +164,7 @@ def test_an_installed_libvirts_own_schema_is_asked(
 
 
 @pytest.mark.parametrize("text", [None, "<not-a-grammar/>", "<"])
-def test_a_libvirt_schema_that_cannot_be_used_could_not_run(text: str | None, files: Path) -> None:
+def test_an_unusable_libvirt_schema_is_an_input_error(text: str | None, files: Path) -> None:
     schema = files / "domain.rng"
     if text is not None:
         schema.write_text(text)
@@ -173,7 +173,7 @@ def test_a_libvirt_schema_that_cannot_be_used_could_not_run(text: str | None, fi
     assert "as libvirt's schema" in str(result.exception)
 
 
-def test_a_host_adds_whether_the_domain_fits_there() -> None:
+def test_host_adds_whether_the_domain_fits_there() -> None:
     path = str(EXAMPLES / "domains" / "cachetune-cdp.xml")
     assert run(path).exit_code == 0
     result = run("--host", "sim:skylake-2s", path)
@@ -188,11 +188,11 @@ def test_no_file_is_a_usage_error() -> None:
     assert "name a FILE" in result.stderr
 
 
-def test_a_libvirt_schema_option_does_not_swallow_the_file() -> None:
+def test_libvirt_schema_alone_still_needs_a_file() -> None:
     assert run("--libvirt-schema").exit_code == 2
 
 
-def test_names_of_files_cannot_move_the_cursor(tmp_path: Path) -> None:
+def test_control_characters_in_a_file_name_are_escaped(tmp_path: Path) -> None:
     path = tmp_path / "a\x1b[31m\n.xml"
     path.write_text(BAD)
     result = run(str(path), str(tmp_path / "\x1b.xml"))
@@ -222,14 +222,14 @@ def on_a_terminal(*arguments: str, **environment: str) -> str:
     return b"".join(parts).decode()
 
 
-def test_colour_is_for_terminals_and_for_those_who_want_it(files: Path) -> None:
+def test_only_a_terminal_gets_colours_and_no_color_turns_them_off(files: Path) -> None:
     path = str(files / "a-bad.xml")
     assert "\x1b[31m\x1b[1merror:\x1b[0m" in on_a_terminal(path)
     assert "\x1b" not in on_a_terminal(path, NO_COLOR="1")
     assert "\x1b" not in run(path).stdout
 
 
-def test_many_files_show_progress_on_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
+def test_many_files_show_progress_only_on_a_terminal(tmp_path: Path) -> None:
     for number in range(400):
         (tmp_path / f"{number}.xml").write_text(GOOD)
     assert "Checking" in on_a_terminal(str(tmp_path), "-j", "2")
@@ -237,7 +237,7 @@ def test_many_files_show_progress_on_a_terminal_and_nowhere_else(tmp_path: Path)
     assert run(str(tmp_path)).stderr == "400 files checked, all valid.\n"
 
 
-def test_the_start_imports_nothing_that_a_valid_file_does_not_need() -> None:
+def test_checking_a_valid_file_imports_only_what_it_needs() -> None:
     code = (
         "import sys\nfrom cachetune.cli.main import command\n"
         f"command(['validate', {str(EXAMPLES / 'web.xml')!r}], standalone_mode=False)"
@@ -263,7 +263,7 @@ def test_the_start_imports_nothing_that_a_valid_file_does_not_need() -> None:
     }
 
 
-def test_a_worker_that_is_killed_is_an_error_not_silence(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_worker_is_an_error(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parent = os.getpid()
 
     def die(_path: str) -> bytes:

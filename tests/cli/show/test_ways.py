@@ -22,11 +22,11 @@ def test_each_way_is_one_character_and_none_is_lost(mask: int, shareable: int) -
     assert int("".join("1" if c in "░▓" else "0" for c in picture), 2) == shareable
 
 
-def test_owners_are_letters_and_ways_that_several_have_are_marked() -> None:
+def test_owners_are_letters_and_shared_ways_are_marked() -> None:
     assert owners_picture([("d", 0b11000), ("A", 0b01100), ("B", 0b00001)], 6) == "·d#A·B"
 
 
-def test_io_is_marked_below() -> None:
+def test_ways_shared_with_io_are_marked_below() -> None:
     assert io_picture(0b1100, 4) == "^^  "
 
 
@@ -36,7 +36,7 @@ def test_the_scale_names_the_highest_way_and_way_0(ways: int, text: str) -> None
     assert len(text) == ways
 
 
-def test_letters_do_not_repeat_and_end_in_question_marks() -> None:
+def test_letters_do_not_repeat_and_run_out_into_question_marks() -> None:
     letters = [letter_of(i) for i in range(60)]
     named = [letter for letter in letters if letter != "?"]
     assert len(set(named)) == len(named) == 51
