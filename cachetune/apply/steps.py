@@ -132,7 +132,7 @@ class StepRunner:
     def _write_file(self, path: str, value: str) -> None:
         self._resctrl.write(path, format_value(path, value))
         if (found := self._value(path)) != value:
-            raise StepError(f"{path} was written {value!r} but reads {found!r}", hint="another program changes it too")
+            raise StepError(path, f"wrote {value!r} but read {found!r}", hint="another program changes it too")
 
     def _value(self, path: str) -> str:
         return parse_value(path, self._resctrl.read(path))
