@@ -1,7 +1,7 @@
-"""The docs say what is so: their commands run, their names exist, their tables are those of the code.
+"""The documentation is true: its commands run, the names in it exist, its tables match the code.
 
 In a ``console`` block a line that begins with "$ " is run in the root of the repository, with sh; "# exit N" says how
-it ends, and what is shown below it is what it prints. Lines that begin with "# " are for root on a real host.
+it exits, and the lines below it are what it prints. Lines that begin with "# " are for root on a real host.
 """
 
 import ast
@@ -57,19 +57,19 @@ Command = tuple[str, str, str]
 
 
 def commands() -> Iterator[Command]:
-    """Page, command and what is shown of its output."""
+    """Page, command and the part of its output that is shown."""
     for page, text in TEXTS.items():
         for block in CONSOLE.findall(text):
             yield from ((page, command, shown) for command, shown in COMMAND.findall(block))
 
 
 def spans(page: str) -> set[str]:
-    """What stands in backticks on one line, outside of blocks."""
+    """The text in backticks, except in code blocks."""
     return set(SPAN.findall(re.sub(r"^```.*?^```$", "", TEXTS[page], flags=re.MULTILINE | re.DOTALL)))
 
 
 def run(command: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    """A shell in which ``cachetune`` is the code of this repository; stderr goes where stdout goes."""
+    """Run a command in a shell where ``cachetune`` is this repository's; stderr is merged into stdout."""
     program = directory / "cachetune"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m cachetune.cli.main "$@"\n')
     program.chmod(0o755)
@@ -101,8 +101,8 @@ def test_a_command_exits_and_prints_as_the_page_shows(page: str, command: str, s
 
 
 def test_every_verb_is_run_on_some_page() -> None:
-    told = {verb for _, command, _ in commands() for verb in re.findall(r"cachetune ([a-z]+)", command)}
-    assert told == set(VERBS)
+    shown = {verb for _, command, _ in commands() for verb in re.findall(r"cachetune ([a-z]+)", command)}
+    assert shown == set(VERBS)
 
 
 @pytest.mark.parametrize("page", TEXTS)
@@ -180,9 +180,9 @@ def test_the_options_it_names_exist(page: str) -> None:
 
 
 def test_every_option_and_operation_of_the_hook_is_described() -> None:
-    told = spans("hook.md")
-    assert told >= {*hook.FLAGS, *hook.VALUES}
-    assert told >= {f"{operation} {ending}" for operation, ending in hook.OPERATIONS}
+    described = spans("hook.md")
+    assert described >= {*hook.FLAGS, *hook.VALUES}
+    assert described >= {f"{operation} {ending}" for operation, ending in hook.OPERATIONS}
     table = rows(TEXTS["hook.md"], "libvirt calls", "the hook", "with `--strict`")
     stopped = {row[0].strip("`").split()[0] for row in table if row[2].startswith("stops the guest")}
     assert stopped == set(hook.MAY_STOP)
@@ -211,14 +211,14 @@ def test_every_verb_has_a_row_in_the_table_of_exit_codes() -> None:
 
 def test_every_exit_code_in_the_table_is_shown_and_no_other() -> None:
     table = rows(TEXTS["exit-codes.md"], "verb", "0", "1", "2", "3")
-    told = {(row[0].strip("`"), code) for row in table for code, cell in enumerate(row[1:]) if cell}
+    listed = {(row[0].strip("`"), code) for row in table for code, cell in enumerate(row[1:]) if cell}
     shown = set()
     for _, command, _ in commands():
         code = EXIT.search(command)
         shown.add((re.findall(r"cachetune ([a-z]+)", command)[-1], int(code[1]) if code else 0))
-    # what these do when they begin needs a host to write to; the next test and tests/cli show it
-    begun = {(verb, code) for verb in ("apply", "remove", "recover", "agent") for code in (0, 1, 3)}
-    assert shown == told - begun
+    # these write to a host; the next test and tests/cli cover them
+    on_a_real_host = {(verb, code) for verb in ("apply", "remove", "recover", "agent") for code in (0, 1, 3)}
+    assert shown == listed - on_a_real_host
 
 
 def test_every_outcome_has_the_exit_code_in_the_table() -> None:
@@ -277,7 +277,7 @@ def test_the_example_is_part_of_the_real_output(document: type[msgspec.Struct], 
 
 
 def report_on_a_thread_that_ended(run_directory: Path) -> Report:
-    """What the page tells of: examples/web.xml is applied, and thread 4712 has ended."""
+    """The page's example: examples/web.xml is applied, and thread 4712 has ended."""
     resctrl = SimulatedResctrl(load_profile("skylake-2s"))
     connection = Connection(resctrl, run_directory)
     domain = load((ROOT / "examples/web.xml").read_bytes(), "web.xml").domain
@@ -290,7 +290,7 @@ def report_on_a_thread_that_ended(run_directory: Path) -> Report:
 
 
 def a_guest_that_drifted(_: Path) -> Guests:
-    """What the page tells of: two vCPUs that libvirt runs, and a host where their group is missing."""
+    """The page's example: libvirt runs a guest with two vCPUs, whose group is missing on the host."""
     tune = "<memorytune vcpus='0-1'><node id='0' bandwidth='50'/></memorytune>"
     running = RunningGuest(
         name="web",
@@ -308,7 +308,7 @@ def a_guest_that_drifted(_: Path) -> Guests:
 
 
 def status_of_an_agent(run_directory: Path) -> AgentStatus:
-    """What the page tells of: the agent has placed the guest of examples/web.xml."""
+    """The page's example: the agent has placed the guest of examples/web.xml."""
     resctrl = SimulatedResctrl(load_profile("skylake-2s"))
     for tid in (4711, 4712):
         resctrl.add_task(tid)
@@ -332,7 +332,7 @@ MADE: dict[type[msgspec.Struct], Callable[[Path], msgspec.Struct]] = {
 
 
 def assert_part(shown: Any, real: Any, where: str) -> None:
-    """Objects may lack fields and lists may end early; what is there is the same. Measured values may differ."""
+    """Assert that ``shown`` is part of ``real``: fields and list items may be left out, measured values may differ."""
     assert type(shown) is type(real), where
     if isinstance(shown, dict):
         for key, value in shown.items():

@@ -1,4 +1,4 @@
-"""Each command that README shows with a prompt is run, and each Python example too."""
+"""Every command in the README that follows a prompt is run, and so is every Python example."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The wheel, installed into an empty environment, is all that a user needs."""
+"""The wheel works when it is installed into an empty environment."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("wheel")
 
 
 def run(directory: Path, *words: str | Path, code: int = 0) -> str:
-    """Standard output of a program that knows nothing of this checkout. Fails unless it exits with ``code``."""
+    """Run a program outside of this checkout and return its output; fail unless it exits with ``code``."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     done = subprocess.run([*map(str, words)], cwd=directory, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
@@ -37,7 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cachetune(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command, in an environment that has nothing but the wheel and what it asks for."""
+    """The command, in an environment with the wheel and its dependencies only."""
     directory = tmp_path_factory.mktemp("empty")
     run(directory, sys.executable, "-m", "venv", directory / "venv")
     run(directory, directory / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", wheel)

@@ -1,1 +1,1 @@
-"""libvirt's qemu hook, called as libvirt calls it."""
+"""The qemu hook, run as libvirt runs it."""

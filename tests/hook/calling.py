@@ -1,4 +1,4 @@
-"""Call the hook as libvirt does: a process of its own, XML on standard input, on a mounted simulated resctrl."""
+"""Run the hook as libvirt does, in its own process with XML on standard input, on a mounted simulated resctrl."""
 
 import fcntl
 import os
@@ -17,12 +17,12 @@ WAY = 2304  # KiB in one way of skylake-2s
 
 
 def cache(vcpus: str = "0-1", ways: int = 2, cache_id: int = 0) -> str:
-    """A <cachetune> for so many ways of one cache of skylake-2s."""
+    """A ``<cachetune>`` for this many ways of one cache of skylake-2s."""
     return CACHE.format(vcpus=vcpus, size=ways * WAY, id=cache_id)
 
 
 def domain(name: str, cputune: str = "", number: int | None = None) -> str:
-    """Domain XML, live where ``number`` is given."""
+    """Domain XML; with ``number``, that of a running guest."""
     live = f" id='{number}'" if number else ""
     return f"<domain type='kvm'{live}><name>{name}</name><vcpu>4</vcpu><cputune>{cputune}</cputune></domain>"
 
@@ -33,7 +33,7 @@ def tuning(cputune: str) -> str:
 
 
 class Libvirt:
-    """What of libvirt the hook sees: its arguments, the XML, pid files; and the host it works on."""
+    """libvirt as the hook sees it (arguments, XML, pid files), and the host that the hook works on."""
 
     def __init__(self, fs: Mounted, directory: Path) -> None:
         self.fs, self.run = fs, directory / "run"
@@ -44,7 +44,7 @@ class Libvirt:
 
     @property
     def source_options(self) -> tuple[str, ...]:
-        """The options that say where everything is."""
+        """The options with the paths that the hook uses."""
         where = {
             "--resctrl": self.fs.root,
             "--run": self.run,
@@ -54,34 +54,34 @@ class Libvirt:
         return tuple(f"{name}={path}" for name, path in where.items())
 
     def file(self, name: str, xml: str) -> None:
-        """A file of the operator's."""
+        """Write a tuning file for the guest."""
         (self.guests_d / f"{name}.xml").write_text(xml)
 
     def runs(self, name: str, qemu: Lookalike) -> None:
-        """Let libvirt have started the guest."""
+        """Write the pid file of a guest that libvirt has started."""
         (self.libvirt_run / f"{name}.pid").write_text(str(qemu.pid))
 
     def hold_the_lock(self) -> None:
-        """As another program that changes resctrl; until ``let_go``."""
+        """Hold resctrl's lock, as another program would, until ``release_the_lock``."""
         self._held = os.open(self.fs.root, os.O_RDONLY)
         fcntl.flock(self._held, fcntl.LOCK_EX)
 
-    def let_go(self) -> None:
+    def release_the_lock(self) -> None:
         """Release the lock, if it is held."""
         if self._held is not None:
             os.close(self._held)
 
     def hook(self, operation: str, name: str, xml: str | bytes, *options: str, code: int = 0) -> list[str]:
-        """The lines that the hook writes to standard error. Nothing may be on standard output."""
+        """Run the hook and return its lines on standard error; nothing may be on standard output."""
         done = call(*self.source_options, *options, name, operation, ENDINGS.get(operation, "begin"), "-", xml=xml)
         assert done.stdout == b""
-        said = done.stderr.decode()
-        assert "Traceback" not in said
-        assert done.returncode == code, said
-        return said.splitlines()
+        stderr = done.stderr.decode()
+        assert "Traceback" not in stderr
+        assert done.returncode == code, stderr
+        return stderr.splitlines()
 
     def groups(self) -> list[str]:
-        """The control groups besides the default one."""
+        """The control groups other than the default group."""
         names = self.fs.listdir(".")
         return [name for name in names if name.startswith(("cachetune-", "qemu-"))]
 
@@ -94,7 +94,7 @@ class Libvirt:
 def call(*words: str, xml: str | bytes = b"", **options: object) -> subprocess.CompletedProcess[bytes]:
     """Run the hook to its end."""
     data = xml.encode() if isinstance(xml, str) else xml
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONPATH": str(ROOT)}  # libvirt gives little more
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONPATH": str(ROOT)}  # libvirt sets little more
     return subprocess.run(  # noqa: PLW1510
         [*HOOK, *words], input=data, capture_output=True, env=environment, cwd="/", timeout=60, **options
     )

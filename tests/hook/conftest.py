@@ -1,4 +1,4 @@
-"""What libvirt shows a hook, over a mounted simulated resctrl, and a guest that runs."""
+"""libvirt as the hook sees it, on a mounted simulated resctrl, and a running guest."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.sim.fuse.mounted import Mounted, mounted, need_fuse
 
 @pytest.fixture(scope="module")
 def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
-    """A mount takes seconds, so the tests of a module share one."""
+    """One mount per module, because mounting takes seconds."""
     need_fuse()
     with mounted(tmp_path_factory.mktemp("hook") / "mount", profile="skylake-2s") as fs:
         yield fs
@@ -20,12 +20,12 @@ def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
 
 @pytest.fixture
 def libvirt(mount: Mounted, tmp_path: Path) -> Iterator[Libvirt]:
-    """A fresh skylake-2s: the default group has all eleven ways of both caches."""
+    """libvirt on a fresh skylake-2s, where the default group has all eleven ways of both caches."""
     here = Libvirt(mount, tmp_path)
     fresh = here.tree()
     assert fresh.keys() == {"."}
     yield here
-    here.let_go()
+    here.release_the_lock()
     for group in here.groups():
         mount.rmdir(group)
     mount.write("schemata", "L3:0=7ff;1=7ff\nMB:0=100;1=100\n")

@@ -1,4 +1,4 @@
-"""A guest that has a file in guests.d: prepare sees whether it fits, started places it, release takes it away."""
+"""A guest with a tuning file: prepare checks that it fits, started places it, release removes its groups."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_a_full_lifecycle_places_the_guest_and_restores_the_tree(libvirt: Libvir
     before, options = libvirt.tree(), ("--strict", "--shrink-default")
     live = domain("web", number=3)
     assert libvirt.hook("prepare", "web", live, *options) == []
-    assert libvirt.tree() == before, "prepare only looks"
+    assert libvirt.tree() == before, "prepare writes nothing"
     assert libvirt.hook("started", "web", live, *options) == [
         "cachetune-hook: started of web: write L3:0=7fc to the default group",
         f"cachetune-hook: started of web: create {GROUP}",
@@ -33,10 +33,10 @@ def test_a_full_lifecycle_places_the_guest_and_restores_the_tree(libvirt: Libvir
     assert members(libvirt, GROUP) == tids(qemu)
     placed = libvirt.tree()
     for operation in ("started", "reconnect"):
-        assert libvirt.hook(operation, "web", live, *options) == [], "it is placed already"
+        assert libvirt.hook(operation, "web", live, *options) == [], "it is already placed"
     assert libvirt.tree() == placed
-    said = libvirt.hook("release", "web", domain("web"), *options)
-    assert [line.rpartition(": ")[2] for line in said] == [
+    removal = libvirt.hook("release", "web", domain("web"), *options)
+    assert [line.rpartition(": ")[2] for line in removal] == [
         f"move 2 tasks from {GROUP} to the default group",
         f"remove {GROUP}",
         "write L3:0=7ff to the default group",

@@ -1,4 +1,4 @@
-"""Whatever is wrong, the hook says so in a line, and only --strict at prepare and started stops a guest."""
+"""The hook reports every failure in one line, and stops a guest only at prepare and started, with --strict."""
 
 import os
 import subprocess
@@ -12,13 +12,13 @@ from tests.guests.lookalike import Lookalike
 from tests.hook.calling import HOOK, Libvirt, cache, call, domain, tuning
 from tests.sim.fuse.mounted import ROOT
 
-OPERATIONS_OF_OTHERS = ("start", "stopped", "migrate", "restore", "attach", "explode", "")
+OTHER_OPERATIONS = ("start", "stopped", "migrate", "restore", "attach", "explode", "")
 LIVE = domain("web", cache(), number=4)
 
 
 def test_other_operations_exit_at_once_without_reading_stdin() -> None:
-    for operation in OPERATIONS_OF_OTHERS:
-        reader, writer = os.pipe()  # nothing comes, and the end does not come either
+    for operation in OTHER_OPERATIONS:
+        reader, writer = os.pipe()  # stays open and empty, so that reading would block
         words = ("--resctrl=/nonexistent", "--no-such-option", "web", operation, "begin", "-")
         done = subprocess.run([*HOOK, *words], stdin=reader, capture_output=True, timeout=30, cwd=ROOT, check=False)
         os.close(reader)
@@ -84,11 +84,11 @@ def a_guest_that_ended(libvirt: Libvirt) -> None:
     (libvirt.libvirt_run / "web.pid").write_text(f"{child.pid}\n")
 
 
-def a_process_that_is_no_guest(libvirt: Libvirt) -> None:
+def a_process_that_is_not_a_guest(libvirt: Libvirt) -> None:
     (libvirt.libvirt_run / "web.pid").write_text(f"{os.getpid()}\n")
 
 
-def no_pid(libvirt: Libvirt) -> None:
+def a_pid_file_without_a_number(libvirt: Libvirt) -> None:
     (libvirt.libvirt_run / "web.pid").write_text("-1; rm -rf /\n")
 
 
@@ -97,12 +97,12 @@ BEFORE: dict[str, Case] = {
     "broken XML": (nothing, "<domain><cachetune", (), "[CT001]"),
     "an entity": (nothing, f"<!DOCTYPE domain [<!ENTITY a 'b'>]>{LIVE}", (), "[CT008]"),
     "too large": (nothing, b" " * ((16 << 20) + 1), (), "the domain XML is larger than 16 MiB"),
-    "no XML": (nothing, b"", (), "there is no domain XML on standard input"),
+    "no document": (nothing, b"", (), "there is no domain XML on standard input"),
     "not text": (nothing, b"<cachetune\xff\0\xfe", (), "[CT001]"),
-    "XML of another guest": (nothing, domain("db", cache(), number=4), (), "describes the guest 'db'"),
+    "XML of another guest": (nothing, domain("db", cache(), number=4), (), "describes guest 'db'"),
     "XML of a guest that does not run": (nothing, domain("web", cache()), (), "it has no id"),
-    "no resctrl": (nothing, LIVE, ("--resctrl=/nonexistent",), "cannot read /nonexistent: No such file"),
-    "not a resctrl": (nothing, LIVE, ("--resctrl=/etc",), "/etc is not a mounted resctrl"),
+    "no resctrl": (nothing, LIVE, ("--resctrl=/nonexistent",), "/nonexistent: No such file"),
+    "not a resctrl": (nothing, LIVE, ("--resctrl=/etc",), "/etc: not a mounted resctrl"),
     "the lock is held": (
         Libvirt.hold_the_lock,
         LIVE,
@@ -110,18 +110,18 @@ BEFORE: dict[str, Case] = {
         f"still locked by process {os.getpid()} after 0.1 s",
     ),
     "an interrupted run": (an_interrupted_run, LIVE, (), "run 'cachetune recover' first"),
-    "a damaged ledger": (a_damaged_ledger, LIVE, (), "ledger.json is not what it should be"),
+    "a damaged ledger": (a_damaged_ledger, LIVE, (), "ledger.json is not valid"),
     "a file in the way": (a_file_in_the_way, LIVE, ("--shrink-default",), "/run"),
     "an unknown option": (nothing, LIVE, ("--strickt",), "there is no option '--strickt'"),
     "an option without its value": (nothing, LIVE, ("--sysfs=",), "the option --sysfs needs a value"),
-    "a wait that is no number": (nothing, LIVE, ("--lock-timeout", "soon"), "must be seconds from 0 to 60"),
-    "a wait without an end": (nothing, LIVE, ("--lock-timeout=inf",), "must be seconds from 0 to 60"),
+    "a wait that is not a number": (nothing, LIVE, ("--lock-timeout", "soon"), "must be seconds from 0 to 60"),
+    "an endless wait": (nothing, LIVE, ("--lock-timeout=inf",), "must be seconds from 0 to 60"),
 }
 AFTER: dict[str, Case] = {
     "no pid file": (nothing, LIVE, (), "web.pid: No such file"),
-    "a pid file with something else": (no_pid, LIVE, (), "web.pid does not hold a process id"),
-    "a guest that ended": (a_guest_that_ended, LIVE, (), "there is no process"),
-    "a process that is no guest": (a_process_that_is_no_guest, LIVE, (), "has no thread with the name of a vCPU"),
+    "a pid file without a number": (a_pid_file_without_a_number, LIVE, (), "web.pid: it does not contain a process id"),
+    "a guest that ended": (a_guest_that_ended, LIVE, (), "does not exist"),
+    "a process that is not a guest": (a_process_that_is_not_a_guest, LIVE, (), "has a vCPU's name"),
 }
 
 
@@ -129,19 +129,19 @@ AFTER: dict[str, Case] = {
 def test_a_failure_is_one_line_and_stops_the_guest_only_with_strict(
     libvirt: Libvirt, operation: str, case: str
 ) -> None:
-    arrange, xml, options, told = (BEFORE | AFTER)[case]
+    arrange, xml, options, message = (BEFORE | AFTER)[case]
     arrange(libvirt)
     before = libvirt.tree()
     for words, when, code in (((), operation, 0), (("--strict",), operation, 1), (("--strict",), "reconnect", 0)):
         (line,) = libvirt.hook(when, "web", xml, *words, *options, code=code)
         assert line.startswith(f"cachetune-hook: {when} of ")
-        assert told in line or when != operation
+        assert message in line or when != operation
     assert libvirt.tree() == before
 
 
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "broken": (lambda path: path.write_text("<cputune"), "[CT001]"),
-    "of another guest": (lambda path: path.write_text(domain("db", cache())), "is the XML of the guest 'db'"),
+    "of another guest": (lambda path: path.write_text(domain("db", cache())), "describes guest 'db'"),
     "a directory": (lambda path: path.mkdir(), "it is a directory"),
     "a pipe": (os.mkfifo, "it is a FIFO"),
     "a link to nowhere": (lambda path: path.symlink_to("nowhere"), "No such file"),
@@ -150,17 +150,17 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("case", FILES)
 def test_an_unusable_tuning_file_is_named(libvirt: Libvirt, case: str) -> None:
-    make, told = FILES[case]
+    make, message = FILES[case]
     make(libvirt.guests_d / "web.xml")
     (line,) = libvirt.hook("prepare", "web", domain("web", number=4), "--strict", code=1)
     assert f"{libvirt.guests_d}/web.xml" in line
-    assert told in line
+    assert message in line
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", ".evil", "a/../../evil", ""])
 def test_no_guest_name_leads_to_a_file_of_another_name(libvirt: Libvirt, name: str) -> None:
-    for connection in (libvirt.guests_d / ".evil.xml", libvirt.guests_d.parent / "evil.xml", libvirt.guests_d / ".xml"):
-        connection.write_text(tuning(cache()))
+    for file in (libvirt.guests_d / ".evil.xml", libvirt.guests_d.parent / "evil.xml", libvirt.guests_d / ".xml"):
+        file.write_text(tuning(cache()))
     before = libvirt.tree()
     libvirt.libvirt_run.joinpath(".pid").write_text(str(os.getpid()))
     for operation in ("prepare", "started", "release"):
@@ -178,7 +178,7 @@ def test_any_guest_name_is_printed_on_one_line(libvirt: Libvirt, name: str) -> N
 def test_a_name_that_is_not_utf8_is_handled(libvirt: Libvirt) -> None:
     name = os.fsdecode(b"w\xffeb")
     (line,) = libvirt.hook("prepare", name, LIVE)
-    assert "describes the guest 'web'" in line
+    assert "describes guest 'web'" in line
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
@@ -192,7 +192,7 @@ def test_closed_standard_streams_are_handled(libvirt: Libvirt, qemu: Lookalike, 
     done = subprocess.run(["/bin/sh", "-c", shell], input=xml, capture_output=True, cwd=ROOT, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, b"")
     assert b"Traceback" not in done.stderr
-    assert (len(libvirt.groups()) == 1) == (0 not in closed), "without the XML nothing is done"
+    assert (len(libvirt.groups()) == 1) == (0 not in closed), "without the XML the hook does nothing"
 
 
 def test_a_standard_error_that_nobody_reads_is_handled(libvirt: Libvirt) -> None:
@@ -215,7 +215,7 @@ NOBODY = """if 1:
 
 def test_without_root_the_hook_reports_the_missing_permission(libvirt: Libvirt) -> None:
     if os.geteuid():
-        pytest.skip("only root can become somebody else")
+        pytest.skip("only root can become another user")
     words = [sys.executable, "-c", NOBODY, *libvirt.source_options, "--strict", "web", "prepare", "begin", "-"]
     done = subprocess.run(words, input=LIVE.encode(), capture_output=True, cwd=ROOT, timeout=60, check=False)
     assert done.returncode == 1
@@ -236,6 +236,6 @@ def test_an_unexpected_exception_is_one_line(
     monkeypatch.setattr(cachetune.hook, "_read_xml", lambda call: setattr(call, "xml", b"<cachetune/>") or "")
     for words, operation, code in (((), "prepare", 0), (("--strict",), "prepare", 1), (("--strict",), "reconnect", 0)):
         assert cachetune.hook.run([*words, "web", operation, "begin", "-"]) == code
-        said = capsys.readouterr()
-        assert said.err == f"cachetune-hook: {operation} of 'web': RuntimeError: no such luck (this is a bug)\n"
-        assert said.out == ""
+        captured = capsys.readouterr()
+        assert captured.err == f"cachetune-hook: {operation} of 'web': RuntimeError: no such luck (this is a bug)\n"
+        assert captured.out == ""

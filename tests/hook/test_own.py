@@ -1,4 +1,4 @@
-"""A guest whose own XML asks for tuning: libvirt places it. The hook makes room, looks, and gives the room back."""
+"""A guest with tuning in its domain XML: libvirt places it. The hook frees the ways, checks, and gives them back."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_a_full_lifecycle_on_a_fresh_host_restores_the_tree(libvirt: Libvirt, qe
     before, options = libvirt.tree(), ("--strict", "--shrink-default")
     made = libvirt.hook("prepare", "web", LIVE, *options)
     assert made == ["cachetune-hook: prepare of web: write L3:0=7fc to the default group"]
-    assert libvirt.hook("prepare", "web", LIVE, *options) == [], "there is room now"
+    assert libvirt.hook("prepare", "web", LIVE, *options) == [], "the ways are already free"
     assert libvirt.tree().keys() == before.keys()
     place_as_libvirt_does(libvirt, GROUP, "L3:0=003;1=7ff", *vcpus(qemu))
     libvirt.runs("web", qemu)
@@ -56,7 +56,7 @@ def test_a_start_that_libvirt_cancels_gives_the_ways_back(libvirt: Libvirt) -> N
     libvirt.hook("release", "web", domain("web", cache()), "--shrink-default")
     assert libvirt.tree() == before
     libvirt.hook("prepare", "db", domain("db", cache(ways=1), number=5), "--shrink-default")
-    assert "L3:0=7fe" in libvirt.tree()["."], "nothing is kept for the guest that did not come"
+    assert "L3:0=7fe" in libvirt.tree()["."], "nothing is kept for the guest that did not start"
 
 
 def test_guests_that_start_together_get_ways_each(libvirt: Libvirt) -> None:
@@ -116,24 +116,24 @@ def test_a_guest_that_shrinking_cannot_fit_is_refused(libvirt: Libvirt) -> None:
 
 
 DRIFT = {
-    "the group is gone": (None, (), "there remains to create qemu-4-web-vcpus_0-1"),
-    "its mask is another": ("L3:0=007", (0, 1), "there remains to write L3:0=003 to"),
+    "the group is missing": (None, (), "there remains to create qemu-4-web-vcpus_0-1"),
+    "its mask differs": ("L3:0=007", (0, 1), "there remains to write L3:0=003 to"),
     "a thread is elsewhere": ("L3:0=003", (0,), "there remains to move 1 task from the default group to"),
 }
 
 
 @pytest.mark.parametrize("case", DRIFT)
 def test_what_libvirt_left_undone_is_reported_and_not_repaired(libvirt: Libvirt, qemu: Lookalike, case: str) -> None:
-    schemata, inside, told = DRIFT[case]
+    schemata, inside, message = DRIFT[case]
     libvirt.fs.write("schemata", "L3:0=7f8\n")
     libvirt.runs("web", qemu)
     if schemata:
         place_as_libvirt_does(libvirt, GROUP, schemata, *(vcpus(qemu)[n] for n in inside))
     before = libvirt.tree()
     for operation, code in (("started", 1), ("reconnect", 0)):
-        said = libvirt.hook(operation, "web", LIVE, "--strict", "--shrink-default", code=code)
-        assert told in said[0]
-        assert libvirt.hook(operation, "web", LIVE) == said
+        lines = libvirt.hook(operation, "web", LIVE, "--strict", "--shrink-default", code=code)
+        assert message in lines[0]
+        assert libvirt.hook(operation, "web", LIVE) == lines
     assert libvirt.tree() == before
 
 

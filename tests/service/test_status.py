@@ -1,4 +1,4 @@
-"""What is asked for a running guest and what has become of it, on a simulated host."""
+"""The tuning that a running guest requests, and its state on a simulated host."""
 
 import msgspec
 import pytest
@@ -18,7 +18,7 @@ THREADS = (Thread(40), Thread(41, vcpu=0), Thread(42, vcpu=1))
 
 
 def guest(cputune: str | None, threads: tuple[Thread, ...] = THREADS, problem: str = "") -> RunningGuest:
-    """A guest that libvirt runs as number 7; None is one without XML."""
+    """A guest that libvirt runs with id 7; without XML if ``cputune`` is None."""
     xml = f"<domain type='kvm' id='7'><name>web</name><vcpu>2</vcpu><cputune>{cputune}</cputune></domain>"
     return RunningGuest(
         name="web",
@@ -107,11 +107,11 @@ def test_a_tuning_file_with_errors_is_invalid_even_if_libvirts_xml_is_valid(host
 
 
 def test_vcpus_that_cannot_be_told_apart_can_only_be_tuned_together(host: Host) -> None:
-    untold, why = (Thread(40), Thread(41)), "all its vCPUs run in one thread"
-    found = tuning_of(guest(HALF.format(vcpus="0"), untold, why), host)
+    unnamed, why = (Thread(40), Thread(41)), "all its vCPUs run in one thread"
+    found = tuning_of(guest(HALF.format(vcpus="0"), unnamed, why), host)
     assert (found.state, found.why) == ("refused", (why,))
     whole = "<memorytune><node id='0' bandwidth='50'/></memorytune>"
-    assert tuning_of(guest(whole, untold, why), host).state == "drifted"
+    assert tuning_of(guest(whole, unnamed, why), host).state == "drifted"
 
 
 def test_without_resctrl_the_state_is_no_resctrl() -> None:

@@ -1,4 +1,4 @@
-"""cachetune guests: what it prints of processes that look like QEMU, with and without resctrl."""
+"""cachetune guests: its output for processes that look like QEMU, with and without resctrl."""
 
 import json
 import os
@@ -22,7 +22,7 @@ TUNE = "<vcpu>2</vcpu><cputune><memorytune vcpus='0-1'><node id='0' bandwidth='5
 
 
 class Machine:
-    """A directory with all the places that the verb looks at."""
+    """A directory with everything that the verb reads."""
 
     def __init__(self, directory: Path) -> None:
         self.proc, self.libvirt, self.guests_d = (directory / name for name in ("proc", "libvirt", "guests.d"))
@@ -72,7 +72,7 @@ def test_the_table_has_a_line_per_guest_and_notes_below(machine: Machine) -> Non
     assert lines[3] == []
     assert result.stdout.splitlines()[4].startswith("process 50: its threads have no names of vCPUs")
     assert "old.xml is not believed: it is no XML" in result.stderr
-    assert f"tuning cannot be compared: cannot read {machine.resctrl}" in result.stderr
+    assert f"tuning cannot be compared: {machine.resctrl}: No such file" in result.stderr
 
 
 def test_a_missing_resctrl_is_not_reported_when_no_guest_needs_it(machine: Machine) -> None:
@@ -123,7 +123,7 @@ def test_a_tuning_file_takes_precedence_over_libvirts_xml(machine: Machine) -> N
     assert guest["tuning"]["asker"] == "file"
     (machine.guests_d / "web.xml").write_text("<domain><name>db</name></domain>")
     result = machine.guests()
-    assert "is the XML of the guest 'db', not of 'web'" in result.stderr
+    assert "describes guest 'db', not 'web'" in result.stderr
 
 
 def test_a_tuning_file_for_vcpus_that_the_guest_lacks_requests_nothing(machine: Machine) -> None:
@@ -131,7 +131,7 @@ def test_a_tuning_file_for_vcpus_that_the_guest_lacks_requests_nothing(machine: 
     (machine.guests_d / "web.xml").write_text(
         "<cputune><memorytune vcpus='2'><node id='0' bandwidth='50'/></memorytune></cputune>"
     )
-    assert machine.listed()[0]["tuning"]["state"] == "no resctrl", "nobody says how many it has"
+    assert machine.listed()[0]["tuning"]["state"] == "no resctrl", "the number of its vCPUs is unknown"
     (machine.libvirt / "web.xml").write_text(status_xml("web", UUID, 40, {0: 41, 1: 42}, TUNE))
     assert machine.listed()[0]["tuning"]["state"] == "none"
 
@@ -168,16 +168,16 @@ def test_a_real_process_is_found(web: Lookalike) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (["--proc", "/nonexistent"], "cannot list /nonexistent"),
+        (["--proc", "/nonexistent"], "cannot read /nonexistent"),
         (["--source", "qmp"], "the source qmp needs a socket"),
         (["--qmp", "/nonexistent"], "cannot connect to /nonexistent"),
         (["--source", "magic"], "'magic' is not one of"),
     ],
 )
-def test_an_unusable_source_exits_2_with_a_message(words: list[str], said: str) -> None:
+def test_an_unusable_source_exits_2_with_a_message(words: list[str], message: str) -> None:
     result = run("guests", *words)
     assert (result.returncode, result.stdout) == (2, "")
-    assert said in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr

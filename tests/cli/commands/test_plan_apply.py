@@ -1,4 +1,4 @@
-"""The verbs that plan and apply, as a user calls them: exit codes, stdout and stderr, JSON, saved plans."""
+"""The verbs that plan and apply, as a user runs them: exit codes, stdout and stderr, JSON, saved plans."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def run() -> Run:
 
 @pytest.fixture
 def sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedResctrl:
-    """A simulated host where the verbs that write would find /sys/fs/resctrl."""
+    """A simulated host in place of /sys/fs/resctrl for the verbs that write."""
     made = host_with_guest("skylake-2s")
 
     def connection(*_: object) -> Connection:
@@ -153,7 +153,7 @@ def test_each_failure_has_its_exit_code_and_a_message(
         main()
     assert caught.value.code == code
     out, err = capsys.readouterr()
-    assert err or out.startswith("~"), "somebody is told why"
+    assert err or out.startswith("~"), "diff prints its changes, everything else a message"
     assert "Traceback" not in err
 
 
@@ -215,7 +215,7 @@ def test_a_saved_plan_takes_no_other_options(run: Run, guest: str, sim: Simulate
 def test_a_plan_of_another_schema_version_is_refused(run: Run, sim: SimulatedResctrl, tmp_path: Path) -> None:
     edited = tmp_path / "plan.json"
     edited.write_text('{"schema_version": 2}')
-    assert "not what it should be" in str(run("apply", str(edited)).exception)
+    assert "plan.json is not valid" in str(run("apply", str(edited)).exception)
     assert not sim.operations
 
 

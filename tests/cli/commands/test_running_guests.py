@@ -1,4 +1,4 @@
-"""Guests named to the command: found as they run, planned by libvirt's XML or a file, placed, looked at, removed."""
+"""Running guests given by name: found, planned from libvirt's XML or a tuning file, placed, monitored, removed."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from tests.kernel.scenarios.guest_process import Threads, running
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
 WAY = 2304 * 1024
-# Other guests run on the machine of the tests, in tests beside this one for a start.
+# Names of our own: other tests start guests on this machine at the same time.
 WEB, DB, QUIET = (f"{name}{os.getpid()}" for name in ("web", "db", "quiet"))
 
 
@@ -28,7 +28,7 @@ def tuning(ways: int, vcpus: str = "0-1") -> str:
 
 
 class Host:
-    """A mounted simulated host, and libvirt's notes of the guests on it."""
+    """A mounted simulated host, and libvirt's status files of its guests."""
 
     def __init__(self, mount: Mounted, directory: Path) -> None:
         self.mount, self._directory = mount, directory
@@ -42,7 +42,7 @@ class Host:
         return run(verb, *words, *source_options, *looked, stdin=-3)
 
     def started_by_libvirt(self, name: str, threads: Threads, cputune: str, number: int = 1) -> None:
-        """Note the guest as libvirt does when it has started it."""
+        """Write the status file that libvirt writes when it starts a guest."""
         vcpus = "".join(f"<vcpu id='{vcpu}' pid='{tid}'/>" for vcpu, tid in threads.vcpus.items())
         domain = f"<name>{name}</name><vcpu>{len(threads.vcpus)}</vcpu>{cputune}"
         (self.notes / f"{name}.xml").write_text(
@@ -143,7 +143,7 @@ def test_a_saved_plan_for_several_guests_is_applied(host: Host, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--guest", "nobody"], "no guest 'nobody' runs here"),
         (["--guest", "WEB", "other.xml"], "is for the guest 'other', not 'WEB'"),
@@ -156,13 +156,13 @@ def test_a_saved_plan_for_several_guests_is_applied(host: Host, tmp_path: Path) 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_request_that_makes_no_sense_is_refused_with_a_hint(host: Host, words: list[str], said: str) -> None:
+def test_a_request_that_makes_no_sense_is_refused_with_a_hint(host: Host, words: list[str], message: str) -> None:
     other = f"<domain><name>other</name><vcpu>2</vcpu>{tuning(1)}</domain>"
     files = {"other.xml": host.file("other.xml", other), "tuning.xml": host.file("tuning.xml", tuning(1)), "WEB": WEB}
     with guest(WEB):
         answer = host.cachetune("plan", *(files.get(word, word) for word in words))
     assert (answer.returncode, answer.stdout) == (2, "")
-    assert said.replace("WEB", WEB) in answer.stderr
+    assert message.replace("WEB", WEB) in answer.stderr
 
 
 def test_a_plan_avoids_the_ways_of_groups_that_libvirt_is_about_to_make(host: Host) -> None:

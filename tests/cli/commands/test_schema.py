@@ -1,4 +1,4 @@
-"""cachetune schema: what it prints is usable."""
+"""cachetune schema: it prints schemas that can be used."""
 
 import json
 

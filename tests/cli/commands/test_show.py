@@ -164,7 +164,7 @@ def test_a_host_without_resctrl_exits_2_with_a_hint(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: {tmp_path} is not a mounted resctrl")
+    assert done.stderr.startswith(f"error: {tmp_path}: not a mounted resctrl")
     assert "hint: give the directory" in done.stderr
 
 

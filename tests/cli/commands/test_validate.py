@@ -1,4 +1,4 @@
-"""cachetune validate: what it prints, where, and how it ends."""
+"""cachetune validate: its output, its streams and its exit codes."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def run(*arguments: str, stdin: str | None = None) -> Result:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A directory with a good, a warned and a bad file, a nested one, and files that are no XML."""
+    """A directory with a valid file, one with a warning, an invalid one, another in a subdirectory, and a text file."""
     for name, text in {"b-good.xml": GOOD, "a-bad.xml": BAD, "c-warned.xml": WARNED, "notes.txt": "x"}.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "deeper").mkdir()
@@ -62,8 +62,8 @@ def test_warnings_do_not_make_a_file_invalid(files: Path) -> None:
 @pytest.mark.parametrize("jobs", ["1", "3"])
 def test_directories_are_searched_in_order(files: Path, jobs: str) -> None:
     result = run("-j", jobs, str(files))
-    told = [line.split(":")[0] for line in result.stdout.splitlines() if not line.startswith(" ")]
-    assert told == [str(files / name) for name in ("a-bad.xml", "c-warned.xml", "deeper/bad.xml")]
+    reported = [line.split(":")[0] for line in result.stdout.splitlines() if not line.startswith(" ")]
+    assert reported == [str(files / name) for name in ("a-bad.xml", "c-warned.xml", "deeper/bad.xml")]
     assert result.stderr == "4 files checked, 2 invalid, 1 warning.\n"
     assert result.exit_code == 1
 
@@ -169,7 +169,7 @@ def test_an_unusable_libvirt_schema_is_an_input_error(text: str | None, files: P
     if text is not None:
         schema.write_text(text)
     result = run(f"--libvirt-schema={schema}", str(files / "b-good.xml"))
-    assert isinstance(result.exception, InputError)  # which the entry point turns into exit status 2
+    assert isinstance(result.exception, InputError)  # main() exits 2 for it
     assert "as libvirt's schema" in str(result.exception)
 
 
@@ -201,7 +201,7 @@ def test_control_characters_in_a_file_name_are_escaped(tmp_path: Path) -> None:
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> str:
-    """What the command prints when stdout and stderr are a terminal."""
+    """The output of the command with stdout and stderr on a terminal."""
     ours, theirs = pty.openpty()
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
     with subprocess.Popen(
@@ -216,7 +216,7 @@ def on_a_terminal(*arguments: str, **environment: str) -> str:
         try:
             while part := os.read(ours, 65536):
                 parts.append(part)
-        except OSError:  # the terminal's other end is closed
+        except OSError:  # the other end of the terminal is closed
             pass
     os.close(ours)
     return b"".join(parts).decode()
