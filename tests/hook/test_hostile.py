@@ -110,7 +110,7 @@ BEFORE: dict[str, Case] = {
         f"still locked by process {os.getpid()} after 0.1 s",
     ),
     "an interrupted run": (an_interrupted_run, LIVE, (), "run 'cachetune recover' first"),
-    "a damaged ledger": (a_damaged_ledger, LIVE, (), "ledger.json is not valid"),
+    "a damaged ledger": (a_damaged_ledger, LIVE, (), "ledger.json: Expected"),
     "a file in the way": (a_file_in_the_way, LIVE, ("--shrink-default",), "/run"),
     "an unknown option": (nothing, LIVE, ("--strickt",), "there is no option '--strickt'"),
     "an option without its value": (nothing, LIVE, ("--sysfs=",), "the option --sysfs needs a value"),
