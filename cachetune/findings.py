@@ -1,7 +1,7 @@
 """Findings and the rules behind them: data, not code.
 
-A rule has a stable id (``CT104``), a severity, one sentence that says what it demands, a message with ``{holes}`` and
-a fix. The tables stand beside the code that applies them: domain/rules.py (CT0xx, CT1xx, CT3xx), plan/rules.py
+A rule has a stable id (``CT104``), a severity, one sentence that states it, a message with ``{placeholders}`` and a
+suggested fix. Each table is next to the code that applies it: domain/rules.py (CT0xx, CT1xx, CT3xx), plan/rules.py
 (CT2xx, CT4xx) and apply/rules.py (CT5xx).
 """
 
@@ -15,7 +15,7 @@ Severity = Literal["error", "warning"]
 class Source(msgspec.Struct, frozen=True):
     """A place in a document: 1-based line and column (0 where unknown) and the path of the element or attribute.
 
-    ``document`` is the document's name where there may be several.
+    ``document`` is the document's name, or "" where there is only one.
     """
 
     line: int = 0
@@ -25,10 +25,10 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One rule. ``bad`` and ``good`` are samples that a test runs; ``host`` names what judges them.
+    """One rule. ``why`` is the reason for it, or "" where that is obvious.
 
-    A rule about existing groups, threads or an earlier run has ``host`` "scene": a sentence for each sample, while the
-    test builds the situation.
+    ``bad`` and ``good`` are samples that a test runs, and ``host`` says what it runs them against. With "scene" (existing
+    groups, threads, an earlier run) the samples are sentences, and the test builds the situation.
     """
 
     id: str
@@ -39,9 +39,13 @@ class Rule(msgspec.Struct, frozen=True):
     bad: str = ""
     good: str = ""
     host: str = ""
+    why: str = ""
 
     def at(self, source: Source, *, hint: str | None = None, **values: object) -> "Finding":
-        """The finding that this rule makes at ``source``; ``values`` fill the holes of message and fix."""
+        """Return the finding for a violation at ``source``; ``values`` fill the placeholders of message and fix.
+
+        ``hint`` replaces the fix.
+        """
         return Finding(
             rule=self.id,
             severity=self.severity,
@@ -55,9 +59,9 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a rule found, and where. Part of the JSON contracts of ``validate`` and ``plan``.
+    """A violation of a rule and its place. Part of the JSON documents of ``validate`` and ``plan``.
 
-    ``document`` is left out where the findings stand under a file's name.
+    ``document`` is omitted where findings are grouped by file.
     """
 
     rule: str
@@ -71,14 +75,14 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RuleTable(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that ``explain --json`` prints: all rules, or the one that was asked for."""
+    """The document that ``explain --json`` prints: all rules, or the requested one."""
 
     schema_version: Literal[1] = 1
     rules: tuple[Rule, ...]
 
 
 class FileReport(msgspec.Struct, frozen=True):
-    """All findings in one file; ``valid`` means that none of them is an error."""
+    """All findings in one file. ``valid`` is true if none of them is an error."""
 
     file: str
     valid: bool
@@ -93,7 +97,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that ``plan --json`` prints when it cannot plan."""
+    """The document that ``plan --json`` prints when no plan is possible."""
 
     schema_version: Literal[1] = 1
     findings: tuple[Finding, ...]

@@ -1,7 +1,7 @@
 """Lists of numbers as text: libvirt's vCPU lists (``0-3,^2``) and the kernel's CPU lists (``0-3,8``).
 
-A set travels as a ``frozenset[int]``; inside the domain checks it is a bit mask, because a hostile list such as
-``0-16383`` a thousand times over costs nothing that way.
+A set is a ``frozenset[int]``, except inside the domain checks, where it is a bit mask so that a hostile document with a
+thousand lists such as ``0-16383`` stays cheap.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,34 +15,34 @@ _MAX_DIGITS = 10
 
 
 def parse_vcpus(text: str) -> frozenset[int]:
-    """The vCPUs in libvirt's list: ``N``, ``N-M``, ``^N``, applied from left to right.
+    """Parse libvirt's vCPU list: ``N``, ``N-M`` and ``^N``, applied from left to right.
 
-    Blanks around numbers and one trailing comma are accepted. Raises ValueError for anything else, for a range that
-    runs backwards and for numbers from MAX_VCPUS. Source: LIBVIRT virBitmapParse as observed on 9.0 to 12.8.
+    Blanks around numbers and one trailing comma are accepted. Raises ValueError for anything else, for a descending
+    range and for numbers of MAX_VCPUS or more. Source: libvirt's virBitmapParse as observed on 9.0 to 12.8.
     """
     return ids_of(parse_vcpu_mask(text))
 
 
 @lru_cache(maxsize=1024)
 def parse_vcpu_mask(text: str) -> int:
-    """parse_vcpus as a bit mask: bit N is vCPU N."""
+    """Parse a vCPU list into a bit mask: bit N is vCPU N. See parse_vcpus."""
     mask = 0
     for item in _items(text):
         first, dash, last = item.partition("-")
         exclude = first.startswith("^")
         if exclude and dash:
-            raise ValueError(f"'^' takes a single vCPU, not a range such as {item[:20]!r}")
+            raise ValueError(f"'^' excludes a single vCPU, not a range such as {item[:20]!r}")
         low = _number(first[1:] if exclude else first.rstrip(_BLANKS))
         high = _number(last.lstrip(_BLANKS)) if dash else low
         if high < low:
-            raise ValueError(f"the range {low}-{high} runs backwards")
+            raise ValueError(f"range {low}-{high} is descending")
         bits = ((1 << (high - low + 1)) - 1) << low
         mask = mask & ~bits if exclude else mask | bits
     return mask
 
 
 def parse_cpu_list(text: str) -> frozenset[int]:
-    """The numbers in a list as the kernel prints it (``0-3,8``); an empty text is an empty set. Raises ValueError."""
+    """Parse a list as the kernel prints it (``0-3,8``); an empty text is an empty set. Raises ValueError."""
     ids: set[int] = set()
     for item in text.strip().split(",") if text.strip() else ():
         first, dash, last = item.partition("-")
@@ -55,12 +55,12 @@ def parse_cpu_list(text: str) -> frozenset[int]:
 
 
 def ids_of(mask: int) -> frozenset[int]:
-    """The numbers of the bits that are set."""
+    """Return the numbers of the bits that are set."""
     return frozenset(number for low, high in _runs(mask) for number in range(low, high + 1))
 
 
 def mask_of(ids: Iterable[int]) -> int:
-    """The bit mask of a set of numbers."""
+    """Return the bit mask of a set of numbers."""
     mask = 0
     for number in ids:
         mask |= 1 << number
@@ -68,7 +68,7 @@ def mask_of(ids: Iterable[int]) -> int:
 
 
 def format_ids(ids: Iterable[int]) -> str:
-    """The canonical list: ascending, runs joined (``0-2,4``). An empty set is an empty text."""
+    """Return the canonical list: ascending, with ranges (``0-2,4``). An empty set is an empty text."""
     runs: list[list[int]] = []
     for number in sorted(ids):
         if runs and number == runs[-1][1] + 1:
@@ -79,12 +79,12 @@ def format_ids(ids: Iterable[int]) -> str:
 
 
 def format_mask(mask: int) -> str:
-    """format_ids of a bit mask."""
+    """Return the canonical list of a bit mask. See format_ids."""
     return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in _runs(mask))
 
 
 def _runs(mask: int) -> Iterator[tuple[int, int]]:
-    """The first and last number of each run of set bits, ascending."""
+    """Yield the first and last number of each run of set bits, ascending."""
     base = 0
     while mask:
         skipped = (mask & -mask).bit_length() - 1
@@ -96,9 +96,9 @@ def _runs(mask: int) -> Iterator[tuple[int, int]]:
 
 
 def _items(text: str) -> Iterator[str]:
-    """The parts between the commas without blanks around; after the last comma there may be nothing."""
+    """Yield the parts between commas, stripped; an empty part after a trailing comma is left out."""
     start = 0
-    while (comma := text.find(",", start)) >= 0:  # split() would hold millions of parts at once
+    while (comma := text.find(",", start)) >= 0:  # split() would hold millions of parts in memory
         yield text[start:comma].strip(_BLANKS)
         start = comma + 1
     rest = text[start:].strip(_BLANKS)
@@ -109,8 +109,8 @@ def _items(text: str) -> Iterator[str]:
 def _number(digits: str) -> int:
     if not (digits.isascii() and digits.isdigit()):
         raise ValueError(f"{digits[:20]!r} is not a number" if digits else "a number is missing")
-    # Python refuses to convert thousands of digits; libvirt reads any number of leading zeros
+    # int() refuses thousands of digits; libvirt accepts any number of leading zeros
     significant = digits.lstrip("0") or "0"
     if len(significant) > _MAX_DIGITS or (number := int(significant)) >= MAX_VCPUS:
-        raise ValueError(f"vCPU numbers end at {MAX_VCPUS - 1}, {significant[:20]} is beyond")
+        raise ValueError(f"vCPU {significant[:20]} is beyond the maximum of {MAX_VCPUS - 1}")
     return number

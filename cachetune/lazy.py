@@ -1,4 +1,4 @@
-"""Public names that a package imports on first use, so that a command which needs little starts fast."""
+"""Public names that a package imports on first use, so that importing the package stays cheap."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -6,9 +6,10 @@ from typing import Any
 
 
 def lazy(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of ``package`` (PEP 562): ``modules`` maps each public name to the module that defines it.
+    """Return a ``__getattr__`` for ``package`` (PEP 562) that imports public names on first use.
 
-    Modules are named relative to the package. A name is imported once and then belongs to the package like any other.
+    ``modules`` maps each name to the module that defines it, relative to the package. No module may have the name of
+    something that it defines: importing it would put the module in that name's place.
     """
 
     def load(name: str) -> Any:

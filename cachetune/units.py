@@ -1,8 +1,8 @@
-"""Sizes with units, read and written as libvirt does.
+"""Sizes with units, parsed and formatted as libvirt does.
 
-Units are those of libvirt's scaled integers, in any case: ``b``, ``byte``, ``bytes``; ``k m g t p e`` alone or with
-``ib`` are powers of 1024, with ``b`` alone powers of 1000. No unit at all means KiB (libvirt's documentation says
-bytes for cachetune; all versions read KiB).
+The units are those of libvirt's scaled integers, in upper or lower case: ``b``, ``byte``, ``bytes``; ``k m g t p e``,
+alone or followed by ``ib``, are powers of 1024, followed by ``b`` powers of 1000. Without a unit a size is in KiB
+(libvirt's documentation says bytes for cachetune, but every version reads KiB).
 """
 
 from functools import lru_cache
@@ -16,23 +16,23 @@ for _power, _letter in enumerate("kmgtpe", start=1):
 
 @lru_cache(maxsize=256)
 def parse_size(number: str, unit: str | None) -> int:
-    """``number`` (decimal text) times ``unit`` in bytes; a unit of None or "" is KiB.
+    """Return ``number`` (decimal text) times ``unit`` in bytes. A unit of None or "" is KiB.
 
-    Raises ValueError for what is no number or no unit, OverflowError beyond 2^64-1 bytes.
+    Raises ValueError for an invalid number or unit, OverflowError above 2^64-1 bytes.
     """
     digits = number.lstrip(" \t\n\r\f\v").removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
         raise ValueError(f"not a size: {number[:40]!r}")
     factor = factor_of(unit or "KiB")
     significant = digits.lstrip("0") or "0"
-    # thousands of digits are more than int() takes, and too large anyway
+    # int() refuses thousands of digits, and they are too large anyway
     if len(significant) > 20 or (size := int(significant) * factor) > MAX_SIZE:
         raise OverflowError(f"{number[:40]} {unit or 'KiB'} is more than 2^64-1 bytes")
     return size
 
 
 def factor_of(unit: str) -> int:
-    """Bytes in one ``unit``. Raises ValueError."""
+    """Return the bytes in one ``unit``. Raises ValueError for an unknown one."""
     factor = _FACTORS.get(unit.lower()) if unit.isascii() else None
     if factor is None:
         raise ValueError(f"unknown unit {unit[:20]!r}")
@@ -40,12 +40,12 @@ def factor_of(unit: str) -> int:
 
 
 def format_size(size_bytes: int) -> str:
-    """``3 MiB``: the largest binary unit up to PiB that divides the size; 3000 is ``3000 B``, 0 is ``0 B``."""
+    """Format a size exactly, in the largest binary unit that divides it: 3145728 is ``3 MiB``, 3000 is ``3000 B``."""
     return "{} {}".format(*reduce_size(size_bytes))
 
 
 def reduce_size(size_bytes: int) -> tuple[int, str]:
-    """The number and the unit that format_size prints."""
+    """Return the number and the unit that format_size prints."""
     number, power = size_bytes, 0
     while number and number % 1024 == 0 and power < len(_BINARY) - 1:
         number, power = number // 1024, power + 1
@@ -53,7 +53,7 @@ def reduce_size(size_bytes: int) -> tuple[int, str]:
 
 
 def about(size_bytes: int) -> str:
-    """A size for reading, with at most two decimals: 2359296 is "2.25 MiB", 1536 is "1.5 KiB"."""
+    """Format a size for reading, with at most two decimals: 2359296 is "2.25 MiB", 1536 is "1.5 KiB"."""
     value, power = float(size_bytes), 0
     while value >= 1024 and power < len(_BINARY) - 1:
         value, power = value / 1024, power + 1

@@ -1,8 +1,8 @@
-"""What is wanted: domain XML in, values out.
+"""Domain XML: check it and read the requested allocations.
 
-In come the bytes of a domain's XML. Out come findings (every fault, with line and column) and, if there is no error, a
-``Domain`` with the groups of vCPUs that ask for cache, bandwidth or monitoring. It knows nothing of hosts and changes
-nothing. The names are imported when they are used, so that checking alone starts fast.
+``load`` takes the bytes of a document and returns findings (every fault, with line and column) and, if none is an
+error, a ``Domain``: the groups of vCPUs that request cache, bandwidth or monitoring. Nothing here depends on a host.
+The names below are imported on first use, so that checking alone starts fast.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""From what was read to the frozen values of model.py, each with its place in the document."""
+"""Turn a ``Reading`` into the frozen values of model.py, each with its place in the document."""
 
 from typing import cast
 
@@ -21,7 +21,7 @@ _TYPES = ("both", "code", "data")
 
 
 def elements_of(reading: Reading) -> list[etree._Element]:
-    """The elements whose places a Domain records."""
+    """Return the elements whose places a Domain records."""
     elements = []
     for group in reading.groups.values():
         elements.append(group.element)
@@ -32,9 +32,9 @@ def elements_of(reading: Reading) -> list[etree._Element]:
 
 
 def build_domain(root: etree._Element, reading: Reading, positions: Positions) -> Domain:
-    """The Domain of a document without errors. Its name is empty where there is no <name>.
+    """Return the Domain of a document without errors. Its name is "" if there is no <name>.
 
-    An ``id`` that is a number marks the XML of a running guest: then, and only then, the groups' ids are read.
+    A numeric ``id`` marks the XML of a running guest. Only then are the groups' ids read.
     """
     live = root.get("id", "")
     number = int(live) if live.isascii() and live.isdigit() and len(live) < 10 else None

@@ -1,7 +1,7 @@
-"""All checks on one document, in layers: XML, schema, meaning, a libvirt version.
+"""All checks of one document, in layers: XML, schema, meaning, a libvirt version.
 
-What is needed only when there is something to say (rules, positions, the walk along the grammar) is imported then: the
-start of the command and a thousand valid files in a row must cost little.
+Whatever only findings need (rules, positions, the diagnosis) is imported when there are some, because the command must
+start fast and check a thousand valid files fast.
 """
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -24,7 +24,7 @@ _LONGEST_REMEMBERED = 1 << 14
 
 
 class Checks(NamedTuple):
-    """Which checks are made: the schema engine, a libvirt version, the path of an installed libvirt's domain.rng."""
+    """Which checks to make: the schema engine, a libvirt version, the path of an installed libvirt's domain.rng."""
 
     engine: Engine = "rng"
     libvirt: tuple[int, int] | None = None
@@ -32,26 +32,26 @@ class Checks(NamedTuple):
 
 
 class Checker:
-    """Finds what is wrong with documents, one after another.
+    """Checks documents, one after another.
 
-    It remembers the parts that matter (<vcpu> and <cputune>) of documents that were sound: guests made from one
-    template differ in names and disks only. Where nothing is ever met again it soon stops remembering.
+    It remembers the relevant parts (<vcpu> and <cputune>) of valid documents, because guests from one template differ
+    only in names and disks. It stops remembering if the first documents have nothing in common.
     """
 
     def __init__(self, checks: Checks) -> None:
         self._checks = checks
-        self._sound: set[tuple[object, ...]] = set()
+        self._valid: set[tuple[object, ...]] = set()
         self._new = self._known = 0
-        self._remembering = not checks.libvirt_schema  # libvirt's schema looks at all of a document
+        self._remembering = not checks.libvirt_schema  # libvirt's schema checks the whole document
 
     def findings(self, data: bytes) -> "tuple[Finding, ...]":
-        """The findings in the order of their places; none for a sound document."""
+        """Return the findings in document order; none for a valid document."""
         try:
             root = parse(data)
         except RefusedError as refused:
             return (refused.finding(),)
         part = _what_counts(root) if self._remembering and (self._new < _TRIAL or self._known) else None
-        if part in self._sound:
+        if part in self._valid:
             self._known += 1
             return ()
         self._new += 1
@@ -61,15 +61,15 @@ class Checker:
             from cachetune.domain.xml.positions import Positions
 
             return problems.findings(Positions(data, root, problems.elements()))
-        if part and len(self._sound) < _MOST_REMEMBERED and sum(map(_length, part)) < _LONGEST_REMEMBERED:
-            self._sound.add(part)
+        if part and len(self._valid) < _MOST_REMEMBERED and sum(map(_length, part)) < _LONGEST_REMEMBERED:
+            self._valid.add(part)
         return ()
 
 
 def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int | None = None) -> Reading | None:
-    """All layers on a parsed document; None if it is not ours to read or has too many problems to go on.
+    """Run all layers on a parsed document. Returns None if it has the wrong root or too many problems.
 
-    ``vcpus`` is how many the guest of a tuning file can have at most; a domain says so itself.
+    ``vcpus`` is the maximum number of vCPUs for a tuning file; a domain has its own.
     """
     refusal = (schema.relaxng_says if checks.engine == "rng" else schema.xsd_says)(root)
     faulty: set[etree._Element] = set()
@@ -78,16 +78,16 @@ def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int
             from cachetune.domain.xml.diagnosis import diagnose
 
             faulty = diagnose(root, problems)
-            if not problems:  # nothing explained, nothing to be trusted
+            if not problems:  # the diagnosis found no reason, so no value can be trusted
                 problems.add("CT009", root, None, reason=refusal)
                 return None
             if root.tag not in schema.ROOTS:
                 return None
         reading = read(root, problems, faulty, vcpus)
         if reading.unknown:
-            from cachetune.domain.xml.diagnosis import warn_of_slips
+            from cachetune.domain.xml.diagnosis import warn_about_typos
 
-            warn_of_slips(reading.unknown, problems)
+            warn_about_typos(reading.unknown, problems)
         if checks.libvirt:
             from cachetune.domain.compat import check_version
 
@@ -104,7 +104,7 @@ def _length(part: str | bytes | None) -> int:
 
 
 def _what_counts(root: etree._Element) -> tuple[str | bytes | None, ...]:
-    """All of a document that the checks look at: two documents with equal parts have equal findings."""
+    """Return all of a document that the checks read: documents with equal parts have equal findings."""
     counting = [root] if root.tag == "cputune" else root.iterchildren(*_WHAT_COUNTS)
     parts = [etree.tostring(child, with_tail=False) for child in counting]
     return (str(root.tag), root.get("type"), *parts)

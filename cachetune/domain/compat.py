@@ -1,7 +1,7 @@
-"""What an older or stricter libvirt makes of a domain: the findings that --libvirt VERSION adds.
+"""Compatibility with a libvirt version: the findings that --libvirt VERSION adds.
 
-Errors are what that version's parser or QEMU driver refuses; warnings what it ignores or only its schema refuses
-(``virsh define --validate``). Source: libvirt's parsers and schemas 9.0, 10.8, 11.3, 12.4 and 12.8.
+An error is what that version's parser or QEMU driver refuses, a warning what it ignores or only its schema refuses
+(``virsh define --validate``). Source: the parsers and schemas of libvirt 9.0, 10.8, 11.3, 12.4 and 12.8.
 """
 
 import re
@@ -23,7 +23,7 @@ _SUPPORTED = "9.0 and later, for example 10.8 or 12.8"
 
 
 def parse_version(text: str) -> Version:
-    """``12.8`` or ``12.8.0``. Raises UnknownVersionError for anything else and for versions before 9.0."""
+    """Parse ``12.8`` or ``12.8.0``. Raises UnknownVersionError for anything else and for versions before 9.0."""
     found = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]{1,3})?", text)
     if found is None:
         raise UnknownVersionError("libvirt", text, _SUPPORTED)
@@ -36,7 +36,7 @@ def parse_version(text: str) -> Version:
 def check_version(
     root: etree._Element, reading: Reading, version: Version, problems: Problems, faulty: Collection[etree._Element]
 ) -> None:
-    """Add what libvirt ``version`` would refuse or ignore."""
+    """Add findings for what libvirt ``version`` would refuse or ignore."""
     shown = "{}.{}".format(*version)
     if root.tag == "domain":
         _check_type(root, reading, version, problems)
@@ -79,7 +79,7 @@ def _check_child(
 ) -> None:
     if child.tag == "monitor":
         if version < _WHOLE_PROCESS and child.get("vcpus") is None:
-            problems.add("CT301", child, None, version=shown, element="monitor", meaning="those of its group")
+            problems.add("CT301", child, None, version=shown, element="monitor", meaning="the vCPUs of its group")
         if parent.tag == "cachetune" and child.get("level") is None:
             problems.add("CT305", child, None, version=shown)
     elif version >= _BANDWIDTH_IN_ANY_UNIT:

@@ -1,8 +1,8 @@
-"""A domain's groups as libvirt prints them: the canonical <cputune>.
+"""Format a domain's groups as libvirt does: the canonical <cputune>.
 
-All cachetune, then all memorytune, then all energytune, in the order in which the groups came to be; sizes in the
-largest binary unit that divides them, lists joined, ids only for a running guest. Reading the text again gives the same
-groups. Source: libvirt 12.8.
+First every cachetune, then every memorytune, then every energytune, in the order of the groups. Sizes are in the
+largest binary unit that divides them, lists are canonical, and ids are printed only for a running guest. Loading the
+text gives the same groups. Source: libvirt 12.8.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from cachetune.units import reduce_size
 
 
 def format_cputune(domain: Domain) -> str:
-    """The text of <cputune>, two blanks per level; the empty text if there is no group."""
+    """Return the text of <cputune>, indented by two blanks per level; "" if there are no groups."""
     lines = [line for kind in ("cache", "memory", "energy") for line in _tunes(domain, kind)]
     return "\n".join(("<cputune>", *lines, "</cputune>", "")) if lines else ""
 

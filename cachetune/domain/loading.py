@@ -1,4 +1,4 @@
-"""From bytes to a Domain: the checks of check.py, then, if there is no error, the values with their places."""
+"""Load a document: run the checks of check.py and, if there is no error, build the Domain."""
 
 import msgspec
 
@@ -13,7 +13,7 @@ from cachetune.findings import Finding
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A document after all checks, with the ``name`` it was given. ``domain`` is None if any finding is an error."""
+    """A checked document. ``name`` is the caller's name for it; ``domain`` is None if any finding is an error."""
 
     name: str
     domain: Domain | None
@@ -21,17 +21,18 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 def load(data: bytes, name: str, *, libvirt: str | None = None, vcpus: int | None = None) -> Loaded:
-    """Check a document and read what it asks for. ``name`` is what to call it: a file's name, or <stdin>.
+    """Check a document and read its requests. ``name`` is used in findings: the file's name, or <stdin>.
 
-    The document is domain XML or a tuning file: a lone <cputune>, for a guest that has ``vcpus`` at most (None: any
-    number) and whose name it does not tell. ``libvirt`` is a version such as "9.0"; InputError if it is not. A
-    document, however broken, raises nothing.
+    The document is domain XML or a tuning file, which is a <cputune> alone: it has no guest name, and ``vcpus`` is the
+    guest's maximum (None: any number). ``libvirt`` is a version such as "9.0".
+
+    Raises InputError for an invalid ``libvirt``, and nothing for a document, however broken.
     """
     return load_checked(data, name, Checks(libvirt=parse_version(libvirt) if libvirt else None), vcpus)
 
 
 def load_checked(data: bytes, name: str, checks: Checks, vcpus: int | None = None) -> Loaded:
-    """Like load, with a choice of checks."""
+    """Like ``load``, with all options of the checks."""
     try:
         root = parse(data)
     except RefusedError as refused:

@@ -1,4 +1,4 @@
-"""What is wanted: the groups that a domain asks for, as frozen values with their place in the XML."""
+"""A domain's requests as frozen values, each with its place in the XML."""
 
 from typing import Literal
 
@@ -22,7 +22,7 @@ class CacheRequest(msgspec.Struct, frozen=True):
 
 
 class BandwidthRequest(msgspec.Struct, frozen=True):
-    """One <node>: ``bandwidth`` in the host's own unit for the L3 cache ``node_id``."""
+    """One <node>: ``bandwidth`` for the L3 cache ``node_id``, in the host's unit."""
 
     node_id: int
     bandwidth: int
@@ -30,10 +30,11 @@ class BandwidthRequest(msgspec.Struct, frozen=True):
 
 
 class MonitorRequest(msgspec.Struct, frozen=True):
-    """One <monitor>. ``vcpus`` None is the whole process. ``id`` is libvirt's identifier, None for the whole process.
+    """One <monitor>. ``vcpus`` includes those inherited from its group; None is the whole process.
 
-    Inherited vcpus are filled in. Source of the identifier: libvirt 12.8 (explicit monitors take the id of the group
-    when they cover exactly its vCPUs and it has an allocation at that moment, else ``vcpus_`` and their list).
+    ``id`` is libvirt's identifier, None for the whole process. As in libvirt 12.8, a monitor has its group's id if it
+    covers exactly the group's vCPUs and the group had an allocation when the monitor was read, otherwise ``vcpus_`` and
+    its list.
     """
 
     resource: ResourceType
@@ -43,10 +44,10 @@ class MonitorRequest(msgspec.Struct, frozen=True):
 
 
 class GroupRequest(msgspec.Struct, frozen=True):
-    """All that is asked for one set of vCPUs (None: the whole process), merged over the three elements.
+    """Everything requested for one set of vCPUs (None: the whole process), merged from the three elements.
 
-    ``caches`` are ordered by level, type (both, code, data) and id; ``nodes`` by id; ``monitors`` as they appear.
-    ``id`` is ``vcpus_0-1``, or the ``id`` attribute in live XML, or None for the whole process.
+    ``caches`` are sorted by level, type (both, code, data) and id, ``nodes`` by id; ``monitors`` are in document order.
+    ``id`` is ``vcpus_0-1``, the ``id`` attribute in live XML, or None for the whole process.
     """
 
     vcpus: VcpuSet | None
@@ -58,12 +59,12 @@ class GroupRequest(msgspec.Struct, frozen=True):
 
     @property
     def has_allocation(self) -> bool:
-        """Whether the group needs a control group of its own; without one its monitors belong to the default group."""
+        """Whether the group needs its own control group; otherwise its monitors are in the default group."""
         return bool(self.caches or self.nodes)
 
 
 class Domain(msgspec.Struct, frozen=True):
-    """A guest's definition. ``id`` is the running domain's number (live XML only); ``vcpus`` the maximum count."""
+    """A guest's definition. ``id`` is the running domain's number (live XML only), ``vcpus`` the maximum count."""
 
     name: str
     uuid: str | None

@@ -1,11 +1,11 @@
-"""From the tree to groups of vCPUs, in libvirt's order and with libvirt's verdicts; all problems, not the first.
+"""Read groups of vCPUs from the element tree, in libvirt's order and with libvirt's verdicts, and report all problems.
 
-The order matters for who is the first and who the duplicate: ``<vcpu>``, then every cachetune, every memorytune, every
-energytune; within one the vcpus, the caches or nodes, then the monitors. Works on what the schema has accepted;
-elements that broke the schema are passed in and not trusted. Source: libvirt 12.8 domain_conf.c as observed.
+The order decides which element is the first and which the duplicate: ``<vcpu>``, then every cachetune, memorytune and
+energytune; within each, vcpus, then caches or nodes, then monitors. The tree has been checked against the schema, and
+the values of elements that violate it (``faulty``) are not used. Source: libvirt 12.8 domain_conf.c as observed.
 
-After a problem the reading goes on so that nothing follows from it: a group that clashes is checked for itself but not
-kept, a list that cannot be read is compared with nothing.
+One problem must not cause another: a group that conflicts with an earlier one is still checked but not kept, and an
+invalid list is compared with nothing.
 """
 
 import re
@@ -33,7 +33,7 @@ _RESOURCES = {"cachetune": "cache", "memorytune": "memory", "energytune": "energ
 
 
 class Cache:
-    """One <cache> as read."""
+    """One <cache>."""
 
     __slots__ = ("cache_id", "element", "level", "size", "type")
 
@@ -47,7 +47,7 @@ class Cache:
 
 
 class Monitor:
-    """One <monitor> as read. ``vcpus`` is a bit mask, None for the whole process; ``shares_id`` with its group."""
+    """One <monitor>. ``vcpus`` is a bit mask, None for the whole process. ``shares_id``: it has its group's id."""
 
     __slots__ = ("element", "resource", "shares_id", "vcpus")
 
@@ -56,7 +56,7 @@ class Monitor:
 
 
 class Group:
-    """All that is asked for one set of vCPUs: a bit mask, None for the whole process, or UNKNOWN."""
+    """Everything requested for one set of vCPUs: a bit mask, None for the whole process, or UNKNOWN."""
 
     __slots__ = ("caches", "element", "monitors", "nodes", "vcpus", "watched")
 
@@ -69,9 +69,9 @@ class Group:
 
 
 class Reading:
-    """What one domain asks for. ``maximum`` is the vCPU count; ``skipped`` are elements without any vCPU left.
+    """The requests of one domain. ``maximum`` is the vCPU count, ``skipped`` are elements none of whose vCPUs exist.
 
-    ``unknown`` are the children of <cputune> that no libvirt knows.
+    ``unknown`` are the children of <cputune> that no version of libvirt supports.
     """
 
     __slots__ = ("groups", "maximum", "skipped", "tunes", "unknown")
@@ -87,9 +87,9 @@ class Reading:
 def read(
     root: etree._Element, problems: Problems, faulty: Collection[etree._Element] = (), vcpus: int | None = None
 ) -> Reading:
-    """Read the groups of a <domain>, or of a lone <cputune> for a guest with so many ``vcpus`` (None: any number).
+    """Read the groups of a <domain>, or of a <cputune> alone for a guest with ``vcpus`` vCPUs (None: any number).
 
-    What is wrong with them goes to ``problems``.
+    Problems are added to ``problems``.
     """
     reading = Reading()
     by_kind: dict[str, list[etree._Element]] = {"cachetune": [], "memorytune": [], "energytune": []}
@@ -113,12 +113,12 @@ def read(
 
 
 def number(digits: str) -> int:
-    """A whole number with any count of leading zeros (int() alone ends at 4300 digits)."""
+    """Convert a whole number with any number of leading zeros (int() alone refuses more than 4300 digits)."""
     return int(digits) if len(digits) < _SHORT else int(digits.lstrip("0") or "0")
 
 
 def named(vcpus: int | None) -> str:
-    """vCPUs as a message names them."""
+    """Return the vCPUs as a message shows them."""
     if vcpus is None:
         return "the whole process"
     shown = format_mask(vcpus)
@@ -132,10 +132,10 @@ class _Reader:
         self._reading, self._problems, self._faulty = reading, problems, faulty
         self._taken = 0
         self._limit = 1
-        self._maximum_shown = "1 vCPU (it has no <vcpu>)"
+        self._maximum_shown = "1 vCPU (no <vcpu>)"
 
     def read_maximum(self, root: etree._Element) -> None:
-        """The maximum of vCPUs: the text of <vcpu>, whatever its ``current``; 1 without it."""
+        """Read the maximum number of vCPUs: the text of <vcpu>, regardless of ``current``; 1 without <vcpu>."""
         vcpu = next(root.iterchildren("vcpu"), None)
         if vcpu is None:
             return
@@ -146,17 +146,17 @@ class _Reader:
         if not 0 < maximum <= _MOST_VCPUS:
             if self._reading.tunes:
                 self._problems.add("CT115", vcpu, "#text", value=quoted(text or ""))
-            maximum = MAX_VCPUS  # nothing is cut off by a number that nobody knows
+            maximum = MAX_VCPUS  # an unknown maximum cuts nothing off
         self.set_maximum(maximum)
 
     def set_maximum(self, maximum: int) -> None:
-        """The guest cannot have more vCPUs than this."""
+        """Set the maximum number of vCPUs of the guest."""
         self._reading.maximum = maximum
         self._limit = (1 << min(maximum, MAX_VCPUS)) - 1
         self._maximum_shown = "1 vCPU" if maximum == 1 else f"{maximum} vCPUs"
 
     def read_group(self, element: etree._Element) -> None:
-        """One cachetune, memorytune or energytune."""
+        """Read one cachetune, memorytune or energytune."""
         vcpus = self._outer_vcpus(element)
         if vcpus == 0:
             self._reading.skipped.add(element)
@@ -191,7 +191,7 @@ class _Reader:
         return vcpus
 
     def _parse(self, element: etree._Element, text: str) -> int:
-        """The vCPUs of a list that the guest has, or UNKNOWN; what is dropped from it is warned of."""
+        """Return the vCPUs of a list that exist, or UNKNOWN; warn about those that do not."""
         try:
             listed = parse_vcpu_mask(text)
         except ValueError as error:
@@ -227,7 +227,7 @@ class _Reader:
             )
 
     def _group_for(self, element: etree._Element, vcpus: int | None) -> Group:
-        """The group that the element belongs to: one that exists, or a new one, kept unless it clashes."""
+        """Return the element's group: an existing one, or a new one, which is kept unless it conflicts."""
         groups, tag = self._reading.groups, str(element.tag)
         group = Group(element, vcpus)
         if vcpus == UNKNOWN:
@@ -238,24 +238,24 @@ class _Reader:
                 return same
             self._problems.add("CT102", element, "vcpus", vcpus=named(vcpus), other=same.element)
             return group
-        clash = self._clash(vcpus)
-        if clash is not None:
-            mixed = vcpus is None or clash.vcpus is None
+        conflict = self._conflict(vcpus)
+        if conflict is not None:
+            mixed = vcpus is None or conflict.vcpus is None
             self._problems.add(
                 "CT104" if mixed else "CT103",
                 element,
                 "vcpus",
                 element=tag,
                 vcpus=named(vcpus),
-                other=clash.element,
-                other_vcpus=named(clash.vcpus),
+                other=conflict.element,
+                other_vcpus=named(conflict.vcpus),
             )
         elif len(element):
             groups[vcpus] = group
             self._taken |= vcpus or 0
         return group
 
-    def _clash(self, vcpus: int | None) -> Group | None:
+    def _conflict(self, vcpus: int | None) -> Group | None:
         groups = self._reading.groups
         if vcpus is None or None in groups:
             return next(iter(groups.values()), None)
@@ -321,7 +321,7 @@ class _Reader:
             group.watched |= vcpus or 0
 
     def _fits(self, element: etree._Element, vcpus: int | None, group: Group, resource: str) -> bool:
-        """libvirt's checks of a monitor against its group and the monitors before it, in libvirt's order."""
+        """Check a monitor against its group and the monitors before it, in libvirt's order."""
         add, monitors = self._problems.add, group.monitors
         if monitors and (monitors[0].vcpus is None) != (vcpus is None):
             other = monitors[0]
@@ -359,9 +359,9 @@ class _Reader:
         if overlap is None or group.vcpus == UNKNOWN:
             return True
         exception = (
-            "; one monitor may cover all vCPUs of the group only if the group has a <cache> or <node>"
+            "; a monitor of all vCPUs may overlap others only if the group has a <cache> or <node>"
             if empty
-            else "; only a monitor of all vCPUs of the group may overlap"
+            else "; only a monitor of all vCPUs of the group may overlap others"
         )
         self._problems.add(
             "CT114",

@@ -1,7 +1,7 @@
-"""What the checks collect: a rule, the element and attribute at fault, and the values for its message.
+"""Problems found by the checks: a rule, the element and attribute at fault, and the values for its message.
 
-Nothing is located while checking, because most documents have no problem; ``Problems.findings`` does it for all at
-once.
+Places are not computed while checking, because most documents have no problem. ``Problems.findings`` computes them
+all at once.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _LONGEST_SHOWN = 60
 
 
 class EnoughError(Exception):
-    """So many problems that checking ends: raised by Problems.add, caught where the checks are called."""
+    """Raised by Problems.add when there are too many problems to go on; caught where the checks are called."""
 
 
 class Problems:
@@ -35,9 +35,9 @@ class Problems:
         return bool(self._found)
 
     def add(self, rule: str, element: etree._Element, attribute: str | None = None, /, **values: object) -> None:
-        """Note that ``element`` (or its ``attribute``; "#text" for its text) breaks ``rule``.
+        """Record that ``element``, its ``attribute``, or its text ("#text") breaks ``rule``.
 
-        An element among the values is shown as its name and line. Raises EnoughError past MAX_PROBLEMS.
+        An element among the values is shown as its name and line. Raises EnoughError beyond MAX_PROBLEMS.
         """
         if len(self._found) >= MAX_PROBLEMS:
             self._found.append(("CT011", element, None, {"limit": MAX_PROBLEMS}))
@@ -45,7 +45,7 @@ class Problems:
         self._found.append((rule, element, attribute, values))
 
     def findings(self, positions: "Positions") -> "tuple[Finding, ...]":
-        """All problems as findings, sorted by their place; equal places keep the order found."""
+        """Return all problems as findings, sorted by place; findings at one place keep their order."""
         from cachetune.domain.rules import RULES
 
         found = []
@@ -57,21 +57,21 @@ class Problems:
         return (*sorted(rest, key=lambda finding: (finding.line, finding.column)), *limit)
 
     def elements(self) -> Iterator[etree._Element]:
-        """The elements whose places the findings need."""
+        """Yield the elements whose places the findings need."""
         for _, element, _, values in self._found:
             yield element
             yield from (value for value in values.values() if etree.iselement(value))
 
 
 def quoted(text: str) -> str:
-    """A value from the document as a message shows it: in quotes, without control characters, not too long."""
+    """Return a value of the document for a message: quoted, printable and shortened."""
     if len(text) > _LONGEST_SHOWN:
         text = text[: _LONGEST_SHOWN - 1] + "…"
     return "'" + printable(text) + "'"
 
 
 def name_of(element: etree._Element, attribute: str | None = None) -> str:
-    """The name of an element or its attribute as the document writes it, not too long."""
+    """Return the name of an element or attribute as in the document, shortened."""
     name = etree.QName(element.tag if attribute is None else attribute)
     prefix: str | None = element.prefix
     if attribute is not None:

@@ -78,7 +78,7 @@ def test_an_edited_file_is_applied_and_an_invalid_one_is_not(scene: Scene) -> No
         agent.until(lambda: not scene.groups())
         said = agent.end()
     assert [line for line in said if ": failed: " in line] == [
-        f"warning: {WEB}: failed: {scene.guests_d}/{WEB}.xml:1:31: <cache> has no attribute 'id' [CT004] (and 3 more)"
+        f"warning: {WEB}: failed: {scene.guests_d}/{WEB}.xml:1:31: <cache> is missing the required attribute 'id' [CT004] (and 3 more)"
     ]
     assert FULL in scene.mount.read("schemata")
 

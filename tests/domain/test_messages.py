@@ -26,18 +26,18 @@ CASES = {
         "4:36: attribute 'zzz' is not allowed on <cache> [CT003]"
     ],
     "<cachetune vcpus='0'><cache\n  type='both'\n  id='0' size='3' unit='MiB'/></cachetune>": [
-        "4:22: <cache> has no attribute 'level' [CT004]"
+        "4:22: <cache> is missing the required attribute 'level' [CT004]"
     ],
     "<cachetune vcpus='0'><cache id='0' level='3' type='Both' size='3' unit='MiB'/></cachetune>": [
-        "4:46: 'Both' is not a valid type of <cache>; did you mean 'both'? [CT005]"
+        "4:46: 'Both' is not a valid type for <cache>; did you mean 'both'? [CT005]"
     ],
     "<cachetune vcpus='0'><cache id='0' level='3' type='both' size=' 3' unit='Mib/s'/></cachetune>": [
-        "4:58: ' 3' is not a valid size of <cache>; did you mean '3'? [CT005]",
-        "4:68: 'Mib/s' is not a valid unit of <cache> [CT005]",
+        "4:58: ' 3' is not a valid size for <cache>; did you mean '3'? [CT005]",
+        "4:68: 'Mib/s' is not a valid unit for <cache> [CT005]",
     ],
     "<cachetune vcpus='0'><cache id='-1' level='4294967296' type='both' size='3' unit='B'/></cachetune>": [
-        "4:29: '-1' is not a valid id of <cache> [CT005]",
-        "4:37: '4294967296' is not a valid level of <cache> [CT005]",
+        "4:29: '-1' is not a valid id for <cache> [CT005]",
+        "4:37: '4294967296' is not a valid level for <cache> [CT005]",
     ],
     "<cachetune vcpus='0'><moniter vcpus='0'/></cachetune>": [
         "4:22: <moniter> is not allowed in <cachetune>; did you mean <monitor>? [CT006]"
@@ -59,19 +59,19 @@ CASES = {
         "4:28: attribute 'a:vcpus' is not allowed on <cachetune> [CT003]"
     ],
     "<cachetune vcpus='3-1'><monitor/></cachetune>": [
-        "4:12: invalid vCPU list '3-1': the range 3-1 runs backwards [CT101]"
+        "4:12: invalid vCPU list '3-1': range 3-1 is descending [CT101]"
     ],
     "<cachetune vcpus='0-16384'><monitor/></cachetune>": [
-        "4:12: invalid vCPU list '0-16384': vCPU numbers end at 16383, 16384 is beyond [CT101]"
+        "4:12: invalid vCPU list '0-16384': vCPU 16384 is beyond the maximum of 16383 [CT101]"
     ],
     "<cachetune\n vcpus='0-5'><monitor/></cachetune>": [
-        "5:2: dropped from '0-5': vCPUs 4-5, because the guest has 4 vCPUs [CT150]"
+        "5:2: ignoring vCPUs 4-5 in '0-5': the guest has 4 vCPUs [CT150]"
     ],
     "<cachetune vcpus='0'><monitor/></cachetune>\n<memorytune vcpus='0-1'><monitor/></memorytune>": [
-        "5:13: <memorytune> for vCPUs 0-1 overlaps with the <cachetune> on line 4 for vCPU 0 [CT103]"
+        "5:13: <memorytune> for vCPUs 0-1 overlaps the <cachetune> on line 4 for vCPU 0 [CT103]"
     ],
     "<cachtune vcpus='0'/>": [
-        "4:1: <cachtune> in <cputune> is not known and not looked at; did you mean <cachetune>? [CT156]"
+        "4:1: ignoring unknown element <cachtune> in <cputune>; did you mean <cachetune>? [CT156]"
     ],
 }
 

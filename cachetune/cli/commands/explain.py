@@ -1,4 +1,4 @@
-"""``cachetune explain``: what a rule demands, why it was broken, how to mend it."""
+"""``cachetune explain``: what a rule requires, why, and how to fix a violation."""
 
 import difflib
 import re
@@ -76,6 +76,8 @@ def _explain(rule: Rule, as_json: bool) -> None:
         return
     click.secho(f"{rule.id} ({rule.severity})", bold=True)
     click.echo(rule.summary)
+    if rule.why:
+        click.echo(rule.why)
     click.echo(f"\n  message: {_with_dots(rule.message)}\n  hint:    {_with_dots(rule.fix)}")
     if rule.host:
         click.echo(f"  {_judge(rule.host)}")
@@ -100,7 +102,13 @@ def _page() -> str:
 
 
 def _entry(rule: Rule) -> list[str]:
-    texts = [rule.summary, "", f"- message: {_with_dots(rule.message)}", f"- hint: {_with_dots(rule.fix)}"]
+    texts = [
+        rule.summary,
+        *(["", rule.why] if rule.why else []),
+        "",
+        f"- message: {_with_dots(rule.message)}",
+        f"- hint: {_with_dots(rule.fix)}",
+    ]
     lines = ["", f"### {rule.id} ({rule.severity})", "", *(_TAG.sub(r"`\g<0>`", text) for text in texts)]
     if rule.host:
         lines.append(f"- sample: {_judge(rule.host)}")
@@ -117,7 +125,7 @@ def _judge(host: str) -> str:
 
 
 def _with_dots(template: str) -> str:
-    """A message without its holes."""
+    """A message with dots for its placeholders."""
     text, depth = "", 0
     for character in template:
         depth += (character == "{") - (character == "}")

@@ -1,6 +1,6 @@
-"""Why the schema is not satisfied: exact findings where the engines only say that something is wrong somewhere.
+"""Find out why a document violates the schema: the engines only say that something is wrong somewhere.
 
-Called when an engine has said no. It walks our elements along the grammar read from cachetune.rng.
+Runs when an engine has refused a document, and checks cachetune's elements against the grammar read from cachetune.rng.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from cachetune.domain.xml.schema import KINDS, ROOTS, tunes
 
 
 def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
-    """Add what breaks the schema to ``problems``; returns the elements at fault, whose values cannot be trusted."""
+    """Add the violations of the schema to ``problems``. Returns the elements at fault: their values cannot be used."""
     if root.tag not in ROOTS:
         namespace = etree.QName(root).namespace
         where = f" in the namespace {quoted(namespace)}" if namespace else ""
@@ -28,8 +28,8 @@ def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
     return faulty
 
 
-def warn_of_slips(unknown: Iterable[etree._Element], problems: Problems) -> None:
-    """Warn of children of <cputune> that nobody knows and that are called nearly like ours."""
+def warn_about_typos(unknown: Iterable[etree._Element], problems: Problems) -> None:
+    """Warn about unknown children of <cputune> whose names are close to ours."""
     for element in unknown:
         name = name_of(element)
         meant = "" if str(element.tag).startswith("{") else close_to(name, KINDS, cutoff=0.8)
@@ -38,7 +38,7 @@ def warn_of_slips(unknown: Iterable[etree._Element], problems: Problems) -> None
 
 
 def close_to(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """The known name that ``name`` was probably meant to be, or ""."""
+    """Return the known name closest to ``name``, or "" if none is close."""
     by_lower = {each.lower(): each for each in known}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else ""
@@ -66,7 +66,7 @@ def _check_attributes(element: etree._Element, kind: ElementType, problems: Prob
         if name not in kind.attributes:
             meant = close_to(etree.QName(name).localname, [each for each in kind.attributes if each not in attributes])
             if meant in missing:
-                missing.remove(meant)  # the same slip, said once
+                missing.remove(meant)  # the same typo: report it once
             problems.add(
                 "CT003",
                 element,
@@ -109,7 +109,7 @@ def _unknown_child(child: etree._Element, element: etree._Element, kind: Element
 
 
 def _better(value: str, expected: DataType) -> str:
-    """A suggestion for a bad value: a listed one that is close, or the same without blanks."""
+    """Suggest a replacement for an invalid value: a listed value that is close, or the same without blanks."""
     if expected.closed:
         meant = close_to(value, expected.values)
     else:
@@ -124,7 +124,7 @@ def _meant(shown: str) -> str:
 
 
 def _text_of(element: etree._Element) -> str:
-    """The first text in an element that is more than blanks."""
+    """Return the first text in an element that is not blank."""
     for text in (element.text, *(child.tail for child in element)):
         if text and (stripped := text.strip(" \t\r\n")):
             return stripped

@@ -1,9 +1,9 @@
-"""From a file to a tree of elements, with hostile input in mind: nothing here expands, fetches, blocks or recurses.
+"""Read and parse untrusted documents: nothing here expands entities, opens connections, blocks or recurses.
 
-``read_file`` gives bytes of bounded length or an InputError; ``parse`` gives an lxml tree without comments and
-processing instructions, or a RefusedError that becomes the one finding that says why. A document type declaration is
-refused before the parser sees it, so no entity is ever expanded. libxml2's own limits (256 levels, 10 MB in one text)
-stay on.
+``read_file`` returns bytes of bounded length or raises InputError. ``parse`` returns an lxml tree without comments and
+processing instructions, or raises RefusedError, which becomes the document's only finding. A document type declaration
+is refused before the parser sees it, so no entity is ever expanded. libxml2's own limits stay enabled (256 levels,
+10 MB in one text).
 """
 
 import os
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 16 << 20
 MAX_MARKUP = 500_000
-"""Elements and attributes in one document; libxml2 needs some hundred bytes of memory for each."""
+"""The most elements and attributes in one document; libxml2 needs a few hundred bytes of memory for each."""
 
 MAX_CHILDREN = 10_000
-"""Elements in one child of <cputune>; libxml2's time for checking them grows with the square."""
+"""The most elements in one child of <cputune>; libxml2 takes quadratic time to check them."""
 
 _TOO_LARGE = f"it is larger than {MAX_BYTES >> 20} MiB"
-_TOO_LARGE_HINT = "check that it is the right file: no domain XML is that large"
-_CROWD = f"more than {MAX_CHILDREN:,} elements in one"
+_TOO_LARGE_HINT = "check that this is the right file; domain XML is far smaller"
+_CROWD = f"more than {MAX_CHILDREN:,} children in one element"
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _BYTE_ORDER_MARKS = (
     (b"\xff\xfe\0\0", "utf-32"),
@@ -43,19 +43,19 @@ _PARSER = etree.XMLParser(
     collect_ids=False,
     remove_comments=True,
     remove_pis=True,
-    remove_blank_text=True,  # a third of the time of parsing
+    remove_blank_text=True,  # saves a third of the parsing time
 )
 
 
 class RefusedError(Exception):
-    """The bytes are no acceptable XML: ``rule`` is broken at ``line`` and ``column``; ``values`` fill its message."""
+    """The document is not parsed: it breaks ``rule`` at ``line`` and ``column``. ``values`` fill the rule's message."""
 
     def __init__(self, rule: str, line: int, column: int, **values: object) -> None:
         super().__init__(rule)
         self.rule, self.line, self.column, self.values = rule, line, column, values
 
     def finding(self) -> "Finding":
-        """The one finding about the document."""
+        """Return the document's only finding."""
         from cachetune.domain.rules import RULES
         from cachetune.findings import Source
 
@@ -63,7 +63,7 @@ class RefusedError(Exception):
 
 
 def read_file(path: str) -> bytes:
-    """The content of a regular file, or of standard input for "-". Never waits for a FIFO.
+    """Read a regular file, or standard input for "-". Never waits for a FIFO.
 
     Raises UnreadableFileError.
     """
@@ -80,7 +80,7 @@ def read_file(path: str) -> bytes:
         if status.st_size > MAX_BYTES:
             raise UnreadableFileError(path, _TOO_LARGE, hint=_TOO_LARGE_HINT)
         data = os.read(descriptor, status.st_size + 1)
-        while more := os.read(descriptor, 1 << 16):  # a file that grew, or one in /proc, whose size is 0
+        while more := os.read(descriptor, 1 << 16):  # the file grew, or it is in /proc and has size 0
             data += more
             if len(data) > MAX_BYTES:
                 raise UnreadableFileError(path, _TOO_LARGE, hint=_TOO_LARGE_HINT)
@@ -92,7 +92,7 @@ def read_file(path: str) -> bytes:
 
 
 def unreadable(reason: str, hint: str) -> "Finding":
-    """The one finding about a document that cannot be read."""
+    """Return the only finding for a document that cannot be read."""
     from cachetune.domain.rules import RULES
     from cachetune.findings import Source
 
@@ -100,7 +100,7 @@ def unreadable(reason: str, hint: str) -> "Finding":
 
 
 def parse(data: bytes) -> etree._Element:
-    """The root element. Raises RefusedError."""
+    """Return the root element. Raises RefusedError."""
     if b"DOCTYPE" in data or (b"\0" in data[:4] and b"D\0O\0C\0T\0Y\0P\0E" in data.replace(b"\0\0", b"")):
         place = _doctype_at(data)
         if place is not None:
@@ -111,7 +111,7 @@ def parse(data: bytes) -> etree._Element:
         root = etree.fromstring(data, _PARSER)
     except etree.XMLSyntaxError as error:
         raise _refusal(data, error) from None
-    if root.getroottree().docinfo.internalDTD is not None:  # in an encoding that the look above cannot read
+    if root.getroottree().docinfo.internalDTD is not None:  # in an encoding that _doctype_at cannot read
         raise RefusedError("CT008", 1, 1)
     if len(data) > MAX_CHILDREN:
         _refuse_crowds(root)
@@ -119,7 +119,7 @@ def parse(data: bytes) -> etree._Element:
 
 
 def decode(data: bytes, encoding: str | None) -> str | None:
-    """The text of a document whose encoding libxml2 has found out; None where Python does not know that encoding."""
+    """Decode a document in the encoding that libxml2 detected. Returns None if Python does not support it."""
     name = (encoding or "UTF-8").upper()
     if name in ("UTF-8", "ASCII", "US-ASCII"):
         name = "utf-8-sig"
@@ -157,7 +157,7 @@ def _kind_of(mode: int) -> str:
 
 
 def _doctype_at(data: bytes) -> tuple[int, int] | None:
-    """Line and column of a document type declaration, which can only stand before the first element."""
+    """Return line and column of a document type declaration; it can only be before the first element."""
     text = decode(data, None) if data[:1] != b"<" or data[1:2] == b"\0" else data.decode("latin-1")
     if text is None:
         return None
@@ -189,6 +189,10 @@ def _refusal(data: bytes, error: etree.XMLSyntaxError) -> RefusedError:
     if not data.strip():
         return RefusedError("CT001", 1, 1, reason="the document is empty")
     if "XML_PARSE_HUGE" in said:
-        what = "elements nested more than 256 deep" if "depth" in said else "more than 10 MB in one text or attribute"
+        what = (
+            "elements nested more than 256 levels deep"
+            if "depth" in said
+            else "more than 10 MB in one text or attribute"
+        )
         return RefusedError("CT010", line, column, what=what)
     return RefusedError("CT001", line, column, reason=said[:1].lower() + said[1:])

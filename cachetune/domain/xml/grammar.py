@@ -1,6 +1,6 @@
-"""What cachetune.rng says, as values to explain a fault with: read from the schema itself, so there is no second copy.
+"""The grammar of cachetune.rng as values for the diagnosis, read from the schema so that there is no second copy.
 
-Only the RELAX NG patterns that cachetune.rng uses are understood; a test holds that the whole schema is.
+Only the RELAX NG patterns that cachetune.rng uses are supported; a test checks that they cover the whole schema.
 """
 
 import re
@@ -14,7 +14,7 @@ from cachetune.domain.xml.schema import schema_path
 _RNG = "{http://relaxng.org/ns/structure/1.0}"
 _LARGEST = {"unsignedInt": (1 << 32) - 1, "unsignedLong": (1 << 64) - 1}
 _EXPECTED = {
-    "cpuset": "a list of vCPUs without blanks, for instance 0-3,^1",
+    "cpuset": "a list of vCPUs without blanks, for example 0-3,^1",
     "unit": "a unit: B, KiB, MiB, GiB, TiB, PiB or EiB (KB, MB, … are powers of 1000)",
     "identifier": "any text",
 }
@@ -22,9 +22,9 @@ _EXPECTED = {
 
 @dataclass(frozen=True, slots=True)
 class DataType:
-    """The values an attribute can have: listed ones, and texts that match a pattern; all texts if there is neither.
+    """The valid values of an attribute: listed values and texts that match a pattern, or any text if it has neither.
 
-    ``largest`` is set for whole numbers.
+    ``largest`` is the maximum of a whole number, None for other types.
     """
 
     name: str
@@ -45,22 +45,22 @@ class DataType:
 
     @property
     def closed(self) -> bool:
-        """Whether the listed values are all there are."""
+        """Whether only the listed values are valid."""
         return bool(self.values) and not self.patterns
 
     @property
     def expected(self) -> str:
-        """What to write, for a hint."""
+        """Return what to write, for a hint."""
         if self.closed:
             return " or ".join((", ".join(self.values[:-1]), self.values[-1]))
         if self.largest is not None:
-            return f"a whole number up to {self.largest}, digits only"
+            return f"a whole number up to {self.largest}, in digits only"
         return _EXPECTED[self.name]
 
 
 @dataclass(slots=True)
 class ElementType:
-    """An element: its attributes (True: required) with their types, and its children by name."""
+    """An element: its attributes with their types (True: required) and its children, by name."""
 
     attributes: dict[str, tuple[DataType, bool]] = field(default_factory=dict)
     children: dict[str, "ElementType"] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class ElementType:
 
 @cache
 def grammar() -> dict[str, ElementType]:
-    """The three elements by name."""
+    """Return the three elements by name."""
     root = etree.parse(schema_path("cachetune.rng")).getroot()
     defines = {str(define.get("name")): define for define in root.iter(_RNG + "define")}
     top = ElementType()

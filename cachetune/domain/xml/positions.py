@@ -1,8 +1,7 @@
-"""Where an element or attribute stands: line and column, 1-based and in characters, and its path.
+"""Places of elements and attributes: line and column, 1-based and in characters, and the path.
 
-lxml knows the line of an element and nothing more. Only when there is something to say (or a plan that wants places)
-the text is read again by expat, which tells the offset of each start tag in document order, the same order in which
-lxml iterates; the attribute is then looked for in its tag.
+lxml only knows the line of an element. When places are needed, expat parses the text a second time and reports the
+offset of each start tag in document order, which is also lxml's order; attributes are then searched for in their tag.
 """
 
 import re
@@ -16,7 +15,7 @@ from cachetune.domain.xml.document import decode
 from cachetune.findings import Source
 
 TEXT = "#text"
-"""Stands for an element's text where an attribute is asked for."""
+"""Passed as the attribute, it means the element's text."""
 
 _ATTRIBUTE = re.compile(rb"""\s*([^\s=/>"']+)\s*=\s*("[^"]*"|'[^']*')""")
 _TAG_NAME = re.compile(rb"<[^\s/>]+")
@@ -25,7 +24,7 @@ _TAG_NAME = re.compile(rb"<[^\s/>]+")
 class Positions:
     """The places of the ``wanted`` elements in one document. ``data`` is what ``root`` was parsed from.
 
-    ``document`` is its name where the places must tell it, too.
+    ``document`` is the document's name for the places, or "" where it is known anyway.
     """
 
     def __init__(self, data: bytes, root: etree._Element, wanted: Iterable[etree._Element], document: str = "") -> None:
@@ -45,10 +44,10 @@ class Positions:
         self._last = (0, 0, 1)
 
     def at(self, element: etree._Element, attribute: str | None = None) -> Source:
-        """The place of a wanted element, of its ``attribute`` (in lxml's form of the name), or of its text (TEXT).
+        """Return the place of a wanted element, of its ``attribute`` (a name as lxml writes it), or of its text (TEXT).
 
-        An attribute that is not there has the place of the element. Where the text could not be read again
-        (an encoding unknown to Python), the line is lxml's and the column 0.
+        A missing attribute has the place of its element. If Python does not support the document's encoding, the line
+        is lxml's and the column is 0.
         """
         path = self._path(element)
         if attribute is not None and attribute in element.attrib:
@@ -78,7 +77,7 @@ class Positions:
     def _line_and_column(self, offset: int) -> tuple[int, int]:
         line = bisect_right(self._lines, offset)
         last_line, last_offset, last_column = self._last
-        if line != last_line or offset < last_offset:  # a very long line is not counted from its start each time
+        if line != last_line or offset < last_offset:  # do not count a very long line from its start each time
             last_offset, last_column = self._lines[line - 1], 1
         column = last_column + len(self._data[last_offset:offset].decode("utf-8", "replace"))
         self._last = (line, offset, column)
@@ -95,7 +94,7 @@ class Positions:
         return "/" + "/".join(reversed(steps))
 
     def _number(self, parent: "etree._Element | None") -> None:
-        """Name the wanted children of ``parent``, each with its number; a lone <cputune> needs none."""
+        """Name the wanted children of ``parent``, each with its number; the first <cputune> has none."""
         counts: dict[str, int] = {}
         for child in () if parent is None else parent:
             name = etree.QName(child).localname
@@ -110,7 +109,7 @@ def _line_of(element: etree._Element) -> int:
 
 
 def _scan(data: bytes) -> tuple[list[int], dict[int, int]]:
-    """The offset of each start tag in order, and by the number of the tag that of the first text in it."""
+    """Return the offset of each start tag in order, and of each tag's first text by the tag's number."""
     parser = expat.ParserCreate("utf-8")
     starts: list[int] = []
     texts: dict[int, int] = {}
@@ -130,8 +129,8 @@ def _scan(data: bytes) -> tuple[list[int], dict[int, int]]:
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
     try:
         parser.Parse(data, True)
-    except expat.ExpatError:  # libxml2 is more lenient, for one about the XML version
+    except expat.ExpatError:  # libxml2 is more lenient, for example about the XML version
         starts, texts = [], {}
-    finally:  # the handlers hold the parser and the parser its handlers
+    finally:  # break the reference cycle between parser and handlers
         parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
     return starts, texts

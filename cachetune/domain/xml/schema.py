@@ -1,9 +1,9 @@
-"""The schemas and the two engines that apply them: RELAX NG through lxml is the gate, XSD through xmlschema the second.
+"""The schemas and the two engines that apply them: RELAX NG in lxml (the default) and XSD in xmlschema.
 
-Both answer with "" for a valid document and otherwise with their own words, which diagnosis.py replaces by better ones.
+Both return "" for a valid document and their own message otherwise, which diagnosis.py replaces by a better one.
 """
 
-# pathlib would be a tenth of what the start of the command costs
+# importing pathlib would take a tenth of the command's start
 # ruff: noqa: PTH100, PTH110, PTH118, PTH120
 
 import os
@@ -23,23 +23,23 @@ _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 ROOTS = ("domain", "cputune")
 _OTHER_ROOT = "the root element is neither domain nor cputune"
 _LONGEST_REASON = 200
-_UNTELLING = ("Extra element", "Invalid sequence", "Element ")
+_VAGUE = ("Extra element", "Invalid sequence", "Element ")
 
 
 def schema_path(name: str) -> str:
-    """The file of one of SCHEMAS: beside the package in a checkout, inside the package when installed."""
+    """Return the path of one of SCHEMAS: beside the package in a checkout, inside it when installed."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     installed = os.path.join(package, "schemas", name)
     return installed if os.path.exists(installed) else os.path.join(os.path.dirname(package), "schemas", name)
 
 
 def cputunes(root: etree._Element) -> Iterator[etree._Element]:
-    """The <cputune> elements of a domain; of a tuning file the root itself."""
+    """Return the <cputune> elements of a domain, or the root of a tuning file."""
     return iter([root]) if root.tag == "cputune" else root.iterchildren("cputune")
 
 
 def tunes(root: etree._Element) -> Iterator[etree._Element]:
-    """The elements that are ours, in document order."""
+    """Yield cachetune, memorytune and energytune elements in document order."""
     for cputune in cputunes(root):
         for element in cputune:
             if element.tag in KINDS:
@@ -47,10 +47,10 @@ def tunes(root: etree._Element) -> Iterator[etree._Element]:
 
 
 def relaxng_says(root: etree._Element) -> str:
-    """The gate: "" if domain.rng accepts the document, else libxml2's message.
+    """Return "" if domain.rng accepts the document, otherwise libxml2's message.
 
-    Only the elements of cachetune.rng are shown to libxml2, one by one. A test holds that to be the same as domain.rng
-    on the whole; it keeps documents out of libxml2 whose thousands of attributes or children would take it minutes.
+    libxml2 only gets the elements of cachetune.rng, one by one, because it would need minutes for a document with
+    thousands of attributes or children. A test checks that the result is that of domain.rng on the whole document.
     """
     if root.tag not in ROOTS:
         return _OTHER_ROOT
@@ -62,20 +62,20 @@ def relaxng_says(root: etree._Element) -> str:
 
 
 def xsd_says(root: etree._Element) -> str:
-    """The second engine: "" if domain.xsd accepts the document, else xmlschema's message."""
-    if root.tag not in ROOTS:  # a schema cannot say which of its elements may be the root
+    """Return "" if domain.xsd accepts the document, otherwise xmlschema's message."""
+    if root.tag not in ROOTS:  # XSD cannot restrict the root element
         return _OTHER_ROOT
     error = next(_xsd().iter_errors(_for_xmlschema(root)), None)
     return "" if error is None else str(error.reason or error.message)[:_LONGEST_REASON]
 
 
 def libvirt_says(root: etree._Element, path: str) -> tuple[etree._Element, str] | None:
-    """What an installed libvirt's domain.rng says: None, or the element it names and libxml2's most telling message."""
+    """Check with an installed libvirt's domain.rng: None, or the element at fault and libxml2's best message."""
     schema = libvirt_schema(path)
     if schema.validate(root):
         return None
     messages = [str(entry.message) for entry in schema.error_log] or ["not valid"]
-    said = next((each for each in messages if not each.startswith(_UNTELLING)), messages[0])
+    said = next((each for each in messages if not each.startswith(_VAGUE)), messages[0])
     named = [
         element for word in said.split() if word.isidentifier() and (element := root.find(f".//{word}")) is not None
     ]
@@ -84,14 +84,14 @@ def libvirt_says(root: etree._Element, path: str) -> tuple[etree._Element, str] 
 
 @cache
 def libvirt_schema(path: str) -> etree.RelaxNG:
-    """The schema of an installed libvirt. Raises UnreadableFileError."""
+    """Return the schema of an installed libvirt. Raises UnreadableFileError."""
     try:
         return etree.RelaxNG(etree.parse(path))
     except (OSError, etree.XMLSyntaxError, etree.RelaxNGParseError) as error:
         raise UnreadableFileError(
             path,
             f"not libvirt's schema: {error}",
-            hint="Debian ships it in the package libvirt0; give another path with --libvirt-schema=PATH",
+            hint="install libvirt (Debian: package libvirt0), or pass another path with --libvirt-schema=PATH",
         ) from None
 
 
@@ -108,10 +108,10 @@ def _xsd() -> Any:
 
 
 def _for_xmlschema(root: etree._Element) -> etree._Element:
-    """The document so that xmlschema judges what is written: a copy where that needs a change.
+    """Return the document, or a copy changed so that xmlschema checks it as written.
 
-    xsi:type and its like are orders to an XSD and attributes like any other to us. xmlschema takes every character for
-    blank that Python does, XML only four.
+    XSD engines obey attributes such as xsi:type; for us they are unknown attributes. xmlschema treats everything that
+    Python's str.strip removes as blank, but XML has only four blank characters.
     """
     odd_texts = any(_only_seems_blank(text) for tune in tunes(root) for text in tune.itertext())
     if not odd_texts and not any(str(name).startswith(_XSI) for each in root.iter() for name in each.attrib):
