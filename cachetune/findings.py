@@ -5,6 +5,7 @@ suggested fix. Each table is next to the code that applies it: domain/rules.py (
 (CT2xx, CT4xx) and apply/rules.py (CT5xx).
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -72,6 +73,21 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     hint: str
     document: str = ""
+
+
+def location_of(finding: Finding, document: str = "") -> str:
+    """``FILE:LINE:COLUMN: `` of a finding in the document of that name; "" if the finding is about no place in XML."""
+    name = finding.document or document
+    return f"{name}:{finding.line}:{finding.column}: " if name and finding.line else ""
+
+
+def first_error(findings: Iterable[Finding], document: str = "") -> str:
+    """The first error in one line, with its place, and how many more there are; "" without errors."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{location_of(errors[0], document)}{errors[0].message} [{errors[0].rule}]{more}"
 
 
 class RuleTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,6 @@ from cachetune.agent.loop import Agent
 from cachetune.agent.model import AgentStatus
 from cachetune.agent.notify import Notifier
 from cachetune.agent.reconcile import Inputs
-from cachetune.agent.tuning_files import TuningFile
 from cachetune.apply.report import Outcome, Report
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
@@ -35,6 +34,7 @@ from cachetune.cli.main import VERBS, Verbs
 from cachetune.domain import load
 from cachetune.findings import Findings, Refusal, RuleTable
 from cachetune.guests import Guest, RunningGuest, Thread, named_threads
+from cachetune.guests.tuning_files import TuningFile
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.host.usage import HostUsage

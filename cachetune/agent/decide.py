@@ -16,18 +16,20 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from cachetune.agent.model import RequestedBy, State
-from cachetune.agent.tuning_files import TuningFiles, first_error, live_domain
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError
+from cachetune.findings import first_error
 from cachetune.guests.find import best_known
 from cachetune.guests.model import RunningGuest
+from cachetune.guests.tuning_files import TuningFiles
 from cachetune.host.model import Host
 from cachetune.plan import Options, Plan, PlanRefusedError, machine_name_of
 from cachetune.plan.build import groups_of
 from cachetune.plan.render import describe
 from cachetune.plan.request import GuestRequest
-from cachetune.service.requests import plan_requests
+from cachetune.service.plans import plan_requests
+from cachetune.service.requests import live_domain
 
 _SHOWN_STEPS = 3
 _ENDED = "it does not run"
@@ -244,7 +246,7 @@ def _running(
     request = GuestRequest(msgspec.structs.replace(domain, uuid=guest.uuid), guest.guest, case.machine_name)
     only_compare = case.requested_by == "libvirt" and not options.adopt
     try:
-        made = plan_for(request, observation.host, observation.ledger, options)
+        made = plan_requests((request,), observation.host, observation.ledger, plan_options(options))
     except PlanRefusedError as error:
         why = first_error(error.findings)
         return _seen_twice("drifted", why, memory) if only_compare else Stay("failed", why)
@@ -257,9 +259,9 @@ def _running(
     return Apply(request, case.problem)
 
 
-def plan_for(request: GuestRequest, host: Host, ledger: Ledger, options: AgentOptions) -> Plan:
-    """The plan of one guest. Raises PlanRefusedError and InputError."""
-    return plan_requests((request,), host, ledger, Options(shrink_default=options.shrink_default))
+def plan_options(options: AgentOptions) -> Options:
+    """How the agent plans."""
+    return Options(shrink_default=options.shrink_default)
 
 
 def _seen_twice(state: State, what: str, memory: Memory | None) -> Decision:

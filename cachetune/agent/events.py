@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from cachetune.agent import signals
 from cachetune.agent.reconcile import Say
+from cachetune.service.select import Selection
 
 DEFAULT_URI = "qemu:///system"
 
@@ -39,7 +41,7 @@ class LibvirtEvents:
                 self._listen()
                 wait = _FIRST_WAIT
             except self._libvirt.libvirtError as error:
-                self._note(f"libvirt at {self._uri} tells no events: {error}")
+                self._note(f"libvirt at {self._uri} sends no events: {error}")
             self.connected = False
             self._wake()
             threading.Event().wait(wait)
@@ -73,10 +75,22 @@ class LibvirtEvents:
 
     def _note(self, problem: str) -> None:
         if problem != self._problem:
-            self._say("warning" if problem else "notice", problem or f"libvirt at {self._uri} tells events again")
+            self._say("warning" if problem else "notice", problem or f"libvirt at {self._uri} sends events again")
         elif not problem and not self._problem:
-            self._say("info", f"libvirt at {self._uri} tells events")
+            self._say("info", f"libvirt at {self._uri} sends events")
         self._problem = problem
+
+
+def listen(selection: Selection, say: Say) -> Callable[[], bool]:
+    """Listen to libvirt if there is one; the result reports whether events arrive at the moment."""
+    module, sources = libvirt_module(), selection.sources
+    if module is None or selection.source not in {None, "libvirt", "libvirt-status"}:
+        return lambda: False
+    if sources.connect is None and not sources.libvirt_run.exists():
+        return lambda: False
+    listener = LibvirtEvents(module, sources.connect or DEFAULT_URI, signals.wake, say)
+    listener.start()
+    return lambda: listener.connected
 
 
 def libvirt_module() -> Any:

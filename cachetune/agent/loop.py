@@ -1,32 +1,78 @@
-"""The agent's life: one round after another until it is told to stop, and its status for all to see."""
+"""Run the agent: one round after another until a signal ends it, with a status file after each."""
 
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cachetune.agent import signals, status_file
+import msgspec
+
+from cachetune.agent import events, signals, status_file
 from cachetune.agent.decide import AgentOptions
 from cachetune.agent.model import AgentStatus, GuestStatus
-from cachetune.agent.notify import Notifier
+from cachetune.agent.notify import Notifier, notifier
 from cachetune.agent.reconcile import Clock, Inputs, Reconciler, Say
 from cachetune.errors import StateFileError
+from cachetune.guests.find import running_guests
+from cachetune.guests.tuning_files import read_tuning_files
+from cachetune.service.connection import Location, connect
+from cachetune.service.select import Selection
 
 _SOON_SECONDS = 1.0
 _ROUNDS_OF_ONCE = 5
 
 
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that an agent is started with. ``selection`` only says where running guests are looked for."""
+
+    location: Location
+    selection: Selection
+    guests_d: Path
+    options: AgentOptions
+    once: bool = False
+
+
+def run_agent(setup: Setup, say: Say, environment: Mapping[str, str]) -> AgentStatus:
+    """Run until a signal ends it, or with ``once`` until nothing is left to do; the status at the end.
+
+    Raises HostError, ApplyRefusedError or InputError when it cannot start.
+    """
+    signals.block()
+    inputs = live_inputs(setup)
+    inputs.connection()  # fail now, with a hint, rather than in every round
+    with status_file.only_agent(setup.location.run):
+        connected = (lambda: False) if setup.once else events.listen(setup.selection, say)
+        agent = Agent(inputs, setup.options, setup.location.run, say, notifier(environment), connected)
+        return agent.once() if setup.once else agent.keep()
+
+
+def live_inputs(setup: Setup) -> Inputs:
+    """What a round looks at on a real host."""
+    sources, source = setup.selection.sources, setup.selection.source
+    return Inputs(
+        connection=lambda: connect(setup.location),
+        files=lambda vcpus: read_tuning_files(setup.guests_d, vcpus),
+        guests=lambda: running_guests(sources, source),
+    )
+
+
 class Agent:
     """One agent in a run directory, to be used inside ``status_file.only_agent`` with signals blocked.
 
-    ``events`` says whether libvirt tells us of events just now.
+    ``connected`` says whether libvirt's events arrive at the moment.
     """
 
     def __init__(
-        self, inputs: Inputs, options: AgentOptions, run: Path, say: Say, notifier: Notifier, events: Callable[[], bool]
+        self,
+        inputs: Inputs,
+        options: AgentOptions,
+        run: Path,
+        say: Say,
+        notifier: Notifier,
+        connected: Callable[[], bool],
     ) -> None:
-        self._options, self._run, self._say, self._notifier, self._events = options, run, say, notifier, events
+        self._options, self._run, self._say, self._notifier, self._connected = options, run, say, notifier, connected
         self._reconciler = Reconciler(inputs, options, Clock(time.time, time.monotonic), say, self._left_behind())
         self._start = (status_file.own_start_time(), time.time())
         self._unwritable = ""
@@ -78,7 +124,7 @@ class Agent:
             started=self._start[1],
             looked=time.time(),
             period_seconds=self._options.period,
-            libvirt_events=self._events(),
+            libvirt_events=self._connected(),
             problem=self._reconciler.problem,
             guests=tuple(self._reconciler.statuses[name] for name in sorted(self._reconciler.statuses)),
         )

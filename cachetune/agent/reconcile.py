@@ -21,23 +21,25 @@ from cachetune.agent.decide import (
     Observation,
     Stay,
     decide,
-    plan_for,
+    plan_options,
     retry_key,
     text_of,
 )
 from cachetune.agent.model import GuestStatus, State
-from cachetune.agent.tuning_files import TuningFiles, first_error, live_domain
 from cachetune.apply.recover import recover
 from cachetune.apply.report import Report
-from cachetune.apply.run import Connection, Planner, apply_planned
+from cachetune.apply.run import Connection, Planner
 from cachetune.apply.state import journal
-from cachetune.apply.state.ledger import Ledger, load_ledger
+from cachetune.apply.state.ledger import load_ledger
 from cachetune.errors import CachetuneError, RecoveryFailedError
+from cachetune.findings import first_error
 from cachetune.guests.model import RunningGuest
-from cachetune.host.model import Host
-from cachetune.plan import Plan, PlanRefusedError, plan_removal
-from cachetune.plan.model import PlanGuest
+from cachetune.guests.tuning_files import TuningFiles
+from cachetune.plan import PlanRefusedError
 from cachetune.plan.steps import effect_of
+from cachetune.service.changes import carry_out
+from cachetune.service.plans import Removal, planner_of, removal_planner
+from cachetune.service.requests import live_domain
 from cachetune.text import counts
 
 Level = Literal["error", "warning", "notice", "info"]
@@ -156,7 +158,7 @@ class Reconciler:
                 self._show(case, state, reason)
                 return False
             case Apply():
-                return self._connection(case, decision, memory, connection)
+                return self._apply(case, decision, memory, connection)
             case Clear():
                 return self._clear(case, decision, memory, connection)
             case Hold(suspected):
@@ -170,10 +172,8 @@ class Reconciler:
             old, machine_name=case.machine_name or old.machine_name, requested_by=case.requested_by, domain=domain
         )
 
-    def _connection(self, case: Case, decision: Apply, memory: Memory, connection: Connection) -> bool:
-        report = self._carry_out(
-            lambda host, ledger: plan_for(decision.request, host, ledger, self._options), connection
-        )
+    def _apply(self, case: Case, decision: Apply, memory: Memory, connection: Connection) -> bool:
+        report = self._carry_out(planner_of((decision.request,), plan_options(self._options)), connection)
         if isinstance(report, str):
             return self._failed(case, report, memory, decision)
         self._succeeded(case.name, memory)
@@ -182,12 +182,7 @@ class Reconciler:
         return bool(change)
 
     def _clear(self, case: Case, decision: Clear, memory: Memory, connection: Connection) -> bool:
-        guest = PlanGuest(name="", machine_name=memory.machine_name)
-
-        def planner(host: Host, ledger: Ledger) -> Plan:
-            return plan_removal(host, (guest,), ledger.groups_of(guest.machine_name), ledger.shrunk)
-
-        report = self._carry_out(planner, connection)
+        report = self._carry_out(removal_planner(Removal(machine_name=memory.machine_name)), connection)
         if isinstance(report, str):
             return self._failed(case, report, memory, decision)
         change = f"{_change(report) or 'nothing was left to remove'}: {decision.why}"
@@ -202,7 +197,7 @@ class Reconciler:
     def _carry_out(self, planner: Planner, connection: Connection) -> Report | str:
         """The report of what was done, or why nothing is: it could not be begun, or it failed and was rolled back."""
         try:
-            report = apply_planned(planner, connection, adopt=self._options.adopt)
+            report = carry_out(planner, connection, adopt=self._options.adopt)
         except PlanRefusedError as error:
             return first_error(error.findings)
         except Exception as error:  # noqa: BLE001 - as in decide

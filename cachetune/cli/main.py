@@ -1,4 +1,4 @@
-"""The entry point: finds the verb, loads only its module, and turns errors into one line and an exit code."""
+"""The entry point: loads only the module of the verb, and turns an error into one line and an exit code."""
 
 import importlib
 import os
@@ -11,21 +11,21 @@ from cachetune import __version__
 from cachetune.errors import CachetuneError
 
 VERBS = {
-    "validate": "Check domain XML, all findings at once.",
+    "validate": "Check domain XML; report every finding.",
     "explain": "Explain a rule, such as CT104.",
     "plan": "Show what a domain's XML means on a host.",
     "diff": "Dry run of apply: exit 1 if anything would change.",
-    "apply": "Carry out a plan, all of it or nothing.",
-    "remove": "Remove the groups of a guest.",
-    "recover": "Finish or undo what an interrupted apply left.",
-    "agent": "Keep running guests placed, and say how they are.",
+    "apply": "Carry out a plan: all of it, or nothing.",
+    "remove": "Remove a guest's groups.",
+    "recover": "Finish or undo what an interrupted run left.",
+    "agent": "Keep guests' allocations in place; report their state.",
     "show": "Show a host: ways, owners, free space, limits.",
-    "monitor": "Read the counters of a guest's monitors.",
-    "guests": "List the guests that run here and who told them.",
+    "monitor": "Read the counters of a guest's groups.",
+    "guests": "List running guests and how each was found.",
     "snapshot": "Save a host as JSON, to plan on elsewhere.",
     "schema": "Print the schema of a document.",
-    "sim": "A simulated resctrl as a file system.",
-    "demo": "The whole pipeline on a simulated host.",
+    "sim": "Mount a simulated resctrl as a file system.",
+    "demo": "Run the whole pipeline on a simulated host.",
 }
 
 
@@ -46,16 +46,16 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, but with a suggestion for a misspelt verb."""
+        """Like click, with a suggestion for a misspelt verb."""
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             import difflib
 
             near = difflib.get_close_matches(args[0], VERBS, 1)
-            ctx.fail(f"there is no verb {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            ctx.fail(f"no such verb: {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb. A reader that has seen enough of our output makes it end with 2, as all that is cut short."""
+        """Run the verb. Exits with 2 if the reader of stdout closes it early, like any output that is cut short."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -73,27 +73,27 @@ class Verbs(click.Group):
 def command() -> None:
     """Cache and memory-bandwidth allocation for libvirt guests.
 
-    Reads domain XML with <cachetune>, <memorytune> and <energytune>, checks it, shows which resctrl groups, masks and
-    task moves it means on a host, and applies that to guests that are already running.
+    Reads domain XML with <cachetune>, <memorytune> and <energytune>, validates it, shows the resctrl groups, masks and
+    task moves that it means on a host, and applies them to guests that are already running.
 
     \b
     First steps:
-      cachetune demo                          the whole pipeline, no hardware needed
-      cachetune validate guest.xml            is it right?
-      cachetune show                          what has this host, and who has it?
-      cachetune guests                        who runs here?
-      cachetune plan --guest web tuning.xml   what would be done?
+      cachetune demo                          see the whole pipeline, no hardware needed
+      cachetune validate guest.xml            check domain XML
+      cachetune show                          see what this host has, and who uses it
+      cachetune guests                        list running guests
+      cachetune plan --guest web tuning.xml   see what apply would do
       cachetune apply --guest web tuning.xml  do it
     """
 
 
 def main() -> None:
-    """Run the command. What could not run ends in a message and exit code 2; verbs have finer codes of their own."""
+    """Run the command and exit: 2 for what could not run, else as the verb says."""
     try:
         colour = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
         code = command.main(prog_name="cachetune", standalone_mode=False, color=colour)
     except click.ClickException as error:
-        error.show()
+        _show_usage_error(error)
         sys.exit(2)
     except click.Abort:
         click.echo("Aborted.", err=True)
@@ -105,10 +105,21 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(error: CachetuneError) -> NoReturn:
-    from cachetune.cli.show.messages import show_error
+def _show_usage_error(error: click.ClickException) -> None:
+    """A wrong option or argument, in the form of all other errors."""
+    from cachetune.cli.show.findings import show_error
 
-    show_error(error)
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(context.get_usage(), err=True)
+    help_hint = f"see '{context.command_path} --help'" if context is not None else ""
+    show_error(error.format_message(), help_hint)
+
+
+def _fail(error: CachetuneError) -> NoReturn:
+    from cachetune.cli.show.findings import show_failure
+
+    show_failure(error)
     sys.exit(error.exit_code)
 
 

@@ -1,102 +1,198 @@
-"""The options that several verbs share, each defined once."""
+"""The options that several verbs share, each defined once, and the values that are made from them."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cachetune.cli.verb import option
+
 if TYPE_CHECKING:
-    from cachetune.guests.find import SourceOptions
+    from cachetune.plan.request import Options
+    from cachetune.service.connection import Location
+    from cachetune.service.select import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DIR = click.Path(path_type=Path, file_okay=False)
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-resctrl = click.option(
-    "--resctrl",
-    type=_DIR,
-    default=Path("/sys/fs/resctrl"),
-    show_default=True,
-    help="The resctrl tree, or a copy of one.",
-)
-sysfs = click.option("--sysfs", type=_DIR, default=Path("/sys"), show_default=True, help="Where cache sizes are read.")
-proc = click.option("--proc", type=_DIR, default=Path("/proc"), show_default=True, help="Where threads are found.")
-run = click.option(
-    "--run",
-    type=_DIR,
-    default=Path("/run/cachetune"),
-    show_default=True,
-    help="Where the journal and the ledger are kept.",
-)
-host = click.option("--host", metavar="FILE|sim:NAME", help="A snapshot or a simulated host instead of this one.")
-source = click.option(
-    "--source",
-    type=click.Choice(["libvirt-status", "libvirt", "qmp", "threads", "cgroup"]),
-    help="Who tells the guests and the threads of their vCPUs; default is the first in this order that does.",
-)
-connect = click.option("--connect", metavar="URI", help="Where libvirt's API is asked; default is qemu:///system.")
-qmp = click.option(
-    "--qmp",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="SOCKET",
-    help="The QMP socket of a QEMU, to ask it for its vCPUs.",
-)
-libvirt_run = click.option(
-    "--libvirt-run",
-    type=_DIR,
-    default=Path("/run/libvirt/qemu"),
-    show_default=True,
-    help="Where libvirt keeps its status files.",
-)
-cgroup = click.option(
-    "--cgroup", type=_DIR, default=Path("/sys/fs/cgroup"), show_default=True, help="Where cgroups are mounted."
-)
-machine_name = click.option(
-    "--machine-name", metavar="NAME", help="Prefix of the group names; default is libvirt's, or cachetune-NAME."
-)
+_GUEST, _HOW, _OUTPUT, _FINDING, _HOST = "Which guest", "How", "Output", "Finding guests", "Host"
 
 
 def _not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    """A script's variable that is not set must not stand for a guest without a name."""
+    """An unset variable of a script must not select a guest without a name."""
     if value == "":
         raise click.BadParameter("the name is empty")
     return value
 
 
-guest = click.option("--guest", metavar="NAME|UUID", callback=_not_empty, help="A guest that runs here, by its name.")
-all_guests = click.option("--all-guests", is_flag=True, help="All guests that run here.")
-adopt = click.option("--adopt", is_flag=True, help="Change also groups that libvirt made for the guest.")
-yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-lock_timeout = click.option(
+# Without a type argument, which older clicks do not know.
+class _VcpuThread(click.ParamType):  # type: ignore[type-arg]
+    name = "N=TID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        vcpu, _, tid = str(value).partition("=")
+        if not re.fullmatch("[0-9]{1,5}=0*[1-9][0-9]{0,9}", str(value)):
+            self.fail(f"{value!r} is not a vCPU and a thread id such as 0=4711", param, ctx)
+        return int(vcpu), int(tid)
+
+
+as_json = option("--json", "as_json", is_flag=True, heading=_OUTPUT, help="Print one JSON document instead of text.")
+
+guest = option("--guest", metavar="NAME|UUID", callback=_not_empty, heading=_GUEST, help="A running guest.")
+all_guests = option("--all-guests", is_flag=True, heading=_GUEST, help="Every running guest.")
+machine_name = option(
+    "--machine-name",
+    metavar="NAME",
+    heading=_GUEST,
+    help="Prefix of the group names; default is libvirt's machine name, or cachetune-NAME.",
+)
+pid = option(
+    "--pid",
+    type=click.IntRange(min=1),
+    metavar="PID",
+    heading=_GUEST,
+    help="The process of the guest; its vCPU threads are found.",
+)
+vcpus = option(
+    "--vcpu",
+    "vcpus",
+    type=_VcpuThread(),
+    multiple=True,
+    metavar="N=TID",
+    heading=_GUEST,
+    help="The thread of one vCPU. Repeatable.",
+)
+
+shrink_default = option(
+    "--shrink-default", is_flag=True, heading=_HOW, help="Take ways from the default group, as few as needed."
+)
+take_tasks = option(
+    "--take-tasks", is_flag=True, heading=_HOW, help="Move threads even out of groups that belong to others."
+)
+adopt = option("--adopt", is_flag=True, heading=_HOW, help="Also change groups that libvirt made for the guest.")
+yes = option("-y", "--yes", is_flag=True, heading=_HOW, help="Do not ask for confirmation.")
+lock_timeout = option(
     "--lock-timeout",
     type=click.FloatRange(min=0),
     default=10.0,
     show_default=True,
-    metavar="S",
-    help="Seconds to wait for another program that holds the lock on resctrl.",
+    metavar="SECONDS",
+    heading=_HOW,
+    help="How long to wait for another program that holds the lock on resctrl.",
+)
+
+host = option(
+    "--host", metavar="FILE|sim:NAME", heading=_HOST, help="A snapshot or a simulated host instead of this host."
+)
+resctrl = option(
+    "--resctrl",
+    type=_DIR,
+    default=Path("/sys/fs/resctrl"),
+    show_default=True,
+    heading=_HOST,
+    help="The resctrl tree, or a copy of one.",
+)
+sysfs = option(
+    "--sysfs", type=_DIR, default=Path("/sys"), show_default=True, heading=_HOST, help="Where to read cache sizes."
+)
+run = option(
+    "--run",
+    type=_DIR,
+    default=Path("/run/cachetune"),
+    show_default=True,
+    heading=_HOST,
+    help="Directory of the journal and the ledger.",
+)
+proc = option(
+    "--proc", type=_DIR, default=Path("/proc"), show_default=True, heading=_HOST, help="Where to find threads."
+)
+
+source = option(
+    "--source",
+    type=click.Choice(["libvirt-status", "libvirt", "qmp", "threads", "cgroup"]),
+    heading=_FINDING,
+    help="Source of guests and vCPU threads; default is the first that knows them, in this order.",
+)
+connect = option("--connect", metavar="URI", heading=_FINDING, help="URI of libvirt's API; default is qemu:///system.")
+qmp = option(
+    "--qmp",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="SOCKET",
+    heading=_FINDING,
+    help="QMP socket of a QEMU to ask for its vCPUs.",
+)
+libvirt_run = option(
+    "--libvirt-run",
+    type=_DIR,
+    default=Path("/run/libvirt/qemu"),
+    show_default=True,
+    heading=_FINDING,
+    help="Directory of libvirt's status files.",
+)
+cgroup = option(
+    "--cgroup",
+    type=_DIR,
+    default=Path("/sys/fs/cgroup"),
+    show_default=True,
+    heading=_FINDING,
+    help="Where cgroups are mounted.",
+)
+guests_d = option(
+    "--guests-d",
+    type=_DIR,
+    default=Path("/etc/cachetune/guests.d"),
+    show_default=True,
+    heading=_FINDING,
+    help="Directory of tuning files, one NAME.xml per guest.",
 )
 
 
 def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Several options as one decorator, in the order in which help shows them."""
+    """Several options as one decorator, in the order of --help."""
 
     def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
+        for each in reversed(options):
+            function = each(function)
         return function
 
     return decorate
 
 
-where = stack(source, connect, qmp, proc, libvirt_run, cgroup)
-"""Where guests are looked for: the option --source, and those from which ``source_options`` makes Places."""
+finding = stack(source, connect, qmp, libvirt_run, cgroup, proc)
+"""Where running guests are looked for."""
+
+planning = stack(
+    *(guest, all_guests, pid, vcpus, machine_name),
+    *(shrink_default, take_tasks),
+    finding,
+    *(resctrl, sysfs, run),
+)
+"""What the verbs that plan have in common."""
 
 
-def source_options(
-    *, proc: Path, libvirt_run: Path, cgroup: Path, connect: str | None, qmp: Path | None
-) -> "SourceOptions":
-    """Where guests are looked for, from the options ``where``."""
+def location(values: Mapping[str, Any]) -> "Location":
+    """The host that the options name."""
+    from cachetune.service.connection import Location
+
+    return Location(**_fields_of(Location, values))
+
+
+def selection(values: Mapping[str, Any]) -> "Selection":
+    """The guests that the options name."""
     from cachetune.guests.find import SourceOptions
+    from cachetune.service.select import Selection
 
-    return SourceOptions(proc=proc, libvirt_run=libvirt_run, cgroup=cgroup, connect=connect, qmp=qmp)
+    sources = SourceOptions(**_fields_of(SourceOptions, values))
+    return Selection(sources=sources, **_fields_of(Selection, values))
+
+
+def plan_options(values: Mapping[str, Any]) -> "Options":
+    """How to plan."""
+    from cachetune.plan.request import Options
+
+    return Options(**_fields_of(Options, values))
+
+
+def _fields_of(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in kind.__struct_fields__ if name in values}

@@ -4,18 +4,43 @@ A name comes from a guest, so it is hostile: one that could lead out of the dire
 there, has no file. Files are read as bounded as everywhere (``domain.read_file``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from cachetune.domain import Loaded, load, read_file
-from cachetune.errors import UnreadableFileError, WrongGuestError
+from cachetune.domain.model import Domain
+from cachetune.errors import InputError, UnreadableFileError, WrongGuestError
+from cachetune.findings import first_error
 
 GUESTS_D = Path("/etc/cachetune/guests.d")
 
 _SUFFIX = ".xml"
 _LONGEST = 255  # bytes in the name of a file (NAME_MAX)
+
+
+class TuningFile(msgspec.Struct, frozen=True):
+    """One file: its domain, or None and the ``problem`` with it in one line."""
+
+    domain: Domain | None
+    problem: str = ""
+
+
+TuningFiles = dict[str, TuningFile]
+
+
+def read_tuning_files(directory: Path, vcpus: Mapping[str, int]) -> TuningFiles | None:
+    """Every file by the name of its guest; None if there is no such directory.
+
+    ``vcpus`` is how many vCPUs each guest can have, where that is known. Raises InputError if the directory cannot be
+    read.
+    """
+    names = names_in(directory)
+    if names is None:
+        return None
+    files = {name: _file_of(name, directory, vcpus.get(name)) for name in names}
+    return {name: file for name, file in files.items() if file is not None}
 
 
 def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | None:
@@ -50,6 +75,17 @@ def names_in(directory: Path) -> tuple[str, ...] | None:
         return None
     except OSError as error:
         raise UnreadableFileError(directory, error.strerror) from None
+
+
+def _file_of(name: str, directory: Path, vcpus: int | None) -> TuningFile | None:
+    """None for a file that was removed after the directory was listed."""
+    try:
+        loaded = tuning_of(name, directory, vcpus)
+    except InputError as error:
+        return TuningFile(None, str(error))
+    if loaded is None:
+        return None
+    return TuningFile(loaded.domain, "" if loaded.domain else first_error(loaded.findings, loaded.name))
 
 
 def _is_there(path: Path) -> bool:

@@ -96,9 +96,9 @@ def run(argv: list[str]) -> int:
     if not call.is_ours:
         return 0
     try:
-        from cachetune.hook.operations import carry_out
+        from cachetune.hook.operations import handle
 
-        return carry_out(call)
+        return handle(call)
     except Exception as error:  # noqa: BLE001 - a traceback's exit code would end the guest
         _tell(f"cachetune-hook: {operation} of {guest!r}: {type(error).__name__}: {error} (this is a bug)\n")
         return int(call.may_stop)

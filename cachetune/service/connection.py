@@ -1,16 +1,58 @@
-"""The place of a real host: a mounted resctrl, real threads, and this machine's own files."""
+"""Where to work: the directories and files of one host, and the connection through which a plan is applied to it."""
 
+import difflib
 from pathlib import Path
+
+import msgspec
 
 from cachetune.apply.guard import refused
 from cachetune.apply.run import Connection
+from cachetune.errors import InputError
 from cachetune.host.resctrl.files import SysfsResctrl
+from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.sysfs import sizes_for
 
+SIMULATED = "sim:"
 
-def connect(resctrl: Path, run: Path, sysfs: Path, proc: Path, lock_timeout: float) -> Connection:
-    """A place with real files. Raises ApplyRefusedError for a copy of a tree: only a mounted resctrl is written to."""
-    fs = SysfsResctrl(resctrl)
-    if not fs.is_live:
-        raise refused("CT502", root=resctrl)
-    return Connection(fs, run, sizes_for(fs, sysfs), proc, lock_timeout)
+
+class Location(msgspec.Struct, frozen=True, kw_only=True):
+    """The host to work on.
+
+    ``host`` is a snapshot's file, "-" for a snapshot on standard input, or ``sim:NAME`` for a simulated host; None is
+    the resctrl tree at ``resctrl``. Cache sizes are read from ``sysfs``, threads from ``proc``; ``run`` holds the
+    journal, the ledger and the reservations. ``lock_timeout`` is in seconds.
+    """
+
+    host: str | None = None
+    resctrl: Path = Path("/sys/fs/resctrl")
+    sysfs: Path = Path("/sys")
+    proc: Path = Path("/proc")
+    run: Path = Path("/run/cachetune")
+    lock_timeout: float = 10.0
+
+
+def connect(location: Location) -> Connection:
+    """The connection to a live host. Raises HostError, and ApplyRefusedError for a copy of a resctrl tree."""
+    resctrl = SysfsResctrl(location.resctrl)
+    if not resctrl.is_live:
+        raise refused("CT502", root=location.resctrl)
+    sizes = sizes_for(resctrl, location.sysfs)
+    return Connection(resctrl, location.run, sizes, location.proc, location.lock_timeout)
+
+
+def open_resctrl(location: Location) -> Resctrl:
+    """The resctrl of a location, to read it. Raises HostError, and InputError for a snapshot."""
+    if location.host is None:
+        return SysfsResctrl(location.resctrl)
+    if not location.host.startswith(SIMULATED):
+        raise InputError(
+            f"{location.host} is a snapshot and has no counters", hint="use --resctrl DIR or --host sim:NAME"
+        )
+    from cachetune.sim import SimulatedResctrl, load_profile, profile_names
+
+    name, known = location.host.removeprefix(SIMULATED), profile_names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        suggestion = f"did you mean sim:{near[0]}? " if near else ""
+        raise InputError(f"no simulated host {name!r}", hint=f"{suggestion}available: {', '.join(known)}")
+    return SimulatedResctrl(load_profile(name))

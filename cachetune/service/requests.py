@@ -1,27 +1,149 @@
-"""From requests to one plan, with what the ledger knows of each guest: the one way for everybody who applies."""
+"""What guests are to have: from a document or a guest's live XML to one request for each guest.
 
-from collections.abc import Sequence
+Live XML carries libvirt's names of its groups, so that a plan recognizes what libvirt has placed. The groups of a
+document are named after the guest (cachetune-NAME), whatever number libvirt gives the guest at its next start.
+"""
 
 import msgspec
 
-from cachetune.apply.guard import check_names
-from cachetune.apply.state.ledger import Ledger
-from cachetune.errors import ApplyRefusedError, PlanRefusedError
-from cachetune.host.model import Host
-from cachetune.plan import Plan, plan_guests
-from cachetune.plan.request import GuestRequest, Options
+from cachetune.domain import load, read_file
+from cachetune.domain.model import Domain
+from cachetune.errors import InputError, PlanRefusedError
+from cachetune.findings import Finding
+from cachetune.guests import find_guest, find_process, named_threads
+from cachetune.guests.model import Guest, RunningGuest
+from cachetune.plan.request import GuestRequest
+from cachetune.service.connection import Location
+from cachetune.service.notes import noted
+from cachetune.service.select import Selection, doubts_about, select_guests
+from cachetune.text import count
 
 
-def plan_requests(requests: Sequence[GuestRequest], host: Host, ledger: Ledger, options: Options) -> Plan:
-    """One plan for all requests, the findings of their XML first among its warnings.
+class Document(msgspec.Struct, frozen=True):
+    """The content of a file with domain XML, a tuning file or a saved plan, and the ``name`` for messages."""
 
-    Raises PlanRefusedError with all findings, InputError for a name that cannot be used.
+    name: str
+    data: bytes
+
+
+class Requests(msgspec.Struct, frozen=True):
+    """One request for each guest, and ``notes``: warnings about the guests."""
+
+    requests: tuple[GuestRequest, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_document(file: str | None) -> Document | None:
+    """Read a file ("-" is standard input); None where no file is given. Raises InputError."""
+    return None if file is None else Document("<stdin>" if file == "-" else file, read_file(file))
+
+
+def load_document(document: Document, vcpus: int | None = None) -> tuple[Domain, tuple[Finding, ...]]:
+    """The domain of a document and the warnings about it. Raises PlanRefusedError with all findings on errors.
+
+    ``vcpus`` is how many the guest of a tuning file can have, which the file does not say.
     """
-    owned = [msgspec.structs.replace(each, owned=ledger.groups_of(each.machine)) for each in requests]
-    planned = plan_guests(owned, host, options)
-    try:
-        check_names(planned, host, ledger)
-    except ApplyRefusedError as refused:
-        findings = (finding for request in requests for finding in request.findings)
-        raise PlanRefusedError((*findings, refused.finding)) from None
-    return planned
+    loaded = load(document.data, document.name, vcpus=vcpus)
+    if loaded.domain is None:
+        raise PlanRefusedError(loaded.findings)
+    return loaded.domain, loaded.findings
+
+
+def live_domain(guest: RunningGuest) -> Domain | None:
+    """The live XML of a guest that libvirt runs; None without XML, or with XML that has errors."""
+    return None if guest.xml is None else load(guest.xml.encode(), guest.name).domain
+
+
+def make_requests(selection: Selection, document: Document | None, location: Location) -> Requests:
+    """The requests of the guests selected: all that run, one of them, or the one that the document names.
+
+    Raises PlanRefusedError for XML with errors, and InputError.
+    """
+    _check(selection, document, location)
+    if selection.all_guests:
+        return _requests_of_all(selection)
+    if selection.guest is not None:
+        (running,), _ = msgspec.structs.astuple(select_guests(selection))
+        return Requests((_request_of(running, document, selection.machine_name or ""),), doubts_about(running))
+    if document is None:
+        raise InputError("nothing to plan", hint="give domain XML, --guest NAME, or --all-guests")
+    domain, findings = load_document(document)
+    if not domain.name and not selection.machine_name:
+        raise InputError(f"{document.name} does not name its guest", hint="pass --guest NAME or --machine-name NAME")
+    guest = _named_guest(selection, domain, location)
+    return Requests((GuestRequest(domain, guest, selection.machine_name or "", findings=findings),))
+
+
+def _check(selection: Selection, document: Document | None, location: Location) -> None:
+    """Raise InputError for selections that contradict themselves."""
+    threads = selection.pid is not None or bool(selection.vcpus)
+    if selection.pid is not None and selection.vcpus:
+        raise InputError("--pid and --vcpu exclude each other", hint="--pid finds the vCPU threads")
+    if (selection.guest or selection.all_guests) and threads:
+        raise InputError(
+            "--guest and --all-guests exclude --pid and --vcpu", hint="--guest finds the process and its vCPU threads"
+        )
+    if selection.all_guests and (selection.guest or document or selection.machine_name):
+        raise InputError("--all-guests plans every guest from its own XML", hint="use --guest NAME for one guest")
+    if location.host and (selection.guest or selection.all_guests):
+        raise InputError("guests that run here cannot be planned on another host", hint="omit --host, or --guest")
+
+
+def _requests_of_all(selection: Selection) -> Requests:
+    selected = select_guests(selection)
+    notes = list(selected.notes)  # a guest that is left out must not pass for one that is as its XML asks
+    requests = []
+    for running in selected.guests:
+        if running.xml is not None:
+            with noted(notes):
+                request = _request_of(running, None, "")
+            notes += doubts_about(running)
+            requests.append(request)
+    tuned = tuple(request for request in requests if request.domain.groups)
+    if not tuned:
+        found = len(selected.guests)
+        why = "no guests are running" if not found else f"no tuning in the live XML of {count(found, 'running guest')}"
+        with noted(notes):
+            raise InputError(why, hint="'cachetune guests' lists them; use --guest NAME with a tuning file")
+    return Requests(tuned, tuple(notes))
+
+
+def _request_of(running: RunningGuest, document: Document | None, machine_name: str) -> GuestRequest:
+    """The request of a running guest by ``document``, or by its live XML. Raises PlanRefusedError and InputError."""
+    live = None if running.xml is None else Document(f"{running.name} (libvirt)", running.xml.encode())
+    if document is None:
+        if live is None:
+            raise InputError(
+                f"the XML of guest {running.name!r} is not known: it was found by {running.source}",
+                hint=f"give a tuning file: --guest {running.name} FILE",
+            )
+        domain, findings = load_document(live)
+    else:
+        domain, findings = load_document(document, load_document(live)[0].vcpus if live else None)
+        if domain.name and domain.name != running.name:
+            raise InputError(f"{document.name} is for guest {domain.name!r}, not {running.name!r}")
+        domain = msgspec.structs.replace(domain, name=running.name, uuid=running.uuid, id=None)
+    if running.problem and domain.needs_vcpus:
+        raise InputError(
+            f"guest {running.name!r} (process {running.guest.pid}): {running.problem}",
+            hint="tune the whole process (no vcpus), or name the threads with --vcpu N=TID",
+        )
+    return GuestRequest(domain, running.guest, machine_name, findings=findings)
+
+
+def _named_guest(selection: Selection, domain: Domain, location: Location) -> Guest | None:
+    """The guest behind --pid or --vcpu; None without either."""
+    if selection.pid is not None:
+        return guest_of_process(selection.pid, domain, location)
+    if not selection.vcpus:
+        return None
+    threads = dict(selection.vcpus)
+    if len(threads) != len(selection.vcpus):
+        raise InputError("a vCPU was given more than one --vcpu")
+    guest = named_threads(threads, None if location.host else location.proc)
+    return msgspec.structs.replace(guest, pid=None)  # without a pid, only the threads given by hand count
+
+
+def guest_of_process(pid: int, domain: Domain, location: Location) -> Guest:
+    """The guest that a process runs, with its vCPU threads where the domain needs them. Raises InputError."""
+    return (find_guest if domain.needs_vcpus else find_process)(pid, location.proc)

@@ -1,94 +1,120 @@
-"""From guests that run here to requests: their live XML as libvirt has it, or a file of the operator's.
+"""Which guests: running guests by name, uuid or process, and the groups that belong to a selection."""
 
-Live XML has libvirt's own names for its groups, so that the plan knows again what libvirt has placed. A file's groups
-are named after the guest (cachetune-NAME), whatever number libvirt gives it at its next start.
-"""
+import contextlib
+from collections.abc import Iterable, Iterator
 
-import click
 import msgspec
 
-from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
-from cachetune.findings import Finding
 from cachetune.guests.find import SourceOptions, guest_named, look
 from cachetune.guests.model import RunningGuest, SourceName
-from cachetune.plan import PlanRefusedError
-from cachetune.plan.request import GuestRequest
-from cachetune.text import printable
+from cachetune.host.model import Host
+from cachetune.plan.groups.names import belongs_to, machine_name, machine_name_of
+from cachetune.text import listed, printable
+
+_SHOWN_OWNERS = {"default", "cachetune", "libvirt"}
 
 
-def guest_request(
-    key: str,
-    source_options: SourceOptions,
-    source: SourceName | None,
-    data: bytes | None,
-    document: str,
-    machine_name: str | None,
-) -> GuestRequest:
-    """What the guest called ``key`` asks for: by ``data``, domain XML or a tuning file, or else by its live XML.
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Guests: the running guest named ``guest`` (name or uuid), all that run, or the process ``pid``.
 
-    Raises PlanRefusedError when that has errors; InputError for a guest that does not run, that has no XML, or whose
-    name is not that of ``data``.
+    ``vcpus`` are pairs of vCPU and thread id instead of a process. ``machine_name`` is the prefix of the names of the
+    groups where it is not to be made from the guest's name. ``sources`` says where running guests are looked for and
+    ``source`` restricts that to one source.
     """
-    running = guest_named(key, source_options, source, per_vcpu=False)
-    if data is None:
-        return _live_request(running, machine_name or "")
-    live = _live_domain(running)[0] if running.xml is not None else None
-    domain, findings = _loaded(data, document, live.vcpus if live else None)
-    if domain.name and domain.name != running.name:
-        raise InputError(f"{document} is for the guest {domain.name!r}, not {running.name!r}")
-    named = msgspec.structs.replace(domain, name=running.name, uuid=running.uuid, id=None)
-    return _request(running, named, machine_name or "", findings)
+
+    guest: str | None = None
+    all_guests: bool = False
+    machine_name: str | None = None
+    pid: int | None = None
+    vcpus: tuple[tuple[int, int], ...] = ()
+    sources: SourceOptions = SourceOptions()
+    source: SourceName | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no guest is named in any way."""
+        return not (self.guest or self.all_guests or self.machine_name or self.pid is not None or self.vcpus)
 
 
-def guest_requests(source_options: SourceOptions, source: SourceName | None) -> list[GuestRequest]:
-    """What all guests ask for whose live XML asks for anything. Raises InputError if none does."""
-    running = look(source_options, source)
-    for note in running.notes:  # a guest that is left out is no guest that is as its XML asks
-        click.echo(f"warning: {printable(note)}", err=True)
-    found = running.guests
-    requests = [_live_request(each, "") for each in found if each.xml is not None]
-    asking = [request for request in requests if request.domain.groups]
-    if not asking:
-        raise InputError(
-            f"none of the {len(found)} guests that run here asks for anything in XML that libvirt knows",
-            hint="'cachetune guests' lists them; use --guest NAME with a tuning file",
+class Selected(msgspec.Struct, frozen=True):
+    """Running guests, and ``notes``: warnings about guests that could not be read or not be trusted."""
+
+    guests: tuple[RunningGuest, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def select_guests(selection: Selection) -> Selected:
+    """The running guests of a selection, whether their vCPUs are known or not.
+
+    Raises InputError when the named guest does not run, and as ``guests.find.look`` does.
+    """
+    if selection.guest is not None:
+        guest = guest_named(selection.guest, selection.sources, selection.source, per_vcpu=False)
+        return Selected((guest,), doubts_about(guest))
+    if not selection.all_guests:
+        return Selected()
+    running = look(selection.sources, selection.source)
+    return Selected(running.guests, running.notes)
+
+
+def doubts_about(guest: RunningGuest) -> tuple[str, ...]:
+    """What makes it doubtful that a guest is what it seems to be, as warnings."""
+    doubts = [f"guest {guest.name!r}: {sentence}" for sentence in guest.disagreements]
+    if guest.is_only_its_own_word:
+        doubts.append(
+            f"guest {guest.name!r} is unverified: only process {guest.guest.pid} (user {guest.user}) claims to be it"
         )
-    return asking
+    return tuple(doubts)
 
 
-def _live_request(running: RunningGuest, machine_name: str) -> GuestRequest:
-    if running.xml is None:
-        raise InputError(
-            f"the XML of guest {running.name!r} is not known: it was found by {running.source}",
-            hint=f"give a tuning file: --guest {running.name} FILE",
-        )
-    domain, findings = _live_domain(running)
-    return _request(running, domain, machine_name, findings)
+def select_groups(host: Host, selection: Selection, domain: Domain | None = None) -> tuple[str, ...]:
+    """The paths of the groups to read: those of the guests selected, or of ``domain``.
+
+    With neither, the default group and every group that cachetune or libvirt made. Raises InputError when a selected
+    guest does not run, or has no groups.
+    """
+    if domain is None and selection.is_empty:
+        return tuple(group.path for group in host.groups if group.owner in _SHOWN_OWNERS)
+    running = select_guests(selection).guests
+    if selection.all_guests and not running:
+        raise InputError("no guests are running", hint="omit --all-guests to show all groups, running or not")
+    machines = [name for guest in running for name in _machine_names(guest)]
+    names: set[str] = set()
+    machine = selection.machine_name
+    if domain is not None:
+        machine = machine or machine_name_of(domain)
+        names = {f"{machine}-{group_id}" for group_id in _group_ids(domain)}
+    machines += [machine] if machine else []
+    found = tuple(
+        group.path
+        for group in host.groups
+        if any(belongs_to(group.path, each) for each in machines) or group.path.rpartition("/")[2] in names
+    )
+    if not found:
+        wanted = listed([repr(each) for each in machines], joint="or")
+        raise InputError(f"{host.source} has no groups of {wanted}", hint=_known_machines(host))
+    return found
 
 
-def _live_domain(running: RunningGuest) -> tuple[Domain, tuple[Finding, ...]]:
-    return _loaded((running.xml or "").encode(), f"{running.name} (libvirt)", None)
+def _machine_names(guest: RunningGuest) -> Iterator[str]:
+    """The prefixes that a running guest's groups can have: ours, and libvirt's where libvirt runs it."""
+    for number in {None, guest.libvirt_id}:
+        with contextlib.suppress(InputError):
+            yield machine_name(guest.name, number)
 
 
-def _request(running: RunningGuest, domain: Domain, machine_name: str, findings: tuple[Finding, ...]) -> GuestRequest:
-    """The request, unless the vCPUs that it is about cannot be told apart."""
-    for sentence in running.disagreements:
-        click.echo(f"warning: guest {running.name!r}: {printable(sentence)}", err=True)
-    if running.is_only_its_own_word:
-        who = f"process {running.guest.pid} of the user {running.user}"
-        click.echo(f"warning: nobody but {who} says that it is the guest {running.name!r}", err=True)
-    if running.problem and domain.needs_vcpus:
-        raise InputError(
-            f"guest {running.name!r} (process {running.guest.pid}): {running.problem}",
-            hint="tune the whole process (no vcpus), or name the threads with --vcpu N=TID",
-        )
-    return GuestRequest(domain, running.guest, machine_name, findings=findings)
+def _group_ids(domain: Domain) -> Iterable[str]:
+    """The ids of all groups and monitors; in live XML they can be any text, not only ``vcpus_0-1``."""
+    for group in domain.groups:
+        yield from (i for i in (group.id, *(monitor.id for monitor in group.monitors)) if i is not None)
 
 
-def _loaded(data: bytes, document: str, vcpus: int | None) -> tuple[Domain, tuple[Finding, ...]]:
-    loaded = load(data, document, vcpus=vcpus)
-    if loaded.domain is None:
-        raise PlanRefusedError(loaded.findings)
-    return loaded.domain, loaded.findings
+def _known_machines(host: Host) -> str:
+    names = {
+        group.path.rpartition("/")[2].partition("-vcpus_")[0]
+        for group in host.groups
+        if group.owner in {"cachetune", "libvirt"}
+    }
+    return f"groups exist for {', '.join(sorted(map(printable, names)))}" if names else "apply a plan first"

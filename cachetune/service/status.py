@@ -1,32 +1,39 @@
-"""Whether tuning is asked for a running guest, and whether the host is as asked: a plan without steps says so.
+"""The state of running guests: whether tuning is requested for each, and whether the host matches the request.
 
-It is the operator's file in guests.d that asks where there is one, else the live XML.
+The request is the guest's file in guests.d if there is one, else its live XML. A host matches if a plan has no steps.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from cachetune.domain import Loaded, load
-from cachetune.errors import CachetuneError, PlanRefusedError
+from cachetune.errors import CachetuneError, HostError, InputError, PlanRefusedError, ResctrlError
 from cachetune.findings import Finding
+from cachetune.guests.find import look
 from cachetune.guests.model import RunningGuest, SourceName
+from cachetune.guests.tuning_files import tuning_of as read_tuning_file
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.plan.build import plan_guests
 from cachetune.plan.model import Summary
 from cachetune.plan.request import GuestRequest, Options
+from cachetune.service.connection import Location
+from cachetune.service.hosts import read_location
+from cachetune.service.requests import live_domain
+from cachetune.service.select import Selection
 
 TuningState = Literal["unknown", "none", "applied", "drifted", "refused", "invalid", "no resctrl"]
 
 
 class Tuning(msgspec.Struct, frozen=True, rename={"requested_by": "asker"}):
-    """What is asked for, and what has become of it.
+    """The request for one guest and its state.
 
-    ``unknown``: there is no XML of the guest; ``none``: it asks for nothing; ``applied``: the host is as it asks;
-    ``drifted``: it is not, and ``summary`` counts what would have to be done; ``refused``: it is not, and cannot be;
-    ``invalid``: the XML has errors; ``no resctrl``: there is nothing to compare with. ``why`` are sentences.
-    ``requested_by`` is whose XML it is: libvirt's, or a file of the operator's; None where there is none.
+    ``unknown``: the guest's XML is not available; ``none``: it requests nothing; ``applied``: the host matches;
+    ``drifted``: it does not, and ``summary`` counts what apply would do; ``refused``: it does not match and the request
+    cannot be planned; ``invalid``: the XML has errors; ``no resctrl``: there is nothing to compare with. ``why`` are
+    sentences. ``requested_by`` ("asker" in JSON) is libvirt or a file in guests.d; None without a request.
     """
 
     state: TuningState
@@ -37,9 +44,9 @@ class Tuning(msgspec.Struct, frozen=True, rename={"requested_by": "asker"}):
 
 
 class GuestState(msgspec.Struct, frozen=True, kw_only=True):
-    """One running guest. ``vcpus`` is vCPU to thread; ``groups`` are those that any of its threads is in.
+    """One running guest. ``vcpus`` maps vCPU to thread id; ``groups`` are the groups that hold any of its threads.
 
-    The rest is as in RunningGuest.
+    The other fields are those of RunningGuest.
     """
 
     name: str
@@ -56,11 +63,24 @@ class GuestState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Guests(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that ``guests --json`` prints. ``notes`` say what could not be read or was not believed."""
+    """The document that ``guests --json`` prints. ``notes`` report what could not be read or trusted."""
 
     schema_version: Literal[1] = 1
     guests: tuple[GuestState, ...]
     notes: tuple[str, ...] = ()
+
+
+def guest_states(location: Location, selection: Selection, guests_d: Path) -> Guests:
+    """The state of every running guest. Works without resctrl: then only the tuning cannot be compared.
+
+    Raises InputError as ``guests.find.look`` does.
+    """
+    running = look(selection.sources, selection.source)
+    host, why_no_host = _host_of(location)
+    files, unreadable = _files_of(running.guests, guests_d)
+    guests = tuple(state_of(guest, host, files.get(guest.name)) for guest in running.guests)
+    missed = any(guest.tuning.state == "no resctrl" for guest in guests)
+    return Guests(guests=guests, notes=(*running.notes, *unreadable, *([why_no_host] if missed else [])))
 
 
 def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> GuestState:
@@ -82,7 +102,7 @@ def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = Non
 
 
 def tuning_of(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> Tuning:
-    """Whether tuning is asked for the guest and is there. The arguments are those of ``state_of``."""
+    """The request for the guest and whether the host matches it; the arguments are those of ``state_of``."""
     if file is None and running.xml is None:
         return Tuning("unknown")
     requested_by: Literal["file", "libvirt"] = "libvirt" if file is None else "file"
@@ -98,6 +118,28 @@ def tuning_of(running: RunningGuest, host: Host | None, file: Loaded | None = No
         return Tuning("refused", requested_by, why=_errors(refused.findings))
     except CachetuneError as error:
         return Tuning("refused", requested_by, why=(str(error),))
+
+
+def _host_of(location: Location) -> tuple[Host | None, str]:
+    """The host, or None and why there is none."""
+    try:
+        return read_location(location).host, ""
+    except (InputError, HostError, ResctrlError) as error:
+        return None, f"tuning cannot be compared: {error}"
+
+
+def _files_of(guests: Iterable[RunningGuest], directory: Path) -> tuple[dict[str, Loaded], list[str]]:
+    """The guests' files in guests.d by name, and why some cannot be read."""
+    files: dict[str, Loaded] = {}
+    unreadable = []
+    for name, guest in {guest.name: guest for guest in guests if guest.name}.items():
+        live = live_domain(guest)
+        try:
+            if loaded := read_tuning_file(name, directory, live.vcpus if live else None):
+                files[name] = loaded
+        except InputError as error:
+            unreadable.append(str(error))
+    return files, unreadable
 
 
 def _compared(request: GuestRequest, running: RunningGuest, host: Host | None, applied: Tuning) -> Tuning:

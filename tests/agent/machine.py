@@ -6,16 +6,17 @@ from typing import Any
 
 import msgspec
 
-from cachetune.agent.decide import AgentOptions, Memory, Observation, plan_for
-from cachetune.agent.tuning_files import TuningFile
+from cachetune.agent.decide import AgentOptions, Memory, Observation, plan_options
 from cachetune.apply import run as run_module
 from cachetune.apply.run import apply_planned
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.guests.model import Guest, RunningGuest
+from cachetune.guests.tuning_files import TuningFile
 from cachetune.plan.request import GuestRequest
 from cachetune.plan.steps import Step
+from cachetune.service.plans import planner_of
 from tests.samples import GUEST, TIDS, host_with_guest
 
 OPTIONS = AgentOptions(shrink_default=True)
@@ -69,7 +70,7 @@ class Machine:
     def placed(self, guest: Guest = GUEST) -> "Machine":
         """Our groups for the guest are there, with its threads."""
         request = GuestRequest(wanted(), guest, "cachetune-web")
-        apply_planned(lambda host, ledger: plan_for(request, host, ledger, OPTIONS), self.connection)
+        apply_planned(planner_of((request,), plan_options(OPTIONS)), self.connection)
         return self
 
     def placed_by_libvirt(self, *tids: int, ways: str = "7") -> "Machine":
@@ -92,7 +93,7 @@ class Machine:
 
         request = GuestRequest(wanted(), GUEST, "cachetune-web")
         with contextlib.suppress(KeyboardInterrupt):
-            apply_planned(lambda host, ledger: plan_for(request, host, ledger, OPTIONS), self.connection, die)
+            apply_planned(planner_of((request,), plan_options(OPTIONS)), self.connection, die)
 
     def ended(self) -> "Machine":
         """The guest's threads are gone."""

@@ -1,6 +1,7 @@
 """What the agent decides, without touching anything: one sentence for each situation of a guest."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,13 +18,13 @@ from cachetune.agent.decide import (
     Observation,
     Stay,
     decide,
-    plan_for,
     retry_key,
 )
-from cachetune.agent.tuning_files import TuningFile
 from cachetune.guests.model import Guest, Thread
+from cachetune.guests.tuning_files import TuningFile
 from cachetune.plan import Plan
 from cachetune.plan.request import GuestRequest
+from cachetune.service.plans import plan_requests
 from tests.agent.machine import (
     BROKEN,
     FILE,
@@ -211,12 +212,12 @@ def test_one_guest_that_does_not_fit_does_not_hinder_another(machine: Machine) -
 
 
 def test_a_bug_in_one_guest_does_not_hinder_another(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail_for_web(request: GuestRequest, *_: object) -> Plan:
-        if request.domain.name == "web":
+    def fail_for_web(requests: Sequence[GuestRequest], *_: object) -> Plan:
+        if requests[0].domain.name == "web":
             raise ZeroDivisionError("division by zero")
-        return plan_for(request, *_)  # type: ignore[arg-type]
+        return plan_requests(requests, *_)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("cachetune.agent.decide.plan_for", fail_for_web)
+    monkeypatch.setattr("cachetune.agent.decide.plan_requests", fail_for_web)
     files = {**FILE, "zoo": TuningFile(wanted(1, name="zoo"))}
     decided = decide(machine.observation(runs(), runs(name="zoo"), files=files), {}, OPTIONS, 0.0)
     assert failure(decided["web"][1]) == "ZeroDivisionError: division by zero (this is a bug)"

@@ -10,11 +10,11 @@ import pytest
 from cachetune.agent.decide import AgentOptions
 from cachetune.agent.model import GuestStatus
 from cachetune.agent.reconcile import Clock, Inputs, Reconciler
-from cachetune.agent.tuning_files import TuningFile, TuningFiles
 from cachetune.apply.run import Connection
 from cachetune.apply.state import journal
 from cachetune.errors import InputError
 from cachetune.guests.model import Guest, RunningGuest, Thread
+from cachetune.guests.tuning_files import TuningFile, TuningFiles
 from tests.agent.machine import BROKEN, FILE, OPTIONS, Machine, runs, runs_under_libvirt, wanted
 from tests.samples import GUEST, TIDS
 

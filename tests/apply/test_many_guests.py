@@ -20,7 +20,7 @@ from cachetune.guests.model import Guest, Thread
 from cachetune.plan import Options, Plan, PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.request import GuestRequest
-from cachetune.service.requests import plan_requests
+from cachetune.service.plans import plan_requests
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.apply.test_nothing_is_lost import Killed, kill_at
 from tests.effort import examples

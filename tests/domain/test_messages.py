@@ -58,9 +58,7 @@ CASES = {
     "<cachetune xmlns:a='urn:a' a:vcpus='1' vcpus='3-1'><monitor/></cachetune>": [
         "4:28: attribute 'a:vcpus' is not allowed on <cachetune> [CT003]"
     ],
-    "<cachetune vcpus='3-1'><monitor/></cachetune>": [
-        "4:12: invalid vCPU list '3-1': range 3-1 is descending [CT101]"
-    ],
+    "<cachetune vcpus='3-1'><monitor/></cachetune>": ["4:12: invalid vCPU list '3-1': range 3-1 is descending [CT101]"],
     "<cachetune vcpus='0-16384'><monitor/></cachetune>": [
         "4:12: invalid vCPU list '0-16384': vCPU 16384 is beyond the maximum of 16383 [CT101]"
     ],

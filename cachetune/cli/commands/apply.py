@@ -1,40 +1,31 @@
 """``cachetune apply``: carry out a plan, or plan a domain and carry that out."""
 
-import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from cachetune import documents
-from cachetune.apply.report import Report
-from cachetune.apply.run import Connection, Planner, apply, apply_planned
-from cachetune.apply.state.ledger import Ledger, load_ledger
+from cachetune.apply.run import Planner
 from cachetune.cli import options
-from cachetune.cli.show.messages import show_findings, show_plan, show_report
-from cachetune.domain import read_file
-from cachetune.errors import InputError
-from cachetune.host.model import Host
-from cachetune.plan import Plan, PlanRefusedError
-from cachetune.service.connection import connect
-from cachetune.service.requests import plan_requests
-from cachetune.service.wanted import Wanted, make_requests, plan_options, planning, read_plan
+from cachetune.cli.changing import EXIT_CODES, change, unplanned
+from cachetune.cli.show.findings import show_warnings
+from cachetune.cli.verb import Verb
+from cachetune.errors import InputError, PlanRefusedError
+from cachetune.plan.request import Options
+from cachetune.service.connection import Location, connect
+from cachetune.service.plans import is_saved_plan, planner_of, read_plan
+from cachetune.service.requests import Document, make_requests, read_document
+from cachetune.service.select import Selection
 
 
-@click.command("apply")
+@click.command("apply", cls=Verb, exit_codes=EXIT_CODES)
 @click.argument("file", required=False)
-@options.adopt
-@options.yes
-@options.lock_timeout
-@options.as_json
-@planning
-def command(*, adopt: bool, yes: bool, lock_timeout: float, as_json: bool, **wanted: Any) -> None:
+@options.stack(options.as_json, options.planning, options.adopt, options.yes, options.lock_timeout)
+def command(*, file: str | None, adopt: bool, yes: bool, as_json: bool, **values: Any) -> None:
     """Carry out a plan: all of it, or nothing.
 
-    FILE is a plan saved by 'cachetune plan -o', or domain XML, which is planned first; with --guest it may be left out
-    or be a tuning file, as for plan. --all-guests makes one plan for all of them. A terminal is asked before anything
-    is changed. A saved plan is refused when the host has changed since it was made.
-    Exit code: 0 done or nothing to do, 1 failed and rolled back, 2 could not start, 3 failed and the rollback is
-    incomplete.
+    FILE is a plan saved by 'cachetune plan -o', or domain XML, which is planned first. With --guest it may be a tuning
+    file or be omitted, as for plan. --all-guests makes one plan for all of them. Asks for confirmation on a terminal.
+    A saved plan is refused if the host has changed since it was made.
 
     \b
     Examples:
@@ -43,74 +34,26 @@ def command(*, adopt: bool, yes: bool, lock_timeout: float, as_json: bool, **wan
       cachetune apply --pid 4711 --shrink-default guest.xml
       cachetune apply --yes --json --pid 4711 guest.xml
     """
-    asked = Wanted(as_json=as_json, **wanted)
-    connection = connection_of(asked, lock_timeout)
-    ask = not yes and sys.stdin.isatty()
-    planner = _planner(asked, quiet=as_json and not ask)
-    if ask:
-        ledger = load_ledger(asked.run)
-        shown = planner(connection.look(ledger), ledger)
-        if shown.steps:
-            confirm("Carry this out?")
-        finish(apply(shown, connection, adopt=adopt), as_json=as_json)
-    finish(apply_planned(planner, connection, adopt=adopt), as_json=as_json)
+    location, selection = options.location(values), options.selection(values)
+    connection = connect(location)
+    document = read_document(file)
+    name = document.name if document else selection.guest or "all guests"
+    planner = _planner(location, selection, document, options.plan_options(values), name)
+    change(planner, connection, name, yes=yes, as_json=as_json, adopt=adopt)
 
 
-def confirm(question: str) -> None:
-    """Ask; anything but yes ends the command with "could not start"."""
+def _planner(location: Location, selection: Selection, document: Document | None, how: Options, name: str) -> Planner:
+    """What makes the plan: from the saved plan, or from the XML and the host as it is when the lock is held."""
+    if document and is_saved_plan(document):
+        if not selection.is_empty or how != Options():
+            raise InputError(
+                "a saved plan already names its guests and options", hint="pass them to 'cachetune plan' instead"
+            )
+        saved = read_plan(document)
+        return lambda _host, _ledger: saved
     try:
-        if click.confirm(question, err=True):
-            return
-    except click.Abort:
-        click.echo(err=True)
-    click.echo("Nothing was changed.", err=True)
-    sys.exit(2)
-
-
-def connection_of(asked: Wanted, lock_timeout: float) -> Connection:
-    """Where the user's options say that plans are carried out."""
-    return connect(asked.resctrl, asked.run, asked.sysfs, asked.proc, lock_timeout)
-
-
-def finish(report: Report, *, as_json: bool) -> NoReturn:
-    """Print the report and exit as it says."""
-    if as_json:
-        click.echo(documents.encode(report), nl=False)
-    else:
-        show_report(report)
-    sys.exit(report.exit_code)
-
-
-def _planner(asked: Wanted, *, quiet: bool) -> Planner:
-    """What makes the plan, and shows it: from the saved plan, or from the XML and the host as it is then."""
-    data = None if asked.file is None else read_file(asked.file)
-    if data and data.lstrip()[:1] == b"{":
-        given = (asked.guest, asked.pid, asked.vcpus, asked.machine_name)
-        if any(given) or asked.all_guests or asked.shrink_default or asked.take_tasks:
-            raise InputError("a saved plan has its guest and options in it", hint="give them to 'cachetune plan'")
-        saved = read_plan(data, asked.name)
-        return lambda _host, _ledger: _shown(saved, asked, quiet=quiet)
-    try:
-        requests = make_requests(asked, data)
-    except PlanRefusedError as error:
-        raise _unplanned(error, asked) from None
-
-    def planner(host: Host, ledger: Ledger) -> Plan:
-        try:
-            return _shown(plan_requests(requests, host, ledger, plan_options(asked)), asked, quiet=quiet)
-        except PlanRefusedError as error:
-            raise _unplanned(error, asked) from None
-
-    return planner
-
-
-def _shown(made: Plan, asked: Wanted, *, quiet: bool) -> Plan:
-    if not quiet:
-        show_findings(made.warnings, asked.name)
-        show_plan(made, err=asked.as_json)
-    return made
-
-
-def _unplanned(error: PlanRefusedError, asked: Wanted) -> InputError:
-    show_findings(error.findings, asked.name)
-    return InputError("this cannot be planned, so nothing was done")
+        asked = make_requests(selection, document, location)
+    except PlanRefusedError as refused:
+        raise unplanned(refused, name) from None
+    show_warnings(asked.notes)
+    return planner_of(asked.requests, how)

@@ -7,10 +7,13 @@ import click
 
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
-from cachetune.cli.commands.monitor import page
 from cachetune.cli.show.console import show
-from cachetune.cli.show.messages import show_findings, show_plan, show_report
+from cachetune.cli.show.findings import show_findings
+from cachetune.cli.show.plan import show_plan
+from cachetune.cli.show.readings import readings_page
+from cachetune.cli.show.report import show_report
 from cachetune.cli.show.ways import io_picture, owners_picture
+from cachetune.cli.verb import Verb
 from cachetune.domain import load
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP, Host
@@ -44,18 +47,18 @@ _PROFILE = "skylake-2s"
 _FIRST_TID = 4711
 
 
-@click.command("demo")
+@click.command("demo", cls=Verb, exit_codes={0: "shown", 2: "could not run"})
 def command() -> None:
-    """The whole pipeline on a simulated host: validate, plan, apply, monitor, and the ways before and after.
+    """Run the whole pipeline on a simulated host: validate, plan, apply, monitor, and the ways before and after.
 
-    Nothing of this machine is read or changed. The simulated host follows the rules of the kernel's resctrl.
+    Reads and changes nothing on this machine. The simulated host follows the rules of the kernel's resctrl.
     """
     resctrl = SimulatedResctrl(load_profile(_PROFILE))
     guest = Guest(_FIRST_TID, tuple(Thread(_FIRST_TID + n, 0, f"CPU {n}/KVM", n) for n in range(4)))
     for thread in guest.threads:
         resctrl.add_task(thread.tid)
 
-    _title("The domain asks for cache, memory bandwidth and monitors")
+    _title("The domain requests cache, memory bandwidth and monitors")
     click.echo(DOMAIN)
     loaded = load(DOMAIN.encode(), "web.xml")
     show_findings(loaded.findings, "web.xml")
@@ -66,8 +69,7 @@ def command() -> None:
         connection = Connection(resctrl, Path(run))
         before = connection.look(Ledger())
         made = plan(loaded.domain, before, guest, Options(shrink_default=True))
-        show_findings(made.warnings, "web.xml")
-        show_plan(made)
+        show_plan(made, "web.xml")
 
         _title("Apply: one lock, a journal, every step read back")
         report = apply(made, connection, lambda step: click.echo(f"  {describe(step)}"))
@@ -76,7 +78,7 @@ def command() -> None:
 
     _title("The monitors count")
     paths = [g.path for g in after.groups if g.path != DEFAULT_GROUP]
-    show(page(Readings(source=after.source, time=0, monitors=read_counters(resctrl, after, paths)), after))
+    show(readings_page(Readings(source=after.source, time=0, monitors=read_counters(resctrl, after, paths)), after))
 
     _title("The ways before and after")
     _show_ways(before, after)
@@ -87,7 +89,7 @@ def _title(text: str) -> None:
 
 
 def _show_ways(before: Host, after: Host) -> None:
-    """Both hosts side by side: d is the default group, letters are the groups in order, ^ the ways shared with I/O."""
+    """The caches of both hosts: d is the default group, letters are the groups in order, ^ the ways shared with I/O."""
     groups = [g.path for g in after.control_groups() if g.path != DEFAULT_GROUP]
     letters = {DEFAULT_GROUP: "d"} | dict(zip(groups, "ABCDEFGH", strict=False))
     for cache in after.caches:
@@ -106,4 +108,4 @@ def _show_ways(before: Host, after: Host) -> None:
     click.echo()
     for path, letter in letters.items():
         click.echo(f"  {letter}  {'the default group' if path == DEFAULT_GROUP else path}")
-    click.echo("  ^  ways that I/O uses too")
+    click.echo("  ^  ways shared with I/O")

@@ -1,29 +1,30 @@
-"""``cachetune diff``: a dry run with diff's exit codes."""
+"""``cachetune diff``: a dry run with the exit codes of diff(1)."""
 
 import sys
 from typing import Any
 
 import click
 
-from cachetune import documents
 from cachetune.cli import options
-from cachetune.cli.show.messages import show_findings, show_plan
-from cachetune.findings import Refusal
-from cachetune.plan import PlanRefusedError
-from cachetune.service.wanted import Wanted, make_plan, planning
+from cachetune.cli.show.console import print_document
+from cachetune.cli.show.findings import show_warnings
+from cachetune.cli.show.plan import show_plan
+from cachetune.cli.show.refusal import show_refusal
+from cachetune.cli.verb import Verb
+from cachetune.errors import PlanRefusedError
+from cachetune.service.plans import make_plan
+from cachetune.service.requests import read_document
 
 
-@click.command("diff")
+@click.command("diff", cls=Verb, exit_codes={0: "no difference", 1: "differences", 2: "no plan, or could not run"})
 @click.argument("file", required=False)
 @options.as_json
+@options.planning
 @options.host
-@planning
-def command(*, as_json: bool, **wanted: Any) -> None:
-    """Dry run of apply: does the host differ from what the domain's XML asks for?
+def command(*, file: str | None, as_json: bool, **values: Any) -> None:
+    """Dry run of apply: does the host differ from what the domain's XML requests?
 
-    Prints the same as plan; for a guest that libvirt has placed that is what has drifted from its XML.
-    Exit code: 0 no difference, 1 differences, 2 trouble (also XML or a host that does not
-    allow a plan).
+    Prints the same as plan. For a guest that libvirt has placed, that is its drift from the XML.
 
     \b
     Examples:
@@ -32,18 +33,17 @@ def command(*, as_json: bool, **wanted: Any) -> None:
       cachetune diff --pid 4711 guest.xml
       cachetune diff --json --pid 4711 guest.xml | jq .summary
     """
-    asked = Wanted(**wanted)
+    selection = options.selection(values)
+    document = read_document(file)
+    name = document.name if document else selection.guest or "all guests"
     try:
-        made = make_plan(asked)
+        planned = make_plan(options.location(values), selection, document, options.plan_options(values))
     except PlanRefusedError as refused:
-        if as_json:
-            click.echo(documents.encode(Refusal(findings=refused.findings)), nl=False)
-        else:
-            show_findings(refused.findings, asked.name)
+        show_refusal(refused, name, as_json=as_json)
         sys.exit(2)
+    show_warnings(planned.notes)
     if as_json:
-        click.echo(documents.encode(made), nl=False)
+        print_document(planned.plan)
     else:
-        show_findings(made.warnings, asked.name)
-        show_plan(made)
-    sys.exit(1 if made.steps else 0)
+        show_plan(planned.plan, name)
+    sys.exit(1 if planned.plan.steps else 0)

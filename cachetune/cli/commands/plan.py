@@ -7,26 +7,30 @@ import click
 
 from cachetune import documents
 from cachetune.cli import options
-from cachetune.cli.show.console import write_document
-from cachetune.cli.show.messages import show_findings, show_plan
-from cachetune.findings import Refusal
-from cachetune.plan import PlanRefusedError
-from cachetune.service.wanted import Wanted, make_plan, planning
+from cachetune.cli.show.console import print_document, write_document
+from cachetune.cli.show.findings import show_warnings
+from cachetune.cli.show.plan import show_plan
+from cachetune.cli.show.refusal import show_refusal
+from cachetune.cli.verb import Verb, option
+from cachetune.errors import PlanRefusedError
+from cachetune.service.plans import make_plan
+from cachetune.service.requests import read_document
 
 
-@click.command("plan")
+@click.command("plan", cls=Verb, exit_codes={0: "planned", 1: "cannot be planned", 2: "could not run"})
 @click.argument("file", required=False)
-@click.option("-o", "--output", metavar="FILE", help="Save the plan as JSON, for 'cachetune apply FILE'.")
+@option(
+    *("-o", "--output"), metavar="FILE", heading="Output", help="Save the plan as JSON, for 'cachetune apply FILE'."
+)
 @options.as_json
+@options.planning
 @options.host
-@planning
-def command(*, output: str | None, as_json: bool, **wanted: Any) -> None:
-    """Show what a domain's XML means on a host: groups, masks, task moves. Nothing is changed.
+def command(*, file: str | None, output: str | None, as_json: bool, **values: Any) -> None:
+    """Show what a domain's XML means on a host: groups, masks and task moves. Changes nothing.
 
-    FILE is domain XML, - is stdin. With --guest the threads of a guest that runs here are found by its name, and FILE
-    may be left out (then libvirt's live XML counts) or be a tuning file: the <cputune> part alone. Without --guest,
-    --pid or --vcpu the groups are planned, but no threads.
-    Exit code: 0 planned, 1 cannot be planned, 2 could not run.
+    FILE is domain XML, or - for standard input. With --guest the threads of a running guest are found by its name, and
+    FILE may be a tuning file (only the <cputune> element) or be omitted: then libvirt's live XML is used. Without
+    --guest, --pid or --vcpu, groups are planned but no threads.
 
     \b
     Examples:
@@ -36,20 +40,22 @@ def command(*, output: str | None, as_json: bool, **wanted: Any) -> None:
       cachetune plan --pid $(pidof qemu-system-x86_64) guest.xml
       virsh dumpxml guest | cachetune plan --vcpu 0=4711 --vcpu 1=4712 -o plan.json -
     """
-    asked = Wanted(**wanted)
+    selection = options.selection(values)
+    document = read_document(file)
+    name = document.name if document else selection.guest or "all guests"
     try:
-        made = make_plan(asked)
+        planned = make_plan(options.location(values), selection, document, options.plan_options(values))
     except PlanRefusedError as refused:
-        if as_json:
-            click.echo(documents.encode(Refusal(findings=refused.findings)), nl=False)
-        else:
-            show_findings(refused.findings, asked.name)
+        show_refusal(refused, name, as_json=as_json)
+        if not as_json:
             click.echo("This cannot be planned.", err=True)
         sys.exit(1)
+    show_warnings(planned.notes)
     if output:
-        write_document(documents.encode(made), output)
-    if as_json and output != "-":
-        click.echo(documents.encode(made), nl=False)
-    elif output != "-":
-        show_findings(made.warnings, asked.name)
-        show_plan(made)
+        write_document(documents.encode(planned.plan), output)
+    if output == "-":
+        return
+    if as_json:
+        print_document(planned.plan)
+    else:
+        show_plan(planned.plan, name)

@@ -1,27 +1,28 @@
 """``cachetune recover``: finish or undo what an interrupted run left."""
 
-from pathlib import Path
+from typing import Any
 
 import click
 
 from cachetune.apply.recover import recover
 from cachetune.cli import options
-from cachetune.cli.commands.apply import finish
+from cachetune.cli.changing import EXIT_CODES, finish
+from cachetune.cli.verb import Verb
 from cachetune.service.connection import connect
 
+_EXIT_CODES = {code: EXIT_CODES[code] for code in (0, 2)} | {3: "something could not be undone"}
 
-@click.command("recover")
-@options.lock_timeout
-@options.as_json
-@options.stack(options.resctrl, options.sysfs, options.proc, options.run)
-def command(*, lock_timeout: float, as_json: bool, resctrl: Path, sysfs: Path, proc: Path, run: Path) -> None:
+
+@click.command("recover", cls=Verb, exit_codes=_EXIT_CODES)
+@options.stack(options.as_json, options.lock_timeout, options.resctrl, options.sysfs, options.proc, options.run)
+def command(*, as_json: bool, **values: Any) -> None:
     """Finish or undo what an interrupted apply or remove left.
 
-    A run that had done all its steps is finished, any other is undone, guided by its journal. With nothing left over
-    nothing is done, so this can run at every boot or before every apply. Exit codes as for apply.
+    A run that had completed all its steps is finished; any other is undone, guided by its journal. Does nothing if
+    nothing is left over, so it can run at every boot or before every apply.
 
     \b
     Example:
       cachetune recover
     """
-    finish(recover(connect(resctrl, run, sysfs, proc, lock_timeout)), as_json=as_json)
+    finish(recover(connect(options.location(values))), as_json=as_json)

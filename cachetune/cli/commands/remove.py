@@ -1,71 +1,38 @@
-"""``cachetune remove``: take a guest's groups away again."""
+"""``cachetune remove``: remove a guest's groups."""
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import click
-import msgspec
 
-from cachetune.apply.run import apply, apply_planned
-from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.cli import options
-from cachetune.cli.commands.apply import confirm, finish
-from cachetune.cli.show.messages import show_findings, show_plan
+from cachetune.cli.changing import EXIT_CODES, change
+from cachetune.cli.show.findings import show_findings
+from cachetune.cli.verb import Verb
 from cachetune.domain.model import Domain
-from cachetune.errors import InputError
-from cachetune.host.model import Host
-from cachetune.plan import Plan, PlanRefusedError, machine_name, machine_name_of, plan_removal
-from cachetune.plan.groups.names import checked_machine_name
-from cachetune.plan.model import PlanGuest
+from cachetune.errors import InputError, PlanRefusedError
 from cachetune.service.connection import connect
-from cachetune.service.wanted import load_domain
+from cachetune.service.plans import Removal, removal_planner
+from cachetune.service.requests import load_document, read_document
 
 
-class _Chosen(msgspec.Struct, frozen=True):
-    """Whose groups go: of the domain of a file, of a machine name, of a guest by its name or uuid, or of all."""
-
-    domain: Domain | None = None
-    machine_name: str | None = None
-    guest: str | None = None
-
-    def guests(self, ledger: Ledger) -> Sequence[PlanGuest]:
-        """The guests, with the machine names that the ledger has for them. Raises InputError."""
-        if self.domain:
-            return [PlanGuest(self.domain.name, machine_name_of(self.domain), self.domain.uuid)]
-        if self.machine_name is not None:
-            return [PlanGuest("", checked_machine_name(self.machine_name))]
-        known = [PlanGuest(entry.name, machine, entry.uuid) for machine, entry in ledger.guests.items()]
-        if self.guest is None:
-            if not known:
-                raise InputError("there is no guest whose groups cachetune has made", hint="'cachetune show' lists all")
-            return known
-        return [g for g in known if self.guest in (g.name, g.uuid)] or [PlanGuest("", machine_name(self.guest))]
-
-
-@click.command("remove")
+@click.command("remove", cls=Verb, exit_codes=EXIT_CODES)
 @click.argument("file", required=False)
 @options.stack(options.guest, options.all_guests, options.machine_name, options.yes, options.lock_timeout)
-@options.as_json
-@options.stack(options.resctrl, options.sysfs, options.proc, options.run)
-def command(  # noqa: PLR0913 - one parameter for each option
+@options.stack(options.as_json, options.resctrl, options.sysfs, options.proc, options.run)
+def command(
     *,
     file: str | None,
     guest: str | None,
     all_guests: bool,
     machine_name: str | None,
     yes: bool,
-    lock_timeout: float,
     as_json: bool,
-    resctrl: Path,
-    sysfs: Path,
-    proc: Path,
-    run: Path,
+    **values: Any,
 ) -> None:
-    """Remove the groups of a guest; its threads go back to the default group.
+    """Remove a guest's groups; its threads go back to the default group.
 
-    The guest need not run any more. Only groups that cachetune made are removed; --all-guests removes all of those. A
-    default group that was shrunk gets its ways back where nobody else has taken them. Exit codes as for apply.
+    The guest does not have to be running. Only groups that cachetune made are removed, with --all-guests all of them.
+    A default group that was shrunk gets its ways back where nobody else has taken them.
 
     \b
     Examples:
@@ -73,43 +40,26 @@ def command(  # noqa: PLR0913 - one parameter for each option
       cachetune remove --guest web
       cachetune remove --yes --machine-name cachetune-web
     """
-    if [file is None, guest is None, machine_name is None, not all_guests].count(False) != 1:
+    named = [file is not None, guest is not None, machine_name is not None, all_guests]
+    if named.count(True) != 1:
         raise InputError(
-            "give the guest's XML, --guest NAME, --machine-name NAME or --all-guests",
+            "give one of the guest's XML, --guest NAME, --machine-name NAME or --all-guests",
             hint="'cachetune show' lists the groups",
         )
-    chosen = _Chosen(_domain(file) if file is not None else None, machine_name, guest)
-    connection = connect(resctrl, run, sysfs, proc, lock_timeout)
-
-    ask = not yes and sys.stdin.isatty()
-
-    def planner(host: Host, ledger: Ledger) -> Plan:
-        guests = chosen.guests(ledger)
-        owned = {path for each in guests for path in ledger.groups_of(each.machine_name)}
-        try:
-            made = plan_removal(host, guests, owned, ledger.shrunk)
-        except PlanRefusedError as error:
-            show_findings(error.findings, file or "")
-            raise InputError("nothing was removed") from None
-        if ask or not as_json:
-            show_plan(made, err=as_json)
-        return made
-
-    if ask:
-        ledger = load_ledger(run)
-        shown = planner(connection.look(ledger), ledger)
-        if shown.steps:
-            confirm("Remove this?")
-        finish(apply(shown, connection), as_json=as_json)
-    finish(apply_planned(planner, connection), as_json=as_json)
+    removal = Removal(domain=_domain(file), machine_name=machine_name, guest=guest)
+    connection = connect(options.location(values))
+    change(removal_planner(removal), connection, file or "", yes=yes, as_json=as_json)
 
 
-def _domain(file: str) -> Domain:
+def _domain(file: str | None) -> Domain | None:
+    document = read_document(file)
+    if document is None:
+        return None
     try:
-        domain, _ = load_domain(file)
+        domain, _ = load_document(document)
     except PlanRefusedError as refused:
-        show_findings(refused.findings, file)
-        raise InputError(f"{file} does not name a guest") from None
+        show_findings(refused.findings, document.name)
+        raise InputError(f"{document.name} is not valid, so it names no guest") from None
     if not domain.name:
-        raise InputError(f"{file} does not name its guest", hint="give --guest NAME instead")
+        raise InputError(f"{document.name} does not name its guest", hint="pass --guest NAME instead")
     return domain

@@ -1,17 +1,18 @@
-"""``cachetune schema``: the schemas of what goes in (XML) and of what comes out (JSON)."""
+"""``cachetune schema``: the schemas of the XML that is read and of the JSON that is printed."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cachetune.cli.verb import Verb
 from cachetune.domain.xml.schema import schema_path
 
 _XML = {"rng": "domain.rng", "xsd": "domain.xsd", "cachetune-rng": "cachetune.rng", "cachetune-xsd": "cachetune.xsd"}
 _JSON = ("plan", "refusal", "host", "usage", "readings", "report", "findings", "rules", "guests", "agent")
 
 
-@click.command("schema")
+@click.command("schema", cls=Verb, exit_codes={0: "printed", 2: "no such schema"})
 @click.argument("name", type=click.Choice([*_XML, *_JSON]), metavar="NAME")
 def command(name: str) -> None:
     """Print the schema of a document.
@@ -20,11 +21,11 @@ def command(name: str) -> None:
     XML that cachetune reads:
       rng, xsd                      a libvirt domain (they include the next two)
       cachetune-rng, cachetune-xsd  the elements cachetune, memorytune, energytune
-    JSON that it prints:
+    JSON that it prints, as JSON Schema:
       plan, refusal, host, usage (of show), readings (of monitor), report, findings, rules, guests, agent
-      as JSON Schema
 
     \b
+    Examples:
       cachetune schema cachetune-xsd > cachetune.xsd
       cachetune schema plan
     """

@@ -1,4 +1,4 @@
-"""``cachetune sim``: a simulated resctrl as a file system that any program can use."""
+"""``cachetune sim``: mount a simulated resctrl for any program to use."""
 
 import shutil
 from collections.abc import Callable
@@ -10,8 +10,10 @@ import msgspec
 
 from cachetune import documents
 from cachetune.cli.show.console import show, table
+from cachetune.cli.verb import VerbGroup
 from cachetune.errors import InputError
-from cachetune.service.hosts import load_host
+from cachetune.service.connection import Location
+from cachetune.service.hosts import read_location
 from cachetune.sim import load_profile, profile_names
 from cachetune.sim.faults import Fault, parse_fault
 from cachetune.sim.fuse.threads import Tids
@@ -29,7 +31,7 @@ _directory = click.argument("directory", metavar="DIR", type=_DIRECTORY)
 _run = click.option(
     "--run",
     type=_DIRECTORY,
-    help="Where running mounts are recorded; default is /run/cachetune/sim, for others than root $XDG_RUNTIME_DIR.",
+    help="Directory of records of running mounts; default is /run/cachetune/sim, or $XDG_RUNTIME_DIR for other users.",
 )
 
 
@@ -62,12 +64,12 @@ def _read_faults(ctx: click.Context, param: click.Parameter, texts: tuple[str, .
     return tuple(read)
 
 
-@click.group("sim")
+@click.group("sim", cls=VerbGroup, exit_codes={0: "mounted, unmounted or listed", 2: "could not run"})
 def command() -> None:
-    """A simulated resctrl as a file system: mount, unmount, list.
+    """Mount a simulated resctrl as a file system, unmount it, or list what is mounted.
 
-    Shells, pqos, libvirt and cachetune itself (--resctrl DIR) can use it; it follows the kernel's rules, with the
-    kernel's errors. It controls nothing.
+    Shells, pqos, libvirt and cachetune (--resctrl DIR) can use it. It follows the kernel's rules and returns the
+    kernel's errors, but controls nothing.
     """
 
 
@@ -79,14 +81,20 @@ def command() -> None:
     required=True,
     help="A profile (see `cachetune sim list`), a profile's file, or a snapshot.",
 )
-@click.option("--kernel", type=click.Choice(list(KERNELS)), default="6.12", show_default=True, help="Whose rules.")
-@click.option("--background", is_flag=True, help="Return when the mount answers; without, Ctrl-C ends it.")
+@click.option(
+    "--kernel",
+    type=click.Choice(list(KERNELS)),
+    default="6.12",
+    show_default=True,
+    help="Kernel version whose rules to follow.",
+)
+@click.option("--background", is_flag=True, help="Return once the mount is ready; otherwise Ctrl-C ends it.")
 @click.option(
     "--tids",
     type=click.Choice(["real", "any"]),
     default="real",
     show_default=True,
-    help="The tasks are this machine's threads, or any number that is written.",
+    help="Accept threads of this machine, or any number, as tasks.",
 )
 @click.option(
     "--fault",
@@ -94,16 +102,16 @@ def command() -> None:
     callback=_read_faults,
     multiple=True,
     metavar="OP[@PATH]:ERRNO[:N][:after]",
-    help="Let the N-th (first) mkdir, rmdir, write, rename, read or listdir, on PATH only, fail. Repeatable.",
+    help="Make the Nth mkdir, rmdir, write, rename, read or listdir fail, only on PATH if given. Repeatable.",
 )
-@click.option("--sysfs", type=_DIRECTORY, metavar="DIR", help="Also write the sysfs tree that goes with it there.")
+@click.option("--sysfs", type=_DIRECTORY, metavar="DIR", help="Also write the matching sysfs tree to DIR.")
 @_run
 def mount(directory: Path, **options: Any) -> None:
     """Mount a simulated resctrl at an empty directory. Needs FUSE (apt-get install fuse3) and mfusepy.
 
-    With --tids real a thread that is seen for the first time is in the group of its process's main thread, a process
-    in that of its parent. A fault such as mkdir:ENOSPC:3 lets the third mkdir fail, write@g1/tasks:ESRCH the first
-    write to g1/tasks; with :after the operation takes effect and fails all the same.
+    With --tids real, a new thread starts in the group of its process's main thread, and a new process in that of its
+    parent. The fault mkdir:ENOSPC:3 makes the third mkdir fail, write@g1/tasks:ESRCH the first write to g1/tasks; with
+    :after the operation takes effect and then reports the error.
 
     \b
     Examples:
@@ -139,7 +147,7 @@ def mount(directory: Path, **options: Any) -> None:
 @_directory
 @_run
 def unmount(directory: Path, run: Path | None) -> None:
-    """End a simulation: running, or left behind by a server that was killed."""
+    """Unmount a simulated resctrl, even if its server was killed."""
     from cachetune.sim.fuse import mounts
 
     was = mounts.unmount(directory, run or mounts.run_directory())
@@ -165,10 +173,10 @@ def _simulated(profile: str, kernel: str) -> "SimulatedResctrl":
     file = Path(profile)
     if not file.is_file():
         known = ", ".join(profile_names())
-        raise InputError(f"there is no profile and no file {profile!r}", hint=f"profiles: {known}")
+        raise InputError(f"no profile and no file {profile!r}", hint=f"profiles: {known}")
     data = file.read_bytes()
     if documents.decode(data, _Kind, profile).kind is None:
-        return SimulatedResctrl.from_host(load_host(profile, Path(), Path()), kernel=kernel)
+        return SimulatedResctrl.from_host(read_location(Location(host=profile)).host, kernel=kernel)
     return SimulatedResctrl(decode_profile(data, profile), kernel=kernel)
 
 

@@ -1,24 +1,25 @@
-"""``cachetune snapshot``: a host as a JSON document."""
+"""``cachetune snapshot``: save a host as a JSON document."""
 
-from pathlib import Path
+from typing import Any
 
 import click
 
 from cachetune import documents
 from cachetune.cli import options
 from cachetune.cli.show.console import write_document
-from cachetune.service.hosts import load_host
-from cachetune.service.owned import owned_groups
+from cachetune.cli.show.findings import show_warnings
+from cachetune.cli.verb import Verb, option
+from cachetune.service.hosts import read_location
 
 
-@click.command("snapshot")
-@click.option("-o", "--output", metavar="FILE", default="-", help="Where to write it; default is stdout.")
+@click.command("snapshot", cls=Verb, exit_codes={0: "saved", 2: "could not run"})
+@option("-o", "--output", metavar="FILE", default="-", heading="Output", help="Where to write it; default is stdout.")
 @options.stack(options.host, options.resctrl, options.sysfs, options.run)
-def command(output: str, host: str | None, resctrl: Path, sysfs: Path, run: Path) -> None:
+def command(*, output: str, **values: Any) -> None:
     """Save a host as JSON: what its resctrl can do, its groups and their masks.
 
-    Every command that plans takes the file with --host, so a domain can be checked and planned for a host
-    that is far away, or as it was yesterday. The file is replaced as a whole or not at all.
+    Every verb that plans takes the file with --host, so you can validate and plan for a host that is elsewhere, or as
+    it was yesterday. The file is replaced as a whole or not at all.
 
     \b
     Examples:
@@ -26,4 +27,6 @@ def command(output: str, host: str | None, resctrl: Path, sysfs: Path, run: Path
       cachetune plan --host node7.json guest.xml
       ssh node7 cachetune snapshot | cachetune show --host -
     """
-    write_document(documents.encode(load_host(host, resctrl, sysfs, owned_groups(run))), output)
+    reading = read_location(options.location(values))
+    show_warnings(reading.notes)
+    write_document(documents.encode(reading.host), output)

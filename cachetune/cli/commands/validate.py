@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from cachetune.cli.verb import Verb, option
 from cachetune.domain.check import Checker, Checks, Engine
 from cachetune.domain.xml.document import read_file, unreadable
 from cachetune.domain.xml.schema import LIBVIRT_SCHEMA
 from cachetune.domain.xml.schema import libvirt_schema as read_libvirt_schema
 from cachetune.errors import InputError
-from cachetune.text import printable
+from cachetune.text import count, printable
 
 if TYPE_CHECKING:
     from cachetune.findings import FileReport, Finding
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     FindingsIn = Callable[[bytes], tuple[Finding, ...]]
 
 MANY_FILES = 300
-_HOST = "a snapshot or a simulated host: also check whether the domain fits there"
 
 
 class _Outcome(NamedTuple):
@@ -41,23 +41,29 @@ class _Outcome(NamedTuple):
         return any(finding.severity == "error" for finding in self.findings)
 
 
-@click.command("validate")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-@click.option(
-    "--engine", type=click.Choice(["rng", "xsd"]), default="rng", show_default=True, help="The schema language."
+@click.command(
+    "validate",
+    cls=Verb,
+    exit_codes={0: "valid", 1: "findings of severity error", 2: "something could not be read, or could not run"},
 )
-@click.option(
-    "--libvirt", metavar="VERSION", help="Also say what this libvirt would refuse: 9.0, 10.8, 11.3, 12.4, 12.8, …"
-)
-@click.option(
+@option("--json", "as_json", is_flag=True, heading="Output", help="Print one JSON document instead of text.")
+@option("--engine", type=click.Choice(["rng", "xsd"]), default="rng", show_default=True, help="The schema language.")
+@option("--libvirt", metavar="VERSION", help="Also report what this libvirt refuses: 9.0, 10.8, 11.3, 12.4, 12.8, …")
+@option(
     "--libvirt-schema",
     metavar="[PATH.rng]",
     is_flag=False,
     flag_value=LIBVIRT_SCHEMA,
     help=f"Also check against an installed libvirt's own schema [{LIBVIRT_SCHEMA}].",
 )
-@click.option("--host", metavar="FILE|sim:NAME", help=f"{_HOST[0].upper()}{_HOST[1:]}.")
-@click.option("-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Worker processes; default: as needed.")
+@option(
+    "--host",
+    metavar="FILE|sim:NAME",
+    help="Also check whether the domain fits on this snapshot or simulated host.",
+)
+@option(
+    "-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Number of worker processes; default: as needed."
+)
 @click.argument("files", nargs=-1, metavar="FILE|DIRECTORY|-...")
 def command(
     files: tuple[str, ...],
@@ -68,12 +74,12 @@ def command(
     jobs: int | None,
     as_json: bool,
 ) -> None:
-    """Check domain XML: every finding, with a hint how to mend it.
+    """Check domain XML: report every finding, with a suggested fix.
 
     Directories are searched for *.xml; "-" is standard input.
-    Exit status: 0 valid, 1 findings of severity error, 2 something could not be read.
 
     \b
+    Examples:
       cachetune validate guest.xml
       virsh dumpxml guest | cachetune validate -
       cachetune validate --libvirt 11.3 --json domains/
@@ -95,9 +101,9 @@ def command(
         _print(outcomes)
     for outcome in outcomes:
         if outcome.unreadable:
-            click.echo(f"error: {printable(outcome.unreadable)}", err=True)
-            if outcome.hint:
-                click.echo(f"hint: {outcome.hint}", err=True)
+            from cachetune.cli.show.findings import show_error
+
+            show_error(outcome.unreadable, outcome.hint)
     if not as_json:
         checked = len(paths) - sum(bool(outcome.unreadable) for outcome in outcomes[len(missing) :])
         click.echo(_summary(checked, outcomes), err=True)
@@ -142,13 +148,12 @@ def _version(libvirt: str | None) -> tuple[int, int] | None:
 
 def _on_host(host: str, checks: Checks) -> "FindingsIn":
     """What finds everything that Checker finds, and whether the domain fits on the host."""
-    from pathlib import Path
-
     from cachetune.domain.loading import load_checked
     from cachetune.plan import check as check_host
-    from cachetune.service.hosts import load_host
+    from cachetune.service.connection import Location
+    from cachetune.service.hosts import read_location
 
-    state = load_host(host, Path("/sys/fs/resctrl"), Path("/sys"))
+    state = read_location(Location(host=host)).host
 
     def findings_in(data: bytes) -> "tuple[Finding, ...]":
         loaded = load_checked(data, "", checks)
@@ -187,18 +192,12 @@ def _examine_all(examine: Callable[[str], _Outcome | None], paths: list[str], jo
 
 
 def _print(outcomes: list[_Outcome]) -> None:
+    if not any(outcome.findings for outcome in outcomes):
+        return
+    from cachetune.cli.show.findings import finding_text
+
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    lines = []
-    for outcome in outcomes:
-        file = printable(outcome.file)
-        for finding in outcome.findings:
-            severity = finding.severity + ":"
-            if colour:
-                severity = click.style(severity, fg="red" if finding.severity == "error" else "yellow", bold=True)
-            lines.append(
-                f"{file}:{finding.line}:{finding.column}: {severity} {finding.message} [{finding.rule}]\n"
-                f"    hint: {finding.hint}\n"
-            )
+    lines = [finding_text(finding, outcome.file) for outcome in outcomes for finding in outcome.findings]
     click.echo("".join(lines), nl=False, color=colour)
 
 
@@ -208,8 +207,8 @@ def _json(paths: list[str], missing: list[_Outcome], outcomes: list[_Outcome]) -
 
     by_file = {outcome.file: outcome for outcome in outcomes}
     names = ("<stdin>" if path == "-" else path for path in paths)
-    told = (*(by_file.get(name, _Outcome(file=name)) for name in names), *missing)
-    return documents.encode(Findings(files=tuple(map(_file_report, told))))
+    reported = (*(by_file.get(name, _Outcome(file=name)) for name in names), *missing)
+    return documents.encode(Findings(files=tuple(map(_file_report, reported))))
 
 
 def _file_report(outcome: _Outcome) -> "FileReport":
@@ -234,7 +233,7 @@ def _summary(checked: int, outcomes: list[_Outcome]) -> str:
     else:
         parts = [f"{checked} files checked", f"{invalid} invalid" if invalid else "all valid"]
     if warnings:
-        parts.append(f"{warnings} warning{'' if warnings == 1 else 's'}")
+        parts.append(count(warnings, "warning"))
     if unreadable:
         parts.append(f"{unreadable} could not be read")
     return ", ".join(parts) + "."

@@ -1,9 +1,4 @@
-"""What people see: a rich console where the text is shown, plain text where it is piped; and files written
-whole.
-
-Names of groups, threads and files come from others: ``printable`` makes control characters visible before
-they reach a terminal.
-"""
+"""Output: tables and text through rich, plain where stdout is a pipe, and documents on stdout or in a file."""
 
 import os
 import stat
@@ -14,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cachetune import documents
 from cachetune.errors import InputError
 from cachetune.files import replace_file
 
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 160
 _ASCII = str.maketrans({"█": "#", "▓": "%", "░": ":", "·": ".", "…": "~"})
-_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def console() -> "Console":
@@ -55,6 +50,11 @@ def table(*headers: str, right: Sequence[str] = ()) -> "Table":
     for header in headers:
         made.add_column(header, justify="right" if header in right else "left", overflow="fold")
     return made
+
+
+def print_document(document: object) -> None:
+    """Print a value as a JSON document on stdout."""
+    click.echo(documents.encode(document), nl=False)
 
 
 def write_document(data: bytes, path: str) -> None:

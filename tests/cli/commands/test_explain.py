@@ -26,9 +26,9 @@ def test_each_rule_is_explained_with_its_fix_and_samples(rule) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{rule.id} ({rule.severity})\n{rule.summary}\n")
     assert "{" not in result.stdout
-    assert rule.why in result.stdout
     assert "breaks it:" in result.stdout
     assert "satisfies it:" in result.stdout
+    assert rule.why in result.stdout
 
 
 def test_without_a_rule_all_rules_are_listed_by_section() -> None:

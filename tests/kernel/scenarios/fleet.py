@@ -22,7 +22,7 @@ from cachetune.plan import Options
 from cachetune.plan.request import GuestRequest
 from cachetune.plan.steps import Step
 from cachetune.service.connection import connect
-from cachetune.service.requests import plan_requests
+from cachetune.service.plans import plan_requests
 from tests.bench.operations import counted, least, strace
 from tests.kernel.scenarios.guest_process import Threads, running
 

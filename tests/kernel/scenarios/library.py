@@ -16,7 +16,7 @@ from cachetune.plan import Options, Plan, plan_removal
 from cachetune.plan.groups.names import machine_name_of
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.request import GuestRequest
-from cachetune.service.requests import plan_requests
+from cachetune.service.plans import plan_requests
 from tests.kernel.scenarios import tree
 
 PROC = Path("/proc")

@@ -1,0 +1,34 @@
+"""The agent's status as a table."""
+
+import time
+from typing import TYPE_CHECKING
+
+from cachetune.agent.model import AgentStatus
+from cachetune.cli.show.console import show, table
+from cachetune.cli.show.findings import show_error
+from cachetune.text import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def show_status(status: AgentStatus) -> None:
+    """The managed guests on stdout; why the last round could not look, on stderr."""
+    show([_rows(status)] if status.guests else ["No managed guests."])
+    if status.problem:
+        show_error(status.problem)
+
+
+def _rows(status: AgentStatus) -> "Table":
+    rows = table("GUEST", "STATE", "SINCE", "PID", "GROUPS", "REQUESTED BY", "REASON OR LAST CHANGE", right=("PID",))
+    for guest in status.guests:
+        rows.add_row(
+            printable(guest.name),
+            guest.state,
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(guest.since)),
+            str(guest.pid or ""),
+            printable(guest.machine_name),
+            "guests.d" if guest.requested_by == "file" else "libvirt",
+            printable(guest.reason or guest.change),
+        )
+    return rows

@@ -1,0 +1,67 @@
+"""Running guests as a table."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cachetune.cli.show.console import table
+from cachetune.idset import format_ids
+from cachetune.plan.model import Summary
+from cachetune.service.status import Guests, GuestState
+from cachetune.text import count, counts, printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_STYLES = {"applied": "green", "drifted": "yellow", "refused": "red", "invalid": "red"}
+
+
+def guests_page(found: Guests) -> Iterator["RenderableType"]:
+    """A line for each guest, and below the table what has no room in it."""
+    if not found.guests:
+        yield "No guests are running."
+        return
+    rows = table("guest", "uuid", "pid", "vCPUs", "threads", "found by", "tuning", right=["pid"])
+    for guest in found.guests:
+        rows.add_row(
+            printable(guest.name) or "-",
+            guest.uuid or "-",
+            str(guest.pid),
+            format_ids(guest.vcpus) or "-",
+            format_ids(guest.vcpus.values()) or "-",
+            guest.source,
+            _tuning(guest),
+        )
+    yield rows
+    remarks = [line for guest in found.guests for line in _remarks(guest)]
+    if remarks:
+        yield ""
+        yield from remarks
+
+
+def _tuning(guest: GuestState) -> "RenderableType":
+    """What has become of the tuning; where none is known, the groups that the guest is in all the same."""
+    from rich.text import Text
+
+    state, summary = guest.tuning.state, guest.tuning.summary
+    if summary:
+        return Text(f"drifted: {_counts(summary)}", _STYLES[state])
+    if state in ("unknown", "none") and guest.groups:
+        more = f" and {count(len(guest.groups) - 1, 'other')}" if len(guest.groups) > 1 else ""
+        return Text(f"{state}, but in {printable(guest.groups[0])}{more}")
+    return Text(state, _STYLES.get(state, ""))
+
+
+def _counts(summary: Summary) -> str:
+    return counts(
+        (summary.control_groups_created + summary.monitor_groups_created, "group", "to create"),
+        (summary.groups_changed, "group", "to change"),
+        (summary.groups_removed, "group", "to remove"),
+        (summary.tasks_moved, "task", "to move"),
+    )
+
+
+def _remarks(guest: GuestState) -> Iterator[str]:
+    """What the table has no room for, one line each."""
+    who = printable(guest.name) or f"process {guest.pid}"
+    sentences = (guest.problem, *guest.disagreements, *guest.tuning.why)
+    yield from (f"{who}: {printable(sentence)}" for sentence in sentences if sentence)

@@ -1,0 +1,20 @@
+"""A plan as lines for people."""
+
+import click
+
+from cachetune.cli.show.findings import show_findings
+from cachetune.cli.show.ways import ways_picture
+from cachetune.plan import Plan
+from cachetune.plan.render import render
+from cachetune.text import printable
+
+_COLOURS = {"+": "green", "~": "yellow", "-": "red", ">": "cyan"}
+
+
+def show_plan(plan: Plan, document: str = "", *, err: bool = False) -> None:
+    """The plan's warnings on stderr and the plan on stdout, or on stderr too where stdout is for a document."""
+    show_findings(plan.warnings, document)
+    for line in render(plan, ways_picture):
+        if not line.mark:
+            click.echo(err=err)
+        click.echo(click.style(printable(line.text), fg=_COLOURS.get(line.mark)), err=err)

@@ -1,0 +1,52 @@
+"""Change a host: plan and apply, under one lock or with a person's approval in between."""
+
+from collections.abc import Callable
+
+from cachetune.apply.report import Report
+from cachetune.apply.run import Connection, OnStep, Planner, apply, apply_planned
+from cachetune.apply.state.ledger import Ledger, load_ledger
+from cachetune.host.model import Host
+from cachetune.plan.model import Plan
+
+OnPlan = Callable[[Plan], None]
+
+
+def _ignore(_: object) -> None:
+    return None
+
+
+def carry_out(
+    planner: Planner,
+    connection: Connection,
+    *,
+    show: OnPlan = _ignore,
+    approve: OnPlan | None = None,
+    on_step: OnStep = _ignore,
+    adopt: bool = False,
+) -> Report:
+    """Plan and apply: all of the plan, or nothing.
+
+    ``show`` gets the plan before the first step. Without ``approve``, planning and applying happen under one lock. With
+    it the plan is made first and approved without holding the lock; it is refused if the host changes before it is
+    applied. ``approve`` is not called for a plan without steps; whatever it raises ends this with nothing changed.
+
+    Raises what the planner raises, and ApplyRefusedError, LockTimeoutError, HostError or InputError when nothing was
+    begun; failures after that are in the report.
+    """
+    if approve is None:
+        return apply_planned(_shown(planner, show), connection, on_step, adopt=adopt)
+    ledger = load_ledger(connection.run)
+    plan = planner(connection.look(ledger), ledger)
+    show(plan)
+    if plan.steps:
+        approve(plan)
+    return apply(plan, connection, on_step, adopt=adopt)
+
+
+def _shown(planner: Planner, show: OnPlan) -> Planner:
+    def plan_and_show(host: Host, ledger: Ledger) -> Plan:
+        plan = planner(host, ledger)
+        show(plan)
+        return plan
+
+    return plan_and_show

@@ -1,0 +1,48 @@
+"""Read the monitors of the groups that belong to a selection."""
+
+import time
+
+import msgspec
+
+from cachetune.domain.model import Domain
+from cachetune.errors import HostError, InputError, PlanRefusedError
+from cachetune.host.model import Host
+from cachetune.host.read import read_host
+from cachetune.service.connection import Location, open_resctrl
+from cachetune.service.hosts import readable_ledger
+from cachetune.service.requests import Document, load_document
+from cachetune.service.select import Selection, select_groups
+from cachetune.watch import Readings, read_counters
+
+
+class HostReadings(msgspec.Struct, frozen=True):
+    """The readings, the host that they are from, and ``notes``: warnings."""
+
+    readings: Readings
+    host: Host
+    notes: tuple[str, ...] = ()
+
+
+def read_monitors(location: Location, selection: Selection, document: Document | None = None) -> HostReadings:
+    """Read every counter of the groups selected, or of the groups of a document's domain.
+
+    Raises HostError for a host without monitoring, InputError when there are no such groups, and ResctrlError.
+    """
+    resctrl = open_resctrl(location)
+    began = time.time()
+    ledger, notes = readable_ledger(location)
+    host = read_host(resctrl, None, ledger.owned)
+    if not host.monitors:
+        raise HostError(f"{host.source} has no monitoring", hint="info/L3_MON is missing; see 'cachetune show'")
+    paths = select_groups(host, selection, _domain_of(document))
+    counters = read_counters(resctrl, host, paths)
+    return HostReadings(Readings(source=host.source, time=round(began, 6), monitors=counters), host, notes)
+
+
+def _domain_of(document: Document | None) -> Domain | None:
+    if document is None:
+        return None
+    try:
+        return load_document(document)[0]
+    except PlanRefusedError:
+        raise InputError(f"{document.name} is not valid", hint=f"run 'cachetune validate {document.name}'") from None
