@@ -203,6 +203,9 @@ class HostError(CachetuneError):
 class NotMountedError(HostError):
     """``source`` is not a mounted resctrl, nor a copy of one."""
 
+    def __init__(self, source: "Path | str", reason: str, *, hint: str = "") -> None:
+        super().__init__(source, f"not a mounted resctrl ({reason})", hint=hint)
+
 
 class GroupNotFoundError(InputError):
     """The host ``source`` has no group at ``path``."""

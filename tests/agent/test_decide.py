@@ -201,7 +201,7 @@ def test_a_name_that_no_group_can_have_fails_alone(machine: Machine) -> None:
     files = {**FILE, "äöü": TuningFile(wanted(name="äöü", uuid=None))}
     decided = decide(machine.observation(runs(), runs(name="äöü"), files=files), {}, OPTIONS, 0.0)
     placing(decided["web"][1])
-    assert "can be used in a group name" in failure(decided["äöü"][1])
+    assert "no characters for a group name" in failure(decided["äöü"][1])
 
 
 def test_one_guest_that_does_not_fit_does_not_hinder_another(machine: Machine) -> None:

@@ -17,7 +17,7 @@ from cachetune.agent.loop import Agent
 from cachetune.agent.model import AgentStatus
 from cachetune.agent.notify import Notifier, notifier
 from cachetune.agent.reconcile import Inputs, Level
-from cachetune.errors import InputError
+from cachetune.errors import AlreadyRunningError, StateFileError
 from cachetune.guests.model import RunningGuest
 from tests.agent.machine import FILE, Machine, runs
 
@@ -120,7 +120,7 @@ def test_a_status_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": -1}', '{"schema_version": 2}'])
 def test_a_status_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "agent.json").write_text(text)
-    with pytest.raises(InputError, match=r"agent\.json is not what it should be"):
+    with pytest.raises(StateFileError, match=r"cannot read .*agent\.json"):
         status_file.read(tmp_path)
 
 
@@ -150,13 +150,13 @@ def test_the_lock_ends_with_the_block(tmp_path: Path) -> None:
     for _ in range(2):
         with status_file.only_agent(tmp_path):
             second = status_file.only_agent(tmp_path)
-            with pytest.raises(InputError, match=f"process {os.getpid()}"):
+            with pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}"):
                 second.__enter__()
 
 
 def test_a_run_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot write"), status_file.only_agent(tmp_path / "file"):
+    with pytest.raises(StateFileError, match="cannot write"), status_file.only_agent(tmp_path / "file"):
         pass
 
 

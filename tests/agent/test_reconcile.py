@@ -427,4 +427,4 @@ def test_an_error_of_the_run_directory_is_a_failure_of_that_guest(world: World, 
     reconciler = world.reconciler()
     reconciler.round()
     assert state(reconciler) == "failed"
-    assert "cannot write the journal" in world.said()[0]
+    assert "journal.jsonl: File exists" in world.said()[0]

@@ -14,7 +14,7 @@ from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply, apply_planned
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import Ledger, load_ledger
-from cachetune.errors import ApplyRefusedError, InputError, LockTimeoutError
+from cachetune.errors import ApplyRefusedError, LockTimeoutError, StateFileError
 from cachetune.guests.model import Guest, Thread
 from cachetune.plan import plan_removal
 from cachetune.plan.model import PlanGuest
@@ -166,7 +166,7 @@ def test_a_full_run_directory_is_noticed_before_anything_is_changed(
 
     with monkeypatch.context() as patch:
         patch.setattr("cachetune.apply.state.journal.os.write", full)
-        with pytest.raises(InputError, match="No space left"):
+        with pytest.raises(StateFileError, match="No space left"):
             apply(plan, connection)
     assert not sim.operations
     assert not journal.exists(tmp_path)

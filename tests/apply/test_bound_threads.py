@@ -9,7 +9,7 @@ import pytest
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import load
-from cachetune.errors import InputError
+from cachetune.errors import StateFileError
 from cachetune.guests import find_guest
 from cachetune.plan import GuestRequest, Options, Plan, plan_guests
 from cachetune.plan.steps import MoveTasks, Step, WriteSchemata
@@ -111,7 +111,7 @@ def test_a_thread_that_is_anothers_by_now_is_not_moved_back_either(host: Host) -
     def on_step(step: Step) -> None:
         if isinstance(step, MoveTasks) and step.path != GROUP:
             host.give_away(41)
-            raise InputError("the disk is full")
+            raise StateFileError("journal.jsonl", "the disk is full", operation="write")
 
     before = len(host.resctrl.operations)
     report = apply(host.plan(MONITORED), host.connection, on_step)

@@ -3,7 +3,7 @@
 import pytest
 
 from cachetune.domain import load, parse_version
-from cachetune.errors import InputError
+from cachetune.errors import UnknownVersionError
 
 CACHE = "<cache id='0' level='3' type='both' size='3' unit='MiB'/>"
 CACHE_2 = "<cache id='0' level='2' type='both' size='3' unit='MiB'/>"
@@ -62,5 +62,5 @@ def test_what_the_schema_refuses_anyway_is_not_said_twice() -> None:
 
 @pytest.mark.parametrize("text", ["", "12", "x.y", "12.8.0.1", "8.10", "-1.0", "12.8-1", "9999.0"])
 def test_a_version_that_is_none_or_too_old_is_an_input_error(text: str) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(UnknownVersionError):
         parse_version(text)

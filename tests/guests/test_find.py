@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import InputError
+from cachetune.errors import (
+    AmbiguousGuestError,
+    GuestNotFoundError,
+    GuestVcpusUnknownError,
+    InputError,
+    SourceUnavailableError,
+)
 from cachetune.guests import RunningGuest
 from cachetune.guests.find import ORDER, SourceOptions, guest_named, look, running_guests
 from cachetune.guests.merge import combine
@@ -173,7 +179,7 @@ def test_one_thread_for_all_vcpus_is_refused_whoever_else_tells_them_apart(threa
     guest = only(machine)
     assert guest.problem == "all its vCPUs run in one thread, so they cannot be tuned one by one"
     assert vcpus(guest) == {}
-    with pytest.raises(InputError, match="all its vCPUs run in one thread"):
+    with pytest.raises(GuestVcpusUnknownError, match="all its vCPUs run in one thread"):
         guest_named("web", machine.source_options)
     assert guest_named("web", machine.source_options, per_vcpu=False) == guest, "enough for groups of the whole process"
 
@@ -182,7 +188,7 @@ def test_threads_without_names_are_a_problem_with_a_way_out(machine: Machine) ->
     machine.process(UNNAMED)
     guest = only(machine)
     assert "debug-threads=on" in guest.problem
-    with pytest.raises(InputError, match="guest 'web' \\(process 40\\): its threads have no names") as caught:
+    with pytest.raises(GuestVcpusUnknownError, match=r"guest 'web' \(process 40\): its threads") as caught:
         guest_named("web", machine.source_options)
     assert "--qmp SOCKET" in caught.value.hint
 
@@ -214,7 +220,7 @@ def test_a_guest_is_found_by_its_name_or_uuid_in_any_form(machine: Machine) -> N
 def test_a_name_that_nobody_has_gets_a_suggestion_and_what_could_not_be_read(machine: Machine) -> None:
     machine.process(KVM)
     (machine.source_options.libvirt_run / "db.xml").write_text("<half")
-    with pytest.raises(InputError, match="no guest 'wbe' runs here") as caught:
+    with pytest.raises(GuestNotFoundError, match="guest 'wbe' is not running") as caught:
         guest_named("wbe", machine.source_options)
     assert "did you mean 'web'?" in caught.value.hint
     assert "db.xml is not believed" in caught.value.hint
@@ -222,14 +228,14 @@ def test_a_name_that_nobody_has_gets_a_suggestion_and_what_could_not_be_read(mac
 
 def test_guests_without_a_name_are_not_found_by_none(machine: Machine) -> None:
     machine.process(KVM, ("qemu-kvm",))
-    with pytest.raises(InputError, match="no guest '' runs here"):
+    with pytest.raises(GuestNotFoundError, match="guest '' is not running"):
         guest_named("", machine.source_options)
 
 
 def test_two_guests_of_one_name_are_refused_with_their_pids(machine: Machine) -> None:
     machine.process(KVM)
     machine.process({50: "kvm", 51: "CPU 0/KVM"}, ("kvm", "-name", "web"), pid=50)
-    with pytest.raises(InputError, match=r"2 guests are called 'web': processes 40 \(user 0\), 50 \(user 0\)"):
+    with pytest.raises(AmbiguousGuestError, match=r"2 guests called 'web': process 40 \(user 0\), process 50 "):
         guest_named("web", machine.source_options)
     assert guest_named(UUID, machine.source_options).guest.pid == 40
 
@@ -255,7 +261,7 @@ def test_a_socket_that_was_named_and_does_not_answer_is_an_error(machine: Machin
     source_options = SourceOptions(
         proc=machine.source_options.proc, libvirt_run=machine.source_options.libvirt_run, qmp=tmp_path / "no"
     )
-    with pytest.raises(InputError, match="cannot connect"):
+    with pytest.raises(SourceUnavailableError, match="cannot connect"):
         look(source_options)
 
 
@@ -267,7 +273,7 @@ def test_a_status_directory_that_cannot_be_read_is_a_note_unless_it_was_asked_fo
     found = look(source_options)
     assert len(found.guests) == 1
     assert "cannot list" in found.notes[0]
-    with pytest.raises(InputError, match="cannot list"):
+    with pytest.raises(SourceUnavailableError, match="cannot list"):
         look(source_options, "libvirt-status")
 
 
@@ -287,15 +293,15 @@ def test_libvirts_api_is_asked_where_libvirt_runs_and_has_not_told_everything(
 
     def answer(uri: str | None, _: object) -> Seen:
         uris.append(uri)
-        raise InputError("libvirt does not answer")
+        raise SourceUnavailableError("libvirt", "no answer")
 
     monkeypatch.setattr(libvirt_api, "look", answer)
     monkeypatch.setattr(libvirt_api, "is_installed", lambda: installed)
     found = look(machine.source_options)
     assert uris == [None] * asked
-    assert found.notes == ("libvirt does not answer",) * asked, "nobody asked for it by name"
+    assert found.notes == ("source libvirt: no answer",) * asked, "nobody asked for it by name"
     source_options = SourceOptions(
         proc=machine.source_options.proc, libvirt_run=machine.source_options.libvirt_run, connect="qemu:///session"
     )
-    with pytest.raises(InputError, match="does not answer"):
+    with pytest.raises(SourceUnavailableError, match="no answer"):
         look(source_options)

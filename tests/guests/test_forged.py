@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import InputError
+from cachetune.errors import AmbiguousGuestError, GuestNotFoundError
 from cachetune.guests.find import SourceOptions, guest_named, look
 from cachetune.guests.merge import combine
 from cachetune.guests.proc.processes import emulators, read_process
@@ -62,7 +62,7 @@ def test_a_process_of_a_user_does_not_stand_in_the_way_of_roots_guest(source_opt
 def test_two_users_who_say_the_same_are_both_refused_by_name(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=1000)
     qemu(source_options.proc, 50, user=64055)
-    with pytest.raises(InputError, match=r"processes 40 \(user 1000\), 50 \(user 64055\)"):
+    with pytest.raises(AmbiguousGuestError, match=r"process 40 \(user 1000\), process 50 \(user 64055\)"):
         guest_named("web", source_options)
 
 
@@ -152,7 +152,7 @@ def test_a_thread_whose_number_is_given_away_while_we_look_is_no_vcpu(source_opt
 def test_no_name_is_no_guests_name(source_options: SourceOptions) -> None:
     add_process(source_options.proc, 40, {40: "qemu", 41: "CPU 0/KVM"}, arguments=["qemu-kvm"])
     assert [guest.name for guest in look(source_options).guests] == [""]
-    with pytest.raises(InputError, match="no guest '' runs here"):
+    with pytest.raises(GuestNotFoundError, match="guest '' is not running"):
         guest_named("", source_options)
 
 

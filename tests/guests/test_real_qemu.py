@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import InputError
+from cachetune.errors import GuestNotFoundError, GuestVcpusUnknownError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests import RunningGuest
 from cachetune.guests.find import SourceOptions, guest_named, look
 from cachetune.guests.model import SourceName
@@ -85,7 +85,7 @@ def test_a_monitor_that_is_in_use_is_given_up_after_a_bounded_time(
     with socket.socket(socket.AF_UNIX) as other:
         other.connect(str(guest.socket))
         assert other.recv(1).startswith(b"{"), "this one is being served"
-        with pytest.raises(InputError, match="does not answer within 1 s") as caught:
+        with pytest.raises(SourceTimeoutError, match="did not answer within 1 s") as caught:
             look(SourceOptions(qmp=guest.socket), "qmp")
     assert "another program may be using this monitor" in caught.value.hint
     monkeypatch.undo()
@@ -114,7 +114,7 @@ def test_one_thread_for_all_vcpus_is_refused_with_the_reason(tmp_path: Path) -> 
                 {},
                 "all its vCPUs run in one thread, so they cannot be tuned one by one",
             )
-        with pytest.raises(InputError, match="all its vCPUs run in one thread"):
+        with pytest.raises(GuestVcpusUnknownError, match="all its vCPUs run in one thread"):
             guest_named(guest.name, where)
         assert guest_named(guest.name, where, per_vcpu=False).guest.pid == guest.pid
 
@@ -124,7 +124,7 @@ def test_without_debug_threads_names_tell_nothing_and_the_other_sources_do(tmp_p
         assert not any(name.startswith("CPU") for name in guest.names())
         where = source_options(tmp_path, guest)
         assert "debug-threads=on" in only(where, "threads").problem
-        with pytest.raises(InputError, match="its threads have no names of vCPUs"):
+        with pytest.raises(GuestVcpusUnknownError, match="its threads have no names of vCPUs"):
             guest_named(guest.name, where, "threads")
         assert vcpus(only(where, "qmp")) == vcpus(only(where, "cgroup")) == guest.vcpus()
         assert only(where).source == "qmp"
@@ -154,7 +154,7 @@ def test_a_qemu_that_has_quit_is_found_no_more(tmp_path: Path) -> None:
         assert only(where, "threads").name == guest.name
         guest.quit()
         assert look(SourceOptions(proc=where.proc, libvirt_run=where.libvirt_run)).guests == ()
-        with pytest.raises(InputError, match="cannot connect"):
+        with pytest.raises(SourceUnavailableError, match="cannot connect"):
             look(where)
-        with pytest.raises(InputError, match=f"no guest '{guest.name}' runs here"):
+        with pytest.raises(GuestNotFoundError, match=f"guest '{guest.name}' is not running"):
             guest_named(guest.name, SourceOptions())

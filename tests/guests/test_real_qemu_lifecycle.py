@@ -84,7 +84,7 @@ def test_apply_plug_apply_again_quit_and_remove(host: Host, guest: Qemu) -> None
     guest.quit()
     assert (host.tids(CONTROL), host.tids(MONITOR)) == (set(), set())
     gone = host.tune("apply")
-    assert (gone.returncode, f"no guest '{NAME}' runs here" in gone.stderr) == (2, True)
+    assert (gone.returncode, f"guest '{NAME}' is not running" in gone.stderr) == (2, True)
 
     removed = host.cachetune("remove", "--machine-name", f"cachetune-{NAME}")
     assert removed.returncode == 0, removed.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import InputError
+from cachetune.errors import UnreadableFileError, WrongGuestError
 from cachetune.guests.tuning_files import names_in, tuning_of
 
 DOMAIN = """<domain type='kvm'{id}>
@@ -59,7 +59,7 @@ def test_xml_with_errors_is_returned_with_its_findings(tmp_path: Path) -> None:
 
 def test_the_xml_of_another_guest_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "web.xml", DOMAIN.format(name="db", id=""))
-    with pytest.raises(InputError, match="the guest 'db', not of 'web'"):
+    with pytest.raises(WrongGuestError, match="describes guest 'db', not 'web'"):
         tuning_of("web", tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None
     (tmp_path / "directory.xml").mkdir()
     (tmp_path / "dangling.xml").symlink_to(tmp_path / "nowhere")
     for name in ("fifo", "directory", "dangling"):
-        with pytest.raises(InputError, match="cannot read"):
+        with pytest.raises(UnreadableFileError, match="cannot read"):
             tuning_of(name, tmp_path)
 
 
@@ -105,7 +105,7 @@ def test_a_missing_directory_is_told_from_an_empty_one(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(UnreadableFileError, match="cannot read"):
         names_in(write(tmp_path, "file", ""))
 
 

@@ -101,7 +101,7 @@ BEFORE: dict[str, Case] = {
     "not text": (nothing, b"<cachetune\xff\0\xfe", (), "[CT001]"),
     "XML of another guest": (nothing, domain("db", cache(), number=4), (), "describes guest 'db'"),
     "XML of a guest that does not run": (nothing, domain("web", cache()), (), "it has no id"),
-    "no resctrl": (nothing, LIVE, ("--resctrl=/nonexistent",), "/nonexistent: No such file"),
+    "no resctrl": (nothing, LIVE, ("--resctrl=/nonexistent",), "/nonexistent: not a mounted resctrl"),
     "not a resctrl": (nothing, LIVE, ("--resctrl=/etc",), "/etc: not a mounted resctrl"),
     "the lock is held": (
         Libvirt.hold_the_lock,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cachetune import documents
-from cachetune.errors import InputError
+from cachetune.errors import DocumentError
 from cachetune.host import SysfsResctrl, check_host, read_host
 from cachetune.host.model import Host
 from cachetune.host.usage import usage_of
@@ -109,7 +109,7 @@ def test_the_snapshot_itself_is_fine(snapshot: Json) -> None:
 def test_an_impossible_value_is_refused(what: str, snapshot: Json) -> None:
     spoil, words = IMPOSSIBLE[what]
     spoil(snapshot)
-    with pytest.raises(InputError, match=words) as caught:
+    with pytest.raises(DocumentError, match=words) as caught:
         decode(snapshot)
     assert str(caught.value).startswith("node7.json")
 
@@ -148,7 +148,7 @@ def test_whatever_is_changed_the_host_is_refused_or_can_be_counted(snapshot: Jso
     change(*path, to=data.draw(NASTY))(document)
     try:
         host = decode(document)
-    except InputError:
+    except DocumentError:
         return
     usage = usage_of(host)
     assert all(0 <= cache.largest_hole_ways <= cache.free_ways <= cache.ways for cache in usage.caches)

@@ -6,7 +6,7 @@ import pytest
 from cachetune.cbm import Cbm
 from cachetune.domain import load
 from cachetune.domain.model import Domain
-from cachetune.errors import InputError
+from cachetune.errors import GroupConflictError
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
@@ -296,11 +296,11 @@ def test_several_guests_are_planned_all_or_none() -> None:
 
 def test_two_guests_in_one_plan_cannot_have_the_same_names_for_their_groups() -> None:
     web = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>")
-    with pytest.raises(InputError, match="'web' and 'w_eb' would have the same names"):
+    with pytest.raises(GroupConflictError, match="'web' and 'w_eb' would have the same group names"):
         plan_guests([GuestRequest(web), GuestRequest(msgspec.structs.replace(web, name="w_eb"))], host(), SHRINK)
     odd = parse(f"<cachetune vcpus='0' id='db'>{l3(2)}</cachetune>", " id='3'")
     odd, db = msgspec.structs.replace(odd, id=None), parse(f"<cachetune>{l3(1)}</cachetune>")
-    with pytest.raises(InputError, match="the same group cachetune-web-db"):
+    with pytest.raises(GroupConflictError, match="the same group 'cachetune-web-db'"):
         plan_guests([GuestRequest(odd), GuestRequest(msgspec.structs.replace(db, name="web-db"))], host(), SHRINK)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cachetune.errors import InputError
+from cachetune.errors import DocumentError
 from cachetune.host import SysfsResctrl, read_host
 from cachetune.host.model import Group, Host
 from cachetune.sim import (
@@ -182,7 +182,7 @@ def test_a_host_that_says_little_can_still_be_rehearsed_on() -> None:
 )
 def test_a_profile_that_makes_no_sense_is_refused(change: dict[str, object]) -> None:
     document = msgspec.to_builtins(load_profile("cascade-lake")) | change
-    with pytest.raises(InputError, match="not a usable profile"):
+    with pytest.raises(DocumentError, match="is not valid"):
         decode_profile(json.dumps(document).encode(), "my.json")
 
 

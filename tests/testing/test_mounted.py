@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import InputError, ResctrlError
+from cachetune.errors import InputError, MountError, ResctrlError
 from cachetune.host import read_host
 from cachetune.testing import GuestProcess, MountedResctrl, load_profile, mounted, profile_names
 from cachetune.testing.mounting import Setup, _server
@@ -112,5 +112,5 @@ def test_what_cannot_be_mounted_is_an_error_before_anything_is_made(tmp_path: Pa
 def test_a_server_that_cannot_mount_reports_why(tmp_path: Path) -> None:
     setup = Setup(str(tmp_path), str(tmp_path / "run"), load_profile("milan"), "6.12", "real", ())
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="it is not empty"), _server(setup):
+    with pytest.raises(MountError, match="it is not empty"), _server(setup):
         pass

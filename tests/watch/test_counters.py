@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from cachetune import documents
-from cachetune.errors import InputError, ResctrlError
+from cachetune.errors import GroupNotFoundError, ResctrlError
 from cachetune.host import SysfsResctrl, read_host
 from cachetune.watch import Counter, Reading, Readings, read_counters
 from tests.host.trees import SKYLAKE, Tree, below, make, monitoring
@@ -78,7 +78,7 @@ def test_a_group_that_vanished_has_no_counters(tmp_path: Path) -> None:
 
 
 def test_a_group_that_never_was_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no group 'x'"):
+    with pytest.raises(GroupNotFoundError, match="has no group 'x'"):
         readings(tmp_path, {}, "x")
 
 

@@ -44,7 +44,7 @@ class SysfsResctrl:
             raise NotMountedError(root, error.strerror or str(error), hint=hint) from None
         weakref.finalize(self, os.close, self._root)
         if not self.exists("info"):
-            raise NotMountedError(root, "not a mounted resctrl, it has no info directory", hint=_hint_to_mount(root))
+            raise NotMountedError(root, "no info directory", hint=_hint_to_mount(root))
 
     @property
     def is_simulated(self) -> bool:

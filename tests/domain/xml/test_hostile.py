@@ -11,7 +11,7 @@ import pytest
 from cachetune.domain import Checker, Checks, load, read_file
 from cachetune.domain.problems import MAX_PROBLEMS
 from cachetune.domain.xml.document import MAX_BYTES
-from cachetune.errors import InputError
+from cachetune.errors import UnreadableFileError
 
 ROOT = Path(__file__).parents[3]
 LIMIT_KIB = 256 << 10
@@ -169,7 +169,7 @@ def test_what_is_no_file_to_read_is_an_input_error_at_once(unusable: dict[str, P
     def read() -> None:
         try:
             read_file(str(unusable[what]))
-        except InputError as error:
+        except UnreadableFileError as error:
             caught.append(error)
 
     thread = threading.Thread(target=read, daemon=True)
@@ -184,7 +184,7 @@ def test_a_file_without_permission_is_reported(tmp_path: Path, monkeypatch: pyte
         raise PermissionError(13, "Permission denied")  # root can read anything, so the kernel's answer is played
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(InputError, match="Permission denied"):
+    with pytest.raises(UnreadableFileError, match="Permission denied"):
         read_file(str(tmp_path / "guest.xml"))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import InputError
+from cachetune.errors import UnreadableFileError
 from cachetune.guests.proc.processes import canonical_uuid, emulators, read_process, tids_at, with_uuid
 from tests.guests.lookalike import PROC, Lookalike, add_process
 
@@ -98,7 +98,7 @@ def test_threads_of_the_kernel_and_processes_that_have_ended_are_left_out(tmp_pa
 
 
 def test_a_proc_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot list .*nothing"):
+    with pytest.raises(UnreadableFileError, match=r"cannot read .*nothing"):
         emulators(tmp_path / "nothing")
 
 

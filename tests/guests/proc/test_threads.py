@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
-from cachetune.errors import InputError
+from cachetune.errors import (
+    GuestVcpusUnknownError,
+    InputError,
+    NotAProcessError,
+    ProcessNotFoundError,
+    ThreadNotFoundError,
+    ZombieProcessError,
+)
 from cachetune.guests import Thread, find_guest, find_process, is_same_thread, named_threads
 from tests.guests.lookalike import PROC, Lookalike
 
@@ -64,13 +71,13 @@ def test_a_tid_that_was_given_to_another_thread_is_not_the_same(qemu: Lookalike)
 
 
 def test_a_thread_id_in_place_of_a_pid_names_the_process(qemu: Lookalike) -> None:
-    with pytest.raises(InputError, match=f"is a thread of process {qemu.pid}") as caught:
+    with pytest.raises(NotAProcessError, match=f"is a thread of process {qemu.pid}") as caught:
         find_guest(qemu.tids["CPU 0/KVM"], PROC)
     assert caught.value.hint == f"use --pid {qemu.pid}"
 
 
 def test_a_process_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(InputError, match="there is no process 4194305"):
+    with pytest.raises(ProcessNotFoundError, match="process 4194305 does not exist"):
         find_guest(4194305, PROC)
 
 
@@ -85,33 +92,36 @@ def test_a_process_that_has_ended_but_is_still_listed_is_an_error() -> None:
         thread = find_guest(process.pid, PROC).threads[0]
         process.process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
-        with pytest.raises(InputError, match=f"process {process.pid} has ended"):
+        with pytest.raises(ZombieProcessError, match=f"process {process.pid} has ended"):
             find_process(process.pid, PROC)
         assert not is_same_thread(thread, PROC)
 
 
 @pytest.mark.parametrize("pid", [0, -1])
 def test_no_process_has_such_a_pid(pid: int) -> None:
-    with pytest.raises(InputError, match="there is no process"):
+    with pytest.raises(ProcessNotFoundError, match="does not exist"):
         find_process(pid, PROC)
 
 
 def test_unnamed_threads_must_be_named_by_hand() -> None:
     with Lookalike("qemu-system-x86", "call_rcu") as process:
-        with pytest.raises(InputError, match="3 seen") as caught:
+        with pytest.raises(GuestVcpusUnknownError, match="none of its 3 threads has a vCPU's name") as caught:
             find_guest(process.pid, PROC)
         assert len(find_process(process.pid, PROC).threads) == 3, "enough for a group of the whole process"
     assert "--vcpu 0=TID" in caught.value.hint
 
 
 def test_one_thread_for_all_vcpus_cannot_be_tuned_one_by_one() -> None:
-    with Lookalike("ALL CPUs/TCG") as process, pytest.raises(InputError, match="all its vCPUs in one thread") as caught:
+    with (
+        Lookalike("ALL CPUs/TCG") as process,
+        pytest.raises(GuestVcpusUnknownError, match="all vCPUs run in one thread") as caught,
+    ):
         find_guest(process.pid, PROC)
     assert "whole process" in caught.value.hint
 
 
 def test_a_named_thread_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(InputError, match="no thread 4194305 for vCPU 2"):
+    with pytest.raises(ThreadNotFoundError, match="vCPU 2: thread 4194305 does not exist"):
         named_threads({2: 4194305}, PROC)
 
 

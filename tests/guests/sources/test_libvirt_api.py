@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import InputError
+from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources import libvirt_api
 from cachetune.guests.sources.libvirt_api import look
@@ -74,9 +74,9 @@ def test_a_libvirt_that_is_not_there_is_an_error_and_prints_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = f"qemu+unix:///system?socket={tmp_path}/nothing"
-    with pytest.raises(InputError, match="cannot connect to libvirt at qemu\\+unix"):
+    with pytest.raises(SourceUnavailableError, match="cannot connect to qemu\\+unix"):
         look(nowhere, ())
-    with pytest.raises(InputError, match="cannot connect to libvirt at nonsense"):
+    with pytest.raises(SourceUnavailableError, match="cannot connect to nonsense"):
         look("nonsense", ())
     assert capfd.readouterr() == ("", "")
 
@@ -93,12 +93,12 @@ def mute(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.usefixtures("libvirt_python")
 def test_a_libvirtd_that_hangs_does_not_hang_us(mute: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libvirt_api, "SECONDS", 0.3)
-    with pytest.raises(InputError, match=r"does not answer within 0\.3 s"):
+    with pytest.raises(SourceTimeoutError, match=r"did not answer within 0\.3 s"):
         look(f"qemu+unix:///system?socket={mute}", ())
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libvirt", None)
-    with pytest.raises(InputError, match="needs libvirt-python") as caught:
+    with pytest.raises(MissingExtraError, match="requires the Python package libvirt-python") as caught:
         look(None, ())
     assert caught.value.hint == "pip install 'cachetune[libvirt]'"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import InputError
+from cachetune.errors import SourceUnavailableError
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources.libvirt_status import look
 from cachetune.guests.sources.sighting import Seen
@@ -201,7 +201,7 @@ def test_no_directory_is_no_guest(run: Path, proc: Path) -> None:
 
 
 def test_a_directory_that_is_a_file_is_an_error(run: Path, proc: Path) -> None:
-    with pytest.raises(InputError, match="cannot list"):
+    with pytest.raises(SourceUnavailableError, match="cannot list"):
         seen(written(run, GOOD), proc)
 
 
@@ -227,7 +227,7 @@ def test_a_file_that_is_not_ours_to_read_is_a_note_and_a_directory_is_an_error(p
         with nobody():
             found = look(run, processes, proc)
         run.chmod(0o000)
-        with nobody(), pytest.raises(InputError, match="cannot list"):
+        with nobody(), pytest.raises(SourceUnavailableError, match="cannot list"):
             look(run, processes, proc)
         run.chmod(0o700)
     assert (found.sightings, found.notes) == ((), (f"{run}/web.xml is not ours to read (root may)",))

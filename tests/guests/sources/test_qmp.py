@@ -12,7 +12,7 @@ from typing import IO, Any
 import msgspec
 import pytest
 
-from cachetune.errors import InputError
+from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources import qmp
 from cachetune.guests.sources.sighting import Sighting
@@ -159,7 +159,7 @@ def test_another_user_who_listens_does_not_speak_for_a_qemu(
             if believed:
                 assert qmp.look(path, processes, PROC).sightings[0].process.pid == other.pid
             else:
-                with pytest.raises(InputError, match="not among the processes"):
+                with pytest.raises(SourceUnavailableError, match="not a process on this host"):
                     qmp.look(path, processes, PROC)
 
 
@@ -171,7 +171,7 @@ def test_nobody_may_name_the_threads_of_another_process(
 ) -> None:
     with Lookalike("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
         answers = said({0: other.tids["CPU 0/KVM"], **extra}, name, uuid)
-        with answering(path, answers), pytest.raises(InputError, match="not among the processes that run here"):
+        with answering(path, answers), pytest.raises(SourceUnavailableError, match="not a process on this host"):
             look(path)
 
 
@@ -188,13 +188,16 @@ def test_nobody_may_name_the_threads_of_another_process(
     ids=str,
 )
 def test_an_answer_of_another_shape_is_an_error(broken: dict[str, Any], path: Path) -> None:
-    with answering(path, said({0: 1}) | broken), pytest.raises(InputError, match="answers as no QEMU does"):
+    with (
+        answering(path, said({0: 1}) | broken),
+        pytest.raises(SourceUnavailableError, match="not answer like QEMU"),
+    ):
         look(path)
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\xff\xfe\n", {"QMP": 1}, b'{"a":\n', b"[1]\n"])
 def test_a_greeting_of_another_program_is_an_error(greeting: Any, path: Path) -> None:
-    with answering(path, {}, greeting), pytest.raises(InputError, match="does not answer as QEMU does"):
+    with answering(path, {}, greeting), pytest.raises(SourceUnavailableError, match="not answer like QEMU"):
         look(path)
 
 
@@ -203,8 +206,8 @@ def test_silence_ends_after_a_bounded_time(
     answers: dict[str, Any], greeting: Any, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qmp, "SECONDS", 0.3)
-    late = r"does not answer within 0\.3 s"
-    with answering(path, answers, greeting), pytest.raises(InputError, match=late) as caught:
+    late = r"did not answer within 0\.3 s"
+    with answering(path, answers, greeting), pytest.raises(SourceTimeoutError, match=late) as caught:
         look(path)
     assert "one at a time" in caught.value.hint
 
@@ -225,18 +228,18 @@ def nobody_listening(path: Path) -> None:
 @pytest.mark.parametrize("make", [nothing, a_file, nobody_listening])
 def test_a_socket_that_is_none_is_an_error(make: Callable[[Path], None], path: Path) -> None:
     make(path)
-    with pytest.raises(InputError, match=f"cannot connect to {path}") as caught:
+    with pytest.raises(SourceUnavailableError, match=f"cannot connect to {path}") as caught:
         look(path)
     assert "-qmp unix:PATH" in caught.value.hint
 
 
 def test_a_path_that_is_too_long_for_a_socket_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot connect"):
+    with pytest.raises(SourceUnavailableError, match="cannot connect"):
         look(tmp_path / ("x" * 200))
 
 
 def test_without_the_extra_the_error_names_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "qemu.qmp", None)
-    with pytest.raises(InputError, match=r"needs qemu\.qmp") as caught:
+    with pytest.raises(MissingExtraError, match=r"requires the Python package qemu\.qmp") as caught:
         look(path)
     assert caught.value.hint == "pip install 'cachetune[qmp]'"

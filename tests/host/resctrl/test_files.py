@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import HostError, LockTimeoutError, ResctrlError
+from cachetune.errors import LockTimeoutError, NotMountedError, ResctrlError
 from cachetune.host import SysfsResctrl
 from cachetune.host.resctrl import files as resctrlfs
 from tests.host.trees import SKYLAKE, make
@@ -31,12 +31,12 @@ def refuse(monkeypatch: pytest.MonkeyPatch, function: str, number: int) -> None:
 
 
 def test_a_tree_without_info_is_not_a_resctrl(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="no info directory"):
+    with pytest.raises(NotMountedError, match="no info directory"):
         SysfsResctrl(tmp_path)
 
 
 def test_a_missing_directory_is_not_a_resctrl(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="No such file") as caught:
+    with pytest.raises(NotMountedError, match="No such file") as caught:
         SysfsResctrl(tmp_path / "nowhere")
     assert "give the directory" in caught.value.hint
 

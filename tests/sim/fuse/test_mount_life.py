@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import InputError
+from cachetune.errors import MissingExtraError
 from cachetune.sim.fuse import serve
 from tests.sim.fuse.mounted import CACHETUNE, ROOT, mounted, need_fuse, run
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_mounted_is_said_in_a_line_with_what_to_do(tmp_path: Path
         (("full", "--profile", "icelake"), "it is not empty", "empty directory"),
         (("file", "--profile", "icelake"), "not a directory", "empty directory"),
         (("empty", "--profile", "ice"), "there is no profile and no file 'ice'", "icelake"),
-        (("empty", "--profile", "file"), "file is not what it should be", "edited"),
+        (("empty", "--profile", "file"), "file is not valid", "edited"),
         (("empty", "--profile", "icelake", "--sysfs", "full"), "full is not empty", "empty directory"),
         (("empty", "--profile", "icelake", "--run", "file", "--background"), "cannot write", "--run"),
     )
@@ -140,7 +140,7 @@ def test_what_cannot_be_mounted_is_said_in_a_line_with_what_to_do(tmp_path: Path
 
 def test_without_mfusepy_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mfusepy", None)
-    with pytest.raises(InputError, match="mfusepy") as caught:
+    with pytest.raises(MissingExtraError, match="mfusepy") as caught:
         serve.load_fuse()
     assert "pip install" in caught.value.hint
 

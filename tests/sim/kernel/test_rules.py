@@ -5,7 +5,7 @@ import errno
 import msgspec
 import pytest
 
-from cachetune.errors import InputError, ResctrlError
+from cachetune.errors import ProfileNotFoundError, ResctrlError, UnknownVersionError
 from cachetune.sim import Profile, SimulatedResctrl, load_profile, profile_names
 from tests.sim.kernel.asking import KERNELS, Clock, ask, attempt, machine, where
 
@@ -329,7 +329,7 @@ def test_every_profile_makes_as_many_groups_as_its_poorest_resource_allows(name:
 
 
 def test_what_is_not_known_is_named() -> None:
-    with pytest.raises(InputError, match="no profile 'pentium'"):
+    with pytest.raises(ProfileNotFoundError, match="unknown simulated host 'pentium'"):
         load_profile("pentium")
-    with pytest.raises(InputError, match=r"kernel '2\.6'"):
+    with pytest.raises(UnknownVersionError, match=r"kernel version '2\.6'"):
         SimulatedResctrl(load_profile("milan"), kernel="2.6")
