@@ -14,11 +14,11 @@ DONE, ROLLED_BACK, COULD_NOT_START = 0, 1, 2
 # What is wrong, how the command ends, and what it says.
 WRONG = [
     ("read-only", ROLLED_BACK, "resctrl is mounted read-only"),
-    ("not root", COULD_NOT_START, "cannot write the journal"),
+    ("not root", COULD_NOT_START, "journal.jsonl: "),
     ("not root, files of its own", ROLLED_BACK, "only root may do this"),
     ("plan edited", COULD_NOT_START, "CT504"),
     ("link in the way", COULD_NOT_START, "CT506"),
-    ("not mounted", COULD_NOT_START, "is not a mounted resctrl"),
+    ("not mounted", COULD_NOT_START, "not a mounted resctrl"),
 ]
 
 

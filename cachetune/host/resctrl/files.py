@@ -237,12 +237,16 @@ def _unescaped(text: str) -> str:
 
 
 def _holder(fd: int) -> int | None:
-    """The process that holds a flock on the directory (/proc/locks, by inode); None where not to be seen."""
-    inode = os.fstat(fd).st_ino
+    """The process that holds a flock on the directory, from /proc/locks; None if it is not listed.
+
+    Every FUSE mount has the same inode numbers, so the device counts, too.
+    """
+    status = os.fstat(fd)
+    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/locks").read_text().splitlines():
             fields = line.split()
-            if fields[1] == "FLOCK" and int(fields[5].rpartition(":")[2]) == inode:
+            if fields[1] == "FLOCK" and fields[5] == file:
                 return int(fields[4]) or None
     return None
 
