@@ -72,7 +72,7 @@ def test_the_table_has_a_line_per_guest_and_notes_below(machine: Machine) -> Non
     assert lines[3] == []
     assert result.stdout.splitlines()[4].startswith("process 50: its threads have no names of vCPUs")
     assert "old.xml is not believed: it is no XML" in result.stderr
-    assert f"tuning cannot be compared: {machine.resctrl}: No such file" in result.stderr
+    assert f"tuning cannot be compared: {machine.resctrl}: not a mounted resctrl" in result.stderr
 
 
 def test_a_missing_resctrl_is_not_reported_when_no_guest_needs_it(machine: Machine) -> None:
