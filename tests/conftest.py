@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures that all tests share."""
 
 import gc
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ def no_garbage() -> None:
 
 
 @pytest.fixture
-def fs(no_garbage: None, fs: FakeFilesystem) -> Iterator[FakeFilesystem]:  # noqa: ARG001 - wanted for its order
-    """pyfakefs' own, begun and ended only when no object is left that holds a descriptor of the other world.
+def fs(no_garbage: None, fs: FakeFilesystem) -> Iterator[FakeFilesystem]:  # noqa: ARG001 - only for the order
+    """The fake file system, set up and torn down only after a garbage collection.
 
-    An object that gives its descriptor back when it is collected would else close another file of that number.
+    An object from outside that closes its descriptor when it is collected would close another file with that number.
     """
     yield fs
     gc.collect()

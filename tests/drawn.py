@@ -1,4 +1,4 @@
-"""Domains drawn with a random generator that can be had again, where hypothesis is not at hand or too much."""
+"""Random domains from a seeded generator, for places without hypothesis."""
 
 import random
 
@@ -11,7 +11,7 @@ _HERE = Source()
 
 
 def drawn_domain(draw: random.Random, host: Host, name: str) -> Domain:
-    """Some groups of four vCPUs, each with a wish for some caches and nodes, and some monitors."""
+    """Some groups of four vCPUs, each with requests for some caches and nodes, and some monitors."""
     vcpus = draw.sample(range(4), 4)
     parts = draw.choice([(4,), (2, 2), (1, 3), (1, 1, 2), (1, 1, 1, 1)])
     groups = [_group(draw, host, {vcpus.pop() for _ in range(size)}) for size in parts]

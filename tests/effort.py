@@ -1,8 +1,8 @@
-"""How long the tests that try random things go on: CACHETUNE_EFFORT times as long as usual."""
+"""How many random examples the tests try: CACHETUNE_EFFORT times the usual number."""
 
 import os
 
 
 def examples(usual: int) -> int:
-    """So many examples for hypothesis."""
+    """The number of examples for hypothesis."""
     return usual * int(os.environ.get("CACHETUNE_EFFORT", "1"))

@@ -1,4 +1,4 @@
-"""Guests, hosts and domains that many tests start from."""
+"""Guests, hosts and domains that many tests use."""
 
 from itertools import pairwise
 
@@ -23,7 +23,7 @@ HERE = Source(1, 1, "/domain/cputune/cachetune[1]")
 
 
 def host_with_guest(profile: str, kernel: str = "6.12") -> SimulatedResctrl:
-    """A fresh simulated host on which a guest with four vCPUs runs."""
+    """A fresh simulated host with a running guest of four vCPUs."""
     sim = SimulatedResctrl(load_profile(profile), kernel=kernel)
     for tid in TIDS:
         sim.add_task(tid)
@@ -31,7 +31,7 @@ def host_with_guest(profile: str, kernel: str = "6.12") -> SimulatedResctrl:
 
 
 def web(profile: str) -> Domain:
-    """A domain with an allocation, a monitor in it and a monitor of its own, fitting the profile."""
+    """A domain that fits the profile: an allocation with a monitor in it, and a separate monitor."""
     host = read_host(SimulatedResctrl(load_profile(profile)))
     caches = tuple(cache_request(c, next(iter(c.size_bytes)), 2) for c in host.caches)
     nodes = tuple(BandwidthRequest(b.ids[0], _bandwidth(b, 5), HERE) for b in host.bandwidths if b.name == "MB")
@@ -41,7 +41,7 @@ def web(profile: str) -> Domain:
 
 
 def domain(*groups: GroupRequest, name: str = "web") -> Domain:
-    """A domain with these groups; those without anything in them are left out, as libvirt does."""
+    """A domain with these groups; empty ones are left out, as libvirt does."""
     return Domain(name, None, None, "kvm", 4, tuple(g for g in groups if g.caches or g.nodes or g.monitors))
 
 
@@ -54,7 +54,7 @@ def group(
 
 
 def cache_request(control: CacheControl, cache_id: int, ways: int) -> CacheRequest:
-    """A request for so many ways."""
+    """A request for this many ways."""
     return CacheRequest(control.level, cache_id, control.type, ways * (control.way_bytes(cache_id) or 0), HERE)
 
 
@@ -65,7 +65,7 @@ def _bandwidth(control: BandwidthControl, steps: int) -> int:
 
 @st.composite
 def domains(draw: st.DrawFn, host: Host) -> Domain:
-    """Any domain of the same guest that the host can do."""
+    """Any domain of the guest that fits the host."""
     groups = []
     vcpus = draw(st.permutations(range(4)))
     cuts = draw(st.sampled_from([(0,), (0, 4), (0, 2, 4), (0, 1, 4), (0, 1, 2, 4)]))
@@ -95,7 +95,7 @@ def domains(draw: st.DrawFn, host: Host) -> Domain:
 
 
 def plan_for(wanted: Domain, connection: Connection, guest: Guest = GUEST) -> Plan:
-    """The plan for the guest on the host as it is, shrinking the default group where needed."""
+    """The plan for the guest on the host in its current state; it may shrink the default group."""
     ledger = load_ledger(connection.run)
     machine = f"cachetune-{wanted.name}"
     request = GuestRequest(wanted, guest, owned=ledger.groups_of(machine))

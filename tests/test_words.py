@@ -137,8 +137,6 @@ PENDING = {
     "tests/kernel",
     "tests/libvirt",
     "tests/plan",
-    "tests/rules",
-    "tests/service",
     "tests/sim",
     "tests/soak",
     "tests/testing",

@@ -195,7 +195,7 @@ def test_closed_standard_streams_are_handled(libvirt: Libvirt, qemu: Lookalike, 
     assert (len(libvirt.groups()) == 1) == (0 not in closed), "without the XML the hook does nothing"
 
 
-def test_a_standard_error_that_nobody_reads_is_handled(libvirt: Libvirt) -> None:
+def test_a_closed_pipe_for_standard_error_is_handled(libvirt: Libvirt) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     words = [*HOOK, *libvirt.source_options, "web", "prepare", "begin", "-"]

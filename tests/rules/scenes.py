@@ -205,12 +205,12 @@ SCENES = {
         bad=lambda: planning(WEB, without_sizes(host(FREE))),
         good=lambda: planning(WEB, host(FREE)),
     ),
-    # The guest asks for ways of cache 0 only, so on cache 1 it would share the default group's.
+    # The guest requests ways of cache 0 only, so on cache 1 it would share the default group's.
     "CT219": Scene(
         bad=lambda: planning(WEB, host(FREE, {"mode": "exclusive\n"})),
         good=lambda: planning(web(cachetune("0-1", 2, 0, 1)), host(FREE, {"mode": "exclusive\n"})),
     ),
-    # libvirt has given the guest the two ways that it asks for, and another program has since changed them.
+    # libvirt gave the guest the two ways that it requests, and another program has since changed the mask.
     "CT222": Scene(
         bad=lambda: planning(STARTED_BY_LIBVIRT, host(FREE, libvirts("L3:0=3c0\n"))),
         good=lambda: planning(STARTED_BY_LIBVIRT, host(FREE, libvirts("L3:0=060\n"))),

@@ -1,4 +1,4 @@
-"""Every rule of the three tables has a sample that breaks it and one that breaks no rule, and both are run here.
+"""Every rule of the three tables has a sample that breaks it and one that breaks no rule, and both run.
 
 A sample is a document in the rule's table, or a scene in scenes.py where a document is not enough.
 """
@@ -50,7 +50,7 @@ def test_no_two_tables_have_the_same_rule() -> None:
     assert len({rule.id for rule in RULES}) == len(RULES)
 
 
-def test_a_scene_is_set_for_the_rules_that_ask_for_one() -> None:
+def test_exactly_the_rules_with_host_scene_have_a_scene() -> None:
     assert set(SCENES) == {rule.id for rule in RULES if rule.host == "scene"}
 
 

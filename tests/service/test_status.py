@@ -18,7 +18,7 @@ THREADS = (Thread(40), Thread(41, vcpu=0), Thread(42, vcpu=1))
 
 
 def guest(cputune: str | None, threads: tuple[Thread, ...] = THREADS, problem: str = "") -> RunningGuest:
-    """A guest that libvirt runs with id 7; without XML if ``cputune`` is None."""
+    """A guest that libvirt runs with id 7; without XML if there is no ``cputune``."""
     xml = f"<domain type='kvm' id='7'><name>web</name><vcpu>2</vcpu><cputune>{cputune}</cputune></domain>"
     return RunningGuest(
         name="web",
@@ -106,7 +106,7 @@ def test_a_tuning_file_with_errors_is_invalid_even_if_libvirts_xml_is_valid(host
     assert tuning_of(guest(HALF.format(vcpus="0")), host, broken).state == "invalid"
 
 
-def test_vcpus_that_cannot_be_told_apart_can_only_be_tuned_together(host: Host) -> None:
+def test_vcpus_without_names_can_only_be_tuned_together(host: Host) -> None:
     unnamed, why = (Thread(40), Thread(41)), "all its vCPUs run in one thread"
     found = tuning_of(guest(HALF.format(vcpus="0"), unnamed, why), host)
     assert (found.state, found.why) == ("refused", (why,))

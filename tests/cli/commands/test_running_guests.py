@@ -16,7 +16,7 @@ from tests.kernel.scenarios.guest_process import Threads, running
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
 WAY = 2304 * 1024
-# Names of our own: other tests start guests on this machine at the same time.
+# Unique names, because other tests start guests on this machine at the same time.
 WEB, DB, QUIET = (f"{name}{os.getpid()}" for name in ("web", "db", "quiet"))
 
 
@@ -145,7 +145,7 @@ def test_a_saved_plan_for_several_guests_is_applied(host: Host, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--guest", "nobody"], "guest 'nobody' is not running"),
+        (["--guest", "missing"], "guest 'missing' is not running"),
         (["--guest", "WEB", "other.xml"], "is for the guest 'other', not 'WEB'"),
         (["--guest", "WEB", "--pid", "1"], "--guest finds the threads by itself"),
         (["--guest", "WEB", "--all-guests"], "use --guest NAME for one"),
