@@ -113,7 +113,6 @@ PENDING = {
     "examples",
     "make",
     "leaves",
-    "tests",
     "agent",
     "apply",
     "cli",

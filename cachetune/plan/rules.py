@@ -213,8 +213,8 @@ _ALL = (
         summary="The default group must not be exclusive: groups share its ways on caches that they do not ask for.",
         message="the default group is in mode exclusive, so nobody can share its ways on {caches}",
         fix="write 'shareable' to the default group's mode, or ask for a size on every cache",
-        bad="the default group is exclusive, and the guest asks for ways of L3 cache 0 only",
-        good="the default group is exclusive, and the guest asks for ways of every L3 cache",
+        bad="the default group is exclusive, and the guest requests ways of L3 cache 0 only",
+        good="the default group is exclusive, and the guest requests ways of every L3 cache",
         host="scene",
     ),
     Rule(
@@ -243,8 +243,8 @@ _ALL = (
         summary="Groups that libvirt made for the guest are changed only on request.",
         message="libvirt made {groups}",
         fix="apply with --adopt to change what libvirt has set, or restart the guest to have libvirt set it anew",
-        bad="libvirt gave the guest the 2 ways it asks for, and another program has changed the mask",
-        good="libvirt gave the guest the 2 ways it asks for",
+        bad="libvirt gave the guest the 2 ways it requests, and another program has changed the mask",
+        good="libvirt gave the guest the 2 ways it requests",
         host="scene",
     ),
     Rule(
