@@ -29,8 +29,8 @@ from cachetune.agent.reconcile import Inputs
 from cachetune.apply.report import Outcome, Report
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
-from cachetune.cli.commands.explain import RULES
 from cachetune.cli.main import VERBS, Verbs
+from cachetune.cli.show.rules import RULES
 from cachetune.domain import load
 from cachetune.findings import Findings, Refusal, RuleTable
 from cachetune.guests import Guest, RunningGuest, Thread, named_threads

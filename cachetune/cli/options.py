@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DIR = click.Path(path_type=Path, file_okay=False)
-_GUEST, _HOW, _OUTPUT, _FINDING, _HOST = "Which guest", "How", "Output", "Finding guests", "Host"
+_GUEST, _HOW, _WHERE, _FINDING, _OUTPUT = "Which guest", "How", "Where", "Finding guests", "Output"
 
 
 def _not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -83,29 +83,29 @@ lock_timeout = option(
 )
 
 host = option(
-    "--host", metavar="FILE|sim:NAME", heading=_HOST, help="A snapshot or a simulated host instead of this host."
+    "--host", metavar="FILE|sim:NAME", heading=_WHERE, help="A snapshot or a simulated host instead of this host."
 )
 resctrl = option(
     "--resctrl",
     type=_DIR,
     default=Path("/sys/fs/resctrl"),
     show_default=True,
-    heading=_HOST,
+    heading=_WHERE,
     help="The resctrl tree, or a copy of one.",
 )
 sysfs = option(
-    "--sysfs", type=_DIR, default=Path("/sys"), show_default=True, heading=_HOST, help="Where to read cache sizes."
+    "--sysfs", type=_DIR, default=Path("/sys"), show_default=True, heading=_WHERE, help="Where to read cache sizes."
 )
 run = option(
     "--run",
     type=_DIR,
     default=Path("/run/cachetune"),
     show_default=True,
-    heading=_HOST,
+    heading=_WHERE,
     help="Directory of the journal and the ledger.",
 )
 proc = option(
-    "--proc", type=_DIR, default=Path("/proc"), show_default=True, heading=_HOST, help="Where to find threads."
+    "--proc", type=_DIR, default=Path("/proc"), show_default=True, heading=_WHERE, help="Where to find threads."
 )
 
 source = option(

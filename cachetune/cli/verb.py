@@ -7,7 +7,7 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ORDER = ("", "Which guest", "How", "Output", "Finding guests", "Host")
+_ORDER = ("", "Which guest", "How", "Where", "Finding guests", "Output")
 
 
 class VerbOption(click.Option):
@@ -56,7 +56,7 @@ def write_options(command: click.Command, ctx: click.Context, formatter: click.H
     """Write the options: under their headings if there are several, else in one list."""
     sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in _ORDER}
     for parameter in command.get_params(ctx):
-        if (record := parameter.get_help_record(ctx)) is not None:
+        if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
             sections[getattr(parameter, "heading", "")].append(record)
     filled = {heading: records for heading, records in sections.items() if records}
     if sum(map(len, filled.values())) <= 8:

@@ -238,8 +238,8 @@ def test_a_lost_libvirt_is_connected_to_again_and_said_once(monkeypatch: pytest.
     listener.start()
     assert libvirt.over.wait(SECONDS)
     assert said == [
-        "libvirt at qemu:///system tells no events: Failed to connect socket",
-        "libvirt at qemu:///system tells events again",
+        "libvirt at qemu:///system sends no events: Failed to connect socket",
+        "libvirt at qemu:///system sends events again",
         "libvirt at qemu:///system has closed the connection",
     ]
     assert libvirt.connected == [True]

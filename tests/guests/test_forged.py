@@ -14,7 +14,9 @@ from cachetune.guests.proc.processes import emulators, read_process
 from cachetune.guests.sources import libvirt_api
 from cachetune.guests.sources import libvirt_status as status
 from cachetune.guests.sources.thread_names import look as look_at_threads
-from cachetune.service.select import guest_request, guest_requests
+from cachetune.service.connection import Location
+from cachetune.service.requests import Document, Requests, make_requests
+from cachetune.service.select import Selection
 from tests.guests.lookalike import PROC, add_process, status_xml
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
@@ -52,6 +54,10 @@ def test_the_user_of_a_real_process_is_its_effective_one() -> None:
     assert found.user == os.geteuid()
 
 
+def request_of_web(source_options: SourceOptions) -> Requests:
+    return make_requests(Selection(guest="web", sources=source_options), Document("t.xml", TUNING), Location())
+
+
 def test_a_process_of_a_user_does_not_stand_in_the_way_of_roots_guest(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=1000)
     qemu(source_options.proc, 50, user=0)
@@ -68,23 +74,21 @@ def test_two_users_who_say_the_same_are_both_refused_by_name(source_options: Sou
 
 @pytest.mark.parametrize(("user", "warned"), [(0, False), (1000, True)])
 def test_a_guest_that_is_known_by_its_own_word_alone_is_tuned_with_a_warning(
-    user: int, warned: bool, source_options: SourceOptions, capsys: pytest.CaptureFixture[str]
+    user: int, warned: bool, source_options: SourceOptions
 ) -> None:
     qemu(source_options.proc, 40, user)
-    request = guest_request("web", source_options, None, TUNING, "t.xml", None)
-    assert request.guest is not None
-    assert request.guest.pid == 40
-    said = "warning: nobody but process 40 of the user 1000 says that it is the guest 'web'\n"
-    assert capsys.readouterr().err == (said if warned else "")
+    found = request_of_web(source_options)
+    assert [request.guest and request.guest.pid for request in found.requests] == [40]
+    warning = "guest 'web' is unverified: only process 40 (user 1000) claims to be it"
+    assert found.notes == ((warning,) if warned else ())
 
 
-def test_what_libvirt_vouches_for_needs_no_warning(
-    source_options: SourceOptions, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_libvirt_vouches_for_needs_no_warning(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=64055)
     write_status(source_options, status_xml("web", UUID, 40, {0: 41}, f"<vcpu>1</vcpu>{LIBVIRTS}"))
-    assert guest_request("web", source_options, None, TUNING, "t.xml", None).guest is not None
-    assert capsys.readouterr().err == ""
+    found = request_of_web(source_options)
+    assert found.requests[0].guest is not None
+    assert found.notes == ()
 
 
 def test_a_process_of_another_user_than_libvirt_started_it_as_is_not_its_guest(source_options: SourceOptions) -> None:
@@ -156,15 +160,13 @@ def test_no_name_is_no_guests_name(source_options: SourceOptions) -> None:
         guest_named("", source_options)
 
 
-def test_a_guest_that_all_leaves_out_is_named(
-    source_options: SourceOptions, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_guest_that_all_leaves_out_is_named(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=0)
     write_status(source_options, status_xml("web", UUID, 40, {0: 41}, f"<vcpu>1</vcpu>{TUNING.decode()}"))
     write_status(source_options, "<half", "db")
-    assert [request.domain.name for request in guest_requests(source_options, None)] == ["web"]
-    assert "warning: " in (said := capsys.readouterr().err)
-    assert "db.xml is not believed" in said
+    found = make_requests(Selection(all_guests=True, sources=source_options), None, Location())
+    assert [request.domain.name for request in found.requests] == ["web"]
+    assert "db.xml is not believed" in "".join(found.notes)
 
 
 def test_what_a_process_says_does_not_reach_the_terminal_as_it_is(source_options: SourceOptions) -> None:

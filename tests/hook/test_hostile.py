@@ -114,8 +114,8 @@ BEFORE: dict[str, Case] = {
     "a file in the way": (a_file_in_the_way, LIVE, ("--shrink-default",), "/run"),
     "an unknown option": (nothing, LIVE, ("--strickt",), "there is no option '--strickt'"),
     "an option without its value": (nothing, LIVE, ("--sysfs=",), "the option --sysfs needs a value"),
-    "a wait that is not a number": (nothing, LIVE, ("--lock-timeout", "soon"), "must be seconds from 0 to 60"),
-    "an endless wait": (nothing, LIVE, ("--lock-timeout=inf",), "must be seconds from 0 to 60"),
+    "a wait that is not a number": (nothing, LIVE, ("--lock-timeout", "soon"), "must be between 0 and 60 seconds"),
+    "an endless wait": (nothing, LIVE, ("--lock-timeout=inf",), "must be between 0 and 60 seconds"),
 }
 AFTER: dict[str, Case] = {
     "no pid file": (nothing, LIVE, (), "web.pid: No such file"),
@@ -229,10 +229,10 @@ def test_an_unexpected_exception_is_one_line(
     import cachetune.hook
     from cachetune.hook import operations
 
-    def carry_out(_: object) -> int:
+    def handle(_: object) -> int:
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(operations, "carry_out", carry_out)
+    monkeypatch.setattr(operations, "handle", handle)
     monkeypatch.setattr(cachetune.hook, "_read_xml", lambda call: setattr(call, "xml", b"<cachetune/>") or "")
     for words, operation, code in (((), "prepare", 0), (("--strict",), "prepare", 1), (("--strict",), "reconnect", 0)):
         assert cachetune.hook.run([*words, "web", operation, "begin", "-"]) == code

@@ -116,9 +116,9 @@ def test_a_guest_that_shrinking_cannot_fit_is_refused(libvirt: Libvirt) -> None:
 
 
 DRIFT = {
-    "the group is missing": (None, (), "there remains to create qemu-4-web-vcpus_0-1"),
-    "its mask differs": ("L3:0=007", (0, 1), "there remains to write L3:0=003 to"),
-    "a thread is elsewhere": ("L3:0=003", (0,), "there remains to move 1 task from the default group to"),
+    "the group is missing": (None, (), "still to do: create qemu-4-web-vcpus_0-1"),
+    "its mask differs": ("L3:0=007", (0, 1), "still to do: write L3:0=003 to"),
+    "a thread is elsewhere": ("L3:0=003", (0,), "still to do: move 1 task from the default group to"),
 }
 
 

@@ -112,7 +112,7 @@ def test_a_guest_is_known_without_libvirtd_and_gone_when_it_is_gone(host: Libvir
         host.run("tail", f"--pid={pid}", "-f", "/dev/null", check=True)
         assert (host.root / "run/libvirt/qemu/short.xml").exists(), "libvirt could not remove it"
         gone = host.cachetune("guests")
-        assert gone.stdout == "No guest runs here.\n"
+        assert gone.stdout == "No guests are running.\n"
         assert f"process {pid} is not this guest's, so the guest is gone" in gone.stderr
     finally:
         host.start_libvirtd()

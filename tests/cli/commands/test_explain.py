@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cachetune.cli.commands.explain import RULES, SECTIONS
 from cachetune.cli.main import command
+from cachetune.cli.show.rules import RULES, SECTIONS
 
 PAGE = Path(__file__).parents[3] / "docs" / "rules.md"
 
@@ -53,5 +53,5 @@ def test_json_has_the_fields_of_the_rule() -> None:
 def test_an_unknown_rule_gets_a_suggestion() -> None:
     result = run("CT1044")
     assert result.exit_code != 0
-    assert "there is no rule 'CT1044'" in str(result.exception)
+    assert "no such rule: 'CT1044'" in str(result.exception)
     assert "CT104" in result.exception.hint

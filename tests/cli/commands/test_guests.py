@@ -54,7 +54,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_no_running_guest_is_one_sentence(machine: Machine) -> None:
     result = machine.guests()
-    assert (result.exit_code, result.output) == (0, "No guest runs here.\n")
+    assert (result.exit_code, result.output) == (0, "No guests are running.\n")
     assert machine.listed() == []
 
 

@@ -79,7 +79,7 @@ def test_a_machine_name_selects_its_groups(root: Path) -> None:
 def test_a_machine_name_does_not_match_by_prefix(root: Path) -> None:
     with pytest.raises(InputError, match="no groups of 'qemu-3'") as caught:
         run("--resctrl", root, "--machine-name", "qemu-3")
-    assert caught.value.hint == "there are groups of cachetune-web, qemu-3-db"
+    assert caught.value.hint == "groups exist for cachetune-web, qemu-3-db"
 
 
 def test_a_guests_xml_selects_its_groups(root: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_all_guests_is_refused_when_no_guest_runs(root: Path, tmp_path: Path) ->
     empty = tmp_path / "empty"
     empty.mkdir()
     where = ("--proc", empty, "--libvirt-run", empty, "--cgroup", empty)
-    with pytest.raises(InputError, match="no guest runs here"):
+    with pytest.raises(InputError, match="no guests are running"):
         run("--resctrl", root, "--all-guests", *where)
 
 

@@ -20,6 +20,7 @@ from cachetune.cli.commands import remove as remove_verb
 from cachetune.cli.main import command, main
 from cachetune.errors import CachetuneError
 from cachetune.plan import Plan
+from cachetune.service.hosts import HostReading
 from cachetune.sim import SimulatedResctrl
 from tests.samples import TIDS, host_with_guest
 
@@ -65,8 +66,11 @@ def sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedResctrl:
 
     for verb in (apply_verb, remove_verb, recover_verb):
         monkeypatch.setattr(verb, "connect", connection)
-    monkeypatch.setattr("cachetune.service.wanted.load_host", lambda *_: connection().look(_ledger(tmp_path)))
-    monkeypatch.setattr("cachetune.service.wanted.named_threads", _named)
+    ledger = _ledger(tmp_path)
+    monkeypatch.setattr(
+        "cachetune.service.plans.read_for_planning", lambda _: HostReading(connection().look(ledger), ledger)
+    )
+    monkeypatch.setattr("cachetune.service.requests.named_threads", _named)
     return made
 
 
@@ -208,7 +212,7 @@ def test_an_incomplete_rollback_exits_3_and_recover_finishes_it(run: Run, guest:
 def test_a_saved_plan_takes_no_other_options(run: Run, guest: str, sim: SimulatedResctrl, tmp_path: Path) -> None:
     saved = str(tmp_path / "plan.json")
     run("plan", "--shrink-default", "-o", saved, guest)
-    assert "has its guest and options in it" in str(run("apply", "--shrink-default", saved).exception)
+    assert "already names its guests and options" in str(run("apply", "--shrink-default", saved).exception)
     assert not sim.operations
 
 

@@ -150,7 +150,7 @@ def test_a_saved_plan_for_several_guests_is_applied(host: Host, tmp_path: Path) 
         (["--guest", "WEB", "--pid", "1"], "--guest finds the threads by itself"),
         (["--guest", "WEB", "--all-guests"], "use --guest NAME for one"),
         (["--all-guests", "other.xml"], "use --guest NAME for one"),
-        (["--all-guests"], "guests that run here asks for anything"),
+        (["--all-guests"], "no tuning in the live XML of "),
         (["tuning.xml"], "does not name its guest"),
         ([], "nothing to plan"),
     ],

@@ -188,7 +188,7 @@ def test_show_waits_for_the_lock_and_then_reads_without_it(tmp_path: Path, monke
     with SysfsResctrl(root).lock(exclusive=True, timeout=0):
         result = run("show", "--resctrl", root)
     assert "still locked" in result.stderr
-    assert "reading without the lock" in result.stderr
+    assert "read without the lock" in result.stderr
     assert result.stdout.startswith("Host ")
 
 
