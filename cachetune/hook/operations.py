@@ -16,7 +16,14 @@ from cachetune.apply.state import reservations
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import Loaded, load
 from cachetune.domain.model import Domain
-from cachetune.errors import CachetuneError, InputError, PlanRefusedError
+from cachetune.errors import (
+    CachetuneError,
+    InputError,
+    MachineNameError,
+    PlanRefusedError,
+    UnreadableFileError,
+    WrongGuestError,
+)
 from cachetune.guests.model import Guest
 from cachetune.guests.tuning_files import tuning_of
 from cachetune.hook import Call
@@ -140,7 +147,7 @@ def _tuning(call: Call) -> GuestTuning:
     """The guest's tuning. Raises PlanRefusedError for XML with errors, InputError if there are two tunings."""
     own = _checked(load(call.xml, ""))
     if own.name != call.guest:
-        raise InputError(f"standard input describes guest {own.name!r}")
+        raise WrongGuestError("standard input", own.name, call.guest)
     directory = Path(call.values["--guests-d"])
     found = tuning_of(call.guest, directory, own.vcpus)
     file = msgspec.structs.replace(_checked(found), uuid=own.uuid) if found else None
@@ -186,9 +193,9 @@ def _guest(call: Call, domain: Domain, location: Location) -> Guest:
         with path.open("rb") as file:
             text = file.read(32)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}", hint="libvirt writes it when QEMU starts") from None
+        raise UnreadableFileError(path, error.strerror, hint="libvirt writes it when QEMU starts") from None
     if not re.fullmatch(rb"[1-9][0-9]{0,9}\n?", text):
-        raise InputError(f"{path} does not hold a process id")
+        raise UnreadableFileError(path, "it does not contain a process id")
     return guest_of_process(int(text), domain, location)
 
 
@@ -196,7 +203,7 @@ def _known_guest(name: str, ledger: Ledger) -> PlanGuest | None:
     """The guest under the machine name of our groups; None if another guest has that machine name."""
     try:
         machine = machine_name(name)
-    except InputError:  # no character of the name can be used, so the guest has no groups of ours
+    except MachineNameError:  # no character of the name can be used, so the guest has no groups of ours
         return None
     known = ledger.guests.get(machine)
     if known and known.name != name:

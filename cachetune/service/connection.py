@@ -1,6 +1,5 @@
 """Where to work: the directories and files of one host, and the connection through which a plan is applied to it."""
 
-import difflib
 from pathlib import Path
 
 import msgspec
@@ -41,18 +40,13 @@ def connect(location: Location) -> Connection:
 
 
 def open_resctrl(location: Location) -> Resctrl:
-    """The resctrl of a location, to read it. Raises HostError, and InputError for a snapshot."""
+    """The resctrl of a location, to read it. Raises HostError, ProfileNotFoundError, and InputError for a snapshot."""
     if location.host is None:
         return SysfsResctrl(location.resctrl)
     if not location.host.startswith(SIMULATED):
         raise InputError(
             f"{location.host} is a snapshot and has no counters", hint="use --resctrl DIR or --host sim:NAME"
         )
-    from cachetune.sim import SimulatedResctrl, load_profile, profile_names
+    from cachetune.sim import SimulatedResctrl, load_profile
 
-    name, known = location.host.removeprefix(SIMULATED), profile_names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        suggestion = f"did you mean sim:{near[0]}? " if near else ""
-        raise InputError(f"no simulated host {name!r}", hint=f"{suggestion}available: {', '.join(known)}")
-    return SimulatedResctrl(load_profile(name))
+    return SimulatedResctrl(load_profile(location.host.removeprefix(SIMULATED)))

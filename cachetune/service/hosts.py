@@ -9,7 +9,7 @@ import msgspec
 from cachetune import documents
 from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.apply.state.reservations import with_reservations
-from cachetune.errors import InputError, LockTimeoutError
+from cachetune.errors import LockTimeoutError, StateFileError, UnreadableFileError
 from cachetune.host.check import check_host
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
@@ -66,7 +66,7 @@ def readable_ledger(location: Location) -> tuple[Ledger, tuple[str, ...]]:
         return Ledger(), ()
     try:
         return load_ledger(location.run), ()
-    except InputError as error:
+    except StateFileError as error:
         return Ledger(), (str(error),)
 
 
@@ -91,7 +91,7 @@ def _read_snapshot(path: str) -> bytes:
                 data = file.read(_LARGEST_SNAPSHOT + 1)
     except OSError as error:
         hint = "for a directory use --resctrl DIR" if Path(path).is_dir() else "give a snapshot's file or sim:NAME"
-        raise InputError(f"cannot read {path}: {error.strerror}", hint=hint) from None
+        raise UnreadableFileError(path, error.strerror, hint=hint) from None
     if len(data) > _LARGEST_SNAPSHOT:
-        raise InputError(f"{path} is too large for a snapshot")
+        raise UnreadableFileError(path, "it is too large for a snapshot")
     return data

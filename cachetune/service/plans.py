@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import msgspec
 
 from cachetune import documents
-from cachetune.apply.guard import ApplyRefusedError, check_names
+from cachetune.apply.guard import check_names
 from cachetune.apply.run import Planner
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain.model import Domain
-from cachetune.errors import InputError, PlanRefusedError
+from cachetune.errors import ApplyRefusedError, DocumentError, InputError, PlanRefusedError
 from cachetune.host.model import Host
 from cachetune.idset import parse_vcpus
 from cachetune.plan import plan_guests, plan_removal
@@ -91,7 +91,7 @@ def read_plan(document: Document) -> Plan:
         for group in saved.groups:
             parse_vcpus(group.vcpus or "0")
     except ValueError as error:
-        raise InputError(f"{document.name} is not a valid plan: {error}") from None
+        raise DocumentError(document.name, str(error)) from None
     return saved
 
 

@@ -33,7 +33,7 @@ def read_monitors(location: Location, selection: Selection, document: Document |
     ledger, notes = readable_ledger(location)
     host = read_host(resctrl, None, ledger.owned)
     if not host.monitors:
-        raise HostError(f"{host.source} has no monitoring", hint="info/L3_MON is missing; see 'cachetune show'")
+        raise HostError(host.source, "no monitoring", hint="info/L3_MON is missing; see 'cachetune show'")
     paths = select_groups(host, selection, _domain_of(document))
     counters = read_counters(resctrl, host, paths)
     return HostReadings(Readings(source=host.source, time=round(began, 6), monitors=counters), host, notes)

@@ -8,7 +8,7 @@ import msgspec
 
 from cachetune.domain import load, read_file
 from cachetune.domain.model import Domain
-from cachetune.errors import InputError, PlanRefusedError
+from cachetune.errors import GuestVcpusUnknownError, InputError, PlanRefusedError, WrongGuestError
 from cachetune.findings import Finding
 from cachetune.guests import find_guest, find_process, named_threads
 from cachetune.guests.model import Guest, RunningGuest
@@ -121,13 +121,11 @@ def _request_of(running: RunningGuest, document: Document | None, machine_name: 
     else:
         domain, findings = load_document(document, load_document(live)[0].vcpus if live else None)
         if domain.name and domain.name != running.name:
-            raise InputError(f"{document.name} is for guest {domain.name!r}, not {running.name!r}")
+            raise WrongGuestError(document.name, domain.name, running.name)
         domain = msgspec.structs.replace(domain, name=running.name, uuid=running.uuid, id=None)
     if running.problem and domain.needs_vcpus:
-        raise InputError(
-            f"guest {running.name!r} (process {running.guest.pid}): {running.problem}",
-            hint="tune the whole process (no vcpus), or name the threads with --vcpu N=TID",
-        )
+        hint = "tune the whole process (no vcpus), or name the threads with --vcpu N=TID"
+        raise GuestVcpusUnknownError(running.name, running.guest.pid, running.problem, hint=hint)
     return GuestRequest(domain, running.guest, machine_name, findings=findings)
 
 

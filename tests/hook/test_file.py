@@ -72,7 +72,8 @@ def test_tuning_in_both_the_domain_xml_and_a_file_is_refused(libvirt: Libvirt, q
     for operation, code in (("prepare", 1), ("started", 1), ("reconnect", 0)):
         (line,) = libvirt.hook(operation, "web", live, "--strict", "--shrink-default", code=code)
         assert line.endswith(
-            f"both the guest's own XML and {libvirt.guests_d}/web.xml request tuning; libvirt's groups stay; keep one of them"
+            f"both the guest's own XML and {libvirt.guests_d}/web.xml request tuning; libvirt's groups stay; keep "
+            "one of them"
         )
     assert libvirt.tree() == before
 

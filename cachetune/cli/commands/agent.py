@@ -19,7 +19,7 @@ from cachetune.cli import options
 from cachetune.cli.show.agent import show_status
 from cachetune.cli.show.console import print_document
 from cachetune.cli.verb import VerbGroup, option
-from cachetune.errors import InputError
+from cachetune.errors import AgentNotRunningError
 from cachetune.text import printable
 
 _PRIORITIES: dict[Level, int] = {"error": 3, "warning": 4, "notice": 5, "info": 6}
@@ -96,16 +96,14 @@ def status(*, run: Path, as_json: bool) -> None:
     """
     found = status_file.read(run)
     if found is None:
-        raise InputError(f"no agent has run with {run}", hint="start one: systemctl start cachetune-agent")
+        raise AgentNotRunningError(run)
     alive = status_file.is_alive(found)
     if as_json:
         print_document(found if alive else msgspec.structs.replace(found, running=False))
     else:
         show_status(found)
     if not alive:
-        raise InputError(
-            f"no agent is running; the last one was process {found.pid}", hint="guests keep their allocations"
-        )
+        raise AgentNotRunningError(run, found.pid)
     sys.exit(_code(found))
 
 

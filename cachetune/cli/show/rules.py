@@ -21,6 +21,7 @@ SECTIONS = {
 _JUDGES = {
     "schema": "judged with --libvirt-schema",
     "file": "given as the name of a file",
+    "scene": "a situation, in words",
     "engine": "only where no finer rule explains what the schema engine refuses",
 }
 _LONGEST_SAMPLE = 600
@@ -78,7 +79,8 @@ def _entry(rule: Rule) -> list[str]:
     if rule.host:
         lines.append(f"- sample: {_judge(rule.host)}")
     if rule.bad:
-        lines += ["", "```xml", _cut(_pretty(rule.bad)), "```"]
+        language = "text" if rule.host == "scene" else "xml"
+        lines += ["", f"```{language}", _cut(_pretty(rule.bad)), "```"]
     return lines
 
 

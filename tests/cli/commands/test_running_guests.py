@@ -146,8 +146,8 @@ def test_a_saved_plan_for_several_guests_is_applied(host: Host, tmp_path: Path) 
     ("words", "message"),
     [
         (["--guest", "missing"], "guest 'missing' is not running"),
-        (["--guest", "WEB", "other.xml"], "is for the guest 'other', not 'WEB'"),
-        (["--guest", "WEB", "--pid", "1"], "--guest finds the threads by itself"),
+        (["--guest", "WEB", "other.xml"], "describes guest 'other', not 'WEB'"),
+        (["--guest", "WEB", "--pid", "1"], "--guest finds the process and its vCPU threads"),
         (["--guest", "WEB", "--all-guests"], "use --guest NAME for one"),
         (["--all-guests", "other.xml"], "use --guest NAME for one"),
         (["--all-guests"], "no tuning in the live XML of "),
