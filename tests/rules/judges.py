@@ -13,8 +13,9 @@ from cachetune.domain.xml import diagnosis
 from cachetune.domain.xml.document import read_file, unreadable
 from cachetune.errors import InputError
 from cachetune.findings import Finding, Rule
+from cachetune.host.read import read_host
 from cachetune.plan import check
-from cachetune.service.hosts import load_host
+from cachetune.sim import SimulatedResctrl, load_profile
 from tests.rules.scenes import SCENES
 
 Side = Literal["bad", "good"]
@@ -43,12 +44,12 @@ def broken_by(rule: Rule, side: Side, directory: Path) -> dict[str, str]:
 
 
 def _judged(judge: str, sample: str, directory: Path) -> tuple[Finding, ...]:
-    kind, _, version = judge.partition(":")
+    kind, _, name = judge.partition(":")
     match kind:
         case "sim":
-            return _on_host(judge, sample)
+            return _on_host(name, sample)
         case "libvirt":
-            return _checked(sample, Checks(libvirt=parse_version(version)))
+            return _checked(sample, Checks(libvirt=parse_version(name)))
         case "schema":
             schema = directory / "domain.rng"
             schema.write_text(LIBVIRT_SCHEMA)
@@ -66,10 +67,10 @@ def _checked(sample: str, checks: Checks) -> tuple[Finding, ...]:
     return load_checked(sample.encode(), "sample.xml", checks).findings
 
 
-def _on_host(host: str, sample: str) -> tuple[Finding, ...]:
+def _on_host(profile: str, sample: str) -> tuple[Finding, ...]:
     loaded = load(sample.encode(), "sample.xml")
     assert loaded.domain is not None, loaded.findings
-    return check(loaded.domain, load_host(host, Path("/nowhere"), Path("/nowhere")))
+    return check(loaded.domain, read_host(SimulatedResctrl(load_profile(profile))))
 
 
 def _opened(name: str) -> tuple[Finding, ...]:

@@ -24,7 +24,7 @@ from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_guests
 from cachetune.plan.steps import Step, WriteSchemata
-from cachetune.service.connection import connect
+from cachetune.service.connection import Location, connect
 from cachetune.sim import SimulatedResctrl, load_profile, write_tree
 from tests.samples import GUEST, TIDS, host_with_guest, plan_for
 from tests.sim.fuse.mounted import mounted, need_fuse
@@ -141,13 +141,13 @@ def connecting_to_a_copy() -> Found:
     with TemporaryDirectory() as directory:
         root = Path(directory, "resctrl")
         write_tree(SimulatedResctrl(load_profile("skylake-2s")), root)
-        return refusing(lambda: connect(root, Path(directory), Path("/sys"), Path("/proc"), 1))
+        return refusing(lambda: connect(Location(resctrl=root)))
 
 
 def connecting_to_a_mount() -> Found:
     need_fuse()
     with TemporaryDirectory() as directory, mounted(Path(directory, "mount")) as mount:
-        return refusing(lambda: connect(mount.root, Path(directory), Path("/sys"), Path("/proc"), 1))
+        return refusing(lambda: connect(Location(resctrl=mount.root)))
 
 
 def applying_after_an_interrupted_run(first: Callable[[Connection], object]) -> Found:
