@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 import cachetune
-from cachetune.errors import CachetuneError, InputError
+from cachetune.errors import CachetuneError, MountError
 from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.sim import Profile, write_sysfs
 from cachetune.sim.fuse.mounts import unmount
@@ -39,7 +39,7 @@ class Setup(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """The server's one line of JSON when the mount is up, or why it is not."""
 
-    error: str = ""
+    failure: str = ""
     hint: str = ""
 
 
@@ -79,7 +79,7 @@ def mounted(
     looked at; with "any" every number written to a tasks file is a task. The mount ends with the block, whatever is
     still open in it.
 
-    Raises InputError where FUSE or mfusepy is missing or the mount fails, and what ``simulate`` raises.
+    Raises MissingExtraError without mfusepy, FuseUnavailableError, MountError, and what ``simulate`` raises.
     """
     load_fuse()
     directory = directory.absolute()
@@ -113,7 +113,7 @@ def _server(setup: Setup) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def _start(server: "subprocess.Popen[bytes]", setup: Setup) -> None:
-    """Send the setup and wait until the mount is up. Raises InputError."""
+    """Send the setup and wait until the mount is up. Raises MountError."""
     assert server.stdin is not None  # noqa: S101 - both are pipes
     assert server.stdout is not None  # noqa: S101
     with contextlib.suppress(BrokenPipeError):
@@ -121,10 +121,10 @@ def _start(server: "subprocess.Popen[bytes]", setup: Setup) -> None:
         server.stdin.flush()
     line = server.stdout.readline()
     if not line:
-        raise InputError(f"the server of {setup.root} ended before the mount was up")
+        raise MountError(setup.root, "its server ended before it was up")
     answer = msgspec.json.decode(line, type=Answer)
-    if answer.error:
-        raise InputError(answer.error, hint=answer.hint)
+    if answer.failure:
+        raise MountError(setup.root, answer.failure, hint=answer.hint)
 
 
 def _end(server: "subprocess.Popen[bytes]", setup: Setup) -> None:

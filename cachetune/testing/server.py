@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.errors import CachetuneError
+from cachetune.errors import CachetuneError, MountError
 from cachetune.sim.fuse.mounts import check_place
 from cachetune.sim.fuse.serve import serve
 from cachetune.testing.mounting import Answer, Setup
@@ -23,7 +23,7 @@ def main() -> int:
     try:
         serve(sim, check_place(Path(setup.root)), setup.tids, Path(setup.records), lambda: _answer(Answer()))
     except CachetuneError as error:
-        _answer(Answer(str(error), error.hint))
+        _answer(Answer(error.reason if isinstance(error, MountError) else str(error), error.hint))
         return 1
     return 0
 

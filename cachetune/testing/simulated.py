@@ -63,7 +63,7 @@ def simulate(
     options (cdp, cdpl2, mba_MBps, debug); None takes the profile's. ``faults`` are written as for
     ``cachetune sim mount --fault``: "mkdir:ENOSPC:3" fails the third mkdir.
 
-    Raises InputError for an unknown profile or kernel, ResctrlError (EINVAL) for a mount option that the kernel or
+    Raises ProfileNotFoundError, UnknownVersionError, ResctrlError (EINVAL) for a mount option that the kernel or
     the processor does not support, ValueError for a malformed fault.
     """
     found = load_profile(profile) if isinstance(profile, str) else profile
