@@ -283,6 +283,10 @@ class PlanRefusedError(CachetuneError):
         super().__init__(f"cannot be planned: {count(sum(f.severity == 'error' for f in self.findings), 'error')}")
 
 
+class InvalidDomainError(PlanRefusedError):
+    """The XML of a domain, or a tuning file, has errors; ``findings`` are all of them, warnings included."""
+
+
 class ApplyRefusedError(CachetuneError):
     """Nothing was changed; ``finding`` is the reason."""
 

@@ -8,7 +8,7 @@ import msgspec
 
 from cachetune.domain import load, read_file
 from cachetune.domain.model import Domain
-from cachetune.errors import GuestVcpusUnknownError, InputError, PlanRefusedError, WrongGuestError
+from cachetune.errors import GuestVcpusUnknownError, InputError, InvalidDomainError, WrongGuestError
 from cachetune.findings import Finding
 from cachetune.guests import find_guest, find_process, named_threads
 from cachetune.guests.model import Guest, RunningGuest
@@ -39,13 +39,13 @@ def read_document(file: str | None) -> Document | None:
 
 
 def load_document(document: Document, vcpus: int | None = None) -> tuple[Domain, tuple[Finding, ...]]:
-    """The domain of a document and the warnings about it. Raises PlanRefusedError with all findings on errors.
+    """The domain of a document and the warnings about it. Raises InvalidDomainError with all findings.
 
     ``vcpus`` is how many the guest of a tuning file can have, which the file does not say.
     """
     loaded = load(document.data, document.name, vcpus=vcpus)
     if loaded.domain is None:
-        raise PlanRefusedError(loaded.findings)
+        raise InvalidDomainError(loaded.findings)
     return loaded.domain, loaded.findings
 
 
@@ -57,7 +57,7 @@ def live_domain(guest: RunningGuest) -> Domain | None:
 def make_requests(selection: Selection, document: Document | None, location: Location) -> Requests:
     """The requests of the guests selected: all that run, one of them, or the one that the document names.
 
-    Raises PlanRefusedError for XML with errors, and InputError.
+    Raises InvalidDomainError for XML with errors, and InputError.
     """
     _check(selection, document, location)
     if selection.all_guests:
@@ -109,7 +109,7 @@ def _requests_of_all(selection: Selection) -> Requests:
 
 
 def _request_of(running: RunningGuest, document: Document | None, machine_name: str) -> GuestRequest:
-    """The request of a running guest by ``document``, or by its live XML. Raises PlanRefusedError and InputError."""
+    """The request of a running guest by ``document``, or by its live XML. Raises InvalidDomainError and InputError."""
     live = None if running.xml is None else Document(f"{running.name} (libvirt)", running.xml.encode())
     if document is None:
         if live is None:
