@@ -54,7 +54,7 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?![$#] ).*\n)*)", re.MULTILINE)
 EXIT = re.compile(r"  # exit ([0-9])$")
 SPAN = re.compile(r"`([^`\n]+)`")
-PLACEHOLDER = re.compile(r"\b[A-Z]{4,}\b")  # as in cachetune/cli/commands/VERB.py
+PLACEHOLDER = re.compile(r"[A-Z]{4,}")  # as in cachetune/cli/commands/VERB.py
 
 Command = tuple[str, str, str]
 
