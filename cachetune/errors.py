@@ -278,13 +278,17 @@ class GroupConflictError(InputError):
 class PlanRefusedError(CachetuneError):
     """The domains cannot be planned; ``findings`` are all the reasons."""
 
+    _text: ClassVar[str] = "cannot be planned"
+
     def __init__(self, findings: "Iterable[Finding]") -> None:
         self.findings = tuple(findings)
-        super().__init__(f"cannot be planned: {count(sum(f.severity == 'error' for f in self.findings), 'error')}")
+        super().__init__(f"{self._text}: {count(sum(f.severity == 'error' for f in self.findings), 'error')}")
 
 
 class InvalidDomainError(PlanRefusedError):
     """The XML of a domain, or a tuning file, has errors; ``findings`` are all of them, warnings included."""
+
+    _text = "the XML is not valid"
 
 
 class ApplyRefusedError(CachetuneError):
