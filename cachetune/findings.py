@@ -28,8 +28,8 @@ class Source(msgspec.Struct, frozen=True):
 class Rule(msgspec.Struct, frozen=True):
     """One rule. ``why`` is the reason for it, or "" where that is obvious.
 
-    ``bad`` and ``good`` are samples that a test runs, and ``host`` says what it runs them against. With "scene" (existing
-    groups, threads, an earlier run) the samples are sentences, and the test builds the situation.
+    ``bad`` and ``good`` are samples that a test runs, and ``host`` says what it runs them against. With "scene"
+    (existing groups, threads, an earlier run) the samples are sentences, and the test builds the situation.
     """
 
     id: str

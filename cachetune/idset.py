@@ -83,6 +83,12 @@ def format_mask(mask: int) -> str:
     return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in _runs(mask))
 
 
+def numbered(noun: str, ids: Iterable[int]) -> str:
+    """Return the noun and a list of its numbers: "vCPU 3", "vCPUs 0-1,4"."""
+    numbers = frozenset(ids)
+    return f"{noun}{'s' * (len(numbers) != 1)} {format_ids(numbers)}"
+
+
 def _runs(mask: int) -> Iterator[tuple[int, int]]:
     """Yield the first and last number of each run of set bits, ascending."""
     base = 0

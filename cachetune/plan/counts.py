@@ -43,14 +43,16 @@ def limit_findings(steps: Sequence[Step], host: Host, at: Source) -> list[Findin
                 at,
                 groups=count(created, "control group"),
                 free=max(total - used, 0),
-                total=total,
+                total=count(total, "CLOSID"),
                 owners=f"used by {owners}" if owners else "none in use",
             )
         )
     created, peak = _growth(steps, monitors=True)
     total, used = host.rmids_total, host.rmids_used
     if total is not None and used + peak > total:
-        findings.append(RULES["CT213"].at(at, groups=count(created, "group"), free=max(total - used, 0), total=total))
+        findings.append(
+            RULES["CT213"].at(at, groups=count(created, "group"), free=max(total - used, 0), total=count(total, "RMID"))
+        )
     return findings
 
 

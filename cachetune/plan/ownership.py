@@ -6,7 +6,7 @@ from cachetune.domain.model import Domain
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, parent_of
-from cachetune.idset import format_ids
+from cachetune.idset import format_ids, numbered
 from cachetune.plan.allocate.capacity import control_of
 from cachetune.plan.diff import locations
 from cachetune.plan.groups.names import belongs_to, is_libvirts_name
@@ -114,7 +114,7 @@ def guest_findings(domain: Domain, guest: Guest | None) -> list[Finding]:
     if whole and guest.pid is None:
         findings.append(RULES["CT404"].at(whole[0].at))
     findings += [
-        RULES["CT401"].at(group.at, vcpus=format_ids(missing))
+        RULES["CT401"].at(group.at, vcpus=numbered("vCPU", missing))
         for group in domain.groups
         if (missing := [vcpu for vcpu in group.vcpus or () if vcpu not in threads])
     ]

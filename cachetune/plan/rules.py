@@ -46,7 +46,7 @@ _ALL = (
         severity="error",
         summary="The cache id must exist on the host.",
         message="there is no {resource} cache with id {id}",
-        fix="the cache ids are {available}",
+        fix="the host has {available}",
         bad=_cache("id='7' level='3' type='both' size='2304' unit='KiB'"),
         good=_FITS,
         host="sim:skylake-2s",
@@ -106,7 +106,7 @@ _ALL = (
         severity="error",
         summary="The node id must exist on the host.",
         message="there is no memory bandwidth node {id}",
-        fix="the node ids are {available} (the ids of the L3 caches)",
+        fix="the host has {available}; node ids are the ids of the L3 caches",
         bad=_node(9, 50),
         good=_FITS,
         host="sim:skylake-2s",
@@ -135,7 +135,7 @@ _ALL = (
         id="CT212",
         severity="error",
         summary="Every control group needs a CLOSID.",
-        message="cannot create {groups}: {free} of {total} CLOSIDs free, {owners}",
+        message="cannot create {groups}: {free} of {total} free, {owners}",
         fix="remove groups that are no longer needed; monitors without <cache> or <node> need no CLOSID",
         bad=_cputune(
             "".join(f"<memorytune vcpus='{n}'><node id='0' bandwidth='50'/></memorytune>" for n in range(16)), vcpus=16
@@ -147,7 +147,7 @@ _ALL = (
         id="CT213",
         severity="error",
         summary="Every group on a host with monitoring needs an RMID.",
-        message="cannot create {groups}: {free} of {total} RMIDs free",
+        message="cannot create {groups}: {free} of {total} free",
         fix="remove monitors that are no longer needed",
         bad=_cputune(
             "".join(f"<cachetune vcpus='{n}'><monitor level='3' vcpus='{n}'/></cachetune>" for n in range(512)),
@@ -170,7 +170,7 @@ _ALL = (
         id="CT215",
         severity="error",
         summary="Each group needs a directory name of its own that resctrl accepts.",
-        message="the group for vCPUs {vcpus} cannot be called '{name}': {why}",
+        message="the group for {vcpus} cannot be called '{name}': {why}",
         fix="change the id attribute, or give another --machine-name",
         bad="<domain type='kvm' id='1'><name>g</name><vcpu>4</vcpu><cputune><cachetune vcpus='0' id='../x'>"
         "<monitor level='3' vcpus='0'/></cachetune></cputune></domain>",
@@ -251,7 +251,7 @@ _ALL = (
         id="CT401",
         severity="warning",
         summary="Every vCPU in a group should have a thread.",
-        message="vCPUs {vcpus} have no thread yet",
+        message="no thread yet for {vcpus}",
         fix="offline vCPUs join their group when you plan again after they are plugged in",
         bad="a group for vCPUs 0-1, and only vCPU 0 has a thread",
         good="a group for vCPUs 0-1, and both have a thread",

@@ -1,4 +1,4 @@
-"""Run a sample of a rule, and return the rules that it breaks, each with its severity.
+"""Run a sample of a rule: what is found in it, and the rules that it breaks.
 
 Which judge runs it is the rule's ``host``: a simulated host or a version of libvirt to check the document against,
 another program's schema, a file name, or a scene. Without one the document is checked alone.
@@ -33,14 +33,17 @@ LIBVIRT_SCHEMA = """<grammar xmlns="http://relaxng.org/ns/structure/1.0">
 """
 
 
-def broken_by(rule: Rule, side: Side, directory: Path) -> dict[str, str]:
-    """The rules that a sample of ``rule`` breaks, with their severities; ``directory`` is empty."""
+def findings_of(rule: Rule, side: Side, directory: Path) -> tuple[Finding, ...]:
+    """What is found in a sample of ``rule``; ``directory`` is empty."""
     if rule.host == "scene":
         scene = SCENES[rule.id]
-        found = scene.bad() if side == "bad" else scene.good()
-    else:
-        found = _judged(rule.host, rule.bad if side == "bad" else rule.good, directory)
-    return {finding.rule: finding.severity for finding in found}
+        return scene.bad() if side == "bad" else scene.good()
+    return _judged(rule.host, rule.bad if side == "bad" else rule.good, directory)
+
+
+def broken_by(rule: Rule, side: Side, directory: Path) -> dict[str, str]:
+    """The rules that a sample of ``rule`` breaks, with their severities."""
+    return {finding.rule: finding.severity for finding in findings_of(rule, side, directory)}
 
 
 def _judged(judge: str, sample: str, directory: Path) -> tuple[Finding, ...]:

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from cachetune.apply.guard import ApplyRefusedError
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.journal import Journal
 from cachetune.domain import load
 from cachetune.domain.model import Domain
+from cachetune.errors import ApplyRefusedError
 from cachetune.findings import Finding
 from cachetune.guests.model import Guest
 from cachetune.host.model import Host

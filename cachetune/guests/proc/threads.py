@@ -145,6 +145,6 @@ def _no_vcpus(pid: int, threads: tuple[Thread, ...]) -> GuestVcpusUnknownError:
     return GuestVcpusUnknownError(
         "",
         pid,
-        f"none of its {count(len(threads), 'thread')} has a vCPU's name (CPU n/KVM or CPU n/TCG)",
+        f"no thread has a vCPU's name (CPU n/KVM or CPU n/TCG), among {count(len(threads), 'thread')}",
         hint=f"start QEMU with -name …,debug-threads=on, or {_BY_HAND}",
     )

@@ -5,7 +5,7 @@ from typing import Any
 from cachetune.domain.model import BandwidthRequest, CacheRequest, GroupRequest, MonitorRequest
 from cachetune.findings import Finding
 from cachetune.host.model import BandwidthControl, CacheControl, Host
-from cachetune.idset import format_ids
+from cachetune.idset import numbered
 from cachetune.plan.rules import RULES
 from cachetune.units import format_size
 
@@ -41,7 +41,7 @@ def ways_of(request: CacheRequest, host: Host) -> int | Finding:
         return _no_control(request, host)
     about: dict[str, Any] = {"resource": control.name, "id": request.cache_id}
     if request.cache_id not in control.size_bytes:
-        return RULES["CT203"].at(request.at, available=format_ids(control.size_bytes), **about)
+        return RULES["CT203"].at(request.at, available=numbered(f"{control.name} cache", control.size_bytes), **about)
     size, way = control.size_bytes[request.cache_id], control.way_bytes(request.cache_id)
     if not size or not way:
         return RULES["CT218"].at(request.at, **about)
@@ -90,7 +90,9 @@ def _node_findings(request: BandwidthRequest, host: Host) -> list[Finding]:
         return [RULES["CT208"].at(request.at)]
     findings = []
     if request.node_id not in control.ids:
-        findings.append(RULES["CT209"].at(request.at, id=request.node_id, available=format_ids(control.ids)))
+        findings.append(
+            RULES["CT209"].at(request.at, id=request.node_id, available=numbered("memory bandwidth node", control.ids))
+        )
     return findings + _bandwidth_findings(request, control)
 
 

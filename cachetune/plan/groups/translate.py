@@ -12,7 +12,7 @@ from cachetune.domain.model import Domain, GroupRequest, VcpuSet
 from cachetune.findings import Finding
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP
-from cachetune.idset import format_ids
+from cachetune.idset import numbered
 from cachetune.plan.rules import RULES
 
 # Kernels 6.1 and 6.12 take names of 2000 bytes; a path must stay below PATH_MAX.
@@ -140,5 +140,5 @@ def _unusable(name: str) -> str:
 
 
 def _name_finding(request: GroupRequest, name: str, why: str) -> Finding:
-    vcpus = "of the whole process" if request.vcpus is None else format_ids(request.vcpus)
+    vcpus = "the whole process" if request.vcpus is None else numbered("vCPU", request.vcpus)
     return RULES["CT215"].at(request.at, vcpus=vcpus, name=name, why=why)

@@ -1,0 +1,99 @@
+"""Messages count correctly: singular and plural agree, and no number is impossible."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cachetune.findings import Finding, Rule
+from cachetune.guests.model import Guest
+from cachetune.host.model import Host
+from cachetune.host.read import read_host
+from cachetune.plan import PlanRefusedError, check, plan
+from cachetune.sim import SimulatedResctrl, load_profile
+from tests.rules.judges import findings_of
+from tests.rules.scenes import FREE, WEB, host, web
+from tests.rules.test_every_rule import RULES
+from tests.samples import GUEST
+
+# "1 guests", but not "cache 1 has" or "1 process"; "vCPUs 3", but not "vCPUs 3-4"; "-2 of 1 are free".
+MISCOUNTED = (
+    re.compile(
+        r"(?<![\d.,-])(?<!cache )(?<!node )(?<!vCPU )(?<!L[23] )\b1 "
+        r"(?:(?:more|other|free|control|monitor) )*(?!(?:is|has|was)\b)\w+[a-rt-zA-Z]s\b"
+    ),
+    re.compile(r"\b(vCPUs|CLOSIDs|ids|nodes|caches|threads|groups) (are )?\d+\b(?![-,^]\d)(?! (and|to) )"),
+    re.compile(r"(?<![\w-])-\d+ (of|free|left|more)\b"),
+)
+NODE = "<memorytune vcpus='0'><node id='{}' bandwidth='50'/></memorytune>"
+MONITOR = "<cachetune vcpus='0'><monitor level='3' vcpus='0'/></cachetune>"
+
+
+def miscounted(finding: Finding) -> list[str]:
+    """The places in a finding's message and hint where number and noun disagree."""
+    text = f"{finding.message}; {finding.hint}"
+    return [found[0] for pattern in MISCOUNTED for found in pattern.finditer(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1 more control groups need 1 CLOSIDs", "none of the 1 guests", "vCPUs 3 have no thread", "-2 of 1 are free"],
+)
+def test_wrong_counts_are_recognised(text: str) -> None:
+    assert miscounted(Finding("CT999", "error", 0, 0, "", text, ""))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_no_message_of_a_bad_sample_miscounts(rule: Rule, tmp_path: Path) -> None:
+    assert [words for finding in findings_of(rule, "bad", tmp_path)[:9] for words in miscounted(finding)] == []
+
+
+def without_closids() -> Host:
+    return host(FREE, {f"COS{number}/schemata": "L3:0=600;1=600\n" for number in range(1, 8)})
+
+
+def with_rmids(total: int) -> Host:
+    """A host with two groups and ``total`` RMIDs: Arm's MPAM counts RMIDs per control group."""
+    on = host(FREE, {"COS1/schemata": "L3:0=600;1=600\n"})
+    return msgspec.structs.replace(
+        on, monitors=tuple(msgspec.structs.replace(monitor, num_rmids=total) for monitor in on.monitors)
+    )
+
+
+def with_one_cache() -> Host:
+    return read_host(SimulatedResctrl(load_profile("icelake")))
+
+
+SINGLE_CACHE = "<cachetune vcpus='0'><cache id='7' level='3' type='both' size='2304' unit='KiB'/></cachetune>"
+
+
+@pytest.mark.parametrize(
+    ("rule", "cputune", "on"),
+    [
+        ("CT203", SINGLE_CACHE, with_one_cache()),
+        ("CT209", NODE.format(7), with_one_cache()),
+        ("CT212", NODE.format(0), without_closids()),
+        ("CT213", MONITOR, with_rmids(2)),
+        ("CT213", MONITOR, with_rmids(1)),
+    ],
+    ids=["one cache", "one node", "no CLOSID left", "no RMID left", "fewer RMIDs than groups"],
+)
+def test_a_request_for_one_more_than_there_is_counts_correctly(rule: str, cputune: str, on: Host) -> None:
+    (finding,) = (finding for finding in check(web(cputune), on) if finding.rule == rule)
+    assert miscounted(finding) == []
+
+
+def test_one_vcpu_without_a_thread_is_named_in_the_singular() -> None:
+    (warning,) = plan(WEB, host(FREE), Guest(GUEST.pid, GUEST.threads[:1])).warnings
+    assert warning.rule == "CT401"
+    assert "vCPU 1" in warning.message
+
+
+@pytest.mark.parametrize("cputune", [NODE.format(7), NODE.format(7) + MONITOR.replace("'0'", "'1'") + SINGLE_CACHE])
+def test_a_refused_plan_counts_its_reasons(cputune: str) -> None:
+    with pytest.raises(PlanRefusedError) as caught:
+        plan(web(cputune), host(FREE), GUEST)
+    reasons = len([finding for finding in caught.value.findings if finding.severity == "error"])
+    assert str(reasons) in str(caught.value)
+    assert ("1 reasons" in str(caught.value)) is False
