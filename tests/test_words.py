@@ -296,7 +296,7 @@ def helps() -> Iterator[tuple[str, str]]:
 # messages: lower case, no full stop
 
 # A message may begin with a name.
-NAMES = re.compile(r"CLOSIDs?|CT\d|Debian|FUSE|I/O|L[23x]|MB|QEMU|QMP|RMIDs?|Sub-NUMA|XML")
+NAMES = re.compile(r"CLOSIDs?|CT\d|Debian|FUSE|I/O|L[23x{]|MB|QEMU|QMP|RMIDs?|Sub-NUMA|XML")
 MESSAGE_ENDS = re.compile(r"(?<!\.\.)\.$")
 
 
