@@ -1,14 +1,19 @@
-"""A resctrl that needs no hardware.
+"""A simulated resctrl, which needs no hardware.
 
-In comes a profile (what a processor offers) or a saved host, out goes an object that behaves as Linux 6.1 or 6.12
-does behind the Resctrl port, with faults on order. It never touches the machine that it runs on, but for ``serve``
-and ``mounts``: they make a mounted file system of it, whose tasks may be the threads of this machine (only looked at).
+``SimulatedResctrl`` takes a profile (the features of a processor) and implements the Resctrl port as Linux 6.1 or 6.12
+would, with faults on demand. ``simulate_host`` starts from a saved host instead. Nothing here touches the machine,
+except ``fuse``, which mounts the simulation as a file system; its tasks may be this machine's threads, which are only
+read.
+
+The modules depend on each other in one direction: ``saved``, ``copies`` and ``fuse`` use ``kernel``, which uses
+``profile``, ``faults`` and ``numbers``.
 """
 
 from cachetune.sim.copies import sysfs_files, write_sysfs, write_tree
 from cachetune.sim.faults import Operation
 from cachetune.sim.kernel.resctrl import SimulatedResctrl
 from cachetune.sim.profile import Profile, decode_profile, load_profile, profile_names
+from cachetune.sim.saved import simulate_host
 
 __all__ = [
     "Operation",
@@ -17,6 +22,7 @@ __all__ = [
     "decode_profile",
     "load_profile",
     "profile_names",
+    "simulate_host",
     "sysfs_files",
     "write_sysfs",
     "write_tree",

@@ -1,6 +1,6 @@
-"""Plain files that look like a simulated machine: a copy of its resctrl tree, and the sysfs that goes with it.
+"""Copies of a simulated machine as plain files: its resctrl tree and its sysfs.
 
-Reading a host from such files must give what reading the simulated resctrl gives; nothing can be changed in them.
+Reading a host from such files gives the same as reading the simulated resctrl. Writing to them has no effect.
 """
 
 import errno
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from cachetune.errors import ResctrlError
 from cachetune.host.resctrl.port import Resctrl
-from cachetune.sim.kernel.numbers import format_cpu_list
+from cachetune.sim.numbers import format_cpu_list
 from cachetune.sim.profile import Profile, cpus_of
 
 _CPUS = "devices/system/cpu"
 
 
 def write_tree(fs: Resctrl, directory: Path, path: str = "") -> None:
-    """Copy everything that can be read, as it is now, into a new directory."""
+    """Copy all readable files into a new directory."""
     directory.mkdir()
     for name in fs.listdir(path):
         inside = f"{path}/{name}".lstrip("/")
@@ -32,12 +32,12 @@ def _copy_file(fs: Resctrl, path: str, to: Path) -> None:
     try:
         to.write_text(fs.read(path), encoding="utf-8", errors="surrogateescape")
     except ResctrlError as error:
-        if error.errno != errno.EACCES:  # a group on its way to pseudo-locking is closed
+        if error.errno != errno.EACCES:  # files of a group in pseudo-locksetup cannot be read
             raise
 
 
 def write_sysfs(profile: Profile, directory: Path) -> None:
-    """Write the part of /sys that tells of processors and caches below a directory."""
+    """Write the files of /sys that describe processors and caches below a directory."""
     for path, text in sysfs_files(profile).items():
         file = directory / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def write_sysfs(profile: Profile, directory: Path) -> None:
 
 
 def sysfs_files(profile: Profile) -> dict[str, str]:
-    """Path relative to /sys, and content, of each of these files."""
+    """Return these files as path relative to /sys and content."""
     files = {f"{_CPUS}/online": format_cpu_list(range(profile.cpu_count)) + "\n"}
     for cpu, caches in enumerate(_caches_of_cpus(profile)):
         for index, cache in enumerate(caches):
@@ -55,7 +55,7 @@ def sysfs_files(profile: Profile) -> dict[str, str]:
 
 
 def _caches_of_cpus(profile: Profile) -> list[list[dict[str, object]]]:
-    """The caches that serve each CPU, nearest first."""
+    """Return the caches of each CPU, nearest first."""
     cores = profile.cpu_count // profile.threads_per_core
     found: list[list[dict[str, object]]] = []
     for cpu in range(profile.cpu_count):

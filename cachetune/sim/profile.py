@@ -1,7 +1,8 @@
-"""Profiles: what a simulated processor offers, as data.
+"""Profiles: the features of a simulated processor, as data.
 
-A profile is a JSON file beside this module (or anywhere); ``Profile.resources(rules)`` turns it into the lines of a
-schemata file for one kernel and mount. Sizes are in bytes, masks in hexadecimal strings as resctrl prints them.
+A profile is a JSON file in ``profiles/`` or elsewhere. ``Profile.resources(rules)`` returns its resources under one
+kernel and mount, in the order of the lines in schemata. Sizes are in bytes, masks are hexadecimal strings as in
+resctrl.
 """
 
 import errno
@@ -12,24 +13,24 @@ import msgspec
 
 from cachetune.cbm import Cbm
 from cachetune.errors import DocumentError, ProfileNotFoundError, ResctrlError
-from cachetune.sim.kernel.numbers import NumberError, format_cpu_list, parse_cpu_list
+from cachetune.sim.numbers import NumberError, format_cpu_list, parse_cpu_list
 
 MBPS_MAX = 2**32 - 1
 
 
 class KernelRules(msgspec.Struct, frozen=True):
-    """Where the kernels differ. The fields are True from the version on that brought the behaviour."""
+    """The differences between kernels. A field is True for the version that introduced the behaviour and later."""
 
     version: str
     task_lists: bool = True
-    """A comma list of tids in one write, and a text for every refusal."""
+    """One write can have a comma-separated list of tids, and every refusal has a text."""
     rename: bool = True
     sparse_masks_file: bool = True
-    """The file, and holes in masks on Intel processors that allow them."""
+    """The file exists, and Intel processors that support masks with holes get them."""
     closid_first: bool = True
-    """mkdir takes the CLOSID before the RMID; 6.1 the other way round."""
+    """mkdir allocates the CLOSID before the RMID; in 6.1 the RMID comes first."""
     limbo_always: bool = True
-    """A freed RMID waits for the next check of every cache; 6.1 looks at the cache of the current CPU at once."""
+    """A freed RMID waits for the next check of every cache; 6.1 checks the current CPU's cache immediately."""
     amd_slow_memory: bool = True
     """SMBA and configurable events (BMEC)."""
     debug_option: bool = True
@@ -42,9 +43,9 @@ KERNELS = {
 
 
 class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The caches of one level. ``cpu_lists`` are the CPUs of each id; without ``closids`` there is no control.
+    """The caches of one level. ``cpu_lists`` are the CPUs of each id. ``closids`` None means no allocation control.
 
-    ``sizes`` are those of ids whose cache is not of ``size_bytes``; 0 is an unknown size.
+    ``sizes`` has the ids whose size is not ``size_bytes``; 0 is an unknown size.
     """
 
     level: int
@@ -60,12 +61,12 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sizes: dict[int, int] = {}
 
     def size_of(self, cache_id: int) -> int:
-        """Bytes of one cache."""
+        """Return the size of one cache in bytes."""
         return self.sizes.get(cache_id, self.size_bytes)
 
 
 class Bandwidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """MB or SMBA. Linear delay is Intel's percent; otherwise the values are AMD's eighths of GB/s."""
+    """MB or SMBA. Values are in percent with ``linear`` delay (Intel), otherwise in 1/8 GB/s (AMD)."""
 
     name: Literal["MB", "SMBA"]
     closids: int
@@ -77,7 +78,7 @@ class Bandwidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """L3_MON. ``unit_bytes`` is the step of the counters; ``configurable`` events have a ``_config`` file (BMEC)."""
+    """L3_MON. ``unit_bytes`` is the counters' step. ``configurable`` events have a ``_config`` file (BMEC)."""
 
     rmids: int
     events: tuple[str, ...]
@@ -86,7 +87,7 @@ class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class CoreCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A cache that every core has for itself, only visible in sysfs."""
+    """A cache private to each core, only visible in sysfs."""
 
     level: int
     type: Literal["Data", "Instruction", "Unified"]
@@ -94,7 +95,7 @@ class CoreCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class CacheResource(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of masks in schemata, and one directory in info. ``peer`` is the other half under CDP."""
+    """One line of masks in schemata and its directory in info. ``peer`` is the other half with CDP."""
 
     name: str
     level: int
@@ -111,21 +112,21 @@ class CacheResource(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def full(self) -> int:
-        """All ways."""
+        """The mask of all ways."""
         return (1 << self.ways) - 1
 
     @property
     def data_width(self) -> int:
-        """Columns that a mask needs."""
+        """The columns that a mask takes."""
         return (self.ways + 3) // 4
 
     def mask_bytes(self, cache_id: int, mask: int) -> int:
-        """What the ``size`` file shows for a mask."""
+        """Return what the ``size`` file shows for a mask."""
         return self.sizes[cache_id] // self.ways * mask.bit_count()
 
 
 class BandwidthResource(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of bandwidths in schemata. With ``mbps`` (mba_MBps) any 32-bit number is taken as MiB/s."""
+    """One line of bandwidths in schemata. With ``mbps`` (mba_MBps) a value is any 32-bit number of MiB/s."""
 
     name: str
     ids: tuple[int, ...]
@@ -139,17 +140,17 @@ class BandwidthResource(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def data_width(self) -> int:
-        """Columns that a value needs."""
+        """The columns that a value takes."""
         return 3 if self.linear else 4
 
     @property
     def name_width(self) -> int:
-        """Columns that the name needs."""
+        """The columns that the name takes."""
         return len(self.name)
 
     @property
     def default(self) -> int:
-        """The value of a new group: no limit."""
+        """The value of a new group, which is no limit."""
         return MBPS_MAX if self.mbps else self.max_bandwidth
 
 
@@ -157,7 +158,7 @@ Resource = CacheResource | BandwidthResource
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="profile"):
-    """A processor, and how its resctrl is mounted."""
+    """A processor and the mount options of its resctrl."""
 
     name: str
     description: str = ""
@@ -172,26 +173,26 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     @property
     def cpu_count(self) -> int:
-        """One more than the highest CPU number."""
+        """The highest CPU number plus one."""
         return 1 + max(max(cpus_of(text)) for cache in self.caches for text in cache.cpu_lists)
 
     @property
     def can_allocate(self) -> bool:
-        """Whether control groups can be made at all."""
+        """Whether control groups are supported at all."""
         return bool(self.bandwidths) or any(c.closids is not None for c in self.caches)
 
     def cache(self, level: int) -> Cache | None:
-        """The caches of a level that are shared between cores."""
+        """Return the caches of a level that cores share, or None."""
         return next((c for c in self.caches if c.level == level), None)
 
     @property
     def monitored_ids(self) -> tuple[int, ...]:
-        """The L3 caches with counters; bandwidth is controlled per L3 cache, too."""
+        """The ids of L3 caches, which have the counters and the bandwidth controls."""
         cache = self.cache(3)
         return cache.ids if cache else ()
 
     def resources(self, rules: KernelRules) -> tuple[Resource, ...]:
-        """The resources in the order of schemata's lines: SMBA, MB, L2, L3, and DATA before CODE."""
+        """Return the resources in the order of lines in schemata: SMBA, MB, L2, L3, and DATA before CODE."""
         bandwidths = sorted(self.bandwidths, key=lambda b: b.name, reverse=True)
         found: list[Resource] = [
             self._bandwidth_resource(b) for b in bandwidths if b.name == "MB" or rules.amd_slow_memory
@@ -237,16 +238,16 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         ]
 
     def mounted(self, *options: str, kernel: str = "6.12") -> "Profile":
-        """The same processor with resctrl mounted with other options.
+        """Return the same processor with other mount options.
 
-        Raises ResctrlError (EINVAL) for options that the kernel or the processor does not know.
+        Raises ResctrlError (EINVAL) for options that the kernel or the processor does not support.
         """
         for option in options:
-            if not self._takes(option, KERNELS[kernel]):
+            if not self._supports(option, KERNELS[kernel]):
                 raise ResctrlError(errno.EINVAL, "mount with option", option)
         return msgspec.structs.replace(self, mount_options=options)
 
-    def _takes(self, option: str, rules: KernelRules) -> bool:
+    def _supports(self, option: str, rules: KernelRules) -> bool:
         if option in {"cdp", "cdpl2"}:
             cache = self.cache(3 if option == "cdp" else 2)
             return cache is not None and cache.closids is not None and cache.cdp
@@ -257,12 +258,12 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def cpus_of(text: str) -> frozenset[int]:
-    """The CPUs of a list as profiles write them."""
+    """Parse a CPU list in a profile."""
     return parse_cpu_list(text, 1 << 16)
 
 
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="variant"):
-    """The same processor as another profile's, mounted otherwise."""
+    """The processor of another profile (``like``) with other mount options."""
 
     name: str
     description: str
@@ -294,15 +295,15 @@ def _check(profile: Profile) -> None:
     for cache in profile.caches:
         Cbm.parse(cache.shareable)
         if not cache.ids or len(cache.ids) != len(cache.cpu_lists):
-            raise ValueError(f"L{cache.level} needs as many cpu_lists as ids, and one at least")
+            raise ValueError(f"L{cache.level} needs one cpu_list for each id, and at least one id")
         if cache.ways < 1 or any(format_cpu_list(cpus_of(text)) == "" for text in cache.cpu_lists):
-            raise ValueError(f"L{cache.level} needs ways, and CPUs for every id")
+            raise ValueError(f"L{cache.level} needs at least one way, and CPUs for every id")
     if (profile.bandwidths or profile.monitoring) and profile.cache(3) is None:
         raise ValueError("bandwidth and monitoring need an L3 cache")
 
 
 def profile_names() -> tuple[str, ...]:
-    """The profiles that come with cachetune."""
+    """Return the names of the profiles that come with cachetune."""
     entries = [entry.name for entry in files("cachetune.sim").joinpath("profiles").iterdir()]
     return tuple(sorted(name.removesuffix(".json") for name in entries if name.endswith(".json")))
 

@@ -1,11 +1,13 @@
-"""A saved host as a simulated resctrl: its capabilities as a profile, its groups, masks and tasks taken over.
+"""A saved host as a simulated resctrl, with the host's capabilities, groups, masks and tasks.
 
-What a Host does not tell is guessed: CPUs are dealt out evenly to the caches, limits that are missing are generous,
-events of other resources than L3_MON are not there. Sizes are as in the Host; a size that is no multiple of the
-ways comes back rounded from the ``size`` file, as on any machine, and whole from the sysfs of ``copies.write_sysfs``.
+A Host does not contain everything, so the rest is guessed: CPUs are distributed evenly over the caches, missing limits
+are generous, and only L3_MON has events. Sizes are the Host's. As on any machine, the ``size`` file rounds a cache size
+that is not a multiple of the ways; the sysfs from ``copies.write_sysfs`` has it exactly.
 """
 
 import itertools
+import time
+from collections.abc import Callable
 from typing import get_args
 
 from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, CacheControl, Host
@@ -13,9 +15,10 @@ from cachetune.host.model import Group as SavedGroup
 from cachetune.sim.kernel import tree
 from cachetune.sim.kernel.groups import find_directory
 from cachetune.sim.kernel.nodes import Directory, split
-from cachetune.sim.kernel.numbers import NumberError, format_cpu_list, parse_cpu_list
+from cachetune.sim.kernel.resctrl import SimulatedResctrl
 from cachetune.sim.kernel.rmids import OutOfRmidsError
 from cachetune.sim.kernel.state import Group, Mode, Region, State
+from cachetune.sim.numbers import NumberError, format_cpu_list, parse_cpu_list
 from cachetune.sim.profile import Bandwidth, Cache, Monitoring, Profile
 
 _MANY_CLOSIDS = 128
@@ -26,14 +29,27 @@ _DIRECTORY_MODE = 0o755
 _MODES: dict[str, Mode] = {mode: mode for mode in get_args(Mode)}
 
 
+def simulate_host(
+    host: Host, *, kernel: str = "6.12", clock: Callable[[], float] = time.monotonic, writer: int = 1
+) -> SimulatedResctrl:
+    """Return a simulated resctrl in the state of a saved host, to rehearse a plan on.
+
+    ``kernel``, ``clock`` and ``writer`` are those of SimulatedResctrl.
+    """
+    sim = SimulatedResctrl(profile_of(host), kernel=kernel, clock=clock, writer=writer)
+    sim.mount_options = host.mount_options
+    take_over(sim.state, sim.root, host)
+    return sim
+
+
 def profile_of(host: Host) -> Profile:
-    """The processor, and the mount, of a saved host."""
+    """Return the processor and the mount options of a saved host."""
     absolute = any(b.unit == "1/8 GB/s" for b in host.bandwidths)
     count = _cpu_count(host)
     caches = [_cache(host, level, count) for level in sorted({c.level for c in host.caches})]
     if not any(c.level == 3 for c in caches) and (host.bandwidths or host.monitors):
         ids = next((b.ids for b in host.bandwidths), (0,))
-        caches.append(Cache(level=3, ids=ids, cpu_lists=_dealt(count, len(ids)), size_bytes=0, ways=1))
+        caches.append(Cache(level=3, ids=ids, cpu_lists=_distributed(count, len(ids)), size_bytes=0, ways=1))
     options = [
         *("cdp" for c in host.caches if c.name == "L3CODE"),
         *("cdpl2" for c in host.caches if c.name == "L2CODE"),
@@ -64,7 +80,7 @@ def _cpus(text: str) -> frozenset[int]:
         return frozenset()
 
 
-def _dealt(count: int, parts: int) -> tuple[str, ...]:
+def _distributed(count: int, parts: int) -> tuple[str, ...]:
     bounds = [count * part // parts for part in range(parts + 1)]
     return tuple(format_cpu_list(range(low, high)) for low, high in itertools.pairwise(bounds))
 
@@ -78,7 +94,7 @@ def _cache(host: Host, level: int, count: int) -> Cache:
     return Cache(
         level=level,
         ids=ids,
-        cpu_lists=_dealt(count, len(ids)),
+        cpu_lists=_distributed(count, len(ids)),
         size_bytes=max((size or 0 for size in control.size_bytes.values()), default=0),
         sizes={i: size or 0 for i, size in control.size_bytes.items()},
         ways=control.ways,
@@ -91,7 +107,7 @@ def _cache(host: Host, level: int, count: int) -> Cache:
 
 
 def _is_padded(control: CacheControl) -> bool:
-    """Whether names leave room for CODE and DATA; nearly every processor with L3 control can do CDP."""
+    """Whether the processor supports CDP, which pads names in schemata: nearly all with L3 control do."""
     return control.level == 3 and control.min_cbm_bits != 2
 
 
@@ -118,9 +134,9 @@ def _monitoring(host: Host) -> Monitoring | None:
 
 
 def take_over(state: State, root: Directory, host: Host) -> None:
-    """Make the groups of a saved host, as they stand there, without asking whether the kernel would.
+    """Add the groups of a saved host as they are, whether or not the kernel would allow them.
 
-    Monitor groups come last, so that a task's last group is its innermost.
+    Monitor groups are added last, so that a task ends up in its innermost group.
     """
     for saved in sorted(host.groups, key=lambda g: (g.kind == "monitor", g.path != DEFAULT_GROUP)):
         parts = split("" if saved.path == DEFAULT_GROUP else saved.path)
@@ -158,7 +174,7 @@ def _add_monitor(state: State, root: Directory, parts: list[str]) -> Group:
 
 
 def _unused_closid(state: State) -> int:
-    """The next free CLOSID, or a number beyond when a saved host has more groups than it should."""
+    """Return the next free CLOSID, or a number past the end if a saved host has more groups than CLOSIDs."""
     closid = state.free_closid()
     return state.closids + len(state.groups) if closid is None else closid
 
@@ -171,7 +187,7 @@ def _rmid(state: State) -> int | None:
 
 
 def _fill(state: State, group: Group, saved: SavedGroup) -> None:
-    """Give a control group its values; ids that the saved group does not name keep no limit."""
+    """Set a control group's values. Ids that the saved group does not have stay unlimited."""
     for values in (saved.masks, saved.bandwidth):
         for name, by_id in values.items():
             known = group.values.get(name, {})

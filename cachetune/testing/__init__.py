@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         parse_fault,
         profile_names,
         simulate,
+        simulate_host,
         write_sysfs,
         write_tree,
     )
@@ -59,6 +60,7 @@ __all__ = [
     "parse_fault",
     "profile_names",
     "simulate",
+    "simulate_host",
     "write_sysfs",
     "write_tree",
 ]

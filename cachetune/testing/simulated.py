@@ -10,6 +10,7 @@ from cachetune.sim import (
     decode_profile,
     load_profile,
     profile_names,
+    simulate_host,
     write_sysfs,
     write_tree,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "parse_fault",
     "profile_names",
     "simulate",
+    "simulate_host",
     "write_sysfs",
     "write_tree",
 ]

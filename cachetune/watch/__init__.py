@@ -1,4 +1,4 @@
-"""Observe: a resctrl file system and the groups to look at in, frozen readings out. Never writes."""
+"""Counters: ``read_counters`` reads those of groups from a resctrl file system as frozen values. Never writes."""
 
 from cachetune.watch.counters import read_counters
 from cachetune.watch.model import Counter, Reading, Readings

@@ -1,7 +1,7 @@
-"""Read the counters of groups: mon_data/mon_RESOURCE_ID/EVENT.
+"""Read the counters of groups from mon_data/mon_RESOURCE_ID/EVENT.
 
-Ids are decimal whatever zeros stand before them (mon_L3_08 is cache 8). A value that is not there is said to
-be missing, and why; it is never 0, and it does not hide the values beside it.
+Ids are decimal, with or without leading zeros (mon_L3_08 is cache 8). A missing value is reported with its reason. It
+is never replaced by 0 and does not affect other values.
 """
 
 import errno
@@ -20,10 +20,10 @@ _WORDS: dict[str, State] = {"Unavailable": "Unavailable", "Unassigned": "Unassig
 
 
 def read_counters(fs: Resctrl, host: Host, paths: Iterable[str]) -> tuple[Reading, ...]:
-    """The counters of the groups at ``paths``, in that order; events in the order of the host's mon_features.
+    """Return the counters of the groups at ``paths``, in that order, with events in the order of mon_features.
 
-    A group that vanishes meanwhile has no counters. Raises GroupNotFoundError for a path that is no group of the
-    host.
+    A group that is removed while it is read has no counters. Raises GroupNotFoundError for a path that is no group of
+    the host.
     """
     events = {m.name.removesuffix("_MON"): m.features for m in host.monitors}
     return tuple(_reading(fs, _group(host, path), events) for path in paths)
@@ -84,13 +84,13 @@ def _value(fs: Resctrl, path: str) -> tuple[int | float | None, State]:
 
 
 def _directories(names: Iterable[str]) -> list[tuple[str, int, str]]:
-    """The monitored things among ``names`` as (resource, id, name), ids ascending as numbers."""
+    """Return the monitored domains among ``names`` as (resource, id, name), with ids in numerical order."""
     matches = ((_DIRECTORY.fullmatch(name), name) for name in names)
     return sorted((match[2], int(match[3]), name) for match, name in matches if match)
 
 
 def _in_order(names: Collection[str], features: tuple[str, ...]) -> list[str]:
-    """The events among ``names``: those that the host lists in its order, then the ones that it does not list."""
+    """Return the events among ``names``: first the host's ``features`` in their order, then all others."""
     others = [name for name in names if name not in features and not name.startswith("mon_")]
     return [name for name in features if name in names] + others
 

@@ -1,4 +1,4 @@
-"""What the monitors say: one reading for each group, one counter for each cache (or package) and event."""
+"""Readings: one for each group, with one counter for each cache (or package) and event."""
 
 from typing import Literal
 
@@ -12,10 +12,10 @@ State = Literal["ok", "Unavailable", "Error", "Unassigned", "Vanished"]
 class Counter(msgspec.Struct, frozen=True):
     """One value. ``resource`` and ``id`` name a cache (L3 0) or a package (PERF_PKG 0).
 
-    ``node`` is a NUMA node inside the cache where Sub-NUMA clusters are on, None for the whole of it.
-    ``value`` is in bytes for llc_occupancy (now) and mbm_* (since the group was made), Joule for core_energy,
-    Farad for activity; it is None unless ``state`` is "ok". The other states are the kernel's words,
-    "Vanished" means that the file has gone.
+    ``node`` is a NUMA node within the cache with sub-NUMA clustering, None for the whole cache. ``value`` is in bytes
+    for llc_occupancy (current) and mbm_* (since the group was created), in joules for core_energy, in farads for
+    activity; it is None unless ``state`` is "ok". The other states are the kernel's words, except "Vanished": the file
+    is gone.
     """
 
     resource: str
@@ -29,8 +29,8 @@ class Counter(msgspec.Struct, frozen=True):
 class Reading(msgspec.Struct, frozen=True):
     """The counters of one group, by resource, cache id and event.
 
-    The value of a control group includes those of its monitor groups. ``vcpus`` is the list in the group's
-    name, None where it has none. ``counters`` is empty when the group itself has vanished.
+    A control group's values include those of its monitor groups. ``vcpus`` is the list in the group's name, or None.
+    ``counters`` is empty if the group has been removed.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Reading(msgspec.Struct, frozen=True):
 class Readings(msgspec.Struct, frozen=True, kw_only=True):
     """The document that ``monitor --json`` prints.
 
-    ``time`` is when the reading began, in seconds since 1970.
+    ``time`` is the start of the reading, in seconds since 1970.
     """
 
     schema_version: Literal[1] = 1

@@ -19,7 +19,7 @@ from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.plan import Options, PlanRefusedError
 from cachetune.plan.build import plan, plan_guests
 from cachetune.plan.request import GuestRequest
-from cachetune.sim import SimulatedResctrl
+from cachetune.sim import simulate_host
 from tests.libvirt.bodies import HOSTS, VCPUS, Terms, memory, node, prepare, terms_of, tune, watch
 from tests.libvirt.domains import domain
 from tests.libvirt.host import LibvirtHost
@@ -96,7 +96,7 @@ def carried_out(host: LibvirtHost, name: str, body: str, before: Host, run: Path
     """The host as it was before the guest, rehearsed, after our plan for it as it runs now."""
     loaded = load(domain(name, body).encode(), "guest.xml")
     assert loaded.domain, loaded.findings
-    resctrl = SimulatedResctrl.from_host(before)
+    resctrl = simulate_host(before)
     connection = Connection(resctrl, run, sysfs=host.root / "sys")
     guest = find_guest(host.pid(name), host.root / "proc")
     for thread in guest.threads:

@@ -14,6 +14,7 @@ from cachetune.sim import (
     decode_profile,
     load_profile,
     profile_names,
+    simulate_host,
     sysfs_files,
     write_sysfs,
     write_tree,
@@ -121,13 +122,13 @@ def test_a_copy_leaves_out_what_is_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rehearsal_stands_as_the_host_that_was_saved(name: str) -> None:
     saved = read_host(_busy(name))
-    rehearsal = read_host(SimulatedResctrl.from_host(saved))
+    rehearsal = read_host(simulate_host(saved))
     assert rehearsal.fingerprint == saved.fingerprint
     assert rehearsal.groups == saved.groups
 
 
 def test_a_rehearsal_goes_on_where_the_host_stood() -> None:
-    sim = SimulatedResctrl.from_host(read_host(_busy("skylake-2s")))
+    sim = simulate_host(read_host(_busy("skylake-2s")))
     assert attempt(sim.write, "g1/schemata", "L3:0=80\n") == "EINVAL"
     assert attempt(sim.mkdir, "g3") == "ok"
     assert sim.read("g3/schemata") == "    MB:0=100;1=100\n    L3:0=07f;1=07f\n"
@@ -144,7 +145,7 @@ def test_a_rehearsal_knows_pseudo_locked_regions_and_lines_of_others() -> None:
     sim.write("g1/schemata", "L3:0=3\n")
     saved = read_host(sim)
     strange = msgspec.structs.replace(saved.groups[0], other_lines=("NPU:0=1",))
-    again = SimulatedResctrl.from_host(msgspec.structs.replace(saved, groups=(strange, *saved.groups[1:])))
+    again = simulate_host(msgspec.structs.replace(saved, groups=(strange, *saved.groups[1:])))
     assert again.read("info/L3/bit_usage") == sim.read("info/L3/bit_usage") == "0=XXSSSSS00PP;1=XXSSSSSSSSS\n"
     assert again.read("g1/schemata") == "L3:0=3\n"
     assert again.read("schemata").startswith("NPU:0=1\n")
@@ -159,7 +160,7 @@ def test_a_host_that_says_little_can_still_be_rehearsed_on() -> None:
     host = msgspec.structs.replace(
         saved, caches=(cache,), monitors=(monitor,), bandwidths=(bandwidth,), groups=(*saved.groups, *many)
     )
-    sim = SimulatedResctrl.from_host(host)
+    sim = simulate_host(host)
     assert len(read_host(sim).groups) == 201
     assert read_host(sim).caches[0].size_bytes == {0: None, 1: None}
     assert attempt(sim.mkdir, "more") == "ENOSPC"

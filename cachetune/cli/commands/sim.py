@@ -166,7 +166,7 @@ def show_list(run: Path | None) -> None:
 
 def _simulated(profile: str, kernel: str) -> "SimulatedResctrl":
     """The simulated host that the option names. Raises InputError and ResctrlError."""
-    from cachetune.sim import SimulatedResctrl
+    from cachetune.sim import SimulatedResctrl, simulate_host
 
     if profile in profile_names():
         return SimulatedResctrl(load_profile(profile), kernel=kernel)
@@ -176,7 +176,7 @@ def _simulated(profile: str, kernel: str) -> "SimulatedResctrl":
         raise InputError(f"no profile and no file {profile!r}", hint=f"profiles: {known}")
     data = file.read_bytes()
     if documents.decode(data, _Kind, profile).kind is None:
-        return SimulatedResctrl.from_host(read_location(Location(host=profile)).host, kernel=kernel)
+        return simulate_host(read_location(Location(host=profile)).host, kernel=kernel)
     return SimulatedResctrl(decode_profile(data, profile), kernel=kernel)
 
 

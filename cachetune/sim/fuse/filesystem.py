@@ -1,9 +1,9 @@
-"""A simulated resctrl as the operations of a FUSE file system: what a program asks of its files, one to one.
+"""The FUSE operations on a simulated resctrl, one for each system call on its files.
 
-Paths come from the kernel, absolute within the mount. What a real resctrl leaves to kernfs and the VFS is here: an
-open file knows its node, not its name, and answers ENODEV when the group has gone; permissions count even for root,
-as no file may be opened for what it cannot do; sizes are 0; truncating and times are accepted and mean nothing; files
-cannot be made or removed. Everything else is ``SimulatedResctrl``'s business. Nothing here imports FUSE.
+Paths come from the kernel and are absolute within the mount. What a real resctrl leaves to kernfs and the VFS is here:
+an open file refers to its node, not its name, and returns ENODEV once the group is removed; permissions apply even to
+root; sizes are 0; truncate and utimens succeed without effect; files cannot be created or removed. Everything else is
+done by ``SimulatedResctrl``. FUSE is not imported here.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from cachetune.sim.kernel.resctrl import SimulatedResctrl
 
 @dataclasses.dataclass
 class _Open:
-    """An open file or directory; ``content`` is what a reader who goes on reading goes on in."""
+    """An open file or directory. ``content`` is what later reads at an offset continue with."""
 
     node: Node
     path: str
@@ -30,14 +30,14 @@ class _Open:
 
 
 class FuseOperations:
-    """The operations, named as mfusepy names them; each raises OSError.
+    """The operations, named as in mfusepy. All raise OSError.
 
-    ``caller`` tells the tid of whoever asks; ``look`` is called ahead of what depends on the tasks there are;
-    ``started`` once the kernel speaks with us.
+    ``caller`` returns the tid that makes the current request. ``look`` is called before anything that depends on the
+    existing threads, ``started`` once when the kernel has initialized the mount.
     """
 
     use_ns = True
-    # Reads and writes need no path: files are known by their numbers, and those of removed groups have no path.
+    # Reads and writes need no path: open files have numbers, and those of removed groups have no path.
     flag_nopath = True
     flag_nullpath_ok = True
 
@@ -50,18 +50,18 @@ class FuseOperations:
     ) -> None:
         self._sim, self._caller, self._look, self._started = sim, caller, look, started
         self._owner = os.getuid(), os.getgid()
-        self._born = time.time_ns()
+        self._created = time.time_ns()
         self._open: dict[int, _Open] = {}
         self._last = 0
 
     def init_with_config(self, connection: object, config: object) -> None:  # noqa: ARG002 - mfusepy's signature
-        """The kernel has begun to ask."""
+        """The kernel has initialized the mount."""
         self._started()
 
-    # -- looking ------------------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------------
 
     def getattr(self, path: str | None, fh: int | None = None) -> dict[str, int]:
-        """What stat(2) tells."""
+        """Return what stat(2) reports."""
         with _errnos():
             node = self._node(path) if path is not None or fh is None else self._open[fh].node
             return self._attributes(node)
@@ -72,7 +72,7 @@ class FuseOperations:
             return self._remember(self._node(path), path)
 
     def readdir(self, path: str | None, fh: int) -> list[tuple[str, dict[str, int], int]]:  # noqa: ARG002
-        """The names in an open directory; a removed one has none."""
+        """Return the names in an open directory; a removed directory has none."""
         directory = self._open[fh].node
         if not isinstance(directory, Directory):
             raise OSError(errno.ENOTDIR, "")
@@ -82,7 +82,7 @@ class FuseOperations:
             return dots + [(name, {"st_mode": _kind(node)}, 0) for name, node in sorted(directory.entries.items())]
 
     def open(self, path: str, flags: int) -> int:
-        """Open a file for what it can do; O_TRUNC, O_APPEND and the like mean nothing."""
+        """Open a file if its permissions allow it. O_TRUNC, O_APPEND and other flags have no effect."""
         with _errnos():
             node = self._node(path)
             how = flags & os.O_ACCMODE
@@ -92,7 +92,7 @@ class FuseOperations:
             return self._remember(node, path)
 
     def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:  # noqa: ARG002
-        """Bytes of an open file; whoever begins at the beginning gets it as it is now."""
+        """Read an open file. A read at offset 0 gets the current content."""
         file = self._open[fh]
         with _errnos():
             where = self._path_of(file)
@@ -111,7 +111,7 @@ class FuseOperations:
     # -- changing -----------------------------------------------------------------------------------------------
 
     def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:  # noqa: ARG002
-        """One command, wherever in the file it is written."""
+        """Execute one command; the offset has no effect."""
         with self._changing():
             where = self._path_of(self._open[fh])
             self._prepare(self._open[fh].node, where)
@@ -143,43 +143,43 @@ class FuseOperations:
         return 0
 
     def chown(self, path: str, uid: int, gid: int) -> int:
-        """Give a file to somebody; all ones leave the user or group as it is."""
+        """Change owner and group; -1 leaves them as they are."""
         with _errnos():
             node = self._node(path)
-        # what "leave it" looks like depends on whether the number arrives signed
+        # -1 may arrive as an unsigned number
         node.uid = node.uid if uid in {-1, 0xFFFFFFFF} else uid
         node.gid = node.gid if gid in {-1, 0xFFFFFFFF} else gid
         return 0
 
     def truncate(self, path: str | None, length: int, fh: int | None = None) -> int:  # noqa: ARG002
-        """Accepted, as a shell's ``>`` asks for it; there is nothing to cut."""
+        """Accepted without effect, because a shell's ``>`` needs it."""
         return 0
 
     def utimens(self, path: str, times: object = None) -> int:  # noqa: ARG002
-        """Accepted."""
+        """Accepted without effect."""
         return 0
 
     def create(self, path: str, mode: int, flags: int = 0) -> int:  # noqa: ARG002
-        """Files cannot be made."""
+        """Refused: files cannot be created."""
         raise OSError(errno.EACCES, "")
 
     def unlink(self, *_: object) -> NoReturn:
-        """Files cannot be removed, and there are no links and devices."""
+        """Refused: files cannot be removed, and links and devices are not supported."""
         raise OSError(errno.EPERM, "")
 
     symlink = link = mknod = unlink
 
-    # -- how ----------------------------------------------------------------------------------------------------
+    # -- helpers ----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
         self._sim.state.writer = self._caller()
         with _errnos():
             yield
-        self._sim.operations.clear()  # nobody reads the log of a mount, and it would grow for ever
+        self._sim.operations.clear()  # the log of a mount is never read and would grow without limit
 
     def _prepare(self, node: Node, path: str) -> None:
-        """See which threads there are ahead of what shows them, moves them, or counts for them."""
+        """Update the threads before an operation that shows, moves or counts them."""
         if path.endswith("tasks") or (isinstance(node, File) and node.counter):
             self._look()
 
@@ -192,7 +192,7 @@ class FuseOperations:
         return self._last
 
     def _path_of(self, file: _Open) -> str:
-        """Where an open file is now: a monitor group may have been renamed. ENODEV when its group was removed."""
+        """Return the current path of an open file, whose group may have been renamed. ENODEV if it was removed."""
         try:
             found: Node | None = self._node(file.path)
         except LookupFailedError:
@@ -213,9 +213,9 @@ class FuseOperations:
             "st_uid": uid if node.uid is None else node.uid,
             "st_gid": gid if node.gid is None else node.gid,
             "st_size": 0,
-            "st_atime": self._born,
-            "st_mtime": self._born,
-            "st_ctime": self._born,
+            "st_atime": self._created,
+            "st_mtime": self._created,
+            "st_ctime": self._created,
         }
 
 

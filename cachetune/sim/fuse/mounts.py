@@ -1,8 +1,8 @@
-"""The simulated resctrls that are mounted on this machine: their records, what the kernel says, and their end.
+"""The simulated resctrls mounted on this machine: list and unmount them.
 
-A server writes a record when it is up and removes it when it ends. One that was killed leaves its record, and a
-mount that answers ENOTCONN to everything: ``running`` shows it as dead, ``unmount`` removes both. A record whose mount
-is gone, too, is removed by whoever sees it.
+A server writes a record when its mount is up and removes it when it ends. A killed server leaves its record and a mount
+that fails every call with ENOTCONN: ``running`` lists it as dead, and ``unmount`` removes both. A record without a
+mount and a server is stale, and ``running`` removes it.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _END_SECONDS = 5.0
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One server: ``started`` is its start in clock ticks since boot, so that another with its pid is not it."""
+    """One server. ``started`` is its start time in clock ticks since boot, which detects a reused pid."""
 
     directory: str
     pid: int
@@ -38,12 +38,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def runs(self) -> bool:
-        """Whether the server is there."""
+        """Whether the server still runs."""
         return self.started == stat_of(self.pid)[1] != 0
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """A mount, or a server whose mount is not to be seen from here. Without a record nothing is known of the server."""
+    """A mount, or a server whose mount is in another mount namespace. ``record`` is None for an unknown server."""
 
     directory: str
     state: Literal["running", "dead", "mounted elsewhere", "no record"]
@@ -51,7 +51,7 @@ class Mount(msgspec.Struct, frozen=True):
 
 
 def run_directory() -> Path:
-    """Where records are kept: /run/cachetune/sim for root, the user's runtime directory for others."""
+    """Return the directory of the records: /run/cachetune/sim for root, otherwise in $XDG_RUNTIME_DIR."""
     if os.geteuid() == 0:
         return Path("/run/cachetune/sim")
     own = os.environ.get("XDG_RUNTIME_DIR")
@@ -72,12 +72,12 @@ def write_record(record: Record, run: Path) -> Path:
 
 
 def running(run: Path) -> list[Mount]:
-    """All mounts, by directory. Removes the records of servers that are gone with their mounts."""
+    """Return all mounts, sorted by directory. Removes stale records."""
     places = _places()
     found: dict[str, Mount] = {place: Mount(place, "no record", None) for place in places}
     for file, record in _records(run):
         if record.directory in places:
-            # one directory can have a dead server's record beside a running one's
+            # a directory can have a record of a dead server and one of a running server
             if record.runs or found[record.directory].record is None:
                 found[record.directory] = Mount(record.directory, "running" if record.runs else "dead", record)
         elif record.runs:
@@ -88,8 +88,8 @@ def running(run: Path) -> list[Mount]:
 
 
 def unmount(directory: Path, run: Path) -> Mount:
-    """End the simulation at a directory, dead or alive; returns what it was. Raises UnmountError."""
-    place = os.path.realpath(directory)  # unlike Path.resolve it takes a dead mount as it is
+    """Unmount a simulated resctrl, even if its server is dead. Returns what it was. Raises UnmountError."""
+    place = os.path.realpath(directory)  # Path.resolve fails on a dead mount
     mount = next((m for m in running(run) if m.directory == place), None)
     if mount is None or mount.state == "mounted elsewhere":
         raise UnmountError(directory, "no simulated resctrl is mounted there", hint="run 'cachetune sim list'")
@@ -101,7 +101,7 @@ def unmount(directory: Path, run: Path) -> Mount:
 
 
 def check_place(directory: Path) -> Path:
-    """The directory to mount on, absolute. Raises MountError when it cannot be one."""
+    """Return the absolute path of a directory to mount on. Raises MountError when it cannot be one."""
     try:
         entries = os.listdir(directory)  # noqa: PTH208 - its errors tell more than Path's questions
     except OSError as error:
@@ -117,7 +117,7 @@ def check_place(directory: Path) -> Path:
 
 
 def is_up(directory: Path) -> bool:
-    """Whether the mount answers."""
+    """Whether the mount responds."""
     try:
         return (directory / "info").is_dir()
     except OSError:
@@ -127,13 +127,13 @@ def is_up(directory: Path) -> bool:
 def _records(run: Path) -> list[tuple[Path, Record]]:
     found = []
     for file in sorted(run.glob("*.json")):
-        with contextlib.suppress(OSError, msgspec.DecodeError):  # another user's, or not one of ours
+        with contextlib.suppress(OSError, msgspec.DecodeError):  # another user's, or not a record
             found.append((file, msgspec.json.decode(file.read_bytes(), type=Record)))
     return found
 
 
 def _places() -> set[str]:
-    """Where simulated resctrls are mounted, as the kernel says."""
+    """Return where simulated resctrls are mounted, according to the kernel."""
     lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
     parts = [(line.split(" ")[4], line.partition(" - ")[2].split(" ")[0]) for line in lines]
     return {
@@ -148,7 +148,7 @@ def _detach(place: str, *, lazily: bool) -> None:
     if result.returncode:
         said = result.stderr.strip()
         busy = "usy" in said
-        hint = "something is open there, or a shell stands in it; `fuser -m` shows what" if busy else ""
+        hint = "a process has files open there or its working directory in it; `fuser -mv` shows which" if busy else ""
         raise UnmountError(place, said, hint=hint)
 
 
@@ -160,15 +160,15 @@ def _wait_for_end(record: Record) -> None:
 
 def _why(error: OSError) -> str:
     if error.errno == errno.ENOTCONN:
-        return "the mount of a simulation that was killed is left there"
+        return "a simulated resctrl whose server was killed is still mounted there"
     return (error.strerror or str(error)).lower()
 
 
 def _hint(error: OSError, directory: Path) -> str:
     if error.errno == errno.ENOTCONN:
         return _end(directory)
-    return f"mkdir {directory}" if error.errno == errno.ENOENT else "give an empty directory"
+    return f"mkdir {directory}" if error.errno == errno.ENOENT else "pass an empty directory"
 
 
 def _end(directory: Path) -> str:
-    return f"`cachetune sim unmount {directory}` ends it"
+    return f"run `cachetune sim unmount {directory}`"

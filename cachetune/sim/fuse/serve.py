@@ -1,7 +1,7 @@
-"""Serving a simulated resctrl as a mounted file system until somebody unmounts it or ends this process.
+"""Serve a simulated resctrl as a mounted file system until it is unmounted or the process ends.
 
-FUSE comes from mfusepy and libfuse, imported when it is needed. Requests are answered one after the other, in this
-process's main thread; locks (flock) are the kernel's own business, so they hold between all local processes.
+FUSE is provided by mfusepy and libfuse, which are imported on first use. Requests are handled one at a time in the main
+thread. Locks (flock) are handled by the kernel, so they work between all local processes.
 """
 
 import importlib
@@ -40,7 +40,7 @@ def load_fuse() -> ModuleType:
 
 
 def serve(sim: SimulatedResctrl, place: Path, tids: Tids, run: Path, ready: Callable[[], None]) -> None:
-    """Mount and answer until the end; ``ready`` is called when the kernel has begun to ask.
+    """Mount and serve until unmounted. ``ready`` is called once the kernel has initialized the mount.
 
     ``place`` has been through check_place. Raises MountError.
     """
@@ -66,7 +66,7 @@ def serve(sim: SimulatedResctrl, place: Path, tids: Tids, run: Path, ready: Call
             threads.keep_looking()
         fuse.FUSE(operations, str(place), **_options(sim))
     except RuntimeError as error:
-        # libfuse's number also tells of the signal that ended it
+        # libfuse also raises it after the signal that ended the mount
         if not up:
             raise MountError(place, f"libfuse says {error}", hint="see its message above") from None
     finally:
@@ -86,9 +86,9 @@ def _record_of(sim: SimulatedResctrl, place: Path, tids: Tids) -> Record:
 
 
 def serve_in_background(serve_until_end: Callable[[Callable[[], None]], None], place: Path) -> int:
-    """Run ``serve_until_end`` in a process of its own; returns its pid when the mount answers.
+    """Run ``serve_until_end`` in a child process and return its pid once the mount responds.
 
-    It is given the function to call when it is up. Raises what it raised, or MountError, when it does not come up.
+    It gets the function to call when the mount is up. If it fails before that, its error is raised here, or MountError.
     """
     reader, writer = os.pipe()
     pid = os.fork()
@@ -101,12 +101,12 @@ def serve_in_background(serve_until_end: Callable[[Callable[[], None]], None], p
     if error:
         raise pickle.loads(error)  # noqa: S301 - from a child of ours, through a pipe of ours
     if not is_up(place):
-        raise MountError(place, "its server ended before it was up")
+        raise MountError(place, "the server process ended before the mount was up")
     return pid
 
 
 def _be_the_server(serve_until_end: Callable[[Callable[[], None]], None], writer: int) -> NoReturn:
-    """Leave the terminal and serve; an error before that goes to the parent. Never returns to the caller's code."""
+    """Detach from the terminal and serve. Earlier errors are sent to the parent. Never returns."""
 
     def ready() -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -128,11 +128,11 @@ def _be_the_server(serve_until_end: Callable[[Callable[[], None]], None], writer
 
 
 def _options(sim: SimulatedResctrl) -> dict[str, object]:
-    """What mount(2) and libfuse are told. The source carries resctrl's own options, as FUSE knows none but its own.
+    """Return the options for mount(2) and libfuse. The source has resctrl's options, because FUSE only allows its own.
 
-    Root's mount is open to all as the files' permissions say; a user's is the user's alone, who is its root.
+    The files' permissions apply to a mount by root. A mount by another user is only accessible to that user, as root.
     """
-    options = (option for option in sim.mount_options if option.isidentifier())  # a snapshot may say anything
+    options = (option for option in sim.mount_options if option.isidentifier())  # a snapshot may contain any text
     return {
         "foreground": True,
         "nothreads": True,

@@ -1,9 +1,9 @@
 """The threads of this machine as the tasks of a simulated resctrl.
 
-The kernel puts a new thread into the group of the thread that made it. /proc does not tell who that was, so a thread
-that is seen for the first time goes where its process's main thread is, and a new process where its parent's main
-thread is, or to the default group when the parent has gone. ``look`` is called ahead of everything that depends on
-it, and now and then, so what was there before a move is not taken for what came after it.
+The kernel puts a new thread into the group of the thread that created it. /proc does not report that thread, so a new
+thread goes into the group of its process's main thread, and a new process into that of its parent's main thread, or
+into the default group if the parent has ended. ``look`` is called before every operation that depends on the threads
+and twice a second, so that threads from before a move are not mistaken for later ones.
 """
 
 import os
@@ -18,53 +18,53 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class RealThreads:
-    """Keeps the tasks of ``sim`` in step with the threads in ``proc``. May be used from several threads."""
+    """Synchronizes the tasks of ``sim`` with the threads in ``proc``. May be used from several threads."""
 
     def __init__(self, sim: SimulatedResctrl, proc: Path = Path("/proc")) -> None:
         self._sim, self._proc = sim, proc
         self._mutex = threading.Lock()
 
     def look(self) -> None:
-        """Take in the threads that are new and let go of those that have ended."""
+        """Add new threads and remove those that have ended."""
         with self._mutex:
             there = self._threads()
             for tid in there.keys() - self._sim.state.tasks.keys():
-                self._take_in(tid, there)
+                self._add(tid, there)
             for tid in self._sim.state.tasks.keys() - there.keys():
                 self._sim.end_task(tid)
 
     def keep_looking(self) -> None:
-        """Look twice a second from now on, in a thread that ends with the process."""
-        threading.Thread(target=self._look_for_ever, daemon=True).start()
+        """Start a daemon thread that looks twice a second."""
+        threading.Thread(target=self._keep_looking, daemon=True).start()
 
-    def _look_for_ever(self) -> None:
+    def _keep_looking(self) -> None:
         pause = threading.Event()
         while not pause.wait(_SECONDS_BETWEEN_LOOKS):
             self.look()
 
     def _threads(self) -> dict[int, int]:
-        """Thread to process, of all threads there are."""
+        """Return thread to process, for all threads."""
         found: dict[int, int] = {}
         for name in _names(self._proc):
             found.update(dict.fromkeys(map(int, _names(self._proc / name / "task")), int(name)))
         return found
 
-    def _take_in(self, tid: int, there: dict[int, int]) -> None:
-        """Add a thread, after those that it descends from."""
+    def _add(self, tid: int, there: dict[int, int]) -> None:
+        """Add a thread, after its ancestors."""
         tasks, line = self._sim.state.tasks, [tid]
         while line[-1] not in tasks and line[-1] in there:
-            line.append(self._maker(line[-1], there[line[-1]]))
+            line.append(self._creator(line[-1], there[line[-1]]))
         while len(line) > 1:
             parent = line.pop()
             if line[-1] not in tasks:
                 self._sim.add_task(line[-1], parent if parent in tasks else None)
 
-    def _maker(self, tid: int, process: int) -> int:
+    def _creator(self, tid: int, process: int) -> int:
         return process if tid != process else stat_of(tid, self._proc)[0]
 
 
 def stat_of(pid: int, proc: Path = Path("/proc")) -> tuple[int, int]:
-    """A process's parent and the time of its start in clock ticks since boot; zeros when it has gone."""
+    """Return a process's parent and start time in clock ticks since boot; zeros if it has ended."""
     try:
         fields = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:

@@ -1,9 +1,8 @@
-"""The counters of a simulated processor: they move with the clock while a group has tasks.
+"""The counters of a simulated processor: they advance with the clock while a group has tasks.
 
-Each task moves a quarter of a GiB per second through each cache (eight GiB/s at most for a group, less under a
-bandwidth limit in percent), three quarters of it local. What a control group holds of a cache nears the size of the
-ways that it may use, each task its share, and fades when it has no tasks. Same clock, same numbers. Nothing here
-resembles a real workload.
+Each task transfers 256 MiB/s through each cache, three quarters of it local; a group at most 8 GiB/s, less with a
+bandwidth limit. The occupancy of a control group approaches the size of its ways, shared evenly by its tasks, and
+decays once it has no tasks. The same clock gives the same numbers. None of this resembles a real workload.
 """
 
 import dataclasses
@@ -24,7 +23,7 @@ _FADE_SECONDS = 0.2
 
 @dataclasses.dataclass
 class _Count:
-    """One RMID at one cache, at the time ``at``; ``rate`` and ``target`` hold since then."""
+    """One RMID at one cache, at the time ``at``. ``rate`` and ``target`` have applied since then."""
 
     at: float
     held: float = 0.0
@@ -47,7 +46,7 @@ class _Count:
 
 
 def _limit_of(profile: Profile) -> Callable[[float, int], float] | None:
-    """What a value of MB makes of a rate: a share in percent, MiB/s, or eighths of GB/s."""
+    """Return the function from a rate and a value of MB (percent, MiB/s, or 1/8 GB/s) to the limited rate."""
     bandwidth = next((b for b in profile.bandwidths if b.name == "MB"), None)
     if bandwidth is None:
         return None
@@ -59,7 +58,7 @@ def _limit_of(profile: Profile) -> Callable[[float, int], float] | None:
 
 
 class Counters:
-    """What QM_CTR would say, per RMID and L3 cache."""
+    """What the QM_CTR register would return, per RMID and L3 cache."""
 
     def __init__(self, profile: Profile, clock: Callable[[], float]) -> None:
         self._profile, self._clock = profile, clock
@@ -69,7 +68,7 @@ class Counters:
         self._set: dict[tuple[int, int, str], int | str] = {}
 
     def start(self, group: "Group") -> None:
-        """Count from zero for a group that was just given its RMID; the cache may still hold lines of the last one."""
+        """Start from zero for a group that just got its RMID; the cache may still hold the previous owner's lines."""
         if group.rmid is None:
             return
         for cache_id in self._ids:
@@ -80,7 +79,7 @@ class Counters:
         self.settle(group)
 
     def settle(self, group: "Group") -> None:
-        """Bring a group's counts up to now, before or after something changes that they depend on."""
+        """Advance a group's counts to now. Call it before and after any change that they depend on."""
         if group.rmid is None:
             return
         for cache_id in self._ids:
@@ -89,7 +88,7 @@ class Counters:
             count.rate, count.target = self._pace(group, cache_id)
 
     def stop(self, group: "Group") -> None:
-        """A group loses its RMID: what it held fades away."""
+        """Stop counting for a group that loses its RMID; its occupancy decays."""
         if group.rmid is None:
             return
         for cache_id in self._ids:
@@ -98,25 +97,25 @@ class Counters:
             count.rate = count.target = 0.0
 
     def restart(self, cache_id: int) -> None:
-        """The events of a cache were chosen anew: both bandwidth counters of every RMID start again."""
+        """Reset both bandwidth counters of every RMID at a cache whose events were reconfigured."""
         for (_, where), count in self._counts.items():
             if where == cache_id:
                 count.advance(self._clock())
                 count.total = count.local = 0.0
 
     def put(self, group: "Group", cache_id: int, event: str, value: int | str) -> None:
-        """Let an event read as a number, or as a text such as ``Unavailable``, until the group is gone."""
+        """Make an event read as a number, or as a text such as ``Unavailable``, until the group is removed."""
         if group.rmid is not None:
             self._set[group.rmid, cache_id, event] = value
 
     def read(self, group: "Group", cache_id: int, event: str) -> str:
-        """The content of an event file: of a control group together with its monitor groups."""
+        """Return the content of an event file. A control group's value includes its monitor groups."""
         read = [self._own(member, cache_id, event) for member in group.members()]
         numbers = [value for value in read if isinstance(value, int)]
         return f"{sum(numbers)}\n" if numbers else f"{read[0]}\n"
 
     def occupancy(self, rmid: int, cache_id: int, when: float) -> float:
-        """Bytes that an RMID holds of a cache."""
+        """Return the bytes that an RMID occupies in a cache."""
         return self._count(rmid, cache_id).held_at(when)
 
     def _own(self, group: "Group", cache_id: int, event: str) -> int | str:
@@ -138,7 +137,7 @@ class Counters:
         return self._counts[key]
 
     def _pace(self, group: "Group", cache_id: int) -> tuple[float, float]:
-        """Bytes per second and bytes held in the end, as the group stands now."""
+        """Return the group's rate in bytes per second and the occupancy in bytes that it approaches."""
         if not group.tids:
             return 0.0, 0.0
         values = group.control.values

@@ -1,23 +1,23 @@
-"""The cpus and cpus_list files: CPUs whose tasks count as a group's unless they are in a group themselves.
+"""The files cpus and cpus_list: CPUs whose tasks count as the group's unless the task itself is in a group.
 
-A write replaces the set. A CPU belongs to one control group; those that a group drops go to the default group, which
-cannot drop any itself. A monitor group may only have CPUs of its parent, and loses them when the parent's set is
+A write replaces the set. A CPU is in exactly one control group: the CPUs that a group drops go to the default group,
+which cannot drop any. A monitor group can only have CPUs of its parent, and loses them when the parent's set is
 written. Source: rdtgroup_cpus_write in Linux 6.1 and 6.12.
 """
 
 from collections.abc import Callable
 
-from cachetune.sim.kernel.numbers import NumberError, format_cpu_list, format_cpu_mask, parse_cpu_list, parse_cpu_mask
 from cachetune.sim.kernel.state import Group, RefusedError, State
+from cachetune.sim.numbers import NumberError, format_cpu_list, format_cpu_mask, parse_cpu_list, parse_cpu_mask
 
 
 def show_list(state: State, group: Group) -> str:
-    """The content of cpus_list."""
+    """Return the content of cpus_list."""
     return format_cpu_list(_shown(state, group)) + "\n"
 
 
 def show_mask(state: State, group: Group) -> str:
-    """The content of cpus."""
+    """Return the content of cpus."""
     return format_cpu_mask(_shown(state, group), state.cpu_count) + "\n"
 
 
@@ -28,12 +28,12 @@ def _shown(_state: State, group: Group) -> frozenset[int]:
 
 
 def write_list(state: State, group: Group, text: str) -> None:
-    """Carry out one write to cpus_list. Raises RefusedError."""
+    """Execute one write to cpus_list. Raises RefusedError."""
     _write(state, group, text, parse_cpu_list)
 
 
 def write_mask(state: State, group: Group, text: str) -> None:
-    """Carry out one write to cpus. Raises RefusedError."""
+    """Execute one write to cpus. Raises RefusedError."""
     _write(state, group, text, parse_cpu_mask)
 
 

@@ -1,6 +1,6 @@
-"""The advisory lock on the root directory, between the users of one simulated resctrl: flock's rules.
+"""The advisory lock on the root directory of one simulated resctrl, with the rules of flock.
 
-Any number share it, or one has it alone; whoever waits may give up. Nobody is kept from the files themselves.
+It has any number of shared holders or one exclusive holder. Waiting can time out. It does not protect the files.
 """
 
 import threading
@@ -11,7 +11,7 @@ from cachetune.errors import LockTimeoutError
 
 
 class Flock:
-    """One lock; every ``hold`` is an open file of its own, so a second one by the same thread waits like any other."""
+    """One lock. Every ``hold`` is a separate open file, so a second one in the same thread waits too."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -20,7 +20,7 @@ class Flock:
 
     @contextmanager
     def hold(self, *, exclusive: bool, timeout: float, holder: int | None) -> Iterator[None]:
-        """Have the lock. Raises LockTimeoutError, naming a holder, after ``timeout`` seconds."""
+        """Hold the lock. Raises LockTimeoutError with a holder after ``timeout`` seconds."""
         mine = (exclusive, holder)
         with self._changed:
             if not self._changed.wait_for(lambda: self._is_free(exclusive=exclusive), timeout):

@@ -1,8 +1,8 @@
-"""Making, removing and moving groups.
+"""Create, remove and rename groups.
 
-Names are judged first, then the place, then what the group needs. 6.1 takes the RMID before the CLOSID, 6.12 the
-CLOSID first; what was taken goes back when the rest fails, an RMID by way of limbo. Source: rdtgroup_mkdir,
-rdtgroup_rmdir and rdtgroup_rename in Linux 6.1 and 6.12, and the VFS in front of them.
+mkdir checks the name, then the parent, and then allocates. 6.1 allocates the RMID before the CLOSID, 6.12 the CLOSID
+first. If the rest fails, both are freed, an RMID through limbo. Source: rdtgroup_mkdir, rdtgroup_rmdir and
+rdtgroup_rename in Linux 6.1 and 6.12, and the VFS before them.
 """
 
 import errno
@@ -14,7 +14,7 @@ from cachetune.sim.kernel.state import Group, RefusedError, State
 
 
 def make(state: State, parent: Directory, name: str, mode: int) -> Directory:
-    """Make the group for a new directory. Raises RefusedError."""
+    """Create the group for a new directory. Raises RefusedError."""
     if "\n" in name:
         raise RefusedError(errno.EINVAL)
     if parent.role == "root" and state.profile.can_allocate:
@@ -72,7 +72,7 @@ def _give_rmid(state: State, group: Group) -> None:
 
 
 def remove(state: State, group: Group) -> None:
-    """Remove a group; its tasks and CPUs go to its parent, those of a control group to the default group."""
+    """Remove a group. Its tasks and CPUs go to its parent, those of a control group to the default group."""
     if group.parent is None:
         tasks.give_back(state, group, state.root)
         state.root.cpus |= group.cpus
@@ -87,7 +87,7 @@ def remove(state: State, group: Group) -> None:
 def rename(state: State, root: Directory, old: list[str], new: list[str]) -> None:
     """Rename or move a monitor group. Raises RefusedError and LookupFailedError."""
     if old == new and find(root, old):
-        return  # the same node: the VFS is done
+        return  # the VFS returns early for the same node
     source, target_directory = _rename_ends(root, old, new)
     if not state.rules.rename:
         raise RefusedError(errno.EPERM)
@@ -120,7 +120,7 @@ def _reparent(state: State, group: Group, old: Group, new: Group, name: str) -> 
 
 
 def find_directory(root: Directory, parts: list[str]) -> Directory:
-    """The directory at a path. Raises LookupFailedError, and RefusedError (ENOTDIR) for a file."""
+    """Return the directory at a path. Raises LookupFailedError, and RefusedError (ENOTDIR) for a file."""
     node = find(root, parts)
     if isinstance(node, File):
         raise RefusedError(errno.ENOTDIR)
@@ -128,11 +128,11 @@ def find_directory(root: Directory, parts: list[str]) -> Directory:
 
 
 def _rename_ends(root: Directory, old: list[str], new: list[str]) -> tuple[Node, Directory]:
-    """The node to move and the directory it goes to, after what the VFS refuses by itself."""
+    """Return the node to move and its new directory, after the checks of the VFS."""
     find_directory(root, old[:-1])
     target_directory = find_directory(root, new[:-1])
     if bool(old) != bool(new):
-        raise RefusedError(errno.EXDEV)  # the directory that holds the root is another file system's
+        raise RefusedError(errno.EXDEV)  # the root's parent is in another file system
     source = find(root, old)
     if new[: len(old)] == old and len(new) > len(old):
         raise RefusedError(errno.EINVAL)
@@ -147,6 +147,6 @@ def _rename_ends(root: Directory, old: list[str], new: list[str]) -> tuple[Node,
 
 
 def _group_of(root: Directory, parts: list[str]) -> Group | None:
-    """The group that a directory belongs to, or the directory of a file."""
+    """Return the group of a directory, or of a file's directory."""
     node = find(root, parts)
     return find_directory(root, parts[:-1]).group if isinstance(node, File) else node.group

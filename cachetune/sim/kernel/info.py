@@ -1,16 +1,16 @@
-"""The info directory: what the processor offers, and the few settings that hold for all groups."""
+"""The info directory: the processor's features, and the few settings that apply to all groups."""
 
 from collections.abc import Callable
 
 from cachetune.sim.kernel import schemata
 from cachetune.sim.kernel.nodes import Directory, File, Node
-from cachetune.sim.kernel.numbers import NumberError, c_string, strip, unsigned
 from cachetune.sim.kernel.state import RefusedError, State
+from cachetune.sim.numbers import NumberError, c_string, strip, unsigned
 from cachetune.sim.profile import BandwidthResource, CacheResource, Monitoring, Resource
 
 
 def make_info(state: State) -> Directory:
-    """The info directory with all that is below it."""
+    """Return the info directory with all its contents."""
     entries: dict[str, Node] = {"last_cmd_status": File(0o444, state.status.show)}
     for resource in state.resources:
         entries[resource.name] = Directory(0o555, "info", None, _resource_files(state, resource))
@@ -82,7 +82,7 @@ def _threshold_writer(state: State) -> Callable[[str], None]:
     return write
 
 
-# -- events that can be chosen (AMD) ----------------------------------------------------------------------------
+# -- configurable events (AMD) ----------------------------------------------------------------------------
 
 _EVENT_BITS = 0x7F
 _EVENT_DEFAULTS = {"mbm_total_bytes": 0x7F, "mbm_local_bytes": 0x15}

@@ -1,26 +1,26 @@
-"""The mode file: shareable, exclusive, and the way to a pseudo-locked region.
+"""The mode file: shareable, exclusive, pseudo-locksetup and pseudo-locked.
 
-A group may become exclusive when none of its bits is the hardware's or another group's, in any cache. A group with
-nothing in it may go to pseudo-locksetup on processors that can; it then gives its RMID back, its tasks and cpus files
-are closed, and the next good write to schemata locks the region. Source: rdtgroup_mode_write and
-rdtgroup_locksetup_enter in Linux 6.1 and 6.12.
+A group can become exclusive if it shares no bit with the hardware or another group, in any cache. An empty group can
+enter pseudo-locksetup on processors that support it: it frees its RMID, its tasks and cpus files become inaccessible,
+and the next valid write to schemata locks the region. Source: rdtgroup_mode_write and rdtgroup_locksetup_enter in Linux
+6.1 and 6.12.
 """
 
 from typing import Literal
 
 from cachetune.sim.kernel import schemata
-from cachetune.sim.kernel.numbers import c_string
 from cachetune.sim.kernel.rmids import OutOfRmidsError
 from cachetune.sim.kernel.state import Group, RefusedError, State
+from cachetune.sim.numbers import c_string
 
 
 def show(group: Group) -> str:
-    """The content of a group's mode file."""
+    """Return the content of a group's mode file."""
     return f"{group.mode}\n"
 
 
 def write(state: State, group: Group, text: str) -> None:
-    """Carry out one write to a mode file. Raises RefusedError."""
+    """Execute one write to a mode file. Raises RefusedError."""
     if not text.endswith("\n"):
         state.refuse()
     state.status.clear()

@@ -1,4 +1,4 @@
-"""Directories and files in memory: permission bits, and what a read or a write of a file does."""
+"""Directories and files in memory: their permission bits and the functions behind read and write."""
 
 import dataclasses
 import errno
@@ -12,9 +12,9 @@ Role = Literal["root", "group", "mon_groups", "inside", "info"]
 
 @dataclasses.dataclass
 class File:
-    """A file; ``mode`` are its permission bits. Counters move by themselves.
+    """A file. ``mode`` has its permission bits. A ``counter`` changes without being written.
 
-    ``uid`` and ``gid`` are what chown gave it, here and for directories.
+    ``uid`` and ``gid`` are set by chown, here and in directories; None is the mount's owner.
     """
 
     mode: int
@@ -27,7 +27,7 @@ class File:
 
 @dataclasses.dataclass
 class Directory:
-    """A directory; ``group`` is the group that it belongs to (none for info and below)."""
+    """A directory. ``group`` is the group it belongs to, None for info and its contents."""
 
     mode: int
     role: Role
@@ -41,7 +41,7 @@ Node = Directory | File
 
 
 class LookupFailedError(Exception):
-    """A path leads nowhere: ENOENT, or ENOTDIR through a file."""
+    """A path does not exist: ENOENT, or ENOTDIR if it goes through a file."""
 
     def __init__(self, number: int) -> None:
         super().__init__(errno.errorcode[number])
@@ -49,12 +49,12 @@ class LookupFailedError(Exception):
 
 
 def split(path: str) -> list[str]:
-    """The names in a path relative to the root."""
+    """Return the names in a path relative to the root."""
     return [part for part in path.split("/") if part not in {"", "."}]
 
 
 def find(root: Directory, parts: list[str]) -> Node:
-    """The node at a path. Raises LookupFailedError."""
+    """Return the node at a path. Raises LookupFailedError."""
     node: Node = root
     for part in parts:
         if isinstance(node, File):
@@ -66,7 +66,7 @@ def find(root: Directory, parts: list[str]) -> Node:
 
 
 def walk(directory: Directory, prefix: str = "") -> Iterator[tuple[str, Node]]:
-    """Every path below a directory, directories before what is in them, names sorted."""
+    """Yield every path below a directory, sorted, each directory before its entries."""
     for name in sorted(directory.entries):
         node = directory.entries[name]
         yield prefix + name, node

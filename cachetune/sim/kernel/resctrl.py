@@ -1,22 +1,21 @@
-"""A resctrl without hardware: the rules of Linux in memory, behind the same port as the real files.
+"""The simulated resctrl: the rules of Linux in memory, behind the same port as the real files.
 
-The rules, once:
+The rules:
 
-- The root is the default group. A directory made in it is a control group: it takes a CLOSID and, where there is
-  monitoring, an RMID. A directory made in a ``mon_groups`` is a monitor group: it takes an RMID. mkdir anywhere else
-  is EPERM. CLOSIDs are as many as the poorest resource has; without one mkdir is ENOSPC, so it is without an RMID, or
-  EBUSY while freed RMIDs rest in limbo.
-- A new group may use every bit that no exclusive group has (the lowest unbroken run of them), until its schemata is
-  written. rmdir works on groups with tasks, CPUs and monitor groups: they go to the parent, for a control group to
-  the default group.
-- A write is one command: all of it is judged, then applied (schemata), or carried out from left to right up to the
-  first fault (tasks of 6.12). Some commands clear info/last_cmd_status first, all append to it, and not every
-  failure says something: a missing last newline, an unknown cache id and EPERM leave it as it was.
-- What is in exactly one place: a task in a control group, a CPU in a control group. A monitor group only takes tasks
-  and CPUs that its control group has.
+- The root is the default group. mkdir in it creates a control group, which takes a CLOSID and, with monitoring, an
+  RMID. mkdir in a ``mon_groups`` creates a monitor group, which takes an RMID. mkdir anywhere else fails with EPERM.
+  The number of CLOSIDs is that of the resource with the fewest. mkdir without a free CLOSID or RMID fails with ENOSPC,
+  or with EBUSY while freed RMIDs are in limbo.
+- A new group may use all bits that no exclusive group has (their lowest contiguous run) until its schemata is written.
+  rmdir works on groups with tasks, CPUs and monitor groups: they go to the parent, or to the default group for a
+  control group.
+- A write is one command. Either all of it is checked, then applied (schemata), or it is applied from left to right up
+  to the first error (tasks in 6.12). Some commands clear info/last_cmd_status first, and all append to it. Not every
+  failure has a message: a missing final newline, an unknown cache id and EPERM leave the file as it was.
+- A task and a CPU are in exactly one control group. A monitor group only accepts tasks and CPUs of its control group.
 
-Truth is what kernels 6.1 and 6.12 answered; their sources where nothing was recorded. ``KernelRules`` lists where the
-two differ. All operations may be called from several threads.
+The reference is what kernels 6.1 and 6.12 answered, and their sources where nothing was recorded. ``KernelRules`` lists
+the differences. All operations may be called from several threads.
 """
 
 import errno
@@ -27,9 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from cachetune.errors import ResctrlError, UnknownVersionError
-from cachetune.host.model import Host
 from cachetune.host.resctrl.hints import hint_for
-from cachetune.sim import saved
 from cachetune.sim.faults import MUTATING, Fault, Kind, Operation
 from cachetune.sim.kernel import groups, tree
 from cachetune.sim.kernel.flock import Flock
@@ -43,14 +40,13 @@ _ACTIONS = {"listdir": "list", "exists": "look at"}
 
 
 class SimulatedResctrl:
-    """The Resctrl port over a profile; see the module's text for the rules.
+    """The Resctrl port on a profile. The module's docstring has the rules.
 
-    ``kernel_says`` of an error is what this operation said, not what others left in last_cmd_status.
-
-    ``clock`` gives seconds; counters and limbo follow it. ``writer`` is the tid that a written ``0`` means; it is the
-    one task at first. ``operations`` logs what was tried to change something, failed attempts too.
-    ``before_operation`` is called ahead of each of them and may use this object freely: that is neither logged nor
-    made to fail.
+    ``clock`` returns seconds; counters and limbo depend on it. ``writer`` is the tid that ``0`` means in a tasks file,
+    and the only task at first. ``operations`` logs all attempts to change something, failed ones too.
+    ``before_operation`` is called before each of them and may use this object freely: those calls are neither logged
+    nor made to fail. The ``kernel_says`` of an error is this operation's message, not an earlier text in
+    last_cmd_status.
     """
 
     def __init__(
@@ -76,16 +72,6 @@ class SimulatedResctrl:
         self._faults: list[Fault] = []
         self._flock = Flock(self.source)
         self.add_task(writer)
-
-    @classmethod
-    def from_host(
-        cls, host: Host, *, kernel: str = "6.12", clock: Callable[[], float] = time.monotonic, writer: int = 1
-    ) -> "SimulatedResctrl":
-        """A resctrl that stands as a saved host does, to rehearse a plan on; see ``saved`` for what is guessed."""
-        sim = cls(saved.profile_of(host), kernel=kernel, clock=clock, writer=writer)
-        sim.mount_options = host.mount_options
-        saved.take_over(sim.state, sim.root, host)
-        return sim
 
     # -- the port -----------------------------------------------------------------------------------------------
 
@@ -129,7 +115,7 @@ class SimulatedResctrl:
             parent.entries[name] = groups.make(self.state, parent, name, mode)
 
     def rmdir(self, path: str) -> None:
-        """Remove a group; its tasks and CPUs go to its parent."""
+        """Remove a group. Its tasks and CPUs go to its parent."""
         with self._operation(Operation("rmdir", _clean(path))):
             parts = split(path)
             node = find(self.root, parts)
@@ -152,7 +138,7 @@ class SimulatedResctrl:
             return True
 
     def lock(self, *, exclusive: bool, timeout: float, holder: int | None = None) -> AbstractContextManager[None]:
-        """flock on the root directory. ``holder`` is the pid that others are told who wait in vain.
+        """Take the flock on the root directory. ``holder`` is the pid in the LockTimeoutError of others.
 
         Raises LockTimeoutError after ``timeout`` seconds.
         """
@@ -167,7 +153,7 @@ class SimulatedResctrl:
             groups.rename(self.state, self.root, split(old), split(new))
 
     def stat_mode(self, path: str) -> int:
-        """The type and permission bits, as in st_mode."""
+        """Return the type and permission bits, as in st_mode."""
         with self._operation(None, path):
             node = find(self.root, split(path))
             kind = stat.S_IFDIR if isinstance(node, Directory) else stat.S_IFREG
@@ -179,7 +165,7 @@ class SimulatedResctrl:
             find(self.root, split(path)).mode = mode
 
     def tree(self) -> dict[str, str]:
-        """Every path and content but for the counters and last_cmd_status; directories end with "/" and are empty."""
+        """Return every path and its content, except counters and last_cmd_status. Directories end with "/"."""
         with self._mutex:
             return {
                 path if isinstance(node, File) else f"{path}/": _to_text(node.read()) if isinstance(node, File) else ""
@@ -188,17 +174,17 @@ class SimulatedResctrl:
             }
 
     def add_task(self, tid: int, parent: int | None = None) -> None:
-        """A thread is born: in the groups of its parent, or in the default group."""
+        """Start a thread in the groups of its parent, or in the default group."""
         with self._mutex:
             self.state.place(tid, self.state.tasks[parent] if parent is not None else self.state.root)
 
     def end_task(self, tid: int) -> None:
-        """A thread ends."""
+        """End a thread."""
         with self._mutex:
             self.state.drop(tid)
 
     def set_counter(self, path: str, cache_id: int, event: str, value: int | str) -> None:
-        """Let an event of a group read as this number, or as a text such as ``Unavailable``."""
+        """Make an event of a group read as this number, or as a text such as ``Unavailable``."""
         with self._operation(None, path):
             node = find(self.root, split(path))
             if isinstance(node, File) or node.group is None:
@@ -216,19 +202,19 @@ class SimulatedResctrl:
         times: int = 1,
         kernel_says: str | None = None,
     ) -> None:
-        """Let the ``at``-th operation from now (1 is the next) fail with this errno.
+        """Make the ``at``-th operation from now (1 is the next) fail with this errno.
 
-        Without ``operation`` only those that change something count; with ``path`` only those on it. With ``after``
-        it takes effect all the same. ``times`` that many in a row fail; ``kernel_says`` replaces last_cmd_status.
+        ``operation`` None counts all that change something; ``path`` counts only operations on it. With ``after`` the
+        operation takes effect all the same. ``times`` operations fail. ``kernel_says`` replaces last_cmd_status.
         """
         wanted = None if path is None else _clean(path)
         self.add_fault(Fault(number, at, operation, wanted, after, times, kernel_says))
 
     def add_fault(self, fault: Fault) -> None:
-        """Let operations fail as the fault says; see ``parse_fault``."""
+        """Add a fault, as returned by ``parse_fault``."""
         self._faults.append(fault)
 
-    # -- how an operation is carried out ------------------------------------------------------------------------
+    # -- how operations run -------------------------------------------------------------------------------------
 
     @contextmanager
     def _operation(self, operation: Operation | None, path: str = "") -> Iterator[None]:
@@ -247,7 +233,7 @@ class SimulatedResctrl:
                 raise self._error(error.errno, shown) from None
 
     def _announce(self, operation: Operation) -> Fault | None:
-        """Call the hook, log, and find the fault that was ordered for this operation."""
+        """Call the hook, log the operation, and return the fault that applies to it."""
         if getattr(self._inside_hook, "yes", False):
             return None
         if operation.kind in MUTATING:
@@ -280,7 +266,7 @@ class SimulatedResctrl:
         return node
 
     def _parent(self, path: str) -> tuple[Directory, str]:
-        """The directory in which a name is to be, and the name; "" for the root itself."""
+        """Return the directory of a path and its last name, which is "" for the root."""
         parts = split(path)
         if not parts:
             return self.root, ""

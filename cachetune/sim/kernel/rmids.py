@@ -1,9 +1,9 @@
-"""RMIDs: who has one, and which freed ones still rest in limbo.
+"""RMIDs: free, allocated, or in limbo.
 
-A freed RMID may not be given away while the cache still holds lines under it. A worker per L3 cache looks once a
-second and lets an RMID go when it holds less than the threshold; the RMID is free when every cache let it go. 6.1
-judges the cache of the CPU that frees it at once, so on a single-cache machine an empty RMID is free again at once;
-6.12 always waits for the worker. Time passes only in the clock: the workers' past runs are done before an answer.
+A freed RMID stays in limbo while a cache still has lines tagged with it. A worker for each L3 cache checks once a
+second and releases the RMID if its occupancy is below the threshold; it is free once every cache has released it. 6.1
+checks the cache of the CPU that frees it immediately, so an empty RMID on a machine with one cache is free at once;
+6.12 always waits for the worker. Time comes only from the clock: the workers' overdue checks run before each answer.
 """
 
 import errno
@@ -16,7 +16,7 @@ _CHECKS_AT_ONCE = 64
 
 
 class OutOfRmidsError(Exception):
-    """No RMID can be had: ENOSPC, or EBUSY while some are in limbo."""
+    """No RMID is available: ENOSPC, or EBUSY while some are in limbo."""
 
     def __init__(self, number: int) -> None:
         super().__init__("Out of RMIDs")
@@ -24,7 +24,7 @@ class OutOfRmidsError(Exception):
 
 
 class Rmids:
-    """The RMIDs of a machine; RMID 0 is the default group's for ever."""
+    """The RMIDs of a machine. RMID 0 always belongs to the default group."""
 
     def __init__(
         self,
@@ -46,28 +46,28 @@ class Rmids:
         self.threshold = self.round(self.limit // monitoring.rmids) if monitoring else 0
 
     def round(self, size_bytes: int) -> int:
-        """The next lower size that the counters can tell."""
+        """Round a size down to the counters' step."""
         return size_bytes // self._unit * self._unit
 
     def allocate(self) -> int:
-        """Take the RMID that has been free for longest. Raises OutOfRmidsError."""
+        """Allocate the RMID that has been free the longest. Raises OutOfRmidsError."""
         self._run_checks()
         if not self._free:
             raise OutOfRmidsError(errno.EBUSY if self._busy else errno.ENOSPC)
         return self._free.pop(0)
 
     def release(self, rmid: int) -> None:
-        """Give an RMID back, by way of limbo."""
+        """Free an RMID, through limbo."""
         self._run_checks()
-        resting = [i for i in self._ids if self._must_rest(rmid, i)] if self._limbo else []
-        if not resting:
+        waiting = [i for i in self._ids if self._stays_in_limbo(rmid, i)] if self._limbo else []
+        if not waiting:
             self._free.append(rmid)
             return
-        for cache_id in resting:
+        for cache_id in waiting:
             self._next_check.setdefault(cache_id, self._clock() + _CHECK_SECONDS)
-        self._busy[rmid] = set(resting)
+        self._busy[rmid] = set(waiting)
 
-    def _must_rest(self, rmid: int, cache_id: int) -> bool:
+    def _stays_in_limbo(self, rmid: int, cache_id: int) -> bool:
         if self._rules.limbo_always or cache_id != self._ids[0]:
             return True
         return self._occupancy(rmid, cache_id, self._clock()) > self.threshold

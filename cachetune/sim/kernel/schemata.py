@@ -1,8 +1,8 @@
-"""The files schemata, size and info/*/bit_usage: how they are read, and what a write to schemata may say.
+"""The files schemata, size and info/*/bit_usage, and the rules for a write to schemata.
 
-A write is a list of lines ``name:id=value;id=value``. It is judged from left to right and the first fault decides
-the answer; nothing is applied before all of it was found good, except MB with mba_MBps, which counts at once.
-Source: rdtgroup_schemata_write and its callees in Linux 6.1 and 6.12, and the recorded answers of both.
+A write is a list of lines ``name:id=value;id=value``. It is checked from left to right, and the first error is the
+answer. Values are applied only if all are valid, except MB with mba_MBps, which applies immediately. Source:
+rdtgroup_schemata_write and its callees in Linux 6.1 and 6.12, and the recorded answers of both.
 """
 
 import dataclasses
@@ -10,12 +10,12 @@ import errno
 from collections.abc import Iterator
 
 from cachetune.cbm import is_contiguous, runs
-from cachetune.sim.kernel.numbers import NumberError, c_string, strip, unsigned
 from cachetune.sim.kernel.state import Group, Region, State
+from cachetune.sim.numbers import NumberError, c_string, strip, unsigned
 from cachetune.sim.profile import BandwidthResource, CacheResource, Resource
 
 _NO_PAIR = "Missing '=' or non-numeric domain\n"
-# The kernel locks memory that it has in one piece: KMALLOC_MAX_SIZE on x86.
+# The kernel locks contiguous memory: KMALLOC_MAX_SIZE on x86.
 _MOST_LOCKED_BYTES = 4 << 20
 
 
@@ -23,7 +23,7 @@ _MOST_LOCKED_BYTES = 4 << 20
 
 
 def show(state: State, group: Group) -> str:
-    """The content of a group's schemata file."""
+    """Return the content of a group's schemata file."""
     if group.mode == "pseudo-locksetup":
         return "".join(f"{r.name}:uninitialized\n" for r in state.resources)
     if group.mode == "pseudo-locked" and group.region:
@@ -39,7 +39,7 @@ def show(state: State, group: Group) -> str:
 
 
 def show_size(state: State, group: Group) -> str:
-    """The content of a group's size file: schemata in bytes."""
+    """Return the content of a group's size file: schemata in bytes."""
     if group.mode == "pseudo-locked" and group.region:
         region = group.region
         size = region.resource.mask_bytes(region.cache_id, region.mask)
@@ -63,7 +63,7 @@ def _name(state: State, resource: Resource) -> str:
 
 
 def show_bit_usage(state: State, resource: CacheResource) -> str:
-    """The content of info/<cache>/bit_usage: one letter per bit, the highest bit first."""
+    """Return the content of info/<cache>/bit_usage: one letter per bit, the highest bit first."""
     parts = []
     for cache_id in resource.ids:
         shared = exclusive = 0
@@ -92,7 +92,7 @@ def _letter(bit: int, hardware: int, shared: int, exclusive: int, locked: int) -
 
 
 def initial_values(state: State) -> dict[str, dict[int, int]]:
-    """What mkdir gives a new control group. Raises RefusedError (ENOSPC) when a cache has nothing left to give."""
+    """Return the values of a new control group. Raises RefusedError (ENOSPC) if a cache has no usable bits left."""
     values: dict[str, dict[int, int]] = {}
     for resource in state.resources:
         if isinstance(resource, CacheResource):
@@ -103,7 +103,7 @@ def initial_values(state: State) -> dict[str, dict[int, int]]:
 
 
 def _initial_mask(state: State, resource: CacheResource, cache_id: int) -> int:
-    """The lowest unbroken run of the bits that the hardware or a shareable group has, or nobody."""
+    """Return the lowest contiguous run of bits that are unused, the hardware's, or a shareable group's."""
     usable = used = resource.shareable
     for group in state.allocated():
         if group.mode != "pseudo-locksetup":
@@ -124,7 +124,7 @@ def _initial_mask(state: State, resource: CacheResource, cache_id: int) -> int:
 
 
 def overlaps(state: State, group: Group, resource: CacheResource, cache_id: int, mask: int) -> bool:
-    """Whether a mask meets the hardware's bits or those of any other group; under CDP of code or data."""
+    """Whether a mask overlaps the hardware's bits or those of another group (with CDP: its code or data)."""
     return bool(mask & resource.shareable) or any(_sharers(state, group, resource, cache_id, mask))
 
 
@@ -142,7 +142,7 @@ def _sharers(state: State, group: Group, resource: CacheResource, cache_id: int,
 
 @dataclasses.dataclass
 class _Write:
-    """One write as far as it has been read: values by resource and cache id."""
+    """One write in progress: the values parsed so far, by resource and cache id."""
 
     state: State
     group: Group
@@ -150,7 +150,7 @@ class _Write:
 
 
 def write(state: State, group: Group, text: str) -> None:
-    """Carry out one write to a group's schemata file. Raises RefusedError."""
+    """Execute one write to a group's schemata file. Raises RefusedError."""
     if not text.endswith("\n"):
         state.refuse()
     state.status.clear()
@@ -255,13 +255,13 @@ def _valid_mask(state: State, resource: CacheResource, text: str) -> int:
 
 
 def _region_nearby(state: State, resource: CacheResource, cache_id: int) -> bool:
-    """Whether a locked region belongs to a cache, of any level, that shares a CPU with this one."""
+    """Whether any cache that shares a CPU with this one, on any level, has a locked region."""
     regions = [g.region for g in state.groups.values() if g.region is not None]
     return any(r.resource.cpus[r.cache_id] & resource.cpus[cache_id] for r in regions)
 
 
 def _lock_region(state: State, group: Group) -> None:
-    """Turn a group in pseudo-locksetup into a locked one: its bits are taken, its CLOSID is free again."""
+    """Turn a group in pseudo-locksetup into a pseudo-locked one: its bits are taken, its CLOSID is freed."""
     region = group.region
     if region and region.resource.mask_bytes(region.cache_id, region.mask) > _MOST_LOCKED_BYTES:
         group.region = None

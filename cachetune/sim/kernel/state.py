@@ -1,7 +1,7 @@
-"""The state of a simulated resctrl: groups, tasks and what the commands said.
+"""The state of a simulated resctrl: groups, tasks and last_cmd_status.
 
-``State`` only holds and moves values; the rules of each file stand in schemata, tasks, cpus and modes. A rule that
-refuses raises ``RefusedError`` after it has said why in ``state.status``; nothing here knows of paths or of the port.
+``State`` only holds and moves values; the rules of each file are in schemata, tasks, cpus and modes. A rule that
+refuses writes its reason to ``state.status`` and raises RefusedError. Paths and the port are unknown here.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ Mode = Literal["shareable", "exclusive", "pseudo-locksetup", "pseudo-locked"]
 
 
 class RefusedError(Exception):
-    """The kernel refuses; ``errno`` is its answer."""
+    """The kernel refuses the operation with ``errno``."""
 
     def __init__(self, number: int) -> None:
         super().__init__(errno.errorcode.get(number, str(number)))
@@ -27,7 +27,7 @@ class RefusedError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Region:
-    """The bits of one cache that a pseudo-locked group holds."""
+    """The bits of one cache that a pseudo-locked group has."""
 
     resource: CacheResource
     cache_id: int
@@ -38,8 +38,8 @@ class Region:
 class Group:
     """A control group (``parent`` is None) or a monitor group.
 
-    ``values`` maps resource to cache id to mask or bandwidth. ``tids`` are the tasks whose innermost group this is.
-    ``cpus`` of a monitor group are a part of its parent's. A pseudo-locked group has no CLOSID and no RMID.
+    ``values`` maps resource and cache id to mask or bandwidth. ``tids`` are the tasks whose innermost group this is.
+    ``cpus`` of a monitor group are a subset of its parent's. A pseudo-locked group has no CLOSID and no RMID.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Group:
 
     @property
     def control(self) -> "Group":
-        """The control group that this group belongs to: itself or its parent."""
+        """This group if it is a control group, otherwise its parent."""
         return self.parent or self
 
     def members(self) -> Iterator["Group"]:
@@ -66,10 +66,9 @@ class Group:
 
 
 class State:
-    """All that the simulated kernel knows.
+    """The whole state of the simulated kernel.
 
-    ``writer`` is the tid of whoever writes now. With ``takes_any_tid`` a task that was never born is one of the
-    default group's when it is first named.
+    ``writer`` is the tid of the current writer. With ``takes_any_tid`` every tid exists, at first in the default group.
     """
 
     def __init__(self, profile: Profile, rules: KernelRules, clock: Callable[[], float], writer: int) -> None:
@@ -87,14 +86,14 @@ class State:
         self.counters.start(self.root)
 
     def defaults(self) -> dict[str, dict[int, int]]:
-        """No limit anywhere: what the default group starts with."""
+        """Return values without any limit, which the default group starts with."""
         return {
             r.name: dict.fromkeys(r.ids, r.full if isinstance(r, CacheResource) else r.default) for r in self.resources
         }
 
     @property
     def caches(self) -> list[CacheResource]:
-        """The resources with masks, in schemata's order."""
+        """The resources with masks, in the order of schemata."""
         return [r for r in self.resources if isinstance(r, CacheResource)]
 
     @property
@@ -103,32 +102,32 @@ class State:
         return any(r.peer for r in self.caches)
 
     def refuse(self, message: str = "", *, number: int = errno.EINVAL) -> NoReturn:
-        """Say why (a line that ends with a newline) and stop."""
+        """Write the reason (a line with its newline) to last_cmd_status and raise RefusedError."""
         if message:
             self.status.say(message)
         raise RefusedError(number)
 
     def refuse_of(self, message: str, *, number: int = errno.EINVAL) -> NoReturn:
-        """Like refuse, for a text with something of the caller's in it."""
+        """Like refuse, for a text that includes the caller's input."""
         self.status.say_of(message)
         raise RefusedError(number)
 
     def allocated(self) -> Iterator[Group]:
-        """The control groups that hold a CLOSID, the default group among them."""
+        """Return the control groups with a CLOSID, including the default group."""
         return (g for g in self.groups.values() if g.closid is not None)
 
     def free_closid(self) -> int | None:
-        """The lowest CLOSID that no group holds."""
+        """Return the lowest free CLOSID, or None."""
         held = {g.closid for g in self.allocated()}
         return next((c for c in range(self.closids) if c not in held), None)
 
     def locked_bits(self, resource: CacheResource, cache_id: int) -> int:
-        """The bits of one cache that a pseudo-locked group holds."""
+        """Return the bits of one cache that pseudo-locked groups have."""
         regions = (g.region for g in self.groups.values() if g.region)
         return sum(r.mask for r in regions if r.resource.name == resource.name and r.cache_id == cache_id)
 
     def place(self, tid: int, group: Group) -> None:
-        """Make a group the innermost one of a task."""
+        """Move a task to a group, which becomes its innermost."""
         old = self.tasks.get(tid)
         if old is not None:
             self.counters.settle(old)
@@ -140,7 +139,7 @@ class State:
         self.tasks[tid] = group
 
     def set_value(self, group: Group, resource: str, cache_id: int, value: int) -> None:
-        """Change one mask or bandwidth of a control group."""
+        """Set one mask or bandwidth of a control group."""
         for member in group.members():
             self.counters.settle(member)
         group.values[resource][cache_id] = value
@@ -148,7 +147,7 @@ class State:
             self.counters.settle(member)
 
     def drop(self, tid: int) -> None:
-        """Forget a task."""
+        """Remove a task."""
         group = self.tasks.pop(tid)
         self.counters.settle(group)
         group.tids.discard(tid)

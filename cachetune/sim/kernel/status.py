@@ -1,14 +1,14 @@
-"""info/last_cmd_status: 512 bytes that commands clear and append to.
+"""info/last_cmd_status: a buffer of 512 bytes that commands clear and append to.
 
-Text is one character per byte. A line that does not fit is cut (formatted texts) or left out (fixed texts), and
-after that nothing more is taken until the buffer is cleared: the kernel's seq_buf.
+It behaves as the kernel's seq_buf: a line that does not fit is truncated (formatted texts) or dropped (fixed texts),
+and from then on everything is dropped until the buffer is cleared. Text has one character per byte.
 """
 
 _SIZE = 512
 
 
 class Status:
-    """What the kernel said of the last commands."""
+    """The kernel's messages about the last commands."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -16,11 +16,11 @@ class Status:
         self._mark = 0
 
     def begin(self) -> None:
-        """A new operation begins: what is there was said by others."""
+        """Start an operation: the present text belongs to earlier ones."""
         self._mark = len(self._text)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Clear the buffer."""
         self._text, self._full, self._mark = "", False, 0
 
     def say(self, line: str) -> None:
@@ -31,18 +31,18 @@ class Status:
             self._text += line
 
     def say_of(self, line: str) -> None:
-        """Append a text with something of the caller's in it; it is cut where the room ends."""
+        """Append a text that includes the caller's input, truncated to the space left."""
         if self._full:
             return
-        room = _SIZE - len(self._text)
-        self._full = len(line) >= room
-        self._text += line[: room - 1]
+        space = _SIZE - len(self._text)
+        self._full = len(line) >= space
+        self._text += line[: space - 1]
 
     def show(self) -> str:
-        """The content of the file."""
+        """Return the content of the file."""
         return self._text or "ok\n"
 
     @property
     def message(self) -> str:
-        """What the kernel said of the operation that began last, its lines joined; "" for nothing."""
+        """The kernel's message about the last operation, its lines joined; "" for none."""
         return "; ".join(line for line in self._text[self._mark :].split("\n") if line)

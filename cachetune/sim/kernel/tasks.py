@@ -1,20 +1,21 @@
 """The tasks files: which thread is in which group.
 
-A task is in exactly one control group, and in at most one monitor group of it. 6.1 takes one tid per write; 6.12
-takes a comma list from left to right and stops at the first fault, what came before stays moved. Numbers are in any
-C base, ``0`` is the writer. Source: rdtgroup_tasks_write in both kernels and their recorded answers.
+A task is in exactly one control group, and in at most one monitor group of it. 6.1 accepts one tid per write. 6.12
+accepts a comma-separated list, moves from left to right and stops at the first error; tasks before it stay moved.
+Numbers may be in any C base, and ``0`` is the writer. Source: rdtgroup_tasks_write in both kernels and their recorded
+answers.
 """
 
 import errno
 
-from cachetune.sim.kernel.numbers import NumberError, c_string, signed, strip
 from cachetune.sim.kernel.state import Group, RefusedError, State
+from cachetune.sim.numbers import NumberError, c_string, signed, strip
 
 
 def show(state: State, group: Group) -> str:
-    """The tids of a group, those of its monitor groups among them.
+    """Return the content of a group's tasks file: its tids, including those of its monitor groups.
 
-    Without control over allocation a control group lists none, as the kernel compares CLOSIDs that do not exist.
+    A control group lists none if the processor cannot allocate, because the kernel compares CLOSIDs that do not exist.
     """
     if group.parent is None and not state.profile.can_allocate:
         return ""
@@ -23,7 +24,7 @@ def show(state: State, group: Group) -> str:
 
 
 def write(state: State, group: Group, text: str) -> None:
-    """Carry out one write to a tasks file. Raises RefusedError."""
+    """Execute one write to a tasks file. Raises RefusedError."""
     text = c_string(text)
     if state.rules.task_lists:
         _write_list(state, group, text)
@@ -83,7 +84,7 @@ def _move(state: State, group: Group, tid: int) -> None:
 
 
 def give_back(state: State, group: Group, to: Group) -> None:
-    """Move all tasks of a group, and of its monitor groups, when it is removed."""
+    """Move all tasks of a removed group and its monitor groups to another group."""
     for member in group.members():
         for tid in sorted(member.tids):
             state.place(tid, to)

@@ -1,7 +1,7 @@
-"""The directories and files of a simulated resctrl: names, modes, and what reads and writes them.
+"""The directories and files of a simulated resctrl: their names, permissions and handlers.
 
-Only the tree stands here; what a file says and takes is the business of schemata, tasks, cpus and modes. Directories
-of groups are kept by mkdir, rmdir and rename, all files are read anew each time.
+The content of files is up to schemata, tasks, cpus, modes and info. mkdir, rmdir and rename change the tree; every read
+computes the content of a file from the state.
 """
 
 from cachetune.sim.kernel import cpus, info, modes, schemata, tasks
@@ -10,7 +10,7 @@ from cachetune.sim.kernel.state import Group, State
 
 
 def make_root(state: State) -> Directory:
-    """The tree of a resctrl that was just mounted."""
+    """Return the tree of a freshly mounted resctrl."""
     root = Directory(0o555, "root", state.root, _control_files(state, state.root))
     root.entries["info"] = info.make_info(state)
     if state.profile.monitoring:
@@ -20,7 +20,7 @@ def make_root(state: State) -> Directory:
 
 
 def make_control(state: State, group: Group, mode: int) -> Directory:
-    """The directory of a new control group."""
+    """Return the directory of a new control group."""
     directory = Directory(mode, "group", group, _control_files(state, group))
     if state.profile.monitoring:
         directory.entries["mon_data"] = _mon_data(state, group, mode)
@@ -29,16 +29,16 @@ def make_control(state: State, group: Group, mode: int) -> Directory:
 
 
 def make_monitor(state: State, group: Group, mode: int) -> Directory:
-    """The directory of a new monitor group."""
+    """Return the directory of a new monitor group."""
     directory = Directory(mode, "group", group, _base_files(state, group))
     directory.entries["mon_data"] = _mon_data(state, group, mode)
     return directory
 
 
 def follow_mode(directory: Directory, group: Group) -> None:
-    """Give a control group's files the permissions that go with its mode.
+    """Set the permissions of a control group's files according to its mode.
 
-    On the way to pseudo-locking its tasks and CPUs are closed, even to root; later the CPUs of the region can be read.
+    In pseudo-locksetup nobody can open its tasks and CPUs, not even root; in pseudo-locked its CPUs are readable.
     """
     closed = {"pseudo-locksetup": (0, 0), "pseudo-locked": (0, 0o444)}
     tasks_mode, cpus_mode = closed.get(group.mode, (0o644, 0o644))

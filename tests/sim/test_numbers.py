@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachetune.sim.kernel.numbers import (
+from cachetune.sim.numbers import (
     NumberError,
     format_cpu_list,
     format_cpu_mask,

@@ -1,8 +1,8 @@
-"""Numbers and CPU sets as the kernel reads and prints them.
+"""Numbers and CPU sets, parsed and formatted as in the kernel.
 
-The kernel's own converters are stricter than Python's in places (no blanks, one final newline at most) and laxer in
-others (a leading ``+``, any C base for tids, ``N`` for the last CPU), and callers rely on exactly that. Text is one
-character per byte here. Source: lib/kstrtox.c and lib/bitmap-str.c, and the answers recorded from 6.1 and 6.12.
+The kernel's parsers are stricter than Python's in some ways (no blanks, at most one final newline) and more lenient in
+others (a leading ``+``, any C base for tids, ``N`` for the last CPU); the simulation depends on these details. Text has
+one character per byte. Source: lib/kstrtox.c and lib/bitmap-str.c, and the answers recorded from 6.1 and 6.12.
 """
 
 import errno
@@ -12,14 +12,14 @@ from collections.abc import Iterable
 BLANKS = " \t\n\v\f\r\xa0"
 _DIGITS = "0123456789abcdef"
 _BETWEEN_CPUS = BLANKS + ","
-# all, N (the last CPU), or a range; a range may take the first so many of every so many: 0-9:1/3
+# all, N (the last CPU), or a range; 0-9:1/3 is the first of every three CPUs in a range
 _REGION = re.compile(
     r"(?:([aA][lL]{2})|(N|[0-9]+)(?:-(N|[0-9]+))?)(?::(N|[0-9]+)/(N|[0-9]+)|(?=[ \t\n\v\f\r\xa0,]|\Z))"
 )
 
 
 class NumberError(Exception):
-    """A text that the kernel does not take as a number or CPU set; ``errno`` is EINVAL, ERANGE or EOVERFLOW."""
+    """Not a number or CPU set for the kernel. ``errno`` is EINVAL, ERANGE or EOVERFLOW."""
 
     def __init__(self, number: int) -> None:
         super().__init__(errno.errorcode[number])
@@ -27,22 +27,22 @@ class NumberError(Exception):
 
 
 def c_string(text: str) -> str:
-    """The text as C sees it: up to the first NUL."""
+    """Return the text up to the first NUL, as C does."""
     return text.partition("\0")[0]
 
 
 def strip(text: str) -> str:
-    """The text without the blanks that the kernel knows around it."""
+    """Strip what the kernel considers blank."""
     return text.strip(BLANKS)
 
 
 def unsigned(text: str, base: int, bits: int) -> int:
-    """Read an unsigned number of ``bits`` bits; base 0 is C's notation. Raises NumberError."""
+    """Parse an unsigned number of ``bits`` bits. Base 0 is C notation. Raises NumberError."""
     return _magnitude(text.removeprefix("+"), base, (1 << bits) - 1)
 
 
 def signed(text: str, base: int, bits: int) -> int:
-    """Read a signed number of ``bits`` bits; base 0 is C's notation. Raises NumberError."""
+    """Parse a signed number of ``bits`` bits. Base 0 is C notation. Raises NumberError."""
     if text.startswith("-"):
         return -_magnitude(text[1:], base, 1 << (bits - 1))
     return _magnitude(text.removeprefix("+"), base, (1 << (bits - 1)) - 1)
@@ -70,7 +70,7 @@ def _c_base(text: str) -> int:
 
 
 def parse_cpu_list(text: str, count: int) -> frozenset[int]:
-    """Read a list such as ``0-2,4`` of CPUs below ``count``; a newline right after a range ends it.
+    """Parse a list such as ``0-2,4`` of CPUs below ``count``. A newline directly after a range ends it.
 
     Raises NumberError.
     """
@@ -117,7 +117,7 @@ def _cpu_number(text: str, count: int) -> int:
 
 
 def parse_cpu_mask(text: str, count: int) -> frozenset[int]:
-    """Read a mask such as ``3`` or ``1,00000000`` of CPUs below ``count``. Raises NumberError."""
+    """Parse a mask such as ``3`` or ``1,00000000`` of CPUs below ``count``. Raises NumberError."""
     line = c_string(text).partition("\n")[0]
     value = 0
     words = [word for word in re.split(r"[ \t\v\f\r\xa0,]+", line) if word]
@@ -135,7 +135,7 @@ def parse_cpu_mask(text: str, count: int) -> frozenset[int]:
 
 
 def format_cpu_list(cpus: Iterable[int]) -> str:
-    """Print CPUs as the kernel does: ``0-2,4``."""
+    """Format CPUs as the kernel does: ``0-2,4``."""
     parts: list[list[int]] = []
     for cpu in sorted(cpus):
         if parts and parts[-1][-1] == cpu - 1:
@@ -146,7 +146,7 @@ def format_cpu_list(cpus: Iterable[int]) -> str:
 
 
 def format_cpu_mask(cpus: Iterable[int], count: int) -> str:
-    """Print CPUs as the kernel does: ``count`` bits in hexadecimal, a comma after every 32."""
+    """Format CPUs as the kernel does: ``count`` bits in hexadecimal, with a comma after every 32."""
     value = sum(1 << cpu for cpu in cpus)
     words: list[str] = []
     for low in range(0, count, 32):
