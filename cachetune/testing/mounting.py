@@ -6,6 +6,7 @@ when its standard input closes, so nothing stays mounted even if the test proces
 
 import contextlib
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,10 +15,10 @@ from pathlib import Path
 import msgspec
 
 import cachetune
-from cachetune.errors import CachetuneError, MountError
+from cachetune.errors import MountError, UnmountError
 from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.sim import Profile, write_sysfs
-from cachetune.sim.fuse.mounts import unmount
+from cachetune.sim.fuse.mounts import is_up, unmount
 from cachetune.sim.fuse.serve import load_fuse
 from cachetune.sim.fuse.threads import Tids
 from cachetune.testing.simulated import DEFAULT_KERNEL, DEFAULT_PROFILE, simulate
@@ -34,13 +35,6 @@ class Setup(msgspec.Struct, frozen=True):
     kernel: str
     tids: Tids
     faults: tuple[str, ...]
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The server's one line of JSON when the mount is up, or why it is not."""
-
-    failure: str = ""
-    hint: str = ""
 
 
 class MountedResctrl(msgspec.Struct, frozen=True):
@@ -113,18 +107,17 @@ def _server(setup: Setup) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def _start(server: "subprocess.Popen[bytes]", setup: Setup) -> None:
-    """Send the setup and wait until the mount is up. Raises MountError."""
+    """Send the setup and wait until the mount is up. Raises the server's error, or MountError."""
     assert server.stdin is not None  # noqa: S101 - both are pipes
     assert server.stdout is not None  # noqa: S101
     with contextlib.suppress(BrokenPipeError):
         server.stdin.write(msgspec.json.encode(setup) + b"\n")
         server.stdin.flush()
-    line = server.stdout.readline()
-    if not line:
-        raise MountError(setup.root, "its server ended before it was up")
-    answer = msgspec.json.decode(line, type=Answer)
-    if answer.failure:
-        raise MountError(setup.root, answer.failure, hint=answer.hint)
+    error = server.stdout.read()  # the server closes its end when the mount is up
+    if error:
+        raise pickle.loads(error)  # noqa: S301 - written by our own child
+    if not is_up(Path(setup.root)):
+        raise MountError(setup.root, "the server process ended before the mount was up")
 
 
 def _end(server: "subprocess.Popen[bytes]", setup: Setup) -> None:
@@ -135,5 +128,5 @@ def _end(server: "subprocess.Popen[bytes]", setup: Setup) -> None:
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
-    with contextlib.suppress(CachetuneError):  # it is not mounted any more: the usual case
+    with contextlib.suppress(UnmountError):  # usually it is no longer mounted
         unmount(Path(setup.root), Path(setup.records))

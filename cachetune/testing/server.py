@@ -1,6 +1,7 @@
 """The process behind ``cachetune.testing.mounted``: it serves one mount until SIGTERM or the end of its stdin."""
 
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -8,28 +9,30 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.errors import CachetuneError, MountError
+from cachetune.errors import CachetuneError
 from cachetune.sim.fuse.mounts import check_place
 from cachetune.sim.fuse.serve import serve
-from cachetune.testing.mounting import Answer, Setup
+from cachetune.testing.mounting import Setup
 from cachetune.testing.simulated import simulate
 
 
 def main() -> int:
-    """Read a ``Setup`` from stdin, mount, write an ``Answer`` to stdout, and serve."""
+    """Read a ``Setup`` from stdin, mount and serve. Closes stdout when the mount is up, or writes the pickled error."""
     setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
-    sim = simulate(setup.profile, kernel=setup.kernel, faults=setup.faults)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
-        serve(sim, check_place(Path(setup.root)), setup.tids, Path(setup.records), lambda: _answer(Answer()))
+        sim = simulate(setup.profile, kernel=setup.kernel, faults=setup.faults)
+        serve(sim, check_place(Path(setup.root)), setup.tids, Path(setup.records), _close_stdout)
     except CachetuneError as error:
-        _answer(Answer(error.reason if isinstance(error, MountError) else str(error), error.hint))
+        os.write(1, pickle.dumps(error))
         return 1
     return 0
 
 
-def _answer(answer: Answer) -> None:
-    os.write(1, msgspec.json.encode(answer) + b"\n")
+def _close_stdout() -> None:
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
 
 
 def _end_with_stdin() -> None:

@@ -99,7 +99,7 @@ def serve_in_background(serve_until_end: Callable[[Callable[[], None]], None], p
     with os.fdopen(reader, "rb") as pipe:
         error = pipe.read()
     if error:
-        raise pickle.loads(error)  # noqa: S301 - from a child of ours, through a pipe of ours
+        raise pickle.loads(error)  # noqa: S301 - written by our own child
     if not is_up(place):
         raise MountError(place, "the server process ended before the mount was up")
     return pid

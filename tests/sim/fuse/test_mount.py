@@ -16,7 +16,8 @@ from cachetune import documents
 from cachetune.errors import LockTimeoutError
 from cachetune.host import SysfsResctrl, read_host
 from cachetune.host.model import Host
-from cachetune.service.hosts import read_locked
+from cachetune.service.connection import Location
+from cachetune.service.hosts import read_location
 from cachetune.sim import SimulatedResctrl, load_profile, profile_names
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 from tests.sim.kernel.asking import ask, attempt
@@ -238,9 +239,8 @@ def test_a_fault_that_cannot_be_understood_is_refused(tmp_path: Path, fault: str
 
 def _read(root: Path, sysfs: Path) -> Host:
     """The host as the command reads it; nothing stays open."""
-    live = SysfsResctrl(root)
-    assert live.is_live
-    return read_locked(live, sysfs)
+    assert SysfsResctrl(root).is_live
+    return read_location(Location(resctrl=root, sysfs=sysfs)).host
 
 
 def _comparable(host: Host) -> Host:

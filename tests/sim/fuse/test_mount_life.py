@@ -124,7 +124,7 @@ def test_what_cannot_be_mounted_is_said_in_a_line_with_what_to_do(tmp_path: Path
         (("missing", "--profile", "icelake"), "no such file or directory", "mkdir"),
         (("full", "--profile", "icelake"), "it is not empty", "empty directory"),
         (("file", "--profile", "icelake"), "not a directory", "empty directory"),
-        (("empty", "--profile", "ice"), "there is no profile and no file 'ice'", "icelake"),
+        (("empty", "--profile", "ice"), "no profile and no file 'ice'", "icelake"),
         (("empty", "--profile", "file"), "file is not valid", "edited"),
         (("empty", "--profile", "icelake", "--sysfs", "full"), "full is not empty", "empty directory"),
         (("empty", "--profile", "icelake", "--run", "file", "--background"), "cannot write", "--run"),
