@@ -124,7 +124,6 @@ PENDING = {
     "watch",
     "tests/agent",
     "tests/apply",
-    "tests/bench",
     "tests/cli",
     "tests/conformance",
     "tests/domain",
@@ -135,7 +134,6 @@ PENDING = {
     "tests/libvirt",
     "tests/plan",
     "tests/sim",
-    "tests/soak",
     "tests/testing",
     "tests/watch",
 }

@@ -59,10 +59,10 @@ _DOMAIN = """<domain type='kvm'>
 
 
 def rows() -> list[Row]:
-    """Medians of interleaved runs, each a process of its own.
+    """Medians of interleaved runs, each in its own process.
 
-    Files are measured twice: as a fleet has them, from a few templates, and as nobody has them, all asking for another
-    size, so that nothing learnt from one helps with the next.
+    Files are measured twice: as in a fleet, from a few templates, and in the worst case, each with another size, so
+    that no cache helps.
     """
     with tempfile.TemporaryDirectory() as name:
         alike = _write(Path(name) / "alike", 1000, 5)

@@ -1,4 +1,4 @@
-"""The machine for these tests: had, or named as the reason to skip; in CI it must be had."""
+"""The virtual machine for these tests. Tests are skipped without it, except in CI, where they fail."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from cachetune import documents
 from tests.kernel import vm
 
 ROOT = Path(__file__).parents[2]
-Count = Callable[[str, object], None]  # what the summary of the run shall tell: record_property
+Count = Callable[[str, object], None]  # a figure for the summary of the run: record_property
 FileOf = Callable[[str], str]
 Scenario = Callable[..., tuple[Any, vm.Result]]
 
@@ -61,7 +61,7 @@ def scenario(virtual_machine: None) -> Scenario:  # noqa: ARG001 - wanted for wh
 
 @pytest.fixture(scope="session")
 def file_of(tmp_path_factory: pytest.TempPathFactory) -> FileOf:
-    """Write a domain to a file of its own and tell its path."""
+    """Write a domain to a new file and return its path."""
 
     def write(text: str) -> str:
         path = tmp_path_factory.mktemp("domain") / "domain.xml"

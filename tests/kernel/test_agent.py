@@ -49,6 +49,6 @@ def test_with_it_the_threads_of_another_user_are_moved(outcome: Outcome) -> None
     assert set(map(int, outcome.during[GROUP]["tasks"].split())) == set(outcome.guest.vcpus.values())
 
 
-def test_it_leaves_the_kernel_as_it_was_when_the_file_is_gone(outcome: Outcome) -> None:
+def test_it_restores_the_kernel_when_the_file_is_removed(outcome: Outcome) -> None:
     assert outcome.removed.code == 0, outcome.removed.err
     assert outcome.differences == ()

@@ -31,11 +31,9 @@ def test_threads_that_end_while_they_are_moved_are_reported_and_all_others_are_m
     assert ended.inside == ended.left
 
 
-def test_of_threads_that_come_and_go_all_the_while_none_is_left_outside(
-    outcome: Outcome, record_property: Count
-) -> None:
+def test_no_thread_is_left_outside_while_threads_start_and_end(outcome: Outcome, record_property: Count) -> None:
     births, seconds = (sum(getattr(run, what) for run in outcome.churned) for what in ("births", "seconds"))
-    record_property("threads born a second", round(births / seconds))
+    record_property("threads started a second", round(births / seconds))
     assert [run.apply.outcome for run in outcome.churned] == ["done"] * TIMES
     assert [run.remove.outcome for run in outcome.churned] == ["done"] * TIMES
     assert [run.outside for run in outcome.churned if run.outside] == []

@@ -64,16 +64,14 @@ def test_the_changes_of_a_recovery_undo_those_of_the_plan_or_finish_its_records(
 
 
 @pytest.mark.parametrize("verb", ["apply", "remove"])
-def test_a_run_is_undone_until_its_journal_says_that_all_is_done_and_finished_from_then_on(
-    verb: str, outcome: Outcome
-) -> None:
+def test_a_run_is_undone_until_its_journal_says_that_all_is_done_and_then_finished(verb: str, outcome: Outcome) -> None:
     found = outcome.rounds[verb]
     done = last_record(found.changes)
     assert [death.ended for death in found.deaths] == ["before"] * (done + 1) + ["after"] * (len(found.changes) - done)
     assert any(death.left for death in found.deaths)
 
 
-def test_in_the_end_the_tree_is_as_it_was_found(outcome: Outcome) -> None:
+def test_the_tree_is_finally_as_it_was_found(outcome: Outcome) -> None:
     assert outcome.differs == ()
 
 

@@ -20,7 +20,7 @@ def outcome(scenario: Scenario, file_of: FileOf) -> Outcome:
 def test_apply_is_done_or_undone_whatever_another_does_before_any_of_its_changes(
     outcome: Outcome, record_property: Count
 ) -> None:
-    record_property("deeds of others", len(outcome.meddled))
+    record_property("foreign changes", len(outcome.meddled))
     assert len(outcome.meddled) == outcome.changes * len(DEEDS)
     assert {run.outcome for run in outcome.meddled} == {"done", "rolled back"}
     for run in outcome.meddled:
@@ -44,5 +44,5 @@ def test_a_group_that_goes_away_with_its_file_open_has_the_rest_undone(outcome: 
 
 
 def test_a_group_that_goes_away_while_it_is_read_is_left_out(outcome: Outcome) -> None:
-    assert outcome.read == "cannot read somebody/schemata: ENODEV"
+    assert outcome.read == "cannot read foreign/schemata: ENODEV"
     assert outcome.seen == (".",)

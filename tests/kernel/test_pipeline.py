@@ -19,7 +19,7 @@ from tests.kernel.vm import HwState, Result
 pytestmark = pytest.mark.kernel
 EXAMPLES = ROOT / "examples"
 KEPT = Cbm(0x600)  # the ways that the machine shares with I/O
-# Ways asked for, by mount: resource, cache id and count. The machine's ways have 3840 KiB.
+# Requested ways, by mount: resource, cache id and count. The machine's ways have 3840 KiB.
 ASKED = {
     "plain": {("L3", 0): 2, ("L3", 1): 1},
     "cdp": {("L3CODE", 0): 2, ("L3DATA", 1): 1},
@@ -98,9 +98,7 @@ def test_the_kernel_shows_the_schemata_that_were_planned(outcome: Outcome, group
             assert {str(i): f"{m:x}" for i, m in masks_of(outcome, path)[resource].items()} == masks
 
 
-def test_the_group_has_the_ways_asked_for_and_nobody_else_has_them(
-    mount: str, outcome: Outcome, groups: dict[str, Any]
-) -> None:
+def test_only_the_group_has_the_requested_ways(mount: str, outcome: Outcome, groups: dict[str, Any]) -> None:
     (control,) = (path for path, group in groups.items() if group["kind"] == "control")
     ours, default = masks_of(outcome, control), masks_of(outcome, ".")
     for (resource, cache), ways in ASKED[mount].items():

@@ -1,6 +1,6 @@
-"""What the processor was told: after each apply its mask and bandwidth registers are what the plan promised.
+"""The processor's registers: after each apply, masks and bandwidth are what the plan promised.
 
-The examples that fit and random domains, on random hosts: processors of several makes, with groups of others in the
+The examples that fit and random domains, on random hosts: processors of several makes, with foreign groups in the
 way. A failure names the seed; CACHETUNE_REGISTERS_SEED draws others, CACHETUNE_CASES more of them for each setting.
 """
 
@@ -150,7 +150,7 @@ def _follow(closids: dict[str, int], plan: Plan) -> dict[str, int]:
 
 
 def _promised(path: str, plan: Plan, before: dict[str, Registers]) -> Registers:
-    """What the plan says of a group: for the guest's own every value, for all others what is written, if anything."""
+    """A group's values according to the plan: all of them for the guest's groups, only written ones for others."""
     planned = next((g for g in plan.groups if g.path == path), None)
     if planned:
         said = {key: int(v, 16) if isinstance(v, str) else v for key, v in _flat(planned.schemata).items()}

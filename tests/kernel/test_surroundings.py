@@ -15,7 +15,7 @@ DONE, ROLLED_BACK, COULD_NOT_START = 0, 1, 2
 WRONG = [
     ("read-only", ROLLED_BACK, "resctrl is mounted read-only"),
     ("not root", COULD_NOT_START, "journal.jsonl: "),
-    ("not root, files of its own", ROLLED_BACK, "only root may do this"),
+    ("not root, with its own files", ROLLED_BACK, "only root may do this"),
     ("plan edited", COULD_NOT_START, "CT504"),
     ("link in the way", COULD_NOT_START, "CT506"),
     ("not mounted", COULD_NOT_START, "not a mounted resctrl"),
@@ -45,7 +45,7 @@ def test_a_link_in_the_way_has_no_other_file_written(outcome: Outcome) -> None:
     assert outcome.victim == "precious"
 
 
-def test_a_lock_that_another_program_holds_is_waited_for_and_then_its_pid_is_told(outcome: Outcome) -> None:
+def test_a_lock_that_another_program_holds_is_waited_for_and_then_reported_with_its_pid(outcome: Outcome) -> None:
     locked = outcome.locked
     assert locked.case.ran.code == COULD_NOT_START
     assert f"is still locked by process {locked.holder} after 1 s" in locked.case.ran.err

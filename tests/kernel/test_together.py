@@ -57,7 +57,7 @@ def test_three_removals_are_all_done_and_leave_nothing(outcome: Outcome) -> None
 
 
 def _is_right(moment: Moment, guests: dict[str, int], *names: str) -> None:
-    """These guests have their groups, each with its thread and with ways of its own, and nobody else has one."""
+    """Whether exactly these guests have groups, each with its thread and its own ways."""
     paths = {f"cachetune-{name}-vcpus_0": guests[name] for name in names}
     left = tuple(sorted(tid for name, tid in guests.items() if name not in names))
     assert moment.tids == {".": left} | {path: (tid,) for path, tid in paths.items()}

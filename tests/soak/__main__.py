@@ -1,7 +1,7 @@
 """Half an hour of fresh random domains, operations, failures and deaths: ``python -m tests.soak [MINUTES]``.
 
-While virtual machines run on one core, what needs none goes on on another. Everything is drawn with one seed, which is
-printed; CACHETUNE_SEED sets it. What is found belongs into a test of its own.
+Virtual machines run on one core; everything else runs on another. One seed determines everything; it is printed, and
+CACHETUNE_SEED sets it. Every failure found here deserves its own test.
 """
 
 import concurrent.futures

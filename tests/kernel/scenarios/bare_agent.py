@@ -18,7 +18,7 @@ from tests.kernel.scenarios.cachetune_command import Ran
 from tests.kernel.scenarios.guest_process import GuestProcess, Threads
 
 KEPT = (1,)  # CAP_DAC_OVERRIDE
-USER = 64055  # Debian's libvirt-qemu; nobody here
+USER = 64055  # Debian's libvirt-qemu; does not exist here
 TUNING = """
 <cputune>
   <cachetune vcpus='0-1'>
@@ -39,7 +39,7 @@ _LAST_CAP = Path("/proc/sys/kernel/cap_last_cap")
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What the agent said and did: without any capability, with its own, and then when the guest's file was gone."""
+    """What the agent said and did: without capabilities, with its own, and after the guest's file was removed."""
 
     guest: Threads
     user: int

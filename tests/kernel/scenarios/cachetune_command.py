@@ -1,4 +1,4 @@
-"""The command ``cachetune`` as a user has it: in a process of its own, or in this one where many runs are wanted."""
+"""The command ``cachetune`` as users run it: in a new process, or in this one for many runs."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ class Ran(msgspec.Struct, frozen=True):
 
 
 def run(*words: str) -> Ran:
-    """A process of its own."""
+    """Run the command in a new process."""
     done = subprocess.run(
         [sys.executable, "-m", "cachetune.cli.main", *words], capture_output=True, text=True, check=False
     )

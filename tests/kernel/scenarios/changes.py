@@ -18,7 +18,7 @@ CALLS = ("open", "write", "mkdir", "rmdir", "rename", "unlink")
 
 @contextlib.contextmanager
 def watched(moment: Callable[[int], None]) -> Iterator[list[str]]:
-    """Call ``moment(n)`` when n changes have been made, from 0 on. Yields the changes so far, such as "mkdir a"."""
+    """Call ``moment(n)`` after n changes, starting with 0. Yields the changes so far, such as "mkdir a"."""
     made: list[str] = []
 
     def counted(name: str) -> Callable[..., Any]:
@@ -52,7 +52,7 @@ def changes_of(run: Callable[[], object]) -> tuple[str, ...]:
 
 
 def killed(run: Callable[[], object], number: int) -> int:
-    """Run in a child that dies when it has made so many changes: the signal that ended it, 0 if it lived."""
+    """Run in a child that dies after this many changes. Returns the signal that ended it, 0 if it survived."""
 
     def die(made: int) -> None:
         if made == number:
@@ -69,7 +69,7 @@ def killed(run: Callable[[], object], number: int) -> int:
             os._exit(code)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status > 0:
-        raise RuntimeError(f"the run failed by itself before change {number}")
+        raise RuntimeError(f"the run failed before change {number}")
     return -status
 
 

@@ -20,7 +20,7 @@ class Child:
             try:
                 os.write(answer, run())
                 code = 0
-            except BaseException:  # noqa: BLE001 - the parent is told
+            except BaseException:  # noqa: BLE001 - reported to the parent
                 os.write(answer, traceback.format_exc().encode())
             finally:
                 os._exit(code)

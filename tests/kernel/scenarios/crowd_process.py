@@ -1,8 +1,8 @@
-"""A process with many threads, of which some end when told to, or which come and go all the while.
+"""A process with many threads, some of which end on command, or which start and end continuously.
 
 ``python -m … THREADS``. It prints its pid. For each line on standard input it prints one: "end N" ends N of its threads
-("ended"), "churn" begins to start threads that live for a moment and then end ("churning"), "count" tells how many of
-those there have been. It ends with its input.
+("ended"), "churn" starts short-lived threads from then onwards ("churning"), "count" prints the number of those so
+far. It ends with its input.
 """
 
 import _thread
@@ -60,7 +60,7 @@ class _Crowd:
             self._threads.pop().join()
 
     def churn(self) -> None:
-        """For ever: threads that are born, and live for five births."""
+        """Forever: start threads, each of which lives until five more have started."""
         due = time.monotonic()
         while True:
             _thread.start_new_thread(time.sleep, (5 / BIRTHS_A_SECOND,))  # threading's would wait for each to begin
@@ -70,7 +70,7 @@ class _Crowd:
 
 
 def main() -> None:
-    """Start the threads, print the pid, do as told."""
+    """Start the threads, print the pid, obey the commands."""
     crowd = _Crowd(int(sys.argv[1]))
     print(threading.get_native_id(), flush=True)  # noqa: T201
     for line in sys.stdin:

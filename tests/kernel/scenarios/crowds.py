@@ -1,6 +1,6 @@
-"""Guests whose threads end while they are moved, or come and go by the hundred all the while.
+"""Guests whose threads end while they are moved, or continuously start and end by the hundred.
 
-``python -m … THREADS ENDING TIMES DOMAIN.xml``; the domain asks for its whole process.
+``python -m … THREADS ENDING TIMES DOMAIN.xml``; the domain's request is for the whole process.
 """
 
 import sys
@@ -32,7 +32,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Churned(msgspec.Struct, frozen=True):
-    """One apply and removal meanwhile: what each said, and the threads that live but are not where they belong."""
+    """One apply and one removal in the meantime: their reports, and living threads that are not where they belong."""
 
     apply: Report
     outside: tuple[int, ...]
@@ -42,7 +42,7 @@ class Churned(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """``differs`` is what of the tree is not as it was in the end."""
+    """``differs`` is what differs from the original tree at the end."""
 
     ended: Ended
     churned: tuple[Churned, ...]

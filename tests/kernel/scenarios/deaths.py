@@ -28,8 +28,8 @@ State = dict[str, str]
 class Death(msgspec.Struct, frozen=True):
     """One run that died, and what came of it.
 
-    ``left`` tells whether the state was neither of the two at that moment. ``ended`` is "before" or "after", or says
-    what differs from both once recovered; ``again`` is what a second recover said, and what it changed.
+    ``left`` is whether the state was neither of the two at that moment. ``ended`` is "before" or "after", or describes
+    the differences from both after recovery; ``again`` is what a second recover said, and what it changed.
     """
 
     killed_by: int
@@ -47,7 +47,7 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The two plans, a round for each kind of run, and what of the tree is not as it was in the end."""
+    """The two plans, a round for each kind of run, and what differs from the original tree at the end."""
 
     apply: Plan
     remove: Plan
@@ -72,7 +72,7 @@ class Scene:
         self.plans = {"apply": to_it, "remove": back}
 
     def look(self) -> State:
-        """The groups, and what the run directory says of them."""
+        """The groups, and what the run directory records about them."""
         state = {f"{path} {name}": text for path, files in tree.groups().items() for name, text in files.items()}
         for path in (path for path in state if path.endswith(" tasks")):
             state[path] = " ".join(tid for tid in state[path].split() if int(tid) in self._tids)

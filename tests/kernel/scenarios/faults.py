@@ -1,4 +1,4 @@
-"""Faults at the n-th change of the real resctrl: an errno, or somebody else's doing just before it."""
+"""Faults at the n-th change of the real resctrl: an errno, or a foreign change just before it."""
 
 import contextlib
 from collections.abc import Callable, Iterator

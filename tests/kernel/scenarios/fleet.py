@@ -1,7 +1,7 @@
 """Many large guests under strace, first one tuned, then all others: ``python -m … GUESTS VCPUS DIRECTORY [OPTION …]``.
 
 The guests are processes with a thread per vCPU. ``--resctrl``, ``--run`` and ``--sysfs`` say where the host is, as for
-``cachetune apply``. The one is planned by itself, the others together in one plan.
+``cachetune apply``. One guest is planned alone, the others together in one plan.
 """
 
 import argparse

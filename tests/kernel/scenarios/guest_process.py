@@ -59,7 +59,7 @@ def running(vcpus: int, *arguments: str) -> Iterator[GuestProcess]:
 
 
 class _Named:
-    """A thread with a name in /proc that does nothing until it is told to work."""
+    """A thread with a name in /proc that is idle until it is started."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -83,7 +83,7 @@ class _Named:
 
 
 def main() -> None:
-    """Start the threads, print who is who, work when told to."""
+    """Start the threads, print which is which, work on command."""
     vcpus = [_Named(f"CPU {vcpu}/KVM") for vcpu in range(int(sys.argv[1]))]
     others = [threading.get_native_id(), _Named("IO iothread0").tid]
     who = {"pid": others[0], "vcpus": {n: thread.tid for n, thread in enumerate(vcpus)}, "others": others}

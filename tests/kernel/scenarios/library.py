@@ -36,7 +36,7 @@ def domain_in(path: Path) -> Domain:
 
 
 def guest_of(domain: Domain, pid: int) -> Guest:
-    """The process's threads, with their vCPUs where the domain asks for some."""
+    """The process's threads, with their vCPUs if the domain's requests need them."""
     return (find_guest if any(group.vcpus for group in domain.groups) else find_process)(pid, PROC)
 
 

@@ -53,7 +53,7 @@ def main() -> None:
 def _take_all_others() -> None:
     with contextlib.suppress(OSError):
         for number in range(1000):
-            os.mkdir(tree.RESCTRL / "mon_groups" / f"somebody-{number}")  # noqa: PTH102 - one system call
+            os.mkdir(tree.RESCTRL / "mon_groups" / f"foreign-{number}")  # noqa: PTH102 - one system call
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from tests.kernel.scenarios.faults import before_change
 from tests.kernel.scenarios.guest_process import running
 from tests.kernel.scenarios.library import carried_out, domain_in, guest_of, place_on, planned, removal
 
-SOMEBODY = tree.RESCTRL / "somebody"
+FOREIGN = tree.RESCTRL / "foreign"
 MASK = "L3:0=400\n"  # the way that is shared with I/O, which the default group keeps
 Groups = dict[str, dict[str, str]]
 
@@ -32,8 +32,8 @@ Groups = dict[str, dict[str, str]]
 class Meddled(msgspec.Struct, frozen=True):
     """One apply and what the other did before its change ``number``: how it ended, and the tree right after it.
 
-    ``theirs`` is whether what the other made was as it was left; ``again`` what differs from the tree before all once
-    the other had gone and, where apply was done, its groups had been removed.
+    ``theirs`` is whether the foreign change was left alone. ``again`` is what differs from the original tree after the
+    other program has cleaned up and, if apply was done, its groups have been removed.
     """
 
     deed: str
@@ -61,9 +61,9 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def make_group() -> None:
-    """A group of its own, with a way of its own choice."""
-    SOMEBODY.mkdir()
-    (SOMEBODY / "schemata").write_text(MASK)
+    """A foreign group, with a way that it chose itself."""
+    FOREIGN.mkdir()
+    (FOREIGN / "schemata").write_text(MASK)
 
 
 def remove_group() -> None:
@@ -104,15 +104,15 @@ class Scene:
         """Apply, look, and go back to the tree as it was."""
         report = apply(self.plan, self.connection)
         ours = tuple(path for path in self.look() if "cachetune" in path)
-        theirs = not SOMEBODY.exists() or MASK.strip() in (SOMEBODY / "schemata").read_text().replace(" ", "")
+        theirs = not FOREIGN.exists() or MASK.strip() in (FOREIGN / "schemata").read_text().replace(" ", "")
         owned, left = tuple(sorted(load_ledger(self.connection.run).owned)), journal.exists(self.connection.run)
         self._go_back(deed)
         again = tree.differences(self.before, self.look())
         return Meddled(deed, number, report.outcome, report.error, ours, theirs, owned, left, again)
 
     def _go_back(self, deed: str) -> None:
-        if SOMEBODY.exists():
-            SOMEBODY.rmdir()
+        if FOREIGN.exists():
+            FOREIGN.rmdir()
         back = removal(self.domain, self.connection)
         if back.steps:
             carried_out(back, self.connection)
@@ -137,7 +137,7 @@ def main() -> None:
 
 
 def _changes(scene: Scene) -> int:
-    """How many there are when nobody meddles."""
+    """The number of changes without interference."""
     with before_change(0, lambda *_: None) as made:
         carried_out(scene.plan, scene.connection)
         changes = len(made)
@@ -158,21 +158,21 @@ def _written_when_gone(scene: Scene) -> Meddled:
         return write(fd, data)
 
     with mock.patch.object(os, "write", meddle):
-        return scene.meddled("group gone while open", 0)
+        return scene.meddled("group removed while open", 0)
 
 
 def _read_when_gone() -> str:
-    SOMEBODY.mkdir()
+    FOREIGN.mkdir()
     try:
         with _gone_when_read("schemata"):
-            SysfsResctrl(tree.RESCTRL).read("somebody/schemata")
+            SysfsResctrl(tree.RESCTRL).read("foreign/schemata")
     except ResctrlError as error:
         return str(error)
     return ""
 
 
 def _host_read_when_gone() -> tuple[str, ...]:
-    SOMEBODY.mkdir()
+    FOREIGN.mkdir()
     with _gone_when_read("mode"):
         host = read_host(SysfsResctrl(tree.RESCTRL))
     return tuple(group.path for group in host.groups)
@@ -180,13 +180,13 @@ def _host_read_when_gone() -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _gone_when_read(name: str) -> Any:
-    """The group of somebody goes away when this file of it is open and not yet read."""
+    """The foreign group is removed after this file of it was opened and before it is read."""
     read = os.read
 
     def meddle(fd: int, size: int) -> bytes:
         path = Path(f"/proc/self/fd/{fd}").readlink()
-        if path == SOMEBODY / name and SOMEBODY.exists():
-            os.rmdir(SOMEBODY)  # noqa: PTH106 - one system call
+        if path == FOREIGN / name and FOREIGN.exists():
+            os.rmdir(FOREIGN)  # noqa: PTH106 - one system call
         return read(fd, size)
 
     with mock.patch.object(os, "read", meddle):

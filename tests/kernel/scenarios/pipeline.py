@@ -1,6 +1,6 @@
 """The whole way as a user goes it: plan, apply, diff, monitor twice, remove, on a process with four vCPU threads.
 
-``python -m … DOMAIN.xml``; the registers are marked while the plan is applied. Only apply has a process of its own:
+``python -m … DOMAIN.xml``; the registers are marked while the plan is applied. Only apply gets its own process:
 starting one takes seconds here.
 """
 

@@ -1,7 +1,7 @@
 """Apply random domains, and examples, to a guest on a host that others use too, and mark the registers at each moment.
 
 ``python -m … SEED COUNT DOMAINS.json``; first come the given domains that fit, by name, then ``COUNT`` random cases.
-Each case draws from a generator of its own, seeded with SEED and its number, so that one can be had again. The
+Each case has its own generator, seeded with SEED and its number, so that a single case can be reproduced. The
 registers are marked "NAME before", "NAME applied N" and "NAME removed".
 """
 
@@ -34,7 +34,7 @@ class Case(msgspec.Struct, frozen=True):
     """One guest from its first domain to its removal.
 
     ``others`` are the foreign groups in the order in which they were made, ``gone`` those of them that were removed
-    before the guest came. ``hw_ids`` are the CLOSIDs after each apply, where the kernel tells them.
+    before the guest came. ``hw_ids`` are the CLOSIDs after each apply, if the kernel shows them.
     """
 
     name: str
@@ -66,7 +66,7 @@ class _Runner:
         return self._carry_out(name, (), (), [iter([domain])]) if wanted else None
 
     def drawn(self, name: str, draw: random.Random) -> Case:
-        """One domain, or one and then another for the same guest, on a host with groups of others."""
+        """One domain, or one and then another for the same guest, on a host with foreign groups."""
         others, gone = self._settle_others(draw)
         host = self._connection.look(Ledger())
         rounds = [(drawn_domain(draw, host, "guest") for _ in range(_TRIES)) for _ in range(draw.choice([1, 1, 2]))]
@@ -133,7 +133,7 @@ def main() -> None:
 
 
 def _hw_ids() -> dict[str, int]:
-    """CLOSIDs by control group, as a mount with the option debug tells them."""
+    """CLOSIDs by control group, as a mount with the option debug shows them."""
     return {
         str(path.parent.relative_to(tree.RESCTRL)): int(path.read_text())
         for path in (tree.RESCTRL / "ctrl_hw_id", *tree.RESCTRL.glob("*/ctrl_hw_id"))

@@ -28,7 +28,7 @@ class Attempt(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """``failed[n]`` failed at change n + 1; ``applied`` had nothing to fail at.
 
-    ``crowded`` tells by what was gone: "CLOSIDs" or "RMIDs".
+    ``crowded`` has one entry for each exhausted resource: "CLOSIDs" or "RMIDs".
     """
 
     failed: tuple[Attempt, ...]
@@ -65,20 +65,20 @@ def main() -> None:
 
 
 def take_all(directory: Path, operation: str, path: str) -> None:  # noqa: ARG001 - a strike
-    """Make groups of somebody else's in the directory until the kernel has no CLOSID, or no RMID, left."""
+    """Create foreign groups in the directory until the kernel has no CLOSID, or no RMID, left."""
     number = 0
     while True:
         try:
-            os.mkdir(directory / f"somebody-{number}")  # noqa: PTH102 - one system call
+            os.mkdir(directory / f"foreign-{number}")  # noqa: PTH102 - one system call
             number += 1
         except OSError as error:
-            if error.errno != errno.EBUSY:  # that says of RMIDs that some of them will be free in a second
+            if error.errno != errno.EBUSY:  # EBUSY: some RMIDs will be free in a second
                 return
 
 
 def give_back(directory: Path) -> None:
     """Remove the groups that ``take_all`` made."""
-    for path in directory.glob("somebody-*"):
+    for path in directory.glob("foreign-*"):
         path.rmdir()
 
 

@@ -80,7 +80,7 @@ class Scene:
         return run_here("plan", "--run", str(RUN), "-o", str(file), *self._wanted)
 
     def apply_alone(self, *options: str) -> Ran:
-        """In a process of its own."""
+        """Run apply in a new process."""
         return run("apply", "--yes", "--run", str(RUN), *options, *self._wanted)
 
 
@@ -94,7 +94,7 @@ def main() -> None:
         cases = {
             "read-only": _read_only(scene),
             "not root": scene.case(_as_nobody(scene.apply)),
-            "not root, files of its own": scene.case(_as_nobody(lambda: scene.apply(_directory_of_nobody()))),
+            "not root, with its own files": scene.case(_as_nobody(lambda: scene.apply(_directory_of_nobody()))),
             **_journals(scene),
             "plan edited": _edited_plan(scene),
         }
@@ -140,13 +140,13 @@ def _as_nobody(command: Callable[[], Ran]) -> Ran:
 
 
 def _directory_of_nobody() -> Path:
-    path = Path("/dev/shm/of-nobody")  # noqa: S108 - nobody else is in the machine
+    path = Path("/dev/shm/of-nobody")  # noqa: S108 - the machine has no other user
     path.mkdir(exist_ok=True)
     return path
 
 
 def _journals(scene: Scene) -> dict[str, Case]:
-    """A run dies half-way; its journal is edited, put back, and cut off."""
+    """A run dies part-way; its journal is edited, restored, and truncated."""
     number = 12  # three for the journal's beginning, then two for each step: in the middle of the fifth
     _die(scene, number)
     path = RUN / "journal.jsonl"
@@ -175,7 +175,7 @@ def _recover(run_directory: Path = RUN) -> Ran:
 def _edited_plan(scene: Scene) -> Case:
     file = Path("/run/plan.json")
     scene.plan(file)
-    file.write_text(file.read_text().replace('"cachetune-faults-', '"somebody-'))
+    file.write_text(file.read_text().replace('"cachetune-faults-', '"foreign-'))
     return scene.case(run_here("apply", "--yes", "--run", str(RUN), str(file)))
 
 

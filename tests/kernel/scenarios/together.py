@@ -1,4 +1,4 @@
-"""Runs that start at the same moment, each in a process of its own: for the same guest, and for several.
+"""Runs that start at the same moment, each in its own process: for the same guest, and for several.
 
 ``python -m … TIMES DOMAIN.xml``; the guests are three threads of one process, with a domain for one vCPU each. The lock
 is held until all runs of a moment want it, so that they do meet.
@@ -47,7 +47,7 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The guests' threads; the moments of each kind; what of the tree is not as it was in the end."""
+    """The guests' threads; the moments of each kind; what differs from the original tree at the end."""
 
     guests: dict[str, int]
     same: tuple[Moment, ...]
@@ -57,7 +57,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class _Timed(SysfsResctrl):
-    """Tells when the lock was asked for, had and given back."""
+    """Records when the lock was requested, acquired and released."""
 
     asked, held = 0.0, (0.0, 0.0)
 
@@ -76,7 +76,7 @@ class _Timed(SysfsResctrl):
 
 
 class Scene:
-    """Three guests, each a thread with a domain of its own."""
+    """Three guests, each a thread with its own domain."""
 
     def __init__(self, domain: Path, guest: Guest) -> None:
         self.connection = place_on(Path("/run/together"))

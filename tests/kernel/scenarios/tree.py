@@ -1,10 +1,10 @@
-"""The whole resctrl tree as a value, to hold one moment against another."""
+"""The whole resctrl tree as a value, to compare two moments."""
 
 from collections.abc import Collection
 from pathlib import Path
 
 RESCTRL = Path("/sys/fs/resctrl")
-# What changes without anybody's doing, or tells of the last command rather than of the state.
+# Files that change on their own, or that describe the last command rather than the state.
 _PASSING = {"last_cmd_status", "llc_occupancy", "mbm_total_bytes", "mbm_local_bytes"}
 
 

@@ -1,6 +1,6 @@
 """The runner as a command: ``python -m tests.kernel.vm [OPTIONS] -- COMMAND``.
 
-Its exit status is the command's; 124 when time ran out, 125 when the machine could not be had or failed.
+Its exit status is the command's; 124 after a timeout, 125 if the machine is not available or failed.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """One QEMU process: how it is started, how its RDT instructions are answered, how its output comes back.
 
 A kernel with CONFIG_PARAVIRT_XXL, as Debian's are, executes every CPUID, RDMSR and WRMSR that matters in five
-small functions. A breakpoint stands on that one instruction in each. At a stop, an RDT leaf or register is
+small functions. Each has a breakpoint on that one instruction. At a stop, an RDT leaf or register is
 answered from the model (rdt.py) and the instruction is skipped; any other is stepped over. A boot has some
 1300 stops.
 """
@@ -31,10 +31,10 @@ Sink = Callable[[bytes], None]
 class Machine:
     """The machine: ``sockets`` L3 caches with ``cores`` processors each, and what their RDT offers.
 
-    Model 106 is Ice Lake: with 85 (Skylake, Cascade Lake) the kernel turns L3 CAT off by itself, 79 can
+    Model 106 is Ice Lake: with 85 (Skylake, Cascade Lake) the kernel disables L3 CAT, 79 can
     pseudo-lock. Without ``registers`` what the kernel writes into them is dropped, as QEMU does with registers that it
     does not know, and the counters read 0: nothing stops the machine any more once it has booted, and as each stop
-    makes QEMU translate all code anew, programs then run some ten times faster.
+    makes QEMU translate all code again, programs then run about ten times faster.
     """
 
     sockets: int = 2
@@ -159,7 +159,7 @@ class Guest:
             raise TimeoutError(f"the guest did not end in time\n{self._messages()}")
         events = selector.select(0.2)
         if not events and self._process.poll() is not None:
-            self._failure = "and ended by itself"
+            self._failure = "and ended"
         for key, _ in events:
             match key.data:
                 case Rsp() as gdb:
@@ -204,7 +204,7 @@ class Guest:
                 self._answer(gdb, gdb.stopped_thread())
         except (RspError, OSError) as error:
             selector.unregister(gdb)
-            self._failure = f"and ended by itself ({error})"
+            self._failure = f"and ended ({error})"
 
     def _take_mark(self, sinks: Mapping[str, Sink]) -> None:
         """A mark was written before this stop came, so it is here: take it before the registers change."""

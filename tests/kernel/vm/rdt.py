@@ -1,4 +1,4 @@
-"""A model of Intel RDT's registers: what CPUID says of it and what its MSRs hold, per processor and cache.
+"""A model of Intel RDT's registers: its CPUID leaves and the values of its MSRs, per processor and cache.
 
 The kernel under test is not changed. Whenever it executes CPUID, RDMSR or WRMSR for one of the leaves and
 registers below, the trap loop asks this model for the answer. Layouts follow the Intel SDM, volume 3, chapter

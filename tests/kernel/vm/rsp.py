@@ -1,7 +1,7 @@
 """A client of the GDB remote serial protocol, just large enough to answer for a processor.
 
-The loop that uses it sets software breakpoints, waits for a stop, looks at a few registers and either writes
-others and lets the machine go on, or steps over the instruction. QEMU takes the first byte of a packet as the
+The loop that uses it sets software breakpoints, waits for a stop, reads a few registers and either writes
+others and continues the machine, or steps over the instruction. QEMU takes the first byte of a packet as the
 acknowledgement of the one before, so several requests travel in one write and a stop costs two round trips.
 """
 
@@ -64,7 +64,7 @@ class Rsp:
         self._ask(f"vCont;s:{thread:x}")
 
     def go(self) -> None:
-        """Let every processor run; ``stopped_thread`` tells when one has come to a breakpoint."""
+        """Let every processor run; ``stopped_thread`` reports one that has reached a breakpoint."""
         self._socket.sendall(_packet("c"))
 
     def receive(self) -> None:
@@ -76,14 +76,14 @@ class Rsp:
 
     @property
     def has_packet(self) -> bool:
-        """Whether a packet (and not just an acknowledgement) has begun to arrive."""
+        """Whether a packet (and not just an acknowledgement) has started to arrive."""
         return b"$" in self._received
 
     def stopped_thread(self) -> int:
         """The thread number, from 1, in the stop reply that has arrived."""
         reply = self._next_packet()
         if reply[:1] in ("W", "X"):
-            raise RspError("the machine is gone")
+            raise RspError("the machine has ended")
         if reply[:1] == "T":
             for field in reply[3:].split(";"):
                 key, _, value = field.partition(":")

@@ -1,7 +1,7 @@
 """Run one command under an unmodified kernel that has a resctrl file system, and bring back what it printed.
 
-The command runs as root, sees the host's files (its writes go to memory and are lost, but for shared
-directories) and /sys/fs/resctrl mounted as asked. ``Result`` also tells what the kernel wrote into the
+The command runs as root, sees the host's files (its writes stay in memory and are lost, except in shared
+directories) and /sys/fs/resctrl mounted as requested. ``Result`` also has what the kernel wrote into the
 processor's registers.
 """
 
@@ -62,8 +62,8 @@ def run(
     """Boot the machine, run the command in the current directory, and end the machine.
 
     ``options`` are resctrl's mount options and ``cdp`` adds that one. Writes below the ``rw`` directories
-    reach the host. ``sinks`` ("out", "err") get the output as it comes. Raises VmError when the machine
-    cannot be had or fails, TimeoutError after ``timeout`` seconds.
+    reach the host. ``sinks`` ("out", "err") get the output as it comes. Raises VmError if the machine
+    is not available or fails, TimeoutError after ``timeout`` seconds.
     """
     machine = machine or Machine()
     shares = [path.resolve() for path in rw]
