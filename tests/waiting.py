@@ -1,0 +1,186 @@
+"""Wait for as long as something makes progress, however slow the machine is.
+
+A fixed number of seconds is wrong on a loaded machine: what takes 20 s alone takes minutes beside five busy processes.
+What holds on any machine is that work shows: a process uses CPU time, its output grows, its state changes. So a wait
+ends when its condition holds, when nothing has moved for STALL_SECONDS, or when the processes have used up a limit of
+CPU time, which catches one that loops forever and does not depend on the load either.
+"""
+
+import contextlib
+import math
+import os
+import select
+import subprocess
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+STALL_SECONDS = 180.0
+LEAST_SHARE = 0.02  # of one CPU: an idle virtual machine uses less, a busy process has more beside a dozen others
+CPU_LIMIT_SECONDS = 600.0
+_LOOK_SECONDS = 0.5  # between two looks at all of /proc
+_POLL_SECONDS = 0.01
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+Sign = Callable[[], object]
+
+
+class StalledError(AssertionError):
+    """What was waited for makes no progress, or has used more CPU time than it may."""
+
+
+class Progress:
+    """Watches one wait: ``check`` raises StalledError once nothing moves any more.
+
+    ``signs`` are functions whose value changes with progress. ``pids`` are processes whose CPU time, and that of their
+    descendants, counts as progress; together they may use ``cpu_limit`` seconds.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *signs: Sign,
+        pids: Collection[int] = (),
+        stall: float = STALL_SECONDS,
+        cpu_limit: float = CPU_LIMIT_SECONDS,
+    ) -> None:
+        self._what, self._signs, self._pids = what, signs, pids
+        self._stall, self._cpu_limit = stall, cpu_limit
+        self._begin_cpu = cpu_seconds(pids) if pids else 0.0
+        self._next_look = 0.0
+        self.moved()
+
+    def moved(self) -> None:
+        """Note that there was progress just now."""
+        self._since, self._seen = time.monotonic(), [sign() for sign in self._signs]
+        self._cpu = self._used()
+
+    def check(self) -> None:
+        """Look for progress, now and then; cheap enough to be called in a loop."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_SECONDS
+        used = self._used()
+        if used > self._cpu_limit:
+            raise StalledError(f"{self._what} has used {used:.0f} s of CPU time and has not finished")
+        still = now - self._since
+        if [sign() for sign in self._signs] != self._seen or used - self._cpu > LEAST_SHARE * still:
+            self.moved()
+        elif still > self._stall:
+            raise StalledError(f"{self._what} has made no progress for {still:.0f} s")
+
+    def _used(self) -> float:
+        return cpu_seconds(self._pids) - self._begin_cpu if self._pids else 0.0
+
+
+def until(
+    condition: Callable[[], object], what: str, *signs: Sign, pids: Collection[int] = (), stall: float = STALL_SECONDS
+) -> None:
+    """Wait until the condition holds. Raises StalledError."""
+    progress = Progress(what, *signs, pids=pids, stall=stall)
+    while not condition():
+        progress.check()
+        time.sleep(_POLL_SECONDS)
+
+
+def finish(
+    process: subprocess.Popen[Any],
+    data: Any = None,
+    *,
+    also: Collection[int] = (),
+    stall: float = STALL_SECONDS,
+    cpu_limit: float = CPU_LIMIT_SECONDS,
+) -> tuple[Any, Any]:
+    """Popen.communicate without a fixed timeout; ``also`` are other processes that work for this one.
+
+    Raises StalledError, with the process killed.
+    """
+    progress = Progress(_name(process), pids=(process.pid, *also), stall=stall, cpu_limit=cpu_limit)
+    while True:
+        try:
+            return process.communicate(data, timeout=_LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            data = None  # the first call has it
+            try:
+                progress.check()
+            except StalledError as error:
+                process.kill()
+                out, err = process.communicate()
+                raise StalledError(f"{error}\n{out or ''}{err or ''}") from None
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    input: Any = None,  # noqa: A002 - as subprocess.run has it
+    capture_output: bool = False,
+    check: bool = False,
+    also: Collection[int] = (),
+    stall: float = STALL_SECONDS,
+    cpu_limit: float = CPU_LIMIT_SECONDS,
+    **options: Any,
+) -> subprocess.CompletedProcess[Any]:
+    """subprocess.run without a fixed timeout. Raises StalledError, with the process killed."""
+    if input is not None:
+        options["stdin"] = subprocess.PIPE
+    if capture_output:
+        options["stdout"] = options["stderr"] = subprocess.PIPE
+    with subprocess.Popen(command, **options) as process:
+        try:
+            out, err = finish(process, input, also=also, stall=stall, cpu_limit=cpu_limit)
+        except BaseException:
+            process.kill()
+            raise
+    done = subprocess.CompletedProcess(command, process.returncode, out, err)
+    if check:
+        done.check_returncode()
+    return done
+
+
+def readline(stream: IO[Any], what: str, *, pids: Collection[int] = ()) -> Any:
+    """The next line of a pipe or socket that is read by nothing else, and only line by line. Raises StalledError."""
+    readable(stream, what, pids=pids)
+    return stream.readline()
+
+
+def readable(source: Any, what: str, *, pids: Collection[int] = ()) -> None:
+    """Wait until a file, pipe or socket can be read without blocking. Raises StalledError."""
+    progress = Progress(what, pids=pids)
+    while not select.select([source], [], [], _LOOK_SECONDS)[0]:
+        progress.check()
+
+
+def ended(pid: int, *, pids: Collection[int] = ()) -> None:
+    """Wait until a process that need not be a child is gone. Raises StalledError."""
+    until(lambda: not Path(f"/proc/{pid}").exists(), f"the end of process {pid}", pids=pids)
+
+
+def cpu_seconds(pids: Collection[int]) -> float:
+    """The CPU time that these processes and their descendants have used so far, as far as they still exist."""
+    if not pids:
+        return 0.0
+    used: dict[int, float] = {}
+    parent: dict[int, int] = {}
+    with os.scandir("/proc") as entries:
+        numbers = [entry.name for entry in entries if entry.name.isdecimal()]
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            parent[int(number)] = int(fields[1])
+            used[int(number)] = sum(map(int, fields[11:15])) / _TICKS_PER_SECOND  # with children that have ended
+    return math.fsum(used[pid] for pid in used if _is_below(pid, parent, pids))
+
+
+def _is_below(pid: int, parent: dict[int, int], pids: Collection[int]) -> bool:
+    while pid not in pids:
+        if pid not in parent:
+            return False
+        pid = parent[pid]
+    return True
+
+
+def _name(process: subprocess.Popen[Any]) -> str:
+    words = process.args if isinstance(process.args, (list, tuple)) else [process.args]
+    return " ".join(map(str, words))[:200]
