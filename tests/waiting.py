@@ -14,10 +14,10 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 STALL_SECONDS = 180.0
-LEAST_SHARE = 0.02  # of one CPU: an idle virtual machine uses less, a busy process has more beside a dozen others
+LEAST_SHARE = 0.02  # of one CPU: what counts as work; a busy process has more even beside fifty others
 CPU_LIMIT_SECONDS = 600.0
 _LOOK_SECONDS = 0.5  # between two looks at all of /proc
 _POLL_SECONDS = 0.01
@@ -34,7 +34,7 @@ class Progress:
     """Watches one wait: ``check`` raises StalledError once nothing moves any more.
 
     ``signs`` are functions whose value changes with progress. ``pids`` are processes whose CPU time, and that of their
-    descendants, counts as progress; together they may use ``cpu_limit`` seconds.
+    descendants, counts as progress from ``least_share`` of one CPU; together they may use ``cpu_limit`` seconds.
     """
 
     def __init__(
@@ -43,18 +43,17 @@ class Progress:
         *signs: Sign,
         pids: Collection[int] = (),
         stall: float = STALL_SECONDS,
+        least_share: float = LEAST_SHARE,
         cpu_limit: float = CPU_LIMIT_SECONDS,
     ) -> None:
         self._what, self._signs, self._pids = what, signs, pids
-        self._stall, self._cpu_limit = stall, cpu_limit
-        self._begin_cpu = cpu_seconds(pids) if pids else 0.0
-        self._next_look = 0.0
-        self.moved()
+        self._stall, self._least_share, self._cpu_limit = stall, least_share, cpu_limit
+        self._used_before: float | None = None
+        self._next_look = time.monotonic() + _LOOK_SECONDS  # most waits are over by then, and need no look at /proc
+        self._moved(0.0)
 
-    def moved(self) -> None:
-        """Note that there was progress just now."""
-        self._since, self._seen = time.monotonic(), [sign() for sign in self._signs]
-        self._cpu = self._used()
+    def _moved(self, used: float) -> None:
+        self._since, self._seen, self._cpu = time.monotonic(), [sign() for sign in self._signs], used
 
     def check(self) -> None:
         """Look for progress, now and then; cheap enough to be called in a loop."""
@@ -66,13 +65,17 @@ class Progress:
         if used > self._cpu_limit:
             raise StalledError(f"{self._what} has used {used:.0f} s of CPU time and has not finished")
         still = now - self._since
-        if [sign() for sign in self._signs] != self._seen or used - self._cpu > LEAST_SHARE * still:
-            self.moved()
+        if [sign() for sign in self._signs] != self._seen or used - self._cpu > self._least_share * still:
+            self._moved(used)
         elif still > self._stall:
             raise StalledError(f"{self._what} has made no progress for {still:.0f} s")
 
     def _used(self) -> float:
-        return cpu_seconds(self._pids) - self._begin_cpu if self._pids else 0.0
+        """The CPU time since the first look."""
+        now = cpu_seconds(self._pids)
+        if self._used_before is None:
+            self._used_before = now
+        return now - self._used_before
 
 
 def until(
@@ -139,8 +142,8 @@ def run(
     return done
 
 
-def readline(stream: IO[Any], what: str, *, pids: Collection[int] = ()) -> Any:
-    """The next line of a pipe or socket that is read by nothing else, and only line by line. Raises StalledError."""
+def readline(stream: Any, what: str, *, pids: Collection[int] = ()) -> Any:
+    """The next line of an unbuffered pipe or socket, or the first of a buffered one. Raises StalledError."""
     readable(stream, what, pids=pids)
     return stream.readline()
 

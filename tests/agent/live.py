@@ -9,15 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import waiting
 from tests.sim.fuse.mounted import CACHETUNE, ROOT, Mounted, run
 
-SECONDS = 60.0  # others may need this machine, too
+MAX_ROUNDS = 1000  # what has not happened after so many rounds does not happen
 
 TUNING = """<cputune>
   <cachetune vcpus='{vcpus}'>
@@ -90,7 +90,6 @@ def told_of(address: Path) -> Iterator[socket.socket]:
     address.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(address))
-        told.settimeout(SECONDS)
         yield told
 
 
@@ -98,9 +97,15 @@ class LiveAgent:
     """The agent from outside: what it tells to systemd, and how to send it a signal."""
 
     def __init__(
-        self, process: subprocess.Popen[str], told: socket.socket, send: Callable[[signal.Signals], object]
+        self,
+        process: subprocess.Popen[str],
+        told: socket.socket,
+        send: Callable[[signal.Signals], object],
+        pids: Collection[int] = (),
     ) -> None:
+        """``pids`` are other processes that work on what the agent waits for."""
         self.process, self._told, self._send = process, told, send
+        self._pids = (process.pid, *pids)
         self.messages: list[dict[str, str]] = []
 
     def ready(self) -> "LiveAgent":
@@ -116,8 +121,11 @@ class LiveAgent:
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Let it go on, round after round, until something is so."""
-        while not condition():
+        for _ in range(MAX_ROUNDS):
+            if condition():
+                return
             self.hear("STATUS")
+        raise AssertionError(f"not so after {MAX_ROUNDS} rounds; the last message was {self.messages[-1]}")
 
     def end(self) -> list[str]:
         """End it as systemd does; what it has said in all."""
@@ -126,19 +134,18 @@ class LiveAgent:
 
     def ended(self, code: int) -> list[str]:
         """Wait until it has ended by itself, with this code; what it has said in all."""
-        _, said = self.process.communicate(timeout=SECONDS)
+        _, said = waiting.finish(self.process, also=self._pids)
         assert self.process.returncode == code, said
         return (said or "").splitlines()
 
     def hear(self, what: str) -> None:
         """Wait for a message that says this."""
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
+        while True:
+            waiting.readable(self._told, f"the agent's {what}", pids=self._pids)
             lines = self._told.recv(4096).decode().splitlines()
             self.messages.append(dict(line.split("=", 1) for line in lines))
             if what in self.messages[-1]:
                 return
-        raise AssertionError(f"{what} was never said; the last message was {self.messages[-1]}")
 
 
 DYING = (sys.executable, "-m", "tests.agent.dying")

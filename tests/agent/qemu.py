@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests import waiting
+
 _PROGRAM = "qemu-system-x86_64"
-_SECONDS = 60.0
 
 
 def missing() -> str:
@@ -22,7 +23,7 @@ class Qemu:
 
     def __init__(self, process: subprocess.Popen[bytes], monitor: socket.socket) -> None:
         self.pid, self._process = process.pid, process
-        self._monitor = monitor.makefile("rwb")
+        self._monitor = monitor.makefile("rwb", buffering=0)  # so that no line waits unseen in a buffer
         self._read()
         self._ask("qmp_capabilities")
 
@@ -39,7 +40,7 @@ class Qemu:
     def end(self) -> None:
         """End it, and wait until it has ended."""
         self._process.kill()
-        self._process.wait(_SECONDS)
+        waiting.finish(self._process)
 
     def _ask(self, command: str, **arguments: Any) -> Any:
         self._monitor.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
@@ -52,7 +53,7 @@ class Qemu:
                 return answer["return"]
 
     def _read(self) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self._monitor.readline())
+        answer: dict[str, Any] = json.loads(waiting.readline(self._monitor, "QEMU's monitor", pids=[self.pid]))
         return answer
 
 
@@ -60,7 +61,6 @@ class Qemu:
 def running(name: str, vcpus: int = 2) -> Iterator[Qemu]:
     """A guest with so many vCPUs, and two more that can be plugged in; it ends with the block."""
     ours, theirs = socket.socketpair()
-    ours.settimeout(_SECONDS)
     command = [_PROGRAM, "-name", f"guest={name},debug-threads=on", "-accel", "tcg,thread=multi", "-machine", "q35"]
     command += ["-smp", f"{vcpus},maxcpus={vcpus + 2}", "-m", "32", "-S", "-display", "none", "-nodefaults"]
     command += ["-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control"]

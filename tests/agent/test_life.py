@@ -104,7 +104,7 @@ def test_an_agent_that_ends_leaves_all_as_it_is_and_the_next_finds_it_so(scene: 
         assert set(tree) == {GROUP}
         asked = run("agent", "status", "--run", scene.run)
         assert (asked.returncode, WEB in asked.stdout) == (2, True)
-        assert "no agent runs" in asked.stderr
+        assert "no agent is running" in asked.stderr
         with scene.agent() as agent:
             agent.ready()
             shown = run("agent", "status", "--run", scene.run)

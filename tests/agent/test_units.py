@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cachetune.cli.main import command
+from tests import waiting
 
 UNITS = Path(__file__).parents[2] / "examples" / "systemd"
 SERVICE = (UNITS / "cachetune-agent.service").read_text()
@@ -33,9 +34,7 @@ def units(tmp_path: Path) -> Path:
 
 def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
-    return subprocess.run(
-        [ANALYZE or "", *words], capture_output=True, text=True, check=False, timeout=120, env=environment
-    )
+    return waiting.run([ANALYZE or "", *words], capture_output=True, text=True, env=environment)
 
 
 def test_systemd_finds_nothing_wrong(units: Path) -> None:

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import msgspec
 
+from tests import waiting
 from tests.conformance import on_files
 from tests.conformance.answers import Answer, Record, Tree, decode_answers
 from tests.conformance.configurations import Configuration
 from tests.conformance.operations import Operation
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_SECONDS = 600
 FUSE_NAME_BYTES = 1024
 PATH_BYTES = 4000
 
@@ -58,9 +58,7 @@ def in_namespace(*program: str) -> subprocess.CompletedProcess[str]:
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
     command = ["/usr/bin/unshare", *as_root, "--pid", "--fork", "--kill-child", "--mount-proc", "--", *program]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-    )
+    return waiting.run(command, env=environment, capture_output=True, text=True)
 
 
 def carried(record: Record) -> Record:

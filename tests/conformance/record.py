@@ -19,7 +19,7 @@ from tests.conformance.on_simulator import Simulator
 from tests.conformance.operations import Operation
 from tests.kernel import vm
 
-TIMEOUT_SECONDS = 600
+CPU_LIMIT_SECONDS = 1200
 
 
 def main() -> int:
@@ -67,7 +67,7 @@ def answer(configuration: Configuration, operations: list[Operation]) -> Record:
         json.dump(operations, file)
         file.flush()
         program = [sys.executable, "-I", "-S", str(Path(on_files.__file__).resolve()), "/sys/fs/resctrl", file.name]
-        done = vm.run(program, machine=machine, options=",".join(configuration.options), timeout=TIMEOUT_SECONDS)
+        done = vm.run(program, machine=machine, options=",".join(configuration.options), cpu_limit=CPU_LIMIT_SECONDS)
     if done.status:
         raise vm.VmError(f"the operations ended with status {done.status}: {done.stderr}")
     release, _, rest = done.stdout.partition("\n")

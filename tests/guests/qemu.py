@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import waiting
 
 PROGRAM = "qemu-system-x86_64"
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
@@ -61,13 +62,11 @@ class Qemu:
     def quit(self) -> None:
         """End it, and wait for the end."""
         self.execute("quit")
-        self._process.wait(60)
+        waiting.finish(self._process)
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout
-        ready, _, _ = select.select([self._process.stdout], [], [], 60)
-        assert ready, "QEMU does not answer"
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        answer: dict[str, Any] = json.loads(waiting.readline(self._process.stdout, "QEMU", pids=[self.pid]))
         return answer
 
 

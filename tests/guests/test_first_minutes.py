@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import waiting
 from tests.guests.qemu import need_qemu
 from tests.sim.fuse.mounted import need_fuse
 
@@ -47,15 +48,13 @@ def own_machine(tmp_path: Path) -> dict[str, str]:
 def test_the_commands_of_the_readme_do_what_it_says(own_machine: dict[str, str], tmp_path: Path) -> None:
     (commands,) = SECTION.findall((ROOT / "README.md").read_text())
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    ended = subprocess.run(
+    ended = waiting.run(
         [*NAMESPACES, "sh", "-c", AROUND.format(commands=commands)],
         cwd=tmp_path,
         env=own_machine,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
-        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     shown = ended.stdout

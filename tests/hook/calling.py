@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import waiting
 from tests.guests.lookalike import Lookalike
 from tests.sim.fuse.mounted import ROOT, Mounted
 
@@ -95,6 +96,4 @@ def call(*words: str, xml: str | bytes = b"", **options: object) -> subprocess.C
     """Run the hook to its end."""
     data = xml.encode() if isinstance(xml, str) else xml
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONPATH": str(ROOT)}  # libvirt sets little more
-    return subprocess.run(  # noqa: PLW1510
-        [*HOOK, *words], input=data, capture_output=True, env=environment, cwd="/", timeout=60, **options
-    )
+    return waiting.run([*HOOK, *words], input=data, capture_output=True, env=environment, cwd="/", **options)

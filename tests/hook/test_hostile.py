@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import waiting
 from tests.guests.lookalike import Lookalike
 from tests.hook.calling import HOOK, Libvirt, cache, call, domain, tuning
 from tests.sim.fuse.mounted import ROOT
@@ -20,7 +21,7 @@ def test_other_operations_exit_at_once_without_reading_stdin() -> None:
     for operation in OTHER_OPERATIONS:
         reader, writer = os.pipe()  # stays open and empty, so that reading would block
         words = ("--resctrl=/nonexistent", "--no-such-option", "web", operation, "begin", "-")
-        done = subprocess.run([*HOOK, *words], stdin=reader, capture_output=True, timeout=30, cwd=ROOT, check=False)
+        done = waiting.run([*HOOK, *words], stdin=reader, capture_output=True, cwd=ROOT)
         os.close(reader)
         os.close(writer)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -190,7 +191,7 @@ def test_closed_standard_streams_are_handled(libvirt: Libvirt, qemu: Lookalike, 
     shut = " ".join(f"{fd}<&-" for fd in closed)
     shell = f"{HOOK[0]} -c '{HOOK[2]}' {words} {shut}"
     xml = domain("web", number=4).encode()
-    done = subprocess.run(["/bin/sh", "-c", shell], input=xml, capture_output=True, cwd=ROOT, timeout=60, check=False)
+    done = waiting.run(["/bin/sh", "-c", shell], input=xml, capture_output=True, cwd=ROOT)
     assert (done.returncode, done.stdout) == (0, b"")
     assert b"Traceback" not in done.stderr
     assert (len(libvirt.groups()) == 1) == (0 not in closed), "without the XML the hook does nothing"
@@ -202,7 +203,7 @@ def test_a_closed_pipe_for_standard_error_is_handled(libvirt: Libvirt) -> None:
     words = [*HOOK, *libvirt.source_options, "web", "prepare", "begin", "-"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=writer, cwd=ROOT) as hook:
         os.close(writer)
-        hook.communicate(LIVE.encode(), timeout=60)
+        waiting.finish(hook, LIVE.encode())
     assert hook.returncode == 0
 
 
@@ -218,7 +219,7 @@ def test_without_root_the_hook_reports_the_missing_permission(libvirt: Libvirt) 
     if os.geteuid():
         pytest.skip("only root can become another user")
     words = [sys.executable, "-c", NOBODY, *libvirt.source_options, "--strict", "web", "prepare", "begin", "-"]
-    done = subprocess.run(words, input=LIVE.encode(), capture_output=True, cwd=ROOT, timeout=60, check=False)
+    done = waiting.run(words, input=LIVE.encode(), capture_output=True, cwd=ROOT)
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
     assert "Permission denied" in line

@@ -28,7 +28,7 @@ RECORDS = ["open ledger.json.new", "rename ledger.json.new", "unlink journal.jso
 @pytest.fixture(scope="module", params=[kernel for kernel in KERNELS if kernel_package(kernel)])
 def outcome(request: pytest.FixtureRequest, scenario: Scenario, file_of: FileOf) -> Outcome:
     machine = vm.Machine(sockets=1, kernel=kernel_package(request.param) or "", registers=False)
-    found: Outcome = scenario("deaths", Outcome, file_of(FAULTS), *EXTENT, machine=machine, timeout=3000)[0]
+    found: Outcome = scenario("deaths", Outcome, file_of(FAULTS), *EXTENT, machine=machine, cpu_limit=3000)[0]
     return found
 
 

@@ -63,8 +63,10 @@ def ran(setting: Setting, scenario: Scenario, tmp_path_factory: pytest.TempPathF
     if setting.newer and NEWER:
         machine = dataclasses.replace(machine, kernel=NEWER)
     words = (SEED, str(RANDOM_CASES), str(given))
-    timeout = 300 + 30 * RANDOM_CASES
-    outcome, result = scenario("registers", Outcome, *words, machine=machine, options=setting.options, timeout=timeout)
+    cpu_limit = 900 + 30 * RANDOM_CASES
+    outcome, result = scenario(
+        "registers", Outcome, *words, machine=machine, options=setting.options, cpu_limit=cpu_limit
+    )
     return outcome, result
 
 

@@ -15,7 +15,7 @@ RDT = Rdt(l3_ways=16, l3_way_kib=2048, l3_shareable=0, l3_closids=16, mba_closid
 def outcome(scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     directory = tmp_path_factory.mktemp("fleet")
     machine = Machine(registers=False, rdt=RDT)
-    found, _ = scenario("fleet", Outcome, "15", "64", str(directory), machine=machine, timeout=900)
+    found, _ = scenario("fleet", Outcome, "15", "64", str(directory), machine=machine)
     assert isinstance(found, Outcome)
     return found
 

@@ -18,7 +18,7 @@ WAYS = 2
 @pytest.fixture(scope="module")
 def outcome(scenario: Scenario, file_of: FileOf) -> Outcome:
     machine = vm.Machine(sockets=1, registers=False)
-    found: Outcome = scenario("together", Outcome, str(TIMES), file_of(ONE_VCPU), machine=machine, timeout=600)[0]
+    found: Outcome = scenario("together", Outcome, str(TIMES), file_of(ONE_VCPU), machine=machine)[0]
     return found
 
 

@@ -28,6 +28,7 @@ import msgspec
 
 from cachetune.sim import load_profile, write_sysfs
 from cachetune.sim.profile import Profile, decode_profile
+from tests import waiting
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -36,7 +37,6 @@ PROGRAMS = ("libvirtd", "virsh", "qemu-system-x86_64", "unshare", "nsenter", "fu
 DRIVERS = Path("/usr/lib", f"{os.uname().machine}-linux-gnu", "libvirt/connection-driver")
 QEMU_DRIVER = "libvirt_driver_qemu.so"
 RESCTRL = "sys/fs/resctrl"
-SECONDS = 120.0  # others may need this machine, too
 
 QEMU_CONF = """\
 security_driver = "none"
@@ -128,6 +128,11 @@ class LibvirtHost:
         self._end()
 
     @property
+    def pids(self) -> list[int]:
+        """The processes from which all others inside descend, for waiting."""
+        return [self._first.pid]
+
+    @property
     def root(self) -> Path:
         """The host's root directory as it is seen from outside: files can be read and written there."""
         return Path(f"/proc/{self._first.pid}/root")
@@ -140,16 +145,14 @@ class LibvirtHost:
         stdin: str = "",
         env: Mapping[str, str] | None = None,
         check: bool = False,
-        timeout: float = SECONDS,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program inside to its end. With ``check`` a failure is a HostError.
 
         This repository's own programs come first, before any that are installed, and "python" is this one.
         """
-        done = subprocess.run(
-            self._enter(words), input=stdin, env=self._env(env), text=True, capture_output=True, timeout=timeout,
-            check=False,
-        )  # fmt: skip
+        done = waiting.run(
+            self._enter(words), input=stdin, env=self._env(env), text=True, capture_output=True, also=self.pids
+        )
         if check and done.returncode:
             raise HostError(f"{' '.join(map(str, words))}: {done.returncode}\n{done.stdout}{done.stderr}{self.log()}")
         return done
@@ -313,8 +316,9 @@ class LibvirtHost:
             file.chmod(0o755 if data.startswith(b"#!") else 0o644)
 
     def _wait_for_first(self) -> None:
-        if not self._first.stdout or self._first.stdout.readline() != "ready\n":
-            raise HostError("the private host does not come up")
+        stdout, pid = self._first.stdout, self._first.pid
+        if not stdout or waiting.readline(stdout, "the start of the private host", pids=[pid]) != "ready\n":
+            raise HostError("the private host does not start")
 
     def _enter(self, words: tuple[str | Path, ...]) -> list[str]:
         namespaces = f"/proc/{self._first.pid}/ns"
@@ -334,7 +338,7 @@ class LibvirtHost:
         return Group(schemata.read_text() if schemata.exists() else "", tids)
 
     def _end(self) -> None:
-        _, said = self._first.communicate()  # the end of its input is the end of the host
+        _, said = waiting.finish(self._first)  # the end of its input is the end of the host
         if self._first.returncode:
             shutil.rmtree(self.stage, ignore_errors=True)
             raise HostError(f"the private host did not end well: {said}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 REAL = os.environ.get("REAL_QEMU", "/usr/bin/qemu-system-x86_64")
 TCG = "tcg" + os.environ.get("TCG_OPTIONS", "")
-WAIT_SECONDS = 60
+WAIT_SECONDS = 600  # libvirt opens the socket at once, but the machine may be busy
 YES = {"enabled": True, "present": True}
 
 

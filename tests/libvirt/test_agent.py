@@ -50,7 +50,7 @@ def agent(host: LibvirtHost, directory: Path, *options: str) -> Iterator[LiveAge
                 host.run("kill", f"-{number}", str(status(host)["pid"]), check=True)
 
             try:
-                yield LiveAgent(process, told, send)
+                yield LiveAgent(process, told, send, host.pids)
             finally:
                 if process.poll() is None:
                     send(signal.SIGKILL)

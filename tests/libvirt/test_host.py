@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import waiting
 from tests.libvirt.domains import domain
-from tests.libvirt.host import ROOT, SECONDS, LibvirtHost
+from tests.libvirt.host import ROOT, LibvirtHost
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.xdist_group("libvirt host")]
 TOUCHED = ("/etc/libvirt", "/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt", "/sys/fs")
@@ -80,13 +80,12 @@ def test_nothing_is_left_when_a_test_is_killed(libvirt_here: None) -> None:  # n
         [sys.executable, "-c", HOLD], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert test.stdout
-    first, stage = test.stdout.readline().split()
+    first, stage = waiting.readline(test.stdout, "a private host", pids=[test.pid]).split()
     namespaces, end = _namespaces(int(first)), os.pidfd_open(int(first))
     test.send_signal(signal.SIGKILL)
     test.communicate()
-    ended, _, _ = select.select([end], [], [], SECONDS)
+    waiting.readable(end, "the end of the private host", pids=[int(first)])
     os.close(end)
-    assert ended
     assert not Path(stage).exists()
     assert not _inside(namespaces)
     assert _looks() == before

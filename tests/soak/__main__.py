@@ -20,6 +20,7 @@ from tests.conformance.configurations import CONFIGURATIONS
 from tests.conformance.on_simulator import Simulator
 from tests.conformance.record import answer, kernel_package
 from tests.kernel.vm import VmError
+from tests.waiting import StalledError
 
 ROOT = Path(__file__).parents[2]
 CASES = "67"  # on each of three hosts
@@ -62,7 +63,7 @@ def conformance(seed: int, end: float) -> int:
         asked = configuration.operations(draw.randrange(1 << 32))
         try:
             record = answer(configuration, asked)
-        except (VmError, TimeoutError) as error:
+        except (VmError, StalledError) as error:
             print(f"conformance: {configuration.kernel}-{configuration.name}: {error}", flush=True)
             return 1
         lines = differences(record, *Simulator(configuration).answers(record.operations))

@@ -1,6 +1,6 @@
 """The runner as a command: ``python -m tests.kernel.vm [OPTIONS] -- COMMAND``.
 
-Its exit status is the command's; 124 after a timeout, 125 if the machine is not available or failed.
+Its exit status is the command's; 124 when the machine made no progress, 125 when it was not available or failed.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from tests.kernel.vm.guest import Machine, Sink
 from tests.kernel.vm.image import DEFAULT_KERNEL, VmError
 from tests.kernel.vm.rdt import Rdt
 from tests.kernel.vm.run import run
+from tests.waiting import StalledError
 
 
 def main() -> int:
@@ -30,12 +31,12 @@ def main() -> int:
             mount=not given.no_mount,
             rw=given.rw,
             env=dict(item.split("=", 1) for item in given.env),
-            timeout=given.timeout,
+            cpu_limit=given.cpu_limit,
             sinks={"out": _to(sys.stdout.fileno()), "err": _to(sys.stderr.fileno())},
         )
-    except (TimeoutError, VmError) as error:
+    except (StalledError, VmError) as error:
         sys.stderr.write(f"kernelvm: {error}\n")
-        return 124 if isinstance(error, TimeoutError) else 125
+        return 124 if isinstance(error, StalledError) else 125
     if given.hw_state:
         given.hw_state.write_text(json.dumps(dataclasses.asdict(result.hw_state), indent=1) + "\n")
     return result.status
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-mount", action="store_true", help="leave /sys/fs/resctrl unmounted")
     add("--rw", type=Path, action="append", default=[], help="let writes below this directory last")
     add("--env", action="append", default=[], metavar="NAME=VALUE", help="add to the command's environment")
-    add("--timeout", type=float, default=300.0, help="seconds")
+    add("--cpu-limit", type=float, default=900.0, metavar="SECONDS", help="CPU time that the machine may use")
     add("--hw-state", type=Path, metavar="FILE", help="write the RDT registers at the end, as JSON")
     return parser
 

@@ -10,8 +10,8 @@ for module in /mod/*.ko; do
     insmod "$module" || echo "guest-init: cannot load $module"
 done
 
-# The virtio-serial ports appear a moment after their driver; link them by name.
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+# The virtio-serial ports appear some time after their driver, later on a busy host; link them by name.
+for _ in $(seq 600); do
     [ -e /sys/class/virtio-ports/vport1p3 ] || [ -e /sys/class/virtio-ports/vport0p3 ] && break
     sleep 0.1
 done

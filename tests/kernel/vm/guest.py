@@ -19,11 +19,13 @@ from typing import Final
 from tests.kernel.vm.image import VmError
 from tests.kernel.vm.rdt import LOW32, HwState, Rdt, Registers
 from tests.kernel.vm.rsp import Rsp, RspError
+from tests.waiting import Progress, StalledError
 
 CPUID: Final = b"\x0f\xa2"
 RDMSR: Final = b"\x0f\x32"
 WRMSR: Final = b"\x0f\x30"
 PORTS: Final = ("control", "out", "err")
+IDLE_SHARE: Final = 0.1  # of one CPU: the emulation of a guest that only sleeps uses half of that
 Sink = Callable[[bytes], None]
 
 
@@ -74,6 +76,7 @@ class Guest:
         self._listeners = {name: self._listen(name) for name in PORTS}
         self._open_ports: dict[str, socket.socket] = {}
         self._status: int | None = None
+        self._received_bytes = 0
         self._failure = ""
         command = [*_command(machine, kernel, initrd), *self._devices(shares)]
         if traps:
@@ -87,22 +90,24 @@ class Guest:
                 stderr=log,
             )
 
-    def run(self, sinks: Mapping[str, Sink], timeout: float) -> int:
-        """Until the guest reports a status; what it writes goes to the sinks "out" and "err" as it comes.
+    def run(self, sinks: Mapping[str, Sink], cpu_limit: float) -> int:
+        """Wait until the guest reports its status; what it writes goes to the sinks "out" and "err" as it arrives.
 
-        Raises VmError with the console's end when the guest fails, and TimeoutError after ``timeout``
-        seconds.
+        Raises VmError with the end of the console when the guest fails, and StalledError when it makes no progress
+        or its QEMU has used ``cpu_limit`` seconds of CPU time.
         """
-        deadline = time.monotonic() + timeout
+        qemu = [self._process.pid]
+        progress = Progress("the guest", self._activity, pids=qemu, least_share=IDLE_SHARE, cpu_limit=cpu_limit)
         with selectors.DefaultSelector() as selector:
             for name, listener in self._listeners.items():
                 selector.register(listener, selectors.EVENT_READ, _Accept(name))
-            gdb = self._attach(deadline) if self._traps else None
+            gdb = self._attach(progress) if self._traps else None
             if gdb:
                 selector.register(gdb, selectors.EVENT_READ, gdb)
             try:
                 while self._status is None and not self._failure:
-                    self._turn(selector, sinks, deadline)
+                    self._turn(selector, sinks)
+                    self._check(progress)
             finally:
                 if gdb:
                     gdb.close()
@@ -137,15 +142,26 @@ class Guest:
             words += ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag},ioeventfd=off"]
         return words
 
-    def _attach(self, deadline: float) -> Rsp:
+    def _activity(self) -> tuple[int, int]:
+        """Grows with what the guest writes to its ports and its console."""
+        return self._received_bytes, self._console.stat().st_size if self._console.exists() else 0
+
+    def _check(self, progress: Progress) -> None:
+        try:
+            progress.check()
+        except StalledError as error:
+            raise StalledError(f"{error}\n{self._messages()}") from None
+
+    def _attach(self, progress: Progress) -> Rsp:
         connection = socket.socket(socket.AF_UNIX)
         while True:
             with contextlib.suppress(OSError):
                 connection.connect(str(self._directory / "gdb"))
                 break
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None:
                 connection.close()
                 raise VmError(f"QEMU did not start: {self._messages()}")
+            self._check(progress)
             time.sleep(0.01)
         gdb = Rsp(connection)
         gdb.attach()
@@ -154,9 +170,7 @@ class Guest:
         gdb.go()
         return gdb
 
-    def _turn(self, selector: selectors.BaseSelector, sinks: Mapping[str, Sink], deadline: float) -> None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the guest did not end in time\n{self._messages()}")
+    def _turn(self, selector: selectors.BaseSelector, sinks: Mapping[str, Sink]) -> None:
         events = selector.select(0.2)
         if not events and self._process.poll() is not None:
             self._failure = "and ended"
@@ -175,6 +189,7 @@ class Guest:
                     self._received(name, data, sinks)
 
     def _received(self, name: str, data: bytes, sinks: Mapping[str, Sink]) -> None:
+        self._received_bytes += len(data)
         if name != "control":
             sinks[name](data)
             return

@@ -56,14 +56,14 @@ def run(
     mount: bool = True,
     rw: Sequence[Path] = (),
     env: Mapping[str, str] | None = None,
-    timeout: float = 300,
+    cpu_limit: float = 900,
     sinks: Mapping[str, Sink] | None = None,
 ) -> Result:
     """Boot the machine, run the command in the current directory, and end the machine.
 
     ``options`` are resctrl's mount options and ``cdp`` adds that one. Writes below the ``rw`` directories
-    reach the host. ``sinks`` ("out", "err") get the output as it comes. Raises VmError if the machine
-    is not available or fails, TimeoutError after ``timeout`` seconds.
+    reach the host. ``sinks`` ("out", "err") get the output as it comes. Raises VmError when the machine
+    is not available or fails, StalledError when it makes no progress or has used ``cpu_limit`` seconds of CPU time.
     """
     machine = machine or Machine()
     shares = [path.resolve() for path in rw]
@@ -75,7 +75,7 @@ def run(
     kept: dict[str, list[bytes]] = {"out": [], "err": []}
     traps = prepare(machine.kernel)
     with _guest(machine, job, traps, shares) as guest:
-        status = guest.run({name: _both(kept[name], (sinks or {}).get(name)) for name in kept}, timeout)
+        status = guest.run({name: _both(kept[name], (sinks or {}).get(name)) for name in kept}, cpu_limit)
         stdout, stderr = (b"".join(kept[name]).decode(errors="replace") for name in ("out", "err"))
         return Result(stdout, stderr, status, guest.registers.state(), guest.marks)
 
@@ -106,7 +106,7 @@ def prepare(kernel: str = image.DEFAULT_KERNEL) -> dict[int, bytes]:
 def _read_symbols(kernel: str) -> dict[str, int]:
     printed: list[bytes] = []
     with _guest(Machine(kernel=kernel), {"symbols": ""}, {}, ()) as guest:
-        guest.run({"out": printed.append, "err": printed.append}, 120)
+        guest.run({"out": printed.append, "err": printed.append}, 300)
     rows = [line.split() for line in b"".join(printed).decode().splitlines()]
     table = {name: int(address, 16) for address, _, name in rows}
     if "native_cpuid" not in table:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from tests import waiting
 from tests.kernel.scenarios.fleet import Outcome
 from tests.sim.fuse.mounted import ROOT, mounted
 
 GUESTS, VCPUS = 15, 64
-TIMEOUT_SECONDS = 600
 
 
 def run_fleet(directory: Path, kernel: str) -> Outcome:
@@ -19,11 +19,10 @@ def run_fleet(directory: Path, kernel: str) -> Outcome:
     sysfs = directory / "sys"
     with mounted(directory / "mount", "--sysfs", sysfs, profile="milan", kernel=kernel) as fs:
         options = [f"--resctrl={fs.root}", f"--sysfs={sysfs}", f"--run={directory / 'run'}"]
-        done = subprocess.run(
+        done = waiting.run(
             [sys.executable, "-m", "tests.kernel.scenarios.fleet", str(GUESTS), str(VCPUS), str(directory), *options],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
-            timeout=TIMEOUT_SECONDS,
             check=True,
         )
     return msgspec.json.decode(done.stdout, type=Outcome)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cachetune.errors import ResctrlError
+from tests import waiting
 
 ROOT = Path(__file__).parents[3]
 CACHETUNE = (sys.executable, "-m", "cachetune.cli.main")
@@ -22,7 +23,7 @@ def run(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     command = [*CACHETUNE, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30, **options)  # noqa: PLW1510
+    return waiting.run(command, capture_output=True, text=True, env=environment, **options)
 
 
 def need_fuse() -> None:

@@ -19,6 +19,7 @@ from cachetune.host.model import Host
 from cachetune.service.connection import Location
 from cachetune.service.hosts import read_location
 from cachetune.sim import SimulatedResctrl, load_profile, profile_names
+from tests import waiting
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 from tests.sim.kernel.asking import ask, attempt
 
@@ -61,7 +62,8 @@ def fs(tmp_path: Path) -> Iterator[Mounted]:
 def _shell(script: str, directory: Path) -> str:
     """What a shell says."""
     command = ["/bin/sh", "-c", f"exec 2>&1; {script}"]
-    return subprocess.run(command, capture_output=True, text=True, cwd=directory, timeout=30, check=False).stdout
+    said: str = waiting.run(command, capture_output=True, text=True, cwd=directory).stdout
+    return said
 
 
 def test_shell_tools_use_it_like_a_resctrl(fs: Mounted) -> None:
@@ -193,9 +195,7 @@ def test_new_threads_and_children_are_in_the_groups_of_those_who_made_them(fs: M
         assert set(fs.read("g1/tasks").split()) == {thread, child}
         os.kill(int(child), signal.SIGKILL)
         process.kill()
-    deadline = time.monotonic() + 5
-    while fs.read("g1/tasks"):
-        assert time.monotonic() < deadline
+    waiting.until(lambda: not fs.read("g1/tasks"), "the end of the processes")
     assert ask(fs, fs.write, "g1/tasks", f"{process.pid}\n")[0] == "ESRCH"
 
 

@@ -5,13 +5,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from cachetune.errors import MissingExtraError
 from cachetune.sim.fuse import serve
+from tests import waiting
 from tests.sim.fuse.mounted import CACHETUNE, ROOT, mounted, need_fuse, run
 
 # The device with the permissions that most distributions give it, and an interpreter that may be in somebody's home.
@@ -35,13 +35,6 @@ echo 1 >d/size
 @pytest.fixture(autouse=True)
 def _fuse() -> None:
     need_fuse()
-
-
-def _until_it_ends(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _row(listed: str, place: Path) -> list[str]:
@@ -68,7 +61,7 @@ def test_a_killed_server_is_seen_named_and_cleaned_up_after(tmp_path: Path) -> N
     with mounted(tmp_path) as fs:
         server = fs.server
         os.kill(server, signal.SIGKILL)
-        _until_it_ends(server)
+        waiting.ended(server)
         assert _row(run("sim", "list", "--run", fs.run_directory).stdout, fs.root)[:2] == ["dead", "cascade-lake"]
         for words in (("sim", "mount", fs.root, "--profile", "icelake"), ("show", "--resctrl", fs.root)):
             said = run(*words)
@@ -86,7 +79,7 @@ def test_the_record_of_a_killed_server_goes_when_its_mount_has_gone(tmp_path: Pa
     with mounted(tmp_path) as fs:
         server = fs.server
         os.kill(server, signal.SIGKILL)
-        _until_it_ends(server)
+        waiting.ended(server)
         subprocess.run(["/usr/bin/fusermount3", "-u", fs.root], check=True)
         assert _row(run("sim", "list", "--run", fs.run_directory).stdout, fs.root) == []
         assert list(fs.run_directory.iterdir()) == []
@@ -111,7 +104,8 @@ def test_in_the_terminal_it_ends_with_a_signal_and_leaves_nothing(tmp_path: Path
         assert server.stderr.readline() == f"icelake (kernel 6.12) is mounted at {tmp_path}/d; Ctrl-C ends it.\n"
         assert (tmp_path / "d/info").is_dir()
         server.send_signal(number)
-        assert server.wait(10) == 0
+        waiting.finish(server)
+        assert server.returncode == 0
     assert list((tmp_path / "d").iterdir()) == []
     assert list((tmp_path / "run").iterdir()) == []
 
@@ -153,7 +147,7 @@ def test_a_user_without_rights_can_mount_for_himself(tmp_path: Path) -> None:
         become = ["/usr/bin/unshare", "-m", "/bin/sh", "-c", UNPRIVILEGED, "sh", str(home)]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(home / "run"), "COLUMNS": "200"}
         command = [*become, "/bin/sh", "-c", USER, "sh", str(home), *CACHETUNE]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30, check=False)
+        done = waiting.run(command, capture_output=True, text=True, env=environment)
     finally:
         shutil.rmtree(home)
     assert f"is mounted at {home}/d" in done.stdout, done.stderr

@@ -3,13 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from cachetune.sim import load_profile
+from tests import waiting
 from tests.guests.lookalike import Lookalike
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
@@ -76,9 +76,7 @@ def _caches_of_this_machine() -> tuple[int, ...]:
 
 def _pqos(fs: Mounted, *words: str) -> str:
     place = ["/usr/bin/unshare", "-m", "/bin/sh", "-c", AT_ITS_PLACE, "sh", str(fs.root), f"{fs.root}.filesystems"]
-    done = subprocess.run(
-        [*place, "pqos", "--iface=os", *words], capture_output=True, text=True, timeout=30, check=False
-    )
+    done = waiting.run([*place, "pqos", "--iface=os", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
