@@ -36,7 +36,7 @@ def limit_findings(steps: Sequence[Step], host: Host, at: Source) -> list[Findin
     findings = []
     created, peak = _growth(steps, monitors=False)
     total, used = host.closids_total, host.closids_used
-    if total is not None and used + peak > total:
+    if total is not None and peak > 0 and used + peak > total:
         owners = ", ".join(f"{g.path} ({g.owner})" for g in host.control_groups() if g.path != DEFAULT_GROUP)
         findings.append(
             RULES["CT212"].at(
@@ -49,7 +49,7 @@ def limit_findings(steps: Sequence[Step], host: Host, at: Source) -> list[Findin
         )
     created, peak = _growth(steps, monitors=True)
     total, used = host.rmids_total, host.rmids_used
-    if total is not None and used + peak > total:
+    if total is not None and peak > 0 and used + peak > total:
         findings.append(
             RULES["CT213"].at(at, groups=count(created, "group"), free=max(total - used, 0), total=count(total, "RMID"))
         )

@@ -63,7 +63,7 @@ def summary_sentence(plan: Plan) -> str:
         if plan.groups:
             return f"No changes. The host already matches the {'domains' if many else 'domain'}."
         return f"No changes. {'These guests have' if many else 'This guest has'} no groups."
-    used = [_usage(s.closids, "CLOSIDs"), _usage(s.rmids, "RMIDs")]
+    used = [_usage(s.closids, "CLOSID"), _usage(s.rmids, "RMID")]
     after = " and ".join(u for u in used if u)
     return f"{doing}." + (f" {after} used afterwards." if after else "")
 
@@ -163,5 +163,8 @@ def _name(path: str) -> str:
     return "the default group" if path == DEFAULT_GROUP else path
 
 
-def _usage(usage: Usage, what: str) -> str:
-    return f"{usage.used} of {usage.total} {what}" if usage.total is not None else ""
+def _usage(usage: Usage, noun: str) -> str:
+    """What is used, or "" if the host reports no total, or one that it exceeds (MPAM counts RMIDs per group)."""
+    if usage.total is None or usage.used > usage.total:
+        return ""
+    return f"{usage.used} of {count(usage.total, noun)}"

@@ -11,6 +11,7 @@ from cachetune.guests.model import Guest
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.plan import PlanRefusedError, check, plan
+from cachetune.plan.render import summary_sentence
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.rules.judges import findings_of
 from tests.rules.scenes import FREE, WEB, host, web
@@ -82,6 +83,14 @@ SINGLE_CACHE = "<cachetune vcpus='0'><cache id='7' level='3' type='both' size='2
 def test_a_request_for_one_more_than_there_is_counts_correctly(rule: str, cputune: str, on: Host) -> None:
     (finding,) = (finding for finding in check(web(cputune), on) if finding.rule == rule)
     assert miscounted(finding) == []
+
+
+def test_a_host_with_more_groups_than_rmids_needs_none_for_existing_groups() -> None:
+    on = host(FREE, {"cachetune-web-vcpus_0/schemata": "L3:0=01f;1=01f\n"})
+    monitors = tuple(msgspec.structs.replace(monitor, num_rmids=1) for monitor in on.monitors)
+    made = plan(web(NODE.format(0)), msgspec.structs.replace(on, monitors=monitors), GUEST)
+    assert "RMID" not in summary_sentence(made)
+    assert "2 of 8 CLOSIDs used afterwards" in summary_sentence(made)
 
 
 def test_one_vcpu_without_a_thread_is_named_in_the_singular() -> None:

@@ -179,9 +179,9 @@ def _limits(usage: HostUsage) -> "Table":
 
     rows = Table.grid(padding=(0, 2, 0, 0))
     host = usage.host
-    rows.add_row("Control groups", _limit(usage.closids, "CLOSIDs"))
+    rows.add_row("Control groups", _limit(usage.closids, "CLOSID"))
     if host.monitors:
-        rows.add_row("Groups monitored", _limit(usage.rmids, "RMIDs"))
+        rows.add_row("Groups monitored", _limit(usage.rmids, "RMID"))
     for monitor in host.monitors:
         rows.add_row("Events", f"{monitor.name}: {', '.join(monitor.features) or 'none'}")
     if not host.monitors:
@@ -212,10 +212,12 @@ def _is_default_groups_alone(cache: CacheUsage, host: Host) -> bool:
     return all(mask is None or (owner, mask) == ("cachetune", whole) for owner, mask in masks)
 
 
-def _limit(limit: Limit, things: str) -> str:
+def _limit(limit: Limit, noun: str) -> str:
     if limit.total is None:
-        return f"{limit.used}; the host does not say how many there can be"
-    return f"{limit.used} of {limit.total} {things} used, {limit.left} left"
+        return f"{limit.used}, the host does not report a maximum"
+    if limit.used > limit.total:
+        return f"{limit.used}, more than the {count(limit.total, noun)} that the host reports"
+    return f"{limit.used} of {count(limit.total, noun)} used, {limit.left} left"
 
 
 def _text(*parts: tuple[str, str]) -> "Text":

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,12 @@ def test_free_ways_that_are_not_contiguous_name_the_largest_hole(tmp_path: Path)
 
 def test_caches_that_look_the_same_share_a_line() -> None:
     assert "  caches 0-1  ddddddddddd  nothing free\n" in run("show", "--host", "sim:skylake-2s").output
+
+
+def test_more_groups_than_rmids_are_shown_as_such(tmp_path: Path) -> None:
+    root = make(tmp_path, {**SKYLAKE, "info/L3_MON/num_rmids": "1"})
+    output = run("show", "--resctrl", root).output
+    assert re.search(r"^Groups monitored  \d+, more than the 1 RMID that the host reports$", output, re.MULTILINE)
 
 
 def test_modes_cpus_and_unknown_lines_are_shown(tmp_path: Path) -> None:
