@@ -10,7 +10,7 @@ MASKS = st.integers(0, (1 << 64) - 1)
 
 
 @given(MASKS)
-def test_the_runs_of_a_mask_add_up_to_the_mask(mask: int) -> None:
+def test_the_runs_of_a_mask_add_up_to_it(mask: int) -> None:
     found = list(runs(mask))
     assert sum(run(start, length) for start, length in found) == mask
     assert all(a + n < b for (a, n), (b, _) in pairwise(found)), "runs touch or are out of order"
@@ -22,12 +22,12 @@ def test_a_mask_is_contiguous_when_it_has_at_most_one_run(mask: int) -> None:
 
 
 @given(MASKS)
-def test_the_largest_run_is_the_longest_row_of_ones(mask: int) -> None:
+def test_the_largest_run_is_the_longest_sequence_of_ones(mask: int) -> None:
     assert largest_run(mask) == max(map(len, f"{mask:b}".split("0")))
 
 
 @given(MASKS)
-def test_a_mask_reads_back_from_its_text(mask: int) -> None:
+def test_a_mask_parses_from_its_text(mask: int) -> None:
     assert Cbm.parse(f"  {mask:016x}\n") == mask
 
 

@@ -77,8 +77,9 @@ def test_an_edited_file_is_applied_and_an_invalid_one_is_not(scene: Scene) -> No
         (scene.guests_d / f"{WEB}.xml").unlink()
         agent.until(lambda: not scene.groups())
         said = agent.end()
+    place = f"{scene.guests_d}/{WEB}.xml:1:31"
     assert [line for line in said if ": failed: " in line] == [
-        f"warning: {WEB}: failed: {scene.guests_d}/{WEB}.xml:1:31: <cache> is missing the required attribute 'id' [CT004] (and 3 more)"
+        f"warning: {WEB}: failed: {place}: <cache> is missing the required attribute 'id' [CT004] (and 3 more)"
     ]
     assert FULL in scene.mount.read("schemata")
 

@@ -50,12 +50,12 @@ def test_the_mount_answers_every_operation_as_the_real_kernel_did(name: str) -> 
     assert differences(record, *answers(configuration, record.operations)) == []
 
 
-def test_every_configuration_goes_through_the_mount() -> None:
+def test_every_configuration_is_tested_through_the_mount() -> None:
     assert {CONFIGURATIONS[name].name for name in ONE_KERNEL_EACH} == {each.name for each in CONFIGURATIONS.values()}
     assert {CONFIGURATIONS[name].kernel for name in ONE_KERNEL_EACH} == set(KERNELS)
 
 
-def test_what_fuse_cannot_carry_is_done_otherwise_or_left_out() -> None:
+def test_operations_that_fuse_cannot_carry_are_replaced_or_omitted() -> None:
     rows: list[tuple[Operation, str, Operation | None]] = [
         (("write", "tasks", ""), "ok", ("write", "tasks", "\n")),
         (("write", "mode", ""), "EINVAL", None),
@@ -118,7 +118,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @settings(max_examples=20, derandomize=True, database=None, deadline=None)
 @given(source=st.randoms(use_true_random=False), length=st.integers(1, 30))
-def test_operations_that_hypothesis_chooses_are_answered_by_the_mount_as_in_memory(
+def test_random_operations_are_answered_by_the_mount_as_in_memory(
     both: Both, source: random.Random, length: int
 ) -> None:
     both.clean()

@@ -38,23 +38,23 @@ def test_the_simulated_kernel_answers_every_operation_as_the_real_one_did(config
     assert differences(record, *Simulator(configuration).answers(record.operations)) == []
 
 
-def test_what_is_recorded_is_the_list_and_the_sequence_of_the_seed(configuration: Configuration) -> None:
+def test_the_records_have_the_listed_operations_and_the_seeds_sequence(configuration: Configuration) -> None:
     record = load(configuration.golden)
     assert record.operations == configuration.operations()
     assert record.release.startswith(f"{configuration.kernel}.")
 
 
-def test_there_is_a_record_of_each_configuration_and_no_other() -> None:
+def test_each_configuration_has_a_record_and_there_are_no_others() -> None:
     assert {path.name for path in GOLDEN.iterdir()} == {each.golden.name for each in CONFIGURATIONS.values()}
 
 
-def test_every_part_of_the_list_and_every_kind_of_operation_is_used() -> None:
+def test_every_listed_operation_and_every_kind_is_used() -> None:
     assert {part for each in CONFIGURATIONS.values() for part in each.parts} == set(PARTS)
     kinds = {operation[0] for each in CONFIGURATIONS.values() for operation in each.listed()}
     assert kinds >= MUST_BE_AMONG | set(ONLY_FILES)
 
 
-def test_the_list_leaves_no_group_and_the_default_group_as_it_was() -> None:
+def test_the_listed_operations_restore_the_initial_state() -> None:
     configuration = dataclasses.replace(CONFIGURATIONS["6.12-plain"], length=0)
     simulator = Simulator(configuration)
     first, answers = simulator.answers(configuration.operations())
@@ -67,7 +67,7 @@ def test_the_list_leaves_no_group_and_the_default_group_as_it_was() -> None:
     assert last.keys() - gone <= first.keys()
 
 
-def test_the_same_seed_makes_the_same_operations_and_another_makes_others() -> None:
+def test_a_seed_determines_the_operations() -> None:
     configuration = CONFIGURATIONS["6.12-cdp"]
     assert configuration.random(7) == configuration.random(7)
     assert configuration.random(7) != configuration.random(8)
@@ -82,7 +82,7 @@ def test_the_same_seed_makes_the_same_operations_and_another_makes_others() -> N
         ("changes", {"absent": None}, "absent: None became '(as before)'"),
     ],
 )
-def test_a_difference_in_any_answer_is_seen(field: str, value: object, said: str) -> None:
+def test_a_difference_in_any_answer_is_detected(field: str, value: object, said: str) -> None:
     configuration = CONFIGURATIONS["6.12-debug"]
     record = load(configuration.golden)
     assert record.operations[0][0] == "mkdir"
@@ -92,7 +92,7 @@ def test_a_difference_in_any_answer_is_seen(field: str, value: object, said: str
     assert said in line
 
 
-def test_a_difference_in_the_tree_at_first_is_seen() -> None:
+def test_a_difference_in_the_initial_tree_is_detected() -> None:
     configuration = CONFIGURATIONS["6.12-few-rmids"]
     record = load(configuration.golden)
     changed = record._replace(first=record.first | {"mode": "644 exclusive\n"})
@@ -100,14 +100,14 @@ def test_a_difference_in_the_tree_at_first_is_seen() -> None:
     assert line == "at first: mode: '644 exclusive\\n' became '644 shareable\\n'"
 
 
-def test_a_record_is_read_as_it_was_written_whatever_the_names(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_record_round_trips_with_any_names(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("golden") / "some.json.gz"
     record = Record("6.1", {"mode": "644 x"}, [("mkdir", "\udcff")], [Answer("ok", "ok\n", {"\udcff/": "755"})])
     save(record, path)
     assert load(path) == record
 
 
-def test_operations_on_files_are_answered_with_errnos_and_changes(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_operations_on_files_are_recorded_with_errnos_and_changes(tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.mktemp("resctrl")
     (root / "info").mkdir()
     (root / "info" / "last_cmd_status").write_text("No task 20001\n")

@@ -31,31 +31,31 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_guests_of_one_template_are_examined_once(examined: list[str]) -> None:
+def test_guests_from_one_template_are_checked_once(examined: list[str]) -> None:
     checker = Checker(Checks())
     for name in ("a", "b", "c"):
         assert rules(checker, document(name)) == []
     assert examined == ["a"]
 
 
-def test_documents_with_findings_are_examined_every_time(examined: list[str]) -> None:
+def test_documents_with_findings_are_checked_every_time(examined: list[str]) -> None:
     checker = Checker(Checks())
     for name in ("a", "b"):
         assert rules(checker, document(name, vcpus=3)) == ["CT150"]
     assert examined == ["a", "b"]
 
 
-def test_another_vcpu_count_is_another_document() -> None:
+def test_a_different_vcpu_count_is_checked_again() -> None:
     checker = Checker(Checks())
     assert [rules(checker, document(vcpus=count)) for count in (4, 3, 2, 4)] == [[], ["CT150"], ["CT151"], []]
 
 
-def test_another_domain_type_is_another_document_to_libvirt() -> None:
+def test_a_different_domain_type_is_checked_again() -> None:
     checker = Checker(Checks(libvirt=(12, 8)))
     assert [rules(checker, document(kind=kind)) for kind in ("kvm", "qemu", "kvm")] == [[], ["CT308"], []]
 
 
-def test_nothing_is_remembered_where_libvirts_schema_looks_at_the_whole(tmp_path) -> None:
+def test_nothing_is_remembered_with_libvirts_schema(tmp_path) -> None:
     schema = tmp_path / "domain.rng"
     schema.write_text(
         "<element name='domain' xmlns='http://relaxng.org/ns/structure/1.0'><attribute name='type'/>"
@@ -68,7 +68,7 @@ def test_nothing_is_remembered_where_libvirts_schema_looks_at_the_whole(tmp_path
     assert [rules(checker, document(name)) for name in ("web", "db", "web")] == [[], ["CT012"], []]
 
 
-def test_where_no_document_is_met_again_remembering_ends(examined: list[str]) -> None:
+def test_remembering_ends_if_nothing_repeats(examined: list[str]) -> None:
     checker = Checker(Checks())
     for size in range(1, 200):
         assert rules(checker, document(size=size)) == []
@@ -77,7 +77,7 @@ def test_where_no_document_is_met_again_remembering_ends(examined: list[str]) ->
     assert examined == ["again"]
 
 
-def test_the_second_energy_monitor_is_said_in_english() -> None:
+def test_the_message_about_a_second_energy_monitor_has_the_right_article() -> None:
     text = b"<domain><cputune><energytune><monitor/><monitor/></energytune></cputune></domain>"
     (finding,) = load(text, "guest.xml").findings
     assert finding.message == "the whole process already has an energy monitor: the <monitor> on line 1"

@@ -50,12 +50,12 @@ def cputune_of(text: str) -> str:
     return "\n".join([*(line[2:] for line in lines if line.strip()), "</cputune>", ""])
 
 
-def test_every_situation_has_its_example() -> None:
+def test_every_situation_has_an_example() -> None:
     assert {path.stem for path in DOMAINS.iterdir()} == set(SITUATIONS)
 
 
 @pytest.mark.parametrize(("name", "expected"), [(name, row[0]) for name, row in SITUATIONS.items()])
-def test_the_verdict_and_the_canonical_form_are_libvirts(name: str, expected: str) -> None:
+def test_verdict_and_canonical_form_match_libvirt(name: str, expected: str) -> None:
     data = (DOMAINS / f"{name}.xml").read_bytes()
     loaded = load(data, name)
     if loaded.domain is None:
@@ -67,7 +67,7 @@ def test_the_verdict_and_the_canonical_form_are_libvirts(name: str, expected: st
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("name", "situation"), SITUATIONS.items())
-def test_older_versions_refuse_or_ignore_what_they_did(name: str, situation: tuple[str, str], version: str) -> None:
+def test_older_versions_give_the_expected_findings(name: str, situation: tuple[str, str], version: str) -> None:
     now, older = situation
     loaded = load((DOMAINS / f"{name}.xml").read_bytes(), name, libvirt=version)
     expected = {now} & {finding.rule for finding in load((DOMAINS / f"{name}.xml").read_bytes(), name).findings}
@@ -112,7 +112,7 @@ def test_the_canonical_form_where_it_differs(name: str, canonical: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, row in SITUATIONS.items() if not row[0].startswith("CT")])
-def test_the_canonical_form_read_again_is_itself(name: str) -> None:
+def test_the_canonical_form_is_stable(name: str) -> None:
     data = (DOMAINS / f"{name}.xml").read_bytes()
     domain = load(data, name).domain
     assert domain is not None

@@ -36,14 +36,14 @@ def read(cputune: str) -> tuple[set[str], str]:
 
 
 @pytest.mark.parametrize(("cputune", "said"), [(answer[0], answer[2]) for answer in RECORD if answer[1]])
-def test_what_libvirt_accepts_we_accept_and_print_alike(cputune: str, said: str) -> None:
+def test_documents_that_libvirt_accepts_are_accepted_and_formatted_the_same(cputune: str, said: str) -> None:
     errors, printed = read(cputune)
     assert errors == set()
     assert re.sub(r">\s+<", "><", printed).strip() == said
 
 
 @pytest.mark.parametrize(("cputune", "said"), [(answer[0], answer[2]) for answer in RECORD if not answer[1]])
-def test_what_libvirt_refuses_we_refuse_for_the_same_reason_among_others(cputune: str, said: str) -> None:
+def test_documents_that_libvirt_refuses_are_refused_for_the_same_reason(cputune: str, said: str) -> None:
     (rule,) = {rule for message, rule in REASONS.items() if re.search(message, said)}
     assert rule in read(cputune)[0]
 

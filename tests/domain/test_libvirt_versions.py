@@ -39,11 +39,11 @@ def rules(inner: str, version: str, kind: str = "kvm") -> str:
 @pytest.mark.parametrize(
     ("inner", "version", "expected"), [(inner, *item) for inner, versions in CASES for item in versions.items()]
 )
-def test_what_a_version_makes_of_it(inner: str, version: str, expected: str) -> None:
+def test_each_version_has_its_findings(inner: str, version: str, expected: str) -> None:
     assert rules(inner, version) == expected
 
 
-def test_no_version_has_nothing_to_say_unless_asked() -> None:
+def test_without_a_version_there_are_no_version_findings() -> None:
     for inner, _ in CASES:
         found = load(f"<domain><vcpu>4</vcpu><cputune>{inner}</cputune></domain>".encode(), "guest.xml").findings
         assert not any(finding.rule.startswith("CT3") for finding in found)
@@ -56,11 +56,11 @@ def test_only_kvm_guests_can_have_groups() -> None:
     assert rules(ENERGY, "9.0", "qemu") == "CT302"
 
 
-def test_what_the_schema_refuses_anyway_is_not_said_twice() -> None:
+def test_a_schema_violation_is_reported_only_once() -> None:
     assert rules("<cachetune vcpu='0'><cache id='0'/><monitor lvl='3'/></cachetune>", "9.0") == ""
 
 
 @pytest.mark.parametrize("text", ["", "12", "x.y", "12.8.0.1", "8.10", "-1.0", "12.8-1", "9999.0"])
-def test_a_version_that_is_none_or_too_old_is_an_input_error(text: str) -> None:
+def test_an_invalid_or_too_old_version_is_an_input_error(text: str) -> None:
     with pytest.raises(UnknownVersionError):
         parse_version(text)

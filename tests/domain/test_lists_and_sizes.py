@@ -39,18 +39,18 @@ NO_LISTS += ["1.0", "0x1", "16384", "^16384", "0-16384", "9" * 5000, "٣", "1\u0
 
 
 @pytest.mark.parametrize(("text", "expected"), LISTS.items())
-def test_a_vcpu_list_is_read_as_libvirt_reads_it(text: str, expected: set[int]) -> None:
+def test_a_vcpu_list_is_parsed_as_in_libvirt(text: str, expected: set[int]) -> None:
     assert parse_vcpus(text) == expected
 
 
 @pytest.mark.parametrize("text", NO_LISTS)
-def test_what_libvirt_refuses_is_no_vcpu_list(text: str) -> None:
+def test_a_list_that_libvirt_refuses_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_vcpus(text)
 
 
 @given(ids)
-def test_a_formatted_list_reads_as_the_same_set(numbers: frozenset[int]) -> None:
+def test_a_formatted_list_parses_as_the_same_set(numbers: frozenset[int]) -> None:
     text = format_ids(numbers)
     assert parse_cpu_list(text) == numbers
     if numbers:
@@ -59,7 +59,7 @@ def test_a_formatted_list_reads_as_the_same_set(numbers: frozenset[int]) -> None
 
 
 @given(ids)
-def test_masks_and_sets_say_the_same(numbers: frozenset[int]) -> None:
+def test_masks_and_sets_agree(numbers: frozenset[int]) -> None:
     mask = mask_of(numbers)
     assert ids_of(mask) == numbers
     assert format_mask(mask) == format_ids(numbers)
@@ -80,7 +80,7 @@ def test_a_list_applies_its_items_from_left_to_right(items: list[tuple[bool, int
 
 
 @given(st.text(alphabet="0123456789-,^ \tx", max_size=12))
-def test_any_text_is_a_list_or_a_value_error(text: str) -> None:
+def test_any_text_parses_or_is_a_value_error(text: str) -> None:
     try:
         numbers = parse_vcpus(text)
     except ValueError:
@@ -94,7 +94,7 @@ def test_a_kernel_list_may_be_empty_and_ends_with_a_newline(text: str, expected:
 
 
 @pytest.mark.parametrize("text", ["x", "1-", "-1", "3-1", "1,,2", "0-99999999999"])
-def test_what_is_no_kernel_list_is_a_value_error(text: str) -> None:
+def test_an_invalid_kernel_list_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_cpu_list(text)
 
@@ -105,28 +105,28 @@ for _power, _letter in enumerate("kmgtpe", start=1):
 
 
 @pytest.mark.parametrize(("unit", "factor"), UNITS.items())
-def test_units_are_libvirts_in_any_case(unit: str, factor: int) -> None:
+def test_units_are_libvirts_in_upper_or_lower_case(unit: str, factor: int) -> None:
     assert {factor_of(unit), factor_of(unit.upper()), factor_of(unit.title())} == {factor}
 
 
 @pytest.mark.parametrize("unit", ["", "x", "kibi", "MiBit", "zib", "ki", "bits", "\u212aiB", " b"])
-def test_what_is_no_unit_is_a_value_error(unit: str) -> None:
+def test_an_unknown_unit_is_a_value_error(unit: str) -> None:
     with pytest.raises(ValueError, match="unknown unit"):
         factor_of(unit)
 
 
 @pytest.mark.parametrize("unit", [None, ""])
-def test_no_unit_is_kib(unit: str | None) -> None:
+def test_a_size_without_a_unit_is_in_kib(unit: str | None) -> None:
     assert parse_size("3", unit) == 3072
 
 
 @pytest.mark.parametrize("number", ["", "x", "-1", "1.5", "0x10", "1 ", "++1", "²"])
-def test_what_is_no_number_is_a_value_error(number: str) -> None:
+def test_an_invalid_number_is_a_value_error(number: str) -> None:
     with pytest.raises(ValueError, match="not a size"):
         parse_size(number, "B")
 
 
-def test_sizes_end_at_64_bits() -> None:
+def test_sizes_have_at_most_64_bits() -> None:
     assert parse_size(str(MAX_SIZE), "B") == MAX_SIZE
     assert parse_size("0" * 5000 + "1", "EiB") == 1 << 60
     for number, unit in ((str(MAX_SIZE + 1), "B"), ("16", "EiB"), ("9" * 5000, "B")):
@@ -138,11 +138,11 @@ SHOWN = {0: "0 B", 3000: "3000 B", 3072 << 10: "3 MiB", 1536 << 10: "1536 KiB", 
 
 
 @pytest.mark.parametrize(("size", "text"), SHOWN.items())
-def test_sizes_are_shown_in_the_largest_binary_unit_that_divides_them(size: int, text: str) -> None:
+def test_sizes_are_formatted_in_the_largest_binary_unit_that_divides_them(size: int, text: str) -> None:
     assert format_size(size) == text
 
 
 @given(st.integers(0, MAX_SIZE) | st.integers(0, 1 << 24).map(lambda number: number << 20))
-def test_a_shown_size_reads_as_the_same_size(size: int) -> None:
+def test_a_formatted_size_parses_as_the_same_size(size: int) -> None:
     number, unit = reduce_size(size)
     assert parse_size(str(number), unit) == size

@@ -79,7 +79,7 @@ def test_the_message_names_the_fault_and_its_place(inner: str, expected: list[st
     assert lines(cputune(inner)) == expected
 
 
-def test_all_faults_are_told_at_once_and_nothing_that_only_follows_from_them() -> None:
+def test_all_faults_are_reported_at_once_without_consequential_ones() -> None:
     found = lines(
         cputune(
             """<cachetune vcpus='0-1'> junk
@@ -96,14 +96,14 @@ def test_all_faults_are_told_at_once_and_nothing_that_only_follows_from_them() -
     assert rules == "CT007 CT003 CT005 CT005 CT153 CT108 CT150 CT112 CT006 CT103 CT107 CT104"
 
 
-def test_a_misspelt_vcpus_is_not_taken_for_the_whole_process() -> None:
+def test_a_misspelt_vcpus_does_not_mean_the_whole_process() -> None:
     found = lines(
         cputune("<cachetune vcpu='0'><monitor vcpus='0'/></cachetune><cachetune vcpus='1'><monitor/></cachetune>")
     )
     assert found == ["4:12: attribute 'vcpu' is not allowed on <cachetune>; did you mean 'vcpus'? [CT003]"]
 
 
-def test_a_list_that_cannot_be_read_is_compared_with_nothing() -> None:
+def test_an_invalid_list_is_not_compared_with_others() -> None:
     found = findings(
         cputune(
             "<cachetune vcpus='1-0'><monitor vcpus='0-1'/><monitor vcpus='0'/><monitor vcpus='3'/></cachetune>"
@@ -113,7 +113,7 @@ def test_a_list_that_cannot_be_read_is_compared_with_nothing() -> None:
     assert [finding.rule for finding in found] == ["CT101"]
 
 
-def test_the_wrong_root_is_named_with_its_namespace() -> None:
+def test_the_wrong_root_is_reported_with_its_namespace() -> None:
     assert lines("<domain xmlns='urn:x'/>") == [
         "1:1: the root element is <domain> in the namespace 'urn:x', expected <domain> or <cputune> [CT002]"
     ]
@@ -122,19 +122,19 @@ def test_the_wrong_root_is_named_with_its_namespace() -> None:
     ]
 
 
-def test_a_fault_in_the_xml_itself_has_its_place() -> None:
+def test_malformed_xml_is_reported_with_its_place() -> None:
     (finding,) = findings("<domain>\n <cputune>\n </domain>")
     assert (finding.rule, finding.line) == ("CT001", 3)
     assert finding.message == "not well-formed XML: opening and ending tag mismatch: cputune line 2 and domain"
 
 
-def test_values_from_the_document_cannot_move_the_cursor_or_fill_the_screen() -> None:
+def test_values_in_messages_are_printable_and_short() -> None:
     (finding,) = findings(cputune("<cachetune vcpus='&#x9b;31m&#10;" + "x" * 1000 + "'/>"))
     assert finding.message.isprintable()
     assert len(finding.message) < 200
 
 
-def test_paths_number_the_elements_among_their_namesakes() -> None:
+def test_paths_number_elements_of_the_same_name() -> None:
     text = cputune(
         "<cachetune vcpus='0'><monitor level='3'/><cache id='0' level='3' type='both' size='1' unit='MiB'/>"
         "<cache id='1' level='3' type='both' size='x' unit='MiB'/></cachetune><memorytune vcpus='1'><nod/></memorytune>"
@@ -165,7 +165,7 @@ def test_places_are_in_characters_whatever_the_encoding(codec: str, declared: st
     assert (finding.line, finding.column) == (2, text.splitlines()[1].index("foo") + 1)
 
 
-def test_an_encoding_that_python_does_not_know_still_gives_lines() -> None:
+def test_an_encoding_unknown_to_python_still_gives_lines() -> None:
     text = "<?xml version='1.1'?>\n<domain><cputune>\n<cachetune foo=''/></cputune></domain>"
     (finding,) = [f for f in findings(text) if f.severity == "error"]
     assert (finding.line, finding.path) == (3, "/domain/cputune/cachetune[1]/@foo")

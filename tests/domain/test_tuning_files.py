@@ -16,7 +16,7 @@ TUNING = """<cputune>
 </cputune>"""
 
 
-def test_it_asks_for_what_the_same_part_of_a_domain_asks_for() -> None:
+def test_a_tuning_file_has_the_same_groups_as_the_domain() -> None:
     alone = load(TUNING.encode(), "").domain
     whole = load(f"<domain><name>web</name><vcpu>4</vcpu>{TUNING}</domain>".encode(), "").domain
     assert alone is not None
@@ -28,20 +28,20 @@ def test_it_asks_for_what_the_same_part_of_a_domain_asks_for() -> None:
     assert (alone.name, alone.uuid, alone.id) == ("", None, None)
 
 
-def test_its_values_know_their_place_in_it() -> None:
+def test_values_of_a_tuning_file_have_their_places() -> None:
     domain = load(TUNING.encode(), "web.xml").domain
     assert domain is not None
     assert domain.groups[0].at == Source(3, 14, "/cputune/cachetune[1]/@vcpus", "web.xml")
 
 
 @pytest.mark.parametrize(("vcpus", "rules"), [(None, []), (4, []), (1, ["CT150"])])
-def test_the_guest_says_how_many_vcpus_there_are(vcpus: int | None, rules: list[str]) -> None:
+def test_the_guest_determines_the_vcpu_count(vcpus: int | None, rules: list[str]) -> None:
     text = "<cputune><cachetune vcpus='0-1'><monitor level='3'/></cachetune></cputune>"
     loaded = load(text.encode(), "web.xml", vcpus=vcpus)
     assert [finding.rule for finding in loaded.findings] == rules
 
 
-def test_a_fault_in_it_is_named_with_its_place() -> None:
+def test_a_fault_in_a_tuning_file_has_its_place() -> None:
     (finding,) = load(TUNING.replace("level='3' type", "levl='3' type").encode(), "web.xml").findings
     assert (finding.rule, finding.line, finding.column) == ("CT003", 4, 19)
     assert finding.document == "web.xml"
@@ -50,24 +50,24 @@ def test_a_fault_in_it_is_named_with_its_place() -> None:
 @pytest.mark.parametrize(
     "text", [TUNING, TUNING.replace("type='both'", "type='all'"), "<cputune/>", "<cputune>x</cputune>"]
 )
-def test_both_engines_and_the_whole_schema_agree_on_it(text: str) -> None:
+def test_both_engines_agree_on_a_tuning_file(text: str) -> None:
     root = etree.fromstring(text)
     sound = libvirt_schema(schema_path("domain.rng")).validate(root)
     assert [bool(relaxng_says(root)), bool(xsd_says(root))] == [not sound, not sound]
 
 
-def test_an_element_of_ours_alone_is_no_tuning_file() -> None:
+def test_a_cachetune_element_alone_is_not_a_tuning_file() -> None:
     (finding,) = load(b"<cachetune vcpus='0'><monitor level='3'/></cachetune>", "").findings
     assert finding.rule == "CT002"
 
 
-def test_one_that_was_sound_says_nothing_of_another() -> None:
+def test_a_valid_tuning_file_does_not_make_another_valid() -> None:
     checker = Checker(Checks())
     assert checker.findings(TUNING.encode()) == ()
     assert checker.findings(TUNING.replace("'3' unit", "'0' unit").encode()) != ()
 
 
-def test_a_crowd_in_it_is_refused_like_in_a_domain() -> None:
+def test_too_many_elements_are_refused_as_in_a_domain() -> None:
     crowd = "<cachetune vcpus='0'>" + "<monitor level='3'/>" * 10_001 + "</cachetune>"
     (finding,) = load(f"<cputune>{crowd}</cputune>".encode(), "").findings
     assert finding.rule == "CT010"

@@ -33,7 +33,7 @@ def test_a_domain_has_its_name_uuid_type_and_vcpus() -> None:
     ("vcpu", "count"),
     [("", 1), ("<vcpu> +08</vcpu>", 8), ("<vcpu><x>3</x></vcpu>", 3), ("<vcpu>2</vcpu><vcpu>9</vcpu>", 2)],
 )
-def test_the_vcpu_count_is_read_as_libvirt_reads_it(vcpu: str, count: int) -> None:
+def test_the_vcpu_count_is_read_as_in_libvirt(vcpu: str, count: int) -> None:
     assert read("", vcpu=vcpu).vcpus == count
 
 
@@ -53,7 +53,7 @@ def test_elements_for_the_same_vcpus_are_one_group() -> None:
     ]
 
 
-def test_caches_come_by_level_then_type_then_id() -> None:
+def test_caches_are_sorted_by_level_type_and_id() -> None:
     group = only_group(
         "<cachetune vcpus='0'>"
         + cache(1, "data")
@@ -88,7 +88,7 @@ def test_the_whole_process_has_neither_vcpus_nor_identifier() -> None:
     assert [(monitor.vcpus, monitor.id) for monitor in group.monitors] == [(None, None)]
 
 
-def test_a_monitor_shares_the_groups_identifier_only_where_the_group_has_an_allocation_by_then() -> None:
+def test_a_monitor_shares_the_groups_identifier_only_after_an_allocation() -> None:
     live = read(
         "<cachetune vcpus='0-1' id='mine'><monitor level='3'/></cachetune>"
         "<memorytune vcpus='0-1'><node id='0' bandwidth='10'/><monitor/></memorytune>",
@@ -104,23 +104,23 @@ def test_a_monitor_shares_the_groups_identifier_only_where_the_group_has_an_allo
 
 
 @pytest.mark.parametrize("attributes", ["type='kvm'", "type='kvm' id='-1'", "type='kvm' id='x'"])
-def test_identifiers_count_only_in_the_xml_of_a_running_guest(attributes: str) -> None:
+def test_identifiers_are_read_only_from_the_xml_of_a_running_guest(attributes: str) -> None:
     domain = read(f"<cachetune vcpus='0' id='mine'>{cache(0)}</cachetune>", attributes=attributes)
     assert domain.id is None
     assert domain.groups[0].id == "vcpus_0"
 
 
-def test_a_group_for_vcpus_that_do_not_exist_is_dropped_with_its_content_unseen() -> None:
+def test_a_group_for_nonexistent_vcpus_is_dropped_without_checking_its_content() -> None:
     domain = read(f"<cachetune vcpus='8-9'>{cache(0)}{cache(0)}<monitor level='1'/></cachetune>")
     assert domain.groups == ()
 
 
-def test_elements_without_children_are_not_kept_and_stand_in_nobodys_way() -> None:
+def test_elements_without_children_are_dropped_and_conflict_with_nothing() -> None:
     domain = read(f"<cachetune vcpus='0'/><cachetune vcpus='0-1'>{cache(0)}</cachetune>")
     assert [group.id for group in domain.groups] == ["vcpus_0-1"]
 
 
-def test_every_value_knows_its_place() -> None:
+def test_every_value_has_its_place() -> None:
     text = """<domain type='kvm'>
   <name>web</name>
   <vcpu>4</vcpu>
@@ -150,7 +150,7 @@ def test_every_value_knows_its_place() -> None:
     assert [monitor.at for monitor in group.monitors] == [Source(9, 7, f"{base}/monitor[1]", "web.xml")]
 
 
-def test_elements_of_our_names_elsewhere_are_not_ours() -> None:
+def test_elements_with_our_names_outside_cputune_are_ignored() -> None:
     text = (
         "<domain xmlns:x='urn:x'><cachetune nonsense=''/><metadata><cputune><cachetune vcpus='!'/></cputune></metadata>"
         "<cputune><x:cachetune y=''/><vcpupin><memorytune/></vcpupin></cputune>"
@@ -217,6 +217,6 @@ FINER_POINTS = {
 
 
 @pytest.mark.parametrize(("inner", "kept"), FINER_POINTS.values(), ids=list(FINER_POINTS))
-def test_finer_points_of_libvirts_verdict(inner: str, kept: bool) -> None:
+def test_details_of_libvirts_verdict(inner: str, kept: bool) -> None:
     text = f"<domain type='kvm'><vcpu>4</vcpu><cputune>{inner}</cputune></domain>"
     assert (load(text.encode(), "web.xml").domain is not None) == kept

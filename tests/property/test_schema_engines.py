@@ -122,7 +122,7 @@ def explained(root: etree._Element) -> bool:
 @thorough
 @given(domains)
 @example(f"<domain{SPACE}><cputune><memorytune><node id='0' bandwidth='1'> </node></memorytune></cputune></domain>")
-def test_rng_xsd_the_gate_and_the_explanation_agree(text: str) -> None:
+def test_rng_xsd_and_the_diagnosis_agree(text: str) -> None:
     root = parsed(text)
     verdicts = {"gate": not relaxng_says(root), "xsd": not xsd_says(root), "explanation": not explained(root)}
     assert verdicts == dict.fromkeys(verdicts, WHOLE.validate(root))
@@ -130,14 +130,14 @@ def test_rng_xsd_the_gate_and_the_explanation_agree(text: str) -> None:
 
 @thorough
 @given(domains)
-def test_blank_texts_that_the_parser_drops_change_no_verdict(text: str) -> None:
+def test_blank_texts_that_the_parser_drops_do_not_change_the_result(text: str) -> None:
     assert (relaxng_says(parsed(text)) == "") == WHOLE.validate(parsed(text, blanks=True))
     assert (xsd_says(parsed(text)) == "") == (xsd_says(parsed(text, blanks=True)) == "")
 
 
 @thorough
 @given(domains)
-def test_any_document_is_answered_and_the_engines_find_the_same(text: str) -> None:
+def test_any_document_gives_a_result_and_both_engines_agree(text: str) -> None:
     data = text.encode()
     found = Checker(Checks()).findings(data)
     assert found == Checker(Checks(engine="xsd")).findings(data)
@@ -150,7 +150,7 @@ def test_any_document_is_answered_and_the_engines_find_the_same(text: str) -> No
 
 @thorough
 @given(st.lists(domains, min_size=2, max_size=4))
-def test_what_was_checked_before_changes_no_answer(texts: list[str]) -> None:
+def test_earlier_documents_do_not_change_the_result(texts: list[str]) -> None:
     checker = Checker(Checks(libvirt=(9, 0)))
     for text in (*texts, *texts):
         assert checker.findings(text.encode()) == Checker(Checks(libvirt=(9, 0))).findings(text.encode())

@@ -19,7 +19,7 @@ def _three_steps(sim: SimulatedResctrl) -> list[str]:
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
-def test_the_nth_operation_that_changes_something_fails(at: int) -> None:
+def test_the_nth_changing_operation_fails(at: int) -> None:
     sim = machine()
     sim.fail(errno.EIO, at=at)
     sim.read("schemata")
@@ -28,7 +28,7 @@ def test_the_nth_operation_that_changes_something_fails(at: int) -> None:
     assert results[at:] == (["ENOENT", "ENOENT"] if at == 1 else ["ok"] * (3 - at))
 
 
-def test_a_fault_leaves_everything_as_it_was_unless_it_comes_after() -> None:
+def test_a_failed_operation_has_no_effect_unless_the_fault_comes_after() -> None:
     sim = machine()
     before = sim.tree()
     sim.fail(errno.EIO)
@@ -62,7 +62,7 @@ def test_every_kind_of_operation_can_be_made_to_fail(kind: str) -> None:
     assert attempt(calls[kind]) == "ok"
 
 
-def test_a_fault_can_wait_for_a_path_repeat_and_say_why() -> None:
+def test_a_fault_can_match_a_path_repeat_and_set_the_status() -> None:
     sim = machine()
     sim.mkdir("g1")
     sim.fail(errno.EBUSY, operation="mkdir", path="./g2", times=2, kernel_says="Out of RMIDs")
@@ -74,7 +74,7 @@ def test_a_fault_can_wait_for_a_path_repeat_and_say_why() -> None:
     assert sim.read("info/last_cmd_status") == "Out of RMIDs\n"
 
 
-def test_the_log_holds_what_was_tried_to_change_something() -> None:
+def test_the_log_has_every_attempt_to_change_something() -> None:
     sim = machine()
     sim.listdir("")
     sim.mkdir("./g1")
@@ -91,7 +91,7 @@ def test_the_log_holds_what_was_tried_to_change_something() -> None:
     ]
 
 
-def test_others_may_act_ahead_of_an_operation_unseen() -> None:
+def test_operations_in_the_hook_are_neither_logged_nor_failed() -> None:
     sim = machine()
     sim.mkdir("g1")
 
@@ -113,7 +113,7 @@ def _wait_in_vain(sim: SimulatedResctrl, *, exclusive: bool) -> int | None:
     return caught.value.holder
 
 
-def test_a_lock_can_be_shared_but_not_with_one_who_wants_it_alone() -> None:
+def test_a_lock_is_either_shared_or_exclusive() -> None:
     sim = machine()
     with sim.lock(exclusive=False, timeout=0), sim.lock(exclusive=False, timeout=0):
         _wait_in_vain(sim, exclusive=True)
@@ -125,7 +125,7 @@ def test_a_lock_can_be_shared_but_not_with_one_who_wants_it_alone() -> None:
         pass
 
 
-def test_a_lock_is_given_to_whoever_waits() -> None:
+def test_a_waiter_gets_a_released_lock() -> None:
     sim = machine()
     got = threading.Event()
 
@@ -141,7 +141,7 @@ def test_a_lock_is_given_to_whoever_waits() -> None:
     assert got.is_set()
 
 
-def test_operations_of_several_threads_do_not_mix() -> None:
+def test_operations_of_several_threads_do_not_interfere() -> None:
     sim = machine()
     for tid in range(100, 300):
         sim.add_task(tid)

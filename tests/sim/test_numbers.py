@@ -54,7 +54,7 @@ def _answer(function: object, *arguments: object) -> object:
         ("²", 10, "EINVAL"),
     ],
 )
-def test_an_unsigned_number_is_read_as_in_the_kernel(text: str, base: int, expected: object) -> None:
+def test_an_unsigned_number_is_parsed_as_in_the_kernel(text: str, base: int, expected: object) -> None:
     assert _answer(unsigned, text, base, 32) == expected
 
 
@@ -70,7 +70,7 @@ def test_an_unsigned_number_is_read_as_in_the_kernel(text: str, base: int, expec
         ("-+1", "EINVAL"),
     ],
 )
-def test_a_signed_number_is_read_as_in_the_kernel(text: str, expected: object) -> None:
+def test_a_signed_number_is_parsed_as_in_the_kernel(text: str, expected: object) -> None:
     assert _answer(signed, text, 0, 32) == expected
 
 
@@ -107,7 +107,7 @@ def test_a_signed_number_is_read_as_in_the_kernel(text: str, expected: object) -
         ("1;2", "EINVAL"),
     ],
 )
-def test_a_cpu_list_is_read_as_in_the_kernel(text: str, expected: object) -> None:
+def test_a_cpu_list_is_parsed_as_in_the_kernel(text: str, expected: object) -> None:
     assert _answer(parse_cpu_list, text, 10) == expected
 
 
@@ -127,16 +127,16 @@ def test_a_cpu_list_is_read_as_in_the_kernel(text: str, expected: object) -> Non
         ("x", "EINVAL"),
     ],
 )
-def test_a_cpu_mask_is_read_as_in_the_kernel(text: str, expected: object) -> None:
+def test_a_cpu_mask_is_parsed_as_in_the_kernel(text: str, expected: object) -> None:
     assert _answer(parse_cpu_mask, text, 40) == expected
 
 
 @given(st.frozensets(st.integers(0, 99)))
-def test_cpu_sets_read_back_as_they_were_printed(cpus: frozenset[int]) -> None:
+def test_a_formatted_cpu_set_parses_as_the_same_set(cpus: frozenset[int]) -> None:
     assert parse_cpu_list(format_cpu_list(cpus) + "\n", 100) == cpus
     assert parse_cpu_mask(format_cpu_mask(cpus, 100) + "\n", 100) == cpus
 
 
-def test_a_cpu_mask_is_as_wide_as_there_are_cpus() -> None:
+def test_a_cpu_mask_has_one_bit_per_cpu() -> None:
     assert format_cpu_mask({0, 71}, 72) == "80,00000000,00000001"
     assert format_cpu_mask((), 2) == "0"

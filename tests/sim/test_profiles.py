@@ -59,13 +59,13 @@ def _without(host: Host, *, sizes: bool) -> Host:
     return msgspec.structs.replace(host, source="", mount_options=(), caches=caches)
 
 
-def test_the_profiles_are_these() -> None:
+def test_the_shipped_profiles_are_these() -> None:
     assert profile_names() == NAMES
     assert {load_profile(name).name for name in NAMES} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_sysfs_and_size_files_tell_the_same_size(name: str, tmp_path: Path) -> None:
+def test_sysfs_and_size_files_agree_on_sizes(name: str, tmp_path: Path) -> None:
     sim = SimulatedResctrl(load_profile(name))
     write_sysfs(sim.profile, tmp_path)
     from_size, from_sysfs = read_host(sim), read_host(sim, sysfs=tmp_path)
@@ -76,7 +76,7 @@ def test_sysfs_and_size_files_tell_the_same_size(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_cpu_has_its_caches_once(name: str) -> None:
+def test_every_cpu_has_each_of_its_caches_once(name: str) -> None:
     profile = load_profile(name)
     files = sysfs_files(profile)
     for cpu in range(profile.cpu_count):
@@ -90,7 +90,7 @@ def test_every_cpu_has_its_caches_once(name: str) -> None:
     assert files["devices/system/cpu/online"].startswith("0-")
 
 
-def test_the_sysfs_of_skylake_is_that_of_two_sockets_with_two_threads_a_core() -> None:
+def test_the_sysfs_of_skylake_has_two_sockets_and_two_threads_per_core() -> None:
     files = sysfs_files(load_profile("skylake-2s"))
     shown = {
         name: files[f"devices/system/cpu/cpu54/cache/index{index}/{name}"]
@@ -102,14 +102,14 @@ def test_the_sysfs_of_skylake_is_that_of_two_sockets_with_two_threads_a_core() -
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_plain_copy_reads_as_the_original(name: str, tmp_path: Path) -> None:
+def test_a_plain_copy_reads_like_the_original(name: str, tmp_path: Path) -> None:
     sim = _busy(name)
     write_tree(sim, tmp_path / "resctrl")
     copy, original = read_host(SysfsResctrl(tmp_path / "resctrl")), read_host(sim)
     assert _without(copy, sizes=False) == _without(original, sizes=False)
 
 
-def test_a_copy_leaves_out_what_is_closed(tmp_path: Path) -> None:
+def test_a_copy_omits_unreadable_files(tmp_path: Path) -> None:
     profile = msgspec.structs.replace(load_profile("cascade-lake"), pseudo_locking=True)
     sim = SimulatedResctrl(profile)
     sim.mkdir("g1")
@@ -120,14 +120,14 @@ def test_a_copy_leaves_out_what_is_closed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_rehearsal_stands_as_the_host_that_was_saved(name: str) -> None:
+def test_a_simulated_host_reads_like_the_saved_one(name: str) -> None:
     saved = read_host(_busy(name))
     rehearsal = read_host(simulate_host(saved))
     assert rehearsal.fingerprint == saved.fingerprint
     assert rehearsal.groups == saved.groups
 
 
-def test_a_rehearsal_goes_on_where_the_host_stood() -> None:
+def test_a_simulated_host_continues_in_the_saved_state() -> None:
     sim = simulate_host(read_host(_busy("skylake-2s")))
     assert attempt(sim.write, "g1/schemata", "L3:0=80\n") == "EINVAL"
     assert attempt(sim.mkdir, "g3") == "ok"
@@ -136,7 +136,7 @@ def test_a_rehearsal_goes_on_where_the_host_stood() -> None:
     assert made == 8 - 4
 
 
-def test_a_rehearsal_knows_pseudo_locked_regions_and_lines_of_others() -> None:
+def test_a_simulated_host_keeps_pseudo_locked_regions_and_unknown_lines() -> None:
     profile = msgspec.structs.replace(load_profile("cascade-lake"), pseudo_locking=True)
     sim = SimulatedResctrl(profile)
     sim.mkdir("g1")
@@ -151,7 +151,7 @@ def test_a_rehearsal_knows_pseudo_locked_regions_and_lines_of_others() -> None:
     assert again.read("schemata").startswith("NPU:0=1\n")
 
 
-def test_a_host_that_says_little_can_still_be_rehearsed_on() -> None:
+def test_a_saved_host_with_missing_values_can_be_simulated() -> None:
     saved = read_host(machine())
     cache = msgspec.structs.replace(saved.caches[0], size_bytes={0: None, 1: None}, num_closids=None)
     monitor = msgspec.structs.replace(saved.monitors[0], num_rmids=None)
@@ -181,12 +181,12 @@ def test_a_host_that_says_little_can_still_be_rehearsed_on() -> None:
         {"caches": [{"level": 2, "ids": [0], "cpu_lists": ["0"], "size_bytes": 1, "ways": 8}]},
     ],
 )
-def test_a_profile_that_makes_no_sense_is_refused(change: dict[str, object]) -> None:
+def test_an_inconsistent_profile_is_refused(change: dict[str, object]) -> None:
     document = msgspec.to_builtins(load_profile("cascade-lake")) | change
     with pytest.raises(DocumentError, match="is not valid"):
         decode_profile(json.dumps(document).encode(), "my.json")
 
 
-def test_a_profile_can_be_written_by_hand() -> None:
+def test_a_handwritten_profile_is_accepted() -> None:
     document = msgspec.json.encode(load_profile("milan"))
     assert decode_profile(document, "my.json") == load_profile("milan")

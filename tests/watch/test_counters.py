@@ -23,7 +23,7 @@ def readings(root: Path, tree: Tree, *paths: str) -> tuple[Reading, ...]:
     return read_counters(fs, read_host(fs), paths)
 
 
-def test_values_come_by_cache_and_event(tmp_path: Path) -> None:
+def test_values_are_sorted_by_cache_and_event(tmp_path: Path) -> None:
     tree = {**below(WEB, {**l3("00", "23068672", "7", "5"), **l3("01", "0")}), **below(WEB_0, l3("00", "65536"))}
     web, web_0 = readings(tmp_path, tree, WEB, WEB_0)
     assert (web.name, web.kind, web.owner, web.vcpus) == (WEB, "control", "cachetune", "0-1")
@@ -38,7 +38,7 @@ def test_values_come_by_cache_and_event(tmp_path: Path) -> None:
     )
 
 
-def test_ids_are_decimal_and_ascend_as_numbers(tmp_path: Path) -> None:
+def test_ids_are_decimal_and_in_numerical_order(tmp_path: Path) -> None:
     ids = ("08", "09", "10", "100", "00", "2")
     (root,) = readings(tmp_path, {k: v for i in ids for k, v in l3(i, "1").items()}, ".")
     assert [c.id for c in root.counters if c.event == "llc_occupancy"] == [0, 2, 8, 9, 10, 100]
@@ -54,13 +54,13 @@ def test_values_have_64_bits(number: int, tmp_path: Path) -> None:
     ("text", "state"),
     [("Unavailable", "Unavailable"), ("Unassigned", "Unassigned"), ("Error", "Error"), ("", "Error"), ("-1", "Error")],
 )
-def test_a_missing_value_is_never_zero_and_does_not_hide_the_others(text: str, state: str, tmp_path: Path) -> None:
+def test_a_missing_value_is_not_zero_and_does_not_affect_others(text: str, state: str, tmp_path: Path) -> None:
     (root,) = readings(tmp_path, {**l3("00", text, "7"), **l3("01", "9")}, ".")
     assert root.counters[0] == Counter("L3", 0, "llc_occupancy", None, state)  # type: ignore[arg-type]
     assert [c.value for c in root.counters if c.value is not None] == [7, 0, 9, 0, 0]
 
 
-def test_a_file_that_vanishes_is_said_to_have_vanished(tmp_path: Path) -> None:
+def test_a_removed_file_is_reported_as_vanished(tmp_path: Path) -> None:
     class Vanishing(SysfsResctrl):
         def read(self, path: str) -> str:
             if path.endswith("mbm_total_bytes"):
@@ -72,17 +72,17 @@ def test_a_file_that_vanishes_is_said_to_have_vanished(tmp_path: Path) -> None:
     assert [(c.value, c.state) for c in root.counters] == [(1, "ok"), (None, "Vanished"), (3, "ok")]
 
 
-def test_a_group_that_vanished_has_no_counters(tmp_path: Path) -> None:
+def test_a_removed_group_has_no_counters(tmp_path: Path) -> None:
     (web,) = readings(tmp_path, {}, WEB)
     assert web.counters == ()
 
 
-def test_a_group_that_never_was_is_an_error(tmp_path: Path) -> None:
+def test_an_unknown_group_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GroupNotFoundError, match="has no group 'x'"):
         readings(tmp_path, {}, "x")
 
 
-def test_a_file_that_we_may_not_read_is_an_error_and_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_permission_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(_self: SysfsResctrl, path: str) -> str:
         raise ResctrlError(13, "read", path)
 
@@ -93,13 +93,13 @@ def test_a_file_that_we_may_not_read_is_an_error_and_no_value(tmp_path: Path, mo
         read_counters(fs, host, ["."])
 
 
-def test_nodes_inside_a_cache_are_shown_beside_its_sum(tmp_path: Path) -> None:
+def test_nodes_of_a_cache_are_read_in_addition_to_its_sum(tmp_path: Path) -> None:
     inner = below("mon_data/mon_L3_00", {"mon_sub_L3_01/llc_occupancy": "2", "mon_sub_L3_00/llc_occupancy": "1"})
     (root,) = readings(tmp_path, {**below("mon_data/mon_L3_00", {"llc_occupancy": "3"}), **inner}, ".")
     assert [(c.node, c.value) for c in root.counters] == [(None, 3), (0, 1), (1, 2)]
 
 
-def test_telemetry_of_packages_is_read_as_fractions(tmp_path: Path) -> None:
+def test_package_telemetry_is_read_as_fractions(tmp_path: Path) -> None:
     tree = {
         **below("info/PERF_PKG_MON", monitoring("core_energy", "activity")),
         **below("mon_data/mon_PERF_PKG_01", {"core_energy": "1234.567890", "activity": "Unavailable"}),
@@ -111,12 +111,12 @@ def test_telemetry_of_packages_is_read_as_fractions(tmp_path: Path) -> None:
     )
 
 
-def test_events_that_the_host_does_not_list_are_read_all_the_same(tmp_path: Path) -> None:
+def test_events_missing_from_mon_features_are_read_too(tmp_path: Path) -> None:
     (root,) = readings(tmp_path, below("mon_data/mon_L3_00", {"new_event": "1", "mbm_local_bytes": "2"}), ".")
     assert [c.event for c in root.counters] == ["mbm_local_bytes", "new_event"]
 
 
-def test_the_document_reads_back_the_same(tmp_path: Path) -> None:
+def test_the_document_decodes_to_the_same_value(tmp_path: Path) -> None:
     document = Readings(source="x", time=1.5, monitors=readings(tmp_path, l3("00", "Error", str(2**64 - 1)), "."))
     data = documents.encode(document)
     assert documents.decode(data, Readings, "x") == document

@@ -57,7 +57,7 @@ def walk(kinds: dict[str, ElementType], above: str = "") -> dict[str, ElementTyp
     return found
 
 
-def test_the_grammar_is_what_the_schema_is_meant_to_say() -> None:
+def test_the_grammar_is_read_correctly_from_the_schema() -> None:
     found = {
         path: (
             " ".join(name.upper() if required else name for name, (_, required) in kind.attributes.items()),
@@ -84,7 +84,7 @@ def with_value(path: str, value: str) -> str:
 
 
 @pytest.mark.parametrize(("path", "value"), [(path, values[0]) for path, values in VALUES.items()])
-def test_a_good_value_is_accepted_and_read(path: str, value: str) -> None:
+def test_a_valid_value_is_accepted_and_read(path: str, value: str) -> None:
     loaded = load(with_value(path, value).encode(), "guest.xml")
     assert loaded.domain is not None, loaded.findings
     shown = {"0-1,^0": "1"}.get(value, value)
@@ -94,13 +94,13 @@ def test_a_good_value_is_accepted_and_read(path: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value"), [(path, values[1]) for path, values in VALUES.items() if values[1] is not None]
 )
-def test_a_bad_value_is_refused_at_its_attribute(path: str, value: str) -> None:
+def test_an_invalid_value_is_refused_at_its_attribute(path: str, value: str) -> None:
     (finding,) = load(with_value(path, value).encode(), "guest.xml").findings
     assert finding.rule == "CT005"
     assert finding.path.rpartition("/")[2] == "@" + path.rpartition("@")[2]
 
 
-def test_rng_and_xsd_have_the_same_patterns_for_what_is_no_number() -> None:
+def test_rng_and_xsd_have_the_same_patterns_for_texts() -> None:
     rng = etree.parse(schema_path("cachetune.rng"))
     xsd = etree.parse(schema_path("cachetune.xsd"))
     for name in ("cpuset", "unit"):
@@ -109,7 +109,7 @@ def test_rng_and_xsd_have_the_same_patterns_for_what_is_no_number() -> None:
         assert in_rng.text == in_xsd.get("value")
 
 
-def test_the_plain_schemas_work_in_libxml2_alone() -> None:
+def test_the_schemas_work_in_libxml2_alone() -> None:
     """cachetune.rng and cachetune.xsd need nothing beyond their standards, so any editor can use them."""
     text = "<cachetune vcpus='0-3,^1'><cache id='0' level='3' type='code' size='{}'/></cachetune>"
     good = etree.fromstring(text.format("0018446744073709551615"))

@@ -66,7 +66,7 @@ def _shell(script: str, directory: Path) -> str:
     return said
 
 
-def test_shell_tools_use_it_like_a_resctrl(fs: Mounted) -> None:
+def test_shell_tools_work_on_the_mount(fs: Mounted) -> None:
     said = _shell("mkdir g2 && echo 'L3:0=f;1=3' >g2/schemata && cat g2/schemata g2/mode", fs.root)
     assert said == "    MB:0=100;1=100\n    L3:0=00f;1=003\nshareable\n"
     said = _shell("echo 'L3:0=5' >>g2/schemata; cat info/last_cmd_status", fs.root)
@@ -107,7 +107,7 @@ CALLS: list[tuple[str, str, Callable[[Mounted], object]]] = [
 ]
 
 
-def test_other_uses_of_files_are_answered_as_recorded(fs: Mounted) -> None:
+def test_other_system_calls_are_answered_as_recorded(fs: Mounted) -> None:
     for what, result, call in CALLS:
         assert ask(fs, attempt, call, fs)[1] == "ok\n", what
         assert attempt(call, fs) == result, what
@@ -115,7 +115,7 @@ def test_other_uses_of_files_are_answered_as_recorded(fs: Mounted) -> None:
     assert (fs.stat_mode("g1/schemata") & 0o777, fs.stat_mode("g1") & 0o777) == (0o600, 0o700)
 
 
-def test_files_of_a_removed_group_that_are_still_open_answer_enodev(fs: Mounted) -> None:
+def test_open_files_of_a_removed_group_return_enodev(fs: Mounted) -> None:
     fd = os.open(fs.path("g1/schemata"), os.O_RDWR)
     try:
         assert os.pread(fd, 7, 0) == b"    MB:"
@@ -130,7 +130,7 @@ def test_files_of_a_removed_group_that_are_still_open_answer_enodev(fs: Mounted)
     assert "L3:0=7ff" in fs.read("g1/schemata")
 
 
-def test_files_of_a_renamed_group_go_on_with_it(fs: Mounted) -> None:
+def test_open_files_of_a_renamed_group_stay_valid(fs: Mounted) -> None:
     fs.mkdir("mon_groups/a")
     with fs.path("mon_groups/a/tasks").open("r+b", buffering=0) as file:
         fs.rename("mon_groups/a", "mon_groups/b")
@@ -138,7 +138,7 @@ def test_files_of_a_renamed_group_go_on_with_it(fs: Mounted) -> None:
     assert fs.read("mon_groups/b/tasks") == f"{os.getpid()}\n"
 
 
-def test_whoever_reads_again_from_the_beginning_gets_what_is_there_now(fs: Mounted) -> None:
+def test_a_read_at_offset_0_returns_the_current_content(fs: Mounted) -> None:
     fd = os.open(fs.path("g1/schemata"), os.O_RDONLY)
     try:
         assert os.read(fd, 19) == b"    MB:0=100;1=100\n"
@@ -149,7 +149,7 @@ def test_whoever_reads_again_from_the_beginning_gets_what_is_there_now(fs: Mount
         os.close(fd)
 
 
-def test_each_write_is_a_command_of_its_own(fs: Mounted) -> None:
+def test_each_write_is_one_command(fs: Mounted) -> None:
     with fs.path("g1/schemata").open("wb", buffering=0) as file:
         with pytest.raises(OSError, match="Invalid argument"):
             file.write(b"L3:0=")
@@ -158,7 +158,7 @@ def test_each_write_is_a_command_of_its_own(fs: Mounted) -> None:
     assert "L3:0=00f;1=00f" in fs.read("g1/schemata")
 
 
-def test_a_lock_holds_between_processes_and_its_holder_is_named(fs: Mounted) -> None:
+def test_a_lock_works_between_processes_and_its_holder_is_reported(fs: Mounted) -> None:
     with SysfsResctrl(fs.root).lock(exclusive=True, timeout=1):
         assert _shell("flock -n . true; echo $?; flock -ns g1 true; echo $?", fs.root) == "1\n0\n"
     command = [sys.executable, "-c", HOLDER, fs.root]
@@ -182,7 +182,7 @@ def _born(process: subprocess.Popen[str], what: str) -> str:
     return process.stdout.readline().strip()
 
 
-def test_new_threads_and_children_are_in_the_groups_of_those_who_made_them(fs: Mounted) -> None:
+def test_new_threads_and_children_inherit_the_group_of_their_creator(fs: Mounted) -> None:
     command = [sys.executable, "-c", PARENT]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         before = _born(process, "thread")
@@ -199,14 +199,14 @@ def test_new_threads_and_children_are_in_the_groups_of_those_who_made_them(fs: M
     assert ask(fs, fs.write, "g1/tasks", f"{process.pid}\n")[0] == "ESRCH"
 
 
-def test_any_number_is_a_task_where_it_is_wished(tmp_path: Path) -> None:
+def test_with_tids_any_every_number_is_a_task(tmp_path: Path) -> None:
     with mounted(tmp_path, "--tids", "any") as fs:
         fs.mkdir("g1")
         fs.write("g1/tasks", "4711,4194305\n")
         assert (fs.read("g1/tasks"), fs.read("tasks")) == ("4711\n4194305\n", "1\n")
 
 
-def test_counters_move_while_a_group_has_tasks(fs: Mounted) -> None:
+def test_counters_advance_while_a_group_has_tasks(fs: Mounted) -> None:
     path = "g1/mon_data/mon_L3_00/mbm_total_bytes"
     assert fs.read(path) == "0\n"
     fs.write("g1/tasks", "0\n")
@@ -216,7 +216,7 @@ def test_counters_move_while_a_group_has_tasks(fs: Mounted) -> None:
     assert 0 < first < int(fs.read(path))
 
 
-def test_faults_happen_as_ordered(tmp_path: Path) -> None:
+def test_faults_occur_as_requested(tmp_path: Path) -> None:
     faults = ("mkdir:ENOSPC:3", "write@g1/tasks:ESRCH", "rmdir:EBUSY:1:after", "read@/g1/size:EIO", "listdir@g1:EIO")
     with mounted(tmp_path, *(word for fault in faults for word in ("--fault", fault))) as fs:
         assert [attempt(fs.mkdir, name) for name in ("g1", "g2", "g3", "g4")] == ["ok", "ok", "ENOSPC", "ok"]
@@ -231,7 +231,7 @@ def test_faults_happen_as_ordered(tmp_path: Path) -> None:
     "fault",
     ["chdir:EIO", "mkdir", "mkdir:EWRONG", "mkdir:28", "mkdir:EIO:0", "mkdir:EIO:x", "mkdir:EIO:1:2", "lock:EIO"],
 )
-def test_a_fault_that_cannot_be_understood_is_refused(tmp_path: Path, fault: str) -> None:
+def test_a_malformed_fault_is_refused(tmp_path: Path, fault: str) -> None:
     done = run("sim", "mount", tmp_path, "--profile", "icelake", "--fault", fault)
     assert done.returncode == 2
     assert f"'{fault}'" in done.stderr
@@ -250,7 +250,7 @@ def _comparable(host: Host) -> Host:
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_a_mounted_host_is_read_as_the_simulated_one(tmp_path: Path, name: str) -> None:
+def test_a_mounted_host_reads_like_the_simulated_one(tmp_path: Path, name: str) -> None:
     sim = SimulatedResctrl(load_profile(name))
     with mounted(tmp_path, "--sysfs", tmp_path / "sys", profile=name) as fs:
         for path in ("g1", "qemu-1-web-vcpus_0-1", "mon_groups/m", "g1/mon_groups/n"):
@@ -261,7 +261,7 @@ def test_a_mounted_host_is_read_as_the_simulated_one(tmp_path: Path, name: str) 
     assert {c.level: size for c in with_sizes.caches for size in c.size_bytes.values()}.items() <= exact.items()
 
 
-def test_a_snapshot_is_mounted_as_it_stands(tmp_path: Path) -> None:
+def test_a_mounted_snapshot_has_its_groups_and_masks(tmp_path: Path) -> None:
     sim = SimulatedResctrl(load_profile("sapphire-rapids-cdp"))
     sim.mkdir("g1")
     sim.write("g1/schemata", "L3CODE:0=f\n")

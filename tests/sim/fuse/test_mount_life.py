@@ -43,7 +43,7 @@ def _row(listed: str, place: Path) -> list[str]:
     return next((words for first, *words in filter(None, lines) if first == str(place)), [])
 
 
-def test_two_mounts_are_listed_and_a_second_one_at_the_same_place_is_refused(tmp_path: Path) -> None:
+def test_two_mounts_are_listed_and_a_second_mount_at_one_place_is_refused(tmp_path: Path) -> None:
     with (
         mounted(tmp_path / "a", profile="milan") as a,
         mounted(tmp_path / "b", "--tids", "any", profile="icelake") as b,
@@ -57,7 +57,7 @@ def test_two_mounts_are_listed_and_a_second_one_at_the_same_place_is_refused(tmp
         assert f"cachetune sim unmount {a.root}" in again.stderr
 
 
-def test_a_killed_server_is_seen_named_and_cleaned_up_after(tmp_path: Path) -> None:
+def test_a_killed_server_is_listed_as_dead_and_can_be_unmounted(tmp_path: Path) -> None:
     with mounted(tmp_path) as fs:
         server = fs.server
         os.kill(server, signal.SIGKILL)
@@ -75,7 +75,7 @@ def test_a_killed_server_is_seen_named_and_cleaned_up_after(tmp_path: Path) -> N
         assert (again.returncode, "no simulated resctrl is mounted" in again.stderr) == (2, True)
 
 
-def test_the_record_of_a_killed_server_goes_when_its_mount_has_gone(tmp_path: Path) -> None:
+def test_a_stale_record_of_a_killed_server_is_removed(tmp_path: Path) -> None:
     with mounted(tmp_path) as fs:
         server = fs.server
         os.kill(server, signal.SIGKILL)
@@ -85,7 +85,7 @@ def test_the_record_of_a_killed_server_goes_when_its_mount_has_gone(tmp_path: Pa
         assert list(fs.run_directory.iterdir()) == []
 
 
-def test_a_mount_in_use_is_not_taken_away(tmp_path: Path) -> None:
+def test_a_mount_in_use_is_not_unmounted(tmp_path: Path) -> None:
     with mounted(tmp_path) as fs:
         with fs.path("schemata").open():
             refused = run("sim", "unmount", fs.root, "--run", fs.run_directory)
@@ -95,7 +95,7 @@ def test_a_mount_in_use_is_not_taken_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_in_the_terminal_it_ends_with_a_signal_and_leaves_nothing(tmp_path: Path, number: int) -> None:
+def test_a_signal_ends_a_mount_in_the_foreground_and_leaves_nothing(tmp_path: Path, number: int) -> None:
     (tmp_path / "d").mkdir()
     command = [*CACHETUNE, "sim", "mount", "d", "--profile", "icelake", "--run", "run"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -110,7 +110,7 @@ def test_in_the_terminal_it_ends_with_a_signal_and_leaves_nothing(tmp_path: Path
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_what_cannot_be_mounted_is_said_in_a_line_with_what_to_do(tmp_path: Path) -> None:
+def test_a_mount_that_fails_reports_the_reason_and_a_hint(tmp_path: Path) -> None:
     (tmp_path / "full/file").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("{}")
@@ -132,7 +132,7 @@ def test_what_cannot_be_mounted_is_said_in_a_line_with_what_to_do(tmp_path: Path
     assert list((tmp_path / "empty").iterdir()) == []
 
 
-def test_without_mfusepy_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_mfusepy_the_hint_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mfusepy", None)
     with pytest.raises(MissingExtraError, match="mfusepy") as caught:
         serve.load_fuse()
@@ -140,7 +140,7 @@ def test_without_mfusepy_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can become somebody else")
-def test_a_user_without_rights_can_mount_for_himself(tmp_path: Path) -> None:
+def test_an_unprivileged_user_can_mount(tmp_path: Path) -> None:
     home = Path(f"/tmp/{tmp_path.parent.name}-{tmp_path.name}-{os.getpid()}")  # noqa: S108 - pytest's own is closed
     home.mkdir()
     try:

@@ -40,7 +40,7 @@ def _fuse() -> None:
     need_fuse()
 
 
-def test_cachetune_itself_works_on_it_from_end_to_end(tmp_path: Path) -> None:
+def test_cachetune_works_on_the_mount_end_to_end(tmp_path: Path) -> None:
     file = tmp_path / "web.xml"
     file.write_text(DOMAIN)
     with (
@@ -84,7 +84,7 @@ def _pqos(fs: Mounted, *words: str) -> str:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount it where pqos looks for it")
 @pytest.mark.skipif(shutil.which("pqos") is None, reason="there is no pqos (Debian's intel-cmt-cat)")
 @pytest.mark.skipif(not _caches_of_this_machine(), reason="this machine's sysfs shows no L3 caches, which pqos needs")
-def test_pqos_shows_and_changes_it(tmp_path: Path) -> None:
+def test_pqos_reads_and_changes_the_mount(tmp_path: Path) -> None:
     """pqos believes this machine's sysfs, so the simulated caches have the ids of the real ones."""
     ids = _caches_of_this_machine()
     profile = load_profile("icelake")

@@ -75,7 +75,7 @@ def test_the_tree_and_writes_to_schemata_are_as_recorded(
         assert ask(fs, fs.write, "g1/schemata", "L3:0=f;" * 700 + "\n") == ("E2BIG", "ok\n")
 
 
-def test_writes_to_schemata_in_mib_are_as_recorded(tmp_path: Path) -> None:
+def test_writes_to_schemata_in_mib_are_answered_as_recorded(tmp_path: Path) -> None:
     with mounted(tmp_path, profile=_profile(tmp_path, "mba_MBps")) as fs:
         fs.mkdir("g1")
         _check_schemata(fs, schemata.MBPS)
@@ -167,7 +167,7 @@ def _check_modes(fs: Mounted, name: str, rows: list[tuple[str, str, str, str, st
             assert modes(fs, name) == after
 
 
-def test_pseudo_locking_goes_as_recorded(tmp_path: Path) -> None:
+def test_pseudo_locking_works_as_recorded(tmp_path: Path) -> None:
     with mounted(tmp_path, "--tids", "any", profile=_profile(tmp_path, pseudo_locking=True)) as fs:
         fs.mkdir("g1")
         for path, text, result, status, after in PSEUDO_LOCKING:

@@ -20,7 +20,7 @@ def _tools() -> None:
         pytest.skip("strace is missing: apt-get install strace")
 
 
-def test_960_threads_are_placed_with_few_system_calls_more_than_the_least_possible(tmp_path: Path) -> None:
+def test_moving_960_threads_takes_few_more_system_calls_than_necessary(tmp_path: Path) -> None:
     """By the rules of 6.12, which takes lists of threads; tests/kernel has a real 6.1."""
     outcome = run_fleet(tmp_path, "6.12")
     assert sum(len(guest.vcpus) for guest in outcome.guests) == GUESTS * VCPUS

@@ -22,7 +22,7 @@ def _read(sim: SimulatedResctrl, group: str, event: str, cache_id: int = 0) -> i
     return int(sim.read(f"{group}/mon_data/mon_L3_{cache_id:02d}/{event}".lstrip("/")))
 
 
-def test_traffic_grows_while_a_group_has_tasks_and_rests_after() -> None:
+def test_traffic_grows_only_while_a_group_has_tasks() -> None:
     sim, clock = _busy()
     seen = []
     for _ in range(3):
@@ -35,7 +35,7 @@ def test_traffic_grows_while_a_group_has_tasks_and_rests_after() -> None:
     assert _read(sim, "g1", "mbm_total_bytes") == 768 * MIB
 
 
-def test_a_control_group_counts_its_monitor_groups_too() -> None:
+def test_a_control_group_includes_its_monitor_groups() -> None:
     sim, clock = _busy()
     clock.now += 1
     sim.write("g1/mon_groups/m/tasks", "5")
@@ -47,7 +47,7 @@ def test_a_control_group_counts_its_monitor_groups_too() -> None:
     assert _read(sim, "g1", "mbm_total_bytes") == 256 * MIB
 
 
-def test_occupancy_nears_the_ways_allowed_and_fades() -> None:
+def test_occupancy_approaches_the_allowed_ways_and_decays() -> None:
     sim, clock = _busy()
     sim.write("g1/schemata", "L3:0=f;1=3\n")
     clock.now += 30
@@ -59,7 +59,7 @@ def test_occupancy_nears_the_ways_allowed_and_fades() -> None:
     assert _read(sim, "g1", "llc_occupancy", 0) == 0
 
 
-def test_a_group_and_its_monitor_groups_hold_no_more_together_than_its_ways() -> None:
+def test_a_group_and_its_monitor_groups_together_fill_at_most_its_ways() -> None:
     sim, clock = _busy()
     sim.add_task(6)
     sim.write("g1/tasks", "6")
@@ -80,14 +80,14 @@ def test_a_group_and_its_monitor_groups_hold_no_more_together_than_its_ways() ->
         ("milan", "MB:0=2048\n", 256 * MIB),
     ],
 )
-def test_bandwidth_is_limited_in_the_unit_of_the_processor(profile: str, text: str, expected: int) -> None:
+def test_bandwidth_is_limited_in_the_processors_unit(profile: str, text: str, expected: int) -> None:
     sim, clock = _busy(profile)
     sim.write("g1/schemata", text)
     clock.now += 1
     assert _read(sim, "g1", "mbm_total_bytes") == expected
 
 
-def test_a_new_group_counts_from_zero_with_a_used_rmid() -> None:
+def test_a_new_group_starts_from_zero_with_a_reused_rmid() -> None:
     sim, clock = _busy()
     sim.write("g1/mon_groups/m/tasks", "5")
     clock.now += 5
@@ -111,7 +111,7 @@ def test_an_event_can_be_set_to_a_number_or_a_text() -> None:
     assert attempt(sim.set_counter, "info", 1, "mbm_total_bytes", 1) == "ENOENT"
 
 
-def test_choosing_other_events_starts_them_again() -> None:
+def test_reconfiguring_events_resets_them() -> None:
     sim, clock = _busy("milan")
     clock.now += 1
     sim.write("info/L3_MON/mbm_total_bytes_config", "0=0x33\n")

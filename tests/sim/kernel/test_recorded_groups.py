@@ -62,12 +62,12 @@ def test_every_group_has_counters_for_each_cache(group: str, mode: str) -> None:
             assert sim.read(f"{directory}/{cache}/{event}") == "0\n"
 
 
-def test_only_6_12_says_whether_masks_may_have_holes() -> None:
+def test_only_6_12_reports_whether_masks_may_have_holes() -> None:
     assert machine(kernel="6.12").read("info/L3/sparse_masks") == "0\n"
     assert not machine(kernel="6.1").exists("info/L3/sparse_masks")
 
 
-def test_debug_shows_the_numbers_of_the_groups() -> None:
+def test_debug_shows_closids_and_rmids() -> None:
     sim = machine("debug")
     sim.mkdir("g1")
     sim.mkdir("mon_groups/m1")
@@ -105,7 +105,7 @@ def test_rmids_run_out_and_come_back_after_limbo_as_recorded(kernel: str, option
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_names_are_taken_and_refused_as_recorded(kernel: str) -> None:
+def test_names_are_accepted_and_refused_as_recorded(kernel: str) -> None:
     sim = machine(kernel=kernel)
     sim.mkdir("g1")
     for name, result, status in MKDIR:
@@ -175,7 +175,7 @@ def test_rename_is_answered_as_recorded(
         (("cdp=1",), "6.1", "EINVAL"),
     ],
 )
-def test_mount_options_are_known_as_recorded(options: tuple[str, ...], kernel: str, result: str) -> None:
+def test_mount_options_are_accepted_as_recorded(options: tuple[str, ...], kernel: str, result: str) -> None:
     assert attempt(lambda: machine(*options, kernel=kernel)) == result
 
 
@@ -195,7 +195,7 @@ def test_both_mount_options_together_split_masks_and_count_in_mib() -> None:
         ("999999999999\n", "ERANGE", "262144\n"),
     ],
 )
-def test_the_occupancy_threshold_takes_numbers_as_recorded(text: str, result: str, then: str) -> None:
+def test_the_occupancy_threshold_accepts_numbers_as_recorded(text: str, result: str, then: str) -> None:
     sim = machine()
     path = "info/L3_MON/max_threshold_occupancy"
     assert ask(sim, sim.write, path, text) == (result, "ok\n")

@@ -38,9 +38,7 @@ def test_modes_change_as_recorded(
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(("options", "names"), [((), ("L3",)), (("cdp",), ("L3DATA", "L3CODE"))])
-def test_a_new_group_gets_the_lowest_run_that_is_left(
-    kernel: str, options: tuple[str, ...], names: tuple[str, ...]
-) -> None:
+def test_a_new_group_gets_the_lowest_free_run(kernel: str, options: tuple[str, ...], names: tuple[str, ...]) -> None:
     sim = machine(*options, kernel=kernel)
     sim.mkdir("g1")
     write_masks(sim, ".", "0=1;1=1")
@@ -61,7 +59,7 @@ def test_a_new_group_gets_the_lowest_run_that_is_left(
         ("1ff", "ok", "ok\n", "HHEEEEEEEEE", "600"),
     ],
 )
-def test_an_exclusive_default_group_leaves_the_hardware_ways(
+def test_an_exclusive_default_group_leaves_the_hardwares_ways(
     kernel: str, options: tuple[str, ...], mask: str, result: str, status: str, usage: str, new: str
 ) -> None:
     sim = machine(*options, kernel=kernel)
@@ -75,7 +73,7 @@ def test_an_exclusive_default_group_leaves_the_hardware_ways(
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_mkdir_without_any_bit_left_says_where(kernel: str) -> None:
+def test_mkdir_without_free_bits_reports_the_cache(kernel: str) -> None:
     plain = load_profile("cascade-lake")
     cache = msgspec.structs.replace(plain.caches[0], shareable="0")
     sim = SimulatedResctrl(msgspec.structs.replace(plain, caches=(cache,)), kernel=kernel, clock=Clock())
@@ -85,7 +83,7 @@ def test_mkdir_without_any_bit_left_says_where(kernel: str) -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_pseudo_locking_goes_as_recorded(kernel: str) -> None:
+def test_pseudo_locking_works_as_recorded(kernel: str) -> None:
     profile = msgspec.structs.replace(load_profile("cascade-lake"), pseudo_locking=True)
     sim = SimulatedResctrl(profile, kernel=kernel, clock=Clock())
     sim.add_task(TASK)
@@ -148,7 +146,7 @@ CLEARING: list[tuple[str, Callable[[SimulatedResctrl], object], str, str, tuple[
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_last_cmd_status_is_cleared_and_added_to_as_recorded(kernel: str) -> None:
+def test_last_cmd_status_is_cleared_and_appended_to_as_recorded(kernel: str) -> None:
     sim = machine(kernel=kernel)
     sim.mkdir("g1")
     sim.mkdir("g1/mon_groups/m1")

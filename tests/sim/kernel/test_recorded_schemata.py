@@ -31,7 +31,7 @@ def test_a_write_is_answered_as_recorded(
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_texts_without_mb_are_answered_alike_with_mba_mbps(kernel: str) -> None:
+def test_writes_without_mb_are_answered_the_same_with_mba_mbps(kernel: str) -> None:
     for text, result, status, _ in PLAIN:
         if "MB" not in text:
             sim = _with_group(kernel, "mba_MBps")
@@ -40,7 +40,7 @@ def test_texts_without_mb_are_answered_alike_with_mba_mbps(kernel: str) -> None:
 
 @pytest.mark.parametrize(("option", "name"), [((), "L3"), (("cdp",), "L3DATA")])
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_a_write_of_more_than_a_page_is_too_big(kernel: str, option: tuple[str, ...], name: str) -> None:
+def test_a_write_larger_than_a_page_is_refused(kernel: str, option: tuple[str, ...], name: str) -> None:
     sim = _with_group(kernel, *option)
     assert ask(sim, sim.write, "g1/schemata", f"{name}:0=f;" * 700 + "\n") == ("E2BIG", "ok\n")
     entry, newline = f"{name}:0=f", "\n"
@@ -51,21 +51,21 @@ def test_a_write_of_more_than_a_page_is_too_big(kernel: str, option: tuple[str, 
 
 @pytest.mark.parametrize(("option", "name"), [((), "L3"), (("cdp",), "L3DATA")])
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_half_a_line_is_refused_by_itself(kernel: str, option: tuple[str, ...], name: str) -> None:
+def test_each_half_of_a_split_line_is_refused(kernel: str, option: tuple[str, ...], name: str) -> None:
     sim = _with_group(kernel, *option)
     assert ask(sim, sim.write, "g1/schemata", f"{name}:0=") == ("EINVAL", "ok\n")
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(("mask", "size"), [("1", 1525201), ("3", 3050402), ("f", 6100804), ("7ff", 16777211)])
-def test_size_is_the_cache_divided_by_its_ways_times_the_bits(kernel: str, mask: str, size: int) -> None:
+def test_size_is_bytes_per_way_times_bits(kernel: str, mask: str, size: int) -> None:
     sim = _with_group(kernel)
     sim.write("g1/schemata", f"L3:0={mask}\n")
     assert sim.read("g1/size") == f"    MB:0=100;1=100\n    L3:0={size};1=16777211\n"
 
 
 @pytest.mark.parametrize("mask", ["1", "3", "f", "7ff"])
-def test_size_under_cdp_tells_data_and_code_apart(mask: str) -> None:
+def test_size_with_cdp_has_data_and_code(mask: str) -> None:
     sim = _with_group("6.1", "cdp")
     sim.write("g1/schemata", f"L3DATA:0={mask}\n")
     size = 1525201 * int(mask, 16).bit_count()
@@ -83,7 +83,7 @@ def test_a_new_group_does_not_copy_the_default_group(kernel: str, option: tuple[
 
 
 @pytest.mark.parametrize("path", ["g1/size", "info/last_cmd_status", "mon_data/mon_L3_00/llc_occupancy"])
-def test_files_that_are_only_read_refuse_writes(path: str) -> None:
+def test_read_only_files_refuse_writes(path: str) -> None:
     sim = _with_group("6.12")
     assert ask(sim, sim.write, path, "1\n") == ("EACCES", "ok\n")
 

@@ -40,7 +40,7 @@ def _with_rmids(profile: str, rmids: int) -> Profile:
         ("monitor-only", "L3:0=f\n", "EINVAL", "Unknown or unsupported resource name 'L3'\n"),
     ],
 )
-def test_each_processor_takes_what_it_can(profile: str, text: str, result: str, status: str) -> None:
+def test_each_processor_accepts_its_own_values(profile: str, text: str, result: str, status: str) -> None:
     sim = SimulatedResctrl(load_profile(profile))
     assert ask(sim, sim.write, "schemata", text) == (result, status)
 
@@ -59,40 +59,40 @@ def test_schemata_is_aligned_for_the_longest_name_and_the_widest_value(profile: 
     assert SimulatedResctrl(load_profile(profile)).read("schemata") == shown
 
 
-def test_every_value_is_as_wide_as_the_widest_resource_needs() -> None:
+def test_all_values_have_the_width_of_the_widest_resource() -> None:
     lines = SimulatedResctrl(load_profile("sapphire-rapids")).read("schemata").splitlines()
     assert lines[0] == "    MB:0= 100"
     assert lines[1].startswith("    L2:0=ffff;1=ffff;")
     assert lines[2] == "    L3:0=7fff"
 
 
-def test_slow_memory_is_limited_since_6_12_only() -> None:
+def test_slow_memory_needs_6_12() -> None:
     assert SimulatedResctrl(load_profile("genoa")).read("schemata").startswith("  SMBA:0=4096;")
     assert SimulatedResctrl(load_profile("genoa"), kernel="6.1").read("schemata").startswith("    MB:0=4096;")
 
 
-def test_holes_on_intel_need_6_12() -> None:
+def test_masks_with_holes_on_intel_need_6_12() -> None:
     plain = load_profile("cascade-lake")
     profile = msgspec.structs.replace(plain, caches=(msgspec.structs.replace(plain.caches[0], sparse=True),))
     answers = {k: attempt(SimulatedResctrl(profile, kernel=k).write, "schemata", "L3:0=5\n") for k in KERNELS}
     assert answers == {"6.1": "EINVAL", "6.12": "ok"}
 
 
-def test_a_first_run_below_the_least_is_refused_where_holes_are_allowed() -> None:
+def test_a_first_run_below_the_minimum_is_refused_where_holes_are_allowed() -> None:
     plain = load_profile("milan")
     cache = msgspec.structs.replace(plain.caches[0], min_cbm_bits=2)
     sim = SimulatedResctrl(msgspec.structs.replace(plain, caches=(cache,)))
     assert ask(sim, sim.write, "schemata", "L3:0=31\n") == ("EINVAL", "Need at least 2 bits in the mask\n")
 
 
-def test_mb_in_mib_counts_at_once_even_if_a_later_line_is_wrong() -> None:
+def test_mb_in_mib_applies_immediately_even_if_a_later_line_is_invalid() -> None:
     sim = machine("mba_MBps")
     assert attempt(sim.write, "schemata", "MB:0=77\nL3:0=0\n") == "EINVAL"
     assert sim.read("schemata") == "    MB:0= 77;1=4294967295\n    L3:0=7ff;1=7ff\n"
 
 
 @pytest.mark.parametrize(("kernel", "said"), [("6.1", "Out of RMIDs\n"), ("6.12", "Out of CLOSIDs\n")])
-def test_the_kernels_look_for_rmid_and_closid_in_their_own_order(kernel: str, said: str) -> None:
+def test_the_kernels_allocate_rmid_and_closid_in_different_orders(kernel: str, said: str) -> None:
     sim = SimulatedResctrl(_with_rmids("cascade-lake", 8), kernel=kernel)
     for number in range(7):
         sim.mkdir(f"g{number}")
@@ -100,7 +100,7 @@ def test_the_kernels_look_for_rmid_and_closid_in_their_own_order(kernel: str, sa
 
 
 @pytest.mark.parametrize(("kernel", "result"), [("6.1", "EBUSY"), ("6.12", "ok")])
-def test_a_refused_control_group_costs_an_rmid_for_a_while_on_6_1(kernel: str, result: str) -> None:
+def test_a_refused_control_group_leaves_an_rmid_in_limbo_on_6_1(kernel: str, result: str) -> None:
     clock = Clock()
     sim = SimulatedResctrl(_with_rmids("cascade-lake", 9), kernel=kernel, clock=clock)
     for number in range(7):
@@ -112,14 +112,14 @@ def test_a_refused_control_group_costs_an_rmid_for_a_while_on_6_1(kernel: str, r
 
 
 @pytest.mark.parametrize(("kernel", "result"), [("6.1", "ok"), ("6.12", "EBUSY")])
-def test_with_one_cache_6_1_frees_an_empty_rmid_at_once(kernel: str, result: str) -> None:
+def test_with_one_cache_6_1_frees_an_empty_rmid_immediately(kernel: str, result: str) -> None:
     sim = SimulatedResctrl(_with_rmids("icelake", 2), kernel=kernel, clock=Clock())
     sim.mkdir("mon_groups/m")
     sim.rmdir("mon_groups/m")
     assert attempt(sim.mkdir, "mon_groups/n") == result
 
 
-def test_an_rmid_rests_until_the_cache_has_forgotten_it() -> None:
+def test_an_rmid_stays_in_limbo_until_its_lines_are_gone() -> None:
     clock = Clock()
     sim = SimulatedResctrl(_with_rmids("cascade-lake", 2), clock=clock)
     sim.write("info/L3_MON/max_threshold_occupancy", "65536\n")
@@ -135,7 +135,7 @@ def test_an_rmid_rests_until_the_cache_has_forgotten_it() -> None:
     assert results == ["EBUSY", "EBUSY", "EBUSY", "ok"]
 
 
-def test_with_a_threshold_of_nothing_no_rmid_comes_back() -> None:
+def test_with_a_threshold_of_zero_no_rmid_leaves_limbo() -> None:
     clock = Clock()
     sim = SimulatedResctrl(_with_rmids("cascade-lake", 2), clock=clock)
     sim.write("info/L3_MON/max_threshold_occupancy", "0\n")
@@ -149,7 +149,7 @@ def test_with_a_threshold_of_nothing_no_rmid_comes_back() -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_a_host_that_only_monitors_makes_monitor_groups_only(kernel: str) -> None:
+def test_a_monitor_only_host_has_only_monitor_groups(kernel: str) -> None:
     sim = SimulatedResctrl(load_profile("monitor-only"), kernel=kernel)
     assert ask(sim, sim.mkdir, "g1") == ("EPERM", "ok\n")
     assert ask(sim, sim.mkdir, "mon_groups/m") == ("ok", "ok\n")
@@ -160,7 +160,7 @@ def test_a_host_that_only_monitors_makes_monitor_groups_only(kernel: str) -> Non
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_a_host_that_only_allocates_has_nothing_of_monitoring(kernel: str) -> None:
+def test_an_allocation_only_host_has_no_monitoring_files(kernel: str) -> None:
     sim = SimulatedResctrl(load_profile("allocation-only"), kernel=kernel)
     sim.mkdir("g1")
     assert sim.listdir("info") == ["L3", "last_cmd_status"]
@@ -188,7 +188,7 @@ def test_a_host_that_only_allocates_has_nothing_of_monitoring(kernel: str) -> No
         ("0=33", "EINVAL", "ok\n", "0=0x7f;2=0x7f;4=0x7f"),
     ],
 )
-def test_amd_events_can_be_chosen(text: str, result: str, status: str, chosen: str) -> None:
+def test_amd_events_are_configurable(text: str, result: str, status: str, chosen: str) -> None:
     sim = SimulatedResctrl(load_profile("milan"))
     path = "info/L3_MON/mbm_total_bytes_config"
     assert ask(sim, sim.write, path, text) == (result, status)
@@ -196,13 +196,13 @@ def test_amd_events_can_be_chosen(text: str, result: str, status: str, chosen: s
     assert "mbm_total_bytes_config" in sim.read("info/L3_MON/mon_features").split()
 
 
-def test_6_1_knows_no_events_that_can_be_chosen() -> None:
+def test_6_1_has_no_configurable_events() -> None:
     sim = SimulatedResctrl(load_profile("milan"), kernel="6.1")
     assert sim.read("info/L3_MON/mon_features") == "llc_occupancy\nmbm_total_bytes\nmbm_local_bytes\n"
     assert not sim.exists("info/L3_MON/mbm_total_bytes_config")
 
 
-def test_l2_can_be_split_by_itself() -> None:
+def test_l2_can_be_split_without_l3() -> None:
     sim = SimulatedResctrl(load_profile("sapphire-rapids").mounted("cdpl2"))
     assert [name for name in sim.listdir("info") if name.startswith("L")] == ["L2CODE", "L2DATA", "L3", "L3_MON"]
     assert sim.read("info/L2CODE/num_closids") == "4\n"
@@ -237,7 +237,7 @@ def test_l2_can_be_split_by_itself() -> None:
         ("rename", ("g1/mon_groups/m", "g1/mon_groups/mon_groups"), errno.EPERM),
     ],
 )
-def test_paths_that_lead_nowhere_are_refused(operation: str, arguments: tuple[str, ...], number: int) -> None:
+def test_nonexistent_paths_are_refused(operation: str, arguments: tuple[str, ...], number: int) -> None:
     sim = machine()
     sim.mkdir("g1")
     sim.mkdir("g1/mon_groups/m")
@@ -246,7 +246,7 @@ def test_paths_that_lead_nowhere_are_refused(operation: str, arguments: tuple[st
     assert caught.value.errno == number
 
 
-def test_a_monitor_group_with_cpus_can_get_another_name_where_it_is() -> None:
+def test_a_monitor_group_with_cpus_can_be_renamed_in_place() -> None:
     sim = machine()
     sim.mkdir("mon_groups/m")
     sim.write("mon_groups/m/cpus_list", "0\n")
@@ -255,7 +255,7 @@ def test_a_monitor_group_with_cpus_can_get_another_name_where_it_is() -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_a_group_on_its_way_to_pseudo_locking_gives_its_rmid_back(kernel: str) -> None:
+def test_a_group_in_pseudo_locksetup_frees_its_rmid(kernel: str) -> None:
     clock = Clock()
     profile = msgspec.structs.replace(_with_rmids("cascade-lake", 2), pseudo_locking=True)
     sim = SimulatedResctrl(profile, kernel=kernel, clock=clock)
@@ -279,7 +279,7 @@ def test_renaming_something_to_itself_does_nothing() -> None:
     assert sim.tree() == before
 
 
-def test_children_are_born_in_the_monitor_group_of_their_parent() -> None:
+def test_a_new_task_starts_in_its_parents_monitor_group() -> None:
     sim = machine()
     sim.mkdir("g1")
     sim.mkdir("g1/mon_groups/m")
@@ -301,13 +301,13 @@ def test_last_cmd_status_holds_512_bytes() -> None:
     assert sim.read("info/last_cmd_status") == text
 
 
-def test_bytes_that_are_no_text_come_back_as_they_were() -> None:
+def test_bytes_that_are_not_text_are_preserved() -> None:
     sim = machine()
     attempt(sim.write, "schemata", "ä\udcff:0=1\n")
     assert sim.read("info/last_cmd_status") == "Unknown or unsupported resource name 'ä\udcff'\n"
 
 
-def test_an_error_tells_what_this_operation_said_and_nothing_older() -> None:
+def test_an_error_has_only_its_own_operations_message() -> None:
     sim = machine()
     attempt(sim.write, "mode", "bogus\n")
     with pytest.raises(ResctrlError) as silent:
@@ -321,14 +321,14 @@ def test_an_error_tells_what_this_operation_said_and_nothing_older() -> None:
 
 @pytest.mark.parametrize("name", profile_names())
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_every_profile_makes_as_many_groups_as_its_poorest_resource_allows(name: str, kernel: str) -> None:
+def test_the_resource_with_the_fewest_closids_limits_the_groups(name: str, kernel: str) -> None:
     sim = SimulatedResctrl(load_profile(name), kernel=kernel)
     infos = [f"info/{r}/num_closids" for r in sim.listdir("info") if sim.exists(f"info/{r}/num_closids")]
     expected = min((int(sim.read(path)) for path in infos), default=1) - 1
     assert sum(attempt(sim.mkdir, f"g{n}") == "ok" for n in range(20)) == expected
 
 
-def test_what_is_not_known_is_named() -> None:
+def test_an_unknown_profile_or_kernel_is_reported() -> None:
     with pytest.raises(ProfileNotFoundError, match="unknown simulated host 'pentium'"):
         load_profile("pentium")
     with pytest.raises(UnknownVersionError, match=r"kernel version '2\.6'"):
