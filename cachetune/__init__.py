@@ -64,8 +64,8 @@ if TYPE_CHECKING:
         WrongGuestError,
         ZombieProcessError,
     )
-    from cachetune.guests.find import SourceOptions
     from cachetune.guests.model import Guest, RunningGuest
+    from cachetune.guests.sources.options import SourceOptions
     from cachetune.host.model import Host
     from cachetune.plan.model import Plan
     from cachetune.service.api import (
@@ -151,7 +151,7 @@ _VALUES = {
     "Reading": "watch.model",
     "Report": "apply.report",
     "RunningGuest": "guests.model",
-    "SourceOptions": "guests.find",
+    "SourceOptions": "guests.sources.options",
 }
 
 

@@ -20,7 +20,7 @@ from cachetune.apply.state.ledger import Ledger
 from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError
 from cachetune.findings import first_error
-from cachetune.guests.find import best_known
+from cachetune.guests.find import most_trusted
 from cachetune.guests.model import RunningGuest
 from cachetune.guests.tuning_files import TuningFiles
 from cachetune.host.model import Host
@@ -189,7 +189,7 @@ def _file_case(name: str, observation: Observation, memory: Memory | None, *, al
 
 def _called(name: str, observation: Observation) -> tuple[RunningGuest, ...]:
     """The guests of this name; one that somebody else vouches for goes before those that only call themselves so."""
-    return tuple(best_known([guest for guest in observation.running if guest.name == name]))
+    return tuple(most_trusted([guest for guest in observation.running if guest.name == name]))
 
 
 def _asked_by_libvirt(guest: RunningGuest) -> Domain | None:

@@ -122,7 +122,7 @@ class Reconciler:
         told |= {
             f"{guest.name}: nobody but process {guest.guest.pid} of the user {guest.user} says that it is this guest"
             for guest in running
-            if guest.name in files and guest.is_only_its_own_word
+            if guest.name in files and guest.is_unverified
         }
         for text in sorted(told - self._told):
             self._say("warning", text)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cachetune.cli.verb import option
+from cachetune.guests.sources import NAMES
+from cachetune.guests.sources.options import Setting, SourceOptions, settings
 
 if TYPE_CHECKING:
     from cachetune.plan.request import Options
@@ -104,40 +106,32 @@ run = option(
     heading=_WHERE,
     help="Directory of the journal and the ledger.",
 )
-proc = option(
-    "--proc", type=_DIR, default=Path("/proc"), show_default=True, heading=_WHERE, help="Where to find threads."
-)
 
 source = option(
     "--source",
-    type=click.Choice(["libvirt-status", "libvirt", "qmp", "threads", "cgroup"]),
+    type=click.Choice(NAMES),
     heading=_FINDING,
     help="Source of guests and vCPU threads; default is the first that knows them, in this order.",
 )
-connect = option("--connect", metavar="URI", heading=_FINDING, help="URI of libvirt's API; default is qemu:///system.")
-qmp = option(
-    "--qmp",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="SOCKET",
-    heading=_FINDING,
-    help="QMP socket of a QEMU to ask for its vCPUs.",
-)
-libvirt_run = option(
-    "--libvirt-run",
-    type=_DIR,
-    default=Path("/run/libvirt/qemu"),
-    show_default=True,
-    heading=_FINDING,
-    help="Directory of libvirt's status files.",
-)
-cgroup = option(
-    "--cgroup",
-    type=_DIR,
-    default=Path("/sys/fs/cgroup"),
-    show_default=True,
-    heading=_FINDING,
-    help="Where cgroups are mounted.",
-)
+
+_TYPES = {"directory": _DIR, "socket": click.Path(path_type=Path, dir_okay=False), "text": click.STRING}
+
+
+def _of_source(name: str, setting: Setting, default: Any) -> Callable[[F], F]:
+    """The option for a setting of the guest sources."""
+    return option(
+        f"--{name.replace('_', '-')}",
+        type=_TYPES[setting.kind],
+        default=default,
+        show_default=default is not None,
+        metavar=setting.metavar,
+        heading=_WHERE if name == "proc" else _FINDING,
+        help=setting.help,
+    )
+
+
+_of_sources = {name: _of_source(name, setting, getattr(SourceOptions(), name)) for name, setting in settings().items()}
+proc = _of_sources["proc"]
 guests_d = option(
     "--guests-d",
     type=_DIR,
@@ -159,8 +153,8 @@ def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-finding = stack(source, connect, qmp, libvirt_run, cgroup, proc)
-"""Where running guests are looked for."""
+finding = stack(source, *_of_sources.values())
+"""Where running guests are looked for: --source, and the settings of the sources."""
 
 planning = stack(
     *(guest, all_guests, pid, vcpus, machine_name),
@@ -180,7 +174,6 @@ def location(values: Mapping[str, Any]) -> "Location":
 
 def selection(values: Mapping[str, Any]) -> "Selection":
     """The guests that the options name."""
-    from cachetune.guests.find import SourceOptions
     from cachetune.service.select import Selection
 
     sources = SourceOptions(**_fields_of(SourceOptions, values))

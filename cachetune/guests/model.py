@@ -1,12 +1,12 @@
-"""A running guest: its process and which thread is which vCPU."""
-
-from typing import Literal
+"""A running guest: its process, and which thread is which vCPU."""
 
 import msgspec
 
+from cachetune.guests.sources import SourceName
+
 
 class Thread(msgspec.Struct, frozen=True):
-    """One thread. ``start_time`` (ticks after boot, /proc/TID/stat field 22) tells a reused tid; 0 if unknown."""
+    """One thread. ``start_time`` (ticks after boot, /proc/TID/stat field 22) exposes a reused tid; 0 if unknown."""
 
     tid: int
     start_time: int = 0
@@ -15,23 +15,20 @@ class Thread(msgspec.Struct, frozen=True):
 
 
 class Guest(msgspec.Struct, frozen=True):
-    """The threads of a guest. ``pid`` is None when only vCPU threads were named."""
+    """The threads of a guest. ``pid`` is None if only vCPU threads were named."""
 
     pid: int | None
     threads: tuple[Thread, ...]
 
 
-SourceName = Literal["libvirt-status", "libvirt", "qmp", "threads", "cgroup"]
-
-
 class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):
-    """A guest that runs, and who told so.
+    """A running guest, and ``source``, the one that its vCPU threads come from.
 
-    ``name`` is "" where nothing tells it. ``libvirt_id`` is the number in libvirt's machine name, None where libvirt
-    does not run the guest. ``xml`` is the live domain XML where libvirt tells it. ``disagreements`` are sentences about
-    sources that say different things; the guest is as ``source`` has it. ``problem`` is a sentence where nothing tells
-    its vCPUs apart: no thread has a ``vcpu`` then, and only groups of the whole process can be had. ``user`` is the uid
-    that its process has, None where that is not known.
+    ``name`` is "" if no source knows it. ``libvirt_id`` is the number in libvirt's machine name, None unless libvirt
+    runs the guest. ``xml`` is the live domain XML if libvirt provides it. ``disagreements`` are sentences about
+    contradictions between sources; the fields follow ``source``. ``problem`` is a sentence if no source can identify
+    the vCPU threads: then no thread has a ``vcpu``, and only groups for the whole process are possible. ``user`` is
+    the uid of the process, None if unknown.
     """
 
     name: str
@@ -45,6 +42,6 @@ class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):
     user: int | None = None
 
     @property
-    def is_only_its_own_word(self) -> bool:
-        """Whether nobody but a process of some user says which guest this is: any user can start one that says so."""
+    def is_unverified(self) -> bool:
+        """Whether only the process itself claims to be this guest, which any user can make a process do."""
         return self.xml is None and self.source != "qmp" and self.user != 0

@@ -15,8 +15,8 @@ from cachetune.apply.run import Connection
 from cachetune.domain import read_file
 from cachetune.domain.model import Domain
 from cachetune.errors import GroupNotFoundError
-from cachetune.guests.find import SourceOptions
 from cachetune.guests.model import Guest, RunningGuest
+from cachetune.guests.sources.options import SourceOptions
 from cachetune.host import read
 from cachetune.host.model import Host
 from cachetune.host.resctrl.port import Resctrl

@@ -7,8 +7,10 @@ import msgspec
 
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
-from cachetune.guests.find import SourceOptions, guest_named, look
-from cachetune.guests.model import RunningGuest, SourceName
+from cachetune.guests.find import guest_named, look
+from cachetune.guests.model import RunningGuest
+from cachetune.guests.sources import SourceName
+from cachetune.guests.sources.options import SourceOptions
 from cachetune.host.model import Host
 from cachetune.plan.groups.names import belongs_to, machine_name, machine_name_of
 from cachetune.text import listed, printable
@@ -62,7 +64,7 @@ def select_guests(selection: Selection) -> Selected:
 def doubts_about(guest: RunningGuest) -> tuple[str, ...]:
     """What makes it doubtful that a guest is what it seems to be, as warnings."""
     doubts = [f"guest {guest.name!r}: {sentence}" for sentence in guest.disagreements]
-    if guest.is_only_its_own_word:
+    if guest.is_unverified:
         doubts.append(
             f"guest {guest.name!r} is unverified: only process {guest.guest.pid} (user {guest.user}) claims to be it"
         )

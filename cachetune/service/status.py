@@ -13,7 +13,8 @@ from cachetune.domain import Loaded, load
 from cachetune.errors import CachetuneError, HostError, InputError, PlanRefusedError, ResctrlError
 from cachetune.findings import Finding
 from cachetune.guests.find import look
-from cachetune.guests.model import RunningGuest, SourceName
+from cachetune.guests.model import RunningGuest
+from cachetune.guests.sources import SourceName
 from cachetune.guests.tuning_files import tuning_of as read_tuning_file
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.plan.build import plan_guests

@@ -13,9 +13,11 @@ from cachetune.errors import (
     SourceUnavailableError,
 )
 from cachetune.guests import RunningGuest
-from cachetune.guests.find import ORDER, SourceOptions, guest_named, look, running_guests
+from cachetune.guests.find import guest_named, look, running_guests
+from cachetune.guests.sources import NAMES
+from cachetune.guests.sources.options import SourceOptions
 from cachetune.guests.merge import combine
-from cachetune.guests.model import SourceName
+from cachetune.guests.sources import SourceName
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources import cgroup, libvirt_api
 from cachetune.guests.sources import thread_names as threads
@@ -69,7 +71,7 @@ def vcpus(guest: RunningGuest) -> dict[int, int]:
 
 
 def test_the_order_is_the_one_that_is_documented() -> None:
-    assert ORDER == ("libvirt-status", "libvirt", "qmp", "threads", "cgroup")
+    assert NAMES == ("libvirt-status", "libvirt", "qmp", "threads", "cgroup")
 
 
 def test_sources_that_agree_make_one_guest_without_a_word(machine: Machine) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cachetune.errors import AmbiguousGuestError, GuestNotFoundError
-from cachetune.guests.find import SourceOptions, guest_named, look
+from cachetune.guests.find import guest_named, look
+from cachetune.guests.sources.options import SourceOptions
 from cachetune.guests.merge import combine
 from cachetune.guests.proc.processes import emulators, read_process
 from cachetune.guests.sources import libvirt_api

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachetune.guests.find import SourceOptions, look
+from cachetune.guests.find import look
+from cachetune.guests.sources.options import SourceOptions
 from tests.guests.lookalike import add_process, status_xml
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"

@@ -9,8 +9,9 @@ import pytest
 
 from cachetune.errors import GuestNotFoundError, GuestVcpusUnknownError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests import RunningGuest
-from cachetune.guests.find import SourceOptions, guest_named, look
-from cachetune.guests.model import SourceName
+from cachetune.guests.find import guest_named, look
+from cachetune.guests.sources.options import SourceOptions
+from cachetune.guests.sources import SourceName
 from cachetune.guests.sources import qmp
 from tests.guests.lookalike import PROC
 from tests.guests.proc.test_processes import need_namespaces

@@ -4,16 +4,18 @@
     v1 with older libvirt:          …/machine-qemu\\x2d1\\x2dweb.scope/vcpu0/tasks
     without systemd:                …/qemu-1-web.libvirt-qemu/vcpu0/…
 
-Each emulator's own file /proc/PID/cgroup says where to look, so no tree is walked. Threads of the kernel can be in a
-vCPU's directory too (those that KVM starts on behalf of a vCPU); only one that is told apart counts.
+Each emulator's /proc/PID/cgroup says where to look, so no tree is walked. A vCPU's directory can also hold kernel
+threads that KVM starts for the vCPU; then only a thread with the name of the vCPU counts.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from cachetune.guests.proc.processes import Process
-from cachetune.guests.sources.sighting import Seen, Sighting, share_a_thread
+from cachetune.guests.sources.sighting import Search, Seen, Sighting, share_a_thread
+
+LABEL = "its cgroup"
 
 _SCOPE = re.compile(r"machine-(qemu-([0-9]{1,9})-.+)\.scope|(qemu-([0-9]{1,9})-.+)\.libvirt-qemu", re.ASCII)
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
@@ -21,17 +23,23 @@ _VCPU = re.compile(r"vcpu([0-9]{1,5})", re.ASCII)
 _LONGEST_LIST = 1 << 16
 
 
-def look(root: Path, processes: Sequence[Process], proc: Path) -> Seen:
-    """Every emulator that is in a machine's cgroup of libvirt; ``root`` is where cgroups are mounted."""
-    return Seen(tuple(found for process in processes if (found := _sighting(process, root, proc))))
+def worth_asking(_search: Search) -> bool:
+    """Always: it reads a few small files of each emulator."""
+    return True
+
+
+def look(search: Search) -> Seen:
+    """Return every emulator in one of libvirt's machine cgroups."""
+    root, proc = search.options.cgroup, search.options.proc
+    return Seen(tuple(found for process in search.processes if (found := _sighting(process, root, proc))))
 
 
 def _sighting(process: Process, root: Path, proc: Path) -> Sighting | None:
     for machine in dict.fromkeys(_machines(process, proc)):
         for mount in _mounts(machine[0], root):
             directory = mount / machine[1].relative_to("/")
-            source_options = (_vcpus(place, process) for place in (directory / "libvirt", directory))
-            threads = next((found for found in source_options if found is not None), None)
+            layouts = (_vcpus(place, process) for place in (directory / "libvirt", directory))
+            threads = next((found for found in layouts if found is not None), None)
             if threads is None:
                 continue
             single = share_a_thread(threads)
@@ -41,7 +49,7 @@ def _sighting(process: Process, root: Path, proc: Path) -> Sighting | None:
                 vcpus={} if single else threads,
                 one_thread=single,
                 libvirt_id=_libvirt_id(machine[1].name),
-                why_no_vcpus="" if threads else "its cgroups have no thread for each vCPU",
+                why_no_vcpus="" if threads else "its cgroups do not have one thread per vCPU",
             )
     return None
 
@@ -56,7 +64,7 @@ def _machines(process: Process, proc: Path) -> Iterator[tuple[str, PurePosixPath
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         place = PurePosixPath(path)
-        if not place.is_absolute() or ".." in place.parts or "\0" in rest:  # outside of what we can see, or no path
+        if not place.is_absolute() or ".." in place.parts or "\0" in rest:  # outside the visible tree, or not a path
             continue
         for directory in (place, *place.parents):
             if _libvirt_id(directory.name) is not None:
@@ -73,7 +81,7 @@ def _mounts(controllers: str, root: Path) -> tuple[Path, ...]:
 
 
 def _vcpus(directory: Path, process: Process) -> dict[int, int] | None:
-    """vCPU to thread, where that is told; None when there are no directories of vCPUs."""
+    """Map vCPU to thread id, as far as known; None if there are no directories of vCPUs."""
     try:
         found = {int(match[1]): entry for entry in directory.iterdir() if (match := _VCPU.fullmatch(entry.name))}
     except OSError:
@@ -85,7 +93,7 @@ def _vcpus(directory: Path, process: Process) -> dict[int, int] | None:
 
 
 def _thread(vcpu: int, directory: Path, process: Process) -> int | None:
-    """The only thread of the process in there, or the only one that has the name of this vCPU."""
+    """The only thread of the process in the directory, or the only one with the name of this vCPU."""
     inside = _listed(directory)
     mine = [thread for thread in process.threads if thread.tid in inside]
     if len(mine) > 1:

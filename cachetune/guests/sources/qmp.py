@@ -1,16 +1,13 @@
-"""QMP, QEMU's own monitor: the one source that asks the emulator itself. Needs the extra ``qmp`` (qemu.qmp).
+"""QMP, QEMU's monitor: the only source that asks the emulator itself. Needs the extra ``qmp`` (qemu.qmp).
 
-QEMU serves one client of a monitor at a time, and libvirt keeps its own busy, so this is for guests started without
-libvirt, one socket at a time, each step with a bounded wait. The answer is in the numbers of QEMU's own pid namespace.
+QEMU serves one client per monitor, and libvirt occupies its own, so this is for guests started without libvirt, one
+socket at a time, each step with a timeout. The answer uses thread ids of QEMU's own pid namespace.
 
-Whose threads they are the kernel says: the socket has the pid of the process that listens. Where somebody else
-listens on QEMU's behalf, the process must be an emulator that owns all the threads and has the name or uuid that the
-answer has, and the listener must be of that process's user or root's. Otherwise whoever answers could have any process
-moved.
+The kernel says whose threads they are: a socket has the pid of the process that listens. If another process listens
+for QEMU, the guest must be an emulator that owns all the threads and has the name or uuid of the answer, and the
+listener must run as that process's user or as root. Otherwise any listener could have any process moved.
 """
 
-import asyncio
-import logging
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -19,19 +16,20 @@ from typing import Any
 
 import msgspec
 
-from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
+from cachetune.errors import InputError, MissingExtraError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests.proc.processes import Process, canonical_uuid, read_process, tids_at
-from cachetune.guests.sources.sighting import Seen, Sighting, share_a_thread
+from cachetune.guests.sources.sighting import Search, Seen, Sighting, share_a_thread
+
+LABEL = "QEMU's monitor"
 
 SECONDS = 5.0
 """How long the whole conversation may take."""
 
-_SILENT = logging.NullHandler()  # what the library logs it also raises
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred
 
 
 class _Cpu(msgspec.Struct, frozen=True):
-    """One entry of query-cpus-fast. ``props`` has a thread-id too, which is the topology's and no thread."""
+    """One entry of query-cpus-fast. ``props`` has a thread-id too, which belongs to the topology."""
 
     index: int = msgspec.field(name="cpu-index")
     tid: int = msgspec.field(name="thread-id")
@@ -46,7 +44,7 @@ class _Uuid(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """What QEMU says; ``listener`` is the pid behind the socket, 0 if that is in no namespace of ours, ``user`` its."""
+    """What QEMU answers; ``listener`` and ``user`` are pid (0 if outside our pid namespace) and uid of the listener."""
 
     listener: int
     user: int
@@ -55,13 +53,24 @@ class _Answer(msgspec.Struct, frozen=True):
     uuid: _Uuid
 
 
-def look(path: Path, processes: Sequence[Process], proc: Path) -> Seen:
-    """The guest behind one QMP socket. Raises SourceUnavailableError when it does not answer
-    or is not a process on this host, MissingExtraError without qemu.qmp."""
+def worth_asking(_search: Search) -> bool:
+    """Never: only if a socket is named, because a query locks other clients out of the monitor."""
+    return False
+
+
+def look(search: Search) -> Seen:
+    """Return the guest behind the QMP socket.
+
+    Raises SourceUnavailableError if it does not answer or its process is not on this host, MissingExtraError without
+    qemu.qmp, InputError without a socket.
+    """
+    path, proc = search.options.qmp, search.options.proc
+    if path is None:
+        raise InputError("source qmp needs a socket", hint="pass --qmp SOCKET")
     answer = _ask(path)
     said = {cpu.index: cpu.tid for cpu in answer.cpus}
     uuid = canonical_uuid(answer.uuid.uuid)
-    process, tids = _process(path, answer, uuid, processes, proc)
+    process, tids = _process(path, answer, uuid, search.processes, proc)
     single = share_a_thread(said)
     sighting = Sighting(
         source="qmp",
@@ -71,7 +80,7 @@ def look(path: Path, processes: Sequence[Process], proc: Path) -> Seen:
         vcpus={} if single else {vcpu: tids[tid] for vcpu, tid in said.items() if tid in tids},
         ended=tuple(vcpu for vcpu, tid in said.items() if tid not in tids),
         one_thread=single,
-        why_no_vcpus="" if said else "QEMU says that it has no vCPUs",
+        why_no_vcpus="" if said else "QEMU reports no vCPUs",
     )
     return Seen((sighting,))
 
@@ -79,7 +88,7 @@ def look(path: Path, processes: Sequence[Process], proc: Path) -> Seen:
 def _process(
     path: Path, answer: _Answer, uuid: str | None, processes: Sequence[Process], proc: Path
 ) -> tuple[Process, Mapping[int, int]]:
-    """The emulator that answers, and its threads by the numbers that it has for them."""
+    """The emulator that answers, and its threads by the ids that it uses itself."""
     said = {cpu.tid for cpu in answer.cpus}
     listener = read_process(answer.listener, proc)
     if listener:
@@ -101,8 +110,10 @@ def _process(
 
 def _ask(path: Path) -> _Answer:
     """Raises SourceUnavailableError and MissingExtraError."""
+    import asyncio  # the other sources, which import this module too, do without
+
     try:
-        import qemu.qmp  # noqa: F401 - whether it is there
+        import qemu.qmp  # noqa: F401 - whether it is installed
     except ImportError:
         raise MissingExtraError("qmp", "qemu.qmp", "source qmp") from None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -123,15 +134,18 @@ def _ask(path: Path) -> _Answer:
 
 
 def _listener(connection: socket.socket) -> tuple[int, int]:
-    """Pid and uid of who has made the socket, from the kernel."""
+    """Pid and uid of the process that created the socket, from the kernel."""
     pid, user, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return pid, user
 
 
 async def _converse(connection: socket.socket, path: Path) -> dict[str, Any]:
+    import asyncio
+    import logging
+
     from qemu.qmp import QMPClient, QMPError
 
-    logging.getLogger("qemu.qmp").addHandler(_SILENT)
+    logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())  # the library raises what it logs
     client = QMPClient("cachetune")
     try:
         async with asyncio.timeout(SECONDS):
@@ -142,7 +156,7 @@ async def _converse(connection: socket.socket, path: Path) -> dict[str, Any]:
                 "uuid": await client.execute("query-uuid"),
             }
     except TimeoutError:
-        hint = "another program may be using this monitor: QEMU serves one at a time"
+        hint = "another program may be using this monitor: QEMU serves one client at a time"
         raise SourceTimeoutError("qmp", str(path), SECONDS, hint=hint) from None
     except (QMPError, OSError, EOFError) as error:
         raise SourceUnavailableError("qmp", f"{path} does not answer like QEMU: {error}") from None
@@ -151,10 +165,12 @@ async def _converse(connection: socket.socket, path: Path) -> dict[str, Any]:
 
 
 async def _hang_up(client: Any) -> None:
+    import asyncio
+
     from qemu.qmp import QMPError
 
     try:
         async with asyncio.timeout(SECONDS):
             await client.disconnect()
     except (TimeoutError, QMPError, OSError, EOFError):
-        return  # what was wrong has been said
+        return  # the error that matters has been raised

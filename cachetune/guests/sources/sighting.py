@@ -1,19 +1,20 @@
-"""What one source says of one guest, before the sources are held against each other."""
+"""What a source is given and what it answers, before the answers of all sources are merged."""
 
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from cachetune.guests.model import SourceName
 from cachetune.guests.proc.processes import Process
+from cachetune.guests.sources import SourceName
+from cachetune.guests.sources.options import SourceOptions
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
-    """A guest as ``source`` has it. ``vcpus`` is vCPU to thread, {} where the source does not tell them.
+    """A guest as ``source`` knows it. ``vcpus`` maps vCPU to thread id, {} if the source does not know the threads.
 
-    ``name`` is "", ``uuid``, ``libvirt_id`` and ``xml`` None where it does not tell those. ``one_thread`` says that all
-    vCPUs run in one thread, so that nobody can tell them apart; ``why_no_vcpus`` is a sentence for ``vcpus`` being {}.
-    ``ended`` are vCPUs for which it names a thread that is none of the process's.
+    ``name`` is "" and ``uuid``, ``libvirt_id`` and ``xml`` are None if unknown. ``one_thread`` is true if all vCPUs
+    share one thread, so that no source can tell them apart. ``why_no_vcpus`` is a sentence that explains an empty
+    ``vcpus``. ``ended`` are vCPUs whose thread, according to the source, does not belong to the process.
     """
 
     source: SourceName
@@ -29,19 +30,33 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """The answer of one source. ``notes`` are sentences about what it could not read or did not believe."""
+    """The answer of one source. ``notes`` are sentences about what it could not read or rejected."""
 
     sightings: tuple[Sighting, ...] = ()
     notes: tuple[str, ...] = ()
 
 
+class Search(msgspec.Struct, frozen=True):
+    """What a source is given: the settings, the emulators in /proc, and the answers of the sources before it."""
+
+    options: SourceOptions
+    processes: tuple[Process, ...]
+    answers: tuple[Seen, ...] = ()
+
+    @property
+    def unseen(self) -> tuple[Process, ...]:
+        """The emulators that no source before this one has seen."""
+        seen_pids = {sighting.process.pid for answer in self.answers for sighting in answer.sightings}
+        return tuple(process for process in self.processes if process.pid not in seen_pids)
+
+
 def share_a_thread(vcpus: Mapping[int, int]) -> bool:
-    """Whether two vCPUs are said to run in one thread."""
+    """Whether two vCPUs have the same thread."""
     return len(set(vcpus.values())) < len(vcpus)
 
 
 def seen(found: Iterable[Sighting | str]) -> Seen:
-    """Sightings and notes as they come, sorted apart."""
+    """Return the answer made of sightings and notes in any order."""
     everything = tuple(found)
     return Seen(
         tuple(one for one in everything if isinstance(one, Sighting)),

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from cachetune.cli import options
 from cachetune.cli.main import command
-from cachetune.guests.find import ORDER
+from cachetune.guests.sources import NAMES
 from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.sim.copies import write_tree
 from tests.guests.lookalike import Lookalike, add_process, status_xml
@@ -150,7 +150,7 @@ def test_the_source_option_offers_every_source() -> None:
         pass
 
     (option,) = chosen.__click_params__  # type: ignore[attr-defined]
-    assert tuple(option.type.choices) == ORDER
+    assert tuple(option.type.choices) == NAMES
 
 
 @pytest.fixture

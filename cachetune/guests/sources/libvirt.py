@@ -1,8 +1,8 @@
-"""libvirt's API: which guests libvirt runs, and their live XML. Needs the extra ``libvirt`` (libvirt-python).
+"""libvirt's API: the guests that libvirt runs, and their live XML. Needs the extra ``libvirt`` (libvirt-python).
 
-The connection is read-only, and a read-only connection does not tell threads: libvirt has no call for them, and the
-way around (a command to QEMU's monitor) needs to write and marks the guest as tainted. So name, uuid, number and XML
-are libvirt's, the process is the emulator with that uuid, and its vCPUs are told by the names of its threads.
+libvirt has no call for thread ids. The alternative, a command to QEMU's monitor, needs a writable connection and taints
+the guest. So name, uuid, number and XML come from libvirt over a read-only connection, the process is the emulator
+with that uuid, and thread names identify its vCPUs.
 """
 
 import threading
@@ -14,17 +14,21 @@ import msgspec
 
 from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests.proc.processes import Process, canonical_uuid, with_uuid
-from cachetune.guests.sources import thread_names as threads
 from cachetune.guests.sources.live_xml import LiveDomain, LiveXmlError, live_domain, parse
-from cachetune.guests.sources.sighting import Seen, Sighting, seen
+from cachetune.guests.sources.sighting import Search, Seen, Sighting, seen
+from cachetune.guests.sources.threads import sighting_of
+
+LABEL = "libvirt"
 
 SYSTEM = "qemu:///system"
 SECONDS = 10.0
-"""How long libvirt may take to answer; its own calls have no limit."""
+"""How long libvirt may take to answer; its own calls have no timeout."""
+
+_SOCKETS = ("libvirt-sock-ro", "virtqemud-sock-ro")
 
 
 def is_installed() -> bool:
-    """Whether libvirt-python can be used."""
+    """Whether libvirt-python can be imported."""
     try:
         import libvirt  # noqa: F401
     except ImportError:
@@ -32,29 +36,36 @@ def is_installed() -> bool:
     return True
 
 
-def look(uri: str | None, processes: Sequence[Process]) -> Seen:
-    """Every guest that libvirt runs and whose process is here. Raises SourceUnavailableError
-    when libvirt does not answer, MissingExtraError without libvirt-python."""
+def worth_asking(search: Search) -> bool:
+    """If libvirt runs here, libvirt-python is installed, and no source before knows some emulator."""
+    runs = any((search.options.libvirt_run.parent / socket).exists() for socket in _SOCKETS)
+    return runs and is_installed() and bool(search.unseen)
+
+
+def look(search: Search) -> Seen:
+    """Return every guest that libvirt runs and whose process is on this host.
+
+    Raises SourceUnavailableError if libvirt does not answer, MissingExtraError without libvirt-python.
+    """
     if not is_installed():
         raise MissingExtraError("libvirt", "libvirt-python", "source libvirt")
-    return seen(_sighting(xml, processes) for xml in _bounded(uri or SYSTEM))
+    return seen(_sighting(xml, search.processes) for xml in _bounded(search.options.connect or SYSTEM))
 
 
 def _sighting(xml: str, processes: Sequence[Process]) -> Sighting | str:
     try:
         domain = live_domain(parse(xml.encode()))
     except LiveXmlError as error:
-        return f"libvirt's XML of a guest is not believed: {error}"
+        return f"rejected libvirt's XML of a guest: {error}"
     process = with_uuid(canonical_uuid(domain.uuid), [one for one in processes if domain.may_run_as(one.user)])
     if process is None:
-        return f"libvirt runs {domain.name}, but not one process here has its uuid"
-    return _told(domain, process)
+        return f"libvirt runs {domain.name}, but no single process on this host has its uuid"
+    return _identified(domain, process)
 
 
-def _told(domain: LiveDomain, process: Process) -> Sighting:
-    (named,) = threads.look((process,)).sightings
+def _identified(domain: LiveDomain, process: Process) -> Sighting:
     return msgspec.structs.replace(
-        named,
+        sighting_of(process),
         source="libvirt",
         name=domain.name,
         uuid=canonical_uuid(domain.uuid),
@@ -70,10 +81,10 @@ def _bounded(uri: str) -> list[str]:
     def ask() -> None:
         try:
             answer.set_result(list(_live_xml(uri)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where it is waited for
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
             answer.set_exception(error)
 
-    # A thread of a pool would be waited for at exit, hanging or not.
+    # Not a pool: the interpreter would wait for its threads at exit.
     threading.Thread(target=ask, name="libvirt", daemon=True).start()
     try:
         return answer.result(SECONDS)
@@ -85,7 +96,7 @@ def _bounded(uri: str) -> list[str]:
 def _live_xml(uri: str) -> Iterator[str]:
     import libvirt
 
-    libvirt.registerErrorHandler(_silent, None)  # else it prints what it raises
+    libvirt.registerErrorHandler(_silent, None)  # by default it prints errors as well as raising them
     try:
         connection = libvirt.openReadOnly(uri)
     except libvirt.libvirtError as error:
@@ -96,7 +107,7 @@ def _live_xml(uri: str) -> Iterator[str]:
             try:
                 yield domain.XMLDesc()
             except libvirt.libvirtError:
-                continue  # it has ended meanwhile
+                continue  # it has ended since
     except libvirt.libvirtError as error:
         raise SourceUnavailableError("libvirt", f"no answer from {uri}: {error}") from None
     finally:
@@ -104,4 +115,4 @@ def _live_xml(uri: str) -> Iterator[str]:
 
 
 def _silent(_context: Any, _error: Any) -> None:
-    """An error handler that says nothing: the exception does."""
+    """An error handler that prints nothing: the exception is enough."""
