@@ -17,7 +17,7 @@ from tests.sim.fuse.mounted import mounted, need_fuse, run
 
 # All of this machine's guests are seen, those of other tests too, so the name must be ours alone.
 WEB = f"agent-test-{os.getpid()}"
-UNNAMED = "its threads have no names of vCPUs"  # seen of a QEMU that is slow to begin
+UNNAMED = "its threads do not have vCPU names"  # seen of a QEMU that is slow to begin
 GROUP = f"cachetune-{WEB}-vcpus_0-3"
 FULL = "L3:0=7ff;1=7ff"
 

@@ -1,11 +1,23 @@
-"""Processes that look like QEMU: a real one with named threads, and files of /proc for what cannot be had at will."""
+"""Processes that look like QEMU: real ones with named threads, and files of a /proc for other cases."""
 
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from cachetune.guests.proc.processes import Process, emulators
+from cachetune.guests.sources.options import SourceOptions
+from cachetune.guests.sources.sighting import Search
 
 PROC = Path("/proc")
+
+
+def search(processes: Sequence[Process] | None = None, **settings: Any) -> Search:
+    """A search with these settings, among these processes or the emulators in ``proc``."""
+    options = SourceOptions(**settings)
+    return Search(options, emulators(options.proc) if processes is None else tuple(processes))
+
 
 _CODE = """
 import sys, threading
@@ -29,7 +41,7 @@ _STAT = "{tid} ({comm}) {state} 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 4 0 {sta
 
 
 class Lookalike:
-    """A process whose threads take these names; ``arguments`` stand in its command line. Ends with its block.
+    """A process whose threads take these names; ``arguments`` are the end of its command line. Ends with its block.
 
     ``tids`` is name to thread. ``before`` are the words of a command that starts it, ``program`` what it is called.
     """

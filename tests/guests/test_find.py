@@ -14,15 +14,12 @@ from cachetune.errors import (
 )
 from cachetune.guests import RunningGuest
 from cachetune.guests.find import guest_named, look, running_guests
-from cachetune.guests.sources import NAMES
-from cachetune.guests.sources.options import SourceOptions
 from cachetune.guests.merge import combine
-from cachetune.guests.sources import SourceName
 from cachetune.guests.proc.processes import emulators
-from cachetune.guests.sources import cgroup, libvirt_api
-from cachetune.guests.sources import thread_names as threads
-from cachetune.guests.sources.sighting import Seen, Sighting
-from tests.guests.lookalike import add_process, status_xml
+from cachetune.guests.sources import NAMES, SourceName, cgroup, libvirt, threads
+from cachetune.guests.sources.options import SourceOptions
+from cachetune.guests.sources.sighting import Search, Seen, Sighting
+from tests.guests.lookalike import add_process, search, status_xml
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
 OTHER = "0d2ef530-2fd9-4b0a-8a0c-5b9b5d1f3b10"
@@ -117,8 +114,8 @@ def test_different_threads_are_reported_and_the_first_source_wins(machine: Machi
     guest = only(machine)
     assert vcpus(guest) == {0: 42, 1: 41}
     assert guest.disagreements == (
-        "libvirt's status file and its process have different threads for vCPU 0, vCPU 1: 42 and 41, 41 and 42",
-        "libvirt's status file and its cgroup have different threads for vCPU 1: 41 and none",
+        "libvirt's status file and its process list different threads for vCPU 0 and vCPU 1: 42 and 41, 41 and 42",
+        "libvirt's status file and its cgroup list different threads for vCPU 1: 41 and none",
     )
 
 
@@ -135,8 +132,8 @@ def test_another_name_number_and_an_ended_thread_are_reported(machine: Machine) 
     machine.status({0: 41, 1: 42, 2: 43})
     machine.cgroups({0: 41, 1: 42}, number=8)
     assert only(machine).disagreements == (
-        "libvirt's status file names threads for vCPU 2 that its process does not have",
-        "its libvirt's number is 7 to libvirt's status file and 8 to its cgroup",
+        "libvirt's status file lists threads for vCPU 2 that its process does not have",
+        "libvirt's status file gives its domain id as 7, its cgroup as 8",
     )
 
 
@@ -148,8 +145,8 @@ def test_a_uuid_or_a_name_that_differs_is_reported(machine: Machine) -> None:
     guest = combine([first, second], machine.source_options.proc)
     assert guest
     assert guest.disagreements == (
-        "its name is 'web' to libvirt and 'db' to QEMU's monitor",
-        f"its uuid is '{UUID}' to libvirt and '{OTHER}' to QEMU's monitor",
+        "libvirt gives its name as 'web', QEMU's monitor as 'db'",
+        f"libvirt gives its uuid as '{UUID}', QEMU's monitor as '{OTHER}'",
     )
 
 
@@ -179,7 +176,7 @@ def test_one_thread_for_all_vcpus_is_refused_whoever_else_tells_them_apart(threa
     if threads_too:
         machine.status({0: 41, 1: 41})
     guest = only(machine)
-    assert guest.problem == "all its vCPUs run in one thread, so they cannot be tuned one by one"
+    assert guest.problem == "all its vCPUs run in one thread, so they cannot be tuned individually"
     assert vcpus(guest) == {}
     with pytest.raises(GuestVcpusUnknownError, match="all its vCPUs run in one thread"):
         guest_named("web", machine.source_options)
@@ -202,7 +199,7 @@ def test_two_threads_of_one_vcpu_tell_nothing(machine: Machine) -> None:
 
 def test_a_process_that_ended_meanwhile_or_whose_pid_is_anothers_is_no_guest(machine: Machine) -> None:
     machine.process(KVM)
-    sightings = threads.look(emulators(machine.source_options.proc)).sightings
+    sightings = threads.look(search(proc=machine.source_options.proc)).sightings
     assert combine(sightings, machine.source_options.proc)
     add_process(machine.source_options.proc, 40, KVM, start=2000)
     assert combine(sightings, machine.source_options.proc) is None
@@ -225,7 +222,7 @@ def test_a_name_that_nobody_has_gets_a_suggestion_and_what_could_not_be_read(mac
     with pytest.raises(GuestNotFoundError, match="guest 'wbe' is not running") as caught:
         guest_named("wbe", machine.source_options)
     assert "did you mean 'web'?" in caught.value.hint
-    assert "db.xml is not believed" in caught.value.hint
+    assert "rejected" in caught.value.hint
 
 
 def test_guests_without_a_name_are_not_found_by_none(machine: Machine) -> None:
@@ -256,7 +253,7 @@ def test_libvirts_word_goes_before_that_of_a_process_that_only_calls_itself_so(m
 def test_qmp_needs_a_socket(machine: Machine) -> None:
     with pytest.raises(InputError, match="needs a socket") as caught:
         look(machine.source_options, "qmp")
-    assert caught.value.hint == "--qmp SOCKET"
+    assert caught.value.hint == "pass --qmp SOCKET"
 
 
 def test_a_socket_that_was_named_and_does_not_answer_is_an_error(machine: Machine, tmp_path: Path) -> None:
@@ -293,12 +290,12 @@ def test_libvirts_api_is_asked_where_libvirt_runs_and_has_not_told_everything(
         machine.status({0: 41, 1: 42})
     uris = []
 
-    def answer(uri: str | None, _: object) -> Seen:
-        uris.append(uri)
+    def answer(search: Search) -> Seen:
+        uris.append(search.options.connect)
         raise SourceUnavailableError("libvirt", "no answer")
 
-    monkeypatch.setattr(libvirt_api, "look", answer)
-    monkeypatch.setattr(libvirt_api, "is_installed", lambda: installed)
+    monkeypatch.setattr(libvirt, "look", answer)
+    monkeypatch.setattr(libvirt, "is_installed", lambda: installed)
     found = look(machine.source_options)
     assert uris == [None] * asked
     assert found.notes == ("source libvirt: no answer",) * asked, "nobody asked for it by name"

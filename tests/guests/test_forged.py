@@ -9,12 +9,12 @@ import pytest
 
 from cachetune.errors import AmbiguousGuestError, GuestNotFoundError
 from cachetune.guests.find import guest_named, look
-from cachetune.guests.sources.options import SourceOptions
 from cachetune.guests.merge import combine
 from cachetune.guests.proc.processes import emulators, read_process
-from cachetune.guests.sources import libvirt_api
+from cachetune.guests.sources import libvirt, threads
 from cachetune.guests.sources import libvirt_status as status
-from cachetune.guests.sources.thread_names import look as look_at_threads
+from cachetune.guests.sources.options import SourceOptions
+from cachetune.guests.sources.sighting import Search
 from cachetune.service.connection import Location
 from cachetune.service.requests import Document, Requests, make_requests
 from cachetune.service.select import Selection
@@ -92,24 +92,28 @@ def test_what_libvirt_vouches_for_needs_no_warning(source_options: SourceOptions
     assert found.notes == ()
 
 
+def searching(source_options: SourceOptions) -> Search:
+    return Search(source_options, emulators(source_options.proc))
+
+
 def test_a_process_of_another_user_than_libvirt_started_it_as_is_not_its_guest(source_options: SourceOptions) -> None:
     """All else can be forged in a pid namespace of one's own: pid, threads, name, uuid, while the old file is there."""
     inside = {4000: 40, 4001: 41}
     add_process(source_options.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=1000)
     write_status(source_options, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
-    found = status.look(source_options.libvirt_run, emulators(source_options.proc), source_options.proc)
+    found = status.look(searching(source_options))
     assert found.sightings == ()
     assert "process 40 is not this guest's" in found.notes[0]
     add_process(source_options.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=64055)
-    assert status.look(source_options.libvirt_run, emulators(source_options.proc), source_options.proc).sightings
+    assert status.look(searching(source_options)).sightings
 
 
 def test_the_pid_alone_does_not_make_a_process_of_another_user_libvirts_guest(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=1000)
     write_status(source_options, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
-    found = status.look(source_options.libvirt_run, emulators(source_options.proc), source_options.proc)
+    found = status.look(searching(source_options))
     assert found.sightings == ()
-    assert "process 40 is of the user 1000, not 64055" in found.notes[0]
+    assert "process 40 runs as user 1000, not 64055" in found.notes[0]
 
 
 def test_a_copy_of_its_uuid_does_not_hide_libvirts_guest(
@@ -119,11 +123,10 @@ def test_a_copy_of_its_uuid_does_not_hide_libvirts_guest(
     add_process(source_options.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=64055)
     qemu(source_options.proc, 5000, user=1000)
     write_status(source_options, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
-    processes = emulators(source_options.proc)
-    (by_file,) = status.look(source_options.libvirt_run, processes, source_options.proc).sightings
-    monkeypatch.setattr(libvirt_api, "is_installed", lambda: True)
-    monkeypatch.setattr(libvirt_api, "_bounded", lambda _: [by_file.xml])
-    (by_api,) = libvirt_api.look(None, processes).sightings
+    (by_file,) = status.look(searching(source_options)).sightings
+    monkeypatch.setattr(libvirt, "is_installed", lambda: True)
+    monkeypatch.setattr(libvirt, "_bounded", lambda _: [by_file.xml])
+    (by_api,) = libvirt.look(searching(source_options)).sightings
     assert (by_file.process.pid, by_api.process.pid) == (4000, 4000)
 
 
@@ -132,13 +135,13 @@ def test_a_label_that_is_no_number_of_a_user_says_nothing(label: str, source_opt
     qemu(source_options.proc, 40, user=1000)
     text = status_xml("web", UUID, 40, {0: 41}, LIBVIRTS.replace("+64055:+108", label))
     write_status(source_options, text)
-    assert status.look(source_options.libvirt_run, emulators(source_options.proc), source_options.proc).sightings
+    assert status.look(searching(source_options)).sightings
 
 
 @pytest.mark.parametrize("first", [1, -1])  # where numbers have begun anew, a thread can come before its process
 def test_a_pid_that_is_given_away_while_we_look_is_no_guest(first: int, source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=0, first=first)
-    seen = look_at_threads(emulators(source_options.proc)).sightings
+    seen = threads.look(searching(source_options)).sightings
     assert combine(seen, source_options.proc) is not None
     qemu(source_options.proc, 40, user=0, start=2000, first=first)
     assert combine(seen, source_options.proc) is None
@@ -146,7 +149,7 @@ def test_a_pid_that_is_given_away_while_we_look_is_no_guest(first: int, source_o
 
 def test_a_thread_whose_number_is_given_away_while_we_look_is_no_vcpu(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=0)
-    seen = look_at_threads(emulators(source_options.proc)).sightings
+    seen = threads.look(searching(source_options)).sightings
     stat = source_options.proc / "40" / "task" / "41" / "stat"
     stat.write_text(stat.read_text().replace(" 1000 ", " 1001 "))
     found = combine(seen, source_options.proc)
@@ -167,7 +170,7 @@ def test_a_guest_that_all_leaves_out_is_named(source_options: SourceOptions) -> 
     write_status(source_options, "<half", "db")
     found = make_requests(Selection(all_guests=True, sources=source_options), None, Location())
     assert [request.domain.name for request in found.requests] == ["web"]
-    assert "db.xml is not believed" in "".join(found.notes)
+    assert found.notes[0].startswith(f"rejected {source_options.libvirt_run}/db.xml: ")
 
 
 def test_what_a_process_says_does_not_reach_the_terminal_as_it_is(source_options: SourceOptions) -> None:

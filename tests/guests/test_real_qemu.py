@@ -10,9 +10,8 @@ import pytest
 from cachetune.errors import GuestNotFoundError, GuestVcpusUnknownError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests import RunningGuest
 from cachetune.guests.find import guest_named, look
+from cachetune.guests.sources import SourceName, qmp
 from cachetune.guests.sources.options import SourceOptions
-from cachetune.guests.sources import SourceName
-from cachetune.guests.sources import qmp
 from tests.guests.lookalike import PROC
 from tests.guests.proc.test_processes import need_namespaces
 from tests.guests.qemu import UUID, Qemu, running
@@ -113,7 +112,7 @@ def test_one_thread_for_all_vcpus_is_refused_with_the_reason(tmp_path: Path) -> 
             found = only(where, source)
             assert (vcpus(found), found.problem) == (
                 {},
-                "all its vCPUs run in one thread, so they cannot be tuned one by one",
+                "all its vCPUs run in one thread, so they cannot be tuned individually",
             )
         with pytest.raises(GuestVcpusUnknownError, match="all its vCPUs run in one thread"):
             guest_named(guest.name, where)
@@ -125,7 +124,7 @@ def test_without_debug_threads_names_tell_nothing_and_the_other_sources_do(tmp_p
         assert not any(name.startswith("CPU") for name in guest.names())
         where = source_options(tmp_path, guest)
         assert "debug-threads=on" in only(where, "threads").problem
-        with pytest.raises(GuestVcpusUnknownError, match="its threads have no names of vCPUs"):
+        with pytest.raises(GuestVcpusUnknownError, match="its threads do not have vCPU names"):
             guest_named(guest.name, where, "threads")
         assert vcpus(only(where, "qmp")) == vcpus(only(where, "cgroup")) == guest.vcpus()
         assert only(where).source == "qmp"

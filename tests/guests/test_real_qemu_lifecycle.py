@@ -100,7 +100,7 @@ def test_one_thread_for_all_vcpus_is_refused_by_every_verb_that_plans_and_nothin
         for verb in ("plan", "diff", "apply"):
             refused = host.tune(verb)
             assert refused.returncode == 2
-            assert "all its vCPUs run in one thread, so they cannot be tuned one by one" in refused.stderr
+            assert "all its vCPUs run in one thread, so they cannot be tuned individually" in refused.stderr
         assert host.mount.tree() == before
         host.tuning.write_text(TUNING.replace(" vcpus='0-5'", "").replace(" vcpus='0'", ""))
         whole = host.tune("apply")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.guests.sources.test_libvirt_api import need_libvirt_python
+from tests.guests.sources.test_libvirt import need_libvirt_python
 from tests.libvirt.domains import domain
 from tests.libvirt.host import LibvirtHost
 
@@ -113,6 +113,6 @@ def test_a_guest_is_known_without_libvirtd_and_gone_when_it_is_gone(host: Libvir
         assert (host.root / "run/libvirt/qemu/short.xml").exists(), "libvirt could not remove it"
         gone = host.cachetune("guests")
         assert gone.stdout == "No guests are running.\n"
-        assert f"process {pid} is not this guest's, so the guest is gone" in gone.stderr
+        assert f"process {pid} is not this guest's, so the guest has ended" in gone.stderr
     finally:
         host.start_libvirtd()

@@ -70,8 +70,8 @@ def test_the_table_has_a_line_per_guest_and_notes_below(machine: Machine) -> Non
     assert lines[1] == ["web", UUID, "40", "0-1", "41-42", "libvirt-status", "no", "resctrl"]
     assert lines[2] == ["-", "-", "50", "-", "-", "threads", "unknown"]
     assert lines[3] == []
-    assert result.stdout.splitlines()[4].startswith("process 50: its threads have no names of vCPUs")
-    assert "old.xml is not believed: it is no XML" in result.stderr
+    assert result.stdout.splitlines()[4].startswith("process 50: its threads do not have vCPU names")
+    assert "old.xml: not XML" in result.stderr
     assert f"tuning cannot be compared: {machine.resctrl}: not a mounted resctrl" in result.stderr
 
 
@@ -171,7 +171,7 @@ def test_a_real_process_is_found(web: Lookalike) -> None:
     ("words", "message"),
     [
         (["--proc", "/nonexistent"], "cannot read /nonexistent"),
-        (["--source", "qmp"], "the source qmp needs a socket"),
+        (["--source", "qmp"], "source qmp needs a socket"),
         (["--qmp", "/nonexistent"], "cannot connect to /nonexistent"),
         (["--source", "magic"], "'magic' is not one of"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources.cgroup import look
 from cachetune.guests.sources.sighting import Sighting
-from tests.guests.lookalike import PROC, Lookalike, add_process
+from tests.guests.lookalike import PROC, Lookalike, add_process, search
 
 SCOPE = "machine-qemu\\x2d3\\x2dweb.scope"
 SLICE = f"machine.slice/{SCOPE}"
@@ -37,7 +37,7 @@ def put(directory: Path, file: str, *tids: int) -> None:
 
 def found(root: Path, proc: Path, line: str) -> Sighting | None:
     (proc / "40" / "cgroup").write_text(line)
-    sightings = look(root, emulators(proc), proc).sightings
+    sightings = look(search(cgroup=root, proc=proc)).sightings
     return sightings[0] if sightings else None
 
 
@@ -106,7 +106,7 @@ def test_two_threads_without_names_are_not_told_apart(root: Path, proc: Path) ->
     vcpu(root, 0, 41, 43)
     guest = found(root, proc, LINE)
     assert guest
-    assert (guest.vcpus, guest.why_no_vcpus) == ({}, "its cgroups have no thread for each vCPU")
+    assert (guest.vcpus, guest.why_no_vcpus) == ({}, "its cgroups do not have one thread per vCPU")
 
 
 def test_threads_of_other_processes_and_what_is_no_number_are_left_out(root: Path, proc: Path) -> None:
@@ -161,5 +161,5 @@ def test_the_threads_of_a_real_process_in_a_real_hierarchy_are_found(threaded: t
         for number, name in enumerate(("a", "b")):
             (machine / "libvirt" / f"vcpu{number}" / "cgroup.threads").write_text(str(process.tids[name]))
         mine = [one for one in emulators(PROC) if one.pid == process.pid]
-        (guest,) = look(root, mine, PROC).sightings
+        (guest,) = look(search(mine, cgroup=root)).sightings
     assert (guest.vcpus, guest.libvirt_id) == ({0: process.tids["a"], 1: process.tids["b"]}, 3)

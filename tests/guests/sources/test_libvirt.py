@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
-from cachetune.guests.proc.processes import emulators
-from cachetune.guests.sources import libvirt_api
-from cachetune.guests.sources.libvirt_api import look
-from tests.guests.lookalike import PROC, Lookalike, add_process
+from cachetune.guests.sources import libvirt
+from cachetune.guests.sources.libvirt import look
+from tests.guests.lookalike import Lookalike, add_process, search
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
 NODE = """<node><domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory>1024</memory><vcpu>2</vcpu>
@@ -22,7 +21,7 @@ NODE = """<node><domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memor
 
 def need_libvirt_python() -> None:
     """Skip where it is missing, and say so; in CI that is a failure."""
-    if not libvirt_api.is_installed():
+    if not libvirt.is_installed():
         if os.environ.get("CI"):
             pytest.fail("libvirt-python is missing")
         pytest.skip("libvirt-python is missing")
@@ -42,7 +41,7 @@ def uri(libvirt_python: None, tmp_path: Path) -> str:  # noqa: ARG001 - wanted f
 
 def test_a_guest_is_its_process_by_uuid_with_live_xml_and_threads_by_name(uri: str) -> None:
     with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=["-uuid", UUID, "-name", "guest=other"]) as process:
-        found = look(uri, emulators(PROC))
+        found = look(search(connect=uri))
     (guest,) = found.sightings
     assert (guest.source, guest.name, guest.uuid, guest.process.pid) == ("libvirt", "web", UUID, process.pid)
     assert guest.vcpus == {0: process.tids["CPU 0/KVM"], 1: process.tids["CPU 1/KVM"]}
@@ -52,21 +51,21 @@ def test_a_guest_is_its_process_by_uuid_with_live_xml_and_threads_by_name(uri: s
 
 
 def test_a_guest_that_runs_elsewhere_is_a_note(uri: str) -> None:
-    found = look(uri, ())
+    found = look(search((), connect=uri))
     assert found.sightings == ()
-    assert found.notes == ("libvirt runs web, but not one process here has its uuid",)
+    assert found.notes == ("libvirt runs web, but no single process on this host has its uuid",)
 
 
 def test_two_processes_of_its_uuid_are_a_note(uri: str, tmp_path: Path) -> None:
     for pid in (40, 50):
         add_process(tmp_path / "proc", pid, {pid: "main"}, arguments=["kvm", "-uuid", UUID])
-    assert look(uri, emulators(tmp_path / "proc")).sightings == ()
+    assert look(search(connect=uri, proc=tmp_path / "proc")).sightings == ()
 
 
 def test_xml_that_is_none_is_a_note(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libvirt_api, "_live_xml", lambda _: iter(["<domain><name/></domain>", "<half"]))
-    found = look(uri, ())
-    assert [note.split(": ")[1] for note in found.notes] == ["its domain has no name", "it is no XML"]
+    monkeypatch.setattr(libvirt, "_live_xml", lambda _: iter(["<domain><name/></domain>", "<half"]))
+    found = look(search((), connect=uri))
+    assert [note.split(": ")[1] for note in found.notes] == ["its <domain> has no name", "not XML"]
 
 
 @pytest.mark.usefixtures("libvirt_python")
@@ -75,9 +74,9 @@ def test_a_libvirt_that_is_not_there_is_an_error_and_prints_nothing(
 ) -> None:
     nowhere = f"qemu+unix:///system?socket={tmp_path}/nothing"
     with pytest.raises(SourceUnavailableError, match="cannot connect to qemu\\+unix"):
-        look(nowhere, ())
+        look(search((), connect=nowhere))
     with pytest.raises(SourceUnavailableError, match="cannot connect to nonsense"):
-        look("nonsense", ())
+        look(search((), connect="nonsense"))
     assert capfd.readouterr() == ("", "")
 
 
@@ -92,13 +91,13 @@ def mute(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("libvirt_python")
 def test_a_libvirtd_that_hangs_does_not_hang_us(mute: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libvirt_api, "SECONDS", 0.3)
+    monkeypatch.setattr(libvirt, "SECONDS", 0.3)
     with pytest.raises(SourceTimeoutError, match=r"did not answer within 0\.3 s"):
-        look(f"qemu+unix:///system?socket={mute}", ())
+        look(search((), connect=f"qemu+unix:///system?socket={mute}"))
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(MissingExtraError, match="requires the Python package libvirt-python") as caught:
-        look(None, ())
+        look(search(()))
     assert caught.value.hint == "pip install 'cachetune[libvirt]'"

@@ -12,7 +12,7 @@ from cachetune.errors import SourceUnavailableError
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources.libvirt_status import look
 from cachetune.guests.sources.sighting import Seen
-from tests.guests.lookalike import PROC, Lookalike, add_process, status_xml
+from tests.guests.lookalike import PROC, Lookalike, add_process, search, status_xml
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
 OTHER = "0d2ef530-2fd9-4b0a-8a0c-5b9b5d1f3b10"
@@ -44,7 +44,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def seen(run: Path, proc: Path) -> Seen:
-    return look(run, emulators(proc), proc)
+    return look(search(libvirt_run=run, proc=proc))
 
 
 def test_a_real_process_is_found_with_threads_number_and_live_xml(run: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_thread_that_has_left_is_reported_for_its_vcpu(run: Path, proc: Path) 
 def test_a_domain_without_vcpus_says_why(run: Path, proc: Path) -> None:
     written(run, status_xml("web", UUID, 40, {}))
     (guest,) = seen(run, proc).sightings
-    assert (guest.vcpus, guest.why_no_vcpus) == ({}, "libvirt's status file has no threads of vCPUs")
+    assert (guest.vcpus, guest.why_no_vcpus) == ({}, "libvirt's status file lists no vCPU threads")
 
 
 def test_a_guest_in_libvirts_own_namespace_is_found_by_its_uuid(run: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_process_that_is_not_there_is_a_guest_that_is_gone(run: Path, proc: Pa
     written(run, status_xml("old", OTHER, 99, {0: 100}), "old.xml")
     found = seen(run, proc)
     assert found.sightings == ()
-    assert found.notes == (f"{run}/old.xml is not believed: process 99 is not this guest's, so the guest is gone",)
+    assert found.notes == (f"rejected {run}/old.xml: process 99 is not this guest's, so the guest has ended",)
 
 
 @pytest.mark.parametrize(
@@ -146,20 +146,20 @@ GOOD = status_xml("web", UUID, 40, {0: 41, 1: 42})
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "it is no XML"),
-        (GOOD[: len(GOOD) // 2], "it is no XML"),
-        ("\0" * 100, "it is no XML"),
+        ("", "not XML"),
+        (GOOD[: len(GOOD) // 2], "not XML"),
+        ("\0" * 100, "not XML"),
         (BOMB + GOOD.replace("web", "&b;"), "document type declaration"),
         ('<!DOCTYPE d SYSTEM "file:///etc/passwd">' + GOOD, "document type declaration"),
-        ("<domstatus>" + "<a>" * 100_000, "it is no XML"),
-        ("<domain id='7'><name>web</name></domain>", "it is no <domstatus>"),
-        (GOOD.replace("domain", "network"), "there is no <domain> in it"),
-        (GOOD.replace("<name>web</name>", ""), "its domain has no name"),
-        (GOOD.replace("<name>web</name>", "<name>db</name>"), "it is about a guest called 'db'"),
-        (GOOD.replace("pid='40'", ""), "it does not tell the process"),
-        (GOOD.replace("pid='40'", "pid='-40'"), "it does not tell the process"),
-        (GOOD.replace("pid='40'", "pid='99999999999999999999'"), "it does not tell the process"),
-        (GOOD.replace("pid='40'", "pid='٤٠'"), "it does not tell the process"),
+        ("<domstatus>" + "<a>" * 100_000, "not XML"),
+        ("<domain id='7'><name>web</name></domain>", "its root is not <domstatus>"),
+        (GOOD.replace("domain", "network"), "it has no <domain>"),
+        (GOOD.replace("<name>web</name>", ""), "its <domain> has no name"),
+        (GOOD.replace("<name>web</name>", "<name>db</name>"), "it describes guest 'db'"),
+        (GOOD.replace("pid='40'", ""), "it names no process"),
+        (GOOD.replace("pid='40'", "pid='-40'"), "it names no process"),
+        (GOOD.replace("pid='40'", "pid='99999999999999999999'"), "it names no process"),
+        (GOOD.replace("pid='40'", "pid='٤٠'"), "it names no process"),
         (b" " * (16 << 20) + GOOD.encode(), "larger than 16 MiB"),
     ],
     ids=range(15),
@@ -225,9 +225,9 @@ def test_a_file_that_is_not_ours_to_read_is_a_note_and_a_directory_is_an_error(p
         processes = emulators(proc)
         run.chmod(0o755)
         with nobody():
-            found = look(run, processes, proc)
+            found = look(search(processes, libvirt_run=run, proc=proc))
         run.chmod(0o000)
         with nobody(), pytest.raises(SourceUnavailableError, match="cannot list"):
-            look(run, processes, proc)
+            look(search(processes, libvirt_run=run, proc=proc))
         run.chmod(0o700)
-    assert (found.sightings, found.notes) == ((), (f"{run}/web.xml is not ours to read (root may)",))
+    assert (found.sightings, found.notes) == ((), (f"cannot read {run}/web.xml: only root may",))

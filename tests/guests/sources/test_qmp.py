@@ -16,7 +16,7 @@ from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavai
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources import qmp
 from cachetune.guests.sources.sighting import Sighting
-from tests.guests.lookalike import PROC, Lookalike
+from tests.guests.lookalike import PROC, Lookalike, search
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
 NO_UUID = "00000000-0000-0000-0000-000000000000"
@@ -87,7 +87,7 @@ def said(cpus: Mapping[int, int], name: str = "web", uuid: str = NO_UUID) -> dic
 
 
 def look(path: Path) -> Sighting:
-    (sighting,) = qmp.look(path, emulators(PROC), PROC).sightings
+    (sighting,) = qmp.look(search(qmp=path)).sightings
     return sighting
 
 
@@ -157,10 +157,10 @@ def test_another_user_who_listens_does_not_speak_for_a_qemu(
         processes = [msgspec.structs.replace(one, user=runs) for one in emulators(PROC)]
         with answering(path, said({0: other.tids["CPU 0/KVM"]})):
             if believed:
-                assert qmp.look(path, processes, PROC).sightings[0].process.pid == other.pid
+                assert qmp.look(search(processes, qmp=path)).sightings[0].process.pid == other.pid
             else:
                 with pytest.raises(SourceUnavailableError, match="not a process on this host"):
-                    qmp.look(path, processes, PROC)
+                    qmp.look(search(processes, qmp=path))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_silence_ends_after_a_bounded_time(
     late = r"did not answer within 0\.3 s"
     with answering(path, answers, greeting), pytest.raises(SourceTimeoutError, match=late) as caught:
         look(path)
-    assert "one at a time" in caught.value.hint
+    assert "one client at a time" in caught.value.hint
 
 
 def nothing(path: Path) -> None:
