@@ -24,6 +24,7 @@ SAMPLES: tuple[CachetuneError, ...] = (
     errors.UnreadableFileError(Path("web.xml"), "No such file or directory", hint="pass another file"),
     errors.UnwritableFileError("plan.json", "Permission denied"),
     errors.DocumentError("host.json", "Object missing required field `groups`", hint="take a new snapshot"),
+    errors.InvalidDomainError((FINDING,)),
     errors.UnknownVersionError("libvirt", "8.0", "9.0 and later"),
     errors.ProfileNotFoundError("skylake", ("skylake-2s", "milan")),
     errors.GuestNotFoundError("wbe", ("web", "db"), ("/run/libvirt/qemu/db.xml: permission denied",)),
