@@ -1,12 +1,25 @@
 """Fixtures that all tests share."""
 
 import gc
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pyfakefs.fake_filesystem import FakeFilesystem
 
 from cachetune.testing import plugin
+
+# No check goes by the clock, which says nothing on a loaded machine. CI draws the same examples each time: fresh ones
+# are for developers and the soak tests, and a failure prints how to reproduce it.
+settings.register_profile(
+    "cachetune",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
+settings.load_profile("cachetune")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -73,9 +73,7 @@ def hold_apart(asked: dict[str, Domain], connection: Connection) -> None:
 rounds = st.lists(st.sets(st.sampled_from(NAMES), min_size=1), min_size=1, max_size=4)
 
 
-@settings(
-    max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+@settings(max_examples=examples(120), suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.data(), st.sampled_from(FAST_PROFILES), rounds)
 def test_guests_in_any_company_get_what_they_ask_for_and_leave_nothing(
     data: st.DataObject, profile: str, parties: list[set[str]]

@@ -116,7 +116,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield Both(Files(str(mount.root), simulator.tids | {"W": os.getpid()}), simulator, configuration)
 
 
-@settings(max_examples=20, derandomize=True, database=None, deadline=None)
+@settings(max_examples=20, derandomize=True, database=None)
 @given(source=st.randoms(use_true_random=False), length=st.integers(1, 30))
 def test_random_operations_are_answered_by_the_mount_as_in_memory(
     both: Both, source: random.Random, length: int

@@ -58,7 +58,7 @@ def test_the_machine_is_a_good_one_to_begin_with(machine: dict[Path, bytes]) -> 
     length=st.integers(0, 60),
     put=st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=40)),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_file_that_is_cut_or_overwritten_anywhere_never_ends_in_a_traceback(
     machine: dict[Path, bytes], number: int, start: float, length: int, put: bytes
 ) -> None:

@@ -1,6 +1,6 @@
 """The two schema engines, the walk that explains, and the gate's short way: one verdict on any document."""
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -100,7 +100,7 @@ whole_domains = element(
 )
 tuning_files = element(st.just("cputune"), wild().map(lambda attrs: SPACE + attrs), several(mostly(tunes, others)))
 domains = mostly(whole_domains, tuning_files)
-thorough = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=examples(200))
 
 
 def parsed(text: str, *, blanks: bool = False) -> etree._Element:
