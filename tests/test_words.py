@@ -128,7 +128,6 @@ PENDING = {
     "tests/conformance",
     "tests/domain",
     "tests/guests",
-    "tests/hook",
     "tests/host",
     "tests/kernel",
     "tests/libvirt",
