@@ -75,7 +75,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("inner", "expected"), CASES.items())
-def test_the_message_names_the_fault_and_its_place(inner: str, expected: list[str]) -> None:
+def test_a_message_names_the_fault_and_its_position(inner: str, expected: list[str]) -> None:
     assert lines(cputune(inner)) == expected
 
 
@@ -158,7 +158,7 @@ ENCODINGS = {
 
 
 @pytest.mark.parametrize(("codec", "declared"), ENCODINGS.items())
-def test_places_are_in_characters_whatever_the_encoding(codec: str, declared: str) -> None:
+def test_columns_count_characters_in_every_encoding(codec: str, declared: str) -> None:
     head = f"<?xml version='1.0' encoding='{declared}'?>"
     text = head + "\n<domain><name>é</name><cputune><cachetune foo=''/></cputune></domain>"
     (finding,) = [f for f in load(text.encode(codec), "guest.xml").findings if f.severity == "error"]

@@ -82,7 +82,7 @@ def test_sizes_are_bytes(size: str, expected: int) -> None:
     assert only_group(f"<cachetune vcpus='0'>{cache(0, size=size)}</cachetune>").caches[0].size_bytes == expected
 
 
-def test_the_whole_process_has_neither_vcpus_nor_identifier() -> None:
+def test_a_group_of_the_whole_process_has_no_vcpus_and_no_id() -> None:
     group = only_group(f"<cachetune>{cache(0)}<monitor level='3'/></cachetune>")
     assert (group.vcpus, group.id) == (None, None)
     assert [(monitor.vcpus, monitor.id) for monitor in group.monitors] == [(None, None)]
