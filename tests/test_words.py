@@ -104,7 +104,7 @@ WORDS = {
 }
 
 ALLOWED = {
-    ("cachetune/sim/profiles", "*"): "data",
+    ("tests/libvirt/bodies.py", "nobody"): "in the key of an answer that is recorded under tests/golden/libvirt",
 }
 """By file (or folder) and phrase: hits that are right, with the reason."""
 
@@ -257,7 +257,7 @@ def hits(text: Text) -> Iterator[str]:
 
 
 def _allowed(file: str, phrase: str) -> bool:
-    return any(file.startswith(name) and what in {"*", phrase.lower()} for name, what in ALLOWED)
+    return any(file.startswith(name) and phrase == what for name, what in ALLOWED)
 
 
 _PENDING = pytest.mark.xfail(reason="not revised yet", strict=False)

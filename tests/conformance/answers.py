@@ -1,4 +1,4 @@
-"""What kernels answered: as values, in the files where it is recorded, and held against each other.
+"""The answers of kernels: as values, in recorded files, and compared with each other.
 
 A record is gzip'd lines of JSON: the kernel's release and the tree at first, then ``[operation, result,
 last_cmd_status, changes]`` for each operation. JSON by the standard library, because names may be no UTF-8.

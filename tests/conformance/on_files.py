@@ -1,10 +1,10 @@
 """The operations done to files: in the virtual machine, or on anything else that is mounted as a resctrl.
 
-Started there as a program, it needs nothing but the standard library and little of that, because Python is slow in
-the machine: ``python3 -I -S on_files.py ROOT FILE`` takes the operations from a JSON file and prints a line of JSON
-for each, ``[result, last_cmd_status, changes]``: "ok" or the errno's name; the file's text; and what is other in the
-tree than before, path to text, null for what is gone. Ahead of them stand the kernel's release and, on a line of its
-own, the whole tree before all operations.
+Started there as a program, it needs only a little of the standard library, because Python is slow in the machine:
+ ``python3 -I -S on_files.py ROOT FILE`` takes the operations from a JSON file and prints a line of JSON
+for each, ``[result, last_cmd_status, changes]``: "ok" or the errno's name; the file's text; and the changes in the
+tree, path to text, null for a removed file. The first two lines are the kernel's release and the whole tree before all
+operations.
 
 In texts, ``{A}`` stands for the tid of process A, ``{A:#x}`` for the same in hexadecimal; in what is printed, tids of
 known processes are written that way again. A to D are processes that sleep, W is the one that does all operations.
@@ -23,7 +23,7 @@ import time
 COUNTERS = {"llc_occupancy", "mbm_total_bytes", "mbm_local_bytes"}
 SLEEPERS = "ABCD"
 KTHREADD = 2
-# Tids far from any other number in a message, so that they can be told from those.
+# Tids that differ from any other number in a message.
 FIRST_TID = 20001
 STATUS = "info/last_cmd_status"
 
@@ -168,7 +168,7 @@ class Files:
         os.waitid(os.P_PID, self.tids[name], os.WEXITED | os.WNOWAIT)
 
     def _reap(self, name: str) -> None:
-        """Take note of a zombie's end: now it is gone."""
+        """Reap a zombie."""
         os.waitpid(self.tids[name], 0)
 
     def _wait(self, seconds: str) -> None:

@@ -1,8 +1,8 @@
 """The operations through the mount: the simulated kernel asked with system calls, by ``on_files`` as the real one was.
 
-Mount and processes are in a pid namespace of their own, where tids can be what they were on the real kernel: process 2
-is one that sleeps in place of kthreadd, and ``on_files`` chooses those of the others. The namespace's end takes the
-mount and all processes along.
+Mount and processes are in their own pid namespace, where tids can be the same as on the real kernel: process 2 sleeps
+in place of kthreadd, and ``on_files`` chooses the other tids. When the namespace ends, so do the mount and all
+processes.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 Each configuration is one boot. Says what is other than recorded before, and where the simulated kernel differs, in
 memory and through the mount.
-Writes the tables of docs/conformance.md anew.
+Rewrites the tables of docs/conformance.md.
 """
 
 import dataclasses
@@ -58,7 +58,7 @@ def _is_news(record: Record, configuration: Configuration) -> bool:
 
 
 def answer(configuration: Configuration, operations: list[Operation]) -> Record:
-    """What a real kernel answers: one boot. Raises VmError when it cannot be had."""
+    """The answers of a real kernel, in one boot. Raises VmError if it is not available."""
     package = kernel_package(configuration.kernel)
     if package is None:
         raise vm.VmError(f"apt knows no kernel {configuration.kernel}; Debian 12 has 6.12 in its backports")

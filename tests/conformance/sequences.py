@@ -49,7 +49,7 @@ THRESHOLDS = ("0", "100000", "65536", "-1", "x", "16777216", "999999999999", "0x
 
 
 def sequence(source: random.Random, length: int, offer: Offer) -> list[Operation]:
-    """Four groups are made, then so many random operations, as ``source`` chooses: a seeded one, or hypothesis."""
+    """Four new groups, then ``length`` random operations chosen by ``source``: a seeded one, or hypothesis."""
     chance = _Chance(source, offer)
     made = [("mkdir", group) for group in ("a", "b", "a/mon_groups/m", "mon_groups/n")]
     return [*made, *(chance.operation() for _ in range(length))]

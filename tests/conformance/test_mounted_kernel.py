@@ -25,7 +25,7 @@ ONE_KERNEL_EACH = [name for number, name in enumerate(CONFIGURATIONS) if number 
 """Every configuration with one of its kernels, in turns; ``record`` does it with all."""
 
 MOST_PIDS = 1 << 22
-"""The highest tid that there can be, so that greater ones are nobody's."""
+"""The highest possible tid, so that no task has a greater one."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +39,7 @@ def _namespace() -> None:
     if done.returncode and os.environ.get("CI"):
         pytest.fail(done.stderr)
     if done.returncode:
-        pytest.skip(f"no pid namespace of its own: {done.stderr}")
+        pytest.skip(f"no private pid namespace: {done.stderr}")
 
 
 @pytest.mark.usefixtures("_namespace")
@@ -102,7 +102,7 @@ class Both(NamedTuple):
 
 @pytest.fixture(scope="module", params=["6.1-cdp", "6.12-plain"])
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    """RMIDs are so many that none must be waited for."""
+    """With this many RMIDs there is no wait for any."""
     configuration = CONFIGURATIONS[request.param]
     rdt = dataclasses.replace(configuration.machine.rdt, rmids=4096)
     configuration = dataclasses.replace(configuration, machine=dataclasses.replace(configuration.machine, rdt=rdt))

@@ -1,7 +1,7 @@
 """One answer to a case, libvirt's or ours: the groups that the guest gets, or why it gets none.
 
-Groups are named as for the guest "g" that is number 1, threads are told by their vCPU, masks and bandwidth are values.
-The answers of each libvirt are kept in tests/golden/libvirt.
+Groups are named as for the guest "g" that is number 1, threads are identified by their vCPU, and masks and bandwidth
+are values. The answers of each libvirt are in tests/golden/libvirt.
 """
 
 import re
@@ -27,7 +27,7 @@ class Placed(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``refused`` is what libvirt says, or our rules; ``left`` are groups that are there after the guest has gone."""
+    """``refused`` is what libvirt says, or our rules; ``left`` are groups that exist after the guest has ended."""
 
     groups: dict[str, Placed] = {}
     refused: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What libvirt and cachetune are both asked for: the contents of ``<cputune>``, and the hosts that they meet.
+"""The requests to both libvirt and cachetune: the contents of ``<cputune>``, and the hosts for them.
 
 A body is written for any host: ``Terms`` has that host's cache ids, the type that its mount knows, the size of a way.
 ``CASES`` are the pairs of host and body that are compared.
@@ -13,7 +13,7 @@ from cachetune.sim import load_profile
 from cachetune.sim.profile import Profile
 
 VCPUS = 4
-WAYS_WITHOUT_CONTROL = 16  # a size must be asked for where nothing tells it
+WAYS_WITHOUT_CONTROL = 16  # a size is needed even where the host has none
 
 # Two sockets; code and data apart; 2 ways at least and one cache; AMD with and without gaps in the ids; no control.
 # libvirt 9.0 refuses everything where AMD's bandwidth control is, so there is a host without it, too.
@@ -28,7 +28,7 @@ FIRST = "skylake-2s"
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """A host as the bodies speak of it: L3 ids, and how a cache is asked for there."""
+    """A host as the bodies need it: L3 ids, and how a cache is requested there."""
 
     first: int
     last: int
@@ -37,7 +37,7 @@ class Terms(msgspec.Struct, frozen=True):
     way_bytes: int
 
     def cache(self, ways: int, at: int | None = None, type: str | None = None, **instead: object) -> str:  # noqa: A002
-        """So many ways of one cache, the first one if no other is named; ``instead`` changes single attributes."""
+        """Ways of one cache, by default the first; ``instead`` changes single attributes."""
         what = {"id": self.first if at is None else at, "level": 3, "type": type or self.type}
         return _element("cache", **{**what, "size": ways * self.way_bytes, "unit": "B", **instead})
 
@@ -130,7 +130,7 @@ ON_EVERY_HOST: dict[str, Body] = {
     ),
     "monitors in 2 groups": lambda h: tune("0-1", h.cache(2), watch("0")) + tune("2-3", h.cache(2), watch("2-3")),
 }
-# What is decided before anybody looks at the host: asked on the first.
+# Decided without a host, so only compared on the first.
 ON_ONE_HOST: dict[str, Body] = {
     "nothing": lambda h: "",
     "both caches": lambda h: tune("0-1", h.cache(2), h.cache(3, h.last)),
@@ -186,7 +186,7 @@ IN_PIECES: dict[str, Body] = {
     "4 ways, then 3": lambda h: tune("0", h.cache(4)) + tune("1", h.cache(3)),
     "3 ways of the last cache": lambda h: tune("0", h.cache(3, h.last)),
 }
-# On a host that nobody has touched; and where the default group is not to be shared, or is throttled.
+# On a fresh host; and on one where the default group must not be shared, or is throttled.
 ON_A_FRESH_HOST: dict[str, Body] = {
     "2 ways": lambda h: tune("0", h.cache(2)),
     "bandwidth": lambda h: memory("0", node(h.first, 50)),
@@ -228,7 +228,7 @@ def prepare(fs: Resctrl, profile: Profile, state: str) -> None:
 
 
 def _break_up(fs: Resctrl, names: tuple[str, ...], ids: tuple[int, ...], low: int, ways: int) -> None:
-    """Groups of somebody else: two ways in the middle of each cache but the last of several, data below code."""
+    """Foreign groups: two ways in the middle of each cache but the last of several, data below code."""
     for group, at in (("one", 5), ("two", 9)):
         if at + 2 < ways:
             fs.mkdir(group)

@@ -1,4 +1,4 @@
-"""The private host for these tests: had, or its lack named as the reason to skip; in CI it must be had."""
+"""The private host for these tests. Tests are skipped without it, except in CI, where they fail."""
 
 import os
 from collections.abc import Iterator

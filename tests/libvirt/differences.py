@@ -85,14 +85,14 @@ REASONS = (
         "a default group below the maximum bandwidth",
         GROUPS,
         GROUPS,
-        "9.0 copies its bandwidth as well; later versions and cachetune leave bandwidth without a request at the maximum",
+        "9.0 copies its bandwidth too; later versions and cachetune leave bandwidth without a request at the maximum",
         cases=".* / throttled default group / .*",
     ),
     Reason("blanks or a trailing comma in a list", GROUPS, "CT005", "libvirt's own schema allows neither"),
     Reason("a misspelt attribute", GROUPS, "CT003", "the guest would miss the intended setting"),
     Reason("an unknown element", GROUPS, "CT006", "the guest would miss the intended setting"),
 )
-# Whoever refuses a guest should do it for the same reason: what libvirt says, and the rules of ours that say it.
+# Both must refuse a guest for the same reason: libvirt's message, and our rules for it.
 SAME_REFUSALS = {
     r"Cannot create resctrl directory '.*': No space left on device": {"CT212", "CT219"},
     r"Cannot write into schemata file '.*': Invalid argument": {"CT209", "CT211", "CT219"},

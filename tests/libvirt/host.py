@@ -1,4 +1,4 @@
-"""A host of its own: libvirtd, virsh and QEMU as Debian has them, over a simulated resctrl on /sys/fs/resctrl.
+"""A private host: libvirtd, virsh and QEMU as Debian has them, over a simulated resctrl on /sys/fs/resctrl.
 
 ``LibvirtHost`` is a context manager. Inside it has its own mounts, processes, System V IPC and network; /tmp and the
 programs are this machine's. Nothing of it is left when the block ends, also when this process is killed: the first
@@ -80,7 +80,7 @@ def missing() -> str:
 
 
 class LibvirtHost:
-    """One host; see the module. ``files`` maps absolute paths below /etc, /run and /var to what shall be there.
+    """One host; see the module. ``files`` maps absolute paths below /etc, /run and /var to their content.
 
     A file that begins with "#!" can be run. ``profile`` is a name, a file, or a Profile; ``environment`` is added to
     that of libvirtd, and so of hooks and QEMU. ``packages`` are unpacked Debian packages that are there instead of the
@@ -187,7 +187,7 @@ class LibvirtHost:
         self.virsh("start", name, "--paused", check=True)
 
     def create(self, xml: str) -> subprocess.CompletedProcess[str]:
-        """Start a guest that libvirt forgets when it ends; what virsh says of it, also when it refuses."""
+        """Start a guest that libvirt forgets when it ends. Returns virsh's answer, also a refusal."""
         return self.virsh("create", "/dev/stdin", "--paused", stdin=xml)
 
     def destroy(self, name: str) -> None:
@@ -260,7 +260,7 @@ class LibvirtHost:
             self.virsh("dommemstat", status.stem)  # a question that waits for the guest's turn
 
     def stop_libvirtd(self, signal: str = "TERM") -> None:
-        """End libvirtd; its guests go on. Returns when it has ended."""
+        """End libvirtd; its guests keep running. Returns when it has ended."""
         pid = int((self.root / "run/libvirtd.pid").read_text())
         self.run("/bin/kill", f"-{signal}", str(pid), check=True)
         self._wait_for_end(pid)
@@ -282,7 +282,7 @@ class LibvirtHost:
         said = self.virsh("version", "--daemon", check=True).stdout
         found = re.search(r"against daemon: ([0-9.]+)", said) or re.search(r"libvirt ([0-9.]+)", said)
         if found is None:
-            raise HostError(f"virsh does not tell its version: {said}")
+            raise HostError(f"virsh does not report its version: {said}")
         return found[1]
 
     def log(self) -> str:

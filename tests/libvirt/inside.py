@@ -74,7 +74,7 @@ def own_sys(stage: Path) -> None:
 
 
 def own_dev(stage: Path) -> None:
-    """The devices that programs need. libvirt looks whether there is a /dev/kvm, and nobody opens it."""
+    """The devices that programs need. libvirt checks that /dev/kvm exists; no program opens it."""
     dev = stage / "dev"
     dev.mkdir()
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", dev)

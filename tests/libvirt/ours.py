@@ -19,7 +19,7 @@ MAIN = 100  # the guest's first thread; those of its vCPUs follow
 
 
 class Cachetune:
-    """Answers as libvirt is asked for them. ``directory`` is for what is needed meanwhile."""
+    """Our answers, in the same form as libvirt's. ``directory`` is for temporary files."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -1,9 +1,9 @@
-"""Stands before the real QEMU, so that libvirt takes this machine for one with KVM and QEMU runs without it.
+"""A program between libvirt and QEMU: libvirt sees a machine with KVM, and QEMU runs without it.
 
-libvirt has <cachetune> for guests of type kvm only, and does not ask for the vCPU threads of others. So:
+libvirt supports <cachetune> for guests of type kvm only, and does not query the vCPU threads of other guests. So:
 
-- when libvirt asks what QEMU can do (``-machine none,accel=kvm:tcg``), the real QEMU runs with TCG alone, and what it
-  says passes through here: query-kvm is answered with yes, the CPU model "host" is asked for as "max";
+- when libvirt queries QEMU's capabilities (``-machine none,accel=kvm:tcg``), the real QEMU runs with TCG alone, and its
+  answers pass through here: query-kvm is answered with yes, the CPU model "host" is replaced by "max";
 - a guest's ``-accel kvm`` becomes ``-accel tcg`` and the real QEMU takes this process's place.
 
 The environment may say REAL_QEMU, the program that runs, and TCG_OPTIONS, such as ",thread=single". This starts at
@@ -28,7 +28,7 @@ YES = {"enabled": True, "present": True}
 
 
 def main(words: list[str]) -> None:
-    """Be asked, or become the guest."""
+    """Answer queries, or become the guest."""
     machine = _value_of("-machine", words) or ""
     if machine.startswith("none,accel=kvm") and "-qmp" in words and "-daemonize" in words:
         sys.exit(_be_asked(words))
@@ -112,7 +112,7 @@ def _pass_on(front: socket.socket, back: socket.socket) -> None:
 
 
 def _question(line: bytes, kvm: set[Any], host: set[Any]) -> bytes:
-    """What QEMU is asked; remembers whose answer must change."""
+    """Translate a query to QEMU; remember which answers must change."""
     import json
 
     asked = json.loads(line)
@@ -127,7 +127,7 @@ def _question(line: bytes, kvm: set[Any], host: set[Any]) -> bytes:
 
 
 def _answer(line: bytes, kvm: set[Any], host: set[Any]) -> bytes:
-    """What libvirt is told."""
+    """Translate an answer to libvirt."""
     import json
 
     said = json.loads(line)

@@ -22,7 +22,7 @@ LIBVIRTS_GROUP = "qemu-{id}-web-vcpus_0-1"
 
 @pytest.fixture(scope="module")
 def libvirt_python() -> None:
-    """Skip where there are no events to be had, and say why; in CI that is a failure."""
+    """Skip without events, with the reason; in CI that is a failure."""
     why = "" if importlib.util.find_spec("libvirt") else "libvirt-python is missing"
     if why and os.environ.get("CI"):
         pytest.fail(why)
@@ -41,7 +41,7 @@ def guests_d(host: LibvirtHost) -> Iterator[Path]:
 
 @contextmanager
 def agent(host: LibvirtHost, directory: Path, *options: str) -> Iterator[LiveAgent]:
-    """An agent inside that looks when libvirt tells of something, when it is told to, and once an hour."""
+    """An agent inside that runs a round on libvirt's events, on request, and once an hour."""
     with told_of(directory / "notify") as told:
         words = ("cachetune", "agent", "--period", "3600", *options)
         with host.popen(*words, env={"NOTIFY_SOCKET": told.getsockname()}) as process:
@@ -113,7 +113,7 @@ def test_libvirts_events_have_a_guest_placed_and_removed_at_once(
     assert [line for line in said if line.startswith("error")] == []
 
 
-def test_groups_that_libvirt_made_are_compared_and_mended_only_when_adopted(
+def test_groups_that_libvirt_made_are_compared_and_repaired_only_when_adopted(
     host: LibvirtHost,
     guests_d: Path,  # noqa: ARG001
     tmp_path: Path,
@@ -146,7 +146,7 @@ def test_groups_that_libvirt_made_are_compared_and_mended_only_when_adopted(
     assert host.tree().keys() == {"."}
 
 
-def test_a_guest_with_a_file_and_tuning_of_its_own_stays_with_libvirt(
+def test_a_guest_with_a_file_and_its_own_tuning_stays_with_libvirt(
     host: LibvirtHost, guests_d: Path, tmp_path: Path
 ) -> None:
     (guests_d / "web.xml").write_text(TUNING.format(vcpus="0-3", kib=2304))

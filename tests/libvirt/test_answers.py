@@ -1,7 +1,7 @@
 """The libvirt that is installed still answers as recorded, and our plan knows its groups for its own.
 
-On the first host everything is asked, on each other a third of it, not the same one; with CACHETUNE_LIBVIRT_ALL=1
-everything on all of them. What our answers have to do with libvirt's is the business of test_compared.
+The first host gets all requests, each of the others a different third; with CACHETUNE_LIBVIRT_ALL=1 all hosts get all
+requests. test_compared compares libvirt's answers with ours.
 """
 
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.libvirt
 
 
 def cases_of(name: str) -> list[Case]:
-    """What is asked on a host."""
+    """The requests on a host."""
     cases = [case for case in CASES if case.host == name]
     if name == FIRST or os.environ.get("CACHETUNE_LIBVIRT_ALL"):
         return cases

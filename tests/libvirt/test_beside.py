@@ -1,4 +1,4 @@
-"""Standing beside a real libvirt: its guests are found, its groups known, drift is seen, and mended only on request."""
+"""Next to a real libvirt: its guests are found, its groups known, drift is seen, and repaired only on request."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ TUNING = f"<cputune>{tune('0-3', TWO_WAYS)}</cputune>"
 
 @contextmanager
 def guest(host: LibvirtHost, name: str = "web", body: str = BODY, current: int | None = None) -> Iterator[str]:
-    """A running guest; its machine name. When it has gone the host must be as it was before."""
+    """A running guest; yields its machine name. After it has ended, the host must be as before."""
     before = host.tree().keys()
     started = host.create(domain(name, body, current=current))
     assert started.returncode == 0, started.stderr
@@ -94,7 +94,7 @@ def monitor_deleted(host: LibvirtHost, group: str) -> None:
 
 
 @pytest.mark.parametrize("drift", [wider, shared, slower, moved, monitor_deleted], ids=lambda drift: drift.__name__)
-def test_drift_is_seen_and_mended_only_when_libvirts_groups_may_be_changed(
+def test_drift_is_seen_and_repaired_only_when_libvirts_groups_may_be_changed(
     drift: Callable[[LibvirtHost, str], None], host: LibvirtHost
 ) -> None:
     with guest(host) as machine:
@@ -123,7 +123,7 @@ def test_as_many_ways_at_another_free_place_are_no_drift(host: LibvirtHost) -> N
         assert codes(host, ("diff", "--guest", "web")) == [0]
 
 
-def test_a_group_that_somebody_deleted_is_made_again_and_libvirt_removes_it_at_the_end(host: LibvirtHost) -> None:
+def test_a_deleted_group_is_made_again_and_libvirt_removes_it_at_the_end(host: LibvirtHost) -> None:
     with guest(host) as machine:
         right = host.tree()
         (host.resctrl / f"{machine}-vcpus_0-1").rmdir()
@@ -131,7 +131,7 @@ def test_a_group_that_somebody_deleted_is_made_again_and_libvirt_removes_it_at_t
         assert host.tree() == right
 
 
-def test_a_guest_is_known_again_after_it_started_anew_and_whether_libvirtd_runs_or_not(host: LibvirtHost) -> None:
+def test_a_guest_is_known_after_its_restart_with_and_without_libvirtd(host: LibvirtHost) -> None:
     with guest(host) as first:
         host.restart_libvirtd()
         assert codes(host, ("diff", "--guest", "web")) == [0]

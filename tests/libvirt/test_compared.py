@@ -43,7 +43,7 @@ Ours = dict[str, Answer]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_libvirt_was_asked_everything(version: str, theirs: Theirs) -> None:
+def test_libvirt_answered_every_case(version: str, theirs: Theirs) -> None:
     assert list(theirs[version]) == [case.key for host in HOSTS for case in CASES if case.host == host]
 
 
@@ -81,7 +81,7 @@ def test_no_reason_and_no_refusal_is_left_over(theirs: Theirs, ours: Ours) -> No
     assert {p for p in SAME_REFUSALS if not any(re.fullmatch(p, text) for text in said)} == set()
 
 
-def test_the_readme_and_the_changelog_say_how_much_was_asked() -> None:
+def test_the_readme_and_the_changelog_have_the_number_of_cases() -> None:
     for name in ("README.md", "CHANGELOG.md"):
         assert f"{len(CASES)} times" in (ROOT / name).read_text()
 

@@ -175,7 +175,7 @@ def test_a_group_of_the_coming_name_is_taken_over(skylake: LibvirtHost, tmp_path
     assert skylake.tree().keys() == {"."}
 
 
-def test_a_group_that_cannot_be_removed_stays_without_a_word(skylake: LibvirtHost) -> None:
+def test_a_group_that_cannot_be_removed_silently_stays(skylake: LibvirtHost) -> None:
     with guest(skylake, WATCHED) as machine:
         group = f"/sys/fs/resctrl/{machine}-vcpus_0"
         skylake.run("mount", "--bind", group, group, check=True)

@@ -48,7 +48,7 @@ def test_every_source_has_the_threads_that_libvirt_has(source: str | None, host:
 
 
 @pytest.mark.parametrize("source", ["libvirt-status", "libvirt"])
-def test_the_live_xml_tells_libvirts_number_and_what_it_has_applied(source: str, host: LibvirtHost, web: str) -> None:
+def test_the_live_xml_has_libvirts_number_and_what_it_has_applied(source: str, host: LibvirtHost, web: str) -> None:
     found = guests(host, "--source", source)[web]
     number = int(host.virsh("domid", web, check=True).stdout)
     assert found["libvirt_id"] == number
@@ -77,7 +77,7 @@ def test_asking_qemu_through_libvirt_needs_to_write_and_taints_the_guest(host: L
     assert "custom-monitor" in status.read_text()
 
 
-def test_what_somebody_changes_has_drifted_and_is_counted(host: LibvirtHost, web: str) -> None:
+def test_a_foreign_change_is_drift_and_is_counted(host: LibvirtHost, web: str) -> None:
     found = guests(host)[web]
     group = f"{found['tuning']['machine_name']}-vcpus_0-1"
     host.write("tasks", str(vcpus(found)[1]))
@@ -101,7 +101,7 @@ def test_a_name_may_be_whatever_libvirt_takes(name: str, host: LibvirtHost) -> N
     assert found[name]["tuning"]["state"] == "applied"
 
 
-def test_a_guest_is_known_without_libvirtd_and_gone_when_it_is_gone(host: LibvirtHost) -> None:
+def test_a_guest_is_known_without_libvirtd_until_it_ends(host: LibvirtHost) -> None:
     host.create(domain("short"))
     pid = host.pid("short")
     host.stop_libvirtd("KILL")

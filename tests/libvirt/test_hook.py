@@ -141,7 +141,7 @@ def test_a_guest_with_a_file_is_placed_and_a_vcpu_plugged_in_later_at_the_next_r
     ]
     host.virsh("setvcpus", "file", "3", "--live", check=True)
     (third,) = set(host.vcpu_tids("file").values()) - first
-    assert third not in host.tree()[group].tids, "libvirt has no hook for it; the agent sees to it"
+    assert third not in host.tree()[group].tids, "libvirt has no hook for it; the agent handles it"
     reconnect(host, "file")
     assert set(host.tree()[group].tids) == {*first, third}
     assert log.lines() == [f"reconnect of file: move 1 task from the default group to {group}"]
@@ -164,11 +164,11 @@ def test_a_guest_that_is_saved_gives_its_room_back_and_gets_it_again(host: Libvi
     assert log.lines() == [f"prepare of {taken}", f"release of {given}"] * 2
 
 
-def test_what_libvirt_asks_for_is_not_asked_for_twice(host: LibvirtHost) -> None:
+def test_a_request_is_not_placed_twice(host: LibvirtHost) -> None:
     (host.root / "etc/cachetune/guests.d/file.xml").write_text(TUNING)
     refused = host.create(domain("file", TWO_WAYS))
     assert refused.returncode == 1
-    assert "the guest's own XML both the guest's own XML and /etc/cachetune/guests.d/file.xml" in refused.stderr
+    assert "both the guest's own XML and /etc/cachetune/guests.d/file.xml" in refused.stderr
     assert list(host.tree()) == ["."]
 
 
