@@ -1,6 +1,6 @@
-"""Keep: the wishes of guests.d and of live XML in, running guests that stay placed out, round after round.
+"""The agent: keeps the allocations of running guests in place, round after round.
 
-Each round looks (files, guests, host), decides without touching anything (``decide``), and has ``apply`` carry out what
-was decided; nothing here writes to resctrl itself. What it keeps between rounds it could also find out anew, but for
-the last valid XML of a file that has become invalid.
+Each round observes tuning files, guests and host, decides without changing anything (``decide``), and carries out the
+decisions through ``service``; nothing here writes to resctrl. The agent can be restarted at any time: all it remembers
+between rounds can be observed again, except the last valid content of a tuning file that has become invalid.
 """

@@ -1,14 +1,14 @@
-"""Decide what to do for each guest: pure functions from what is seen and remembered to one decision per guest.
+"""Decide what to do for each guest: pure functions from an observation and the agent's memory to one decision each.
 
-What holds, whatever is seen:
+What holds, whatever is observed:
 
-- A guest's groups are removed only when they hold no thread any more, or when its file is gone; a file that is missing
-  in one round only (an editor that replaces it) is not gone.
-- XML that has become invalid changes nothing: the last valid XML of the file goes on to count.
-- libvirt's own groups are compared, and written to only when the operator adopts them. A difference counts when two
-  rounds in a row see it: libvirt makes its groups before it has the threads to put there. So does a guest of which
-  nobody tells the vCPUs apart: QEMU names its threads when it starts them.
-- What was tried and failed is tried again later, or at once when it is something else that is wanted.
+- A guest's groups are removed only when they hold no threads any more, or when its tuning file was removed. A file that
+  is missing in a single round (an editor replaces it) does not count as removed.
+- A tuning file that becomes invalid changes nothing: its last valid content stays in force.
+- libvirt's groups are compared, and written only if the operator adopts them. A difference counts when two consecutive
+  rounds observe it, because libvirt creates its groups before the threads that go there. The same applies to a guest
+  whose vCPUs cannot be identified: QEMU names its threads only when it starts them.
+- A decision that failed is retried later, or at once when the decision changes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,13 +30,15 @@ from cachetune.plan.render import describe
 from cachetune.plan.request import GuestRequest
 from cachetune.service.plans import plan_requests
 from cachetune.service.requests import live_domain
+from cachetune.text import count
 
 _SHOWN_STEPS = 3
-_ENDED = "it does not run"
+_NOT_RUNNING = "not running"
+_FILE_REMOVED = "tuning file removed"
 
 
 class AgentOptions(msgspec.Struct, frozen=True):
-    """What the operator chose."""
+    """The operator's choices. ``period`` is the time between two rounds in seconds."""
 
     shrink_default: bool = False
     adopt: bool = False
@@ -44,7 +46,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """What one round sees. ``files`` is None where there is no directory: then nothing is known about files."""
+    """What one round observes. ``files`` can be None: their directory is missing, so nothing is known about files."""
 
     files: TuningFiles | None
     running: tuple[RunningGuest, ...]
@@ -53,86 +55,92 @@ class Observation(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What is remembered of a guest: under which name it has its groups, who asked, the last valid XML of its file.
+    """What the agent remembers about a guest: its machine name, the source of its request, its last valid request.
 
-    ``suspected`` is what the last round saw and this one must see again. ``tried`` (the essence of a decision) failed
-    ``failures`` times and is not tried again before ``not_before`` (the agent's clock).
+    ``unconfirmed`` is an observation that counts once the next round repeats it. The decision ``tried`` (see
+    ``retry_key``) failed ``failures`` times and is not retried before ``not_before`` (monotonic seconds).
     """
 
     machine_name: str
     requested_by: RequestedBy
     domain: Domain | None = None
-    suspected: str = ""
+    unconfirmed: str = ""
     tried: "Decision | None" = None
     failures: int = 0
     not_before: float = 0.0
 
 
-class Stay(msgspec.Struct, frozen=True):
-    """Nothing to do; the guest is in this state. ``suspected`` must be seen again to count."""
+class NoAction(msgspec.Struct, frozen=True):
+    """Nothing to do: the guest is in ``state``. ``unconfirmed`` goes into the guest's memory."""
 
     state: State
     reason: str = ""
-    suspected: str = ""
+    unconfirmed: str = ""
 
 
-class Hold(msgspec.Struct, frozen=True):
-    """Nothing to do and no new state yet. ``suspected`` counts once the next round has seen the same."""
+class Recheck(msgspec.Struct, frozen=True):
+    """Do nothing and keep the guest's state; ``unconfirmed`` counts if the next round observes the same."""
 
-    suspected: str
+    unconfirmed: str
 
 
 class Apply(msgspec.Struct, frozen=True):
-    """Have this carried out. ``problem`` remains when it is done: the file's XML is invalid, this is its last."""
+    """Apply the request. ``problem`` remains afterwards: the tuning file is invalid, and this is its last request."""
 
     request: GuestRequest
     problem: str = ""
 
 
-class Clear(msgspec.Struct, frozen=True):
-    """Remove our groups of the guest. ``keep`` says that it is still wanted, should it run again."""
+class Remove(msgspec.Struct, frozen=True):
+    """Remove the guest's groups. With ``keep`` the guest stays managed, in case it starts again."""
 
     why: str
     keep: bool
 
 
 class Forget(msgspec.Struct, frozen=True):
-    """Nobody wants anything for the guest, and it has nothing."""
+    """Stop managing the guest: it has no request and no groups."""
 
 
-Decision = Stay | Hold | Apply | Clear | Forget
+Decision = NoAction | Recheck | Apply | Remove | Forget
 
 
-class Case(msgspec.Struct, frozen=True):
-    """One guest: what is asked for it, by whom, under which machine name, and the processes that may be it."""
+class ManagedGuest(msgspec.Struct, frozen=True):
+    """A guest to decide about: its request, where that is from, and the running guests (normally one) of its name.
+
+    Without a request, or without a usable one, ``domain`` is empty; ``problem`` says why it cannot be used.
+    """
 
     name: str
     machine_name: str
     requested_by: RequestedBy
     domain: Domain | None
     problem: str
-    guests: tuple[RunningGuest, ...]
+    running: tuple[RunningGuest, ...]
 
 
 def decide(
     observation: Observation, known: Mapping[str, Memory], options: AgentOptions, now: float
-) -> dict[str, tuple[Case, Decision]]:
-    """What to do for every guest that has a file, or is libvirt's and asks for tuning, or was kept so far."""
+) -> dict[str, tuple[ManagedGuest, Decision]]:
+    """Decide about every guest that has a tuning file, requests tuning in its live XML, or was managed so far.
+
+    ``now`` is the time in monotonic seconds. The result is keyed by guest name. Raises nothing.
+    """
     decided = {}
-    for case in cases(observation, known):
-        memory = known.get(case.name)
+    for guest in managed_guests(observation, known):
+        memory = known.get(guest.name)
         try:
-            decision = _decide(case, observation, memory, options)
-        except Exception as error:  # noqa: BLE001 - even a bug of ours must not cost the other guests their agent
-            decision = Stay("failed", text_of(error))
+            decision = _decide(guest, observation, memory, options)
+        except Exception as error:  # noqa: BLE001 - a bug that one guest triggers must not affect the others
+            decision = NoAction("failed", error_text(error))
         if memory and now < memory.not_before and memory.tried == retry_key(decision):
-            decision = Hold(memory.suspected)
-        decided[case.name] = (case, decision)
+            decision = Recheck(memory.unconfirmed)
+        decided[guest.name] = (guest, decision)
     return decided
 
 
-def text_of(error: Exception) -> str:
-    """What went wrong in one line."""
+def error_text(error: Exception) -> str:
+    """An error in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'input or output'}: {error.strerror}"
     known = isinstance(error, CachetuneError)
@@ -140,7 +148,7 @@ def text_of(error: Exception) -> str:
 
 
 def retry_key(decision: Decision) -> Decision:
-    """The decision less what changes all the time: threads that are no vCPUs, which QEMU starts and ends at will."""
+    """The decision without the threads that are not vCPUs: QEMU starts and ends those at any time."""
     if not isinstance(decision, Apply) or decision.request.guest is None:
         return decision
     guest = decision.request.guest
@@ -149,143 +157,138 @@ def retry_key(decision: Decision) -> Decision:
     return msgspec.structs.replace(decision, request=request)
 
 
-def cases(observation: Observation, known: Mapping[str, Memory]) -> Iterator[Case]:
-    """The guests in the order of their names, each with all that concerns it."""
-    tuned = {guest.name: domain for guest in observation.running if (domain := _asked_by_libvirt(guest))}
+def managed_guests(observation: Observation, known: Mapping[str, Memory]) -> Iterator[ManagedGuest]:
+    """The guests to decide about, sorted by name."""
+    tuned = {guest.name: domain for guest in observation.running if (domain := _live_request(guest))}
     for name in sorted({*(observation.files or {}), *tuned, *known}):
         if name in tuned and name not in (observation.files or {}):
-            yield _libvirt_case(name, tuned[name], observation)
+            running = _running_as(name, observation)
+            yield ManagedGuest(name, machine_name_of(tuned[name]), "libvirt", tuned[name], "", running)
         else:
-            yield _file_case(name, observation, known.get(name), also_libvirt=name in tuned)
+            yield _guest_with_file(name, observation, known.get(name), also_libvirt=name in tuned)
 
 
-def _libvirt_case(name: str, domain: Domain, observation: Observation) -> Case:
-    return Case(name, machine_name_of(domain), "libvirt", domain, "", _called(name, observation))
-
-
-def _file_case(name: str, observation: Observation, memory: Memory | None, *, also_libvirt: bool) -> Case:
-    """A guest with a file, or one that is kept and has neither file nor live XML now."""
-    wish = (observation.files or {}).get(name)
-    domain, problem = (wish.domain, wish.problem) if wish else (None, "")
-    requested_by: RequestedBy = memory.requested_by if memory and not wish else "file"
+def _guest_with_file(name: str, observation: Observation, memory: Memory | None, *, also_libvirt: bool) -> ManagedGuest:
+    """A guest with a tuning file, or a managed guest that now has neither a file nor a request in live XML."""
+    file = (observation.files or {}).get(name)
+    domain, problem = (file.domain, file.problem) if file else (None, "")
+    requested_by: RequestedBy = memory.requested_by if memory and not file else "file"
     if memory and memory.requested_by == "file" and (problem or observation.files is None):
         domain = memory.domain
-        problem = problem or "the directory of its file is not there"
+        problem = problem or "the directory of tuning files is missing"
     if also_libvirt:
-        domain, problem = None, "its own XML asks for tuning, too, which libvirt has carried out; one must go"
+        domain, problem = None, "both its tuning file and its live XML request tuning; libvirt's groups stay"
     machine = memory.machine_name if memory else ""
     if domain is not None:
         try:
             machine = machine_name_of(domain)
         except CachetuneError as error:
             domain, problem = None, str(error)
-    same_name = _called(name, observation)
+    same_name = _running_as(name, observation)
     uuid = domain.uuid if domain else None
-    guests = tuple(guest for guest in same_name if uuid is None or guest.uuid in (None, uuid))
-    if same_name and not guests:
-        problem = f"a guest of this name runs with the uuid {same_name[0].uuid}; its file has {uuid}"
-    return Case(name, machine, requested_by, domain, problem, guests)
+    running = tuple(guest for guest in same_name if uuid is None or guest.uuid in (None, uuid))
+    if same_name and not running:
+        problem = f"the running guest has UUID {same_name[0].uuid}, its tuning file has {uuid}"
+    return ManagedGuest(name, machine, requested_by, domain, problem, running)
 
 
-def _called(name: str, observation: Observation) -> tuple[RunningGuest, ...]:
-    """The guests of this name; one that somebody else vouches for goes before those that only call themselves so."""
+def _running_as(name: str, observation: Observation) -> tuple[RunningGuest, ...]:
+    """The running guests of this name. Those that another source confirms hide those that only claim the name."""
     return tuple(most_trusted([guest for guest in observation.running if guest.name == name]))
 
 
-def _asked_by_libvirt(guest: RunningGuest) -> Domain | None:
-    """What the live XML of a libvirt guest asks for; None where that is nothing."""
+def _live_request(guest: RunningGuest) -> Domain | None:
+    """The request in the live XML of a libvirt guest; None if it has no tuning."""
     domain = live_domain(guest)
     return domain if domain and domain.groups else None
 
 
-def _decide(case: Case, observation: Observation, memory: Memory | None, options: AgentOptions) -> Decision:
-    if case.domain is None and not case.problem:
-        return _unwanted(case, observation, memory)
-    if len(case.guests) > 1:
-        pids = ", ".join(str(guest.guest.pid) for guest in case.guests)
-        return Stay("failed", f"several guests of this name run (processes {pids}); give its uuid in the file")
-    if not case.guests:
-        return _not_running(case, observation)
-    if case.domain is None:
-        return Stay("failed", case.problem)
-    return _running(case, case.domain, observation, memory, options)
+def _decide(guest: ManagedGuest, observation: Observation, memory: Memory | None, options: AgentOptions) -> Decision:
+    if guest.domain is None and not guest.problem:
+        return _without_request(guest, observation, memory)
+    if len(guest.running) > 1:
+        pids = ", ".join(str(each.guest.pid) for each in guest.running)
+        return NoAction("failed", f"several running guests have this name (processes {pids}); add a UUID to the file")
+    if not guest.running:
+        return _not_running(guest, observation)
+    if guest.domain is None:
+        return NoAction("failed", guest.problem)
+    return _running(guest, guest.domain, observation, memory, options)
 
 
-def _unwanted(case: Case, observation: Observation, memory: Memory | None) -> Decision:
-    """Its file is gone, or libvirt's guest has ended."""
-    if not _groups(case, observation):
+def _without_request(guest: ManagedGuest, observation: Observation, memory: Memory | None) -> Decision:
+    """The tuning file was removed, or libvirt's guest has ended."""
+    if not _groups(guest, observation):
         return Forget()
-    if case.requested_by == "libvirt":
-        return (
-            Stay("waiting", "its groups still hold threads")
-            if _threads(case, observation)
-            else Clear(_ENDED, keep=False)
-        )
-    gone = "its file is gone"
-    return Clear(gone, keep=False) if memory and memory.suspected == gone else Hold(gone)
+    if guest.requested_by == "libvirt":
+        if _has_threads(guest, observation):
+            return NoAction("waiting", "its groups still hold threads")
+        return Remove(_NOT_RUNNING, keep=False)
+    confirmed = memory is not None and memory.unconfirmed == _FILE_REMOVED
+    return Remove(_FILE_REMOVED, keep=False) if confirmed else Recheck(_FILE_REMOVED)
 
 
-def _not_running(case: Case, observation: Observation) -> Decision:
-    if _groups(case, observation):
-        if _threads(case, observation):
-            return Stay("waiting", "it is not found, but its groups still hold threads")
-        return Clear(_ENDED, keep=True)
-    return Stay("failed", case.problem) if case.problem else Stay("waiting", _ENDED)
+def _not_running(guest: ManagedGuest, observation: Observation) -> Decision:
+    if _groups(guest, observation):
+        if _has_threads(guest, observation):
+            return NoAction("waiting", "guest not found, but its groups still hold threads")
+        return Remove(_NOT_RUNNING, keep=True)
+    return NoAction("failed", guest.problem) if guest.problem else NoAction("waiting", _NOT_RUNNING)
 
 
 def _running(
-    case: Case, domain: Domain, observation: Observation, memory: Memory | None, options: AgentOptions
+    guest: ManagedGuest, domain: Domain, observation: Observation, memory: Memory | None, options: AgentOptions
 ) -> Decision:
-    guest = case.guests[0]
-    if guest.problem and domain.needs_vcpus:
-        return _seen_twice("failed", guest.problem, memory)  # a QEMU that has just begun has no such threads yet
-    entry = observation.ledger.guests.get(case.machine_name)
-    other = entry is not None and None not in (entry.uuid, guest.uuid) and entry.uuid != guest.uuid
-    if other and _groups(case, observation) and not _threads(case, observation):
-        return Clear("they were those of another guest of this name", keep=True)
-    request = GuestRequest(msgspec.structs.replace(domain, uuid=guest.uuid), guest.guest, case.machine_name)
-    only_compare = case.requested_by == "libvirt" and not options.adopt
+    running = guest.running[0]
+    if running.problem and domain.needs_vcpus:
+        return _confirmed("failed", running.problem, memory)  # a QEMU that has just started has no vCPU threads yet
+    entry = observation.ledger.guests.get(guest.machine_name)
+    replaced = entry is not None and None not in (entry.uuid, running.uuid) and entry.uuid != running.uuid
+    if replaced and _groups(guest, observation) and not _has_threads(guest, observation):
+        return Remove("left by another guest with this name", keep=True)
+    request = GuestRequest(msgspec.structs.replace(domain, uuid=running.uuid), running.guest, guest.machine_name)
+    only_compare = guest.requested_by == "libvirt" and not options.adopt
     try:
         made = plan_requests((request,), observation.host, observation.ledger, plan_options(options))
     except PlanRefusedError as error:
         why = first_error(error.findings)
-        return _seen_twice("drifted", why, memory) if only_compare else Stay("failed", why)
+        return _confirmed("drifted", why, memory) if only_compare else NoAction("failed", why)
     except CachetuneError as error:
-        return Stay("failed", str(error))
+        return NoAction("failed", str(error))
     if not made.steps:
-        return Stay("failed", case.problem) if case.problem else Stay("placed")
+        return NoAction("failed", guest.problem) if guest.problem else NoAction("placed")
     if only_compare:
-        return _seen_twice("drifted", _steps(made), memory)
-    return Apply(request, case.problem)
+        return _confirmed("drifted", _difference(made), memory)
+    return Apply(request, guest.problem)
 
 
 def plan_options(options: AgentOptions) -> Options:
-    """How the agent plans."""
+    """The options of the agent's plans."""
     return Options(shrink_default=options.shrink_default)
 
 
-def _seen_twice(state: State, what: str, memory: Memory | None) -> Decision:
-    """A state that counts once two rounds in a row have seen it."""
-    if memory and memory.suspected == what:
-        return Stay(state, what, suspected=what)
-    return Hold(what)
+def _confirmed(state: State, why: str, memory: Memory | None) -> Decision:
+    """The state, if the previous round observed the same."""
+    if memory and memory.unconfirmed == why:
+        return NoAction(state, why, unconfirmed=why)
+    return Recheck(why)
 
 
-def _steps(made: Plan) -> str:
-    shown = [describe(step) for step in made.steps[:_SHOWN_STEPS]]
-    more = len(made.steps) - len(shown)
-    return f"to be as its XML asks: {'; '.join(shown)}" + (f"; and {more} more" if more else "")
+def _difference(plan: Plan) -> str:
+    shown = [describe(step) for step in plan.steps[:_SHOWN_STEPS]]
+    more = len(plan.steps) - len(shown)
+    return f"to match its XML: {'; '.join(shown)}" + (f"; and {count(more, 'more step')}" if more else "")
 
 
-def _groups(case: Case, observation: Observation) -> tuple[str, ...]:
-    """Our groups of the guest that are there; none where another guest has them under the same machine name."""
-    entry = observation.ledger.guests.get(case.machine_name)
-    if not case.machine_name or (entry is not None and entry.name != case.name):
+def _groups(guest: ManagedGuest, observation: Observation) -> tuple[str, ...]:
+    """The existing groups that cachetune made for the guest; empty if they belong to another guest."""
+    entry = observation.ledger.guests.get(guest.machine_name)
+    if not guest.machine_name or (entry is not None and entry.name != guest.name):
         return ()
-    return groups_of(observation.host, case.machine_name, entry.groups if entry else ())
+    return groups_of(observation.host, guest.machine_name, entry.groups if entry else ())
 
 
-def _threads(case: Case, observation: Observation) -> bool:
-    """Whether any of our groups of the guest still holds a thread."""
-    groups = (observation.host.group(path) for path in _groups(case, observation))
+def _has_threads(guest: ManagedGuest, observation: Observation) -> bool:
+    """Whether any of the guest's groups still holds a thread."""
+    groups = (observation.host.group(path) for path in _groups(guest, observation))
     return any(group is not None and group.tids for group in groups)

@@ -1,8 +1,8 @@
-"""libvirt's events, as a reason to look now: a thread that waits for them and wakes the main thread.
+"""libvirt's events: a thread that waits for them and wakes the main thread for a round.
 
-libvirt's calls block for as long as the daemon pleases, so they have a thread of their own and the rounds never wait
-for them. What an event says is not used: each only means that a look is worth while. A lost connection is opened
-again, after a while that doubles up to a minute; until then the rounds go by the period alone.
+libvirt's calls can block indefinitely, so they have a separate thread and rounds never wait for them. The content of an
+event is not used; it only triggers a round. A lost connection is reopened after a delay that doubles up to a minute;
+until then rounds are periodic.
 """
 
 import threading
@@ -10,26 +10,26 @@ from collections.abc import Callable
 from typing import Any
 
 from cachetune.agent import signals
-from cachetune.agent.reconcile import Say
+from cachetune.agent.reconcile import Log
 from cachetune.service.select import Selection
 
 DEFAULT_URI = "qemu:///system"
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
-_KEEPALIVE = (5, 3)  # seconds between, and how many may go unanswered
+_KEEPALIVE = (5, 3)  # interval in seconds, and how many may stay unanswered
 
 
 class LibvirtEvents:
-    """Events of one libvirt; ``connected`` says whether they come in just now."""
+    """The events of one libvirt; ``connected`` is whether they currently arrive."""
 
-    def __init__(self, module: Any, uri: str, wake: Callable[[], None], say: Say) -> None:
-        self._libvirt, self._uri, self._wake, self._say = module, uri, wake, say
+    def __init__(self, module: Any, uri: str, wake: Callable[[], None], log: Log) -> None:
+        self._libvirt, self._uri, self._wake, self._log = module, uri, wake, log
         self._closed = threading.Event()
         self._problem = ""
         self.connected = False
 
     def start(self) -> None:
-        """Begin, in a thread that ends with the process."""
+        """Start the thread; it ends with the process."""
         self._libvirt.registerErrorHandler(lambda *_: None, None)  # it prints to stderr otherwise
         self._libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=self._run, name="libvirt events", daemon=True).start()
@@ -41,7 +41,7 @@ class LibvirtEvents:
                 self._listen()
                 wait = _FIRST_WAIT
             except self._libvirt.libvirtError as error:
-                self._note(f"libvirt at {self._uri} sends no events: {error}")
+                self._note(f"no events from libvirt at {self._uri}: {error}")
             self.connected = False
             self._wake()
             threading.Event().wait(wait)
@@ -61,7 +61,7 @@ class LibvirtEvents:
             self._wake()
             while not self._closed.is_set():
                 self._libvirt.virEventRunDefaultImpl()
-            self._note(f"libvirt at {self._uri} has closed the connection")
+            self._note(f"no events from libvirt at {self._uri}: connection closed")
         finally:
             connection.close()
 
@@ -75,26 +75,28 @@ class LibvirtEvents:
 
     def _note(self, problem: str) -> None:
         if problem != self._problem:
-            self._say("warning" if problem else "notice", problem or f"libvirt at {self._uri} sends events again")
+            self._log(
+                "warning" if problem else "notice", problem or f"receiving events from libvirt at {self._uri} again"
+            )
         elif not problem and not self._problem:
-            self._say("info", f"libvirt at {self._uri} sends events")
+            self._log("info", f"receiving events from libvirt at {self._uri}")
         self._problem = problem
 
 
-def listen(selection: Selection, say: Say) -> Callable[[], bool]:
-    """Listen to libvirt if there is one; the result reports whether events arrive at the moment."""
+def listen(selection: Selection, log: Log) -> Callable[[], bool]:
+    """Listen to libvirt, if it is installed; the returned function reports whether events currently arrive."""
     module, sources = libvirt_module(), selection.sources
     if module is None or selection.source not in {None, "libvirt", "libvirt-status"}:
         return lambda: False
     if sources.connect is None and not sources.libvirt_run.exists():
         return lambda: False
-    listener = LibvirtEvents(module, sources.connect or DEFAULT_URI, signals.wake, say)
+    listener = LibvirtEvents(module, sources.connect or DEFAULT_URI, signals.wake, log)
     listener.start()
     return lambda: listener.connected
 
 
 def libvirt_module() -> Any:
-    """libvirt-python; None where it is not installed."""
+    """The module of libvirt-python; None if it is not installed."""
     try:
         import libvirt
     except ImportError:

@@ -1,4 +1,4 @@
-"""Run the agent: one round after another until a signal ends it, with a status file after each."""
+"""Run the agent: rounds until a signal ends it, each followed by a write of the status file."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from cachetune.agent import events, signals, status_file
 from cachetune.agent.decide import AgentOptions
 from cachetune.agent.model import AgentStatus, GuestStatus
 from cachetune.agent.notify import Notifier, notifier
-from cachetune.agent.reconcile import Clock, Inputs, Reconciler, Say
+from cachetune.agent.reconcile import Clock, Inputs, Log, Reconciler
 from cachetune.errors import StateFileError
 from cachetune.guests.find import running_guests
 from cachetune.guests.tuning_files import read_tuning_files
@@ -20,11 +20,11 @@ from cachetune.service.connection import Location, connect
 from cachetune.service.select import Selection
 
 _SOON_SECONDS = 1.0
-_ROUNDS_OF_ONCE = 5
+_MOST_ROUNDS_OF_ONCE = 5
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that an agent is started with. ``selection`` only says where running guests are looked for."""
+    """The options of an agent. Of ``selection`` only the sources of guests are used."""
 
     location: Location
     selection: Selection
@@ -33,22 +33,22 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     once: bool = False
 
 
-def run_agent(setup: Setup, say: Say, environment: Mapping[str, str]) -> AgentStatus:
-    """Run until a signal ends it, or with ``once`` until nothing is left to do; the status at the end.
+def run_agent(setup: Setup, log: Log, environment: Mapping[str, str]) -> AgentStatus:
+    """Run until a signal ends it, or with ``once`` until nothing is left to do; return the final status.
 
-    Raises HostError, ApplyRefusedError or InputError when it cannot start.
+    Raises AlreadyRunningError, StateFileError, HostError or ApplyRefusedError if it cannot start.
     """
     signals.block()
     inputs = live_inputs(setup)
-    inputs.connection()  # fail now, with a hint, rather than in every round
+    inputs.connection()  # fail at start rather than in every round
     with status_file.only_agent(setup.location.run):
-        connected = (lambda: False) if setup.once else events.listen(setup.selection, say)
-        agent = Agent(inputs, setup.options, setup.location.run, say, notifier(environment), connected)
-        return agent.once() if setup.once else agent.keep()
+        connected = (lambda: False) if setup.once else events.listen(setup.selection, log)
+        agent = Agent(inputs, setup.options, setup.location.run, log, notifier(environment), connected)
+        return agent.once() if setup.once else agent.run()
 
 
 def live_inputs(setup: Setup) -> Inputs:
-    """What a round looks at on a real host."""
+    """The inputs of a round on a live host."""
     sources, source = setup.selection.sources, setup.selection.source
     return Inputs(
         connection=lambda: connect(setup.location),
@@ -58,9 +58,9 @@ def live_inputs(setup: Setup) -> Inputs:
 
 
 class Agent:
-    """One agent in a run directory, to be used inside ``status_file.only_agent`` with signals blocked.
+    """One agent in a run directory. Use it inside ``status_file.only_agent`` and with signals blocked.
 
-    ``connected`` says whether libvirt's events arrive at the moment.
+    ``connected`` reports whether libvirt's events currently arrive.
     """
 
     def __init__(
@@ -68,24 +68,24 @@ class Agent:
         inputs: Inputs,
         options: AgentOptions,
         run: Path,
-        say: Say,
+        log: Log,
         notifier: Notifier,
         connected: Callable[[], bool],
     ) -> None:
-        self._options, self._run, self._say, self._notifier, self._connected = options, run, say, notifier, connected
-        self._reconciler = Reconciler(inputs, options, Clock(time.time, time.monotonic), say, self._left_behind())
+        self._options, self._run, self._log, self._notifier, self._connected = options, run, log, notifier, connected
+        self._reconciler = Reconciler(inputs, options, Clock(time.time, time.monotonic), log, self._previous())
         self._start = (status_file.own_start_time(), time.time())
         self._unwritable = ""
 
     def once(self) -> AgentStatus:
-        """Look and act until nothing is left to do, or a signal comes; the status at the end."""
-        for _ in range(_ROUNDS_OF_ONCE):
+        """Run rounds until nothing is left to do or a signal ends it; return the final status."""
+        for _ in range(_MOST_ROUNDS_OF_ONCE):
             if not self._round() or self._wait(soon=True) == "stop":
                 break
         return self._write(running=False)
 
-    def keep(self) -> AgentStatus:
-        """Go on until a signal ends it; the status at the end."""
+    def run(self) -> AgentStatus:
+        """Run rounds until a signal ends it; return the final status."""
         soon = self._round()
         self._notifier.send(READY="1")
         while (why := self._wait(soon=soon)) != "stop":
@@ -103,13 +103,13 @@ class Agent:
         self._write(running=True)
         states = Counter(status.state for status in self._reconciler.statuses.values())
         counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-        self._notifier.send(WATCHDOG="1", STATUS=self._reconciler.problem or counts or "no guest to keep")
+        self._notifier.send(WATCHDOG="1", STATUS=self._reconciler.problem or counts or "no managed guests")
         return soon
 
     def _is_stopped(self) -> bool:
-        """Between two guests: tell the watchdog that we live, and hear whether to stop."""
+        """Between two guests: feed the watchdog, and check for a signal to stop."""
         self._notifier.send(WATCHDOG="1")
-        return signals.stop_is_asked()
+        return signals.stop_is_pending()
 
     def _wait(self, *, soon: bool) -> signals.Why:
         seconds = min(self._options.period, _SOON_SECONDS) if soon else self._options.period
@@ -132,16 +132,16 @@ class Agent:
         try:
             status_file.write(status, self._run)
         except OSError as error:
-            unwritable = f"the status cannot be written: {error.strerror}"
+            unwritable = f"cannot write the status file: {error.strerror}"
         if unwritable != self._unwritable:
-            self._say("error" if unwritable else "notice", unwritable or "the status can be written again")
+            self._log("error" if unwritable else "notice", unwritable or "writing the status file again")
         self._unwritable = unwritable
         return status
 
-    def _left_behind(self) -> tuple[GuestStatus, ...]:
+    def _previous(self) -> tuple[GuestStatus, ...]:
         try:
             status = status_file.read(self._run)
         except StateFileError as error:
-            self._say("warning", f"{error}; starting without it")
+            self._log("warning", f"{error}; starting without the previous status")
             return ()
         return status.guests if status else ()

@@ -1,4 +1,4 @@
-"""What the agent says of itself: the status document, written after every round."""
+"""The agent's status document, written after every round."""
 
 from typing import Annotated, Literal
 
@@ -9,10 +9,10 @@ RequestedBy = Literal["file", "libvirt"]
 
 
 class GuestStatus(msgspec.Struct, frozen=True, kw_only=True, rename={"requested_by": "asker"}):
-    """One guest that the agent keeps. Times are seconds since 1970.
+    """One managed guest. Times are seconds since 1970.
 
     ``requested_by`` ("asker" in JSON) is a file in guests.d, or libvirt's live XML. ``since`` is when the state
-    or its reason last changed, ``changed`` when something was last done for the guest and ``change`` what that was.
+    or its reason last changed, ``changed`` when the agent last changed something for the guest and ``change`` what.
     """
 
     name: str
@@ -29,8 +29,9 @@ class GuestStatus(msgspec.Struct, frozen=True, kw_only=True, rename={"requested_
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The agent and its guests after the last round.
 
-    ``pid`` and ``start_time`` (ticks after boot, field 22 of its stat) tell a living agent from one that has gone
-    without a word; ``running`` is false once it has ended properly. ``problem`` is why the last round could not look.
+    ``pid`` and ``start_time`` (clock ticks after boot, field 22 of /proc/PID/stat) identify the process, so that an
+    agent that was killed is recognized; ``running`` is false once it has stopped. ``looked`` is the time of the last
+    round, and ``problem`` why it could not observe the host.
     """
 
     schema_version: Literal[1] = 1

@@ -1,6 +1,6 @@
-"""Tell systemd how it goes (sd_notify): datagrams to the socket that it names; nothing where there is none.
+"""Notify systemd (sd_notify): datagrams to the socket in $NOTIFY_SOCKET; without it, nothing is sent.
 
-The protocol is stable and small, and the packages for it are older than ten lines of code are long.
+The protocol is stable and fits in ten lines, so no package is needed for it.
 Source: sd_notify(3), sd_watchdog_enabled(3).
 """
 
@@ -13,13 +13,13 @@ import msgspec
 
 
 class Notifier(msgspec.Struct, frozen=True):
-    """``address`` is the socket ("" for none), ``watchdog_seconds`` how long we may be silent (None: for ever)."""
+    """``address`` is the socket ("" for none), ``watchdog_seconds`` the longest silence allowed (None: unlimited)."""
 
     address: str = ""
     watchdog_seconds: float | None = None
 
     def send(self, **values: str) -> None:
-        """Send such as READY="1". A service manager that does not listen is no reason to stop."""
+        """Send values such as READY="1". Errors are ignored: the agent works without a service manager."""
         if not self.address:
             return
         text = "\n".join(f"{key}={value.replace(chr(10), ' ')}" for key, value in values.items())
@@ -29,7 +29,7 @@ class Notifier(msgspec.Struct, frozen=True):
 
 
 def notifier(environment: Mapping[str, str]) -> Notifier:
-    """As the service manager has told us in our environment; the watchdog only where it means this process."""
+    """The notifier that the environment describes; with a watchdog only if $WATCHDOG_PID is this process."""
     microseconds = environment.get("WATCHDOG_USEC", "")
     for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     seconds = int(microseconds) / 1e6 if for_us and microseconds.isdecimal() and int(microseconds) else None

@@ -1,7 +1,7 @@
-"""The rounds: look, decide, have it carried out, say what has changed, write the status.
+"""One round: observe, decide, carry out the decisions, and log what changed.
 
-Everything that a round looks at comes in as a function (``Inputs``). A round that cannot look (resctrl is not mounted,
-locked, or a directory cannot be read) leaves all as it is and says so once.
+Everything that a round observes is read through the functions in ``Inputs``. A round that cannot observe (resctrl is
+not mounted or is locked, a directory is unreadable) changes nothing and logs that once.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,18 +12,18 @@ import msgspec
 from cachetune.agent.decide import (
     AgentOptions,
     Apply,
-    Case,
-    Clear,
     Decision,
     Forget,
-    Hold,
+    ManagedGuest,
     Memory,
+    NoAction,
     Observation,
-    Stay,
+    Recheck,
+    Remove,
     decide,
+    error_text,
     plan_options,
     retry_key,
-    text_of,
 )
 from cachetune.agent.model import GuestStatus, State
 from cachetune.apply.recover import recover
@@ -40,20 +40,21 @@ from cachetune.plan.steps import effect_of
 from cachetune.service.changes import carry_out
 from cachetune.service.plans import Removal, planner_of, removal_planner
 from cachetune.service.requests import live_domain
-from cachetune.text import counts
+from cachetune.service.select import doubts_about
+from cachetune.text import count, counts, listed
 
 Level = Literal["error", "warning", "notice", "info"]
-Say = Callable[[Level, str], None]
+Log = Callable[[Level, str], None]
 
-_LOOK_SECONDS = 1.0
+_LOCK_SECONDS = 1.0
 _LONGEST_WAIT = 300.0
 _LEVELS: dict[State, Level] = {"placed": "info", "waiting": "info", "drifted": "warning", "failed": "warning"}
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """What a round looks at; each raises CachetuneError or OSError when it cannot.
+    """What a round observes. Each function raises CachetuneError or OSError if it cannot.
 
-    ``files`` is given the most vCPUs that guests have, by name.
+    ``files`` takes the maximum number of vCPUs of the guests for which it is known, by name.
     """
 
     connection: Callable[[], Connection]
@@ -62,189 +63,191 @@ class Inputs(msgspec.Struct, frozen=True):
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """``time`` in seconds since 1970 for people, ``monotonic`` for waiting."""
+    """``time`` returns seconds since 1970, for people; ``monotonic`` is for waiting."""
 
     time: Callable[[], float]
     monotonic: Callable[[], float]
 
 
 class Reconciler:
-    """Keeps guests placed. ``statuses`` says how they are, ``problem`` why the last round could not look.
+    """Runs rounds. ``statuses`` are those of the managed guests, ``problem`` is why the last round could not observe.
 
-    ``before`` are the statuses that an earlier agent left: they tell which groups without a file were the agent's.
+    ``previous`` are the statuses of an earlier agent: guests without a tuning file whose groups the agent manages.
     """
 
     def __init__(
-        self, inputs: Inputs, options: AgentOptions, clock: Clock, say: Say, before: Iterable[GuestStatus] = ()
+        self, inputs: Inputs, options: AgentOptions, clock: Clock, log: Log, previous: Iterable[GuestStatus] = ()
     ) -> None:
-        self._inputs, self._options, self._clock, self._say = inputs, options, clock, say
-        self.statuses = {status.name: status for status in before}
+        self._inputs, self._options, self._clock, self._log = inputs, options, clock, log
+        self.statuses = {status.name: status for status in previous}
         self.problem = ""
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._known = {name: Memory(s.machine_name, s.requested_by) for name, s in self.statuses.items()}
 
     def forget_failures(self) -> None:
-        """Try again at once what failed before."""
+        """Retry what failed in the next round, without waiting."""
         self._known = {n: msgspec.structs.replace(m, tried=None, failures=0) for n, m in self._known.items()}
 
-    def round(self, between: Callable[[], bool] = lambda: False) -> bool:
-        """One round. Returns whether the next one should come soon: something was done, or must be seen twice.
+    def round(self, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Run one round; return whether to run the next one soon: after a change, or to confirm an observation.
 
-        ``between`` is called before each guest; true ends the round there.
+        ``is_stopped`` is called before each guest; the round ends once it returns true.
         """
         try:
             connection = self._inputs.connection()
             self._recover(connection)
-            observation = self._look(connection)
+            observation = self._observe(connection)
         except (CachetuneError, OSError) as error:
-            self._problem(text_of(error))
+            self._set_problem(error_text(error))
             return False
-        self._problem("")
+        self._set_problem("")
         soon = False
-        for name, (case, decision) in decide(observation, self._known, self._options, self._clock.monotonic()).items():
-            if between():
+        for guest, decision in decide(observation, self._known, self._options, self._clock.monotonic()).values():
+            if is_stopped():
                 break
-            soon |= self._settle(name, case, decision, connection)
+            soon |= self._act(guest, decision, connection)
         return soon
 
-    def _look(self, connection: Connection) -> Observation:
+    def _observe(self, connection: Connection) -> Observation:
         running = self._inputs.guests()
         files = self._inputs.files({guest.name: live.vcpus for guest in running if (live := live_domain(guest))})
-        with connection.resctrl.lock(exclusive=False, timeout=_LOOK_SECONDS):
+        with connection.resctrl.lock(exclusive=False, timeout=_LOCK_SECONDS):
             ledger = load_ledger(connection.run)
             host = connection.look(ledger)
-        self._tell_doubts(running, files or {})
+        self._log_doubts(running, files or {})
         return Observation(files, running, host, ledger)
 
-    def _tell_doubts(self, running: Iterable[RunningGuest], files: TuningFiles) -> None:
-        """Say once what makes it doubtful that a guest is what it seems."""
-        told = {f"{guest.name}: {sentence}" for guest in running for sentence in guest.disagreements}
-        told |= {
-            f"{guest.name}: nobody but process {guest.guest.pid} of the user {guest.user} says that it is this guest"
+    def _log_doubts(self, running: Iterable[RunningGuest], files: TuningFiles) -> None:
+        """Log each reason to doubt a guest's identity once; an unverified guest only if it has a tuning file."""
+        doubts = {
+            f"{guest.name}: {doubt}"
             for guest in running
-            if guest.name in files and guest.is_unverified
+            for doubt in (doubts_about(guest) if guest.name in files else guest.disagreements)
         }
-        for text in sorted(told - self._told):
-            self._say("warning", text)
-        self._told = told
+        for doubt in sorted(doubts - self._warned):
+            self._log("warning", doubt)
+        self._warned = doubts
 
     def _recover(self, connection: Connection) -> None:
-        """What a killed run left comes first; raises CachetuneError when it cannot be dealt with."""
+        """Undo or finish a run that was killed. Raises CachetuneError if that fails."""
         if not journal.exists(connection.run):
             return
         report = recover(connection)
         if report.exit_code:
             raise RecoveryFailedError(report.undo_errors)
         if report.outcome == "done":
-            what = (f"{len(report.undone)} of its steps undone", *report.notes)
-            self._say(
-                "warning", f"an interrupted run for {', '.join(report.machine_names)} is dealt with: {'; '.join(what)}"
-            )
+            what = "; ".join((f"{count(len(report.undone), 'step')} undone", *report.notes))
+            self._log("warning", f"recovered from an interrupted run for {listed(report.machine_names)}: {what}")
 
-    def _problem(self, text: str) -> None:
-        if text != self.problem:
-            self._say("error" if text else "notice", f"nothing can be done: {text}" if text else "all is well again")
+    def _set_problem(self, text: str) -> None:
+        if text and text != self.problem:
+            self._log("error", f"cannot check guests: {text}")
+        elif self.problem and not text:
+            self._log("notice", "checking guests again")
         self.problem = text
 
-    def _settle(self, name: str, case: Case, decision: Decision, connection: Connection) -> bool:
-        """Do what was decided for one guest; whether the next round should come soon."""
-        memory = self._remember(name, case)
+    def _act(self, guest: ManagedGuest, decision: Decision, connection: Connection) -> bool:
+        """Carry out the decision about one guest; return whether to run the next round soon."""
+        memory = self._memory_of(guest)
         match decision:
             case Forget():
-                self._forget(name)
+                self._forget(guest.name)
                 return False
-            case Stay(state, reason, suspected):
-                self._known[name] = msgspec.structs.replace(memory, suspected=suspected)
-                self._show(case, state, reason)
+            case NoAction(state, reason, unconfirmed):
+                self._known[guest.name] = msgspec.structs.replace(memory, unconfirmed=unconfirmed)
+                self._set_status(guest, state, reason)
                 return False
             case Apply():
-                return self._apply(case, decision, memory, connection)
-            case Clear():
-                return self._clear(case, decision, memory, connection)
-            case Hold(suspected):
-                self._known[name] = msgspec.structs.replace(memory, suspected=suspected)
-                return suspected != memory.suspected
+                return self._apply(guest, decision, memory, connection)
+            case Remove():
+                return self._remove(guest, decision, memory, connection)
+            case Recheck(unconfirmed):
+                self._known[guest.name] = msgspec.structs.replace(memory, unconfirmed=unconfirmed)
+                return unconfirmed != memory.unconfirmed
 
-    def _remember(self, name: str, case: Case) -> Memory:
-        old = self._known.get(name) or Memory(case.machine_name, case.requested_by)
-        domain = case.domain or old.domain
+    def _memory_of(self, guest: ManagedGuest) -> Memory:
+        """The memory of a guest, brought up to date with what was observed."""
+        old = self._known.get(guest.name) or Memory(guest.machine_name, guest.requested_by)
         return msgspec.structs.replace(
-            old, machine_name=case.machine_name or old.machine_name, requested_by=case.requested_by, domain=domain
+            old,
+            machine_name=guest.machine_name or old.machine_name,
+            requested_by=guest.requested_by,
+            domain=guest.domain or old.domain,
         )
 
-    def _apply(self, case: Case, decision: Apply, memory: Memory, connection: Connection) -> bool:
+    def _apply(self, guest: ManagedGuest, decision: Apply, memory: Memory, connection: Connection) -> bool:
         report = self._carry_out(planner_of((decision.request,), plan_options(self._options)), connection)
         if isinstance(report, str):
-            return self._failed(case, report, memory, decision)
-        self._succeeded(case.name, memory)
+            return self._failed(guest, report, memory, decision)
+        self._succeeded(guest.name, memory)
         change = _change(report)
-        self._show(case, "failed" if decision.problem else "placed", decision.problem, change)
+        self._set_status(guest, "failed" if decision.problem else "placed", decision.problem, change)
         return bool(change)
 
-    def _clear(self, case: Case, decision: Clear, memory: Memory, connection: Connection) -> bool:
+    def _remove(self, guest: ManagedGuest, decision: Remove, memory: Memory, connection: Connection) -> bool:
         report = self._carry_out(removal_planner(Removal(machine_name=memory.machine_name)), connection)
         if isinstance(report, str):
-            return self._failed(case, report, memory, decision)
-        change = f"{_change(report) or 'nothing was left to remove'}: {decision.why}"
+            return self._failed(guest, report, memory, decision)
+        change = f"{_change(report) or 'no groups left to remove'}: {decision.why}"
         if decision.keep:
-            self._succeeded(case.name, memory)
-            self._show(case, "waiting", decision.why, change)
+            self._succeeded(guest.name, memory)
+            self._set_status(guest, "waiting", decision.why, change)
         else:
-            self._say("notice", f"{case.name}: {change}")
-            self._forget(case.name)
+            self._log("notice", f"{guest.name}: {change}")
+            self._forget(guest.name)
         return True
 
     def _carry_out(self, planner: Planner, connection: Connection) -> Report | str:
-        """The report of what was done, or why nothing is: it could not be begun, or it failed and was rolled back."""
+        """The report of a change, or why nothing was changed: it was refused, or it failed and was rolled back."""
         try:
             report = carry_out(planner, connection, adopt=self._options.adopt)
         except PlanRefusedError as error:
             return first_error(error.findings)
-        except Exception as error:  # noqa: BLE001 - as in decide
-            return text_of(error)
+        except Exception as error:  # noqa: BLE001 - a bug that one guest triggers must not affect the others
+            return error_text(error)
         return report.error if report.exit_code else report
 
     def _succeeded(self, name: str, memory: Memory) -> None:
-        self._known[name] = msgspec.structs.replace(memory, suspected="", tried=None, failures=0)
+        self._known[name] = msgspec.structs.replace(memory, unconfirmed="", tried=None, failures=0)
 
-    def _failed(self, case: Case, why: str, memory: Memory, decision: Apply | Clear) -> bool:
+    def _failed(self, guest: ManagedGuest, why: str, memory: Memory, decision: Apply | Remove) -> bool:
         tried = retry_key(decision)
         failures = memory.failures + 1 if memory.tried == tried else 1
         wait = min(self._options.period * 2**failures, _LONGEST_WAIT)
         not_before = self._clock.monotonic() + wait
-        self._known[case.name] = msgspec.structs.replace(
-            memory, suspected="", tried=tried, failures=failures, not_before=not_before
+        self._known[guest.name] = msgspec.structs.replace(
+            memory, unconfirmed="", tried=tried, failures=failures, not_before=not_before
         )
-        self._show(case, "failed", why)
+        self._set_status(guest, "failed", why)
         return False
 
     def _forget(self, name: str) -> None:
         self._known.pop(name, None)
         self.statuses.pop(name, None)
 
-    def _show(self, case: Case, state: State, reason: str = "", change: str = "") -> None:
-        """Note the state, and say it where it is new."""
-        old, now = self.statuses.get(case.name), self._clock.time()
+    def _set_status(self, guest: ManagedGuest, state: State, reason: str = "", change: str = "") -> None:
+        """Update the guest's status, and log it if it is new."""
+        old, now = self.statuses.get(guest.name), self._clock.time()
         same = old is not None and (old.state, old.reason) == (state, reason)
-        self.statuses[case.name] = GuestStatus(
-            name=case.name,
-            machine_name=case.machine_name,
-            requested_by=case.requested_by,
+        self.statuses[guest.name] = GuestStatus(
+            name=guest.name,
+            machine_name=guest.machine_name,
+            requested_by=guest.requested_by,
             state=state,
             reason=reason,
             since=old.since if old and same else now,
-            pid=case.guests[0].guest.pid if len(case.guests) == 1 else None,
+            pid=guest.running[0].guest.pid if len(guest.running) == 1 else None,
             changed=now if change else old.changed if old else None,
             change=change or (old.change if old else ""),
         )
         if change:
-            self._say("notice", f"{case.name}: {change}")
+            self._log("notice", f"{guest.name}: {change}")
         if not same and (not change or state in {"failed", "drifted"}):
-            self._say(_LEVELS[state], f"{case.name}: {state}" + (f": {reason}" if reason else ""))
+            self._log(_LEVELS[state], f"{guest.name}: {state}" + (f": {reason}" if reason else ""))
 
 
 def _change(report: Report) -> str:
-    """What was done, in counts, with what is to be said of it; "" for nothing."""
+    """What the run changed, in numbers, and its notes; "" if it changed nothing."""
     effects = [effect_of(step) for step in report.done]
     moved = {tid for effect in effects for tid in effect.tids}
     done = counts(

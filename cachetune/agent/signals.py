@@ -1,7 +1,7 @@
-"""Waiting for the next round: signals are blocked all the while and taken one by one, so none tears a step apart.
+"""Wait for the next round. Signals stay blocked and are taken one at a time, so none interrupts a step.
 
-SIGTERM and SIGINT end the agent, SIGHUP has it look at once and try again what failed, SIGUSR1 is its own way to say
-that libvirt has told something. Threads started after ``block`` leave all of them to the main thread.
+SIGTERM and SIGINT end the agent, SIGHUP starts a round at once and retries what failed, and the agent sends itself
+SIGUSR1 when a libvirt event arrives. Threads started after ``block`` leave all of them to the main thread.
 """
 
 import signal
@@ -21,29 +21,29 @@ _WHY: dict[int, Why] = {
 
 
 def block() -> None:
-    """From now on these signals wait until they are asked for."""
+    """Block the agent's signals: they stay pending until ``wait`` takes them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _WHY)
 
 
 def wait(seconds: float, beat: float, on_beat: Callable[[], None]) -> Why:
-    """What comes first: a signal, or so many seconds. ``on_beat`` is called every ``beat`` seconds meanwhile."""
+    """Wait for a signal, at most ``seconds``. ``on_beat`` is called every ``beat`` seconds in the meantime."""
     end = time.monotonic() + seconds
     while True:
         left = max(end - time.monotonic(), 0.0)
-        if (came := signal.sigtimedwait(_WHY, min(left, beat))) is not None:
-            return _WHY[came.si_signo]
+        if (received := signal.sigtimedwait(_WHY, min(left, beat))) is not None:
+            return _WHY[received.si_signo]
         if left <= beat:
             return "time"
         on_beat()
 
 
-def stop_is_asked() -> bool:
-    """Whether a signal to end has come; it is left for ``wait``."""
+def stop_is_pending() -> bool:
+    """Whether a signal that ends the agent is pending; ``wait`` still takes it."""
     return bool(signal.sigpending() & {signal.SIGTERM, signal.SIGINT})
 
 
 def wake() -> None:
-    """Let ``wait`` return in the main thread, from any other."""
+    """Make ``wait`` return in the main thread; for other threads."""
     main = threading.main_thread().ident
     if main is not None:
         signal.pthread_kill(main, signal.SIGUSR1)

@@ -1,6 +1,7 @@
-"""The agent's files in the run directory: a lock that keeps a second agent away, and the status document.
+"""The agent's files in the run directory: the lock that excludes a second agent, and the status document.
 
-The lock is an flock on ``agent.lock``, which ends with its process; the status is replaced as a whole.
+The lock is an flock on ``agent.lock``, which the kernel releases when the process ends. The status is replaced
+atomically.
 """
 
 import contextlib
@@ -19,12 +20,12 @@ from cachetune.guests.proc.threads import is_same_thread
 
 _STATUS = "agent.json"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_PROC = Path("/proc")  # the agent's own process; --proc is for guests
+_PROC = Path("/proc")  # for the agent's own process; --proc is for guests
 
 
 @contextlib.contextmanager
 def only_agent(run: Path) -> Iterator[None]:
-    """Be the only agent of this run directory. Raises AlreadyRunningError if there is one, StateFileError."""
+    """Be the only agent in this run directory. Raises AlreadyRunningError and StateFileError."""
     try:
         run.mkdir(mode=0o755, parents=True, exist_ok=True)
         fd = os.open(run / "agent.lock", _FLAGS, 0o644)
@@ -44,12 +45,12 @@ def only_agent(run: Path) -> Iterator[None]:
 
 
 def own_start_time() -> int:
-    """The start time of this process, in ticks after boot."""
+    """The start time of this process, in clock ticks after boot."""
     return next(thread.start_time for thread in find_process(os.getpid(), _PROC).threads if thread.tid == os.getpid())
 
 
 def is_alive(status: AgentStatus) -> bool:
-    """Whether the agent that wrote the status still runs."""
+    """Whether the agent that wrote the status is still running."""
     return status.running and is_same_thread(Thread(status.pid, status.start_time), _PROC)
 
 
@@ -59,7 +60,7 @@ def write(status: AgentStatus, run: Path) -> None:
 
 
 def read(run: Path) -> AgentStatus | None:
-    """The status that the last agent wrote; None if there is none. Raises StateFileError."""
+    """The status of the last agent; None without a status file. Raises StateFileError."""
     path = run / _STATUS
     try:
         data = path.read_bytes()

@@ -15,7 +15,7 @@ from cachetune.guests.model import Guest, RunningGuest
 from cachetune.plan.request import GuestRequest
 from cachetune.service.connection import Location
 from cachetune.service.notes import noted
-from cachetune.service.select import Selection, doubts_about, select_guests
+from cachetune.service.select import Selection, select_guests, warnings_about
 from cachetune.text import count
 
 
@@ -64,7 +64,7 @@ def make_requests(selection: Selection, document: Document | None, location: Loc
         return _requests_of_all(selection)
     if selection.guest is not None:
         (running,), _ = msgspec.structs.astuple(select_guests(selection))
-        return Requests((_request_of(running, document, selection.machine_name or ""),), doubts_about(running))
+        return Requests((_request_of(running, document, selection.machine_name or ""),), warnings_about(running))
     if document is None:
         raise InputError("nothing to plan", hint="give domain XML, --guest NAME, or --all-guests")
     domain, findings = load_document(document)
@@ -97,7 +97,7 @@ def _requests_of_all(selection: Selection) -> Requests:
         if running.xml is not None:
             with noted(notes):
                 request = _request_of(running, None, "")
-            notes += doubts_about(running)
+            notes += warnings_about(running)
             requests.append(request)
     tuned = tuple(request for request in requests if request.domain.groups)
     if not tuned:

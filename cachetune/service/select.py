@@ -54,7 +54,7 @@ def select_guests(selection: Selection) -> Selected:
     """
     if selection.guest is not None:
         guest = guest_named(selection.guest, selection.sources, selection.source, per_vcpu=False)
-        return Selected((guest,), doubts_about(guest))
+        return Selected((guest,), warnings_about(guest))
     if not selection.all_guests:
         return Selected()
     running = look(selection.sources, selection.source)
@@ -62,13 +62,16 @@ def select_guests(selection: Selection) -> Selected:
 
 
 def doubts_about(guest: RunningGuest) -> tuple[str, ...]:
-    """What makes it doubtful that a guest is what it seems to be, as warnings."""
-    doubts = [f"guest {guest.name!r}: {sentence}" for sentence in guest.disagreements]
-    if guest.is_unverified:
-        doubts.append(
-            f"guest {guest.name!r} is unverified: only process {guest.guest.pid} (user {guest.user}) claims to be it"
-        )
-    return tuple(doubts)
+    """Reasons to doubt a guest's identity: what its sources disagree on, and a name that no source confirms."""
+    if not guest.is_unverified:
+        return guest.disagreements
+    claim = f"unverified: only process {guest.guest.pid} (user {guest.user}) claims to be this guest"
+    return (*guest.disagreements, claim)
+
+
+def warnings_about(guest: RunningGuest) -> tuple[str, ...]:
+    """The doubts about a guest as warnings that name it."""
+    return tuple(f"guest {guest.name!r}: {doubt}" for doubt in doubts_about(guest))
 
 
 def select_groups(host: Host, selection: Selection, domain: Domain | None = None) -> tuple[str, ...]:

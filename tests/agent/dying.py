@@ -1,4 +1,4 @@
-"""The command, but that it kills itself before the N-th step of the first plan: ``python -m … N WORDS``."""
+"""The command, except that it kills itself before the step numbered $DIE_BEFORE of the first plan."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from cachetune.plan.steps import Step
 
 
 def die_before(number: int) -> None:
-    """Let the process die as if the power of SIGKILL had met it there."""
+    """Kill the process with SIGKILL before this step."""
     take, taken = StepRunner.take, []
 
     def take_or_die(runner: StepRunner, step: Step) -> None:

@@ -1,4 +1,4 @@
-"""A simulated host with one guest, and what is seen of them: what the tests of the agent's parts start from."""
+"""A simulated host with one guest, and observations of them, for the tests of the agent's parts."""
 
 import contextlib
 from pathlib import Path
@@ -61,20 +61,20 @@ BROKEN = {"web": TuningFile(None, "web.xml:6:14: attribute 'levl' is not allowed
 
 
 class Machine:
-    """A simulated host with a guest, as a round would see it."""
+    """A simulated host with a guest, as a round observes it."""
 
     def __init__(self, run: Path) -> None:
         self.sim = host_with_guest("skylake-2s")
         self.connection = run_module.Connection(self.sim, run)
 
     def placed(self, guest: Guest = GUEST) -> "Machine":
-        """Our groups for the guest are there, with its threads."""
+        """Apply the guest's request: cachetune's groups, with the guest's threads."""
         request = GuestRequest(wanted(), guest, "cachetune-web")
         apply_planned(planner_of((request,), plan_options(OPTIONS)), self.connection)
         return self
 
     def placed_by_libvirt(self, *tids: int, ways: str = "7") -> "Machine":
-        """libvirt's groups are there, with these threads."""
+        """Create libvirt's groups, with these threads."""
         self.sim.write("schemata", "L3:0=7f8\n")
         self.sim.mkdir("qemu-7-web-vcpus_0-1")
         self.sim.write("qemu-7-web-vcpus_0-1/schemata", f"L3:0={ways};1=7ff\n")
@@ -82,8 +82,8 @@ class Machine:
             self.sim.write("qemu-7-web-vcpus_0-1/tasks", str(tid))
         return self
 
-    def killed_halfway(self) -> None:
-        """A run for the guest was killed after its third step."""
+    def killed_midway(self) -> None:
+        """Kill a run for the guest after its third step."""
         taken: list[Step] = []
 
         def die(step: Step) -> None:
@@ -96,7 +96,7 @@ class Machine:
             apply_planned(planner_of((request,), plan_options(OPTIONS)), self.connection, die)
 
     def ended(self) -> "Machine":
-        """The guest's threads are gone."""
+        """End the guest's threads."""
         for tid in TIDS:
             self.sim.end_task(tid)
         return self

@@ -1,6 +1,6 @@
-"""The agent as a process, over a mounted resctrl, with a real QEMU: what operator and guests do, and what it does.
+"""The agent as a process on a mounted resctrl, with a real QEMU: how it reacts to operators and guests.
 
-The agent looks when it is told to (SIGHUP), so that each test knows when to look, too; those about its period say so.
+Most tests trigger each round with SIGHUP, so that they know when it is done; those about the period set one.
 """
 
 import json
@@ -15,9 +15,9 @@ from tests.agent import qemu
 from tests.agent.live import DYING, Scene
 from tests.sim.fuse.mounted import mounted, need_fuse, run
 
-# All of this machine's guests are seen, those of other tests too, so the name must be ours alone.
+# The agent finds all guests of this machine, also those of other tests, so the name must be unique.
 WEB = f"agent-test-{os.getpid()}"
-UNNAMED = "its threads do not have vCPU names"  # seen of a QEMU that is slow to begin
+UNNAMED = "its threads do not have vCPU names"  # observed if QEMU is slow to start
 GROUP = f"cachetune-{WEB}-vcpus_0-3"
 FULL = "L3:0=7ff;1=7ff"
 
@@ -51,10 +51,10 @@ def test_a_guest_is_kept_from_its_start_to_its_end_within_a_period(scene: Scene)
         assert FULL in scene.mount.read("schemata")
         said = [line for line in agent.end() if UNNAMED not in line]
     assert said == [
-        f"info: {WEB}: waiting: it does not run",
+        f"info: {WEB}: waiting: not running",
         f"notice: {WEB}: 1 group created, 2 groups written, 2 threads moved",
         f"notice: {WEB}: 1 thread moved",
-        f"notice: {WEB}: 1 group written, 1 group removed: it does not run",
+        f"notice: {WEB}: 1 group written, 1 group removed: not running",
     ]
 
 
@@ -84,7 +84,7 @@ def test_an_edited_file_is_applied_and_an_invalid_one_is_not(scene: Scene) -> No
     assert FULL in scene.mount.read("schemata")
 
 
-def test_a_guest_that_is_started_anew_is_placed_anew(scene: Scene) -> None:
+def test_a_restarted_guest_is_placed_again(scene: Scene) -> None:
     scene.tune(WEB)
     with scene.agent() as agent:
         agent.ready()
@@ -96,7 +96,7 @@ def test_a_guest_that_is_started_anew_is_placed_anew(scene: Scene) -> None:
         agent.end()
 
 
-def test_an_agent_that_ends_leaves_all_as_it_is_and_the_next_finds_it_so(scene: Scene) -> None:
+def test_an_agent_that_stops_leaves_the_groups_for_the_next_one(scene: Scene) -> None:
     scene.tune(WEB)
     with qemu.running(WEB):
         with scene.agent() as agent:
@@ -125,11 +125,11 @@ def test_an_agent_that_is_killed_while_it_places_a_guest_recovers_first(scene: S
             agent.ready()
             assert scene.threads(GROUP) == set(guest.vcpu_tids())
             first, second = agent.end()
-    assert first.startswith(f"warning: an interrupted run for cachetune-{WEB} is dealt with: ")
+    assert first.startswith(f"warning: recovered from an interrupted run for cachetune-{WEB}: ")
     assert second.startswith(f"notice: {WEB}: 1 group created")
 
 
-def test_a_second_agent_is_refused_and_told_of_the_first(scene: Scene) -> None:
+def test_a_second_agent_is_refused_with_the_pid_of_the_first(scene: Scene) -> None:
     with scene.agent() as agent:
         agent.ready()
         second = scene.once()
@@ -137,7 +137,7 @@ def test_a_second_agent_is_refused_and_told_of_the_first(scene: Scene) -> None:
         assert f"process {agent.process.pid}" in second.stderr
 
 
-def test_once_ends_with_the_verdict(scene: Scene) -> None:
+def test_the_exit_code_of_once_reports_failures(scene: Scene) -> None:
     assert scene.once().returncode == 0
     scene.tune(WEB)
     with qemu.running(WEB) as guest:
@@ -154,7 +154,7 @@ def test_once_ends_with_the_verdict(scene: Scene) -> None:
         assert scene.groups() == set()
 
 
-def test_the_status_in_json_tells_a_living_agent_from_one_that_was_killed(scene: Scene) -> None:
+def test_the_status_in_json_shows_whether_the_agent_was_killed(scene: Scene) -> None:
     with scene.agent() as agent:
         agent.ready()
         living = json.loads(run("agent", "status", "--json", "--run", scene.run).stdout)
@@ -163,14 +163,15 @@ def test_the_status_in_json_tells_a_living_agent_from_one_that_was_killed(scene:
         agent.ended(-signal.SIGKILL)
     killed = run("agent", "status", "--json", "--run", scene.run)
     assert (killed.returncode, json.loads(killed.stdout)["running"]) == (2, False)
-    assert scene.status()["running"] is True, "nobody was left to write it"
+    assert scene.status()["running"] is True, "a killed agent cannot update it"
 
 
-def test_resctrl_may_be_unmounted_and_mounted_anew_under_the_agent(scene: Scene) -> None:
+def test_resctrl_can_be_unmounted_and_mounted_again_under_the_agent(scene: Scene) -> None:
     scene.tune(WEB)
     with qemu.running(WEB) as guest, scene.agent() as agent:
         agent.ready()
-        run("sim", "unmount", scene.mount.root, "--run", scene.mount.run_directory)
+        unmounted = run("sim", "unmount", scene.mount.root, "--run", scene.mount.run_directory)
+        assert unmounted.returncode == 0, unmounted.stderr
         agent.look()
         assert scene.status()["problem"]
         asked = run("agent", "status", "--run", scene.run)
@@ -183,17 +184,17 @@ def test_resctrl_may_be_unmounted_and_mounted_anew_under_the_agent(scene: Scene)
         agent.end()
 
 
-def test_systemd_hears_that_it_is_ready_lives_and_stops(scene: Scene) -> None:
+def test_systemd_is_notified_of_start_watchdog_and_stop(scene: Scene) -> None:
     with scene.agent(WATCHDOG_USEC="200000") as agent:
         agent.ready()
         for _ in range(3):
             agent.hear("WATCHDOG")
         agent.look()
         agent.end()
-        assert {"STATUS": "no guest to keep", "WATCHDOG": "1"} in agent.messages
+        assert {"STATUS": "no managed guests", "WATCHDOG": "1"} in agent.messages
 
 
-def test_an_agent_whose_words_nobody_reads_any_more_goes_on(scene: Scene) -> None:
+def test_the_agent_continues_when_stderr_is_closed(scene: Scene) -> None:
     reading, writing = os.pipe()
     with scene.agent(stderr=writing) as agent:
         os.close(writing)
@@ -205,7 +206,7 @@ def test_an_agent_whose_words_nobody_reads_any_more_goes_on(scene: Scene) -> Non
         agent.end()
 
 
-def test_lines_for_the_journal_begin_with_their_priority(scene: Scene) -> None:
+def test_lines_for_the_journal_start_with_their_priority(scene: Scene) -> None:
     scene.write(WEB, "<cputune")
     reading, writing = os.pipe()
     place = os.fstat(writing)

@@ -1,4 +1,4 @@
-"""The agent's small parts: waiting for signals, telling systemd, its files, and libvirt's events when libvirt fails."""
+"""The agent's small parts: signals, systemd notification, its files, and libvirt's events when libvirt fails."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ SECONDS = 60.0
 
 @pytest.fixture
 def blocked() -> Iterator[None]:
-    """Signals are blocked as in the agent, and are as before afterwards."""
+    """Block signals as the agent does, and restore them afterwards."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     signals.block()
     yield
@@ -43,20 +43,20 @@ def blocked() -> Iterator[None]:
     ("number", "why"),
     [(signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload"), (signal.SIGUSR1, "event")],
 )
-def test_a_signal_that_came_before_the_waiting_is_not_lost(number: signal.Signals, why: str) -> None:
+def test_a_signal_sent_before_the_wait_is_not_lost(number: signal.Signals, why: str) -> None:
     signal.pthread_kill(threading.get_ident(), number)  # other threads of the tests do not block it
-    assert signals.stop_is_asked() is (why == "stop")
+    assert signals.stop_is_pending() is (why == "stop")
     assert signals.wait(SECONDS, SECONDS, lambda: None) == why
 
 
 @pytest.mark.usefixtures("blocked")
-def test_another_thread_can_end_the_waiting() -> None:
+def test_another_thread_can_end_the_wait() -> None:
     threading.Thread(target=signals.wake).start()
     assert signals.wait(SECONDS, SECONDS, lambda: None) == "event"
 
 
 @pytest.mark.usefixtures("blocked")
-def test_while_nothing_comes_the_heart_beats_until_the_time_is_over() -> None:
+def test_without_a_signal_the_watchdog_is_fed_until_the_time_is_over() -> None:
     beats: list[None] = []
     assert signals.wait(0.05, 0.01, lambda: beats.append(None)) == "time"
     assert len(beats) >= 2
@@ -65,23 +65,23 @@ def test_while_nothing_comes_the_heart_beats_until_the_time_is_over() -> None:
 # systemd
 
 
-def test_a_message_goes_to_the_socket_that_systemd_names(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(str(tmp_path / "notify"))
+def test_messages_go_to_the_socket_in_the_environment(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
         notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).send(READY="1", STATUS="two\nlines")
-        assert told.recv(100) == b"READY=1\nSTATUS=two lines"
+        assert listener.recv(100) == b"READY=1\nSTATUS=two lines"
 
 
-def test_a_name_that_begins_with_an_at_sign_is_an_abstract_socket() -> None:
+def test_an_address_with_an_at_sign_is_an_abstract_socket() -> None:
     name = f"cachetune-test-{os.getpid()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(f"\0{name}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
         Notifier(f"@{name}").send(WATCHDOG="1")
-        assert told.recv(100) == b"WATCHDOG=1"
+        assert listener.recv(100) == b"WATCHDOG=1"
 
 
 @pytest.mark.parametrize("address", ["", "/nonexistent/notify"])
-def test_nobody_who_listens_is_no_error(address: str) -> None:
+def test_a_missing_service_manager_is_not_an_error(address: str) -> None:
     Notifier(address).send(READY="1")
 
 
@@ -96,9 +96,7 @@ def test_nobody_who_listens_is_no_error(address: str) -> None:
         ({"WATCHDOG_USEC": "soon"}, None),
     ],
 )
-def test_the_watchdog_is_believed_where_it_means_this_process(
-    environment: dict[str, str], seconds: float | None
-) -> None:
+def test_the_watchdog_applies_only_to_its_process(environment: dict[str, str], seconds: float | None) -> None:
     assert notifier(environment).watchdog_seconds == seconds
 
 
@@ -118,13 +116,13 @@ def test_a_status_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": -1}', '{"schema_version": 2}'])
-def test_a_status_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_status_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "agent.json").write_text(text)
     with pytest.raises(StateFileError, match=r"cannot read .*agent\.json"):
         status_file.read(tmp_path)
 
 
-def test_a_link_in_the_way_of_the_status_has_no_other_file_written(tmp_path: Path) -> None:
+def test_a_symbolic_link_never_redirects_the_status(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("mine")
     (tmp_path / "agent.json.new").symlink_to(other)
@@ -140,9 +138,7 @@ def test_a_link_in_the_way_of_the_status_has_no_other_file_written(tmp_path: Pat
     ("fields", "alive"),
     [({}, True), ({"running": False}, False), ({"start_time": 1}, False), ({"pid": 1 << 30}, False)],
 )
-def test_an_agent_is_told_from_one_that_has_ended_and_from_another_process(
-    fields: dict[str, object], alive: bool
-) -> None:
+def test_an_agent_that_has_ended_is_not_alive_nor_is_another_process(fields: dict[str, object], alive: bool) -> None:
     assert status_file.is_alive(status(**fields)) is alive
 
 
@@ -154,20 +150,20 @@ def test_the_lock_ends_with_the_block(tmp_path: Path) -> None:
                 second.__enter__()
 
 
-def test_a_run_directory_that_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_an_impossible_run_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StateFileError, match="cannot write"), status_file.only_agent(tmp_path / "file"):
         pass
 
 
-# its life
+# signals while it runs
 
 
 @pytest.mark.usefixtures("blocked")
-def test_sighup_has_it_try_again_at_once_what_failed_and_sigterm_ends_it(tmp_path: Path) -> None:
+def test_sighup_retries_at_once_and_sigterm_ends_it(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     machine.sim.fail(errno.EIO, operation="mkdir", path="cachetune-web-vcpus_0-1")
-    said: list[str] = []
+    logged: list[str] = []
     looks: list[None] = []
 
     def look() -> tuple[RunningGuest, ...]:
@@ -175,22 +171,22 @@ def test_sighup_has_it_try_again_at_once_what_failed_and_sigterm_ends_it(tmp_pat
         return (runs(),)
 
     def hear(_: Level, text: str) -> None:
-        said.append(text)
+        logged.append(text)
         signal.pthread_kill(threading.get_ident(), signal.SIGHUP if "failed" in text else signal.SIGTERM)
 
     inputs = Inputs(connection=lambda: machine.connection, files=lambda _: FILE, guests=look)
     ended = Agent(
         inputs, AgentOptions(shrink_default=True, period=1.0), tmp_path, hear, Notifier(), lambda: False
-    ).keep()
+    ).run()
     assert [guest.state for guest in ended.guests] == ["placed"]
-    assert (len(said), len(looks)) == (2, 2)
+    assert (len(logged), len(looks)) == (2, 2)
 
 
 # libvirt's events
 
 
 class FailingLibvirt:
-    """A libvirt whose daemon is not there twice, then is, and then closes the connection; and then the test is over."""
+    """A libvirt that refuses two connections, accepts the third and closes it; the fourth ends the test."""
 
     VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED = 0, 1, 2
 
@@ -227,20 +223,20 @@ class FailingLibvirt:
         self.on_close()  # type: ignore[operator]
 
 
-def test_a_lost_libvirt_is_connected_to_again_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_connection_is_reopened_and_each_change_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "_FIRST_WAIT", 0.001)
-    said: list[str] = []
+    logged: list[str] = []
     woken: list[bool] = []
     libvirt = FailingLibvirt()
     listener = libvirt.listener = LibvirtEvents(
-        libvirt, "qemu:///system", lambda: woken.append(listener.connected), lambda *words: said.append(words[1])
+        libvirt, "qemu:///system", lambda: woken.append(listener.connected), lambda *words: logged.append(words[1])
     )
     listener.start()
     assert libvirt.over.wait(SECONDS)
-    assert said == [
-        "libvirt at qemu:///system sends no events: Failed to connect socket",
-        "libvirt at qemu:///system sends events again",
-        "libvirt at qemu:///system has closed the connection",
+    assert logged == [
+        "no events from libvirt at qemu:///system: Failed to connect socket",
+        "receiving events from libvirt at qemu:///system again",
+        "no events from libvirt at qemu:///system: connection closed",
     ]
     assert libvirt.connected == [True]
     assert (listener.connected, True in woken, woken[-1]) == (False, True, False)

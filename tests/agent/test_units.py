@@ -1,4 +1,4 @@
-"""The units for systemd in examples/: systemd finds nothing wrong with them, and little that they could do without."""
+"""The systemd units in examples/: systemd-analyze reports no errors and little exposure."""
 
 import os
 import re
@@ -20,7 +20,7 @@ ANALYZE = shutil.which("systemd-analyze")
 
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    """The units where the program that the service starts is there."""
+    """The units, with a program that exists."""
     if ANALYZE is None:
         why = "systemd-analyze is missing (Debian package systemd)"
         pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
@@ -37,17 +37,17 @@ def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return waiting.run([ANALYZE or "", *words], capture_output=True, text=True, env=environment)
 
 
-def test_systemd_finds_nothing_wrong(units: Path) -> None:
+def test_systemd_analyze_reports_no_errors(units: Path) -> None:
     found = analyze("verify", "--man=no", *units.glob("*.service"), *units.glob("*.mount"))
     assert (found.returncode, found.stdout + found.stderr) == (0, "")
 
 
-def test_a_wrong_unit_is_found(units: Path) -> None:
+def test_systemd_analyze_reports_a_broken_unit(units: Path) -> None:
     (units / "cachetune-agent.service").write_text(SERVICE.replace("ExecStart=", "ExecStrat="))
     assert analyze("verify", "--man=no", units / "cachetune-agent.service").returncode != 0
 
 
-def test_the_service_exposes_little(units: Path) -> None:
+def test_the_service_has_a_low_exposure_level(units: Path) -> None:
     found = analyze("security", "--offline=true", "--no-pager", units / "cachetune-agent.service")
     (exposure,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", found.stdout)
     assert float(exposure) <= MOST_EXPOSURE, found.stdout
@@ -60,6 +60,6 @@ def test_the_service_starts_a_command_that_exists() -> None:
     assert CliRunner().invoke(command, [*words, "--help"]).exit_code == 0
 
 
-def test_the_service_can_write_where_the_agent_must_write() -> None:
+def test_the_service_may_write_to_the_directories_of_the_agent() -> None:
     assert "RuntimeDirectory=cachetune\nRuntimeDirectoryPreserve=yes\n" in SERVICE
     assert "ReadWritePaths=/sys/fs/resctrl\n" in SERVICE

@@ -80,7 +80,7 @@ def test_a_guest_that_is_known_by_its_own_word_alone_is_tuned_with_a_warning(
     qemu(source_options.proc, 40, user)
     found = request_of_web(source_options)
     assert [request.guest and request.guest.pid for request in found.requests] == [40]
-    warning = "guest 'web' is unverified: only process 40 (user 1000) claims to be it"
+    warning = "guest 'web': unverified: only process 40 (user 1000) claims to be this guest"
     assert found.notes == ((warning,) if warned else ())
 
 

@@ -42,7 +42,7 @@ def test_with_it_the_threads_of_another_user_are_moved(outcome: Outcome) -> None
     assert (outcome.placed.code, outcome.placed.err.splitlines()) == (
         0,
         [
-            f"warning: web: nobody but process {outcome.guest.pid} of the user {USER} says that it is this guest",
+            f"warning: web: unverified: only process {outcome.guest.pid} (user {USER}) claims to be this guest",
             "notice: web: 1 group created, 2 groups written, 2 threads moved",
         ],
     )

@@ -133,7 +133,7 @@ def test_groups_that_libvirt_made_are_compared_and_repaired_only_when_adopted(
         assert (shown.returncode, "drifted" in shown.stdout) == (1, True)
         said = keeping.end()
     assert [line for line in said if "drifted" in line] == [
-        f"warning: web: drifted: to be as its XML asks: move 1 task from the default group to {group}"
+        f"warning: web: drifted: to match its XML: move 1 task from the default group to {group}"
     ]
     with agent(host, tmp_path, "--adopt") as keeping:
         keeping.ready()

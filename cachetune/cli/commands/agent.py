@@ -14,7 +14,7 @@ from cachetune.agent import status_file
 from cachetune.agent.decide import AgentOptions
 from cachetune.agent.loop import Setup, run_agent
 from cachetune.agent.model import AgentStatus
-from cachetune.agent.reconcile import Level, Say
+from cachetune.agent.reconcile import Level, Log
 from cachetune.cli import options
 from cachetune.cli.show.agent import show_status
 from cachetune.cli.show.console import print_document
@@ -111,7 +111,7 @@ def _code(status: AgentStatus) -> int:
     return 1 if status.problem or any(guest.state in {"failed", "drifted"} for guest in status.guests) else 0
 
 
-def _log_to_stderr(environment: Mapping[str, str]) -> Say:
+def _log_to_stderr(environment: Mapping[str, str]) -> Log:
     """Log one line for each change; for the journal with its priority in front. Source: sd-daemon(3).
 
     Guests are managed even if stderr is closed.
