@@ -1,7 +1,7 @@
-"""The answers of kernels: as values, in recorded files, and compared with each other.
+"""The answers of kernels: as values, in record files, and compared.
 
-A record is gzip'd lines of JSON: the kernel's release and the tree at first, then ``[operation, result,
-last_cmd_status, changes]`` for each operation. JSON by the standard library, because names may be no UTF-8.
+A record is gzip-compressed lines of JSON: the kernel's release and the initial tree, then ``[operation, result,
+last_cmd_status, changes]`` for each operation. It uses the standard library's JSON, because names may not be UTF-8.
 """
 
 import gzip
@@ -18,7 +18,7 @@ NOT_COMPARED = "-"
 
 
 class Answer(NamedTuple):
-    """How one operation went: "ok" or the errno's name, info/last_cmd_status, and what is other in the tree."""
+    """The answer to one operation: "ok" or the errno's name, info/last_cmd_status, and the changes in the tree."""
 
     result: str
     last_cmd_status: str
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What one kernel did; ``first`` is the tree before all operations."""
+    """The answers of one kernel. ``first`` is the initial tree."""
 
     release: str
     first: Tree
@@ -35,13 +35,13 @@ class Record(NamedTuple):
 
 
 def decode_answers(text: str) -> tuple[Tree, list[Answer]]:
-    """What ``on_files`` printed."""
+    """Parse the output of ``on_files``."""
     first, *rows = [json.loads(line) for line in text.splitlines()]
     return first, [Answer(*row) for row in rows]
 
 
 def save(record: Record, path: Path) -> None:
-    """Write a record; the same record makes the same bytes."""
+    """Write a record. The same record gives the same bytes."""
     rows = [[record.release, record.first]]
     rows += [[operation, *answer] for operation, answer in zip(record.operations, record.answers, strict=True)]
     lines = "".join(json.dumps(row, separators=(",", ":"), sort_keys=True) + "\n" for row in rows)
@@ -57,7 +57,7 @@ def load(path: Path) -> Record:
 
 
 def differences(real: Record, first: Tree, answers: Sequence[Answer]) -> list[str]:
-    """A line for every operation that the simulated kernel answered otherwise, and for the tree at first."""
+    """Return a line for each difference, in the initial tree or in the answer to an operation."""
     found = [f"at first: {line}" for line in _paths(real.first, first)]
     for number, (operation, theirs, ours) in enumerate(zip(real.operations, real.answers, answers, strict=True)):
         parts = [f"{theirs.result} became {ours.result}"] if ours.result not in {theirs.result, NOT_COMPARED} else []

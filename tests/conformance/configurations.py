@@ -20,9 +20,9 @@ QEMU_L3_BYTES = 16 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Configuration:
-    """A machine, the version of its kernel ("6.1", "6.12"), and how resctrl is mounted on it.
+    """A machine, its kernel version ("6.1", "6.12"), and the mount options of its resctrl.
 
-    ``parts`` are those of the list that it goes through, ``length`` the number of random operations after them.
+    ``parts`` are the parts of the list to run, ``length`` is the number of random operations after them.
     """
 
     about: str
@@ -35,12 +35,12 @@ class Configuration:
 
     @property
     def golden(self) -> Path:
-        """Where its answers are recorded."""
+        """The file with the recorded answers."""
         return GOLDEN / f"{self.kernel}-{self.name}.json.gz"
 
     @property
     def profile(self) -> Profile:
-        """What the simulated kernel needs to know of the machine."""
+        """The machine's parameters for the simulated kernel."""
         rdt, caches = self.machine.rdt, range(self.machine.sockets)
         base = load_profile("cascade-lake")
         cpus = [[cpu for cpu, home in enumerate(self.machine.cache_of) if home == cache] for cache in caches]
@@ -65,21 +65,21 @@ class Configuration:
         return profile.mounted(*self.options, kernel=self.kernel)
 
     def operations(self, seed: int = SEED) -> list[Operation]:
-        """Its parts of the list, then a random sequence."""
+        """Return the parts of the list, then a random sequence."""
         return [*self.listed(), *self.random(seed)]
 
     def listed(self) -> list[Operation]:
-        """Its parts of the list."""
+        """Return the parts of the list."""
         return listed(self.parts, self.offer)
 
     def random(self, seed: int = SEED) -> list[Operation]:
-        """A random sequence, if it has one."""
+        """Return the random sequence, empty if it has none."""
         source = random.Random(f"{seed} {self.kernel} {self.name}")  # noqa: S311 - reproducible on purpose
         return sequence(source, self.length, self.offer) if self.length else []
 
     @property
     def offer(self) -> Offer:
-        """What its operations depend on."""
+        """Return what the operations depend on."""
         resources = self.profile.resources(KERNELS[self.kernel])
         masks = tuple(each.name for each in resources if isinstance(each, CacheResource))
         closids = min((each.closids for each in resources), default=1)

@@ -1,13 +1,13 @@
-"""The operations done to files: in the virtual machine, or on anything else that is mounted as a resctrl.
+"""Run the operations on files: in the virtual machine, or on any other mounted resctrl.
 
-Started there as a program, it needs only a little of the standard library, because Python is slow in the machine:
- ``python3 -I -S on_files.py ROOT FILE`` takes the operations from a JSON file and prints a line of JSON
-for each, ``[result, last_cmd_status, changes]``: "ok" or the errno's name; the file's text; and the changes in the
-tree, path to text, null for a removed file. The first two lines are the kernel's release and the whole tree before all
-operations.
+It runs there as a program and only needs a small part of the standard library, because Python is slow in the machine.
+``python3 -I -S on_files.py ROOT FILE`` reads the operations from a JSON file and prints one line of JSON for each,
+``[result, last_cmd_status, changes]``: "ok" or the errno's name, the text of the file, and the changes in the tree
+(path to text, null for a removed path). Before them it prints the kernel's release and, on its own line, the initial
+tree.
 
-In texts, ``{A}`` stands for the tid of process A, ``{A:#x}`` for the same in hexadecimal; in what is printed, tids of
-known processes are written that way again. A to D are processes that sleep, W is the one that does all operations.
+In texts, ``{A}`` is the tid of process A and ``{A:#x}`` the same in hexadecimal; the tids of known processes are
+printed in that form again. A to D are sleeping processes, W is the process that does all operations.
 """
 
 import _thread
@@ -23,13 +23,13 @@ import time
 COUNTERS = {"llc_occupancy", "mbm_total_bytes", "mbm_local_bytes"}
 SLEEPERS = "ABCD"
 KTHREADD = 2
-# Tids that differ from any other number in a message.
+# Tids unlike any other number in a message, so that they can be distinguished.
 FIRST_TID = 20001
 STATUS = "info/last_cmd_status"
 
 
 class Files:
-    """A mounted resctrl at ``root``, and the processes that are moved about in it."""
+    """A mounted resctrl at ``root``, and the processes that are moved in it."""
 
     def __init__(self, root: str, tids: dict[str, int]) -> None:
         self._root = root.encode()
@@ -39,7 +39,7 @@ class Files:
         self._asleep.acquire()
 
     def do(self, operation: tuple[str, ...]) -> str:
-        """Carry out one operation: "ok", or the errno's name."""
+        """Run one operation and return "ok" or the errno's name."""
         kind, *words = operation
         try:
             getattr(self, f"_{kind}")(*words)
@@ -48,22 +48,22 @@ class Files:
         return "ok"
 
     def status(self) -> str:
-        """The text of info/last_cmd_status."""
+        """Return the text of info/last_cmd_status."""
         return self.named(self._text(self._path(STATUS)))
 
     def tree(self) -> dict[str, str]:
-        """Every path with permissions and content; of a counter no content, of tasks those that are known."""
+        """Return every path with permissions and content: none for a counter, only known tids for tasks."""
         found: dict[str, str] = {}
         self._walk(os.open(self._root, os.O_RDONLY), "", found)
         return found
 
     def named(self, text: str) -> str:
-        """The text with names for the tids in it."""
+        """Replace tids in the text by the names of their processes."""
         names = {str(tid): name for name, tid in self.tids.items() if tid >= FIRST_TID}
         return re.sub(r"\d+", lambda found: f"{{{names[found[0]]}}}" if found[0] in names else found[0], text)
 
     def _walk(self, directory: int, prefix: str, found: dict[str, str]) -> None:
-        """Add what is below an open directory and close it. Names are looked up in it, not from the root each time."""
+        """Add everything below an open directory and close it. Lookups are relative to it, not to the root."""
         with os.scandir(directory) as entries:
             for entry in entries:
                 name = entry.name
@@ -94,7 +94,7 @@ class Files:
         return (text.format_map(self.tids) if "{" in text else text).encode("utf-8", "surrogateescape")
 
     def _text(self, path: bytes | str, directory: int | None = None) -> str:
-        """The content; the kernel makes all of a file for the first read."""
+        """Return the content; the kernel generates a whole file on the first read."""
         fd = os.open(path, os.O_RDONLY, dir_fd=directory)
         try:
             return os.read(fd, 65536).decode("utf-8", "surrogateescape")
@@ -119,7 +119,7 @@ class Files:
         os.listdir(self._path(path))
 
     def _write(self, path: str, *texts: str, flags: int = os.O_WRONLY) -> None:
-        """Several texts are several write(2) to one open file; the last one's result counts."""
+        """Write each text with one write(2) to the same open file; the last result counts."""
         fd = os.open(self._path(path), flags)
         try:
             for number, text in enumerate(texts, start=1):
@@ -146,11 +146,11 @@ class Files:
         del self._held[path]
 
     def _fork(self, name: str) -> None:
-        """A child of W; it sleeps."""
+        """Start a child of W that sleeps."""
         self.tids[name] = sleeper()
 
     def _thread(self, name: str) -> None:
-        """A second thread of W; it sleeps."""
+        """Start a second thread of W that sleeps."""
         started = _thread.allocate_lock()
         started.acquire()
 
@@ -163,7 +163,7 @@ class Files:
         started.acquire()
 
     def _kill(self, name: str) -> None:
-        """End a child of W, which stays as a zombie."""
+        """End a child of W, which becomes a zombie."""
         os.kill(self.tids[name], signal.SIGKILL)
         os.waitid(os.P_PID, self.tids[name], os.WEXITED | os.WNOWAIT)
 
@@ -210,7 +210,7 @@ class Files:
 
 
 def sleeper() -> int:
-    """Start a process that only sleeps; its tid."""
+    """Start a process that only sleeps and return its tid."""
     pid = os.fork()
     if not pid:
         while True:
@@ -222,7 +222,7 @@ Answer = tuple[str, str, dict[str, str | None]]
 
 
 def perform(files: Files, operations: list[tuple[str, ...]]) -> tuple[dict[str, str], list[Answer]]:
-    """The tree at first, and an answer to each operation: result, last_cmd_status, changes."""
+    """Yield the initial tree, then the answer to each operation: result, last_cmd_status, changes."""
     first = last = files.tree()
     answers: list[Answer] = []
     for operation in operations:
@@ -235,7 +235,7 @@ def perform(files: Files, operations: list[tuple[str, ...]]) -> tuple[dict[str, 
 
 
 def main() -> None:
-    """Do as the module's text says, in a child whose tid is known beforehand."""
+    """Run as described in the module's docstring, in a child with a predefined tid."""
     with open("/proc/sys/kernel/ns_last_pid", "w", encoding="ascii") as file:
         file.write(str(FIRST_TID - 1))
     child = os.fork()
@@ -250,7 +250,7 @@ def main() -> None:
     for line in (first, *answers):
         sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
     sys.stdout.flush()
-    os._exit(0)  # nothing else is to be waited for: a thread may sleep
+    os._exit(0)  # do not wait for threads that sleep
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""The operations through the mount: the simulated kernel asked with system calls, by ``on_files`` as the real one was.
+"""Run the operations through the mount: ``on_files`` makes the same system calls as on the real kernel.
 
-Mount and processes are in their own pid namespace, where tids can be the same as on the real kernel: process 2 sleeps
-in place of kthreadd, and ``on_files`` chooses the other tids. When the namespace ends, so do the mount and all
-processes.
+The mount and the processes are in their own pid namespace, where tids can be those of the real kernel: process 2 sleeps
+in place of kthreadd, and ``on_files`` chooses the others. The mount and all processes end with the namespace.
 """
 
 import json
@@ -38,11 +37,11 @@ INSTEAD = {
 
 
 class MountError(Exception):
-    """The operations could not be done, with what was said."""
+    """The operations could not run; the message is the output."""
 
 
 def answers(configuration: Configuration, operations: list[Operation]) -> tuple[Tree, list[Answer]]:
-    """The tree at first, and the answer to each operation. Raises MountError."""
+    """Return the initial tree and the answer to each operation. Raises MountError."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "profile.json").write_bytes(msgspec.json.encode(configuration.profile))
@@ -54,7 +53,7 @@ def answers(configuration: Configuration, operations: list[Operation]) -> tuple[
 
 
 def in_namespace(*program: str) -> subprocess.CompletedProcess[str]:
-    """Run a program as process 1, with a /proc that shows what that sees; an ordinary user is root there."""
+    """Run a program as process 1 with its own /proc; an unprivileged user is root there."""
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
     command = ["/usr/bin/unshare", *as_root, "--pid", "--fork", "--kill-child", "--mount-proc", "--", *program]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -62,7 +61,7 @@ def in_namespace(*program: str) -> subprocess.CompletedProcess[str]:
 
 
 def carried(record: Record) -> Record:
-    """The record as FUSE can carry it, see INSTEAD."""
+    """Return the record as FUSE can carry it; see INSTEAD."""
     kept = [pair for pair in zip(record.operations, record.answers, strict=True) if _kind(*pair) not in _LEFT_OUT]
     text = json.dumps([(_with_bytes(operation), answer) for operation, answer in kept])
     rows = json.loads(re.sub("n+", lambda found: _shortened(found[0]), text))
@@ -72,7 +71,7 @@ def carried(record: Record) -> Record:
 
 
 def not_carried(record: Record) -> Iterator[str]:
-    """The key in INSTEAD for each operation that FUSE cannot carry."""
+    """Return the key in INSTEAD for each operation that FUSE cannot carry."""
     kinds = (_kind(*pair) for pair in zip(record.operations, record.answers, strict=True))
     return (kind for kind in kinds if kind)
 
@@ -96,7 +95,7 @@ def _shortened(name: str) -> str:
 
 
 def main() -> None:
-    """As process 1: mount, and have the operations done."""
+    """As process 1: mount, and run the operations."""
     if on_files.sleeper() != on_files.KTHREADD:
         sys.exit("this is not process 1 of a new pid namespace")
     directory, kernel = Path(sys.argv[1]), sys.argv[2]

@@ -1,4 +1,4 @@
-"""The operations done to a simulated kernel; see ``on_files`` for what is answered."""
+"""Run the operations on a simulated kernel; ``on_files`` describes the answers."""
 
 import errno
 from contextlib import AbstractContextManager  # noqa: TC003 - the rule does not see the attribute's annotation
@@ -16,7 +16,7 @@ OPERATION_SECONDS = 0.05
 
 
 class Simulator:
-    """A simulated resctrl of this configuration, and the tids of the processes."""
+    """A simulated resctrl in this configuration, and the tids of the processes."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._now = 0.0
@@ -30,7 +30,7 @@ class Simulator:
         self._locks: dict[str, AbstractContextManager[None]] = {}
 
     def answers(self, operations: list[Operation]) -> tuple[Tree, list[Answer]]:
-        """The tree at first, and the answer to each operation."""
+        """Return the initial tree and the answer to each operation."""
         first = last = self.tree()
         answers = []
         for operation in operations:
@@ -42,7 +42,7 @@ class Simulator:
         return first, answers
 
     def do(self, operation: Operation) -> str:
-        """Carry out one operation: "ok", the errno's name, or that the simulator has no such operation."""
+        """Run one operation and return "ok", the errno's name, or that the simulator does not support it."""
         kind, *words = operation
         if kind in ONLY_FILES:
             return NOT_COMPARED
@@ -54,14 +54,14 @@ class Simulator:
         return "ok"
 
     def named(self, text: str) -> str:
-        """The text with names for the tids in it."""
+        """Replace tids in the text by the names of their processes."""
         for name, tid in self.tids.items():
             if tid >= FIRST_TID:
                 text = text.replace(str(tid), f"{{{name}}}")
         return text
 
     def tree(self) -> Tree:
-        """Every path with permissions and content, as ``on_files`` shows it."""
+        """Return every path with permissions and content, as ``on_files`` does."""
         found = {}
         for path, node in walk(self.fs.root):
             mode, name = f"{node.mode:o}", path.rpartition("/")[2]

@@ -1,8 +1,8 @@
-"""The list of operations that a simulated and a real kernel must answer alike.
+"""The list of operations that a simulated and a real kernel must answer the same way.
 
-An operation is a tuple of texts: what to do (the methods of ``on_files.Files``), a path, and what else it takes. The
-list follows the tables in which the kernel's behaviour was first written down: schemata, tasks, cpus, mode, mkdir,
-rmdir, rename, last_cmd_status. Each part ends with its groups removed and the default group as it was.
+An operation is a tuple of texts: a method of ``on_files.Files``, a path, and other arguments. The list follows the
+tables of recorded behaviour: schemata, tasks, cpus, mode, mkdir, rmdir, rename, last_cmd_status. Each part removes its
+groups and restores the default group at the end.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ ONLY_FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Offer:
-    """What the list depends on: the names of the resources with masks, caches, ways, and CLOSIDs."""
+    """What the list depends on: names of the resources with masks, caches, ways, and CLOSIDs."""
 
     resources: tuple[str, ...]
     caches: int
@@ -35,17 +35,17 @@ class Offer:
 
     @property
     def resource(self) -> str:
-        """The resource that the list is about; without any, operations on L3 are to be refused."""
+        """The resource that the list uses. Without any it is L3, which must be refused."""
         return self.resources[0] if self.resources else "L3"
 
     @property
     def full(self) -> str:
-        """A mask of all ways."""
+        """Return the mask of all ways."""
         return f"{(1 << self.ways) - 1:x}"
 
 
 def listed(parts: Iterable[str], offer: Offer) -> list[Operation]:
-    """The operations of these parts of the list."""
+    """Return the operations of these parts of the list."""
     found: list[Operation] = []
     for part in parts:
         found += PARTS[part](offer)
@@ -264,7 +264,7 @@ def _status(offer: Offer) -> Iterator[Operation]:
     for row in rows:
         yield "write", "mode", "bogus\n"
         yield row
-    yield from [("write", "cpus_list", "x\n")] * 32  # until the text has no more room
+    yield from [("write", "cpus_list", "x\n")] * 32  # until the buffer is full
 
 
 def _modes(offer: Offer) -> Iterator[Operation]:
@@ -291,7 +291,7 @@ def _modes(offer: Offer) -> Iterator[Operation]:
 
 
 def _initial_masks(offer: Offer) -> Iterator[Operation]:
-    """What a new group may use while others are exclusive, up to none at all."""
+    """Create groups while more and more bits are exclusive, until none are left."""
     full, shared = int(offer.full, 16), 0x600
     yield "mkdir", "g1"
     yield from _all_caches("schemata", offer, "1")
@@ -338,7 +338,7 @@ def _pseudo_locking(offer: Offer) -> Iterator[Operation]:
 
 
 def _opened_again(group: str) -> Iterator[Operation]:
-    """Write to files that pseudo-locking has closed, after opening them."""
+    """Write to open files that pseudo-locking has made inaccessible."""
     for name, text in (("tasks", "{A}\n"), ("cpus", "1\n"), ("cpus_list", "0\n")):
         yield "chmod", f"{group}/{name}", "644"
         yield "write", f"{group}/{name}", text
@@ -356,7 +356,7 @@ def _thresholds(_: Offer) -> Iterator[Operation]:
 
 
 def _running_out_of_rmids(_: Offer) -> Iterator[Operation]:
-    """For a machine with six RMIDs: until none is left, and until one that was freed comes back."""
+    """For a machine with six RMIDs: use all, and wait until a freed one leaves limbo."""
     yield from (("mkdir", f"mon_groups/m{number}") for number in range(6))
     yield from (("mkdir", "g1"), ("rmdir", "mon_groups/m0"), ("mkdir", "mon_groups/again"), ("mkdir", "g1"))
     yield from (("wait", "4"), ("mkdir", "mon_groups/again"), ("rmdir", "mon_groups/m1"))

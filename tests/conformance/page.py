@@ -1,4 +1,4 @@
-"""The counts in docs/conformance.md, from what is recorded: ``record`` writes them, a test holds them."""
+"""The counts in docs/conformance.md: ``record`` writes them, and a test checks them against the records."""
 
 import collections
 import re
@@ -17,7 +17,7 @@ _PART = re.compile(
 
 
 def filled(text: str) -> str:
-    """The page's text with its tables as the records have them."""
+    """Return the page's text with its tables updated from the records."""
     records = {name: load(each.golden) for name, each in CONFIGURATIONS.items()}
     tables = {
         "configurations": _configurations(records),

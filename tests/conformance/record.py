@@ -1,8 +1,7 @@
-"""Have the real kernels answer, and keep it: ``python -m tests.conformance.record [KERNEL-NAME...]``.
+"""Record the answers of real kernels: ``python -m tests.conformance.record [KERNEL-NAME...]``.
 
-Each configuration is one boot. Says what is other than recorded before, and where the simulated kernel differs, in
-memory and through the mount.
-Rewrites the tables of docs/conformance.md.
+Each configuration is one boot. Prints the differences from earlier records and from the simulated kernel, in memory and
+through the mount, and updates the tables of docs/conformance.md.
 """
 
 import dataclasses
@@ -23,7 +22,7 @@ CPU_LIMIT_SECONDS = 1200
 
 
 def main() -> int:
-    """Record the configurations named, or all; 1 if any differs from the simulated kernel, 2 if it cannot."""
+    """Record the named configurations, or all. Returns 1 if any differs from the simulated kernel, 2 if it fails."""
     try:
         lines = [line for name in sys.argv[1:] or CONFIGURATIONS for line in _record(name)]
     except (vm.VmError, on_mount.MountError, TimeoutError) as error:
@@ -35,7 +34,7 @@ def main() -> int:
 
 
 def _record(name: str) -> list[str]:
-    """Record one configuration; a line for each difference."""
+    """Record one configuration and return a line for each difference."""
     configuration, started = CONFIGURATIONS[name], time.monotonic()
     record = answer(configuration, configuration.operations())
     news = ", not as recorded before" if _is_news(record, configuration) else ""
@@ -58,7 +57,7 @@ def _is_news(record: Record, configuration: Configuration) -> bool:
 
 
 def answer(configuration: Configuration, operations: list[Operation]) -> Record:
-    """The answers of a real kernel, in one boot. Raises VmError if it is not available."""
+    """Boot a real kernel and return its answers. Raises VmError."""
     package = kernel_package(configuration.kernel)
     if package is None:
         raise vm.VmError(f"apt knows no kernel {configuration.kernel}; Debian 12 has 6.12 in its backports")
@@ -76,7 +75,7 @@ def answer(configuration: Configuration, operations: list[Operation]) -> Record:
 
 
 def kernel_package(kernel: str) -> str | None:
-    """The package of a kernel, if apt knows one; 6.1 is Debian 12's own."""
+    """Return the package of a kernel, if apt has one; 6.1 is that of Debian 12."""
     return vm.Machine().kernel if kernel == "6.1" else vm.newest_package(kernel)
 
 

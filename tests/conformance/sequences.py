@@ -1,4 +1,4 @@
-"""Random operations, the same ones for the same chances: mostly plausible, some of them wrong in a plausible way."""
+"""Random operations, determined by their source of randomness: mostly valid, some with plausible mistakes."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ THRESHOLDS = ("0", "100000", "65536", "-1", "x", "16777216", "999999999999", "0x
 
 
 def sequence(source: random.Random, length: int, offer: Offer) -> list[Operation]:
-    """Four new groups, then ``length`` random operations chosen by ``source``: a seeded one, or hypothesis."""
+    """Create four groups, then ``length`` random operations chosen by ``source``: a seeded generator, or hypothesis."""
     chance = _Chance(source, offer)
     made = [("mkdir", group) for group in ("a", "b", "a/mon_groups/m", "mon_groups/n")]
     return [*made, *(chance.operation() for _ in range(length))]

@@ -1,4 +1,4 @@
-"""Through the mount the simulated kernel answers what it answers in memory, and so what real kernels did."""
+"""The simulated kernel gives the same answers through the mount as in memory, which are those of real kernels."""
 
 import dataclasses
 import os
@@ -71,20 +71,20 @@ def test_operations_that_fuse_cannot_carry_are_replaced_or_omitted() -> None:
 
 
 class Both(NamedTuple):
-    """The same simulated machine twice: behind a mount, and in memory."""
+    """Return the same simulated machine twice: mounted, and in memory."""
 
     files: Files
     simulator: Simulator
     configuration: Configuration
 
     def differences(self, operations: list[Operation]) -> list[str]:
-        """Do the operations to both."""
+        """Run the operations on both."""
         first, done = perform(self.files, operations)
         record = Record("", first, operations, [Answer(*each) for each in done])
         return differences(record, *self.simulator.answers(operations))
 
     def clean(self) -> None:
-        """Leave no group in either, and their default groups and last_cmd_status as when they were mounted."""
+        """Remove all groups from both and reset their default groups and last_cmd_status."""
         paths = {*self.simulator.tree(), *self.files.tree()}
         groups = sorted({path.removesuffix("/tasks") for path in paths if path.endswith("/tasks")}, reverse=True)
         offer = self.configuration.offer
@@ -102,7 +102,7 @@ class Both(NamedTuple):
 
 @pytest.fixture(scope="module", params=["6.1-cdp", "6.12-plain"])
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    """With this many RMIDs there is no wait for any."""
+    """A mount and a simulator with so many RMIDs that no test waits for one."""
     configuration = CONFIGURATIONS[request.param]
     rdt = dataclasses.replace(configuration.machine.rdt, rmids=4096)
     configuration = dataclasses.replace(configuration, machine=dataclasses.replace(configuration.machine, rdt=rdt))

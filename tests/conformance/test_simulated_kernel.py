@@ -1,4 +1,4 @@
-"""The simulated kernel answers as real kernels did, whose answers are recorded: no virtual machine is needed."""
+"""The simulated kernel answers as the recorded real kernels did; no virtual machine is needed."""
 
 import dataclasses
 from typing import Any

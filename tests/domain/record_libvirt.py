@@ -1,9 +1,9 @@
-"""Record what a real libvirt makes of <cputune>. Run by hand, with libvirt0 installed, to renew the record.
+"""Record how a real libvirt handles <cputune>. Run it by hand, with libvirt0 installed, to update the record.
 
     python -m tests.domain.record_libvirt > tests/domain/recorded/libvirt-9.0.json
 
-Defines random domains on libvirt's built-in test driver and keeps a sample of each verdict. The driver has the same
-parser as the others, and needs neither a daemon nor a hypervisor.
+It defines random domains in libvirt's built-in test driver and keeps a sample of each verdict. The driver uses the same
+parser as the others and needs neither a daemon nor a hypervisor.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ _AS_INACTIVE = 2
 
 
 class TestDriver:
-    """A connection to test:///default."""
+    """Open a connection to test:///default."""
 
     def __init__(self) -> None:
         self._lib = ctypes.CDLL("libvirt.so.0")
@@ -42,7 +42,7 @@ class TestDriver:
         self._connection = self._lib.virConnectOpen(b"test:///default")
 
     def define(self, cputune: str) -> tuple[bool, str]:
-        """Whether libvirt accepts the domain, and its message or the <cputune> that it prints."""
+        """Return whether libvirt accepts the domain, and its message or the <cputune> that it prints."""
         domain = self._lib.virDomainDefineXMLFlags(self._connection, DOMAIN.format(cputune).encode(), 0)
         if not domain:
             return False, self._lib.virGetLastErrorMessage().decode()
@@ -54,13 +54,13 @@ class TestDriver:
 
 
 class Samples:
-    """Random <cputune>, right about as often as wrong."""
+    """Random <cputune>, about half of them valid."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - a sample, not a secret
 
     def cputune(self) -> str:
-        """One document."""
+        """Return one document."""
         return "<cputune>" + "".join(self._tune() for _ in range(self._one_of(1, 1, 2, 2, 3))) + "</cputune>"
 
     def _one_of(self, *values):
@@ -98,7 +98,7 @@ class Samples:
 
 
 def main() -> None:
-    """Print the record: documents with libvirt's answers, about as many of each kind of answer."""
+    """Print the record: documents with libvirt's answers, about the same number for each kind of answer."""
     driver, samples = TestDriver(), Samples(9)
     kept: dict[str, list[tuple[str, bool, str]]] = {}
     for _ in range(_TRIES):

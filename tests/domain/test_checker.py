@@ -1,4 +1,4 @@
-"""Checking many documents in a row: what was sound before is known again, and only that."""
+"""Checking many documents in a row: only documents that were valid before are skipped."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def rules(checker: Checker, data: bytes) -> list[str]:
 
 @pytest.fixture
 def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the guests whose documents went through all layers."""
+    """Return the names of the guests whose documents went through all layers."""
     names: list[str] = []
     real = check.examine
 

@@ -1,4 +1,4 @@
-"""The 23 situations that libvirt's own parser tests cover: same verdict, same canonical form, as examples of ours."""
+"""Our examples of the 23 cases in libvirt's parser tests: same verdict, same canonical form."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ DOMAINS = EXAMPLES / "domains"
 VERSIONS = ("9.0", "11.3")
 OLD_OK, OLD_FAILS, OLD_IGNORES = "", "CT301", "CT302"
 
-# name: how the canonical form compares or the rule that is broken, and what libvirt 9.0 and 11.3 make of it
+# name: the canonical form (same or different) or the broken rule, and the findings for libvirt 9.0 and 11.3
 SITUATIONS = {
     "cachetune": ("same", OLD_OK),
     "cachetune-small": ("same", OLD_OK),
@@ -45,7 +45,7 @@ def errors(findings: tuple[Finding, ...]) -> set[str]:
 
 
 def cputune_of(text: str) -> str:
-    """The <cputune> of a document, at the indentation of the canonical form."""
+    """Return the <cputune> of a document, indented as in the canonical form."""
     lines = text[text.index("  <cputune>") : text.index("</cputune>")].splitlines()
     return "\n".join([*(line[2:] for line in lines if line.strip()), "</cputune>", ""])
 

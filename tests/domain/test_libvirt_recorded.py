@@ -1,4 +1,4 @@
-"""Our verdict, our reason and our canonical form beside the recorded answers of libvirt 9.0's own parser."""
+"""Verdict, reason and canonical form, compared with the recorded answers of libvirt 9.0's parser."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from cachetune.domain import format_cputune, load
 
 RECORD = json.loads((Path(__file__).parent / "recorded" / "libvirt-9.0.json").read_text())
 
-# libvirt's message, and the rule that stands for it
+# libvirt's message, and our rule for it
 REASONS = {
     r"Invalid \w+ attribute 'vcpus' value": "CT101",
     r"Identical vcpus in cachetunes found": "CT102",
@@ -25,7 +25,7 @@ REASONS = {
     r"vcpus overlaps in resctrl groups": "CT114",
     r"Memory Bandwidth value exceeding 100": "CT303",
 }
-AT_START_ONLY = {"CT304"}  # level 2 is not refused by the parser but when the guest starts
+AT_START_ONLY = {"CT304"}  # level 2 is refused at the guest's start, not by the parser
 
 
 def read(cputune: str) -> tuple[set[str], str]:

@@ -1,4 +1,4 @@
-"""Lists of numbers and sizes with units: libvirt's grammar, and what must hold for any value."""
+"""Lists of numbers and sizes with units: libvirt's grammar, and properties of any value."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What people read: the exact message and place of each fault."""
+"""The exact message and place of each fault."""
 
 import pytest
 

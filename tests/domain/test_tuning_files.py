@@ -1,4 +1,4 @@
-"""A tuning file is a lone <cputune>: checked like the one of a domain, for a guest that is named elsewhere."""
+"""A tuning file is a <cputune> alone, checked like that of a domain; the guest's name is given elsewhere."""
 
 import pytest
 from lxml import etree

@@ -1,4 +1,4 @@
-"""What a document asks for, as values: groups, identifiers, order, places."""
+"""The requests of a document as values: groups, identifiers, order, places."""
 
 import pytest
 

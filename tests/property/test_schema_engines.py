@@ -1,4 +1,4 @@
-"""The two schema engines, the walk that explains, and the gate's short way: one verdict on any document."""
+"""The two schema engines, the diagnosis, and the check of single elements give one verdict on any document."""
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -42,14 +42,14 @@ texts = st.sampled_from(
 
 
 def good(*names: str) -> st.SearchStrategy[str]:
-    """Attributes as they should be."""
+    """Valid attributes."""
     values = {"vcpus": "0-1", "id": "0", "level": "3", "type": "both", "size": "3", "unit": "MiB", "bandwidth": "50"}
     return st.just("".join(f" {name}='{values[name]}'" for name in names))
 
 
 @st.composite
 def wild(draw: st.DrawFn) -> str:
-    """Attributes as they come."""
+    """Arbitrary attributes."""
     names = draw(st.lists(st.sampled_from(sorted(attributes)), unique=True, max_size=5))
     return "".join(f" {name}='{draw(attributes[name])}'" for name in names)
 

@@ -1,4 +1,4 @@
-"""Faults on order, the log of operations, what happens ahead of them, and the lock."""
+"""Faults on demand, the log of operations, the hook before them, and the lock."""
 
 import errno
 import threading

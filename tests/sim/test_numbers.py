@@ -1,4 +1,4 @@
-"""Numbers and CPU sets are taken and refused as the kernel's converters do."""
+"""Numbers and CPU sets are accepted and refused as by the kernel's parsers."""
 
 import errno
 

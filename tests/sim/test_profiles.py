@@ -1,4 +1,4 @@
-"""Profiles, the sysfs that goes with them, plain copies, and saved hosts to rehearse on."""
+"""Profiles, their sysfs, plain copies, and simulations of saved hosts."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ NAMES = (
 
 
 def _busy(name: str) -> SimulatedResctrl:
-    """A machine on which something has been set up, as far as it can."""
+    """Return a machine with groups, as far as it supports them."""
     sim = SimulatedResctrl(load_profile(name))
     for tid in (5, 6, 7):
         sim.add_task(tid, parent=1)
@@ -54,7 +54,7 @@ def _busy(name: str) -> SimulatedResctrl:
 
 
 def _without(host: Host, *, sizes: bool) -> Host:
-    """The host as far as all ways of reading it agree."""
+    """Return the host without the parts that depend on how it is read."""
     caches = tuple(msgspec.structs.replace(c, size_bytes={} if sizes else c.size_bytes) for c in host.caches)
     return msgspec.structs.replace(host, source="", mount_options=(), caches=caches)
 

@@ -1,4 +1,4 @@
-"""The grammar read from cachetune.rng, and that every element and attribute of it is exercised."""
+"""The grammar read from cachetune.rng; every element and attribute of it is exercised."""
 
 import pytest
 from lxml import etree
@@ -10,7 +10,7 @@ from cachetune.domain.xml.schema import schema_path
 XS = "{http://www.w3.org/2001/XMLSchema}"
 RNG = "{http://relaxng.org/ns/structure/1.0}"
 
-# element: its attributes, those in capitals are required; and its children
+# element: its attributes, with required ones in capitals; and its children
 EXPECTED = {
     "cachetune": ("vcpus id", "cache monitor"),
     "cachetune/cache": ("ID LEVEL TYPE SIZE unit", ""),
@@ -22,7 +22,7 @@ EXPECTED = {
     "energytune/monitor": ("vcpus", ""),
 }
 
-# attribute: a value that is accepted and shows up in what is read, and one that is refused
+# attribute: a valid value, which must appear in the result, and an invalid one
 VALUES = {
     "cachetune/@vcpus": ("2", "two"),
     "cachetune/@id": ("mine", None),
@@ -73,7 +73,7 @@ def test_every_attribute_of_the_schema_is_exercised() -> None:
 
 
 def with_value(path: str, value: str) -> str:
-    """The XML of a running guest whose only element has ``value`` at ``path``."""
+    """Return the XML of a running guest whose only element has ``value`` at ``path``."""
     element, _, attribute = path.rpartition("/@")
     tune, _, child = element.partition("/")
     child = child or ("node" if tune == "memorytune" else "monitor")
@@ -110,7 +110,7 @@ def test_rng_and_xsd_have_the_same_patterns_for_texts() -> None:
 
 
 def test_the_schemas_work_in_libxml2_alone() -> None:
-    """cachetune.rng and cachetune.xsd need nothing beyond their standards, so any editor can use them."""
+    """cachetune.rng and cachetune.xsd only use their standards, so any editor can use them."""
     text = "<cachetune vcpus='0-3,^1'><cache id='0' level='3' type='code' size='{}'/></cachetune>"
     good = etree.fromstring(text.format("0018446744073709551615"))
     bad = etree.fromstring(text.format("18446744073709551616"))

@@ -1,4 +1,4 @@
-"""Hostile and broken input: one clear answer each, bounded memory and time, and never a traceback."""
+"""Hostile and broken input: one clear finding each, bounded memory and time, and never a traceback."""
 
 import os
 import subprocess
@@ -126,7 +126,7 @@ def test_large_documents_take_seconds_not_minutes(data: bytes, tmp_path: Path) -
 
 
 def measured(*arguments: str, stdin: bytes = b"") -> tuple[subprocess.CompletedProcess[bytes], int]:
-    """A validate in a process of its own and its peak memory in KiB; it may use half a minute of CPU time."""
+    """Run validate in its own process, with 30 s of CPU time, and return its peak memory in KiB too."""
     command = [sys.executable, "-c", _MEASURE, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = waiting.run(command, input=stdin, capture_output=True, env=environment, cpu_limit=30)
@@ -154,7 +154,7 @@ def test_any_sixteen_bytes_give_a_result() -> None:
 
 @pytest.fixture
 def unusable(tmp_path: Path) -> dict[str, Path]:
-    """Paths that are no readable files, by what is wrong with them."""
+    """Return paths that are not readable files, by their fault."""
     paths = {"No such file": tmp_path / "none", "a directory": tmp_path, "a FIFO": tmp_path / "fifo"}
     paths |= {"a device": Path("/dev/zero"), "larger than": tmp_path / "large", "null byte": Path("a\0b")}
     os.mkfifo(paths["a FIFO"])
@@ -182,7 +182,7 @@ def test_an_unreadable_file_is_an_input_error_without_waiting(unusable: dict[str
 
 def test_a_file_without_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object, **_options: object) -> int:
-        raise PermissionError(13, "Permission denied")  # root can read anything, so the kernel's answer is played
+        raise PermissionError(13, "Permission denied")  # root can read everything, so the kernel's answer is mocked
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UnreadableFileError, match="Permission denied"):

@@ -1,4 +1,4 @@
-"""Fifteen guests of 64 vCPUs, real processes with real threads, tuned on a mounted simulator with 16 CLOSIDs."""
+"""Fifteen guests with 64 vCPUs, real processes with real threads, tuned on a mounted simulation with 16 CLOSIDs."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ GUESTS, VCPUS = 15, 64
 
 
 def run_fleet(directory: Path, kernel: str) -> Outcome:
-    """First one guest tuned, then all others, counted by strace; ``directory`` is used for nothing else."""
+    """Tune one guest, then all others, and count the system calls with strace. ``directory`` must be empty."""
     sysfs = directory / "sys"
     with mounted(directory / "mount", "--sysfs", sysfs, profile="milan", kernel=kernel) as fs:
         options = [f"--resctrl={fs.root}", f"--sysfs={sysfs}", f"--run={directory / 'run'}"]

@@ -1,4 +1,4 @@
-"""A simulated resctrl behind a real mount, for the tests: started by the command, asked with system calls."""
+"""A mounted simulated resctrl for the tests, started by the command and used with system calls."""
 
 import errno
 import importlib
@@ -20,14 +20,14 @@ CACHETUNE = (sys.executable, "-m", "cachetune.cli.main")
 
 
 def run(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+    """Run the command and wait for it."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     command = [*CACHETUNE, *map(str, words)]
     return waiting.run(command, capture_output=True, text=True, env=environment, **options)
 
 
 def need_fuse() -> None:
-    """Skip where nothing can be mounted, and say why; in CI that is a failure."""
+    """Skip where nothing can be mounted, with the reason; fail in CI."""
     why = ""
     try:
         importlib.import_module("mfusepy")
@@ -42,7 +42,7 @@ def need_fuse() -> None:
 
 
 class Mounted:
-    """What the tests ask a SimulatedResctrl for, asked of files below ``root``."""
+    """The methods of a SimulatedResctrl that the tests use, on the files below ``root``."""
 
     def __init__(self, root: Path, run_directory: Path, kernel: str) -> None:
         self.root, self.run_directory, self.kernel = root, run_directory, kernel
@@ -53,7 +53,7 @@ class Mounted:
         return int(next(self.run_directory.glob("*.json")).stem)
 
     def path(self, path: str) -> Path:
-        """The absolute path of a path in the tree."""
+        """Return the absolute path of a path in the tree."""
         return self.root / path
 
     def read(self, path: str) -> str:
@@ -85,7 +85,7 @@ class Mounted:
             self.path(path).chmod(mode)
 
     def call(self, function: Callable[..., object], path: str, *arguments: object) -> None:
-        """Any function of the os module on a path."""
+        """Call any function of the os module on a path."""
         with _refusals(function.__name__, path):
             function(self.path(path), *arguments)
 
@@ -101,7 +101,7 @@ class Mounted:
             return sorted(entry.name for entry in self.path(path).iterdir())
 
     def tree(self) -> list[str]:
-        """Every path; directories end with "/"."""
+        """Return every path; directories end with "/"."""
         found = []
         for directory, directories, files in os.walk(self.root):
             inside = os.path.relpath(directory, self.root)
@@ -114,7 +114,7 @@ class Mounted:
 def mounted(
     directory: Path, *options: str | Path, profile: str | Path = "cascade-lake", kernel: str = "6.12"
 ) -> Iterator[Mounted]:
-    """A mount below ``directory``, which is used for nothing else; ended with the block, dead or alive."""
+    """Mount below ``directory``, which must be empty, for the length of the block, even if the server dies."""
     root, records = directory / "resctrl", directory / "run"
     root.mkdir(parents=True)
     where = (root, "--run", records)

@@ -1,4 +1,4 @@
-"""The mount as shells and system calls see it."""
+"""The mount as used by shells and system calls."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ from tests import waiting
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 from tests.sim.kernel.asking import ask, attempt
 
-# On each line of its stdin this process starts a thread or a child, and says which.
+# For each line of its stdin this process starts a thread or a child and prints its tid.
 PARENT = """
 import subprocess, sys, threading
 def sleep():
@@ -37,7 +37,7 @@ for line in sys.stdin:
         print(child.pid, flush=True)
 """
 
-# This one locks a directory until its stdin ends.
+# Locks a directory until its stdin ends.
 HOLDER = """
 import fcntl, os, sys
 fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
@@ -60,7 +60,7 @@ def fs(tmp_path: Path) -> Iterator[Mounted]:
 
 
 def _shell(script: str, directory: Path) -> str:
-    """What a shell says."""
+    """Run a shell script and return its output."""
     command = ["/bin/sh", "-c", f"exec 2>&1; {script}"]
     said: str = waiting.run(command, capture_output=True, text=True, cwd=directory).stdout
     return said
@@ -174,7 +174,7 @@ def test_a_lock_works_between_processes_and_its_holder_is_reported(fs: Mounted) 
 
 
 def _born(process: subprocess.Popen[str], what: str) -> str:
-    """Let PARENT start a thread or a child; its tid."""
+    """Let PARENT start a thread or a child and return its tid."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(f"{what}\n")
@@ -238,13 +238,13 @@ def test_a_malformed_fault_is_refused(tmp_path: Path, fault: str) -> None:
 
 
 def _read(root: Path, sysfs: Path) -> Host:
-    """The host as the command reads it; nothing stays open."""
+    """Read the host as the command does; nothing stays open."""
     assert SysfsResctrl(root).is_live
     return read_location(Location(resctrl=root, sysfs=sysfs)).host
 
 
 def _comparable(host: Host) -> Host:
-    """The host without its name and its tasks."""
+    """Return the host without its name and its tasks."""
     groups = tuple(msgspec.structs.replace(group, tids=()) for group in host.groups)
     return msgspec.structs.replace(host, source="", groups=groups)
 

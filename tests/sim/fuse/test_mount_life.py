@@ -1,4 +1,4 @@
-"""A mount from its beginning to its end: refused, in the background, in a terminal, killed, of an ordinary user."""
+"""The life of a mount: refused, in the background, in the foreground, killed, by an unprivileged user."""
 
 import os
 import shutil
@@ -14,14 +14,14 @@ from cachetune.sim.fuse import serve
 from tests import waiting
 from tests.sim.fuse.mounted import CACHETUNE, ROOT, mounted, need_fuse, run
 
-# The device with the permissions that most distributions give it, and an interpreter that may be in somebody's home.
+# /dev/fuse with the permissions of most distributions, and an interpreter that may be in another user's home.
 UNPRIVILEGED = """
 set -e
 mknod "$1/fuse" c 10 229; chmod 666 "$1/fuse"; mount --bind "$1/fuse" /dev/fuse; chown 65534 "$1"
 shift
 exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=+dac_read_search --ambient-caps=+dac_read_search "$@"
 """
-# What such a user does: mount, use, see, unmount.
+# Such a user mounts, uses, lists and unmounts.
 USER = """
 cd "$1"; mkdir d; shift
 "$@" sim mount d --profile skylake-2s --background
@@ -38,7 +38,7 @@ def _fuse() -> None:
 
 
 def _row(listed: str, place: Path) -> list[str]:
-    """What stands behind a place in a list, in which other tests' mounts may be, too."""
+    """Return the other columns of a mount in a list, which may contain mounts of other tests."""
     lines = (line.split() for line in listed.splitlines())
     return next((words for first, *words in filter(None, lines) if first == str(place)), [])
 

@@ -1,4 +1,4 @@
-"""Whole programs on a mount: cachetune itself on a real process, and Debian's pqos."""
+"""Programs on a mount: cachetune with a real process, and Debian's pqos."""
 
 import json
 import os
@@ -25,7 +25,7 @@ DOMAIN = """\
   </cputune>
 </domain>
 """
-# pqos asks the kernel for "resctrl" and wants it at its place; only this process sees it there.
+# pqos expects "resctrl" at its usual place; only this process sees the mount there.
 AT_ITS_PLACE = """
 set -e
 mount -t tmpfs tmpfs /sys/fs; mkdir /sys/fs/resctrl; mount --bind "$1" /sys/fs/resctrl
@@ -85,7 +85,7 @@ def _pqos(fs: Mounted, *words: str) -> str:
 @pytest.mark.skipif(shutil.which("pqos") is None, reason="there is no pqos (Debian's intel-cmt-cat)")
 @pytest.mark.skipif(not _caches_of_this_machine(), reason="this machine's sysfs shows no L3 caches, which pqos needs")
 def test_pqos_reads_and_changes_the_mount(tmp_path: Path) -> None:
-    """pqos believes this machine's sysfs, so the simulated caches have the ids of the real ones."""
+    """Return a profile with the cache ids of this machine, because pqos reads its sysfs."""
     ids = _caches_of_this_machine()
     profile = load_profile("icelake")
     cache = msgspec.structs.replace(profile.caches[-1], ids=ids, cpu_lists=tuple(map(str, range(len(ids)))), level=3)

@@ -1,8 +1,8 @@
-"""What real kernels answered is answered through the mount, with the real system calls.
+"""System calls through the mount get the answers recorded from real kernels.
 
-The rules themselves are held to every record elsewhere, so each table is followed with one kernel where both answered
-alike. Left out are rows that FUSE cannot carry: a write of nothing, which ends in this machine's kernel, and names
-beyond 1024 bytes, which some kernels refuse themselves.
+Other tests check the rules against every record, so each table runs with only one kernel where both gave the same
+answers. Rows that FUSE cannot carry are left out: an empty write, which does not get past this machine's kernel, and
+names longer than 1024 bytes, which some kernels refuse.
 """
 
 import os
@@ -39,7 +39,7 @@ def kernel(request: pytest.FixtureRequest) -> str:
 
 
 def _profile(directory: Path, *options: str, **changes: object) -> Path:
-    """The machine that was recorded, mounted with options, as a profile's file."""
+    """Write the profile of the recorded machine with these mount options and return the file."""
     file = directory / "profile.json"
     profile = msgspec.structs.replace(load_profile("cascade-lake"), mount_options=options, **changes)
     file.write_bytes(msgspec.json.encode(profile))
@@ -199,7 +199,7 @@ def sleepers() -> Iterator[dict[str, int]]:
 
 
 def test_processes_move_as_recorded(tmp_path: Path, kernel: str, sleepers: dict[str, int]) -> None:
-    """The processes are real. Those that the records have by a number of their own are not there."""
+    """The processes are real, so rows with fixed tids are left out."""
     with mounted(tmp_path, kernel=kernel) as fs:
         for group in ("g1", "g2", "g1/mon_groups/m1", "g2/mon_groups/m2", "mon_groups/m0"):
             fs.mkdir(group)

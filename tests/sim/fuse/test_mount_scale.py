@@ -1,4 +1,4 @@
-"""Fifteen guests with 64 vCPUs each, real threads, on a mount with 16 CLOSIDs; strace counts what applying asks."""
+"""Fifteen guests with 64 vCPUs each, real threads, on a mount with 16 CLOSIDs: count the system calls of apply."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def _tools() -> None:
 
 
 def test_moving_960_threads_takes_few_more_system_calls_than_necessary(tmp_path: Path) -> None:
-    """By the rules of 6.12, which takes lists of threads; tests/kernel has a real 6.1."""
+    """Uses the rules of 6.12, which accepts lists of threads; tests/kernel has a real 6.1."""
     outcome = run_fleet(tmp_path, "6.12")
     assert sum(len(guest.vcpus) for guest in outcome.guests) == GUESTS * VCPUS
     assert outcome.tids == outcome.expected()

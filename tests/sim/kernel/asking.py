@@ -1,4 +1,4 @@
-"""How the tests ask a simulated resctrl: an operation in, the errno's name and last_cmd_status out."""
+"""Helpers for tests on a simulated resctrl: run an operation, return the errno's name and last_cmd_status."""
 
 import errno
 from collections.abc import Callable, Mapping
@@ -12,13 +12,13 @@ TASK = 2001
 
 
 def machine(*options: str, kernel: str = "6.12", profile: str = "cascade-lake", writer: int = 1) -> SimulatedResctrl:
-    """The machine that the real kernels were recorded on, freshly mounted."""
+    """Return the machine that the real kernels were recorded on, freshly mounted."""
     mounted = load_profile(profile).mounted(*options, kernel=kernel)
     return SimulatedResctrl(mounted, kernel=kernel, clock=Clock(), writer=writer)
 
 
 def attempt(function: Callable[..., object], *arguments: object) -> str:
-    """ "ok", or the name of the errno that the operation fails with."""
+    """Run an operation and return "ok" or the name of its errno."""
     try:
         function(*arguments)
     except ResctrlError as error:
@@ -27,18 +27,18 @@ def attempt(function: Callable[..., object], *arguments: object) -> str:
 
 
 def ask(sim: SimulatedResctrl, function: Callable[..., object], *arguments: object) -> tuple[str, str]:
-    """The result of an operation and last_cmd_status, which was cleared before."""
+    """Clear last_cmd_status, run an operation, and return its result and last_cmd_status."""
     clear_status(sim)
     return attempt(function, *arguments), sim.read("info/last_cmd_status")
 
 
 def clear_status(sim: SimulatedResctrl) -> None:
-    """Writing to mode what it is already clears last_cmd_status."""
+    """Clear last_cmd_status by writing the current mode to mode."""
     sim.write("mode", sim.read("mode"))
 
 
 def where(sim: SimulatedResctrl, tids: Mapping[str, int]) -> str:
-    """The groups that list each task."""
+    """Return the groups that list each task."""
     files = [path for path in sim.tree() if path.endswith("tasks")]
     groups = {path.removesuffix("tasks").rstrip("/") or ".": sim.read(path).split() for path in files}
     ordered = sorted(groups, key=lambda group: "tasks" if group == "." else f"{group}/tasks")
@@ -47,20 +47,20 @@ def where(sim: SimulatedResctrl, tids: Mapping[str, int]) -> str:
 
 
 def modes(sim: SimulatedResctrl, name: str) -> str:
-    """The modes of the default group, g1 and g2, and who uses the bits of the caches."""
+    """Return the modes of the default group, g1 and g2, and the bit_usage of the caches."""
     each = " / ".join(sim.read(f"{group}/mode").strip() for group in (".", "g1", "g2"))
     return f"{each}; {sim.read(f'info/{name}/bit_usage').strip()}"
 
 
 def write_masks(sim: SimulatedResctrl, group: str, text: str) -> None:
-    """Write the same masks for L3, or for its data and its code."""
+    """Write the same masks for L3, or for its data and code."""
     for name in sim.listdir("info"):
         if name.startswith("L3") and name != "L3_MON":
             sim.write(f"{group}/schemata", f"{name}:{text}\n")
 
 
 def arrange(sim: SimulatedResctrl, what: str) -> None:
-    """Give g1 what the row says it has, and nothing else."""
+    """Set up g1 with what the row says, and nothing else."""
     sim.write("tasks", f"{TASK}\n")
     sim.write("g1/cpus_list", "\n")
     if what == "g1 has a task":

@@ -1,4 +1,4 @@
-"""Counters move with the clock, plausibly and always in the same way."""
+"""Counters advance with the clock, plausibly and reproducibly."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever is done to it, in whatever order, a simulated resctrl keeps its own rules."""
+"""A simulated resctrl keeps its invariants under any sequence of operations."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ MASKS = ("0=1", "0=3", "0=c", "0=f0", "0=7f", "0=180", "0=5", "0=0", "1=f")
 
 
 class Machine(RuleBasedStateMachine):
-    """Random operations on a few groups and tasks; what is refused must leave everything as it was."""
+    """Random operations on a few groups and tasks. A refused operation must not change anything."""
 
     @initialize(profile=st.sampled_from(PROFILES), kernel=st.sampled_from(("6.1", "6.12")))
     def boot(self, profile: str, kernel: str) -> None:
@@ -41,7 +41,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(path=st.sampled_from(GROUPS[1:]))
     def mkdir(self, path: str) -> None:
-        """Make a group."""
+        """Create a group."""
         if self._try("mkdir", path):
             assert self.sim.read(f"{path}/tasks") == ""
             assert self.sim.read(f"{path}/cpus_list") == "\n"
@@ -75,7 +75,7 @@ class Machine(RuleBasedStateMachine):
         ),
     )
     def write_schemata(self, path: str, lines: list[tuple[str, str]]) -> None:
-        """Write some lines, wrong ones among them."""
+        """Write some lines, including invalid ones."""
         text = "".join(f"{name}:{entry}\n" for name, entry in lines) or "\n"
         self._try("write", f"{path}/schemata", text)
 
@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(parent=st.sampled_from(TIDS), tid=st.integers(200, 210))
     def fork(self, parent: int, tid: int) -> None:
-        """A task is born."""
+        """Start a task."""
         if parent in self.alive and tid not in self.alive:
             self.sim.add_task(tid, parent)
             self.alive.add(tid)
@@ -95,18 +95,18 @@ class Machine(RuleBasedStateMachine):
 
     @rule(tid=st.integers(200, 210))
     def end(self, tid: int) -> None:
-        """A task ends."""
+        """End a task."""
         if tid in self.alive:
             self.sim.end_task(tid)
             self.alive.discard(tid)
 
     @rule(seconds=st.floats(0, 3))
     def wait(self, seconds: float) -> None:
-        """Time passes."""
+        """Advance the clock."""
         self.clock.now += seconds
 
     def _groups(self) -> dict[str, list[str]]:
-        """Control groups that exist, with their monitor groups."""
+        """Control groups exist with their monitor groups."""
         names = ["", *(name for name in CONTROL if self.sim.exists(name))]
         found = {}
         for name in names:
@@ -156,7 +156,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def an_exclusive_group_shares_no_bit(self) -> None:
-        """Exclusive groups, against all others and the hardware."""
+        """Exclusive groups overlap neither with others nor with the hardware."""
         state = self.sim.state
         for group in state.groups.values():
             if group.mode != "exclusive":
@@ -169,7 +169,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_shown_can_be_written_back(self) -> None:
-        """schemata, read and written again, changes nothing."""
+        """Writing schemata back as read changes nothing."""
         for control in self._groups():
             shown = self.sim.read(f"{control}/schemata")
             assert not parse(shown).other_lines

@@ -1,4 +1,4 @@
-"""Rules that no table of answers holds: other processors, the order of checks, limbo, odd paths."""
+"""Rules that are in no recorded table: other processors, the order of checks, limbo, unusual paths."""
 
 import errno
 

@@ -1,1 +1,1 @@
-"""What real kernels answered, as tables for the tests of the simulated one."""
+"""The answers of real kernels, as tables for the tests of the simulated one."""

@@ -1,7 +1,7 @@
-"""Writes to cpus and cpus_list, one after the other, as kernels 6.1 and 6.12 answered them alike.
+"""Writes to cpus and cpus_list, in sequence, with the answers that kernels 6.1 and 6.12 have in common.
 
 Each row: the file, the text, "ok" or the errno, info/last_cmd_status, and the lists of the default group, g1, g2, g1's
-m1 and g1's m2 then.
+m1 and g1's m2 afterwards.
 """
 
 WRITES: list[tuple[str, str, str, str, str]] = [

@@ -1,9 +1,9 @@
-"""mkdir, rmdir and rename, as kernels 6.1 and 6.12 answered them.
+"""mkdir, rmdir and rename, with the answers of kernels 6.1 and 6.12.
 
-Results are "ok" or the errno, then info/last_cmd_status. A path such as <255> stands for a name of that many bytes.
+Results are "ok" or the errno, then info/last_cmd_status. A path such as <255> is a name of that many bytes.
 """
 
-# One after the other, beginning with g1 alone.
+# In sequence, starting with g1 alone.
 MKDIR: list[tuple[str, str, str]] = [
     ("info", "EEXIST", "ok\n"),
     ("mon_groups", "EEXIST", "ok\n"),

@@ -1,7 +1,7 @@
-"""Writes to mode, and to schemata beside it, one after the other, as kernels 6.1 and 6.12 answered them alike.
+"""Writes to mode and schemata in sequence, with the answers that kernels 6.1 and 6.12 have in common.
 
 Each row: the file, the text, "ok" or the errno, info/last_cmd_status, the modes of the default group, g1 and g2 with
-bit_usage, and what g1 has. A row without a file is something that happens; mkdir shows the new group's schemata.
+bit_usage, and what g1 has. A row without a file is an event; mkdir shows the new group's schemata.
 """
 
 # Mounted without options.

@@ -1,7 +1,7 @@
-"""Writes to the schemata of a new group, as kernels 6.1 and 6.12 answered them alike.
+"""Writes to the schemata of a new group, with the answers that kernels 6.1 and 6.12 have in common.
 
-Each row: the text of one write, "ok" or the errno, info/last_cmd_status, and the group's schemata afterwards where
-it changed.
+Each row: the text of one write, "ok" or the errno, info/last_cmd_status, and the group's schemata afterwards if it
+changed.
 """
 
 # Mounted without options.
@@ -172,7 +172,7 @@ CDP: list[tuple[str, str, str, str | None]] = [
     ("L3DATA:0=f\nL3CODE:0=0\n", "EINVAL", "Mask out of range\n", None),
 ]
 
-# Mounted with mba_MBps; all other texts are answered as in PLAIN.
+# Mounted with mba_MBps; the answers to all other texts are those in PLAIN.
 MBPS: list[tuple[str, str, str, str | None]] = [
     ("L3:0=f\nMB:0=5\n", "ok", "ok\n", "    MB:0=  5;1=4294967295\n    L3:0=00f;1=7ff\n"),
     ("L3:0=0\nMB:0=20\n", "EINVAL", "Mask out of range\n", None),

@@ -1,7 +1,7 @@
-"""Writes to tasks, one after the other, as kernels 6.1 and 6.12 answered them.
+"""Writes to tasks in sequence, with the answers of kernels 6.1 and 6.12.
 
 Each row: the group, the text with letters for tids, "ok" or the errno, info/last_cmd_status, where the processes are
-then, and 6.12's result, status and places where they differ. A row without a group is something that happens.
+afterwards, and 6.12's result, status and places where they differ. A row without a group is an event.
 """
 
 # A, B and C are processes of the default group.

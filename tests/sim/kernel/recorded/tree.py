@@ -1,4 +1,4 @@
-"""Names, permissions and contents of the files, as kernels 6.1 and 6.12 showed them alike.
+"""Names, permissions and contents of the files, the same in kernels 6.1 and 6.12.
 
 Counters and the default group's tasks are left out. A directory ends with "/".
 """
@@ -35,7 +35,7 @@ PLAIN: list[tuple[str, str, str]] = [
     ("size", "444", "    MB:0=100;1=100\n    L3:0=16777211;1=16777211\n"),
 ]
 
-# g1 and mon_groups/m1, just made.
+# g1 and mon_groups/m1, just created.
 NEW_GROUPS: list[tuple[str, str, str]] = [
     ("g1/", "755", "directory"),
     ("g1/cpus", "644", "0\n"),
@@ -103,7 +103,7 @@ CDP_NEW_GROUP: list[tuple[str, str, str]] = [
     ("g1/tasks", "644", ""),
 ]
 
-# What 6.12 shows besides when mounted with debug.
+# Additional files in 6.12 mounted with debug.
 DEBUG: list[tuple[str, str, str]] = [
     ("ctrl_hw_id", "444", "0\n"),
     ("mon_hw_id", "444", "0\n"),
