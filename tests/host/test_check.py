@@ -1,4 +1,4 @@
-"""A snapshot is input like any other: each impossible value is refused, and the text says which."""
+"""A snapshot is input: every impossible value is refused with a message that names it."""
 
 import copy
 import json
@@ -69,7 +69,7 @@ IMPOSSIBLE = {
     "shareable bits outside": (change("caches", 0, "shareable_bits", to="fff"), "shareable_bits"),
     "a cache of nothing": (change("caches", 0, "size_bytes", "0", to=0), "cannot have 0 bytes"),
     "a cache of petabytes": (change("caches", 0, "size_bytes", "0", to=1 << 50), "cannot have"),
-    "a cache id that nobody has": (change("caches", 0, "size_bytes", "7", to=1 << 20), "the same cache ids"),
+    "an unknown cache id": (change("caches", 0, "size_bytes", "7", to=1 << 20), "the same cache ids"),
     "no control groups": (change("caches", 0, "num_closids", to=0), "num_closids"),
     "a negative bandwidth": (change("bandwidths", 0, "min_bandwidth", to=-1), "no range"),
     "a range backwards": (change("bandwidths", 0, "max_bandwidth", to=5), "no range"),
@@ -96,12 +96,12 @@ IMPOSSIBLE = {
     "a bandwidth of a cache": (change("groups", 4, "bandwidth", to={"L3": {"0": 1}}), "not a bandwidth resource"),
     "a negative tid": (change("groups", 4, "tids", to=[-1]), "thread ids"),
     "a tid twice": (change("groups", 4, "tids", to=[5, 5]), "thread ids"),
-    "CPUs that are none": (change("groups", 4, "cpus", to="all"), "list of CPUs"),
+    "an invalid CPU list": (change("groups", 4, "cpus", to="all"), "list of CPUs"),
     "another version": (change("schema_version", to=2), "schema_version"),
 }
 
 
-def test_the_snapshot_itself_is_fine(snapshot: Json) -> None:
+def test_the_unchanged_snapshot_is_valid(snapshot: Json) -> None:
     assert decode(snapshot).closids_used == 3
 
 
@@ -115,7 +115,7 @@ def test_an_impossible_value_is_refused(what: str, snapshot: Json) -> None:
 
 
 @pytest.mark.parametrize("path", ["mon_groups/info", "g/mon_groups/info", "a b", "gr\u00fcn"])
-def test_names_that_the_kernel_takes_are_possible(path: str, snapshot: Json) -> None:
+def test_names_that_the_kernel_accepts_are_accepted(path: str, snapshot: Json) -> None:
     kind = "monitor" if "mon_groups" in path else "control"
     plain = {"path": path, "kind": kind, "owner": "unknown"}
     snapshot["groups"] += [{"path": "g", "kind": "control", "owner": "unknown"}, plain]
@@ -142,7 +142,7 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int
 
 @given(st.data())
 @settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
-def test_whatever_is_changed_the_host_is_refused_or_can_be_counted(snapshot: Json, data: st.DataObject) -> None:
+def test_any_change_to_a_snapshot_is_refused_or_can_be_counted(snapshot: Json, data: st.DataObject) -> None:
     document = copy.deepcopy(snapshot)
     path = data.draw(st.sampled_from(places(document)[1:]))
     change(*path, to=data.draw(NASTY))(document)

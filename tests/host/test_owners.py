@@ -38,14 +38,14 @@ UID = "0b6e1cf5-8c1e-4d3a-9f2a-1f6d5c8e7a90"
         ("qemu-1-guest\nx", "libvirt"),
     ],
 )
-def test_the_name_tells_the_owner(path: str, owner: str) -> None:
+def test_the_owner_follows_from_the_name(path: str, owner: str) -> None:
     assert owner_of(path) == owner
 
 
-def test_the_ledger_knows_better_than_the_name() -> None:
+def test_the_ledger_takes_precedence_over_the_name() -> None:
     assert owner_of("qemu-1-guest", {"qemu-1-guest"}) == "cachetune"
     assert owner_of(".", {"."}) == "default"
 
 
-def test_a_monitor_group_belongs_to_who_made_it() -> None:
+def test_a_monitor_group_belongs_to_the_program_that_made_it() -> None:
     assert owner_of("qemu-1-guest-vcpus_0/mon_groups/cadvisor-1") == "cadvisor"

@@ -17,7 +17,7 @@ def host_of(tree: Tree, root: Path, sysfs: Tree | None = None) -> Host:
     return check_host(read_host(SysfsResctrl(resctrl), system), "the copy")
 
 
-# What libvirt 12.8 says is free on these hosts.
+# The free ways that libvirt 12.8 finds on these hosts.
 FREE = {
     "resctrl": {"L3": {0: 0x000FF, 1: 0x000F0}},
     "resctrl-cdp": {"L3CODE": {0: 0x00FFC, 1: 0x0FF00}, "L3DATA": {0: 0, 1: 0x03FFF}},
@@ -30,7 +30,7 @@ FREE = {
 
 
 @pytest.mark.parametrize("name", LIBVIRT)
-def test_the_free_ways_are_those_that_libvirt_sees(name: str, tmp_path: Path) -> None:
+def test_the_free_ways_match_libvirt(name: str, tmp_path: Path) -> None:
     host = host_of(LIBVIRT[name], tmp_path)
     free = {cache.name: {i: free_mask(host, cache, i) for i in cache.size_bytes} for cache in host.caches}
     assert free == FREE[name]
@@ -74,7 +74,7 @@ def test_sysfs_gives_the_size_of_a_whole_cache(tmp_path: Path) -> None:
     assert l3.size_bytes == {0: 25344 << 10, 1: 12 << 20}
 
 
-def test_a_size_that_nothing_tells_is_unknown(tmp_path: Path) -> None:
+def test_a_size_without_a_source_is_unknown(tmp_path: Path) -> None:
     tree = {name: text for name, text in SKYLAKE.items() if name != "size"}
     (l3,) = host_of(tree, tmp_path, {}).caches
     assert l3.size_bytes == {0: None, 1: None}
@@ -96,7 +96,7 @@ def test_ids_with_gaps_and_levels_two_and_three_are_read(tmp_path: Path) -> None
     assert l3.shareable_bits == 0x6000
 
 
-def test_amd_bandwidth_is_in_eighths_of_gigabytes_and_config_entries_are_no_events(tmp_path: Path) -> None:
+def test_amd_bandwidth_is_in_eighths_of_gigabytes_and_config_entries_are_not_events(tmp_path: Path) -> None:
     host = host_of(LIBVIRT["resctrl-amd"], tmp_path)
     assert [(b.name, b.unit, b.min_bandwidth, b.bandwidth_gran, b.max_bandwidth) for b in host.bandwidths] == [
         ("MB", "1/8 GB/s", 0, 1, 2048),
@@ -121,17 +121,17 @@ def test_values_beyond_percent_in_a_copy_mean_mba_mbps(tmp_path: Path) -> None:
     assert (mb.unit, mb.min_bandwidth, mb.bandwidth_gran, mb.max_bandwidth) == ("MiB/s", 0, 1, 4294967295)
 
 
-def test_bandwidth_nodes_are_the_l3_caches_where_the_default_group_has_no_line(tmp_path: Path) -> None:
+def test_without_a_line_in_the_default_group_the_bandwidth_nodes_are_the_l3_caches(tmp_path: Path) -> None:
     assert host_of(LIBVIRT["resctrl"], tmp_path).bandwidths[0].ids == (0, 1)
 
 
-def test_a_host_that_only_monitors_has_no_limit_of_groups_but_of_rmids(tmp_path: Path) -> None:
+def test_a_host_that_only_monitors_limits_rmids_but_not_groups(tmp_path: Path) -> None:
     host = host_of(LIBVIRT["resctrl-cmt"], tmp_path)
     assert (host.caches, host.bandwidths, host.closids_total, host.rmids_total) == ((), (), None, 176)
     assert host.default_group.tids == (1, 2)
 
 
-def test_telemetry_of_packages_is_monitoring_too(tmp_path: Path) -> None:
+def test_package_telemetry_is_monitoring(tmp_path: Path) -> None:
     tree = {**SKYLAKE, **below("info/PERF_PKG_MON", monitoring("core_energy", "activity", rmids=100))}
     host = host_of(tree, tmp_path)
     assert [m.name for m in host.monitors] == ["L3_MON", "PERF_PKG_MON"]
@@ -155,14 +155,14 @@ def test_a_group_in_pseudo_locksetup_has_no_masks(tmp_path: Path) -> None:
     assert (lock.mode, lock.masks, lock.other_lines) == ("pseudo-locksetup", {}, ())
 
 
-def test_a_directory_without_any_file_is_a_group_and_a_file_is_none(tmp_path: Path) -> None:
+def test_an_empty_directory_is_a_group_and_a_file_is_not(tmp_path: Path) -> None:
     host = host_of({**SKYLAKE, "bare/": "", "stray-file": "x"}, tmp_path)
     assert host.group("bare") is not None
     assert host.group("stray-file") is None
 
 
 @pytest.mark.parametrize("name", ["mon_groups", "mon_data"])
-def test_a_control_group_with_a_monitoring_name_has_its_ways_where_there_is_no_monitoring(name: str) -> None:
+def test_without_monitoring_a_group_may_be_called_mon_groups(name: str) -> None:
     fs = SimulatedResctrl(load_profile("allocation-only"))
     fs.write("schemata", "L3:0=00f\n")
     fs.mkdir(name)
@@ -203,12 +203,12 @@ def test_the_ledger_makes_a_group_ours_whatever_its_name(tmp_path: Path) -> None
     ("name", "text"),
     [("info/L3/cbm_mask", "xyz"), ("info/L3/num_closids", "-1"), ("info/L3_MON/num_rmids", "many"), ("tasks", "1 two")],
 )
-def test_a_file_with_nonsense_is_named(name: str, text: str, tmp_path: Path) -> None:
+def test_an_invalid_file_is_named(name: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(HostError, match=name):
         host_of({**SKYLAKE, name: text}, tmp_path)
 
 
-def test_a_file_that_cannot_be_read_is_an_error_and_not_a_missing_file(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_an_error_and_not_a_missing_file(tmp_path: Path) -> None:
     tree = {name: text for name, text in SKYLAKE.items() if name != "mode"}
     fs = SysfsResctrl(make(tmp_path, tree))
     (tmp_path / "mode").symlink_to("tasks")
@@ -233,7 +233,7 @@ def test_io_alloc_takes_a_control_group(tmp_path: Path) -> None:
     assert host.closids_total == 15
 
 
-def test_a_pseudo_locked_group_whose_tasks_nobody_may_read_is_read_all_the_same() -> None:
+def test_a_pseudo_locked_group_with_unreadable_tasks_is_read() -> None:
     sim = SimulatedResctrl(msgspec.structs.replace(load_profile("cascade-lake"), pseudo_locking=True))
     sim.mkdir("locked")
     sim.write("schemata", "L3:0=7f0\n")

@@ -16,7 +16,7 @@ def fake(fs: FakeFilesystem, tree: Tree) -> None:
 
 
 def milan(fs: FakeFilesystem) -> None:
-    """128 processors; 8 share an L3, each has an L2 of its own."""
+    """128 processors; each has an L2, and 8 share an L3."""
     for n in range(128):
         first = n // 8 * 8
         fake(fs, cpu(n, index(2, n, "512K", f"{n}"), index(3, n // 8, "32768K", f"{first}-{first + 7}")))
@@ -28,7 +28,7 @@ def test_sizes_have_units(text: str, size: int, fs: FakeFilesystem) -> None:
     assert cache_sizes(SYS, {(3, 0)}) == {(3, 0): size}
 
 
-def test_all_wanted_caches_are_found(fs: FakeFilesystem) -> None:
+def test_all_requested_caches_are_found(fs: FakeFilesystem) -> None:
     milan(fs)
     wanted = {(3, i) for i in range(16)} | {(2, 127)}
     found = cache_sizes(SYS, wanted)
@@ -44,31 +44,31 @@ def test_one_processor_is_read_for_each_cache(fs: FakeFilesystem, monkeypatch: p
     assert looked_at == [f"cpu{n}" for n in range(0, 128, 8)]
 
 
-def test_nothing_is_read_when_nothing_is_wanted(fs: FakeFilesystem) -> None:
+def test_nothing_is_read_when_nothing_is_requested(fs: FakeFilesystem) -> None:
     milan(fs)
     assert cache_sizes(SYS, set()) == {}
 
 
 @pytest.mark.parametrize("missing", ["id", "size", "level", "type"])
-def test_a_cache_that_is_not_described_completely_is_left_out(missing: str, fs: FakeFilesystem) -> None:
+def test_an_incompletely_described_cache_is_left_out(missing: str, fs: FakeFilesystem) -> None:
     tree = {name: text for name, text in cpu(0, index(3, 0, "1M", "0")).items() if not name.endswith(missing)}
     fake(fs, {**tree, **cpu(1, index(3, 1, "2M", "1"))})
     assert cache_sizes(SYS, {(3, 0), (3, 1)}) == {(3, 1): 2 << 20}
 
 
-def test_without_the_list_of_sharing_processors_each_one_is_read(fs: FakeFilesystem) -> None:
+def test_without_shared_cpu_list_every_processor_is_read(fs: FakeFilesystem) -> None:
     tree = {**cpu(0, index(3, 0, "1M", "0-1")), **cpu(1, index(3, 1, "1M", "1"))}
     fake(fs, {name: text for name, text in tree.items() if not name.endswith("shared_cpu_list")})
     assert cache_sizes(SYS, {(3, 1)}) == {(3, 1): 1 << 20}
 
 
-def test_instruction_caches_are_not_the_ones_that_resctrl_divides(fs: FakeFilesystem) -> None:
+def test_instruction_caches_are_ignored(fs: FakeFilesystem) -> None:
     fake(fs, cpu(0, index(2, 0, "1M", "0", "Instruction"), index(2, 0, "2M", "0", "Data")))
     assert cache_sizes(SYS, {(2, 0)}) == {(2, 0): 2 << 20}
 
 
 @pytest.mark.parametrize("text", ["", "0K", "-1K", "1T", "K", "1e3K"])
-def test_a_size_that_is_none_is_left_out(text: str, fs: FakeFilesystem) -> None:
+def test_an_invalid_size_is_left_out(text: str, fs: FakeFilesystem) -> None:
     fake(fs, cpu(0, index(3, 0, text, "0")))
     assert cache_sizes(SYS, {(3, 0)}) == {}
 

@@ -134,7 +134,7 @@ LIBVIRT = {
 
 
 def sized(schemata_size: str) -> Tree:
-    """A two-cache Skylake with a ``size`` file, two guests, a monitor of each kind and CPUs of their own."""
+    """A two-cache Skylake with a ``size`` file, two guests, a monitor of each kind, and a group with CPUs."""
     return {
         **below("info/L3", cache("7ff", 16, shareable="600")),
         **below("info/MB", bandwidth()),

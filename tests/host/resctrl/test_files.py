@@ -1,4 +1,4 @@
-"""The real files. What only a kernel does (its errnos and texts) is played by small stand-ins."""
+"""Real files; small fakes take the kernel's part (errnos and messages)."""
 
 import errno
 import fcntl
@@ -22,7 +22,7 @@ def fs(tmp_path: Path) -> SysfsResctrl:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, function: str, number: int) -> None:
-    """From now on the operating system refuses."""
+    """Make a system call fail."""
 
     def failing(*_args: object, **_kwargs: object) -> int:
         raise OSError(number, os.strerror(number))
@@ -69,7 +69,7 @@ MOUNTS = """\
         ("tmpfs", "rw,size=1k", False, ()),
     ],
 )
-def test_the_mount_tells_type_and_options(
+def test_the_mount_gives_the_type_and_the_options(
     kind: str, options: str, live: bool, kept: tuple[str, ...], fs: SysfsResctrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: MOUNTS.format(kind, kind, options))
@@ -84,7 +84,7 @@ def test_a_mount_point_with_blanks_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     assert resctrlfs._mount_of(Path("/tmp/a b")) == ("resctrl", ("cdp",))  # noqa: S108 - not opened
 
 
-def test_listing_reading_and_looking(fs: SysfsResctrl) -> None:
+def test_files_are_listed_read_and_found(fs: SysfsResctrl) -> None:
     assert fs.listdir("info") == ["L3", "L3_MON", "MB", "last_cmd_status"]
     assert fs.listdir("") == fs.listdir(".")
     assert fs.read("mode") == "shareable\n"
@@ -161,7 +161,7 @@ def test_a_refused_write_carries_what_the_kernel_says(
     assert error.kernel_says == "No task 7; Error while processing task 7"
 
 
-def test_a_file_that_cannot_be_opened_has_no_words_of_the_kernel(fs: SysfsResctrl, tmp_path: Path) -> None:
+def test_a_failed_open_has_no_kernel_message(fs: SysfsResctrl, tmp_path: Path) -> None:
     (tmp_path / "info/last_cmd_status").write_text("Mask out of range\n")
     with pytest.raises(ResctrlError, match="ENOENT") as caught:
         fs.write("nowhere/schemata", "L3:0=f\n")
@@ -169,7 +169,7 @@ def test_a_file_that_cannot_be_opened_has_no_words_of_the_kernel(fs: SysfsResctr
 
 
 @pytest.mark.parametrize("status", ["ok\n", ""])
-def test_ok_means_that_the_kernel_said_nothing(
+def test_ok_is_not_a_kernel_message(
     status: str, fs: SysfsResctrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "info/last_cmd_status").write_text(status)
@@ -179,7 +179,7 @@ def test_ok_means_that_the_kernel_said_nothing(
     assert caught.value.kernel_says == ""
 
 
-def test_an_older_message_is_not_taken_for_that_of_a_write_without_newline(
+def test_an_older_message_is_not_attributed_to_a_write_without_newline(
     fs: SysfsResctrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "info/last_cmd_status").write_text("Mask out of range\n")
@@ -197,7 +197,7 @@ def test_an_older_message_is_not_taken_for_that_of_a_write_without_newline(
         ("Can't move task to different control group\n", "Can't move task to different control group"),
     ],
 )
-def test_an_older_message_is_not_taken_for_that_of_tasks_that_6_1_cannot_read(
+def test_an_older_message_is_not_attributed_to_tasks_that_6_1_cannot_parse(
     status: str, says: str, fs: SysfsResctrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "info/last_cmd_status").write_text(status)
@@ -216,7 +216,7 @@ def test_an_older_message_is_not_taken_for_that_of_tasks_that_6_1_cannot_read(
         ("tasks", "1,2\n", "one thread id"),
     ],
 )
-def test_a_silent_refusal_has_a_hint_too(
+def test_a_refusal_without_a_kernel_message_has_a_hint(
     path: str, text: str, words: str, fs: SysfsResctrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fs.fs_type = "resctrl"
@@ -229,7 +229,7 @@ def test_a_silent_refusal_has_a_hint_too(
 @pytest.mark.parametrize(
     ("number", "says"), [(errno.ENOSPC, "Out of CLOSIDs"), (errno.EBUSY, "Out of CLOSIDs"), (errno.EPERM, "")]
 )
-def test_the_last_line_is_that_of_a_refused_mkdir(
+def test_a_refused_mkdir_carries_the_last_line(
     number: int, says: str, fs: SysfsResctrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "info/last_cmd_status").write_text("Unknown or unsupported mode\nOut of CLOSIDs\n")
@@ -264,13 +264,13 @@ def test_each_refusal_has_a_hint(
     assert words in caught.value.hint
 
 
-def test_writing_to_a_copy_says_that_it_is_one(fs: SysfsResctrl) -> None:
+def test_the_hint_for_writing_to_a_copy_names_the_copy(fs: SysfsResctrl) -> None:
     with pytest.raises(ResctrlError) as caught:
         fs.write("nowhere/schemata", "L3:0=f\n")
     assert "copy" in caught.value.hint
 
 
-def test_shared_locks_stand_beside_each_other(fs: SysfsResctrl) -> None:
+def test_shared_locks_do_not_exclude_each_other(fs: SysfsResctrl) -> None:
     with fs.lock(exclusive=False, timeout=0), fs.lock(exclusive=False, timeout=0):
         pass
 
@@ -289,7 +289,7 @@ sys.stdin.read()
 """
 
 
-def test_a_lock_that_does_not_come_names_its_holder(fs: SysfsResctrl, tmp_path: Path) -> None:
+def test_a_lock_timeout_names_the_holder(fs: SysfsResctrl, tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
@@ -301,7 +301,7 @@ def test_a_lock_that_does_not_come_names_its_holder(fs: SysfsResctrl, tmp_path: 
     assert str(other.pid) in str(caught.value)
 
 
-def test_the_lock_is_the_one_that_other_programs_take(fs: SysfsResctrl, tmp_path: Path) -> None:
+def test_the_lock_is_the_flock_that_other_programs_take(fs: SysfsResctrl, tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with fs.lock(exclusive=True, timeout=0), pytest.raises(BlockingIOError):
@@ -312,7 +312,7 @@ def test_the_lock_is_the_one_that_other_programs_take(fs: SysfsResctrl, tmp_path
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     make(tmp_path, SKYLAKE)
-    gc.collect()  # what earlier tests left is not counted
+    gc.collect()  # do not count what earlier tests left
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     fs = SysfsResctrl(tmp_path)
     for path in ("mode", "nowhere", "link"):

@@ -15,7 +15,7 @@ BANDWIDTH = st.dictionaries(
 WIDTHS = dict.fromkeys(["L2", "L3", "L2CODE", "L2DATA", "L3CODE", "L3DATA", "L10"], 20)
 
 
-def test_old_and_new_kernels_padding_means_the_same() -> None:
+def test_the_padding_of_old_and_new_kernels_means_the_same() -> None:
     old = "    MB:0= 20;1=100\nL3DATA:0=00f;1=7ff\nL3CODE:0=7ff;1=7ff\n"
     new = "MB:0=20;1=100\nL3DATA:0=f;1=7ff\nL3CODE:0=7ff;1=7ff\n"
     assert parse(old) == parse(new)
@@ -36,14 +36,14 @@ def test_uninitialized_resources_have_no_values() -> None:
     assert (found.masks, found.bandwidth, found.uninitialized) == ({}, {}, ("MB", "L3"))
 
 
-def test_what_cannot_be_understood_is_kept_as_it_is() -> None:
+def test_unknown_lines_are_kept_unchanged() -> None:
     text = "NEW:0=1\nL3:0=xyz\nMB:0=max\nL2:0\nno colon\nL3:-1=f\nMB:0=1_0\n"
     found = parse(text)
     assert (found.masks, found.bandwidth) == ({}, {})
     assert found.other_lines == tuple(text.splitlines())
 
 
-def test_the_text_written_is_that_of_libvirt() -> None:
+def test_the_written_text_matches_libvirts() -> None:
     masks = {"L3": {1: 0x1FF0F, 0: 3}, "L2": {0: 0xF}}
     text = format_schemata(masks, {"MB": {1: 100, 0: 50}}, {"L3": 20, "L2": 10})
     assert text == "L2:0=00f\nL3:0=00003;1=1ff0f\nMB:0=50;1=100\n"
@@ -66,7 +66,7 @@ def test_what_is_written_reads_back_the_same(
 
 
 @given(st.text(max_size=200))
-def test_any_text_can_be_read(text: str) -> None:
+def test_any_text_can_be_parsed(text: str) -> None:
     found = parse(text)
     assert len(found.other_lines) <= text.count("\n") + 1
 
