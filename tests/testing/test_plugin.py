@@ -10,6 +10,8 @@ import pytest
 
 from tests.sim.fuse.mounted import ROOT, need_fuse
 
+PAGE = ROOT / "docs" / "testing.md"
+
 TESTS = """
 import errno, os, subprocess
 import pytest
@@ -107,3 +109,11 @@ def test_the_plugin_imports_nothing_but_itself() -> None:
         "cachetune.testing",
         "cachetune.testing.plugin",
     ]
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
+def test_the_examples_of_the_documentation_run(tmp_path: Path, code: str) -> None:
+    need_fuse()
+    (tmp_path / "test_it.py").write_text(code)
+    said = pytest_of(tmp_path)
+    assert re.search(r"=+ \d+ passed in", said), said
