@@ -156,7 +156,7 @@ def readable(source: Any, what: str, *, pids: Collection[int] = ()) -> None:
 
 
 def ended(pid: int, *, pids: Collection[int] = ()) -> None:
-    """Wait until a process that need not be a child is gone. Raises StalledError."""
+    """Wait until a process that need not be a child has ended. Raises StalledError."""
     until(lambda: not Path(f"/proc/{pid}").exists(), f"the end of process {pid}", pids=pids)
 
 

@@ -1,6 +1,6 @@
-"""A real agent in a process of its own, over a mounted simulated resctrl, observed as systemd would observe it.
+"""A real agent in a separate process, over a mounted simulated resctrl, observed as systemd would observe it.
 
-It tells of each round through the socket of sd_notify, so a test waits for rounds and never for time.
+It reports each round through the sd_notify socket, so a test waits for rounds and never for time.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 from tests import waiting
 from tests.sim.fuse.mounted import CACHETUNE, ROOT, Mounted, run
 
-MAX_ROUNDS = 1000  # what has not happened after so many rounds does not happen
+MAX_ROUNDS = 1000  # a condition that does not hold by then never will
 
 TUNING = """<cputune>
   <cachetune vcpus='{vcpus}'>
@@ -63,7 +63,7 @@ class Scene:
         return document
 
     def state(self, name: str) -> str:
-        """How the guest is, "" for one that is not kept."""
+        """The state of a guest, "" if it is not managed."""
         return next((str(guest["state"]) for guest in self.status()["guests"] if guest["name"] == name), "")
 
     def once(self, *options: str) -> subprocess.CompletedProcess[str]:
@@ -73,38 +73,38 @@ class Scene:
     def agent(
         self, *options: str, command: tuple[str, ...] = CACHETUNE, stderr: int = subprocess.PIPE, **environment: str
     ) -> Iterator["LiveAgent"]:
-        """An agent that looks only when it is told to, unless a --period is given; it ends with the block."""
+        """An agent that looks only on SIGHUP, unless a --period is given; it ends with the block."""
         words = [*command, "agent", "--period", "3600", *map(str, self.source_options), *options]
-        with told_of(self.directory / "notify") as told:
-            env = {**os.environ, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": told.getsockname(), **environment}
+        with notify_socket(self.directory / "notify") as notifications:
+            env = {**os.environ, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": notifications.getsockname(), **environment}
             with subprocess.Popen(words, env=env, stderr=stderr, text=True) as process:
                 try:
-                    yield LiveAgent(process, told, process.send_signal)
+                    yield LiveAgent(process, notifications, process.send_signal)
                 finally:
                     process.kill()
 
 
 @contextmanager
-def told_of(address: Path) -> Iterator[socket.socket]:
-    """A socket on which an agent can tell how it goes."""
+def notify_socket(address: Path) -> Iterator[socket.socket]:
+    """A socket to which an agent can report."""
     address.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(str(address))
-        yield told
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
+        notifications.bind(str(address))
+        yield notifications
 
 
 class LiveAgent:
-    """The agent from outside: what it tells to systemd, and how to send it a signal."""
+    """The agent from outside: what it reports to systemd, and how to send it a signal."""
 
     def __init__(
         self,
         process: subprocess.Popen[str],
-        told: socket.socket,
+        notifications: socket.socket,
         send: Callable[[signal.Signals], object],
         pids: Collection[int] = (),
     ) -> None:
         """``pids`` are other processes that work on what the agent waits for."""
-        self.process, self._told, self._send = process, told, send
+        self.process, self._notifications, self._send = process, notifications, send
         self._pids = (process.pid, *pids)
         self.messages: list[dict[str, str]] = []
 
@@ -120,7 +120,7 @@ class LiveAgent:
         self.hear("READY")
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Let it go on, round after round, until something is so."""
+        """Let it run, round after round, until the condition holds."""
         for _ in range(MAX_ROUNDS):
             if condition():
                 return
@@ -128,21 +128,21 @@ class LiveAgent:
         raise AssertionError(f"not so after {MAX_ROUNDS} rounds; the last message was {self.messages[-1]}")
 
     def end(self) -> list[str]:
-        """End it as systemd does; what it has said in all."""
+        """End it as systemd does; everything it has printed."""
         self._send(signal.SIGTERM)
         return self.ended(0)
 
     def ended(self, code: int) -> list[str]:
-        """Wait until it has ended by itself, with this code; what it has said in all."""
+        """Wait until it exits with this code; everything it has printed."""
         _, said = waiting.finish(self.process, also=self._pids)
         assert self.process.returncode == code, said
         return (said or "").splitlines()
 
     def hear(self, what: str) -> None:
-        """Wait for a message that says this."""
+        """Wait for a message with this key."""
         while True:
-            waiting.readable(self._told, f"the agent's {what}", pids=self._pids)
-            lines = self._told.recv(4096).decode().splitlines()
+            waiting.readable(self._notifications, f"the agent's {what}", pids=self._pids)
+            lines = self._notifications.recv(4096).decode().splitlines()
             self.messages.append(dict(line.split("=", 1) for line in lines))
             if what in self.messages[-1]:
                 return

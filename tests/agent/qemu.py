@@ -59,7 +59,7 @@ class Qemu:
 
 @contextmanager
 def running(name: str, vcpus: int = 2) -> Iterator[Qemu]:
-    """A guest with so many vCPUs, and two more that can be plugged in; it ends with the block."""
+    """A guest with this number of vCPUs, and two more that can be plugged in; it ends with the block."""
     ours, theirs = socket.socketpair()
     command = [_PROGRAM, "-name", f"guest={name},debug-threads=on", "-accel", "tcg,thread=multi", "-machine", "q35"]
     command += ["-smp", f"{vcpus},maxcpus={vcpus + 2}", "-m", "32", "-S", "-display", "none", "-nodefaults"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.live import TUNING, LiveAgent, told_of
+from tests.agent.live import TUNING, LiveAgent, notify_socket
 from tests.libvirt.domains import domain
 from tests.libvirt.host import LibvirtHost
 
@@ -42,15 +42,15 @@ def guests_d(host: LibvirtHost) -> Iterator[Path]:
 @contextmanager
 def agent(host: LibvirtHost, directory: Path, *options: str) -> Iterator[LiveAgent]:
     """An agent inside that runs a round on libvirt's events, on request, and once an hour."""
-    with told_of(directory / "notify") as told:
+    with notify_socket(directory / "notify") as notifications:
         words = ("cachetune", "agent", "--period", "3600", *options)
-        with host.popen(*words, env={"NOTIFY_SOCKET": told.getsockname()}) as process:
+        with host.popen(*words, env={"NOTIFY_SOCKET": notifications.getsockname()}) as process:
 
             def send(number: signal.Signals) -> None:
                 host.run("kill", f"-{number}", str(status(host)["pid"]), check=True)
 
             try:
-                yield LiveAgent(process, told, send, host.pids)
+                yield LiveAgent(process, notifications, send, host.pids)
             finally:
                 if process.poll() is None:
                     send(signal.SIGKILL)
