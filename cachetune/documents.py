@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 def encode(document: object) -> bytes:
     """The document as indented JSON with a newline at its end; masks are hexadecimal strings."""
-    return msgspec.json.format(msgspec.json.encode(document, enc_hook=_to_json), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(document, enc_hook=to_json), indent=2) + b"\n"
 
 
 def encode_line(record: object) -> bytes:
     """A value as one line of JSON."""
-    return msgspec.json.encode(record, enc_hook=_to_json) + b"\n"
+    return msgspec.json.encode(record, enc_hook=to_json) + b"\n"
 
 
 def decode(data: bytes, kind: type[T], name: str) -> T:
@@ -35,16 +35,23 @@ def decode(data: bytes, kind: type[T], name: str) -> T:
 
 def schema(kind: Any) -> dict[str, Any]:
     """The JSON Schema of a document."""
-    return msgspec.json.schema(kind, schema_hook=lambda _: {"type": "string", "pattern": "^[0-9a-f]+$"})
+    return msgspec.json.schema(kind, schema_hook=_schema)
 
 
-def _to_json(value: object) -> object:
+def to_json(value: object) -> object:
+    """The JSON form of a value that has its own, for msgspec's ``enc_hook``."""
     if isinstance(value, Cbm):
-        return f"{value:x}"
-    raise NotImplementedError(type(value))  # msgspec's way to say: not a value of ours
+        return value.to_json()
+    form = getattr(value, "to_json", None)
+    if form is None:
+        raise NotImplementedError(type(value))  # what msgspec expects for a value that has none
+    return form()
 
 
-def _from_json(kind: type, value: object) -> object:
-    if kind is Cbm and isinstance(value, str):
-        return Cbm.parse(value)
-    raise ValueError(f"expected a hexadecimal mask, got {value!r}")
+def _from_json(kind: Any, value: object) -> object:
+    return kind.from_json(value)
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    found: dict[str, Any] = kind.json_schema()
+    return found

@@ -5,18 +5,19 @@ is now, one by one, and each must start from what is there and end in what a pla
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from cachetune.apply.guard_files import FileGuard
 from cachetune.apply.rules import RULES
 from cachetune.apply.state.ledger import GuestEntry, Ledger
-from cachetune.cbm import Cbm
+from cachetune.cbm import Cbm, Masks
 from cachetune.errors import ApplyRefusedError, MachineNameError
 from cachetune.findings import Source
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
 from cachetune.host.resctrl.schemata import Schemata, covers, merge, parse
-from cachetune.plan.diff import describe_groups, removal_of
+from cachetune.plan.diff import removal_of
+from cachetune.plan.group_state import GroupState, group_states
 from cachetune.plan.groups.names import belongs_to, checked_machine_name, machine_of
 from cachetune.plan.model import Plan, PlanGuest
 from cachetune.plan.ownership import made_by_libvirt, touched
@@ -36,7 +37,7 @@ def check_plan(plan: Plan, host: Host, ledger: Ledger, *, adopt: bool = False) -
     """
     check_names(plan, host, ledger)
     if plan.host_fingerprint != host.fingerprint:
-        raise refused("CT501", changes=_changes(plan.host_groups, describe_groups(host)))
+        raise refused("CT501", changes=_changes(plan.host_groups, group_states(host)))
     dry_run = DryRun(plan, host, ledger)
     for number, step in enumerate(plan.steps, 1):
         if what := dry_run.follow(step):
@@ -84,12 +85,12 @@ def _words(entry: GuestEntry) -> str:
     return f"{name} with the uuid {entry.uuid}" if entry.uuid else name
 
 
-def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """What has moved, group by group."""
+def _changes(before: Mapping[str, GroupState], now: Mapping[str, GroupState]) -> str:
+    """What has changed, group by group."""
     changes = [f"group {p} is new" for p in now if p not in before]
-    changes += [f"group {p} is gone" for p in before if p not in now]
+    changes += [f"group {p} was removed" for p in before if p not in now]
     changes += [f"group {p} was '{before[p]}' and is '{now[p]}'" for p in now if before.get(p, now[p]) != now[p]]
-    return "; ".join(changes) or "its resources or mount options are others"
+    return "; ".join(changes) or "its resources or mount options differ"
 
 
 class DryRun:
@@ -97,7 +98,7 @@ class DryRun:
 
     def __init__(self, plan: Plan, host: Host, ledger: Ledger) -> None:
         self._machines, self._host = plan.machine_names, host
-        self._shared = ledger.shrunk.shared if ledger.shrunk else {}
+        self._shared = ledger.shrunk.shared if ledger.shrunk else Masks()
         self._known = {t.tid for t in plan.threads}
         self._values: dict[str, Schemata] = {}
         self._having: dict[tuple[str, int], dict[Cbm, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -162,10 +163,9 @@ class DryRun:
             return f"start from other values of {path} than it has"
         if path not in self._own and after.bandwidth:
             return f"change more of group {path} than masks"
-        for name, masks in after.masks.items():
-            for cache_id, mask in masks.items():
-                if not self._may_have(path, name, cache_id, mask):
-                    return f"give group {path} the mask {mask:x} on {name} cache {cache_id}"
+        for name, cache_id, mask in after.masks.entries():
+            if not self._may_have(path, name, cache_id, mask):
+                return f"give group {path} the mask {mask:x} on {name} cache {cache_id}"
         self._put(path, merge(now, after))
         return ""
 
@@ -179,10 +179,10 @@ class DryRun:
 
     def _put(self, path: str, values: Schemata) -> None:
         """From now on a group has these values. Whoever follows the default group has no ways of its own."""
-        for name, cache_id, mask in _masks(self._values.get(path, Schemata())):
+        for name, cache_id, mask in self._values.get(path, Schemata()).masks.entries():
             self._having[name, cache_id][mask].discard(path)
         self._values[path] = values
-        for name, cache_id, mask in _masks(values):
+        for name, cache_id, mask in values.masks.entries():
             if path != DEFAULT_GROUP and not self._follows(path, name, cache_id):
                 self._having[name, cache_id][mask].add(path)
 
@@ -195,23 +195,23 @@ class DryRun:
             if len(paths) > (path in paths):
                 others |= theirs
         if path == DEFAULT_GROUP:
-            return bool(mask) and mask & ~now & others & ~self._shared.get(name, {}).get(cache_id, 0) == 0
+            return bool(mask) and mask & ~now & others & ~(self._shared.at(name, cache_id) or 0) == 0
         if path in self._own:
             return mask == default or mask & (others | default) == 0
         return self._follows(path, name, cache_id) and mask == default
 
     def _follows(self, path: str, name: str, cache_id: int) -> bool:
         """Whether a group of ours shared the default group's ways when the plan began."""
-        group, default = self._host.group(path), self._host.default_group.masks.get(name, {}).get(cache_id)
+        group, default = self._host.group(path), self._host.default_group.masks.at(name, cache_id)
         ours = group is not None and group.owner == "cachetune"
-        return group is not None and ours and group.masks.get(name, {}).get(cache_id) == default
+        return group is not None and ours and group.masks.at(name, cache_id) == default
 
     def _is_ours(self, path: str) -> bool:
         group = self._host.group(path)
         return group is not None and group.owner in ("default", "cachetune")
 
     def _mask(self, path: str, name: str, cache_id: int) -> Cbm:
-        return self._values[path].masks.get(name, {}).get(cache_id, Cbm(0))
+        return self._values[path].masks.at(name, cache_id) or Cbm(0)
 
     def _move(self, path: str, source: str, tids: Sequence[int]) -> str:
         if path != DEFAULT_GROUP and path not in self._own:
@@ -241,13 +241,8 @@ class DryRun:
         return ""
 
 
-def _masks(values: Schemata) -> Iterator[tuple[str, int, Cbm]]:
-    return ((name, i, mask) for name, of in values.masks.items() for i, mask in of.items())
-
-
 def _entries(values: Schemata) -> set[tuple[str, int]]:
-    masks = {(name, i) for name, i, _ in _masks(values)}
-    return masks | {(name, i) for name, of in values.bandwidth.items() for i in of}
+    return values.masks.places() | values.bandwidth.places()
 
 
 def _bad_path(path: str) -> str:

@@ -10,10 +10,10 @@ from cachetune.apply.run import Connection, undo
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import Ledger, follow_shrink, load_ledger, save_ledger
 from cachetune.apply.steps import StepRunner
+from cachetune.cbm import Cbm, Masks
 from cachetune.errors import JournalDamagedError
 from cachetune.host.model import DEFAULT_GROUP, Host, parent_of
-from cachetune.host.resctrl.schemata import Masks, format_schemata, parse
-from cachetune.plan.diff import masks_described
+from cachetune.host.resctrl.schemata import format_schemata, parse
 from cachetune.plan.model import DefaultShrink, Plan
 from cachetune.plan.settings import group_of_file
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata, effect_of
@@ -77,12 +77,12 @@ class _Back:
 
     def __init__(self, begun: Sequence[Step], host: Host, plan: Plan) -> None:
         self._host = host
-        self._then = masks_described(plan.host_groups)
+        self._then = plan.host_groups
         effects = [effect_of(step) for step in begun]
         self._made = {effect.created for effect in effects if effect.created}
         self._removed = {effect.removed for effect in effects if effect.removed}
         self._files = FileGuard(host, {group.path: group for group in host.groups})
-        self._now = {g.path: {name: dict(of) for name, of in g.masks.items()} for g in host.control_groups()}
+        self._now = {group.path: group.masks for group in host.control_groups()}
         self.notes: list[str] = []
         self.kept: DefaultShrink | None = None
         # The last is undone first, and what it puts back is free for those before it.
@@ -91,7 +91,7 @@ class _Back:
     def _undoable(self, step: Step) -> Step | None:
         gone = next((path for path in _needs(step) if not self._can_be(path)), None)
         if gone:
-            self.notes.append(f"group {gone} was removed by somebody else since, so nothing is put back there")
+            self.notes.append(f"group {gone} was removed by another program since, so nothing is undone there")
             return None
         match step:
             case WriteSchemata(path, before):
@@ -111,25 +111,27 @@ class _Back:
 
     def _write(self, step: WriteSchemata) -> WriteSchemata | None:
         """The step less the entries that somebody else has changed or whose ways somebody else has now."""
-        held = self._now.get(step.path, {})
+        held = self._now.get(step.path, Masks())
         before, after = parse(step.before), parse(step.after)
-        back: Masks = {}
-        for name, masks in before.masks.items():
-            for cache_id, mask in masks.items():
-                now = held.get(name, {}).get(cache_id)
-                if now not in (mask, after.masks.get(name, {}).get(cache_id)):
-                    self.notes.append(
-                        f"{name} cache {cache_id} of group {step.path} was changed by somebody else since"
+        back: list[tuple[str, int, Cbm]] = []
+        for name, cache_id, mask in before.masks.entries():
+            now = held.at(name, cache_id)
+            if now not in (mask, after.masks.at(name, cache_id)):
+                self.notes.append(f"group {step.path}: {name} cache {cache_id} was changed by another program since")
+            elif now is not None and (taker := self._taker(name, cache_id, mask & ~now)):
+                self.notes.append(
+                    f"group {step.path}: {name} cache {cache_id} keeps its mask {now:x}, because {taker} has the other "
+                    "ways now"
+                )
+                if step.path == DEFAULT_GROUP:
+                    self.kept = follow_shrink(
+                        self.kept, Masks.of([(name, cache_id, mask)]), Masks.of([(name, cache_id, now)])
                     )
-                elif now is not None and (taker := self._taker(name, cache_id, mask & ~now)):
-                    what = f"{name} cache {cache_id}"
-                    self.notes.append(f"group {step.path} does not get its ways of {what} back: {taker} has them now")
-                    if step.path == DEFAULT_GROUP:
-                        self.kept = follow_shrink(self.kept, {name: {cache_id: mask}}, {name: {cache_id: now}})
-                else:
-                    back.setdefault(name, {})[cache_id] = mask
-                    held.setdefault(name, {})[cache_id] = mask
-        text = format_schemata(back, before.bandwidth, {c.name: c.ways for c in self._host.caches})
+            else:
+                back.append((name, cache_id, mask))
+        restored = Masks.of(back)
+        self._now[step.path] = held.updated(restored)
+        text = format_schemata(restored, before.bandwidth, {c.name: c.ways for c in self._host.caches})
         return WriteSchemata(step.path, text, step.after) if text else None
 
     def _write_file(self, step: WriteFile) -> WriteFile | None:
@@ -151,8 +153,9 @@ class _Back:
         """A group of somebody else's that has some of the ways now, and did not share them before the run."""
         for group in self._host.control_groups():
             ours = group.path in self._made or group.owner in ("default", "cachetune")
-            had = self._then.get(group.path, {}).get(name, {}).get(cache_id, 0) if group.mode == "shareable" else 0
-            if not ours and self._now[group.path].get(name, {}).get(cache_id, 0) & ways & ~had:
+            then = self._then.get(group.path) if group.mode == "shareable" else None
+            had = (then and then.masks.at(name, cache_id)) or 0
+            if not ours and (self._now[group.path].at(name, cache_id) or 0) & ways & ~had:
                 return group.path
         return ""
 

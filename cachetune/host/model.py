@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from cachetune.cbm import Cbm
+from cachetune.cbm import Bandwidth, Cbm, Masks
 
 DEFAULT_GROUP = "."
 CacheType = Literal["both", "code", "data"]
@@ -96,8 +96,8 @@ class Group(msgspec.Struct, frozen=True):
     kind: Literal["control", "monitor"]
     owner: Owner
     mode: str = "shareable"
-    masks: dict[str, dict[int, Cbm]] = {}
-    bandwidth: dict[str, dict[int, int]] = {}
+    masks: Masks = msgspec.field(default_factory=Masks)
+    bandwidth: Bandwidth = msgspec.field(default_factory=Bandwidth)
     other_lines: tuple[str, ...] = ()
     tids: tuple[int, ...] = ()
     cpus: str = ""
@@ -129,7 +129,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         groups = [msgspec.structs.replace(g, tids=(), owner="unknown") for g in self.groups]
         monitors = [(m.name, m.features, m.num_rmids) for m in self.monitors]
         state = (self.mount_options, self.caches, self.bandwidths, monitors, groups)
-        plain = msgspec.to_builtins(state, enc_hook=int, str_keys=True, order="deterministic")
+        plain = msgspec.to_builtins(state, enc_hook=_plain, str_keys=True, order="deterministic")
         return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()[:16]
 
     def group(self, path: str) -> Group | None:
@@ -179,3 +179,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def rmids_used(self) -> int:
         """Groups that hold an RMID: every group where there is monitoring, else none."""
         return len(self.groups) if self.monitors else 0
+
+
+def _plain(value: Cbm | Masks | Bandwidth) -> object:
+    """Masks count as numbers."""
+    return int(value) if isinstance(value, Cbm) else value.to_json()

@@ -1,10 +1,11 @@
-"""Make the plan of guests on a host: ``plan_guests``, ``plan`` for one; or only what would be found: ``check``."""
+"""Make the plan for guests on a host: ``plan_guests``, or ``plan`` for one; ``check`` only reports the findings."""
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 
 import msgspec
 
+from cachetune.cbm import Amounts
 from cachetune.domain.model import Domain
 from cachetune.errors import GroupConflictError, MachineNameError, PlanRefusedError
 from cachetune.findings import Finding, Source
@@ -12,9 +13,11 @@ from cachetune.guests.model import Guest
 from cachetune.host.model import Host
 from cachetune.idset import format_ids
 from cachetune.plan.allocate.capacity import capacity_findings, control_of
-from cachetune.plan.allocate.target import Target, Values, find_target
+from cachetune.plan.allocate.target import Target, find_target
+from cachetune.plan.allocation import Allocation
 from cachetune.plan.counts import limit_findings, summarize
-from cachetune.plan.diff import Removal, describe_groups, steps_between
+from cachetune.plan.diff import Removal, steps_between
+from cachetune.plan.group_state import group_states
 from cachetune.plan.groups.names import belongs_to
 from cachetune.plan.groups.translate import DesiredGroup, Membership, memberships, name_findings, translate
 from cachetune.plan.model import Action, Plan, PlanGuest, PlannedGroup, Resource
@@ -34,7 +37,7 @@ _ALONE = "plan one of them separately, with another --machine-name"
 
 
 class _Draft(msgspec.Struct, frozen=True):
-    """One attempt: with the groups that are no longer needed removed last or first, the default group shrunk or not."""
+    """One attempt: obsolete groups removed first or last, the default group shrunk or not."""
 
     target: Target
     steps: tuple[Step, ...]
@@ -46,37 +49,37 @@ class _Draft(msgspec.Struct, frozen=True):
 
 
 def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Options = Options()) -> Plan:  # noqa: B008
-    """The plan that gives one guest what its domain asks for. Raises as plan_guests does."""
+    """The plan that gives one guest what its domain requests. Raises as plan_guests does."""
     return plan_guests([GuestRequest(domain, guest)], host, options)
 
 
 def plan_guests(requests: Sequence[GuestRequest], host: Host, options: Options) -> Plan:
-    """One plan that gives all these guests what their domains ask for on this host; all of it or none.
+    """One plan that gives all these guests what their domains request on this host; all of it or nothing.
 
     Raises PlanRefusedError with all findings, MachineNameError, and GroupConflictError for guests that share a name.
     """
     machines = _machines(requests)
     guests = tuple(map(_plan_guest, requests))
-    wanted: tuple[DesiredGroup, ...] = ()
+    desired: tuple[DesiredGroup, ...] = ()
     places: dict[int, Membership] = {}
     own: tuple[str, ...] = made_by_libvirt(host, guests)
     common: list[Finding] = [finding for request in requests for finding in request.findings]
     for request, machine in zip(requests, machines, strict=True):
         groups = translate(request.domain, machine)
-        _check_apart(request, groups, wanted)
-        wanted += groups
+        _check_apart(request, groups, desired)
+        desired += groups
         places |= memberships(groups, request.guest) if request.guest else {}
         own += groups_of(host, machine, request.owned)
         common += name_findings(request.domain, machine)
         common += (f for group in request.domain.groups for f in capacity_findings(group, host))
         common += guest_findings(request.domain, request.guest)
-    common += foreign_findings(wanted, places, host, own, take_tasks=options.take_tasks)
-    obsolete = tuple(path for path in own if path not in {g.path for g in wanted})
+    common += foreign_findings(desired, places, host, own, take_tasks=options.take_tasks)
+    obsolete = tuple(path for path in own if path not in {g.path for g in desired})
     common += nested_findings(host, obsolete)
     removals = [Removal(obsolete)] + ([Removal(obsolete, first=True)] if obsolete else [])
     shrinks = [False, True] if options.shrink_default else [False]
     for shrink, removal in product(shrinks, removals):
-        draft = _draft(wanted, places, own, host, removal, shrink=shrink)
+        draft = _draft(desired, places, own, host, removal, shrink=shrink)
         if draft.possible:
             break
     findings = (*common, *draft.findings, *_adoptions(draft.steps, host, guests))
@@ -85,10 +88,10 @@ def plan_guests(requests: Sequence[GuestRequest], host: Host, options: Options) 
     return Plan(
         guests=guests,
         host_fingerprint=host.fingerprint,
-        host_groups=describe_groups(host),
+        host_groups=group_states(host),
         resources=resources_of(host),
         bandwidth_unit=next((b.unit for b in host.bandwidths if b.name == "MB"), None),
-        groups=tuple(_planned_groups(wanted, draft, host)),
+        groups=tuple(_planned_groups(desired, draft, host)),
         steps=draft.steps,
         warnings=findings,
         summary=summarize(draft.steps, host),
@@ -96,10 +99,10 @@ def plan_guests(requests: Sequence[GuestRequest], host: Host, options: Options) 
 
 
 def check(domain: Domain, host: Host) -> tuple[Finding, ...]:
-    """What a plan of this domain would find on the host, without a guest in mind."""
+    """The findings of a plan for this domain on the host, whether or not its guest is running."""
     request = GuestRequest(domain)
     try:
-        request.machine  # noqa: B018 - to see whether there is one
+        request.machine  # noqa: B018 - raises if there is none
     except MachineNameError:
         request = GuestRequest(domain, machine_name="cachetune-guest")
     try:
@@ -110,7 +113,7 @@ def check(domain: Domain, host: Host) -> tuple[Finding, ...]:
 
 
 def groups_of(host: Host, machine: str, owned: Collection[str]) -> tuple[str, ...]:
-    """The groups that are ours and this guest's: by the ledger (``owned``) or by their names."""
+    """Our groups of this guest: those in the ledger (``owned``), and those with its name."""
     ours = (g.path for g in host.groups if g.owner == "cachetune")
     return tuple(path for path in ours if path in owned or belongs_to(path, machine))
 
@@ -124,7 +127,7 @@ def _machines(requests: Sequence[GuestRequest]) -> list[str]:
 
 
 def _check_apart(request: GuestRequest, groups: Iterable[DesiredGroup], others: Iterable[DesiredGroup]) -> None:
-    """Ids of live XML can be any text, so that different machine names do not keep the groups apart."""
+    """Ids in live XML can be any text, so different machine names do not guarantee different groups."""
     taken = {group.path for group in others}
     if same := next((group.path for group in groups if group.path in taken), None):
         raise GroupConflictError([request.domain.name], same, hint=_ALONE)
@@ -142,7 +145,7 @@ def _adoptions(steps: Iterable[Step], host: Host, guests: Iterable[PlanGuest]) -
 
 
 def _draft(
-    wanted: tuple[DesiredGroup, ...],
+    desired: tuple[DesiredGroup, ...],
     places: dict[int, Membership],
     own: Collection[str],
     host: Host,
@@ -150,52 +153,45 @@ def _draft(
     *,
     shrink: bool,
 ) -> _Draft:
-    ours = [g for g in wanted if g.request and not is_foreign(host.group(g.path), own)]
+    ours = [g for g in desired if g.request and not is_foreign(host.group(g.path), own)]
     gone = frozenset(removal.paths if removal.first else ())
-    at = wanted[0].request.at if wanted and wanted[0].request else Source()
+    at = desired[0].request.at if desired and desired[0].request else Source()
     target = find_target(ours, host, gone, shrink=shrink)
     if any(f.severity == "error" for f in target.findings):
-        creates = [CreateGroup(group.path) for group in wanted if host.group(group.path) is None]
+        creates = [CreateGroup(group.path) for group in desired if host.group(group.path) is None]
         return _Draft(target, (), (*target.findings, *limit_findings(creates, host, at)))
-    steps = steps_between(host, wanted, target.groups, places, removal)
+    steps = steps_between(host, desired, target.groups, places, removal)
     return _Draft(target, steps, (*target.findings, *limit_findings(steps, host, at)))
 
 
 def resources_of(host: Host) -> tuple[Resource, ...]:
-    """What a reader of the plan needs to draw masks."""
+    """What is needed to draw masks."""
     return tuple(
-        Resource(c.name, c.ways, {i: c.way_bytes(i) for i in c.size_bytes}, f"{c.shareable_bits:x}")
-        for c in host.caches
+        Resource(c.name, c.ways, {i: c.way_bytes(i) for i in c.size_bytes}, c.shareable_bits) for c in host.caches
     )
 
 
-def _planned_groups(wanted: tuple[DesiredGroup, ...], draft: _Draft, host: Host) -> Iterable[PlannedGroup]:
-    """The guest's groups with the values that they will have."""
+def _planned_groups(desired: tuple[DesiredGroup, ...], draft: _Draft, host: Host) -> Iterable[PlannedGroup]:
+    """The guests' groups with their values after the plan."""
     written = {effect_of(step).written for step in draft.steps}
-    for group in wanted:
+    for group in desired:
         vcpus = None if group.vcpus is None else format_ids(group.vcpus)
-        there = host.group(group.path)
-        action: Action = "create" if there is None else "change" if group.path in written else "keep"
+        existing = host.group(group.path)
+        action: Action = "create" if existing is None else "change" if group.path in written else "keep"
         if group.request is None:
             yield PlannedGroup(group.path, "monitor", vcpus, action)
             continue
-        found = draft.target.groups.get(group.path)
-        values = found or (Values(dict(there.masks), dict(there.bandwidth)) if there else Values({}, {}))
-        yield PlannedGroup(group.path, "control", vcpus, action, _schemata(values), _requested(group, host))
+        allocation = draft.target.groups.get(group.path)
+        if allocation is None:
+            allocation = Allocation(existing.masks, existing.bandwidth) if existing else Allocation()
+        yield PlannedGroup(group.path, "control", vcpus, action, allocation, _requested(group, host))
 
 
-def _schemata(values: Values) -> dict[str, dict[int, str | int]]:
-    masks: dict[str, dict[int, str | int]] = {
-        name: {i: f"{mask:x}" for i, mask in of.items()} for name, of in values.masks.items()
-    }
-    return masks | {name: dict(of) for name, of in values.bandwidth.items() if of}
-
-
-def _requested(group: DesiredGroup, host: Host) -> dict[str, dict[int, int]]:
-    asked: dict[str, dict[int, int]] = {}
+def _requested(group: DesiredGroup, host: Host) -> Amounts:
+    requested: dict[str, dict[int, int]] = {}
     for cache in group.request.caches if group.request else ():
         if control := control_of(cache, host):
-            asked.setdefault(control.name, {})[cache.cache_id] = cache.size_bytes
+            requested.setdefault(control.name, {})[cache.cache_id] = cache.size_bytes
     if group.request and group.request.nodes:
-        asked["MB"] = {n.node_id: n.bandwidth for n in group.request.nodes}
-    return asked
+        requested["MB"] = {n.node_id: n.bandwidth for n in group.request.nodes}
+    return Amounts(requested)

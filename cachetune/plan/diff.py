@@ -1,23 +1,23 @@
-"""From the host as it is and the values it shall have to the ordered steps between them.
+"""From the host's current state and the target allocations to the ordered steps between them.
 
-The order: shrink, create, grow, move, remove. At no moment does a group of ours share ways with another that it shall
-not share in the end, save for the moment in which a new group still has the kernel's own masks and no task.
+The order is shrink, create, grow, move, remove. At no moment does one of our groups share ways with another group
+unless it does so in the target, except that a new group has no tasks but the kernel's own masks until they are written.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
-from cachetune.cbm import Cbm
+from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor
-from cachetune.host.resctrl.schemata import Masks, format_schemata, parse
-from cachetune.plan.allocate.target import Values
+from cachetune.host.resctrl.schemata import format_schemata
+from cachetune.plan.allocation import Allocation
 from cachetune.plan.groups.translate import DesiredGroup, Membership
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """Groups of ours to remove, and whether their ways and ids are needed before the new groups can be made."""
+    """Groups of ours to remove, and whether to do so first because the new groups need their ways or ids."""
 
     paths: tuple[str, ...] = ()
     first: bool = False
@@ -25,128 +25,98 @@ class Removal(msgspec.Struct, frozen=True):
 
 def steps_between(
     host: Host,
-    wanted: Collection[DesiredGroup],
-    values: Mapping[str, Values],
+    desired: Collection[DesiredGroup],
+    allocations: Mapping[str, Allocation],
     places: Mapping[int, Membership],
     removal: Removal,
 ) -> tuple[Step, ...]:
-    """All steps, in order; none when the host is already as wanted."""
-    shrinks, changes = _changes(host, values)
-    creates = _creates(host, wanted, values)
+    """All steps, in order; empty when the host already is in the target state."""
+    shrinks, changes = _changes(host, allocations)
+    creates = _creates(host, desired, allocations)
     moves = moves_between(host, places, removal.paths)
     leaves = _leaves(host, removal.paths, () if removal.first else places)
     removes = [removal_of(host, path) for path in _inner_first(removal.paths)]
     if removal.first:
-        gone = set(removal.paths)
-        moves = moves_between(_without(host, gone), places)
+        moves = moves_between(_without(host, set(removal.paths)), places)
         return (*leaves, *removes, *shrinks, *creates, *changes, *moves)
     return (*shrinks, *creates, *changes, *moves, *leaves, *removes)
 
 
 def removal_of(host: Host, path: str) -> RemoveGroup:
-    """The step that removes a group, with all that is needed to make it again."""
+    """The step that removes a group, with everything needed to make it again."""
     group = host.group(path)
     if group is None:
         return RemoveGroup(path, "")
     return RemoveGroup(path, _format(host, group.masks, group.bandwidth), group.cpus, group.mode)
 
 
-def describe_groups(host: Host) -> dict[str, str]:
-    """What the fingerprint covers of each group in words, so that apply can say what has changed since."""
-    return {group.path: " ".join(_words(group)) for group in host.groups}
-
-
-def masks_described(groups: Mapping[str, str]) -> dict[str, Masks]:
-    """The masks of each group in such words."""
-    return {path: parse(words.replace(" ", "\n")).masks for path, words in groups.items()}
-
-
-def _words(group: Group) -> Iterator[str]:
-    for name, masks in group.masks.items():
-        yield f"{name}:" + ";".join([f"{i}={mask:x}" for i, mask in masks.items()])
-    for name, nodes in group.bandwidth.items():
-        yield f"{name}:" + ";".join([f"{i}={value}" for i, value in nodes.items()])
-    yield from group.other_lines
-    yield group.mode
-    if group.cpus:
-        yield f"cpus {group.cpus}"
-
-
 def locations(host: Host, tids: Collection[int]) -> dict[int, Membership]:
     """Where the threads are now; a thread in no list is in the default group."""
-    wanted = set(tids)
+    remaining = set(tids)
     found = {tid: Membership(DEFAULT_GROUP, None) for tid in tids}
     for group in sorted(host.groups, key=lambda g: g.kind):  # "control" sorts before "monitor"
         if group.path != DEFAULT_GROUP:
             monitor = group.path if group.kind == "monitor" else None
-            for tid in wanted.intersection(group.tids):
+            for tid in remaining.intersection(group.tids):
                 found[tid] = Membership(group.parent, monitor)
     return found
 
 
-def _changes(host: Host, values: Mapping[str, Values]) -> tuple[list[Step], list[Step]]:
-    """Writes to groups that exist: those that only give ways up, and all others; the default group leads."""
+def _changes(host: Host, allocations: Mapping[str, Allocation]) -> tuple[list[Step], list[Step]]:
+    """Writes to groups that exist: those that only give ways up, and all others; the default group's first."""
     shrinks: list[Step] = []
     changes: list[Step] = []
-    for path, wanted in sorted(values.items(), key=lambda item: item[0] != DEFAULT_GROUP):
-        now = host.group(path)
-        if now is None:
+    for path, target in sorted(allocations.items(), key=lambda item: item[0] != DEFAULT_GROUP):
+        group = host.group(path)
+        if group is None:
             continue
-        smaller: dict[str, dict[int, Cbm]] = {}
-        other: dict[str, dict[int, Cbm]] = {}
-        for name, masks in wanted.masks.items():
-            for cache_id, mask in masks.items():
-                before = now.masks.get(name, {}).get(cache_id, Cbm(0))
-                if mask != before:
-                    into = smaller if mask & ~before == 0 else other
-                    into.setdefault(name, {})[cache_id] = mask
-        bandwidth = {
-            name: {i: v for i, v in nodes.items() if now.bandwidth.get(name, {}).get(i) != v}
-            for name, nodes in wanted.bandwidth.items()
-        }
+        smaller: list[tuple[str, int, Cbm]] = []
+        other: list[tuple[str, int, Cbm]] = []
+        for name, i, mask in target.masks.entries():
+            before = _mask(group, name, i)
+            if mask != before:
+                (other if mask & ~before else smaller).append((name, i, mask))
+        bandwidth = [(name, i, v) for name, i, v in target.bandwidth.entries() if group.bandwidth.at(name, i) != v]
         if smaller:
-            shrinks.append(_write(host, now, smaller, {}))
-        if other or any(bandwidth.values()):
-            changes.append(_write(host, now, other, bandwidth))
+            shrinks.append(_write(host, group, Masks.of(smaller), Bandwidth()))
+        if other or bandwidth:
+            changes.append(_write(host, group, Masks.of(other), Bandwidth.of(bandwidth)))
     return shrinks, changes
 
 
-def _write(
-    host: Host, now: Group, masks: Mapping[str, Mapping[int, Cbm]], bandwidth: Mapping[str, Mapping[int, int]]
-) -> WriteSchemata:
-    before = _format(
-        host,
-        {name: {i: now.masks.get(name, {}).get(i, Cbm(0)) for i in of} for name, of in masks.items()},
-        {
-            name: {i: v for i in of if (v := now.bandwidth.get(name, {}).get(i)) is not None}
-            for name, of in bandwidth.items()
-        },
-    )
-    return WriteSchemata(now.path, before, _format(host, masks, bandwidth))
+def _write(host: Host, group: Group, masks: Masks, bandwidth: Bandwidth) -> WriteSchemata:
+    old_masks = Masks.of((name, i, _mask(group, name, i)) for name, i in masks.places())
+    known = ((name, i, group.bandwidth.at(name, i)) for name, i in bandwidth.places())
+    old_bandwidth = Bandwidth.of((name, i, value) for name, i, value in known if value is not None)
+    return WriteSchemata(group.path, _format(host, old_masks, old_bandwidth), _format(host, masks, bandwidth))
 
 
-def _creates(host: Host, wanted: Collection[DesiredGroup], values: Mapping[str, Values]) -> list[Step]:
+def _mask(group: Group, name: str, cache_id: int) -> Cbm:
+    return group.masks.at(name, cache_id) or Cbm(0)
+
+
+def _creates(host: Host, desired: Collection[DesiredGroup], allocations: Mapping[str, Allocation]) -> list[Step]:
     steps: list[Step] = []
-    for group in wanted:
+    for group in desired:
         if host.group(group.path) is None:
             steps.append(CreateGroup(group.path))
             if group.request:
-                new = values[group.path]
+                new = allocations[group.path]
                 steps.append(WriteSchemata(group.path, "", _format(host, new.masks, new.bandwidth)))
     return steps
 
 
-def moves_between(host: Host, places: Mapping[int, Membership], gone: Collection[str] = ()) -> list[MoveTasks]:
-    """Threads to their control groups, then to their monitor groups: the kernel demands that order.
+def moves_between(host: Host, places: Mapping[int, Membership], removed: Collection[str] = ()) -> list[MoveTasks]:
+    """Moves to control groups, then to monitor groups: the kernel requires that order.
 
-    A thread whose monitor group is about to go leaves it by a move to its control group.
+    A thread leaves a monitor group that is ``removed`` by a move to its control group.
     """
     now = locations(host, places)
     to_control: dict[tuple[str, str], list[int]] = {}
     to_monitor: dict[tuple[str, str], list[int]] = {}
     for tid, place in places.items():
         here = now[tid]
-        if here.control != place.control or (here.monitor in gone and not place.monitor):
+        if here.control != place.control or (here.monitor in removed and not place.monitor):
             to_control.setdefault((place.control, here.monitor or here.control), []).append(tid)
             here = Membership(place.control, None)
         if place.monitor and here.monitor != place.monitor:
@@ -156,21 +126,21 @@ def moves_between(host: Host, places: Mapping[int, Membership], gone: Collection
 
 
 def _leaves(host: Host, paths: Collection[str], staying: Collection[int]) -> list[Step]:
-    """Threads out of groups that go, to where rmdir would leave them, so that undoing can put them back.
+    """Moves out of groups that are removed, to where rmdir would leave the threads, so that undo can move them back.
 
-    ``staying`` are threads that have been moved to their place already.
+    ``staying`` are threads that an earlier step moves to their place.
     """
     steps: list[Step] = []
-    gone = set(paths)
+    removed = set(paths)
     for path in _inner_first(paths):
         group = host.group(path)
         if group is None:
             continue
-        goal = DEFAULT_GROUP if group.parent in gone else group.parent
-        inside = {t for g in host.groups if g.path in gone and g.parent == path != g.path for t in g.tids}
+        target = DEFAULT_GROUP if group.parent in removed else group.parent
+        inside = {t for g in host.groups if g.path in removed and g.parent == path != g.path for t in g.tids}
         left = tuple(t for t in group.tids if t not in staying and t not in inside)
         if left:
-            steps.append(MoveTasks(goal, path, left))
+            steps.append(MoveTasks(target, path, left))
     return steps
 
 
@@ -178,10 +148,10 @@ def _inner_first(paths: Collection[str]) -> list[str]:
     return sorted(paths, key=lambda path: (not is_monitor(path), path))
 
 
-def _without(host: Host, gone: Collection[str]) -> Host:
-    return msgspec.structs.replace(host, groups=tuple(g for g in host.groups if g.path not in gone))
+def _without(host: Host, paths: Collection[str]) -> Host:
+    return msgspec.structs.replace(host, groups=tuple(g for g in host.groups if g.path not in paths))
 
 
-def _format(host: Host, masks: Mapping[str, Mapping[int, int]], bandwidth: Mapping[str, Mapping[int, int]]) -> str:
+def _format(host: Host, masks: Masks, bandwidth: Bandwidth) -> str:
     widths = {c.name: c.ways for c in host.caches}
-    return format_schemata({name: of for name, of in masks.items() if name in widths}, bandwidth, widths)
+    return format_schemata({name: row for name, row in masks.items() if name in widths}, bandwidth, widths)

@@ -1,28 +1,28 @@
-"""The plan: what is wanted on this host and the steps that lead there. The JSON document is the contract.
+"""The plan: what the guests get on this host, and the steps to it. The JSON document is the contract.
 
-Paths are relative to the resctrl root; "." is the default group. Masks are hexadecimal strings without padding.
+Paths are relative to the resctrl root; "." is the default group. Masks are hexadecimal strings without padding in JSON.
 """
 
 from typing import Annotated, Literal
 
 import msgspec
 
-from cachetune.cbm import Cbm
+from cachetune.cbm import Amounts, Cbm, Masks
 from cachetune.findings import Finding
 from cachetune.guests.model import Thread
 from cachetune.host.model import BandwidthUnit
+from cachetune.plan.allocation import Allocation
+from cachetune.plan.group_state import GroupState
 from cachetune.plan.steps import Step
 
 Action = Literal["create", "change", "keep"]
-Hex = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,16}$")]
 VcpuList = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*$")]
-Schemata = dict[str, dict[int, Hex | int]]
 
 
 class PlanGuest(msgspec.Struct, frozen=True):
-    """One of those for whom the plan was made. ``threads`` are those that the plan knows of, whether they move or not.
+    """A guest that the plan is for. ``threads`` are all its known threads, whether they move or not.
 
-    ``name`` is "" where only the machine name is known, to remove its groups.
+    ``name`` is "" when groups are removed by machine name alone.
     """
 
     name: str
@@ -33,43 +33,43 @@ class PlanGuest(msgspec.Struct, frozen=True):
 
 
 class PlannedGroup(msgspec.Struct, frozen=True):
-    """A group as it will be. ``vcpus`` is libvirt's canonical list, None for the whole process.
+    """A group of a guest after the plan. ``vcpus`` is libvirt's canonical list, None for the whole process.
 
-    ``schemata`` has every value of a control group that the plan decides (masks of all caches, bandwidth of the nodes
-    asked for); ``requested`` what the XML asked for: bytes for caches, the host's unit for bandwidth. ``action`` says
-    what happens to it.
+    ``schemata`` holds every value of a control group that the plan sets: the masks of all caches, and bandwidth for
+    the nodes that the XML requests. ``requested`` is what the XML requests: bytes for caches, the host's unit for
+    bandwidth.
     """
 
     path: str
     kind: Literal["control", "monitor"]
     vcpus: VcpuList | None
     action: Action
-    schemata: Schemata = {}
-    requested: dict[str, dict[int, int]] = {}
+    schemata: Allocation = msgspec.field(default_factory=Allocation)
+    requested: Amounts = msgspec.field(default_factory=Amounts)
 
 
 class Resource(msgspec.Struct, frozen=True):
-    """What a reader needs to draw a mask: number of ways, bytes per way by cache id, ways shared with I/O."""
+    """What is needed to draw a mask: number of ways, bytes per way by cache id, ways shared with I/O."""
 
     name: str
     ways: Annotated[int, msgspec.Meta(ge=1, le=64)]
     way_bytes: dict[int, int | None]
-    shareable_bits: Hex
+    shareable_bits: Cbm
 
 
 class DefaultShrink(msgspec.Struct, frozen=True):
-    """How far the default group was shrunk for guests: its masks before, and what was left to it.
+    """How the default group was shrunk for guests: its masks ``before`` and ``after``.
 
-    ``shared`` are the ways of ``before`` that other groups had, too: getting those back takes nothing from anybody.
+    ``shared`` are the ways of ``before`` that other groups had as well: returning those takes nothing from them.
     """
 
-    before: dict[str, dict[int, Cbm]]
-    after: dict[str, dict[int, Cbm]]
-    shared: dict[str, dict[int, Cbm]] = {}
+    before: Masks
+    after: Masks
+    shared: Masks = msgspec.field(default_factory=Masks)
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """How many of a limited thing are in use after the plan; ``total`` is None where the host does not say."""
+    """How many of a limited resource are in use after the plan; ``total`` is None where the host does not say."""
 
     used: int
     total: int | None
@@ -89,16 +89,16 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``apply`` needs, and nothing that it must guess.
+    """Everything that ``apply`` needs, so that it decides nothing itself.
 
-    ``groups`` are the guests'; a default group that shrinks shows only in ``steps``. ``host_groups`` says in words what
-    each group of the host was like, to tell what has changed when the fingerprint no longer matches.
+    ``groups`` are the guests' groups; changes to other groups, such as the default group, are only in ``steps``.
+    ``host_groups`` is the state of each group of the host, to name what changed when the fingerprint does not match.
     """
 
     schema_version: Literal[1] = 1
     guests: Annotated[tuple[PlanGuest, ...], msgspec.Meta(min_length=1)]
     host_fingerprint: str
-    host_groups: dict[str, str] = {}
+    host_groups: dict[str, GroupState] = {}
     resources: tuple[Resource, ...] = ()
     bandwidth_unit: BandwidthUnit | None = None
     groups: tuple[PlannedGroup, ...]
@@ -108,10 +108,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def machine_names(self) -> tuple[str, ...]:
-        """What the groups' names begin with, a name for each guest."""
+        """The prefix of each guest's group names."""
         return tuple(guest.machine_name for guest in self.guests)
 
     @property
     def threads(self) -> tuple[Thread, ...]:
-        """The threads of all guests that the plan knows of."""
+        """The known threads of all guests."""
         return tuple(thread for guest in self.guests for thread in guest.threads)

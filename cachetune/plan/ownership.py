@@ -90,11 +90,11 @@ def _differs(group: DesiredGroup, there: Group, places: Mapping[int, Membership]
         control = control_of(cache, host)
         way = control.way_bytes(cache.cache_id) if control else None
         if control and way:
-            mask = there.masks.get(control.name, {}).get(cache.cache_id)
+            mask = there.masks.at(control.name, cache.cache_id)
             if mask is not None and mask.bit_count() * way != cache.size_bytes:
                 return f"its mask on {control.name} cache {cache.cache_id} is {mask:x}"
     for node in group.request.nodes if group.request else ():
-        value = there.bandwidth.get("MB", {}).get(node.node_id)
+        value = there.bandwidth.at("MB", node.node_id)
         if value != node.bandwidth:
             return f"its bandwidth on node {node.node_id} is {value}"
     inside = set(there.tids)

@@ -1,15 +1,17 @@
-"""Plan the way back: remove a guest's groups and give the default group the ways that it had before."""
+"""Plan the removal of guests: remove their groups and give the default group back the ways that it had before."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from cachetune.cbm import Cbm, runs
+from cachetune.cbm import Cbm, Masks, runs
 from cachetune.errors import PlanRefusedError
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
 from cachetune.plan.allocate.occupancy import occupancy_of
-from cachetune.plan.allocate.target import Values
+from cachetune.plan.allocation import Allocation
 from cachetune.plan.build import groups_of, resources_of
 from cachetune.plan.counts import summarize
-from cachetune.plan.diff import Removal, describe_groups, steps_between
+from cachetune.plan.diff import Removal, steps_between
+from cachetune.plan.group_state import group_states
 from cachetune.plan.model import DefaultShrink, Plan, PlanGuest
 from cachetune.plan.ownership import nested_findings
 
@@ -17,20 +19,19 @@ from cachetune.plan.ownership import nested_findings
 def plan_removal(
     host: Host, guests: Sequence[PlanGuest], owned: Collection[str] = (), shrunk: DefaultShrink | None = None
 ) -> Plan:
-    """The plan that removes the guests' groups and, where nobody else took them, returns the default group's ways.
+    """The plan that removes the guests' groups and returns ways to the default group unless another group took them.
 
-    Raises PlanRefusedError when a group of somebody else stands inside one that would go.
+    Raises PlanRefusedError if a foreign monitor group is inside a group to be removed.
     """
-    gone = tuple(dict.fromkeys(path for g in guests for path in groups_of(host, g.machine_name, owned)))
-    if findings := nested_findings(host, gone):
+    removed = tuple(dict.fromkeys(path for g in guests for path in groups_of(host, g.machine_name, owned)))
+    if findings := nested_findings(host, removed):
         raise PlanRefusedError(findings)
-    values = _returned(host, gone, shrunk) if shrunk else {}
-    removal = Removal(gone, first=True)
-    steps = steps_between(host, (), values, {}, removal)
+    allocations = _returned(host, removed, shrunk) if shrunk else {}
+    steps = steps_between(host, (), allocations, {}, Removal(removed, first=True))
     return Plan(
         guests=tuple(guests),
         host_fingerprint=host.fingerprint,
-        host_groups=describe_groups(host),
+        host_groups=group_states(host),
         resources=resources_of(host),
         groups=(),
         steps=steps,
@@ -38,26 +39,25 @@ def plan_removal(
     )
 
 
-def _returned(host: Host, gone: Collection[str], shrunk: DefaultShrink) -> dict[str, Values]:
+def _returned(host: Host, removed: Collection[str], shrunk: DefaultShrink) -> dict[str, Allocation]:
     """New masks of the default group, and of those groups of ours that share its ways."""
-    values: dict[str, Values] = {}
+    masks: dict[str, list[tuple[str, int, Cbm]]] = defaultdict(list)
     for control in host.caches:
         for cache_id, before in shrunk.before.get(control.name, {}).items():
-            left = shrunk.after.get(control.name, {}).get(cache_id)
-            occupancy = occupancy_of(host, control, cache_id, gone)
-            if left != occupancy.default:
-                continue  # somebody else has changed it since: it is theirs now
-            taken = occupancy.taken & ~shrunk.shared.get(control.name, {}).get(cache_id, 0)
+            occupancy = occupancy_of(host, control, cache_id, removed)
+            if shrunk.after.at(control.name, cache_id) != occupancy.default:
+                continue  # another program has changed it since
+            taken = occupancy.taken & ~(shrunk.shared.at(control.name, cache_id) or 0)
             grown = _grown(occupancy.default, before & ~taken & control.cbm_mask, control)
             if grown != occupancy.default:
                 for path in (DEFAULT_GROUP, *occupancy.followers):
-                    values.setdefault(path, Values({}, {})).masks.setdefault(control.name, {})[cache_id] = grown
-    return values
+                    masks[path].append((control.name, cache_id, grown))
+    return {path: Allocation(Masks.of(entries)) for path, entries in masks.items()}
 
 
-def _grown(now: Cbm, available: int, control: CacheControl) -> Cbm:
-    """``now`` and the available bits next to it; all of them where masks may have holes."""
-    reach = now | available
+def _grown(mask: Cbm, available: int, control: CacheControl) -> Cbm:
+    """``mask`` and the available bits that it can be extended by: all of them if masks may have holes."""
+    reach = mask | available
     if control.sparse_masks:
-        return Cbm(reach)
-    return next((Cbm(((1 << n) - 1) << s) for s, n in runs(reach) if now & ~(((1 << n) - 1) << s) == 0), now)
+        return reach
+    return next((Cbm(((1 << n) - 1) << s) for s, n in runs(reach) if mask & ~(((1 << n) - 1) << s) == 0), mask)

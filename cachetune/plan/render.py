@@ -1,15 +1,15 @@
-"""A plan as text for people. Each line comes with a mark that says what happens, so that a terminal can colour it.
+"""A plan as text for people. Each line has a mark for its kind of change, so that a terminal can colour it.
 
-Marks: "+" created, "~" changed, "-" removed, ">" threads that move, " " stays as it is or explains, "" the summary.
+Marks: "+" created, "~" changed, "-" removed, ">" threads that move, " " unchanged or an explanation, "" the summary.
 """
 
 from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import NamedTuple, assert_never
 
+from cachetune.cbm import Cbm
 from cachetune.host.model import DEFAULT_GROUP
-from cachetune.host.resctrl.schemata import Schemata as Parsed
-from cachetune.host.resctrl.schemata import merge, parse
+from cachetune.host.resctrl.schemata import Schemata, merge, parse
 from cachetune.plan.model import Plan, PlannedGroup, Resource, Usage
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
 from cachetune.text import count, counts
@@ -20,24 +20,24 @@ _MARKS = {"create": "+", "change": "~", "keep": " "}
 
 
 class Line(NamedTuple):
-    """One line of text without its newline."""
+    """One line of text, without a newline."""
 
     mark: str
     text: str
 
 
 def render(plan: Plan, draw: Draw) -> Iterator[Line]:
-    """The whole plan: what changes outside the guest's groups, the groups, the threads, the summary.
+    """The whole plan: changes outside the guests' groups, the groups, the threads, the summary.
 
-    ``draw`` makes a picture of a mask, given the mask, the number of ways and those shared with I/O.
+    ``draw`` returns a picture of a mask, given the mask, the number of ways and the ways shared with I/O.
     """
     writes: dict[str, list[WriteSchemata]] = {}
     for step in plan.steps:
         if isinstance(step, WriteSchemata):
             writes.setdefault(step.path, []).append(step)
-    wanted = {g.path for g in plan.groups}
+    planned = {g.path for g in plan.groups}
     for path, steps in writes.items():
-        if path not in wanted:
+        if path not in planned:
             yield Line("~", f"~ {_name(path)}")
             yield from _before_and_after(steps, plan, draw)
     for group in plan.groups:
@@ -48,7 +48,7 @@ def render(plan: Plan, draw: Draw) -> Iterator[Line]:
 
 
 def summary_sentence(plan: Plan) -> str:
-    """What the plan does and what is in use afterwards, in one or two sentences."""
+    """What the plan does, and what is in use afterwards, in one or two sentences."""
     s = plan.summary
     created = counts((s.control_groups_created, "control group", ""), (s.monitor_groups_created, "monitor group", ""))
     doing = counts(
@@ -106,57 +106,55 @@ def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: D
     what = ", monitor only" if group.kind == "monitor" else ""
     yield Line(mark, f"{mark} {group.path}  ({who}{what})")
     before = _merged(writes, "before")
-    for name, values in group.schemata.items():
-        resource = next((r for r in plan.resources if r.name == name), None)
-        for i, value in values.items():
-            if resource is None:
-                old = before.bandwidth.get(name, {}).get(i)
-                shown = f"{value} {plan.bandwidth_unit or ''}".rstrip()
-                text = shown if old in (None, value) else f"{old} -> {shown}"
-            else:
-                mask = _mask(int(str(value), 16), before.masks.get(name, {}).get(i), resource, draw)
-                text = mask + _size(value, group.requested.get(name, {}).get(i), resource, i)
-            yield Line(mark, f"    {name} {i}  {text}")
+    for name, i, mask in group.schemata.masks.entries():
+        if resource := _resource(name, plan):
+            shown = _mask(mask, before.masks.at(name, i), resource, draw)
+            yield Line(mark, f"    {name} {i}  {shown}{_size(mask, group.requested.at(name, i), resource, i)}")
+    for name, i, value in group.schemata.bandwidth.entries():
+        old = before.bandwidth.at(name, i)
+        shown = f"{value} {plan.bandwidth_unit or ''}".rstrip()
+        yield Line(mark, f"    {name} {i}  {shown if old in (None, value) else f'{old} -> {shown}'}")
 
 
 def _before_and_after(steps: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
     before, after = _merged(steps, "before"), _merged(steps, "after")
-    for name, masks in after.masks.items():
-        resource = next((r for r in plan.resources if r.name == name), None)
-        for i, mask in masks.items():
-            if resource:
-                yield Line("~", f"    {name} {i}  {_mask(mask, before.masks.get(name, {}).get(i), resource, draw)}")
+    for name, i, mask in after.masks.entries():
+        if resource := _resource(name, plan):
+            yield Line("~", f"    {name} {i}  {_mask(mask, before.masks.at(name, i), resource, draw)}")
 
 
-def _mask(mask: int, old: int | None, resource: Resource, draw: Draw) -> str:
-    width, shared = -(-resource.ways // 4), int(resource.shareable_bits, 16)
+def _resource(name: str, plan: Plan) -> Resource | None:
+    return next((resource for resource in plan.resources if resource.name == name), None)
+
+
+def _mask(mask: Cbm, old: Cbm | None, resource: Resource, draw: Draw) -> str:
+    width, shared = -(-resource.ways // 4), resource.shareable_bits
     now = f"{draw(mask, resource.ways, shared)} {mask:0{width}x}"
     if old is None or old == mask:
         return now
     return f"{draw(old, resource.ways, shared)} {old:0{width}x} -> {now}"
 
 
-def _size(value: str | int, asked: int | None, resource: Resource, cache_id: int) -> str:
-    if asked is None:
+def _size(mask: Cbm, requested: int | None, resource: Resource, cache_id: int) -> str:
+    if requested is None:
         return "  shared with the default group"
-    way = resource.way_bytes.get(cache_id) or 0
-    effective = int(str(value), 16).bit_count() * way
-    return f"  {about(effective)}" + ("" if effective == asked else f" (asked for {format_size(asked)})")
+    size = mask.bit_count() * (resource.way_bytes.get(cache_id) or 0)
+    return f"  {about(size)}" + ("" if size == requested else f" (requested: {format_size(requested)})")
 
 
-def _merged(steps: list[WriteSchemata], which: str) -> Parsed:
+def _merged(steps: list[WriteSchemata], which: str) -> Schemata:
     """All writes to one group as one: a group may shrink first and grow later."""
-    return reduce(merge, (parse(getattr(step, which)) for step in steps), Parsed())
+    return reduce(merge, (parse(getattr(step, which)) for step in steps), Schemata())
 
 
 def _threads(step: MoveTasks, plan: Plan) -> str:
     known = {t.tid: t for t in plan.threads}
-    vcpus = [
+    threads = [
         f"{tid} (vCPU {known[tid].vcpu})" if tid in known and known[tid].vcpu is not None else str(tid)
         for tid in step.tids
     ]
-    shown = ", ".join(vcpus[:8]) + (f" and {len(vcpus) - 8} more" if len(vcpus) > 8 else "")
-    return f"thread{'s' * (len(vcpus) > 1)} {shown}"
+    shown = ", ".join(threads[:8]) + (f" and {len(threads) - 8} more" if len(threads) > 8 else "")
+    return f"thread{'s' * (len(threads) > 1)} {shown}"
 
 
 def _name(path: str) -> str:

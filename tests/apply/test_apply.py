@@ -19,7 +19,7 @@ from cachetune.guests.model import Guest, Thread
 from cachetune.plan import plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.steps import MoveTasks, WriteSchemata
-from cachetune.service.connection import connect
+from cachetune.service.connection import Location, connect
 from cachetune.sim import Operation, SimulatedResctrl, load_profile
 from tests.samples import TIDS, cache_request, domain, group, host_with_guest, plan_for, web
 
@@ -268,7 +268,7 @@ def test_a_copy_of_a_tree_is_never_written_to(tmp_path: Path) -> None:
     (tmp_path / "info").mkdir()
     (tmp_path / "schemata").write_text("L3:0=7ff\n")
     with pytest.raises(ApplyRefusedError, match="CT502"):
-        connect(tmp_path, tmp_path / "run", tmp_path, tmp_path, 1)
+        connect(Location(resctrl=tmp_path, run=tmp_path / "run"))
 
 
 def test_a_restart_of_the_machine_leaves_nothing_to_undo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +334,7 @@ def test_recover_ends_although_somebody_removed_a_group_of_ours(tmp_path: Path) 
     sim.rmdir("cachetune-web-vcpus_0-1")
     report = recover(connection)
     assert (report.exit_code, journal.exists(tmp_path)) == (0, False)
-    assert any("was removed by somebody else" in note for note in report.notes)
+    assert any("was removed by another program" in note for note in report.notes)
 
 
 def test_what_the_default_group_cannot_get_back_now_is_remembered(tmp_path: Path) -> None:
@@ -382,7 +382,7 @@ def test_recover_does_not_take_ways_from_somebody_who_took_them_meanwhile(tmp_pa
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=3;1=1\n")
     report = recover(connection)
-    assert "COS1 has them now" in report.notes[0]
+    assert "because COS1 has the other ways now" in report.notes[0]
     assert "0=7fc" in sim.read("schemata")
 
 

@@ -52,7 +52,7 @@ def test_a_plan_for_a_host_that_has_changed_since_says_what_has_changed(
     message = refused(plan, connection)
     assert "CT501" in message
     assert "group other is new" in message
-    assert "group COS1 is gone" in message
+    assert "group COS1 was removed" in message
     assert "group . was 'L3:0=7ff;1=7ff MB:0=100;1=100 shareable" in message
 
 

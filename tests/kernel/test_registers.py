@@ -155,7 +155,7 @@ def _promised(path: str, plan: Plan, before: dict[str, Registers]) -> Registers:
     """A group's values according to the plan: all of them for the guest's groups, only written ones for others."""
     planned = next((g for g in plan.groups if g.path == path), None)
     if planned:
-        said = {key: int(v, 16) if isinstance(v, str) else v for key, v in _flat(planned.schemata).items()}
+        said = _flat(planned.schemata.masks) | _flat(planned.schemata.bandwidth)
         free = {key: MOST_BANDWIDTH for key in before[DEFAULT_GROUP] if key[0] == "MB"}
         return free | said
     values = dict(before[path])

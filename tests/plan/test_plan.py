@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from cachetune.cbm import Cbm
+from cachetune.cbm import Bandwidth, Cbm
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import GroupConflictError
@@ -87,8 +87,8 @@ def test_code_and_data_are_placed_apart() -> None:
     way = next(c for c in on.caches if c.name == "L3CODE").way_bytes(0)
     xml = "".join(f"<cache id='0' level='3' type='{t}' size='{2 * (way or 0)}' unit='B'/>" for t in ("code", "data"))
     made = plan(parse(f"<cachetune vcpus='0'>{xml}</cachetune>"), on, GUEST)
-    schemata = next(g for g in made.groups).schemata
-    assert (schemata["L3CODE"][0], schemata["L3DATA"][0]) == ("180", "c")
+    masks = made.groups[0].schemata.masks
+    assert (masks.at("L3CODE", 0), masks.at("L3DATA", 0)) == (0x180, 0xC)
 
 
 def test_a_monitor_of_all_vcpus_is_the_control_group_itself() -> None:
@@ -409,7 +409,9 @@ def test_a_snapshot_whose_groups_lack_values_or_have_strange_ones_can_be_planned
     both = f"<cachetune vcpus='0'>{l3(1)}</cachetune><memorytune vcpus='0'><node id='0' bandwidth='50'/></memorytune>"
     applied(sim, plan(parse(both), read_host(sim), GUEST))
     on = read_host(sim)
-    odd = msgspec.structs.replace(on.groups[-1], bandwidth={}, masks={**on.groups[-1].masks, "L9": {0: Cbm(1)}})
+    odd = msgspec.structs.replace(
+        on.groups[-1], bandwidth=Bandwidth(), masks=on.groups[-1].masks.updated({"L9": {0: Cbm(1)}})
+    )
     strange = msgspec.structs.replace(on, groups=(*on.groups[:-1], odd))
     assert writes(plan(parse(both), strange, GUEST)) == {"cachetune-web-vcpus_0": "MB:0=50\n"}
     assert plan(parse("<cachetune vcpus='1'><monitor level='3' vcpus='1'/></cachetune>"), strange, GUEST).steps

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
+from cachetune.cbm import Bandwidth
 from cachetune.domain.model import BandwidthRequest, Domain, GroupRequest, MonitorRequest
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import Group, Host
@@ -70,7 +71,7 @@ def planned_host(groups: int, threads: int, owner: str) -> Host:
     size = threads // groups
     standing: list[Group] = []
     for number, planned in enumerate(g for g in plan(domain, host, None).groups if g.kind == "control"):
-        masks, bandwidth = host.default_group.masks, {"MB": {0: 50, 1: 100}}
+        masks, bandwidth = host.default_group.masks, Bandwidth({"MB": {0: 50, 1: 100}})
         tids = tuple(Number(FIRST_TID + n) for n in range(number * size, (number + 1) * size))
         group = Group(planned.path, "control", "cachetune", masks=masks, bandwidth=bandwidth, tids=tids)
         standing.append(msgspec.structs.replace(group, owner=owner))

@@ -12,17 +12,14 @@ import msgspec
 
 from cachetune import documents
 from cachetune.apply.state.journal import boot_id
-from cachetune.cbm import Cbm
+from cachetune.cbm import Cbm, Masks
 from cachetune.errors import DocumentError, StateFileError
 from cachetune.files import replace_file
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.host.resctrl.schemata import parse
-from cachetune.plan.diff import masks_described
 from cachetune.plan.groups.names import machine_of
 from cachetune.plan.model import DefaultShrink, Plan
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteFile, WriteSchemata
-
-Masks = dict[str, dict[int, Cbm]]
 
 
 class GuestEntry(msgspec.Struct, frozen=True):
@@ -128,39 +125,43 @@ def follow_shrink(
     shrunk: DefaultShrink | None, before: Masks, after: Masks, shared: Masks | None = None
 ) -> DefaultShrink | None:
     """How far the default group is shrunk after one more write: the oldest masks, less those that it has back."""
-    first, last, common = _copies(shrunk)
-    for name, masks in after.items():
-        for cache_id, mask in masks.items():
-            was = before.get(name, {}).get(cache_id, mask)
-            if last.get(name, {}).get(cache_id) not in (was, mask):
-                first.setdefault(name, {})[cache_id] = was
-                common.setdefault(name, {})[cache_id] = (shared or {}).get(name, {}).get(cache_id, Cbm(0))
-            original = first.setdefault(name, {}).setdefault(cache_id, was)
-            last.setdefault(name, {})[cache_id] = mask
-            if mask & original == original:
-                for of in (first, last, common):
-                    of.get(name, {}).pop(cache_id, None)
-    kept = {name: of for name, of in first.items() if of}
-    if not kept:
-        return None
-    return DefaultShrink(kept, {name: last[name] for name in kept}, {name: common.get(name, {}) for name in kept})
+    first, last, common = _entries(shrunk)
+    for name, cache_id, mask in after.entries():
+        place = (name, cache_id)
+        old = before.at(*place)
+        was = mask if old is None else old
+        if last.get(place) not in (was, mask):
+            first[place] = was
+            common[place] = (shared.at(*place) if shared else None) or Cbm(0)
+        original = first.setdefault(place, was)
+        last[place] = mask
+        if mask & original == original:
+            for entries in (first, last, common):
+                entries.pop(place, None)
+    return DefaultShrink(_table(first), _table(last), _table(common)) if first else None
 
 
-def _copies(shrunk: DefaultShrink | None) -> tuple[Masks, Masks, Masks]:
-    all_of = (shrunk.before, shrunk.after, shrunk.shared) if shrunk else ({}, {}, {})
-    first, last, common = ({name: dict(masks) for name, masks in of.items()} for of in all_of)
+_Entries = dict[tuple[str, int], Cbm]
+
+
+def _entries(shrunk: DefaultShrink | None) -> tuple[_Entries, _Entries, _Entries]:
+    tables = (shrunk.before, shrunk.after, shrunk.shared) if shrunk else (Masks(), Masks(), Masks())
+    first, last, common = ({(name, i): mask for name, i, mask in table.entries()} for table in tables)
     return first, last, common
 
 
+def _table(entries: _Entries) -> Masks:
+    return Masks.of((name, i, mask) for (name, i), mask in entries.items())
+
+
 def _shared(before: Masks, plan: Plan) -> Masks:
-    """The default group's ways that other groups had as well; groups with just its mask follow it and do not count."""
-    others = [masks for path, masks in masks_described(plan.host_groups).items() if path != DEFAULT_GROUP]
-    shared: Masks = {}
-    for name, masks in before.items():
-        for cache_id, mask in masks.items():
-            theirs = 0
-            for of in others:
-                held = of.get(name, {}).get(cache_id, Cbm(0))
-                theirs |= held if held != mask else 0
-            shared.setdefault(name, {})[cache_id] = Cbm(mask & theirs)
-    return shared
+    """The default group's ways that other groups had as well. Groups with exactly its mask follow it: not counted."""
+    others = [state.masks for path, state in plan.host_groups.items() if path != DEFAULT_GROUP]
+    shared: _Entries = {}
+    for name, cache_id, mask in before.entries():
+        theirs = 0
+        for masks in others:
+            held = masks.at(name, cache_id)
+            theirs |= held if held is not None and held != mask else 0
+        shared[name, cache_id] = mask & theirs
+    return _table(shared)

@@ -10,14 +10,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cachetune.cbm import Cbm
+from cachetune.cbm import Amounts, Bandwidth, Cbm, Masks
 
 BANDWIDTH_RESOURCES = ("MB", "SMBA")
 _CACHE = re.compile(r"L([0-9]+)(CODE|DATA|)", re.ASCII)
 _TYPE_ORDER = {"": 0, "CODE": 1, "DATA": 2}
-
-Masks = dict[str, dict[int, Cbm]]
-Bandwidth = dict[str, dict[int, int]]
 
 
 class Schemata(msgspec.Struct, frozen=True):
@@ -27,8 +24,8 @@ class Schemata(msgspec.Struct, frozen=True):
     that have no values because the group is in pseudo-locksetup.
     """
 
-    masks: Masks = {}
-    bandwidth: Bandwidth = {}
+    masks: Masks = msgspec.field(default_factory=Masks)
+    bandwidth: Bandwidth = msgspec.field(default_factory=Bandwidth)
     other_lines: tuple[str, ...] = ()
     uninitialized: tuple[str, ...] = ()
 
@@ -38,8 +35,8 @@ def parse(text: str) -> Schemata:
 
     Never fails: see ``other_lines``.
     """
-    masks: Masks = {}
-    bandwidth: Bandwidth = {}
+    masks: dict[str, dict[int, Cbm]] = {}
+    bandwidth: dict[str, dict[int, int]] = {}
     others: list[str] = []
     uninitialized: list[str] = []
     for line in text.split("\n"):
@@ -58,10 +55,10 @@ def parse(text: str) -> Schemata:
                 others.append(line.strip())
         except ValueError:
             others.append(line.strip())
-    return Schemata(masks, bandwidth, tuple(others), tuple(uninitialized))
+    return Schemata(Masks(masks), Bandwidth(bandwidth), tuple(others), tuple(uninitialized))
 
 
-def parse_sizes(text: str) -> dict[str, dict[int, int]]:
+def parse_sizes(text: str) -> Amounts:
     """The caches of a group's ``size`` file: resource name to cache id to bytes.
 
     Lines that cannot be read are left out.
@@ -74,7 +71,7 @@ def parse_sizes(text: str) -> dict[str, dict[int, int]]:
                 sizes[name] = {_number(i): _number(v) for i, v in _entries(values)}
             except ValueError:
                 continue
-    return sizes
+    return Amounts(sizes)
 
 
 def cache_resource(name: str) -> tuple[int, str] | None:
@@ -114,19 +111,13 @@ def _line(name: str, values: Mapping[int, object]) -> str:
 
 def merge(before: Schemata, written: Schemata) -> Schemata:
     """What a group has after ``written`` was written over ``before``: entries not named keep their value."""
-    masks = {name: {**before.masks.get(name, {}), **values} for name, values in written.masks.items()}
-    bandwidth = {name: {**before.bandwidth.get(name, {}), **values} for name, values in written.bandwidth.items()}
-    return msgspec.structs.replace(before, masks={**before.masks, **masks}, bandwidth={**before.bandwidth, **bandwidth})
+    masks, bandwidth = before.masks.updated(written.masks), before.bandwidth.updated(written.bandwidth)
+    return msgspec.structs.replace(before, masks=masks, bandwidth=bandwidth)
 
 
 def covers(found: Schemata, wanted: Schemata) -> bool:
     """Whether every value of ``wanted`` is in ``found``; what ``wanted`` does not name may be anything."""
-    return all(
-        found_of.get(name, {}).get(cache_id) == value
-        for found_of, wanted_of in ((found.masks, wanted.masks), (found.bandwidth, wanted.bandwidth))
-        for name, values in wanted_of.items()
-        for cache_id, value in values.items()
-    )
+    return found.masks.covers(wanted.masks) and found.bandwidth.covers(wanted.bandwidth)
 
 
 def _entries(values: str) -> list[tuple[str, str]]:

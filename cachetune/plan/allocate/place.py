@@ -1,8 +1,8 @@
-"""Choose ways: which bits of each cache a request gets, given who has which bits now.
+"""Choose ways: which bits of a cache each request gets, given who has which bits now.
 
 Everything here is about one cache (one resource name and one cache id); caches do not depend on one another.
-Where libvirt has an answer this is the same answer: the smallest hole that fits, the lowest of equals, the low end of
-the hole, and the default group's mask where nothing is asked for.
+Where libvirt has an answer, this is the same answer: the smallest hole that fits, the lowest of equals, the low end of
+the hole, and the default group's mask where no size is requested.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ from cachetune.host.model import CacheControl
 
 
 class DoesNotFitError(Exception):
-    """No hole is large enough: ``wanted`` ways, the bits that are ``free``, and the ``index`` of the request."""
+    """No hole is large enough: the requested ``ways``, the bits that are ``free``, and the request's ``index``."""
 
-    def __init__(self, wanted: int, free: int, index: int = 0) -> None:
-        super().__init__(f"{wanted} ways do not fit into {free:x}")
-        self.wanted, self.free, self.index = wanted, Cbm(free), index
+    def __init__(self, ways: int, free: int, index: int = 0) -> None:
+        super().__init__(f"{ways} ways do not fit into {free:x}")
+        self.ways, self.free, self.index = ways, Cbm(free), index
 
     @property
     def largest_hole(self) -> int:
@@ -27,14 +27,14 @@ class DoesNotFitError(Exception):
 
 
 class WayRequest(msgspec.Struct, frozen=True):
-    """One group's wish for one cache: ``ways`` (None: a copy of the default group), and its mask ``now``, if any."""
+    """A group's request: a number of ``ways`` (None: a copy of the default group's) and its mask ``now``, if any."""
 
     ways: int | None
     now: Cbm | None = None
 
 
 class Cache(msgspec.Struct, frozen=True):
-    """One cache as it is now. ``taken`` are the bits of all groups that are neither the default one nor asking."""
+    """One cache as it is now. ``taken`` are the bits of all groups but the default group and the requesting ones."""
 
     control: CacheControl
     default: Cbm
@@ -54,80 +54,80 @@ def place(ways: int, free: int) -> Cbm:
     return run(min(holes)[1], ways)
 
 
-def settle(cache: Cache, asks: Sequence[WayRequest], default: Cbm) -> list[Cbm]:
-    """The mask of each ask, with the default group at ``default``. Raises DoesNotFitError with the ask's index.
+def settle(cache: Cache, requests: Sequence[WayRequest], default: Cbm) -> list[Cbm]:
+    """The mask of each request, with the default group at ``default``. Raises DoesNotFitError with the index.
 
-    A good mask is kept. No mask ever meets bits that another group has now and has not given up in an earlier step,
-    so exclusivity holds at every moment while the changes are written: shrinking first, then the rest.
+    A mask that already fits is kept. No mask includes bits that another group has now and has not given up in an
+    earlier step, so masks are exclusive at every moment while the changes are written: shrinking ones first.
     """
     used = cache.taken | default
-    now = [ask.now or Cbm(0) for ask in asks]
-    settled: dict[int, Cbm] = {i: default for i, ask in enumerate(asks) if ask.ways is None}
-    for i in _by_effort(asks):
-        ways = asks[i].ways or 0
+    now = [request.now or Cbm(0) for request in requests]
+    settled: dict[int, Cbm] = {i: default for i, request in enumerate(requests) if request.ways is None}
+    for i in _by_effort(requests):
+        ways = requests[i].ways or 0
         free = cache.control.cbm_mask & ~used
         for j, mask in enumerate(now):
             if j != i:
-                free &= ~_held(mask, None if asks[j].ways is None else settled.get(j), cache.default)
-        good = now[i] & ~free == 0 and now[i].bit_count() == ways and _legal(now[i], cache.control)
-        if asks[i].now is not None and good:
+                free &= ~_held(mask, None if requests[j].ways is None else settled.get(j), cache.default)
+        fits = now[i] & ~free == 0 and now[i].bit_count() == ways and _is_legal(now[i], cache.control)
+        if requests[i].now is not None and fits:
             settled[i] = now[i]
             continue
-        shrinks = asks[i].now is not None and now[i].bit_count() > ways and largest_run(now[i] & free) >= ways
+        shrinks = requests[i].now is not None and now[i].bit_count() > ways and largest_run(now[i] & free) >= ways
         try:
             settled[i] = place(ways, now[i] & free if shrinks else free)
         except DoesNotFitError as error:
             raise DoesNotFitError(ways, error.free, i) from None
-    return [settled[i] for i in range(len(asks))]
+    return [settled[i] for i in range(len(requests))]
 
 
-def shrink_default(cache: Cache, asks: Sequence[WayRequest]) -> tuple[Cbm, list[Cbm]]:
-    """The largest mask that the default group can keep so that all asks fit, and the masks of the asks.
+def shrink_default(cache: Cache, requests: Sequence[WayRequest]) -> tuple[Cbm, list[Cbm]]:
+    """The largest mask that the default group can keep so that all requests fit, and the masks of the requests.
 
-    It keeps the ways shared with I/O (unless the whole cache is) and at least min_cbm_bits, never less than one; of
-    equally large ones the highest, so that guests get the low end. Raises DoesNotFitError for the unshrunk default when
-    none will do.
+    It keeps the ways shared with I/O (unless that is the whole cache) and at least min_cbm_bits, never less than one.
+    Of equally large masks it keeps the highest, so that guests get the low end. Raises DoesNotFitError for the default
+    group as it is when no mask will do.
     """
     for default in _remainders(cache):
         try:
-            return default, settle(cache, asks, default)
+            return default, settle(cache, requests, default)
         except DoesNotFitError:
             continue
-    return cache.default, settle(cache, asks, cache.default)
+    return cache.default, settle(cache, requests, cache.default)
 
 
 def _remainders(cache: Cache) -> Iterator[Cbm]:
     """Masks that the default group could be left with, the largest first, the highest of equals first."""
     control = cache.control
     shared = cache.default & control.shareable_bits
-    keep = 0 if control.shareable_bits == control.cbm_mask else shared
+    keep = 0 if control.shareable_bits == control.cbm_mask else int(shared)
     least = max(1, control.min_cbm_bits)
     bits = [bit for bit in range(cache.default.bit_length()) if cache.default >> bit & 1]
     for count in range(len(bits), least - 1, -1):
         for start in range(len(bits) - count, -1, -1):
-            mask = Cbm(sum(1 << bit for bit in bits[start : start + count]))
-            if mask & keep == keep and _legal(mask, control):
-                yield mask
+            mask = sum(1 << bit for bit in bits[start : start + count])
+            if mask & keep == keep and _is_legal(mask, control):
+                yield Cbm(mask)
 
 
 def _held(now: Cbm, after: Cbm | None, default: Cbm) -> int:
-    """Bits that another asking group has or will have, at any moment at which somebody could be given them."""
+    """Bits that another requesting group has at any moment at which they could be given away."""
     if after is None:
         return 0 if now == default else now
     return after if after & ~now == 0 else now | after
 
 
-def _by_effort(asks: Sequence[WayRequest]) -> list[int]:
+def _by_effort(requests: Sequence[WayRequest]) -> list[int]:
     """The order of settling: masks that can stay, masks that shrink, then all others, each in the domain's order."""
 
     def effort(i: int) -> int:
-        ways, now = asks[i].ways or 0, asks[i].now
+        ways, now = requests[i].ways or 0, requests[i].now
         if now is None:
             return 2
         return 0 if now.bit_count() == ways else 1 if now.bit_count() > ways else 2
 
-    return sorted((i for i, ask in enumerate(asks) if ask.ways is not None), key=effort)
+    return sorted((i for i, request in enumerate(requests) if request.ways is not None), key=effort)
 
 
-def _legal(mask: int, control: CacheControl) -> bool:
+def _is_legal(mask: int, control: CacheControl) -> bool:
     return control.sparse_masks or is_contiguous(mask)

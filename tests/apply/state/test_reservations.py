@@ -7,11 +7,11 @@ import pytest
 from cachetune.apply.run import Connection
 from cachetune.apply.state import reservations
 from cachetune.apply.state.ledger import Ledger
-from cachetune.cbm import Cbm
+from cachetune.cbm import Cbm, Masks
 from cachetune.host.model import Group
 from cachetune.sim import SimulatedResctrl, load_profile
 
-COMING = Group(path="qemu-3-web-vcpus_0", kind="control", owner="libvirt", masks={"L3": {0: Cbm(3)}})
+COMING = Group(path="qemu-3-web-vcpus_0", kind="control", owner="libvirt", masks=Masks({"L3": {0: Cbm(3)}}))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from cachetune.apply.state import reservations
-from cachetune.cbm import Cbm
+from cachetune.cbm import Cbm, Masks
 from cachetune.host.model import Group
 from tests.kernel.scenarios.guest_process import Threads, running
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
@@ -166,7 +166,7 @@ def test_a_request_that_makes_no_sense_is_refused_with_a_hint(host: Host, words:
 
 
 def test_a_plan_avoids_the_ways_of_groups_that_libvirt_is_about_to_make(host: Host) -> None:
-    coming = Group("qemu-9-db-vcpus_0", "control", "libvirt", masks={"L3": {0: Cbm(0x700)}})
+    coming = Group("qemu-9-db-vcpus_0", "control", "libvirt", masks=Masks({"L3": {0: Cbm(0x700)}}))
     reservations.reserve(host.run, "db", (coming,))
     host.mount.write("schemata", "L3:0=00f\n")
     saved = host.file("plan.json", "")
