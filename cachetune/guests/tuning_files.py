@@ -1,7 +1,7 @@
 """The operator's directory with one file per guest: ``NAME.xml``, domain XML or a tuning file, for the guest NAME.
 
-A name comes from a guest, so it is hostile: one that could lead out of the directory, or to a file that is hidden
-there, has no file. Files are read as bounded as everywhere (``domain.read_file``).
+Guests choose their names, so a name is untrusted: a name that would lead out of the directory, or to a hidden file, has
+no file. Reading is bounded (``domain.read_file``).
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,11 +44,12 @@ def read_tuning_files(directory: Path, vcpus: Mapping[str, int]) -> TuningFiles 
 
 
 def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | None:
-    """What the directory has for the guest ``name``; None where it has no file for it.
+    """Load the file of the guest ``name``; None if the directory has none.
 
-    ``vcpus`` is how many the guest can have; a tuning file does not tell. The domain carries the name and no running
-    number, so that its groups keep their names over restarts. It is None where the XML has errors; the findings say
-    which. Raises InputError for a file that cannot be read, and for domain XML of another guest.
+    ``vcpus`` is the guest's maximum, which a tuning file does not contain. The domain has the guest's name but no id,
+    so that its groups keep their names across restarts; it is None if the XML has errors, and the findings say which.
+
+    Raises UnreadableFileError, and WrongGuestError for domain XML of another guest.
     """
     if not _is_safe(name):
         return None
@@ -65,9 +66,9 @@ def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | 
 
 
 def names_in(directory: Path) -> tuple[str, ...] | None:
-    """The guests that the directory has a file for, in order; None where there is no such directory.
+    """Return the names of guests with a file, sorted; None if the directory does not exist.
 
-    Raises InputError where it cannot be read.
+    Raises UnreadableFileError.
     """
     try:
         return tuple(sorted(_names(directory)))
@@ -110,5 +111,5 @@ def _is_safe(name: str) -> bool:
         return False
     try:
         return len(f"{name}{_SUFFIX}".encode()) <= _LONGEST
-    except UnicodeEncodeError:  # bytes of a file name that are no text
+    except UnicodeEncodeError:  # bytes of a file name that are not text
         return False

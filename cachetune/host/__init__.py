@@ -1,8 +1,7 @@
-"""What is given: a resctrl file system and sysfs in, a frozen ``Host`` out. Knows nothing of XML, changes
-nothing.
+"""The host: from a resctrl file system and sysfs to a frozen ``Host``. Knows nothing of XML, changes nothing.
 
-The package's modules import one another directly; the names below are for its users and are loaded when first
-used, so that a command which only needs the values does not pay for the rest.
+The modules here import one another directly. The names below are for other packages and are imported on first use, so
+a command that only needs the values does not pay for the rest.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,7 @@
-"""What the hardware can do: the info/ directory, and the sizes of the caches that the default group names.
+"""What the hardware can do: the info/ directory, and the sizes of the caches that the default group lists.
 
-Works on a live tree and on a copy in which files are missing; only a resource without cbm_mask cannot be used
-and is reported as unknown. Sizes come from sysfs, and from the default group's ``size`` file where sysfs does
-not have them.
+Works on a live tree and on a copy in which files are missing. Only a cache without cbm_mask cannot be used; it is
+reported as unknown. Sizes come from sysfs, or from the default group's ``size`` file if sysfs does not have them.
 """
 
 import errno
@@ -34,7 +33,7 @@ Missing = TypeVar("Missing", int, None)
 
 
 def read_if_there(fs: Resctrl, path: str) -> str | None:
-    """The content of a file, None where it does not exist (any more)."""
+    """The content of a file, None if it does not exist or no longer exists."""
     try:
         return fs.read(path)
     except ResctrlError as error:
@@ -44,7 +43,7 @@ def read_if_there(fs: Resctrl, path: str) -> str | None:
 
 
 def read_caches(fs: Resctrl, info: Iterable[str], default: Group, sysfs: Path | None) -> Iterator[CacheControl]:
-    """The cache resources, by level and type. The cache ids are those of the default group's schemata."""
+    """The cache resources by level and type. The cache ids come from the default group's schemata."""
     usable = {name: mask for name in sorted(info, key=resource_order) if (mask := _cbm_mask(fs, name))}
     sizes = _sizes(fs, usable, default, sysfs)
     for name, mask in usable.items():
@@ -66,7 +65,7 @@ def read_caches(fs: Resctrl, info: Iterable[str], default: Group, sysfs: Path | 
 def read_bandwidths(
     fs: Resctrl, info: Iterable[str], groups: Sequence[Group], caches: Iterable[CacheControl]
 ) -> Iterator[BandwidthControl]:
-    """MB and SMBA. The ids are the default group's; without its MB line (a copy) those of the L3 caches."""
+    """MB and SMBA. The ids come from the default group, or from the L3 caches if it has no such line (a copy)."""
     l3_ids = sorted({i for c in caches if c.level == 3 for i in c.size_bytes})
     default = groups[0]
     for name in sorted(set(info) & set(BANDWIDTH_RESOURCES)):
@@ -90,7 +89,7 @@ def read_bandwidths(
 
 
 def read_monitors(fs: Resctrl, info: Iterable[str]) -> Iterator[MonitorControl]:
-    """L3_MON and PERF_PKG_MON, and whatever else monitors; ``*_config`` are settings, not events."""
+    """L3_MON, PERF_PKG_MON and any other monitoring resource; ``*_config`` are settings, not events."""
     for name in sorted(info):
         if name.endswith("_MON"):
             features = (read_if_there(fs, f"info/{name}/mon_features") or "").split()
@@ -103,9 +102,9 @@ def read_monitors(fs: Resctrl, info: Iterable[str]) -> Iterator[MonitorControl]:
 
 
 def _unit(fs: Resctrl, name: str, least: int, step: int, largest: int) -> BandwidthUnit:
-    """AMD gives min 0, gran 1 and is not linear.
+    """The unit of a bandwidth resource. AMD has min 0, gran 1 and is not linear.
 
-    Nothing in info/ tells of mba_MBps, only the mount and large values.
+    info/ does not show the mba_MBps option; only the mount options do, and values above 100.
     """
     if least == 0 and step <= 1 and _number(fs, f"info/{name}/delay_linear", 0) == 0:
         return "1/8 GB/s"
@@ -114,12 +113,12 @@ def _unit(fs: Resctrl, name: str, least: int, step: int, largest: int) -> Bandwi
 
 
 def _power_of_two(largest: int) -> int:
-    """AMD's maximum: a power of two that no file tells. A new group has it, so the largest seen is a clue."""
+    """AMD's maximum: a power of two that no file contains. A new group has it, so the largest value is a clue."""
     return max(_LEAST_AMD_MAXIMUM, 1 << max(largest - 1, 0).bit_length())
 
 
 def _sizes(fs: Resctrl, usable: Mapping[str, Cbm], default: Group, sysfs: Path | None) -> dict[tuple[str, int], int]:
-    """Bytes by (resource, cache id), from sysfs or else from ``size``: size // ways for each bit set."""
+    """Bytes by (resource, cache id), from sysfs or else from ``size``, which has size // ways for each bit set."""
     pairs = {(n, i): (cache_resource(n) or (0, ""))[0] for n in usable for i in default.masks.get(n, {})}
     in_sysfs = cache_sizes(sysfs, {(level, i) for (_, i), level in pairs.items()}) if sysfs else {}
     found = {(n, i): in_sysfs[level, i] for (n, i), level in pairs.items() if (level, i) in in_sysfs}

@@ -1,8 +1,7 @@
-"""Check a Host that came from outside (a snapshot, a copy of a tree) before anything is planned on it.
+"""Check a Host from outside (a snapshot, a copy of a tree) before anything is planned on it.
 
-Decoding has checked the types; here the values must be possible ones, so that the planner need not doubt
-them: masks within cbm_mask, one default group that names every cache, paths that stay inside the root,
-numbers in their range.
+Decoding has checked the types. This checks that the values are possible, so that the planner can rely on them: masks
+within cbm_mask, one default group that lists every cache, paths inside the root, numbers in range.
 """
 
 import re
@@ -13,6 +12,7 @@ from cachetune.errors import DocumentError
 from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, CacheControl, Group, Host, MonitorControl
 from cachetune.host.read import NOT_GROUPS, STRAY
 from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource
+from cachetune.text import count
 
 _MODES = {"shareable", "exclusive", "pseudo-locksetup", "pseudo-locked"}
 _TYPES = {"": "both", "CODE": "code", "DATA": "data"}
@@ -23,7 +23,7 @@ _LARGEST_TID = (1 << 31) - 1
 
 
 def check_host(host: Host, name: str) -> Host:
-    """The same host when every value in it is possible.
+    """Return the host if every value in it is possible.
 
     Raises DocumentError, which names the document and the value.
     """
@@ -47,15 +47,15 @@ def _problems(host: Host) -> Iterator[str]:
         return
     for cache in host.caches:
         if set(default.masks.get(cache.name, {})) != set(cache.size_bytes):
-            yield f"{cache.name}: size_bytes and the default group's masks do not name the same cache ids"
+            yield f"{cache.name}: size_bytes and the default group's masks have different cache ids"
     for group in host.groups:
         yield from _group_problems(group, host)
 
 
 def _repeated(what: str, names: Iterable[str]) -> Iterator[str]:
-    for name, count in Counter(names).items():
-        if count > 1:
-            yield f"{what} {name!r} is there {count} times"
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield f"{what} {name!r} occurs {times} times"
 
 
 def _cache_problems(cache: CacheControl) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _cache_problems(cache: CacheControl) -> Iterator[str]:
         yield f"{cache.name}: cbm_mask is {cache.cbm_mask:x}"
         return
     if not 0 <= cache.min_cbm_bits <= cache.ways:
-        yield f"{cache.name}: min_cbm_bits is {cache.min_cbm_bits}, but there are {cache.ways} ways"
+        yield f"{cache.name}: min_cbm_bits is {cache.min_cbm_bits}, but the cache has {count(cache.ways, 'way')}"
     if cache.shareable_bits & ~cache.cbm_mask:
         yield f"{cache.name}: shareable_bits {cache.shareable_bits:x} exceeds cbm_mask {cache.cbm_mask:x}"
     yield from _closid_problems(cache.name, cache.num_closids)
@@ -74,14 +74,14 @@ def _cache_problems(cache: CacheControl) -> Iterator[str]:
         if not 0 <= cache_id <= _LARGEST_ID:
             yield f"{cache.name}: {cache_id} is not a cache id"
         if size is not None and not cache.ways <= size <= _LARGEST_CACHE:
-            yield f"{cache.name}: cache {cache_id} cannot have {size} bytes"
+            yield f"{cache.name}: cache {cache_id} cannot have a size of {size} bytes"
 
 
 def _bandwidth_problems(control: BandwidthControl) -> Iterator[str]:
     if control.name not in BANDWIDTH_RESOURCES:
         yield f"{control.name!r} is not a bandwidth resource"
     if not 0 <= control.min_bandwidth <= control.max_bandwidth <= _LARGEST_ID:
-        yield f"{control.name}: {control.min_bandwidth} to {control.max_bandwidth} is no range of bandwidths"
+        yield f"{control.name}: {control.min_bandwidth} to {control.max_bandwidth} is not a range of bandwidths"
     if not 1 <= control.bandwidth_gran <= max(control.max_bandwidth, 1):
         yield f"{control.name}: bandwidth_gran is {control.bandwidth_gran}"
     if len(set(control.ids)) != len(control.ids) or not all(0 <= i <= _LARGEST_ID for i in control.ids):
@@ -94,7 +94,7 @@ def _monitor_problems(monitor: MonitorControl) -> Iterator[str]:
         yield f"{monitor.name!r} is not a monitoring resource"
     for feature in monitor.features:
         if not re.fullmatch(r"[A-Za-z0-9_]+", feature, re.ASCII):
-            yield f"{monitor.name}: {feature!r} is not the name of an event"
+            yield f"{monitor.name}: {feature!r} is not an event name"
     if monitor.num_rmids is not None and not 1 <= monitor.num_rmids <= _MOST_GROUPS:
         yield f"{monitor.name}: num_rmids is {monitor.num_rmids}"
     if monitor.max_threshold_occupancy is not None and monitor.max_threshold_occupancy < 0:
@@ -112,9 +112,9 @@ def _group_problems(group: Group, host: Host) -> Iterator[str]:
         yield f"{group.path!r} is not the path of a group"
         return
     if kind != group.kind:
-        yield f"group {group.path!r} is at the place of a {kind} group, not of a {group.kind} group"
+        yield f"group {group.path!r} has the path of a {kind} group, not of a {group.kind} group"
     if (group.owner == "default") != (group.path == DEFAULT_GROUP):
-        yield f"group {group.path!r} cannot belong to {group.owner!r}"
+        yield f"group {group.path!r} cannot have the owner {group.owner!r}"
     if host.group(group.parent) is None:
         yield f"group {group.path!r} has no control group {group.parent!r}"
     if group.mode not in _MODES:
@@ -143,7 +143,7 @@ def _value_problems(group: Group, host: Host) -> Iterator[str]:
 
 
 def _kind_of(path: str, *, monitoring: bool) -> str | None:
-    """Control or monitor by the place in the tree; None for a path that resctrl cannot have."""
+    """Control or monitor, by the place in the tree; None for a path that resctrl cannot have."""
     if path == DEFAULT_GROUP:
         return "control"
     parts = path.split("/")

@@ -1,4 +1,4 @@
-"""Whose group is it? resctrl does not say, so the name must: each program has its own habit."""
+"""Who owns a group. resctrl does not record it, so the name decides: each program has its own convention."""
 
 import re
 from collections.abc import Collection
@@ -14,7 +14,7 @@ _CONTAINERS = re.compile(
     re.ASCII,
 )
 
-_HABITS: tuple[tuple[Owner, re.Pattern[str]], ...] = (
+_CONVENTIONS: tuple[tuple[Owner, re.Pattern[str]], ...] = (
     ("cachetune", re.compile(r"cachetune-.+", re.DOTALL)),
     ("cadvisor", re.compile(r"cadvisor-.+", re.DOTALL)),
     ("dra", re.compile(r"dra-cache.+", re.DOTALL)),
@@ -25,14 +25,13 @@ _HABITS: tuple[tuple[Owner, re.Pattern[str]], ...] = (
 
 
 def owner_of(path: str, owned: Collection[str] = ()) -> Owner:
-    """The program that a group belongs to, by the last part of its path; ``owned`` are paths that are ours
-    for sure.
+    """Return the program that owns a group, by the last part of its path. ``owned`` are paths of our own groups.
 
-    A monitor group can belong to somebody else than the control group that it is in.
+    A monitor group can have another owner than its control group.
     """
     if path == DEFAULT_GROUP:
         return "default"
     if path in owned:
         return "cachetune"
     name = path.rpartition("/")[2]
-    return next((owner for owner, pattern in _HABITS if pattern.fullmatch(name)), "unknown")
+    return next((owner for owner, pattern in _CONVENTIONS if pattern.fullmatch(name)), "unknown")

@@ -1,7 +1,7 @@
 """Read a whole host: the groups, then what the hardware can do. One pass, each file once.
 
-Groups come and go while we read: one that vanishes half-way is left out, as if it had gone a moment earlier.
-What is missing in a plain copy of a tree is simply not there in the Host.
+Groups can disappear during the read; such a group is left out, as if it had been removed a moment earlier. A file that
+is missing from a plain copy of a tree leaves its part of the Host empty.
 """
 
 import errno
@@ -17,24 +17,25 @@ from cachetune.host.owners import owner_of
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.resctrl.schemata import parse
 
-# Entries of the root, and of info/, that are no groups and no resources.
+# Entries of the root, and of info/, that are not groups or resources.
 NOT_GROUPS = frozenset(
     {
         *("cpus", "cpus_list", "info", "mode", "mon_data", "mon_groups", "schemata", "size", "tasks"),
         *("ctrl_hw_id", "mon_hw_id", "mba_MBps_event", "mbm_L3_assignments"),
     }
 )
-# Without monitoring these are free to be made, and who tries to make a monitor group there makes a control group.
+# Without monitoring these names are free, so mkdir of a monitor group there creates a control group.
 STRAY = frozenset({"mon_data", "mon_groups"})
 _NOT_RESOURCES = {"last_cmd_status"}
 
 
 def read_host(fs: Resctrl, sysfs: Path | None = None, owned: Collection[str] = ()) -> Host:
-    """Everything that planning needs to know of the host behind ``fs``.
+    """Read everything that planning needs to know about the host behind ``fs``.
 
-    ``sysfs`` is where cache sizes are looked up first (usually /sys); ``owned`` are paths of groups that are
-    ours whatever their names. Whoever needs the state to hold still takes the lock first. Raises HostError
-    when a file is not what it should be, ResctrlError when it cannot be read.
+    ``sysfs`` is where cache sizes are looked up first (usually /sys). ``owned`` are paths of our own groups, whatever
+    their names. A caller that needs a consistent state takes the lock first.
+
+    Raises HostError for a file with unexpected content, ResctrlError for one that cannot be read.
     """
     groups = tuple(_groups(fs, frozenset(owned)))
     info = [name for name in fs.listdir("info") if name not in _NOT_RESOURCES]
@@ -111,7 +112,7 @@ def _monitor_groups(fs: Resctrl, directory: str, owned: frozenset[str]) -> Itera
 
 
 def _members(fs: Resctrl, path: str) -> str | None:
-    """The content of tasks or cpus_list, which the kernel closes even to root while a group is pseudo-locked."""
+    """The content of tasks or cpus_list, which not even root may read while a group is pseudo-locked."""
     try:
         return read_if_there(fs, path)
     except ResctrlError as error:
@@ -138,5 +139,5 @@ def _tids(fs: Resctrl, path: str, text: str | None) -> tuple[int, ...]:
 
 
 def _printable(path: str) -> str:
-    """The path as text that JSON can carry: bytes of a name that are not UTF-8 are shown as escapes."""
+    """The path as text for JSON: bytes that are not UTF-8 become escapes."""
     return path.encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,6 @@
 """Cache sizes from sysfs (devices/system/cpu/cpu*/cache/index*), reading as few processors as possible.
 
-A cache tells which processors share it, so each processor read after the first one shows at least one new
-cache.
+A cache lists the processors that share it, so each further processor that is read has at least one new cache.
 """
 
 import re
@@ -16,10 +15,9 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def cache_sizes(sysfs: Path, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """Bytes of the caches (level, id) that are ``wanted``, as far as sysfs tells. Never fails: what is
-    missing is left out.
+    """Return the sizes in bytes of the ``wanted`` caches (level, id). Never fails: unknown sizes are left out.
 
-    The id is the one that resctrl uses. Sizes are written as 15360K.
+    The id is the one that resctrl uses. sysfs has sizes such as 15360K.
     """
     sizes: dict[tuple[int, int], int] = {}
     levels = {level for level, _ in wanted}
@@ -37,7 +35,7 @@ def cache_sizes(sysfs: Path, wanted: Collection[tuple[int, int]]) -> dict[tuple[
 
 
 def sizes_for(fs: SysfsResctrl, sysfs: Path) -> Path | None:
-    """Where cache sizes are read: this machine's are not those of a copy from elsewhere or of a simulated resctrl."""
+    """Where to read cache sizes. This machine's /sys does not describe a copied or simulated resctrl: None then."""
     return None if sysfs == _LIVE_SYSFS and (fs.is_simulated or not fs.is_live) else sysfs
 
 
@@ -51,7 +49,7 @@ def _cpus(sysfs: Path) -> list[tuple[int, Path]]:
 
 
 def _caches_of(cpu: Path, levels: Collection[int]) -> list[tuple[int, int, int, frozenset[int]]]:
-    """The caches of one processor on these levels: level, id, bytes and the processors that share it."""
+    """The caches of one processor on these levels: level, id, bytes and the processors that share the cache."""
     found = []
     try:
         indexes = sorted((cpu / "cache").glob("index*"))

@@ -1,7 +1,6 @@
-"""What is left on a host: free ways and the largest hole of each cache, control groups and RMIDs still to be
-had.
+"""What is left on a host: free ways and the largest hole of each cache, available control groups and RMIDs.
 
-A way is free when no control group has it, the default group included; that is what libvirt counts, too.
+A way is free if no control group has it, including the default group. libvirt counts the same way.
 """
 
 from typing import Literal
@@ -13,7 +12,7 @@ from cachetune.host.model import CacheControl, Host
 
 
 class CacheUsage(msgspec.Struct, frozen=True):
-    """One cache: ``free`` is the mask of the ways nobody has; ``*_bytes`` are None where the size is unknown."""
+    """One cache: ``free`` is the mask of ways that no group has; ``*_bytes`` are None if the size is unknown."""
 
     resource: str
     id: int
@@ -28,7 +27,7 @@ class CacheUsage(msgspec.Struct, frozen=True):
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """A limited number of things; ``total`` and ``left`` are None where the host does not say."""
+    """A limited number of things; ``total`` and ``left`` are None if unknown."""
 
     used: int
     total: int | None
@@ -36,7 +35,7 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 class HostUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that ``show --json`` prints: the host and what is left of it."""
+    """The document that ``show --json`` prints: the host, and what is left on it."""
 
     schema_version: Literal[1] = 1
     fingerprint: str

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Emulators and their threads, as /proc has them."""

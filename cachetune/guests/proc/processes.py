@@ -1,10 +1,10 @@
-"""The emulators that run here, as /proc has them: process, name and uuid from the command line, threads.
+"""The emulators in /proc: process, name and uuid from the command line, threads.
 
-What a process says of itself (its arguments, the names of its threads) anybody can say; sources that only root can
-write to are asked first for that reason. A process that ends while we look is left out, and so is a zombie.
+Any user can start a process with any arguments and thread names, so sources that only root can write are more trusted.
+A process that ends during the search is left out, and so is a zombie.
 
-In a pid namespace (a container) an emulator knows its threads by other numbers than we do. The kernel gives all of
-them, ours first, in the line NSpid of ``status``; ``tids_at`` translates.
+In a pid namespace (a container) an emulator has other ids for its threads than we do. The kernel lists all of them,
+ours first, in the NSpid line of ``status``; ``tids_at`` translates.
 """
 
 import re
@@ -24,10 +24,10 @@ _NO_UUID = uuid.UUID(int=0)
 
 
 class Process(msgspec.Struct, frozen=True):
-    """An emulator. ``name`` is "" and ``uuid`` None where its arguments do not tell them.
+    """An emulator. ``name`` is "" and ``uuid`` None if its arguments do not contain them.
 
-    ``threads`` are all its threads, ascending; the one whose tid is ``pid`` is its leader. ``user`` is its effective
-    uid, None where that cannot be read.
+    ``threads`` are all its threads by tid; the leader's tid is ``pid``. ``user`` is the effective uid, None if it
+    cannot be read.
     """
 
     pid: int
@@ -44,9 +44,9 @@ class Process(msgspec.Struct, frozen=True):
 
 
 def emulators(proc: Path) -> tuple[Process, ...]:
-    """Every process that is an emulator by its program's name, or by a QEMU's arguments and threads, ascending by pid.
+    """Return every process with the program name, or the arguments and threads, of an emulator, ascending by pid.
 
-    Raises UnreadableFileError when ``proc`` cannot be listed.
+    Raises UnreadableFileError if ``proc`` cannot be listed.
     """
     try:
         pids = sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdecimal())
@@ -57,7 +57,7 @@ def emulators(proc: Path) -> tuple[Process, ...]:
 
 
 def read_process(pid: int, proc: Path) -> Process | None:
-    """A process, whatever it is, as if it were an emulator; None when it has ended or is hidden from us."""
+    """Read any process as if it were an emulator; None if it has ended or is hidden."""
     try:
         threads = find_process(pid, proc).threads
     except (ProcessNotFoundError, UnreadableFileError):
@@ -72,12 +72,12 @@ def read_process(pid: int, proc: Path) -> Process | None:
 
 
 def tids_at(process: Process, pid: int | None, proc: Path) -> dict[int, int] | None:
-    """Translate thread ids: those of the namespace where the process is called ``pid`` to ours.
+    """Map thread ids of the pid namespace in which the process has the id ``pid`` to ours.
 
-    ``pid`` None is the namespace of the process itself, the innermost. None when it has no such name anywhere.
+    ``pid`` None is the process's own namespace, the innermost. None if the process has that id in no namespace.
     """
     task = proc / str(process.pid) / "task"
-    # A kernel without namespaces has no such line; a thread that has ended meanwhile has none either.
+    # A kernel without namespaces has no such line; neither has a thread that has ended since.
     names = {thread.tid: _names(task / str(thread.tid)) or (thread.tid,) for thread in process.threads}
     own = names.get(process.pid, (process.pid,))
     if pid is not None and pid not in own:
@@ -87,13 +87,13 @@ def tids_at(process: Process, pid: int | None, proc: Path) -> dict[int, int] | N
 
 
 def with_uuid(wanted: str | None, processes: Iterable[Process]) -> Process | None:
-    """The only process with that uuid; None when there is none or more than one."""
+    """The only process with that uuid; None if there is no such process, or more than one."""
     found = [process for process in processes if wanted and process.uuid == wanted]
     return found[0] if len(found) == 1 else None
 
 
 def canonical_uuid(text: str) -> str | None:
-    """The uuid in libvirt's form (lower case, with hyphens); None for what is none, and for zeros, QEMU's "none"."""
+    """The uuid in libvirt's form (lower case, with hyphens); None if invalid, or all zeros (QEMU's "no uuid")."""
     try:
         value = uuid.UUID(text)
     except ValueError:
@@ -102,10 +102,10 @@ def canonical_uuid(text: str) -> str | None:
 
 
 def _emulator(pid: int, proc: Path) -> Process | None:
-    arguments = _arguments(proc / str(pid))  # a thread of the kernel has none
+    arguments = _arguments(proc / str(pid))  # a kernel thread has none
     looks_so = bool(arguments) and _PROGRAM.fullmatch(arguments[0].rpartition("/")[2]) is not None
     if not looks_so and _NAMING.isdisjoint(arguments):
-        return None  # only a name makes QEMU name its threads; so most processes cost no more than one file
+        return None  # QEMU names its threads only with -name, so most processes cost one small file
     process = read_process(pid, proc)
     if process is None or looks_so:
         return process
@@ -121,7 +121,7 @@ def _arguments(directory: Path) -> list[str]:
 
 
 def _value_of(option: str, arguments: list[str]) -> str:
-    """The argument after the last ``-option`` (QEMU also takes two hyphens)."""
+    """The argument after the last ``-option`` (QEMU also accepts two hyphens)."""
     for at in range(len(arguments) - 2, 0, -1):
         if arguments[at] in (f"-{option}", f"--{option}"):
             return arguments[at + 1]
@@ -129,7 +129,7 @@ def _value_of(option: str, arguments: list[str]) -> str:
 
 
 def _guest_option(text: str) -> str:
-    """The guest's name in QEMU's ``-name``: ``guest=NAME,…`` or ``NAME,…``, where a comma in NAME is doubled."""
+    """The guest's name from QEMU's ``-name``: ``guest=NAME,…`` or ``NAME,…``, with commas in NAME doubled."""
     parts = [part.replace("\0", ",") for part in text.replace(",,", "\0").split(",")]
     named = [part.removeprefix("guest=") for part in parts if part.startswith("guest=")]
     if named:
@@ -138,18 +138,18 @@ def _guest_option(text: str) -> str:
 
 
 def _names(directory: Path) -> tuple[int, ...]:
-    """A thread's ids, ours first, the innermost namespace's last; () when there is no such thread or no such line."""
+    """A thread's ids, ours first, the innermost namespace's last; () if there is no such thread or line."""
     return _numbers("NSpid", directory)
 
 
 def _user(directory: Path) -> int | None:
-    """The effective uid. Who owns the directory in /proc says less: a process can have that be root."""
+    """The effective uid. The owner of the directory in /proc is no proof: a process can make it root."""
     real_and_effective = _numbers("Uid", directory)[:2]
     return real_and_effective[1] if len(real_and_effective) > 1 else None
 
 
 def _numbers(field: str, directory: Path) -> tuple[int, ...]:
-    """The numbers in a line of ``status``; () when there is no such thread or no such line."""
+    """The numbers in a line of ``status``; () if there is no such thread or line."""
     try:
         text = (directory / "status").read_bytes().decode("utf-8", "replace")
     except OSError:

@@ -1,9 +1,8 @@
-"""Find a guest's threads in /proc, and which of them runs which vCPU.
+"""Find a guest's threads in /proc, and the vCPU that each one runs.
 
-QEMU names its threads when it is told to (``-name guest=…,debug-threads=on``, as libvirt does): ``CPU 0/KVM``
-or ``CPU 0/TCG``. Without that, or with one TCG thread for all vCPUs (``ALL CPUs/TCG``), nothing in /proc
-tells the vCPUs apart and they must be named by hand. Threads end while we look; that is normal. One that has ended
-and waits for its parent (a zombie) has ended.
+With ``-name guest=…,debug-threads=on``, which libvirt uses, QEMU names its threads ``CPU 0/KVM`` or ``CPU 0/TCG``.
+Without it, or with one TCG thread for all vCPUs (``ALL CPUs/TCG``), nothing in /proc identifies the vCPU threads, and
+the user must name them. Threads may end during the search. A zombie has ended.
 """
 
 import re
@@ -26,15 +25,14 @@ _VCPU = re.compile(r"CPU ([0-9]{1,5})/(?:KVM|TCG)", re.ASCII)
 ONE_THREAD = "ALL CPUs/TCG"
 """The name of the thread that runs every vCPU (TCG with thread=single)."""
 
-_ENDED = ("Z", "X", "x")  # a zombie is listed until its parent asks for it, which may be never
+_ENDED = ("Z", "X", "x")  # a zombie is listed until its parent reaps it, which may be never
 _BY_HAND = "name the threads: --vcpu 0=TID --vcpu 1=TID … (QEMU's query-cpus-fast lists them)"
 
 
 def find_guest(pid: int, proc: Path) -> Guest:
-    """A process whose vCPU threads can be told apart: all its threads, each with its vCPU where the name
-    tells it.
+    """Return all threads of a process whose thread names identify its vCPUs.
 
-    Raises InputError as ``find_process`` does, and when no thread is named as a vCPU.
+    Raises GuestVcpusUnknownError if no thread has the name of a vCPU, and as ``find_process`` does.
     """
     guest = find_process(pid, proc)
     if not any(thread.vcpu is not None for thread in guest.threads):
@@ -43,9 +41,10 @@ def find_guest(pid: int, proc: Path) -> Guest:
 
 
 def find_process(pid: int, proc: Path) -> Guest:
-    """All threads of a process, ascending by tid; enough for groups that take the whole process.
+    """Return all threads of a process, ascending by tid; enough for groups of the whole process.
 
-    Raises InputError when there is no such process, when it has ended, or when ``pid`` is a thread of another process.
+    Raises ProcessNotFoundError if there is no such process, if it has ended (ZombieProcessError), or if ``pid`` is a
+    thread of another process (NotAProcessError); UnreadableFileError if this user may not see it.
     """
     leader = _leader(pid, proc)
     if leader is None:
@@ -59,17 +58,19 @@ def find_process(pid: int, proc: Path) -> Guest:
 
 
 def named_threads(vcpus: Mapping[int, int], proc: Path | None) -> Guest:
-    """A guest of which only the vCPU threads are known: vCPU number to tid.
+    """Return a guest of which only the vCPU threads are known, from vCPU number to tid.
 
-    Their start times are read from ``proc``; None leaves them 0 (a guest on another host). ``pid`` is given
-    when all belong to one process. Raises InputError for a tid that does not exist or stands for two vCPUs.
+    Their start times are read from ``proc``; with None they are 0 (a guest on another host). ``pid`` is set if all
+    threads belong to one process.
+
+    Raises ThreadNotFoundError, and InputError if two vCPUs have the same thread.
     """
     by_tid: dict[int, int] = {}
     for vcpu, tid in vcpus.items():
         if by_tid.setdefault(tid, vcpu) != vcpu:
             raise InputError(
-                f"thread {tid} is named for vCPU {by_tid[tid]} and for vCPU {vcpu}",
-                hint="one thread for all vCPUs (TCG with thread=single) cannot be tuned per vCPU",
+                f"vCPU {by_tid[tid]} and vCPU {vcpu} have the same thread {tid}",
+                hint="TCG with thread=single runs all vCPUs in one thread; tune the whole process (no vcpus attribute)",
             )
     if proc is None:
         threads = tuple(Thread(tid=tid, vcpu=vcpu) for vcpu, tid in sorted(vcpus.items()))
@@ -80,9 +81,9 @@ def named_threads(vcpus: Mapping[int, int], proc: Path | None) -> Guest:
 
 
 def is_same_thread(thread: Thread, proc: Path, pid: int | None = None) -> bool:
-    """Whether the thread still runs, in the process ``pid`` if that is given, and its tid has not been given away.
+    """Whether the thread still runs, in the process ``pid`` if given, and its tid has not been reused.
 
-    A ``start_time`` of 0 is unknown: then only the tid must exist.
+    If ``start_time`` is 0 (unknown), it is enough that the tid exists.
     """
     now = read_thread(proc / str(thread.tid) if pid is None else proc / str(pid) / "task" / str(thread.tid), thread.tid)
     return now is not None and thread.start_time in {0, now.start_time}
@@ -107,15 +108,15 @@ def _named_thread(vcpu: int, tid: int, proc: Path) -> Thread:
 
 
 def read_thread(directory: Path, tid: int) -> Thread | None:
-    """Name and start time from ``stat``: ``TID (comm) S …``; comm may hold blanks and parentheses.
+    """Read name and start time from ``stat``: ``TID (comm) S …``; comm may contain blanks and parentheses.
 
-    None when there is no such thread, or when it has ended and is a zombie.
+    None if there is no such thread, or if it is a zombie.
     """
     try:
         text = (directory / "stat").read_bytes().decode("utf-8", "replace")
         comm, _, rest = text.partition("(")[2].rpartition(")")
         fields = rest.split()
-        start_time = int(fields[19])  # field 22; the list begins with field 3
+        start_time = int(fields[19])  # field 22; the list starts with field 3
     except (OSError, ValueError, IndexError):
         return None
     if fields[0] in _ENDED:
@@ -125,7 +126,7 @@ def read_thread(directory: Path, tid: int) -> Thread | None:
 
 
 def _leader(tid: int, proc: Path) -> int | None:
-    """The process that the thread belongs to (Tgid); None when there is no such thread."""
+    """The process of a thread (Tgid); None if there is no such thread."""
     try:
         status = (proc / str(tid) / "status").read_bytes().decode("utf-8", "replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""The port of port.py over real files: a mounted resctrl, or a plain copy of one."""
+"""The port (port.py) on real files: a mounted resctrl, or a plain copy of one."""
 
 import contextlib
 import errno
@@ -28,8 +28,8 @@ _LEAVES_THE_ROOT = re.compile(r"\0|(?:^|/)\.{0,2}(?:/|\Z)")
 class SysfsResctrl:
     """The real files below ``root``: a mounted resctrl, or a plain copy of one, which can only be read.
 
-    ``fs_type`` and ``mount_options`` come from mountinfo and are empty for a copy. Raises HostError where there is no
-    resctrl. The directory stays open as long as the object lives; a symbolic link is never followed below it.
+    ``fs_type`` and ``mount_options`` come from mountinfo and are empty for a copy. Raises NotMountedError if there is
+    no resctrl. The directory stays open as long as the object exists; symbolic links below it are never followed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,8 +39,8 @@ class SysfsResctrl:
         try:
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            left = error.errno == errno.ENOTCONN
-            hint = f"`cachetune sim unmount {root}` ends what was mounted there" if left else _hint_to_mount(root)
+            dead = error.errno == errno.ENOTCONN
+            hint = f"run 'cachetune sim unmount {root}' to remove the dead mount" if dead else _hint_to_mount(root)
             raise NotMountedError(root, error.strerror or str(error), hint=hint) from None
         weakref.finalize(self, os.close, self._root)
         if not self.exists("info"):
@@ -48,12 +48,12 @@ class SysfsResctrl:
 
     @property
     def is_simulated(self) -> bool:
-        """Whether the files are of a simulated resctrl: this machine's caches are not the ones that it controls."""
+        """Whether this is a simulated resctrl, which does not control this machine's caches."""
         return self.fs_type == SIMULATED_TYPE
 
     @property
     def is_live(self) -> bool:
-        """Whether a kernel, or a simulated one through FUSE, answers here; else it is a plain copy."""
+        """Whether a kernel answers, real or simulated (FUSE); if not, this is a plain copy."""
         return self.fs_type == "resctrl" or self.fs_type.startswith("fuse")
 
     def listdir(self, path: str) -> list[str]:
@@ -68,9 +68,9 @@ class SysfsResctrl:
             raise self._failure(error, "list", path) from None
 
     def read(self, path: str) -> str:
-        """The content of a file. Bytes that are not UTF-8 come out as U+FFFD."""
+        """The content of a file. Bytes that are not UTF-8 become U+FFFD."""
         try:
-            # O_NONBLOCK: a named pipe in a copy must not make us wait for ever
+            # O_NONBLOCK: a named pipe in a copy must not block us forever
             fd = self._open(path, os.O_RDONLY | os.O_NONBLOCK)
             try:
                 data = chunk = os.read(fd, _CHUNK)
@@ -100,12 +100,12 @@ class SysfsResctrl:
             raise self._failure(OSError(errno.EIO, "short write"), "write", path, written=text)
 
     def mkdir(self, path: str) -> None:
-        """Make a group."""
+        """Create a group."""
         try:
             with self._parent(path) as (parent, name):
                 os.mkdir(name, 0o755, dir_fd=parent)
         except OSError as error:
-            # mkdir does not clear the status (6.1, 6.12): its line is the last one, and it has none for other errnos
+            # mkdir does not clear the status (6.1, 6.12): its message is the last line, if it has one for this errno
             speaks = error.errno in {errno.ENOSPC, errno.EBUSY, errno.EINVAL}
             says = self._last_cmd_status()[-1:] if speaks else []
             raise self._failure(error, "mkdir", path, "".join(says)) from None
@@ -119,7 +119,7 @@ class SysfsResctrl:
             raise self._failure(error, "rmdir", path) from None
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or directory at the path."""
+        """Whether a file or directory exists at the path."""
         path = _checked(path, "look at")
         try:
             os.stat(path, dir_fd=self._root, follow_symlinks=False)
@@ -131,9 +131,9 @@ class SysfsResctrl:
 
     @contextlib.contextmanager
     def lock(self, *, exclusive: bool, timeout: float) -> Iterator[None]:
-        """flock on the root directory, opened anew. Raises LockTimeoutError after ``timeout`` seconds.
+        """flock on the root directory, through a new descriptor. Raises LockTimeoutError after ``timeout`` seconds.
 
-        Waiting is polling without blocking: a lock that never comes must not hold this process in the kernel.
+        Polls instead of blocking, so that a lock that is never released cannot hold this process in the kernel.
         """
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
         try:
@@ -159,7 +159,7 @@ class SysfsResctrl:
 
     @contextlib.contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:
-        """The directory that holds ``path``, opened step by step: no component may be a symbolic link."""
+        """Open the directory that holds ``path``, component by component: none may be a symbolic link."""
         *above, name = _checked(path, "change").split("/")
         fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
         try:
@@ -179,9 +179,9 @@ class SysfsResctrl:
         return ResctrlError(number, operation, path or ".", written=written, kernel_says=says, hint=hint)
 
     def _words_about_write(self, error: OSError, path: str, text: str) -> str:
-        """What the kernel says, unless the write was refused before the status was cleared: then the text is older.
+        """The kernel's message, unless the write was refused before the status was cleared: then the text is older.
 
-        That is so for a missing newline, and for tasks that cannot be read as numbers (6.1 reads but one).
+        That happens for a missing newline, and for tasks that do not parse as numbers (6.1 accepts only one).
         """
         lines = self._last_cmd_status()
         name = path.rpartition("/")[2]
@@ -195,7 +195,7 @@ class SysfsResctrl:
         try:
             lines = self.read("info/last_cmd_status").split("\n")
         except ResctrlError:
-            return []  # a copy need not have it, and what the kernel says must not hide what happened
+            return []  # a copy may not have it, and this must not hide the original error
         return [line for line in lines if line not in {"", "ok"}]
 
 
@@ -207,15 +207,15 @@ def _checked(path: str, operation: str) -> str:
             errno.EINVAL,
             operation,
             repr(path),
-            hint="paths are relative to the resctrl root and stay inside it",
+            hint="pass a path relative to the resctrl root that stays inside it",
         )
     return path
 
 
 def _mount_of(root: Path) -> tuple[str, tuple[str, ...]]:
-    """File system type and resctrl's own options of the mount exactly at ``root``; empty without one.
+    """File system type and resctrl options of the mount exactly at ``root``; empty if there is none.
 
-    A simulated resctrl has its options in the name of its source (resctrl+cdp), since FUSE has no others than its own.
+    A simulated resctrl has its options in its source name (resctrl+cdp), because FUSE accepts only its own options.
     """
     place, found = os.path.realpath(root), ("", tuple[str, ...]())
     try:
@@ -224,7 +224,7 @@ def _mount_of(root: Path) -> tuple[str, tuple[str, ...]]:
         return found
     for line in lines:
         left, _, right = line.partition(" - ")
-        if _unescaped(left.split(" ")[4]) == place:  # the last one lies on top
+        if _unescaped(left.split(" ")[4]) == place:  # the last mount is on top
             fs_type, source, options = right.split(" ")[:3]
             names = source.split("+") if fs_type == SIMULATED_TYPE else options.split(",")
             keep = fs_type == "resctrl"
@@ -253,11 +253,11 @@ def _holder(fd: int) -> int | None:
 
 def _hint_to_mount(root: Path) -> str:
     if root != Path("/sys/fs/resctrl"):
-        return "give the directory where resctrl is mounted, or a copy of it with its info directory"
+        return "pass the directory where resctrl is mounted, or a copy of it that includes info/"
     if not root.is_dir():
         return (
-            "this kernel or processor has no resctrl; some need it switched on with rdt= on the kernel's command "
-            "line. --host sim:skylake-2s shows a simulated host"
+            "this kernel or processor has no resctrl, or needs rdt= on the kernel's command line; "
+            "try a simulated host: --host sim:skylake-2s"
         )
     return (
         "mount it: mount -t resctrl resctrl /sys/fs/resctrl; if that fails, the processor may need rdt= on the "

@@ -1,51 +1,50 @@
-"""What to do about an operation on resctrl that the kernel refused: one sentence for each reason that is
-known.
+"""What to do about an operation that resctrl refused: one hint per known reason.
 
-The kernel's own words (info/last_cmd_status) tell more than the errno, so they are looked at first.
+The kernel's message (info/last_cmd_status) is more specific than the errno, so it is consulted first.
 """
 
 import errno
 
 _BY_STATUS = (
-    ("Out of CLOSIDs", "all control groups that the hardware can hold exist; `cachetune show` says whose"),
-    ("No space on", "exclusive or pseudo-locked groups own the whole cache; `cachetune show` says which"),
-    ("Overlaps with exclusive group", "an exclusive group owns some of these ways; see `cachetune show`"),
-    ("Overlaps with other group", "this group is exclusive and may not share ways with others or I/O"),
+    (
+        "Out of CLOSIDs",
+        "every control group that the hardware supports exists; run 'cachetune show' to see their owners",
+    ),
+    ("No space on", "exclusive or pseudo-locked groups own the whole cache; run 'cachetune show' to see them"),
+    ("Overlaps with exclusive group", "an exclusive group owns some of these ways; run 'cachetune show' to see it"),
+    ("Overlaps with other group", "this group is exclusive and cannot share ways with other groups or I/O"),
     ("pseudo-locked", "a pseudo-locked group cannot be changed, only removed"),
     ("Pseudo-locking in progress", "a pseudo-locked group cannot be changed, only removed"),
     ("Can't move task to different control group", "move the thread to the control group first"),
-    ("Need at least", "take more ways: min_cbm_bits is the least"),
-    ("non-consecutive", "the ways of a mask must stand side by side on this host"),
-    ("Mask out of range", "a mask must have at least one bit, and none beyond info/*/cbm_mask"),
-    ("out of range", "the bandwidth is outside what info/MB allows"),
-    ("Unknown or unsupported resource name", "has resctrl been mounted anew with other options, such as cdp?"),
-    ("Unknown or unsupported mode", "the modes are shareable, exclusive and pseudo-locksetup"),
-    ("Can only assign online CPUs", "one of the CPUs is offline"),
+    ("Need at least", "use more ways: min_cbm_bits is the minimum"),
+    ("non-consecutive", "use contiguous ways: this host does not support sparse masks"),
+    ("Mask out of range", "use a mask with at least one bit and within info/*/cbm_mask"),
+    ("out of range", "use a bandwidth within the limits in info/MB"),
+    ("Unknown or unsupported resource name", "check whether resctrl was remounted with other options, such as cdp"),
+    ("Unknown or unsupported mode", "use shareable, exclusive or pseudo-locksetup"),
+    ("Can only assign online CPUs", "bring the CPUs online first"),
 )
 
 _BY_ERRNO = {
-    errno.EPERM: "only root may do this, or resctrl does not allow it in this place",
+    errno.EPERM: "only root may do this, or resctrl does not allow it here",
     errno.EACCES: "only root may do this",
-    errno.EROFS: "resctrl is mounted read-only: mount -o remount,rw, or mount it anew",
-    errno.ENODEV: "the group has been removed meanwhile",
-    errno.ENOENT: "the group has been removed meanwhile, or this host does not have it",
+    errno.EROFS: "resctrl is mounted read-only; run mount -o remount,rw on it",
+    errno.ENODEV: "the group was removed in the meantime",
+    errno.ENOENT: "the group was removed in the meantime, or this host does not have the file",
     errno.ESRCH: "the thread has ended",
-    errno.ENOSPC: "the hardware has no room for another group; `cachetune show` says who has them",
-    errno.EEXIST: "somebody else has made a group of this name",
-    errno.ELOOP: "a symbolic link stands in the way; there are none in a resctrl",
-    errno.ENOTDIR: "a file or a symbolic link stands where a directory should be",
-    errno.E2BIG: "one write takes 4096 bytes at most",
-    errno.ENXIO: "this is not a file of resctrl",
+    errno.ENOSPC: "the hardware supports no more groups; run 'cachetune show' to see their owners",
+    errno.EEXIST: "another program has created a group with this name",
+    errno.ELOOP: "the path contains a symbolic link; a real resctrl has none",
+    errno.ENOTDIR: "the path has a file or a symbolic link where a directory should be",
+    errno.E2BIG: "write at most 4096 bytes at once",
+    errno.ENXIO: "this is not a resctrl file",
 }
 
 
 def hint_for(number: int, operation: str, path: str, kernel_says: str, written: str | None, *, live: bool) -> str:
-    """A sentence that says what to do, "" where none is known.
-
-    ``live`` is false for a plain copy of a tree.
-    """
+    """Return what to do about the refusal, "" if unknown. ``live`` is false for a plain copy of a tree."""
     if not live and operation in {"write", "mkdir", "rmdir"}:
-        return "this is a copy of a resctrl, not a mounted one"
+        return "this is a copy of a resctrl, not a mounted one; pass --resctrl DIR"
     if "Out of RMIDs" in kernel_says:
         return _out_of_rmids(number)
     for words, hint in _BY_STATUS:
@@ -59,18 +58,18 @@ def hint_for(number: int, operation: str, path: str, kernel_says: str, written: 
 
 
 def _silent_refusal(name: str, written: str) -> str:
-    """The writes that are refused without a word."""
+    """The writes that the kernel refuses without a message."""
     if name == "schemata" and written.endswith("\n"):
-        return "the kernel gave no reason; that is so for a cache id that does not exist"
+        return "the kernel gave no reason, as it does for a cache id that does not exist"
     if name == "tasks":
-        return "Linux 6.1 takes one thread id in a write, later kernels a comma list"
-    return "" if written.endswith("\n") else "a command for this file ends with a newline"
+        return "Linux 6.1 accepts one thread id per write, later kernels a list with commas"
+    return "" if written.endswith("\n") else "end the text with a newline"
 
 
 def _out_of_rmids(number: int) -> str:
     if number == errno.EBUSY:
         return (
-            "freed RMIDs are still in use by old cache lines: try again in a second, or raise "
+            "cache lines still hold the freed RMIDs: try again in a second, or raise "
             "info/L3_MON/max_threshold_occupancy"
         )
-    return "every group that the hardware can monitor exists; `cachetune show` says who has them"
+    return "every group that the hardware can monitor exists; run 'cachetune show' to see their owners"

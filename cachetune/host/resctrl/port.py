@@ -1,15 +1,13 @@
-"""The one port to resctrl: seven operations, all paths relative to its root ("" or "." is the root itself).
+"""The port to resctrl: seven operations and a lock, with paths relative to the root ("" or "." is the root itself).
 
-What the kernel expects of whoever uses it, and what ``SysfsResctrl`` (files.py) therefore does:
+The kernel's contract, and what ``SysfsResctrl`` (files.py) does about it:
 
-- One write(2) is one command. A buffered file may split it or report its error only at close, so writes are
-  one unbuffered ``os.write`` of the whole text; ``schemata`` and ``mode`` want a newline at its end.
-- The reason of a failure stands in info/last_cmd_status, which is global and overwritten by the next command
-  of anybody: it is read at once, before anything else is touched. Only commands that say something there are
-  believed; a write without its newline, rmdir, and mkdir in the wrong place leave the text of some earlier
-  command.
-- Programs that share a resctrl agree through flock on the root directory. A lock of ours is held for
-  milliseconds.
+- One write(2) is one command. A buffered file could split it, or report its error only on close, so each write is one
+  unbuffered ``os.write`` of the whole text. ``schemata`` and ``mode`` require a newline at the end.
+- info/last_cmd_status has the reason for a failure. It is global, and the next command of any program overwrites it, so
+  it is read at once. Some failures do not set it (a write without its newline, rmdir, mkdir in the wrong place) and
+  leave the text of an earlier command; that text is ignored.
+- Programs that share a resctrl coordinate through flock on the root directory. We hold it for milliseconds.
 """
 
 from contextlib import AbstractContextManager
@@ -20,7 +18,7 @@ SIMULATED_TYPE = "fuse.resctrl"
 
 
 class Resctrl(Protocol):
-    """What every resctrl can do: the real files (files.py) and the simulated one (sim/kernel/resctrl.py).
+    """The interface of the real files (files.py) and the simulated resctrl (sim/kernel/resctrl.py).
 
     Every failure of an operation is a ResctrlError with the kernel's errno.
     """
@@ -38,13 +36,13 @@ class Resctrl(Protocol):
         """One write(2) of the whole text."""
 
     def mkdir(self, path: str) -> None:
-        """Make a group."""
+        """Create a group."""
 
     def rmdir(self, path: str) -> None:
         """Remove a group; the kernel moves its tasks to the parent."""
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or directory at the path."""
+        """Whether a file or directory exists at the path."""
 
     def lock(self, *, exclusive: bool, timeout: float) -> AbstractContextManager[None]:
         """flock on the root directory. Raises LockTimeoutError after ``timeout`` seconds."""

@@ -1,8 +1,7 @@
-"""The ``schemata`` text: read as the kernel writes it, written as libvirt writes it. Compared as values,
-never as text.
+"""The ``schemata`` text: parsed as the kernel writes it, formatted as libvirt writes it, compared as values.
 
-Kernels pad differently (6.12 masks with zeros and bandwidths with blanks, 7.1 not at all), so two texts that
-differ can mean the same.
+Kernels pad differently (6.12 pads masks with zeros and bandwidths with blanks, 7.1 does not pad), so different texts
+can mean the same.
 """
 
 import re
@@ -20,8 +19,8 @@ _TYPE_ORDER = {"": 0, "CODE": 1, "DATA": 2}
 class Schemata(msgspec.Struct, frozen=True):
     """One group's schemata: resource name to cache id to value.
 
-    ``other_lines`` are lines of resources that we do not know or cannot read; ``uninitialized`` the resources
-    that have no values because the group is in pseudo-locksetup.
+    ``other_lines`` are lines that do not parse or belong to unknown resources. ``uninitialized`` are resources without
+    values because the group is in pseudo-locksetup.
     """
 
     masks: Masks = msgspec.field(default_factory=Masks)
@@ -31,10 +30,7 @@ class Schemata(msgspec.Struct, frozen=True):
 
 
 def parse(text: str) -> Schemata:
-    """Read a schemata text, or the ``size`` file, which has the same form.
-
-    Never fails: see ``other_lines``.
-    """
+    """Parse a schemata text. Never fails: see ``other_lines``."""
     masks: dict[str, dict[int, Cbm]] = {}
     bandwidth: dict[str, dict[int, int]] = {}
     others: list[str] = []
@@ -59,10 +55,7 @@ def parse(text: str) -> Schemata:
 
 
 def parse_sizes(text: str) -> Amounts:
-    """The caches of a group's ``size`` file: resource name to cache id to bytes.
-
-    Lines that cannot be read are left out.
-    """
+    """Parse the caches in a group's ``size`` file: resource name to cache id to bytes. Other lines are ignored."""
     sizes: dict[str, dict[int, int]] = {}
     for line in text.split("\n"):
         name, _, values = line.partition(":")
@@ -91,11 +84,9 @@ def format_schemata(
     bandwidth: Mapping[str, Mapping[int, int]],
     widths: Mapping[str, int],
 ) -> str:
-    """The text to write, exactly as libvirt 12.8 does: caches ascending, then bandwidth; each line ends in a
-    newline.
+    """Return the text to write, exactly like libvirt 12.8: caches ascending, then bandwidth.
 
-    ``widths`` is the number of bits in each cache resource's cbm_mask; masks are padded to ceil(bits / 4)
-    digits.
+    ``widths`` is the number of bits in each cache resource's cbm_mask; masks are padded to ceil(bits / 4) digits.
     """
     lines = []
     for name in sorted((n for n in masks if masks[n]), key=resource_order):
@@ -110,13 +101,13 @@ def _line(name: str, values: Mapping[int, object]) -> str:
 
 
 def merge(before: Schemata, written: Schemata) -> Schemata:
-    """What a group has after ``written`` was written over ``before``: entries not named keep their value."""
+    """Return the schemata after ``written`` was written to ``before``: other entries keep their value."""
     masks, bandwidth = before.masks.updated(written.masks), before.bandwidth.updated(written.bandwidth)
     return msgspec.structs.replace(before, masks=masks, bandwidth=bandwidth)
 
 
 def covers(found: Schemata, wanted: Schemata) -> bool:
-    """Whether every value of ``wanted`` is in ``found``; what ``wanted`` does not name may be anything."""
+    """Whether ``found`` has every value in ``wanted``; other values do not matter."""
     return found.masks.covers(wanted.masks) and found.bandwidth.covers(wanted.bandwidth)
 
 
@@ -133,10 +124,7 @@ def _entries(values: str) -> list[tuple[str, str]]:
 
 
 def _number(text: str) -> int:
-    """A decimal number with blanks around it.
-
-    int() alone would take signs, underscores and foreign digits.
-    """
+    """Parse a decimal number with blanks around it. int() alone would accept signs, underscores and other digits."""
     text = text.strip()
     if not (text.isascii() and text.isdigit() and len(text) <= 20):
         raise ValueError(f"not a number: {text!r}")

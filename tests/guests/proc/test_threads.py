@@ -126,7 +126,7 @@ def test_a_named_thread_that_is_not_there_is_an_error() -> None:
 
 
 def test_one_thread_cannot_be_two_vcpus() -> None:
-    with pytest.raises(InputError, match="thread 7 is named for vCPU 0 and for vCPU 1"):
+    with pytest.raises(InputError, match="vCPU 0 and vCPU 1 have the same thread 7"):
         named_threads({0: 7, 1: 7}, None)
 
 

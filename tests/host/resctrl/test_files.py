@@ -38,7 +38,7 @@ def test_a_tree_without_info_is_not_a_resctrl(tmp_path: Path) -> None:
 def test_a_missing_directory_is_not_a_resctrl(tmp_path: Path) -> None:
     with pytest.raises(NotMountedError, match="No such file") as caught:
         SysfsResctrl(tmp_path / "nowhere")
-    assert "give the directory" in caught.value.hint
+    assert "pass the directory" in caught.value.hint
 
 
 @pytest.mark.parametrize(("there", "words"), [(True, "mount -t resctrl resctrl"), (False, "has no resctrl")])
@@ -242,15 +242,15 @@ def test_a_refused_mkdir_carries_the_last_line(
 @pytest.mark.parametrize(
     ("number", "status", "words"),
     [
-        (errno.ENOSPC, "Out of CLOSIDs", "control groups"),
+        (errno.ENOSPC, "Out of CLOSIDs", "every control group"),
         (errno.ENOSPC, "Out of RMIDs", "can monitor"),
         (errno.EBUSY, "Out of RMIDs", "max_threshold_occupancy"),
         (errno.ENOSPC, "No space on L3:0", "exclusive"),
         (errno.EPERM, "ok", "root"),
         (errno.EACCES, "ok", "root"),
         (errno.EROFS, "ok", "read-only"),
-        (errno.ENODEV, "ok", "removed meanwhile"),
-        (errno.EEXIST, "ok", "somebody else"),
+        (errno.ENODEV, "ok", "removed in the meantime"),
+        (errno.EEXIST, "ok", "another program"),
     ],
 )
 def test_each_refusal_has_a_hint(
