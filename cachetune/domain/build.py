@@ -1,4 +1,4 @@
-"""Turn a ``Reading`` into the frozen values of model.py, each with its place in the document."""
+"""Turn a ``ParsedGroups`` into the frozen values of model.py, each with its place in the document."""
 
 from typing import cast
 
@@ -13,17 +13,17 @@ from cachetune.domain.model import (
     MonitorRequest,
     ResourceType,
 )
-from cachetune.domain.parse import Group, Monitor, Reading
+from cachetune.domain.parse import Group, Monitor, ParsedGroups
 from cachetune.domain.xml.positions import Positions
 from cachetune.idset import format_ids, ids_of
 
 _TYPES = ("both", "code", "data")
 
 
-def elements_of(reading: Reading) -> list[etree._Element]:
+def elements_of(parsed: ParsedGroups) -> list[etree._Element]:
     """Return the elements whose places a Domain records."""
     elements = []
-    for group in reading.groups.values():
+    for group in parsed.groups.values():
         elements.append(group.element)
         elements += [cache.element for caches in group.caches.values() for cache in caches]
         elements += [element for _, element in group.nodes.values()]
@@ -31,20 +31,20 @@ def elements_of(reading: Reading) -> list[etree._Element]:
     return elements
 
 
-def build_domain(root: etree._Element, reading: Reading, positions: Positions) -> Domain:
+def build_domain(root: etree._Element, parsed: ParsedGroups, positions: Positions) -> Domain:
     """Return the Domain of a document without errors. Its name is "" if there is no <name>.
 
     A numeric ``id`` marks the XML of a running guest. Only then are the groups' ids read.
     """
     live = root.get("id", "")
     number = int(live) if live.isascii() and live.isdigit() and len(live) < 10 else None
-    groups = (_group(group, positions, live=number is not None) for group in reading.groups.values())
+    groups = (_group(group, positions, live=number is not None) for group in parsed.groups.values())
     return Domain(
         name=root.findtext("name") or "",
         uuid=(root.findtext("uuid") or "").strip() or None,
         id=number,
         type=root.get("type", ""),
-        vcpus=reading.maximum,
+        vcpus=parsed.maximum,
         groups=tuple(groups),
     )
 

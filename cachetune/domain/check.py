@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lxml import etree
 
-from cachetune.domain.parse import Reading, read
-from cachetune.domain.problems import EnoughError, Problems
+from cachetune.domain.parse import ParsedGroups, read_groups
+from cachetune.domain.problems import Problems, TooManyProblemsError
 from cachetune.domain.xml import schema
 from cachetune.domain.xml.document import RefusedError, parse
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cachetune.findings import Finding
 
 Engine = Literal["rng", "xsd"]
-_WHAT_COUNTS = ("vcpu", "cputune")
+_RELEVANT = ("vcpu", "cputune")
 _TRIAL = 100
 _MOST_REMEMBERED = 512
 _LONGEST_REMEMBERED = 1 << 14
@@ -50,7 +50,7 @@ class Checker:
             root = parse(data)
         except RefusedError as refused:
             return (refused.finding(),)
-        part = _what_counts(root) if self._remembering and (self._new < _TRIAL or self._known) else None
+        part = _relevant_parts(root) if self._remembering and (self._new < _TRIAL or self._known) else None
         if part in self._valid:
             self._known += 1
             return ()
@@ -66,7 +66,7 @@ class Checker:
         return ()
 
 
-def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int | None = None) -> Reading | None:
+def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int | None = None) -> ParsedGroups | None:
     """Run all layers on a parsed document. Returns None if it has the wrong root or too many problems.
 
     ``vcpus`` is the maximum number of vCPUs for a tuning file; a domain has its own.
@@ -83,28 +83,28 @@ def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int
                 return None
             if root.tag not in schema.ROOTS:
                 return None
-        reading = read(root, problems, faulty, vcpus)
-        if reading.unknown:
+        parsed = read_groups(root, problems, faulty, vcpus)
+        if parsed.unknown:
             from cachetune.domain.xml.diagnosis import warn_about_typos
 
-            warn_about_typos(reading.unknown, problems)
+            warn_about_typos(parsed.unknown, problems)
         if checks.libvirt:
             from cachetune.domain.compat import check_version
 
-            check_version(root, reading, checks.libvirt, problems, faulty)
+            check_version(root, parsed, checks.libvirt, problems, faulty)
         if checks.libvirt_schema and (refused := schema.libvirt_says(root, checks.libvirt_schema)):
             problems.add("CT012", refused[0], None, reason=refused[1])
-    except EnoughError:
+    except TooManyProblemsError:
         return None
-    return reading
+    return parsed
 
 
 def _length(part: str | bytes | None) -> int:
     return len(part or b"")
 
 
-def _what_counts(root: etree._Element) -> tuple[str | bytes | None, ...]:
+def _relevant_parts(root: etree._Element) -> tuple[str | bytes | None, ...]:
     """Return all of a document that the checks read: documents with equal parts have equal findings."""
-    counting = [root] if root.tag == "cputune" else root.iterchildren(*_WHAT_COUNTS)
+    counting = [root] if root.tag == "cputune" else root.iterchildren(*_RELEVANT)
     parts = [etree.tostring(child, with_tail=False) for child in counting]
     return (str(root.tag), root.get("type"), *parts)

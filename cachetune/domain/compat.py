@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from lxml import etree
 
-from cachetune.domain.parse import Group, Reading, number
+from cachetune.domain.parse import Group, ParsedGroups, number
 from cachetune.domain.problems import Problems, quoted
 from cachetune.errors import UnknownVersionError
 
@@ -34,27 +34,27 @@ def parse_version(text: str) -> Version:
 
 
 def check_version(
-    root: etree._Element, reading: Reading, version: Version, problems: Problems, faulty: Collection[etree._Element]
+    root: etree._Element, parsed: ParsedGroups, version: Version, problems: Problems, faulty: Collection[etree._Element]
 ) -> None:
     """Add findings for what libvirt ``version`` would refuse or ignore."""
     shown = "{}.{}".format(*version)
     if root.tag == "domain":
-        _check_type(root, reading, version, problems)
-    for element in reading.tunes:
+        _check_type(root, parsed, version, problems)
+    for element in parsed.tunes:
         if element.tag == "energytune" and version < _ENERGY:
             problems.add("CT302", element, None, version=shown)
             continue
         if element not in faulty:
             _check_element(element, version, shown, problems)
-        if element not in reading.skipped:
+        if element not in parsed.skipped:
             for child in element:
                 if child not in faulty:
                     _check_child(child, element, version, shown, problems)
 
 
-def _check_type(root: etree._Element, reading: Reading, version: Version, problems: Problems) -> None:
+def _check_type(root: etree._Element, parsed: ParsedGroups, version: Version, problems: Problems) -> None:
     kind = root.get("type", "")
-    group = next((group for group in reading.groups.values() if version >= _ENERGY or _beyond_energy(group)), None)
+    group = next((group for group in parsed.groups.values() if version >= _ENERGY or _beyond_energy(group)), None)
     if kind != "kvm" and group is not None:
         problems.add(
             "CT308", root, "type", version="{}.{}".format(*version), element=group.element.tag, type=quoted(kind)

@@ -38,10 +38,10 @@ def load_checked(data: bytes, name: str, checks: Checks, vcpus: int | None = Non
     except RefusedError as refused:
         return Loaded(name=name, domain=None, findings=(refused.finding(),))
     problems = Problems()
-    reading = examine(root, checks, problems, vcpus)
-    wanted = elements_of(reading) if reading else []
+    parsed = examine(root, checks, problems, vcpus)
+    wanted = elements_of(parsed) if parsed else []
     positions = Positions(data, root, [*problems.elements(), *wanted], name)
     findings = problems.findings(positions)
-    if reading is None or any(finding.severity == "error" for finding in findings):
+    if parsed is None or any(finding.severity == "error" for finding in findings):
         return Loaded(name=name, domain=None, findings=findings)
-    return Loaded(name=name, domain=build_domain(root, reading, positions), findings=findings)
+    return Loaded(name=name, domain=build_domain(root, parsed, positions), findings=findings)

@@ -68,7 +68,7 @@ class Group:
         self.watched = 0
 
 
-class Reading:
+class ParsedGroups:
     """The requests of one domain. ``maximum`` is the vCPU count, ``skipped`` are elements none of whose vCPUs exist.
 
     ``unknown`` are the children of <cputune> that no version of libvirt supports.
@@ -84,14 +84,14 @@ class Reading:
         self.unknown: list[etree._Element] = []
 
 
-def read(
+def read_groups(
     root: etree._Element, problems: Problems, faulty: Collection[etree._Element] = (), vcpus: int | None = None
-) -> Reading:
+) -> ParsedGroups:
     """Read the groups of a <domain>, or of a <cputune> alone for a guest with ``vcpus`` vCPUs (None: any number).
 
     Problems are added to ``problems``.
     """
-    reading = Reading()
+    parsed = ParsedGroups()
     by_kind: dict[str, list[etree._Element]] = {"cachetune": [], "memorytune": [], "energytune": []}
     for cputune in cputunes(root):
         for element in cputune:
@@ -99,17 +99,17 @@ def read(
             if tag in by_kind:
                 by_kind[tag].append(element)
             elif tag not in _OTHERS_IN_CPUTUNE:
-                reading.unknown.append(element)
+                parsed.unknown.append(element)
     for elements in by_kind.values():
-        reading.tunes += elements
-    reader = _Reader(reading, problems, faulty)
+        parsed.tunes += elements
+    reader = _Reader(parsed, problems, faulty)
     if root.tag == "domain":
         reader.read_maximum(root)
     else:
         reader.set_maximum(vcpus or MAX_VCPUS)
-    for element in reading.tunes:
+    for element in parsed.tunes:
         reader.read_group(element)
-    return reading
+    return parsed
 
 
 def number(digits: str) -> int:
@@ -128,8 +128,8 @@ def named(vcpus: int | None) -> str:
 
 
 class _Reader:
-    def __init__(self, reading: Reading, problems: Problems, faulty: Collection[etree._Element]) -> None:
-        self._reading, self._problems, self._faulty = reading, problems, faulty
+    def __init__(self, parsed: ParsedGroups, problems: Problems, faulty: Collection[etree._Element]) -> None:
+        self._parsed, self._problems, self._faulty = parsed, problems, faulty
         self._taken = 0
         self._limit = 1
         self._maximum_shown = "1 vCPU (no <vcpu>)"
@@ -144,14 +144,14 @@ class _Reader:
         plain = digits.isascii() and digits.isdigit() and len(digits.lstrip("0")) <= len(str(_MOST_VCPUS))
         maximum = number(digits) if plain else 0
         if not 0 < maximum <= _MOST_VCPUS:
-            if self._reading.tunes:
+            if self._parsed.tunes:
                 self._problems.add("CT115", vcpu, "#text", value=quoted(text or ""))
             maximum = MAX_VCPUS  # an unknown maximum cuts nothing off
         self.set_maximum(maximum)
 
     def set_maximum(self, maximum: int) -> None:
         """Set the maximum number of vCPUs of the guest."""
-        self._reading.maximum = maximum
+        self._parsed.maximum = maximum
         self._limit = (1 << min(maximum, MAX_VCPUS)) - 1
         self._maximum_shown = "1 vCPU" if maximum == 1 else f"{maximum} vCPUs"
 
@@ -159,7 +159,7 @@ class _Reader:
         """Read one cachetune, memorytune or energytune."""
         vcpus = self._outer_vcpus(element)
         if vcpus == 0:
-            self._reading.skipped.add(element)
+            self._parsed.skipped.add(element)
             return
         group = self._group_for(element, vcpus)
         tag, monitors = str(element.tag), []
@@ -208,7 +208,7 @@ class _Reader:
                 vcpus=named(listed ^ vcpus),
                 value=quoted(text),
                 maximum=self._maximum_shown,
-                last=self._reading.maximum - 1,
+                last=self._parsed.maximum - 1,
             )
         return vcpus
 
@@ -228,7 +228,7 @@ class _Reader:
 
     def _group_for(self, element: etree._Element, vcpus: int | None) -> Group:
         """Return the element's group: an existing one, or a new one, which is kept unless it conflicts."""
-        groups, tag = self._reading.groups, str(element.tag)
+        groups, tag = self._parsed.groups, str(element.tag)
         group = Group(element, vcpus)
         if vcpus == UNKNOWN:
             return group
@@ -256,7 +256,7 @@ class _Reader:
         return group
 
     def _conflict(self, vcpus: int | None) -> Group | None:
-        groups = self._reading.groups
+        groups = self._parsed.groups
         if vcpus is None or None in groups:
             return next(iter(groups.values()), None)
         if vcpus & self._taken:

@@ -19,7 +19,7 @@ MAX_PROBLEMS = 1000
 _LONGEST_SHOWN = 60
 
 
-class EnoughError(Exception):
+class TooManyProblemsError(Exception):
     """Raised by Problems.add when there are too many problems to go on; caught where the checks are called."""
 
 
@@ -37,11 +37,11 @@ class Problems:
     def add(self, rule: str, element: etree._Element, attribute: str | None = None, /, **values: object) -> None:
         """Record that ``element``, its ``attribute``, or its text ("#text") breaks ``rule``.
 
-        An element among the values is shown as its name and line. Raises EnoughError beyond MAX_PROBLEMS.
+        An element among the values is shown as its name and line. Raises TooManyProblemsError beyond MAX_PROBLEMS.
         """
         if len(self._found) >= MAX_PROBLEMS:
             self._found.append(("CT011", element, None, {"limit": MAX_PROBLEMS}))
-            raise EnoughError
+            raise TooManyProblemsError
         self._found.append((rule, element, attribute, values))
 
     def findings(self, positions: "Positions") -> "tuple[Finding, ...]":

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from cachetune.domain import Checker, Checks, load
-from cachetune.domain.problems import EnoughError, Problems
+from cachetune.domain.problems import Problems, TooManyProblemsError
 from cachetune.domain.xml.diagnosis import diagnose
 from cachetune.domain.xml.schema import relaxng_says, schema_path, xsd_says
 from tests.effort import examples
@@ -114,7 +114,7 @@ def explained(root: etree._Element) -> bool:
     problems = Problems()
     try:
         diagnose(root, problems)
-    except EnoughError:
+    except TooManyProblemsError:
         return True
     return bool(problems)
 

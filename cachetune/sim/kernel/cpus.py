@@ -43,7 +43,7 @@ def _write(state: State, group: Group, text: str, parse: Callable[[str, int], fr
     try:
         wanted = parse(text, state.cpu_count)
     except NumberError as error:
-        state.status.say("Bad CPU list/mask\n")
+        state.status.append("Bad CPU list/mask\n")
         raise RefusedError(error.errno) from error
     if group.parent is None:
         _write_control(state, group, wanted)

@@ -95,7 +95,7 @@ def rename(state: State, root: Directory, old: list[str], new: list[str]) -> Non
         raise RefusedError(errno.ENOENT)
     state.status.clear()
     if isinstance(source, File):
-        state.status.say("Source and destination must be directories")
+        state.status.append("Source and destination must be directories")
         raise RefusedError(errno.EPERM)
     group, parent = source.group, target_directory.group
     if source.role != "group" or group is None or group.parent is None:

@@ -122,5 +122,5 @@ def _read_event_entry(state: State, entry: str) -> tuple[int, int]:
     except NumberError:
         state.refuse("Non-numeric event configuration value\n")
     if bits & ~_EVENT_BITS:
-        state.refuse_of(f"Invalid event configuration: max valid mask is 0x{_EVENT_BITS:02x}\n")
+        state.refuse_formatted(f"Invalid event configuration: max valid mask is 0x{_EVENT_BITS:02x}\n")
     return cache_id, bits

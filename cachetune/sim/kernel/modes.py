@@ -73,7 +73,7 @@ def _leave_setup(state: State, group: Group, mode: Literal["shareable", "exclusi
         try:
             group.rmid = state.rmids.allocate()
         except OutOfRmidsError as error:
-            state.status.say("Out of RMIDs\n")
+            state.status.append("Out of RMIDs\n")
             raise RefusedError(error.errno) from error
         state.counters.start(group)
     group.mode, group.region = mode, None

@@ -250,7 +250,7 @@ class SimulatedResctrl:
     def _strike(self, fault: Fault) -> None:
         if fault.kernel_says is not None:
             self.state.status.clear()
-            self.state.status.say(fault.kernel_says + "\n" if fault.kernel_says else "")
+            self.state.status.append(fault.kernel_says + "\n" if fault.kernel_says else "")
         raise RefusedError(fault.errno)
 
     def _error(self, number: int, operation: Operation) -> ResctrlError:

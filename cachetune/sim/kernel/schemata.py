@@ -116,7 +116,7 @@ def _initial_mask(state: State, resource: CacheResource, cache_id: int) -> int:
     usable |= resource.full & ~used
     start, length = next(runs(usable), (0, 0))
     if length < resource.min_cbm_bits:
-        state.refuse_of(f"No space on {resource.name}:{cache_id}\n", number=errno.ENOSPC)
+        state.refuse_formatted(f"No space on {resource.name}:{cache_id}\n", number=errno.ENOSPC)
     return ((1 << length) - 1) << start
 
 
@@ -172,10 +172,10 @@ def _read_line(command: _Write, line: str) -> None:
     if not colon:
         state.refuse("Missing ':'\n")
     if not entries:
-        state.refuse_of(f"Missing '{name}' value\n")
+        state.refuse_formatted(f"Missing '{name}' value\n")
     resource = next((r for r in state.resources if r.name == name), None)
     if resource is None:
-        state.refuse_of(f"Unknown or unsupported resource name '{name}'\n")
+        state.refuse_formatted(f"Unknown or unsupported resource name '{name}'\n")
     if group.mode == "pseudo-locksetup" and isinstance(resource, BandwidthResource):
         state.refuse("Cannot pseudo-lock MBA resource\n")
     rest = entries
@@ -198,7 +198,7 @@ def _read_entry(command: _Write, resource: Resource, entry: str) -> None:
     if cache_id not in resource.ids:
         state.refuse()
     if (resource.name, cache_id) in command.staged:
-        state.refuse_of(f"Duplicate domain {cache_id}\n")
+        state.refuse_formatted(f"Duplicate domain {cache_id}\n")
     if isinstance(resource, CacheResource):
         mask = _read_mask(command, resource, cache_id, strip(value))
         command.staged[resource.name, cache_id] = mask
@@ -216,12 +216,12 @@ def _read_bandwidth(state: State, resource: BandwidthResource, text: str) -> int
     try:
         value = unsigned(text, 10, 32)
     except NumberError:
-        state.refuse_of(f"Invalid MB value {text}\n")
+        state.refuse_formatted(f"Invalid MB value {text}\n")
     if resource.mbps:
         return value
     least, most, step = resource.min_bandwidth, resource.max_bandwidth, resource.bandwidth_gran
     if not least <= value <= most:
-        state.refuse_of(f"MB value {value} out of range [{least},{most}]\n")
+        state.refuse_formatted(f"MB value {value} out of range [{least},{most}]\n")
     return -(-value // step) * step
 
 
@@ -243,14 +243,14 @@ def _valid_mask(state: State, resource: CacheResource, text: str) -> int:
     try:
         mask = unsigned(text, 16, 64)
     except NumberError:
-        state.refuse_of(f"Non-hex character in the mask {text}\n")
+        state.refuse_formatted(f"Non-hex character in the mask {text}\n")
     if (mask == 0 and resource.min_cbm_bits > 0) or mask > resource.full:
         state.refuse("Mask out of range\n")
     if not resource.sparse and not is_contiguous(mask):
-        state.refuse_of(f"The mask {mask:x} has non-consecutive 1-bits\n")
+        state.refuse_formatted(f"The mask {mask:x} has non-consecutive 1-bits\n")
     _, length = next(runs(mask), (0, 0))
     if length < resource.min_cbm_bits:
-        state.refuse_of(f"Need at least {resource.min_cbm_bits} bits in the mask\n")
+        state.refuse_formatted(f"Need at least {resource.min_cbm_bits} bits in the mask\n")
     return mask
 
 

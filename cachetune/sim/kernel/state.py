@@ -104,12 +104,12 @@ class State:
     def refuse(self, message: str = "", *, number: int = errno.EINVAL) -> NoReturn:
         """Write the reason (a line with its newline) to last_cmd_status and raise RefusedError."""
         if message:
-            self.status.say(message)
+            self.status.append(message)
         raise RefusedError(number)
 
-    def refuse_of(self, message: str, *, number: int = errno.EINVAL) -> NoReturn:
+    def refuse_formatted(self, message: str, *, number: int = errno.EINVAL) -> NoReturn:
         """Like refuse, for a text that includes the caller's input."""
-        self.status.say_of(message)
+        self.status.append_formatted(message)
         raise RefusedError(number)
 
     def allocated(self) -> Iterator[Group]:

@@ -23,14 +23,14 @@ class Status:
         """Clear the buffer."""
         self._text, self._full, self._mark = "", False, 0
 
-    def say(self, line: str) -> None:
+    def append(self, line: str) -> None:
         """Append a fixed text."""
         if self._full or len(self._text) + len(line) + 1 > _SIZE:
             self._full = True
         else:
             self._text += line
 
-    def say_of(self, line: str) -> None:
+    def append_formatted(self, line: str) -> None:
         """Append a text that includes the caller's input, truncated to the space left."""
         if self._full:
             return

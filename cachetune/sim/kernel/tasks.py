@@ -54,13 +54,13 @@ def _write_list(state: State, group: Group, text: str) -> None:
         try:
             tid = signed(item, 0, 32)
         except NumberError:
-            state.refuse_of(f"Task list parsing error pid {item}\n")
+            state.refuse_formatted(f"Task list parsing error pid {item}\n")
         if tid < 0:
-            state.refuse_of(f"Invalid pid {tid}\n")
+            state.refuse_formatted(f"Invalid pid {tid}\n")
         try:
             _move(state, group, tid)
         except RefusedError:
-            state.status.say_of(f"Error while processing task {tid}\n")
+            state.status.append_formatted(f"Error while processing task {tid}\n")
             raise
 
 
@@ -76,7 +76,7 @@ def _move(state: State, group: Group, tid: int) -> None:
         state.place(tid, state.root)
     old = state.tasks.get(tid)
     if old is None:
-        state.refuse_of(f"No task {tid}\n", number=errno.ESRCH)
+        state.refuse_formatted(f"No task {tid}\n", number=errno.ESRCH)
     if group.parent is not None and old.control is not group.parent:
         state.refuse("Can't move task to different control group\n")
     if old is not group:
