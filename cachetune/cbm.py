@@ -77,6 +77,10 @@ class _Table(Mapping[str, Mapping[int, V]], Generic[V]):
         row = self._rows.get(resource)
         return None if row is None else row.get(cache_id)
 
+    def row(self, resource: str) -> Mapping[int, V]:
+        """The values of one resource by cache id; empty where it has none."""
+        return self._rows.get(resource, {})
+
     def entries(self) -> Iterator[tuple[str, int, V]]:
         """Every (resource, cache id, value)."""
         return ((resource, i, value) for resource, row in self._rows.items() for i, value in row.items())

@@ -54,7 +54,7 @@ def read_caches(fs: Resctrl, info: Iterable[str], default: Group, sysfs: Path | 
             type=_TYPES[cache_type],
             cbm_mask=mask,
             min_cbm_bits=_number(fs, f"info/{name}/min_cbm_bits", 1),
-            size_bytes={i: sizes.get((name, i)) for i in default.masks.get(name, {})},
+            size_bytes={i: sizes.get((name, i)) for i in default.masks.row(name)},
             shareable_bits=_mask(fs, f"info/{name}/shareable_bits") or Cbm(0),
             sparse_masks=_number(fs, f"info/{name}/sparse_masks", 0) != 0,
             num_closids=_number(fs, f"info/{name}/num_closids", None),
@@ -73,7 +73,7 @@ def read_bandwidths(
         if least is None:
             continue
         step = _number(fs, f"info/{name}/bandwidth_gran", 1)
-        largest = max((v for g in groups for v in g.bandwidth.get(name, {}).values()), default=0)
+        largest = max((v for g in groups for v in g.bandwidth.row(name).values()), default=0)
         unit = _unit(fs, name, least, step, largest)
         most = {"percent": _PERCENT, "MiB/s": _UNLIMITED_MBPS, "1/8 GB/s": _power_of_two(largest)}[unit]
         in_mbps = unit == "MiB/s"
@@ -119,14 +119,14 @@ def _power_of_two(largest: int) -> int:
 
 def _sizes(fs: Resctrl, usable: Mapping[str, Cbm], default: Group, sysfs: Path | None) -> dict[tuple[str, int], int]:
     """Bytes by (resource, cache id), from sysfs or else from ``size``, which has size // ways for each bit set."""
-    pairs = {(n, i): (cache_resource(n) or (0, ""))[0] for n in usable for i in default.masks.get(n, {})}
+    pairs = {(n, i): (cache_resource(n) or (0, ""))[0] for n in usable for i in default.masks.row(n)}
     in_sysfs = cache_sizes(sysfs, {(level, i) for (_, i), level in pairs.items()}) if sysfs else {}
     found = {(n, i): in_sysfs[level, i] for (n, i), level in pairs.items() if (level, i) in in_sysfs}
     if len(found) == len(pairs):
         return found
     shown = parse_sizes(read_if_there(fs, "size") or "")
     for name, cache_id in pairs.keys() - found.keys():
-        size, bits = shown.get(name, {}).get(cache_id, 0), default.masks[name][cache_id].bit_count()
+        size, bits = shown.at(name, cache_id) or 0, default.masks[name][cache_id].bit_count()
         if bits and size >= bits:
             found[name, cache_id] = size // bits * usable[name].bit_count()
     return found

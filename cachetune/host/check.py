@@ -46,7 +46,7 @@ def _problems(host: Host) -> Iterator[str]:
         yield "there is no default group (path '.')"
         return
     for cache in host.caches:
-        if set(default.masks.get(cache.name, {})) != set(cache.size_bytes):
+        if set(default.masks.row(cache.name)) != set(cache.size_bytes):
             yield f"{cache.name}: size_bytes and the default group's masks have different cache ids"
     for group in host.groups:
         yield from _group_problems(group, host)

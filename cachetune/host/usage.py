@@ -60,7 +60,7 @@ def free_mask(host: Host, cache: CacheControl, cache_id: int) -> Cbm:
     """The ways of one cache that no control group has."""
     taken = 0
     for group in host.control_groups():
-        taken |= group.masks.get(cache.name, {}).get(cache_id, 0)
+        taken |= group.masks.at(cache.name, cache_id) or 0
     return Cbm(cache.cbm_mask & ~taken)
 
 

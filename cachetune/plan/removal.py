@@ -43,7 +43,7 @@ def _returned(host: Host, removed: Collection[str], shrunk: DefaultShrink) -> di
     """New masks of the default group, and of those groups of ours that share its ways."""
     masks: dict[str, list[tuple[str, int, Cbm]]] = defaultdict(list)
     for control in host.caches:
-        for cache_id, before in shrunk.before.get(control.name, {}).items():
+        for cache_id, before in shrunk.before.row(control.name).items():
             occupancy = occupancy_of(host, control, cache_id, removed)
             if shrunk.after.at(control.name, cache_id) != occupancy.default:
                 continue  # another program has changed it since

@@ -197,5 +197,5 @@ def _fill(state: State, group: Group, saved: SavedGroup) -> None:
     if group.mode == "pseudo-locked":
         group.closid = group.rmid = None
         group.region = next(
-            (Region(c, i, int(mask)) for c in state.caches for i, mask in saved.masks.get(c.name, {}).items()), None
+            (Region(c, i, int(mask)) for c in state.caches for i, mask in saved.masks.row(c.name).items()), None
         )

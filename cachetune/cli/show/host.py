@@ -90,7 +90,7 @@ def _cache_section(
 
 
 def _mask(group: Group, cache: CacheControl, cache_id: int) -> int:
-    return group.masks.get(cache.name, {}).get(cache_id, 0)
+    return group.masks.at(cache.name, cache_id) or 0
 
 
 def _alike(pairs: Iterable[tuple[int, Hashable]]) -> dict[Hashable, tuple[int, ...]]:
@@ -204,11 +204,11 @@ def _advice(usage: HostUsage) -> str:
 
 def _is_default_groups_alone(cache: CacheUsage, host: Host) -> bool:
     """Whether the default group has the whole cache, and nobody but those of ours that follow it has a part."""
-    whole = host.default_group.masks.get(cache.resource, {}).get(cache.id)
+    whole = host.default_group.masks.at(cache.resource, cache.id)
     if whole is None or whole.bit_count() != cache.ways:
         return False
     others = [g for g in host.control_groups() if g is not host.default_group]
-    masks = [(g.owner, g.masks.get(cache.resource, {}).get(cache.id)) for g in others]
+    masks = [(g.owner, g.masks.at(cache.resource, cache.id)) for g in others]
     return all(mask is None or (owner, mask) == ("cachetune", whole) for owner, mask in masks)
 
 

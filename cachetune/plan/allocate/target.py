@@ -111,7 +111,7 @@ def _bandwidth(group: DesiredGroup, host: Host) -> Bandwidth:
     values = {n.node_id: n.bandwidth for n in group.request.nodes}
     existing = host.group(group.path)
     if existing and existing.owner != "libvirt":
-        current = existing.bandwidth.get("MB", {})
+        current = existing.bandwidth.row("MB")
         values |= {i: control.max_bandwidth for i in current if i not in values and current[i] != control.max_bandwidth}
     return Bandwidth({"MB": dict(sorted(values.items()))} if values else {})
 
@@ -186,7 +186,7 @@ def _exclusive_findings(
         shared = [
             f"{control.name} cache {i}"
             for control in host.caches
-            for i, mask in masks.get(control.name, {}).items()
+            for i, mask in masks.row(control.name).items()
             if mask & exclusive_bits(host, control, i)
         ]
         if shared and group.request:
