@@ -112,8 +112,6 @@ PENDING = {
     "leaves",
     "apply",
     "domain",
-    "guests",
-    "host",
     "plan",
     "sim",
     "watch",

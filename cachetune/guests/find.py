@@ -1,6 +1,6 @@
 """Find running guests: ask the sources in order, and merge what they know of each emulator.
 
-A source is asked if ``--source`` or one of its settings requests it, or if it finds itself worth asking. A guest that
+A source takes part if ``--source`` or one of its settings requests it, or if it is worth asking. A guest that
 changes during the search makes sources disagree, so a disagreement is checked by a second search.
 """
 
@@ -34,10 +34,10 @@ class Running(msgspec.Struct, frozen=True):
 
 
 def look(options: SourceOptions, source: SourceName | None = None) -> Running:
-    """Return the running guests. With ``source`` only that source is asked.
+    """Return the running guests. With ``source``, only that source takes part.
 
     Raises UnreadableFileError if /proc cannot be listed; SourceUnavailableError, MissingExtraError or InputError if a
-    requested source cannot be asked.
+    requested source does not answer.
     """
     found = _look(options, source)
     return _look(options, source) if any(guest.disagreements for guest in found.guests) else found

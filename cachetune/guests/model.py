@@ -15,7 +15,7 @@ class Thread(msgspec.Struct, frozen=True):
 
 
 class Guest(msgspec.Struct, frozen=True):
-    """The threads of a guest. ``pid`` is None if only vCPU threads were named."""
+    """The threads of a guest. ``pid`` None means that only vCPU threads were named."""
 
     pid: int | None
     threads: tuple[Thread, ...]

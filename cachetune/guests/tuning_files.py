@@ -47,7 +47,7 @@ def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | 
     """Load the file of the guest ``name``; None if the directory has none.
 
     ``vcpus`` is the guest's maximum, which a tuning file does not contain. The domain has the guest's name but no id,
-    so that its groups keep their names across restarts; it is None if the XML has errors, and the findings say which.
+    so that its groups keep their names across restarts. XML with errors gives findings and no domain.
 
     Raises UnreadableFileError, and WrongGuestError for domain XML of another guest.
     """

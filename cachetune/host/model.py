@@ -34,7 +34,7 @@ class CacheControl(msgspec.Struct, frozen=True):
     """One cache resource with control: a directory such as info/L3 or info/L3CODE.
 
     ``size_bytes`` maps each cache id to the size of that cache in bytes, None where neither sysfs nor
-    ``size`` tells. ``num_closids`` counts the default group.
+    ``size`` has it. ``num_closids`` counts the default group.
     """
 
     name: str

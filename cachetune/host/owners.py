@@ -25,7 +25,7 @@ _CONVENTIONS: tuple[tuple[Owner, re.Pattern[str]], ...] = (
 
 
 def owner_of(path: str, owned: Collection[str] = ()) -> Owner:
-    """Return the program that owns a group, by the last part of its path. ``owned`` are paths of our own groups.
+    """Return the program that owns a group, by the last part of its path. ``owned`` are paths of groups in our ledger.
 
     A monitor group can have another owner than its control group.
     """

@@ -32,8 +32,8 @@ _NOT_RESOURCES = {"last_cmd_status"}
 def read_host(fs: Resctrl, sysfs: Path | None = None, owned: Collection[str] = ()) -> Host:
     """Read everything that planning needs to know about the host behind ``fs``.
 
-    ``sysfs`` is where cache sizes are looked up first (usually /sys). ``owned`` are paths of our own groups, whatever
-    their names. A caller that needs a consistent state takes the lock first.
+    ``sysfs`` is where cache sizes are looked up first (usually /sys). ``owned`` are paths of groups in our ledger,
+    whatever their names. A caller that needs a consistent state takes the lock first.
 
     Raises HostError for a file with unexpected content, ResctrlError for one that cannot be read.
     """

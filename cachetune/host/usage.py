@@ -12,7 +12,7 @@ from cachetune.host.model import CacheControl, Host
 
 
 class CacheUsage(msgspec.Struct, frozen=True):
-    """One cache: ``free`` is the mask of ways that no group has; ``*_bytes`` are None if the size is unknown."""
+    """One cache: ``free`` is the mask of ways that no group has; ``*_bytes`` None means that the size is unknown."""
 
     resource: str
     id: int
@@ -27,7 +27,7 @@ class CacheUsage(msgspec.Struct, frozen=True):
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """A limited number of things; ``total`` and ``left`` are None if unknown."""
+    """A limited number of things; ``total`` and ``left`` None are unknown."""
 
     used: int
     total: int | None

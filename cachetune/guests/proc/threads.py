@@ -70,7 +70,7 @@ def named_threads(vcpus: Mapping[int, int], proc: Path | None) -> Guest:
         if by_tid.setdefault(tid, vcpu) != vcpu:
             raise InputError(
                 f"vCPU {by_tid[tid]} and vCPU {vcpu} have the same thread {tid}",
-                hint="TCG with thread=single runs all vCPUs in one thread; tune the whole process (no vcpus attribute)",
+                hint="with TCG and thread=single, tune the whole process (no vcpus attribute)",
             )
     if proc is None:
         threads = tuple(Thread(tid=tid, vcpu=vcpu) for vcpu, tid in sorted(vcpus.items()))

@@ -1,4 +1,4 @@
-"""The guest sources: one module each, in order of trust.
+"""The guest sources: one module each, the most trusted first.
 
 To add a source, write ``sources/NAME.py`` with the members of ``Source`` ("-" in a name is "_" in its module) and add
 the name to ``SourceName``. If it needs a setting, add a field to ``SourceOptions`` (options.py). The choices of
@@ -28,8 +28,8 @@ class Source(Protocol):
     def look(self, search: "Search") -> "Seen":
         """Return the guests that this source knows.
 
-        Raises SourceUnavailableError or MissingExtraError. That is a note if nobody requested the source, else an
-        error.
+        Raises SourceUnavailableError or MissingExtraError. If the source was not requested, the error becomes a
+        note.
         """
 
 

@@ -37,7 +37,7 @@ def is_installed() -> bool:
 
 
 def worth_asking(search: Search) -> bool:
-    """If libvirt runs here, libvirt-python is installed, and no source before knows some emulator."""
+    """If libvirt runs on this host, libvirt-python is installed, and an emulator is still unknown."""
     runs = any((search.options.libvirt_run.parent / socket).exists() for socket in _SOCKETS)
     return runs and is_installed() and bool(search.unseen)
 

@@ -9,7 +9,7 @@ from cachetune.guests.sources import SourceName
 
 
 class Setting(NamedTuple):
-    """How a setting appears in ``--help``. ``requests`` is the source that it asks for whenever it is given."""
+    """How a setting appears in ``--help``. ``requests`` is the source that it makes mandatory."""
 
     help: str
     kind: Literal["directory", "socket", "text"] = "directory"
@@ -26,7 +26,7 @@ class SourceOptions(msgspec.Struct, frozen=True):
     ] = None
     qmp: Annotated[
         Path | None,
-        Setting("QMP socket of a QEMU to ask for its vCPUs.", "socket", "SOCKET", requests="qmp"),
+        Setting("QMP socket of a QEMU to query.", "socket", "SOCKET", requests="qmp"),
     ] = None
     libvirt_run: Annotated[Path, Setting("Directory of libvirt's status files.")] = Path("/run/libvirt/qemu")
     cgroup: Annotated[Path, Setting("Where cgroups are mounted.")] = Path("/sys/fs/cgroup")
@@ -34,7 +34,7 @@ class SourceOptions(msgspec.Struct, frozen=True):
 
     @property
     def requested(self) -> frozenset[SourceName]:
-        """The sources that a setting asks for. They must answer."""
+        """The sources that a setting makes mandatory: they must answer."""
         given = {name: setting.requests for name, setting in settings().items() if getattr(self, name) is not None}
         return frozenset(name for name in given.values() if name)
 

@@ -12,9 +12,9 @@ from cachetune.guests.sources.options import SourceOptions
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     """A guest as ``source`` knows it. ``vcpus`` maps vCPU to thread id, {} if the source does not know the threads.
 
-    ``name`` is "" and ``uuid``, ``libvirt_id`` and ``xml`` are None if unknown. ``one_thread`` is true if all vCPUs
-    share one thread, so that no source can tell them apart. ``why_no_vcpus`` is a sentence that explains an empty
-    ``vcpus``. ``ended`` are vCPUs whose thread, according to the source, does not belong to the process.
+    ``name`` "" and ``uuid``, ``libvirt_id`` and ``xml`` None are unknown. ``one_thread`` is true if all vCPUs share one
+    thread, so that no source can identify them. ``why_no_vcpus`` is a sentence that explains an empty ``vcpus``.
+    ``ended`` are vCPUs whose thread, according to the source, does not belong to the process.
     """
 
     source: SourceName

@@ -213,7 +213,7 @@ def _checked(path: str, operation: str) -> str:
 
 
 def _mount_of(root: Path) -> tuple[str, tuple[str, ...]]:
-    """File system type and resctrl options of the mount exactly at ``root``; empty if there is none.
+    """File system type and resctrl options of the mount exactly at ``root``; empty if it is not a mount.
 
     A simulated resctrl has its options in its source name (resctrl+cdp), because FUSE accepts only its own options.
     """
