@@ -36,14 +36,14 @@ def task_writes(sim: SimulatedResctrl) -> list[str]:
     return [o.text or "" for o in sim.operations if o.kind == "write" and o.path.endswith("tasks")]
 
 
-def test_a_kernel_that_takes_lists_gets_one_write_per_group(tmp_path: Path) -> None:
+def test_a_kernel_that_accepts_lists_gets_one_write_per_group(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s", "6.12")
     apply(plan_for(web("skylake-2s"), connection := place_on(sim, tmp_path)), connection)
     assert task_writes(sim)[0] == f"{TIDS[0]},{TIDS[1]}\n"
     assert len(task_writes(sim)) == 3
 
 
-def test_a_kernel_that_takes_no_lists_is_asked_once_and_then_given_one_thread_each(tmp_path: Path) -> None:
+def test_a_kernel_that_refuses_lists_gets_single_threads_after_one_attempt(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s", "6.1")
     wanted = domain(group({0, 1}, (), (), [{0, 1}]), group({2, 3}, (), (), [{2, 3}]))
     assert apply(plan_for(wanted, connection := place_on(sim, tmp_path)), connection).outcome == "done"
@@ -52,7 +52,7 @@ def test_a_kernel_that_takes_no_lists_is_asked_once_and_then_given_one_thread_ea
     assert sim.read("mon_groups/cachetune-web-vcpus_2-3/tasks").split() == [str(t) for t in TIDS[2:]]
 
 
-def test_threads_that_have_vanished_are_reported_and_not_fatal(tmp_path: Path) -> None:
+def test_vanished_threads_are_reported_and_not_fatal(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)
     plan = plan_for(web("skylake-2s"), connection)
@@ -75,7 +75,7 @@ def test_limbo_is_waited_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert slept[0] >= 1
 
 
-def test_removing_gives_the_default_group_its_ways_back_where_nobody_took_them(tmp_path: Path) -> None:
+def test_removing_gives_the_default_group_its_free_ways_back(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)
     before = sim.tree()
@@ -86,7 +86,7 @@ def test_removing_gives_the_default_group_its_ways_back_where_nobody_took_them(t
     assert (load_ledger(tmp_path).guests, load_ledger(tmp_path).shrunk) == ({}, None)
 
 
-def test_ways_that_another_group_had_with_the_default_group_come_back_too(tmp_path: Path) -> None:
+def test_ways_that_a_group_shared_with_the_default_group_come_back(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=003;1=003\n")
@@ -98,7 +98,7 @@ def test_ways_that_another_group_had_with_the_default_group_come_back_too(tmp_pa
     assert sim.tree() == before
 
 
-def test_ways_that_somebody_took_meanwhile_are_not_given_back(tmp_path: Path) -> None:
+def test_ways_that_another_program_has_taken_since_are_not_given_back(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)
     apply(plan_for(web("skylake-2s"), connection), connection)
@@ -109,7 +109,7 @@ def test_ways_that_somebody_took_meanwhile_are_not_given_back(tmp_path: Path) ->
     sim.rmdir("COS1")
 
 
-def test_a_default_group_that_somebody_changed_since_is_left_alone(tmp_path: Path) -> None:
+def test_a_default_group_that_another_program_has_changed_is_left_alone(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)
     apply(plan_for(web("skylake-2s"), connection), connection)
@@ -154,7 +154,7 @@ def test_a_signal_stops_between_two_steps_and_everything_is_undone(tmp_path: Pat
     assert sim.tree() == before
 
 
-def test_a_full_run_directory_is_noticed_before_anything_is_changed(
+def test_a_full_run_directory_is_reported_before_anything_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim = host_with_guest("skylake-2s")
@@ -172,7 +172,9 @@ def test_a_full_run_directory_is_noticed_before_anything_is_changed(
     assert not journal.exists(tmp_path)
 
 
-def test_a_run_directory_that_fills_up_half_way_is_rolled_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_directory_that_fills_up_during_the_run_causes_a_rollback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)
     before = sim.tree()
@@ -194,7 +196,7 @@ def test_a_run_directory_that_fills_up_half_way_is_rolled_back(tmp_path: Path, m
     assert sim.tree() == before
 
 
-def test_a_line_that_a_full_disk_cuts_off_does_not_spoil_the_journal_for_recover(
+def test_a_journal_line_cut_off_by_a_full_disk_does_not_stop_recover(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sim = host_with_guest("skylake-2s")
@@ -238,7 +240,7 @@ def test_a_ledger_that_cannot_be_written_leaves_the_journal_for_recover(
     assert load_ledger(tmp_path).owned == {g.path for g in plan.groups}
 
 
-def test_a_lock_that_is_held_ends_in_a_message(tmp_path: Path) -> None:
+def test_a_held_lock_times_out_with_its_holder(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     connection = msgspec.structs.replace(place_on(sim, tmp_path), lock_timeout=0.05)
     plan = plan_for(web("skylake-2s"), connection)
@@ -246,7 +248,7 @@ def test_a_lock_that_is_held_ends_in_a_message(tmp_path: Path) -> None:
         apply(plan, connection)
 
 
-def test_a_journal_cut_off_in_its_first_line_means_that_nothing_was_begun(tmp_path: Path) -> None:
+def test_a_journal_cut_off_in_its_first_line_means_that_no_step_was_taken(tmp_path: Path) -> None:
     connection = place_on(host_with_guest("skylake-2s"), tmp_path)
     (tmp_path / "journal.jsonl").write_bytes(b'{"record":"begin","plan":{')
     assert recover(connection).outcome == "done"
@@ -271,7 +273,7 @@ def test_a_copy_of_a_tree_is_never_written_to(tmp_path: Path) -> None:
         connect(Location(resctrl=tmp_path, run=tmp_path / "run"))
 
 
-def test_a_restart_of_the_machine_leaves_nothing_to_undo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_reboot_there_is_nothing_to_undo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)
     journal.Journal.begin(tmp_path, plan_for(web("skylake-2s"), connection), sim.source).keep()
@@ -291,7 +293,7 @@ def test_a_journal_of_another_resctrl_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["dangling link", "directory"])
-def test_a_journal_that_is_no_file_is_damaged_for_apply_and_recover_alike(kind: str, tmp_path: Path) -> None:
+def test_a_journal_that_is_not_a_file_is_damaged_for_apply_and_recover(kind: str, tmp_path: Path) -> None:
     connection = place_on(host_with_guest("skylake-2s"), tmp_path)
     plan = plan_for(web("skylake-2s"), connection)
     if kind == "directory":
@@ -303,7 +305,7 @@ def test_a_journal_that_is_no_file_is_damaged_for_apply_and_recover_alike(kind: 
             run()
 
 
-def test_a_group_that_somebody_made_first_is_not_removed_by_recover(tmp_path: Path) -> None:
+def test_recover_does_not_remove_a_group_that_another_program_made_first(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)
     plan = plan_for(web("skylake-2s"), connection)
@@ -321,7 +323,7 @@ def test_a_group_that_somebody_made_first_is_not_removed_by_recover(tmp_path: Pa
     assert "0=7ff;1=7ff" in sim.read("schemata")
 
 
-def test_recover_ends_although_somebody_removed_a_group_of_ours(tmp_path: Path) -> None:
+def test_recover_finishes_even_if_another_program_removed_a_group(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)
     apply(plan_for(web("skylake-2s"), connection), connection)
@@ -337,7 +339,7 @@ def test_recover_ends_although_somebody_removed_a_group_of_ours(tmp_path: Path) 
     assert any("was removed by another program" in note for note in report.notes)
 
 
-def test_what_the_default_group_cannot_get_back_now_is_remembered(tmp_path: Path) -> None:
+def test_ways_that_the_default_group_cannot_get_back_yet_are_remembered(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)
     made = plan_for(web("skylake-2s"), connection)
@@ -355,7 +357,7 @@ def test_what_the_default_group_cannot_get_back_now_is_remembered(tmp_path: Path
     assert (shrunk.before, shrunk.after) == ({"L3": {0: 0x7FF}}, {"L3": {0: 0x7FC}})
 
 
-def test_an_exclusive_group_keeps_its_code_ways_from_the_data_of_others(tmp_path: Path) -> None:
+def test_code_ways_of_an_exclusive_group_are_not_given_as_data_ways(tmp_path: Path) -> None:
     sim = host_with_guest("sapphire-rapids-cdp")
     sim.write("schemata", "L3CODE:0=7f00\nL3DATA:0=7f00\n")
     sim.mkdir("COS1")
@@ -371,7 +373,7 @@ def test_an_exclusive_group_keeps_its_code_ways_from_the_data_of_others(tmp_path
     assert "L3CODE:0=0f00" in sim.read("cachetune-web-vcpus_0/schemata")
 
 
-def test_recover_does_not_take_ways_from_somebody_who_took_them_meanwhile(tmp_path: Path) -> None:
+def test_recover_leaves_ways_that_another_program_has_taken_since(tmp_path: Path) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)
     plan = plan_for(web("skylake-2s"), connection)
@@ -386,7 +388,7 @@ def test_recover_does_not_take_ways_from_somebody_who_took_them_meanwhile(tmp_pa
     assert "0=7fc" in sim.read("schemata")
 
 
-def test_recover_gives_back_ways_that_somebody_shared_before_the_run(tmp_path: Path) -> None:
+def test_recover_gives_back_ways_that_a_group_shared_before_the_run(tmp_path: Path) -> None:
     """A group of ours with the mask of the default group shares with others what that one shares with them."""
     sim = host_with_guest("skylake-2s")
     sim.mkdir("COS1")
@@ -411,7 +413,7 @@ def test_recover_gives_back_ways_that_somebody_shared_before_the_run(tmp_path: P
     assert sim.tree() == before
 
 
-def test_threads_born_meanwhile_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_started_during_the_run_are_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = host_with_guest("skylake-2s")
     connection = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
     wanted = domain(group({0, 1, 2}, (), (), [{0, 1, 2}]))
@@ -431,9 +433,7 @@ def test_threads_born_meanwhile_are_caught(tmp_path: Path, monkeypatch: pytest.M
     assert str(TIDS[2]) in sim.read("mon_groups/cachetune-web-vcpus_0-2/tasks").split()
 
 
-def test_a_reused_thread_id_is_not_moved_nor_the_threads_of_whoever_has_the_pid_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reused_thread_and_process_ids_are_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = host_with_guest("skylake-2s")
     connection = msgspec.structs.replace(place_on(sim, tmp_path), proc=tmp_path)
     stranger = Guest(TIDS[0], (Thread(31337, 0, "CPU 0/KVM", 0),))
@@ -447,7 +447,7 @@ def test_a_reused_thread_id_is_not_moved_nor_the_threads_of_whoever_has_the_pid_
     assert str(TIDS[0]) not in sim.read("cachetune-web-vcpus_0-1/tasks").split()
 
 
-def test_another_program_that_changes_the_masks_meanwhile_is_noticed(tmp_path: Path) -> None:
+def test_a_change_of_masks_by_another_program_during_the_run_is_detected(tmp_path: Path) -> None:
     sim = SimulatedResctrl(load_profile("skylake-2s"))
     for tid in TIDS:
         sim.add_task(tid)

@@ -83,14 +83,14 @@ def test_the_threads_that_were_found_are_moved(host: Host) -> None:
 
 
 @pytest.mark.parametrize("what", [Host.give_away, Host.start_anew, Host.die])
-def test_a_thread_that_is_no_vcpu_any_more_right_before_the_write_is_not_moved(
+def test_a_thread_that_stops_being_a_vcpu_before_the_write_is_not_moved(
     what: Callable[[Host, int], None], host: Host
 ) -> None:
     report = apply(host.plan(), host.connection, at_the_move(lambda: what(host, 41)))
     assert (report.outcome, report.vanished_tids, host.moved()) == ("done", (41,), ["42"])
 
 
-def test_a_thread_born_meanwhile_is_bound_as_well(host: Host) -> None:
+def test_a_thread_started_during_the_run_is_bound(host: Host) -> None:
     moves = []
 
     def on_step(step: Step) -> None:
@@ -107,7 +107,7 @@ def test_a_thread_born_meanwhile_is_bound_as_well(host: Host) -> None:
     assert (report.outcome, report.vanished_tids, host.moved()) == ("done", (43,), ["41", "42"])
 
 
-def test_a_thread_that_is_anothers_by_now_is_not_moved_back_either(host: Host) -> None:
+def test_a_thread_id_reused_by_another_process_is_not_moved_back(host: Host) -> None:
     def on_step(step: Step) -> None:
         if isinstance(step, MoveTasks) and step.path != GROUP:
             host.give_away(41)

@@ -41,9 +41,7 @@ def with_steps(connection: Connection, *steps: Step) -> Plan:
     return msgspec.structs.replace(plan_for(web("skylake-2s"), connection), steps=steps)
 
 
-def test_a_plan_for_a_host_that_has_changed_since_says_what_has_changed(
-    sim: SimulatedResctrl, connection: Connection
-) -> None:
+def test_a_plan_for_a_changed_host_is_refused_with_the_changes(sim: SimulatedResctrl, connection: Connection) -> None:
     _make_foreign(sim)
     plan = plan_for(web("skylake-2s"), connection)
     sim.rmdir("COS1")
@@ -61,7 +59,7 @@ def test_a_plan_made_on_another_host_is_refused(connection: Connection, tmp_path
     assert "CT501" in refused(plan_for(web("icelake"), other), connection)
 
 
-def test_an_interrupted_run_comes_first(connection: Connection) -> None:
+def test_an_interrupted_run_must_be_recovered_first(connection: Connection) -> None:
     plan = plan_for(web("skylake-2s"), connection)
     Journal.begin(connection.run, plan, "sim").keep()
     message = refused(plan, connection)
@@ -90,7 +88,7 @@ def test_an_interrupted_run_comes_first(connection: Connection) -> None:
         (MoveTasks("COS1", ".", TIDS), "move threads to the group COS1"),
     ],
 )
-def test_an_edited_plan_cannot_touch_what_is_not_ours(
+def test_an_edited_plan_cannot_touch_foreign_groups_or_threads(
     step: Step, what: str, sim: SimulatedResctrl, connection: Connection
 ) -> None:
     _make_foreign(sim)
@@ -115,23 +113,21 @@ def test_an_edited_plan_cannot_touch_the_groups_of_another_guest(
     assert "db-vcpus_0" in refused(with_steps(connection, step), connection)
 
 
-def test_the_default_group_is_not_given_ways_that_somebody_else_has(
-    sim: SimulatedResctrl, connection: Connection
-) -> None:
+def test_the_default_group_is_not_given_ways_of_foreign_groups(sim: SimulatedResctrl, connection: Connection) -> None:
     sim.write("schemata", "L3:0=7f0\n")
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=f;1=1\n")
     assert "CT504" in refused(with_steps(connection, WriteSchemata(".", "L3:0=7f0\n", "L3:0=7ff\n")), connection)
 
 
-def test_a_machine_name_that_is_none_is_refused(connection: Connection) -> None:
+def test_an_invalid_machine_name_is_refused(connection: Connection) -> None:
     plan = plan_for(web("skylake-2s"), connection)
     for name in ("..", "info", "a/b", "", "x" * 65):
         edited = msgspec.structs.replace(plan, guests=(msgspec.structs.replace(plan.guests[0], machine_name=name),))
         assert "CT504" in refused(edited, connection)
 
 
-def test_what_libvirt_made_is_changed_only_on_request(sim: SimulatedResctrl, connection: Connection) -> None:
+def test_libvirts_groups_are_changed_only_with_adopt(sim: SimulatedResctrl, connection: Connection) -> None:
     group_of = "qemu-7-web-vcpus_0-1"
     sim.mkdir(group_of)
     sim.write("schemata", "L3:0=00f;1=7ff\n")
@@ -169,7 +165,7 @@ def test_two_guests_cannot_share_a_machine_name(
     assert (first[0] or "a guest without a name") in message
 
 
-def test_a_guest_whose_uuid_becomes_known_is_the_same_and_stays_it(connection: Connection) -> None:
+def test_a_guest_whose_uuid_becomes_known_is_still_the_same_guest(connection: Connection) -> None:
     wanted = web("skylake-2s")
     for uuid, outcome in ((None, "done"), ("a1", "nothing to do")):
         assert apply(called(plan_for(wanted, connection), "web", uuid), connection).outcome == outcome
@@ -179,7 +175,7 @@ def test_a_guest_whose_uuid_becomes_known_is_the_same_and_stays_it(connection: C
     assert load_ledger(connection.run).guests["cachetune-web"].uuid == "a1"
 
 
-def test_a_machine_name_of_libvirts_gives_only_the_guest_of_that_name_its_groups(
+def test_a_machine_name_in_libvirts_form_gives_its_groups_only_to_that_guest(
     sim: SimulatedResctrl, connection: Connection
 ) -> None:
     sim.mkdir("qemu-2-db-vcpus_3")
@@ -198,7 +194,7 @@ def test_a_machine_name_of_libvirts_gives_only_the_guest_of_that_name_its_groups
     assert not made.warnings
 
 
-def test_a_thread_leaves_a_monitor_of_ours_in_a_group_of_libvirts_only_on_request(
+def test_a_thread_leaves_our_monitor_in_libvirts_group_only_with_adopt(
     sim: SimulatedResctrl, connection: Connection
 ) -> None:
     control, monitor = "qemu-7-web-vcpus_0-1", "qemu-7-web-vcpus_0-1/mon_groups/qemu-7-web-vcpus_0"
@@ -212,7 +208,7 @@ def test_a_thread_leaves_a_monitor_of_ours_in_a_group_of_libvirts_only_on_reques
     assert "CT508" in refused(edited, connection)
 
 
-def test_a_group_of_another_guest_is_not_taken_for_having_a_name_that_fits(connection: Connection) -> None:
+def test_another_guests_group_is_not_taken_because_its_name_fits(connection: Connection) -> None:
     whole = GroupRequest(None, None, (), (), (MonitorRequest("cache", None, None, HERE),), HERE)
     cache = cache_request(connection.look(Ledger()).caches[0], 0, 2)
     odd = msgspec.structs.replace(group({0}, (cache,), (), []), id="db")  # ids in live XML are any text
@@ -230,7 +226,7 @@ def test_a_group_of_another_guest_is_not_taken_for_having_a_name_that_fits(conne
         ((MoveTasks("cachetune-web-vcpus_0", ".", (9000,)),), "move thread 9000"),
     ],
 )
-def test_an_edited_plan_gives_the_guest_neither_ways_nor_threads_of_others(
+def test_an_edited_plan_gives_the_guest_no_foreign_ways_or_threads(
     steps: tuple[Step, ...], what: str, sim: SimulatedResctrl, connection: Connection
 ) -> None:
     sim.mkdir("cachetune-db-vcpus_0")
@@ -241,7 +237,7 @@ def test_an_edited_plan_gives_the_guest_neither_ways_nor_threads_of_others(
 
 
 @pytest.mark.parametrize("masks", ["", "L3:0=10\n"])
-def test_an_edited_plan_does_not_leave_a_new_group_the_masks_that_the_kernel_gives(
+def test_an_edited_plan_does_not_leave_a_new_group_with_the_kernels_masks(
     masks: str, sim: SimulatedResctrl, connection: Connection
 ) -> None:
     sim.write("schemata", "L3:0=00f;1=00f\n")
@@ -253,9 +249,7 @@ def test_an_edited_plan_does_not_leave_a_new_group_the_masks_that_the_kernel_giv
     assert "leave the new group cachetune-web-vcpus_0 with ways of others" in refused(edited, connection)
 
 
-def test_a_thread_that_was_put_elsewhere_since_makes_the_plan_an_old_one(
-    sim: SimulatedResctrl, connection: Connection
-) -> None:
+def test_a_thread_that_has_moved_since_makes_the_plan_outdated(sim: SimulatedResctrl, connection: Connection) -> None:
     sim.write("schemata", "L3:0=3ff;1=3ff\n")
     _make_foreign(sim)
     plan = plan_for(web("skylake-2s"), connection)
@@ -263,7 +257,7 @@ def test_a_thread_that_was_put_elsewhere_since_makes_the_plan_an_old_one(
     assert f"thread {TIDS[0]} was in group . and is in COS1" in refused(plan, connection)
 
 
-def test_the_ledger_forgets_a_guest_whose_groups_are_gone(sim: SimulatedResctrl, connection: Connection) -> None:
+def test_the_ledger_drops_a_guest_whose_groups_no_longer_exist(sim: SimulatedResctrl, connection: Connection) -> None:
     assert apply(plan_for(web("skylake-2s"), connection), connection).outcome == "done"
     for path in sorted(load_ledger(connection.run).owned, key=len, reverse=True):
         sim.rmdir(path)

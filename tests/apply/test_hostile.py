@@ -45,9 +45,7 @@ def before_write_to(sim: SimulatedResctrl, path: str, act: Callable[[], None]) -
 
 
 @pytest.mark.parametrize("kernel", ["6.1", "6.12"])
-def test_of_500_threads_those_that_end_while_they_are_moved_are_reported_and_the_others_moved(
-    kernel: str, tmp_path: Path
-) -> None:
+def test_of_500_threads_those_that_end_are_reported_and_the_others_moved(kernel: str, tmp_path: Path) -> None:
     sim = SimulatedResctrl(load_profile("skylake-2s"), kernel=kernel)
     for tid in MANY:
         sim.add_task(tid)
@@ -71,7 +69,7 @@ def test_of_500_threads_those_that_end_while_they_are_moved_are_reported_and_the
     assert set(map(int, sim.read(f"{path}/tasks").split())) == set(MANY) - set(ended)
 
 
-def test_a_group_that_somebody_removes_while_its_threads_are_moved_rolls_the_rest_back(
+def test_a_group_removed_while_its_threads_are_moved_causes_a_rollback(
     sim: SimulatedResctrl, connection: Connection
 ) -> None:
     before = sim.tree()
@@ -84,9 +82,7 @@ def test_a_group_that_somebody_removes_while_its_threads_are_moved_rolls_the_res
     assert not journal.exists(connection.run)
 
 
-def test_a_group_of_somebody_else_that_appears_during_a_run_is_left_alone(
-    sim: SimulatedResctrl, connection: Connection
-) -> None:
+def test_a_foreign_group_that_appears_during_a_run_is_left_alone(sim: SimulatedResctrl, connection: Connection) -> None:
     made = plan_for(web("skylake-2s"), connection)
     before_write_to(sim, f"{CONTROL}/tasks", lambda: sim.mkdir("COS1"))
     assert apply(made, connection).outcome == "done"
@@ -94,7 +90,7 @@ def test_a_group_of_somebody_else_that_appears_during_a_run_is_left_alone(
     assert "COS1" not in load_ledger(connection.run).owned
 
 
-def test_masks_that_somebody_changes_between_plan_and_apply_make_the_plan_an_old_one(
+def test_masks_changed_between_plan_and_apply_make_the_plan_outdated(
     sim: SimulatedResctrl, connection: Connection
 ) -> None:
     made = plan_for(web("skylake-2s"), connection)
@@ -105,7 +101,7 @@ def test_masks_that_somebody_changes_between_plan_and_apply_make_the_plan_an_old
     assert len(sim.operations) == done
 
 
-def test_a_read_only_mount_refuses_the_first_change_and_nothing_is_left(
+def test_a_read_only_mount_fails_at_the_first_change_and_leaves_nothing(
     sim: SimulatedResctrl, connection: Connection
 ) -> None:
     before = sim.tree()
@@ -118,7 +114,7 @@ def test_a_read_only_mount_refuses_the_first_change_and_nothing_is_left(
 
 
 @pytest.mark.parametrize("cut", range(1, 9))
-def test_a_journal_cut_off_in_any_line_undoes_what_was_begun_before_it(
+def test_a_journal_cut_off_in_any_line_undoes_the_steps_before_it(
     cut: int, sim: SimulatedResctrl, connection: Connection
 ) -> None:
     """A line that was not written whole was never acted upon, so the step of that line must not have happened."""
@@ -155,7 +151,7 @@ def test_a_journal_cut_off_in_any_line_undoes_what_was_begun_before_it(
     ],
     ids=["another group", "another thread", "a line less", "another order", "a line twice", "all done"],
 )
-def test_a_journal_that_somebody_has_edited_is_refused_and_nothing_is_touched(
+def test_an_edited_journal_is_refused_and_nothing_is_changed(
     edit: Callable[[list[bytes]], list[bytes]], sim: SimulatedResctrl, connection: Connection
 ) -> None:
     sim.mkdir("COS1")
@@ -177,7 +173,7 @@ def test_a_journal_that_somebody_has_edited_is_refused_and_nothing_is_touched(
 
 
 @pytest.mark.parametrize("name", ["../../etc", "x" * 300, "a/../../b", "info/" * 60])
-def test_no_name_of_a_domain_leads_out_of_the_tree(name: str, connection: Connection) -> None:
+def test_no_domain_name_leads_out_of_the_tree(name: str, connection: Connection) -> None:
     xml = f"""<domain type='kvm'><name>{name}</name><vcpu>4</vcpu><cputune><cachetune vcpus='0'>
       <monitor level='3' vcpus='0'/></cachetune></cputune></domain>"""
     loaded = load(xml.encode(), "domain.xml")
@@ -194,13 +190,13 @@ def test_no_name_of_a_domain_leads_out_of_the_tree(name: str, connection: Connec
         assert len(last) <= 64 + len("-vcpus_0")
 
 
-def test_a_name_of_which_nothing_can_be_used_is_refused(connection: Connection) -> None:
+def test_a_name_without_a_usable_character_is_refused(connection: Connection) -> None:
     with pytest.raises(MachineNameError, match="has no characters for a group name"):
         plan_for(domain(group({0}, (), (), [{0}]), name=".."), connection)
 
 
 @pytest.mark.parametrize("way", ["run directory", "journal", "ledger", "the ledger's next version"])
-def test_a_link_in_the_way_never_has_another_file_written(
+def test_a_symbolic_link_never_redirects_a_write(
     way: str, sim: SimulatedResctrl, connection: Connection, tmp_path: Path
 ) -> None:
     victim = tmp_path / "victim"
@@ -228,7 +224,7 @@ def test_a_link_in_the_way_never_has_another_file_written(
     assert victim.read_text() == "precious"
 
 
-def test_a_run_directory_that_is_not_ours_to_write_stops_before_anything_is_changed(
+def test_an_unwritable_run_directory_is_refused_before_anything_changes(
     sim: SimulatedResctrl, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = plan_for(web("skylake-2s"), connection)

@@ -75,7 +75,7 @@ rounds = st.lists(st.sets(st.sampled_from(NAMES), min_size=1), min_size=1, max_s
 
 @settings(max_examples=examples(120), suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.data(), st.sampled_from(FAST_PROFILES), rounds)
-def test_guests_in_any_company_get_what_they_ask_for_and_leave_nothing(
+def test_any_set_of_guests_gets_its_request_and_leaves_nothing(
     data: st.DataObject, profile: str, parties: list[set[str]]
 ) -> None:
     sim = host_with_guests(profile)
@@ -151,7 +151,7 @@ def test_a_run_for_two_guests_killed_anywhere_is_recovered_for_both(tmp_path: Pa
         assert recover(connection).outcome == "nothing to do"
 
 
-def test_the_ledger_knows_whose_group_is_whose_although_one_name_begins_with_another(tmp_path: Path) -> None:
+def test_the_ledger_distinguishes_groups_of_guests_whose_names_share_a_prefix(tmp_path: Path) -> None:
     connection = Connection(host_with_guests("skylake-2s"), tmp_path)
     apply(planned(two(), connection), connection)
     ledger = load_ledger(tmp_path)

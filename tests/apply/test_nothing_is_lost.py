@@ -65,7 +65,7 @@ def test_a_failure_at_any_operation_is_rolled_back_to_the_same_tree(profile: str
         assert load_ledger(connection.run) == Ledger()
 
 
-def test_a_write_that_fails_after_it_took_effect_is_rolled_back_too(tmp_path: Path) -> None:
+def test_a_write_that_fails_after_taking_effect_is_rolled_back(tmp_path: Path) -> None:
     total = steps_in("skylake-2s", tmp_path)
     struck = 0
     for number in range(1, total + 1):
@@ -97,7 +97,7 @@ def test_a_run_killed_before_any_operation_is_recovered(profile: str, tmp_path: 
         assert apply(plan_for(web(profile), connection), connection).outcome == "done"
 
 
-def test_a_recovery_that_is_killed_can_be_done_again(tmp_path: Path) -> None:
+def test_a_killed_recovery_can_be_repeated(tmp_path: Path) -> None:
     sim, connection, plan = prepared(tmp_path)
     before = sim.tree()
     kill_at(sim, 6)
@@ -115,7 +115,7 @@ def test_a_recovery_that_is_killed_can_be_done_again(tmp_path: Path) -> None:
     assert sim.tree() == before
 
 
-def test_a_rollback_that_fails_says_so_and_recover_finishes_it(tmp_path: Path) -> None:
+def test_a_failed_rollback_is_reported_and_recover_finishes_it(tmp_path: Path) -> None:
     sim, connection, plan = prepared(tmp_path)
     before = sim.tree()
     sim.fail(errno.EIO, at=5)
@@ -232,7 +232,7 @@ def operations_in(scene: Callable[[Path], Scene], run: Path) -> int:
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_one_or_two_failures_anywhere_end_in_the_same_tree_at_the_latest_after_recover(
+def test_after_one_or_two_failures_anywhere_recover_restores_the_tree(
     scene: Callable[[Path], Scene], tmp_path: Path
 ) -> None:
     total = operations_in(scene, tmp_path / "dry")
@@ -253,7 +253,7 @@ def test_one_or_two_failures_anywhere_end_in_the_same_tree_at_the_latest_after_r
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_a_run_and_its_recovery_killed_anywhere_lead_back_to_the_same_tree(
+def test_a_run_and_its_recovery_killed_anywhere_restore_the_tree(
     scene: Callable[[Path], Scene], tmp_path: Path
 ) -> None:
     total = operations_in(scene, tmp_path / "dry")

@@ -24,5 +24,5 @@ def to_remove(groups: int) -> int:
 
 
 @pytest.mark.parametrize("work", [to_make, to_remove])
-def test_four_times_the_groups_cost_four_times_as_much_at_most(work: Callable[[int], int]) -> None:
+def test_the_effort_is_linear_in_the_groups(work: Callable[[int], int]) -> None:
     assert work(128) <= 4.2 * work(32)

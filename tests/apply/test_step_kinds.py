@@ -222,7 +222,7 @@ def test_apply_refuses_a_step_that_is_not_ours(row: Row, connection: Connection)
 
 @BY_KIND
 @pytest.mark.parametrize("taken", [True, False])
-def test_recover_undoes_a_step_that_a_killed_run_had_begun(
+def test_recover_undoes_a_step_of_a_killed_run(
     taken: bool, row: Row, sim: SimulatedResctrl, connection: Connection
 ) -> None:
     before = sim.tree()

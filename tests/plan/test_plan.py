@@ -59,7 +59,7 @@ def writes(made: Plan) -> dict[str, str]:
 ROOM = ("schemata", "L3:0=01f;1=01f\n")
 
 
-def test_on_a_fresh_host_no_cachetune_fits_and_the_message_says_what_would_make_room() -> None:
+def test_on_a_fresh_host_nothing_fits_and_the_hint_names_shrink_default() -> None:
     with pytest.raises(PlanRefusedError) as caught:
         plan(parse(f"<cachetune vcpus='0-1'>{l3(3)}</cachetune>"), host(), GUEST)
     (finding,) = caught.value.findings
@@ -70,12 +70,12 @@ def test_on_a_fresh_host_no_cachetune_fits_and_the_message_says_what_would_make_
     assert (finding.line, finding.path) == (1, "/domain/cputune/cachetune[1]/cache[1]/@size")
 
 
-def test_the_text_written_is_libvirts_and_caches_not_named_copy_the_default_group() -> None:
+def test_the_written_text_matches_libvirts_and_other_caches_copy_the_default_group() -> None:
     made = plan(parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>"), host("skylake-2s", ROOM), GUEST)
     assert writes(made) == {"cachetune-web-vcpus_0-1": "L3:0=020;1=01f\n"}
 
 
-def test_bandwidth_is_written_only_for_the_nodes_asked_for() -> None:
+def test_bandwidth_is_written_only_for_the_requested_nodes() -> None:
     made = plan(
         parse("<memorytune vcpus='0-1'><node id='0' bandwidth='50'/></memorytune>"), host("skylake-2s", ROOM), GUEST
     )
@@ -124,7 +124,7 @@ def test_emulator_threads_stay_where_they_are_without_a_whole_process_group() ->
     assert 9999 not in {tid for s in made.steps if isinstance(s, MoveTasks) for tid in s.tids}
 
 
-def test_shrinking_the_default_group_is_a_step_of_its_own_that_comes_first() -> None:
+def test_shrinking_the_default_group_is_a_separate_first_step() -> None:
     made = plan(parse(f"<cachetune vcpus='0-1'>{l3(3)}</cachetune>"), host(), GUEST, SHRINK)
     assert made.steps[0] == WriteSchemata(".", "L3:0=7ff\n", "L3:0=7f8\n")
     assert writes(made)["cachetune-web-vcpus_0-1"] == "L3:0=007;1=7ff\n"
@@ -138,7 +138,7 @@ def test_groups_of_ours_that_share_the_default_groups_ways_shrink_with_it() -> N
     assert writes(made)["cachetune-web-vcpus_0"] == "L3:0=7fe;1=003\n"
 
 
-def test_groups_of_others_never_shrink() -> None:
+def test_foreign_groups_never_shrink() -> None:
     on = host("skylake-2s", ("schemata", "L3:0=7fe\n"), ("COS1/schemata", "L3:0=001;1=7ff\n"))
     assert refusal(parse(f"<cachetune vcpus='0'>{l3(2, 1)}</cachetune>"), on, GUEST, SHRINK) == ["CT207"]
 
@@ -169,7 +169,7 @@ def test_a_changed_size_shrinks_before_another_group_grows() -> None:
     )
 
 
-def test_a_group_that_nobody_asks_for_any_more_is_removed_last() -> None:
+def test_an_obsolete_group_is_removed_last() -> None:
     sim = fresh("skylake-2s", ROOM)
     applied(sim, plan(parse(f"<cachetune vcpus='0-1'>{l3(2)}</cachetune>"), read_host(sim), GUEST))
     made = plan(parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>"), read_host(sim), GUEST)
@@ -187,7 +187,7 @@ def test_a_group_that_nobody_asks_for_any_more_is_removed_last() -> None:
     )
 
 
-def test_it_is_removed_first_when_its_ways_are_needed() -> None:
+def test_an_obsolete_group_is_removed_first_when_its_ways_are_needed() -> None:
     sim = fresh("skylake-2s", ROOM)
     applied(sim, plan(parse(f"<cachetune vcpus='0-1'>{l3(5)}</cachetune>"), read_host(sim), GUEST))
     made = plan(parse(f"<cachetune vcpus='0'>{l3(5)}</cachetune>"), read_host(sim), GUEST)
@@ -196,7 +196,7 @@ def test_it_is_removed_first_when_its_ways_are_needed() -> None:
     assert sim.read("cachetune-web-vcpus_0/tasks").split() == [str(TIDS[0])]
 
 
-def test_bandwidth_no_longer_asked_for_goes_back_to_the_maximum() -> None:
+def test_bandwidth_that_is_no_longer_requested_returns_to_the_maximum() -> None:
     sim = fresh("skylake-2s", ROOM)
     both = "<memorytune vcpus='0'><node id='0' bandwidth='50'/><node id='1' bandwidth='30'/></memorytune>"
     applied(sim, plan(parse(both), read_host(sim), GUEST))
@@ -231,7 +231,7 @@ def live(ways: int, number: int = 7) -> Domain:
     return parse(f"<cachetune vcpus='0-1' id='vcpus_0-1'>{l3(ways)}</cachetune>", f" id='{number}'")
 
 
-def test_live_xml_takes_libvirts_names_and_what_libvirt_has_placed_needs_nothing() -> None:
+def test_a_guest_placed_by_libvirt_needs_no_steps() -> None:
     made = plan(live(1), read_host(placed_by_libvirt()), GUEST)
     assert made.steps == ()
     assert [(g.path, g.action) for g in made.groups] == [(LIBVIRTS, "keep")]
@@ -246,7 +246,7 @@ def test_live_xml_takes_libvirts_names_and_what_libvirt_has_placed_needs_nothing
     ],
     ids=["mask", "thread"],
 )
-def test_drift_from_what_libvirt_has_set_is_planned_with_a_warning(drift: tuple[str, str], step: Step) -> None:
+def test_drift_of_libvirts_groups_is_planned_with_a_warning(drift: tuple[str, str], step: Step) -> None:
     made = plan(live(1), read_host(placed_by_libvirt(drift)), GUEST)
     assert made.steps == (step,)
     assert [f.rule for f in made.warnings] == ["CT222"]
@@ -257,18 +257,18 @@ def test_a_mask_that_libvirt_copied_from_the_default_group_need_not_follow_it() 
     assert plan(live(1), read_host(sim), GUEST).steps == ()
 
 
-def test_groups_of_another_run_of_libvirts_guest_are_left_alone() -> None:
+def test_groups_of_an_earlier_run_of_the_guest_are_left_alone() -> None:
     assert refusal(live(1, number=8), read_host(placed_by_libvirt())) == ["CT402", "CT402"]
 
 
-def test_a_group_of_somebody_else_with_the_name_that_we_need_is_never_changed() -> None:
+def test_a_foreign_group_with_the_required_name_is_never_changed() -> None:
     sim = placed_by_libvirt()
     sim.mkdir("qemu-7-web-gold")  # libvirt's habit, but no name that it gives to this guest's groups
     domain = parse(f"<cachetune vcpus='2' id='gold'>{l3(2)}</cachetune>", " id='7'")
     assert "CT216" in refusal(domain, read_host(sim))
 
 
-def test_several_guests_are_placed_in_one_plan_in_which_nobody_has_the_others_ways() -> None:
+def test_several_guests_in_one_plan_get_separate_ways() -> None:
     sim = fresh("skylake-2s")
     web, db = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>"), parse(f"<cachetune vcpus='0'>{l3(3)}</cachetune>")
     requests = [
@@ -287,14 +287,14 @@ def test_several_guests_are_placed_in_one_plan_in_which_nobody_has_the_others_wa
     assert plan_guests(requests, read_host(sim), SHRINK).steps == ()
 
 
-def test_several_guests_are_planned_all_or_none() -> None:
+def test_several_guests_are_planned_together_or_not_at_all() -> None:
     web, db = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>"), parse(f"<cachetune vcpus='0'>{l3(9)}</cachetune>")
     with pytest.raises(PlanRefusedError) as caught:
         plan_guests([GuestRequest(web), GuestRequest(msgspec.structs.replace(db, name="db"))], host(), SHRINK)
     assert "CT207" in [f.rule for f in caught.value.findings]
 
 
-def test_two_guests_in_one_plan_cannot_have_the_same_names_for_their_groups() -> None:
+def test_two_guests_in_one_plan_cannot_share_group_names() -> None:
     web = parse(f"<cachetune vcpus='0'>{l3(2)}</cachetune>")
     with pytest.raises(GroupConflictError, match="'web' and 'w_eb' would have the same group names"):
         plan_guests([GuestRequest(web), GuestRequest(msgspec.structs.replace(web, name="w_eb"))], host(), SHRINK)
@@ -304,7 +304,7 @@ def test_two_guests_in_one_plan_cannot_have_the_same_names_for_their_groups() ->
         plan_guests([GuestRequest(odd), GuestRequest(msgspec.structs.replace(db, name="web-db"))], host(), SHRINK)
 
 
-def test_threads_are_not_taken_out_of_groups_of_others_unless_told_to() -> None:
+def test_threads_in_foreign_groups_move_only_with_take_tasks() -> None:
     sim = fresh("skylake-2s", ROOM, ("BestEffort/schemata", "L3:0=01f;1=01f\n"), ("BestEffort/tasks", str(TIDS[0])))
     domain = parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>")
     assert refusal(domain, read_host(sim)) == ["CT402"]
@@ -312,7 +312,7 @@ def test_threads_are_not_taken_out_of_groups_of_others_unless_told_to() -> None:
     assert MoveTasks("cachetune-web-vcpus_0-1", "BestEffort", TIDS[:1]) in made.steps
 
 
-def test_threads_are_not_taken_from_another_guest_of_ours_either() -> None:
+def test_threads_in_another_guests_group_are_not_moved() -> None:
     sim = fresh("skylake-2s", ROOM, ("cachetune-db-vcpus_0/schemata", "L3:0=01f;1=01f\n"))
     sim.write("cachetune-db-vcpus_0/tasks", str(TIDS[0]))
     domain = parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>")
@@ -321,12 +321,12 @@ def test_threads_are_not_taken_from_another_guest_of_ours_either() -> None:
     assert [(f.rule, "another guest" in f.message) for f in caught.value.findings] == [("CT402", True)]
 
 
-def test_a_size_that_is_refused_brings_no_finding_about_ways_it_never_gets() -> None:
+def test_an_invalid_size_causes_no_second_finding_about_free_ways() -> None:
     wrong = parse("<cachetune vcpus='0'><cache id='0' level='3' type='both' size='7000' unit='KiB'/></cachetune>")
     assert [f.rule for f in check(wrong, host())] == ["CT205"]
 
 
-def test_what_is_missing_is_all_reported_at_once() -> None:
+def test_all_shortages_are_reported_at_once() -> None:
     writes = [(f"COS{n}/schemata", "L3:0=7ff;1=7ff\n") for n in range(1, 8)]
     domain = parse(f"<cachetune vcpus='0'>{l3(1)}</cachetune>")
     assert refusal(domain, host("skylake-2s", *writes)) == ["CT207", "CT212"]
@@ -343,7 +343,7 @@ def test_closids_are_counted_before_anything_is_written() -> None:
     assert "COS1 (pqos)" in finding.message
 
 
-def test_a_monitor_group_of_others_inside_a_group_that_would_go_stops_the_plan() -> None:
+def test_a_foreign_monitor_group_inside_a_group_to_remove_refuses_the_plan() -> None:
     sim = fresh("skylake-2s", ROOM)
     applied(sim, plan(parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>"), read_host(sim), GUEST))
     sim.mkdir("cachetune-web-vcpus_0-1/mon_groups/cadvisor-x")
@@ -357,7 +357,7 @@ def test_the_default_group_in_mode_exclusive_cannot_be_shared() -> None:
     applied(sim, plan(both, read_host(sim), GUEST))
 
 
-def test_ways_shared_with_io_are_used_as_libvirt_does_but_with_a_warning() -> None:
+def test_ways_shared_with_io_are_used_with_a_warning() -> None:
     made = plan(parse(f"<cachetune vcpus='0'>{l3(6)}</cachetune>"), host("skylake-2s", ROOM), GUEST)
     assert [f.rule for f in made.warnings] == ["CT217"]
 
@@ -370,7 +370,7 @@ def test_ways_shared_with_io_are_used_as_libvirt_does_but_with_a_warning() -> No
         (Guest(None, GUEST.threads), ["CT405", "CT405"]),
     ],
 )
-def test_threads_that_are_missing_or_of_no_use_are_reported(guest: Guest | None, rules: list[str]) -> None:
+def test_missing_and_unneeded_threads_are_reported(guest: Guest | None, rules: list[str]) -> None:
     made = plan(parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>"), host("skylake-2s", ROOM), guest)
     assert [f.rule for f in made.warnings] == rules
 
@@ -380,13 +380,13 @@ def test_a_whole_process_group_cannot_be_planned_from_single_threads() -> None:
     assert refusal(domain, host("skylake-2s", ROOM), Guest(None, GUEST.threads)) == ["CT404"]
 
 
-def test_check_finds_what_a_plan_would_find_without_a_guest() -> None:
+def test_check_finds_what_planning_without_a_guest_finds() -> None:
     domain = parse(f"<cachetune vcpus='0'>{l3(3)}</cachetune>")
     assert [f.rule for f in check(domain, host())] == ["CT207"]
     assert check(domain, host("skylake-2s", ROOM)) == ()
 
 
-def test_the_fingerprint_does_not_change_with_threads_but_with_masks_and_groups() -> None:
+def test_the_fingerprint_depends_on_masks_and_groups_but_not_on_threads() -> None:
     sim = fresh()
     before = read_host(sim).fingerprint
     sim.add_task(31337)
@@ -397,14 +397,14 @@ def test_the_fingerprint_does_not_change_with_threads_but_with_masks_and_groups(
     assert len({before, with_group, read_host(sim).fingerprint}) == 3
 
 
-def test_a_cache_of_unknown_size_cannot_be_shared_out_in_bytes() -> None:
+def test_a_cache_of_unknown_size_cannot_be_allocated() -> None:
     on = host("skylake-2s", ROOM)
     caches = tuple(msgspec.structs.replace(c, size_bytes=dict.fromkeys(c.size_bytes)) for c in on.caches)
     unknown = msgspec.structs.replace(on, caches=caches)
     assert refusal(parse(f"<cachetune vcpus='0'>{l3(1)}</cachetune>"), unknown) == ["CT218"]
 
 
-def test_a_snapshot_whose_groups_lack_values_or_have_strange_ones_can_be_planned_on() -> None:
+def test_a_snapshot_with_missing_or_unknown_values_can_be_planned_on() -> None:
     sim = fresh("skylake-2s", ROOM)
     both = f"<cachetune vcpus='0'>{l3(1)}</cachetune><memorytune vcpus='0'><node id='0' bandwidth='50'/></memorytune>"
     applied(sim, plan(parse(both), read_host(sim), GUEST))

@@ -23,14 +23,14 @@ def paths(connection: Connection) -> list[str]:
     return [group.path for group in connection.look(Ledger()).groups]
 
 
-def test_a_group_that_is_expected_is_seen_with_its_ways(connection: Connection) -> None:
+def test_a_reserved_group_is_seen_with_its_ways(connection: Connection) -> None:
     reservations.reserve(connection.run, "web", (COMING,))
     host = connection.look(Ledger())
     assert host.group(COMING.path) == COMING
     assert host.closids_used == 2
 
 
-def test_what_libvirt_has_made_takes_the_place_of_what_was_expected(connection: Connection) -> None:
+def test_a_group_that_libvirt_has_made_replaces_its_reservation(connection: Connection) -> None:
     reservations.reserve(connection.run, "web", (COMING,))
     connection.resctrl.mkdir(COMING.path)
     found = connection.look(Ledger()).group(COMING.path)
@@ -39,7 +39,7 @@ def test_what_libvirt_has_made_takes_the_place_of_what_was_expected(connection: 
     assert paths(connection) == [".", COMING.path]
 
 
-def test_it_is_forgotten_when_withdrawn(connection: Connection) -> None:
+def test_a_withdrawn_reservation_is_dropped(connection: Connection) -> None:
     reservations.reserve(connection.run, "web", (COMING,))
     reservations.reserve(connection.run, "db", ())
     reservations.release(connection.run, "db")
@@ -49,7 +49,7 @@ def test_it_is_forgotten_when_withdrawn(connection: Connection) -> None:
     assert paths(connection) == ["."]
 
 
-def test_it_lapses_after_a_minute(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reservation_expires_after_a_minute(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     reservations.reserve(connection.run, "web", (COMING,))
     then = reservations._now()
     monkeypatch.setattr(reservations, "_now", lambda: then + 59)
@@ -58,14 +58,14 @@ def test_it_lapses_after_a_minute(connection: Connection, monkeypatch: pytest.Mo
     assert paths(connection) == ["."]
 
 
-def test_it_lapses_with_the_boot(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reservation_expires_with_the_boot(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     reservations.reserve(connection.run, "web", (COMING,))
     monkeypatch.setattr(reservations, "boot_id", lambda: "another")
     assert paths(connection) == ["."]
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"boot_id": "", "until": 1e9, "groups": [7]}'])
-def test_a_note_that_cannot_be_read_expects_nothing(connection: Connection, text: str) -> None:
+def test_an_unreadable_reservation_reserves_nothing(connection: Connection, text: str) -> None:
     reservations.reserve(connection.run, "web", (COMING,))
     (note,) = (connection.run / "expected").iterdir()
     note.write_text(text)
@@ -73,7 +73,7 @@ def test_a_note_that_cannot_be_read_expects_nothing(connection: Connection, text
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "x" * 300, "", "a/b", "\udcff"])
-def test_no_name_of_a_guest_leads_out_of_the_run_directory(connection: Connection, name: str) -> None:
+def test_no_guest_name_leads_out_of_the_run_directory(connection: Connection, name: str) -> None:
     reservations.reserve(connection.run, name, (COMING,))
     assert [note.parent for note in connection.run.rglob("*.json")] == [connection.run / "expected"]
     reservations.release(connection.run, name)

@@ -37,7 +37,7 @@ def test_five_ways_do_not_fit_into_holes_of_four_and_three() -> None:
 
 
 @given(st.integers(0, (1 << 20) - 1), st.integers(1, 20))
-def test_placement_is_the_low_end_of_the_lowest_of_the_shortest_holes_that_fit(free: int, ways: int) -> None:
+def test_a_mask_starts_at_the_low_end_of_the_smallest_hole_that_fits(free: int, ways: int) -> None:
     fitting = [(length, start) for start, length in runs(free) if length >= ways]
     if not fitting:
         with pytest.raises(DoesNotFitError):
@@ -74,7 +74,7 @@ def caches(draw: st.DrawFn) -> tuple[Cache, list[WayRequest]]:
 
 
 @given(caches())
-def test_settled_masks_have_the_size_asked_for_and_never_meet_one_another(case: tuple[Cache, list[WayRequest]]) -> None:
+def test_settled_masks_have_the_requested_size_and_never_overlap(case: tuple[Cache, list[WayRequest]]) -> None:
     cache, asks = case
     try:
         masks = settle(cache, asks, cache.default)
@@ -104,7 +104,7 @@ def test_settling_again_changes_nothing(case: tuple[Cache, list[WayRequest]]) ->
 
 
 @given(caches())
-def test_no_mask_meets_what_another_group_still_has_when_shrinking_comes_first(
+def test_when_shrinking_comes_first_masks_never_overlap_in_between(
     case: tuple[Cache, list[WayRequest]],
 ) -> None:
     cache, asks = case
@@ -153,7 +153,7 @@ def test_the_default_group_gives_up_just_enough(shareable: int, least: int, ways
     assert shrink_default(cache, [WayRequest(ways)]) == (kept, [mask])
 
 
-def test_what_the_default_group_must_keep_is_never_given_away() -> None:
+def test_ways_that_the_default_group_must_keep_are_never_given_away() -> None:
     cache = Cache(control(shareable=0x600), Cbm(0x7FF), Cbm(0))
     with pytest.raises(DoesNotFitError):
         shrink_default(cache, [WayRequest(10)])
@@ -161,12 +161,12 @@ def test_what_the_default_group_must_keep_is_never_given_away() -> None:
         shrink_default(Cache(control(least=2), Cbm(0x7FF), Cbm(0)), [WayRequest(10)])
 
 
-def test_the_last_ways_that_io_uses_are_not_given_away_either() -> None:
+def test_the_last_ways_shared_with_io_are_not_given_away() -> None:
     with pytest.raises(DoesNotFitError):
         shrink_default(Cache(control(shareable=0x600), Cbm(0x600), Cbm(0x1FF)), [WayRequest(1)])
 
 
-def test_a_good_mask_is_kept_although_another_would_fit_better() -> None:
+def test_a_valid_mask_is_kept_even_if_another_would_fit_better() -> None:
     cache = Cache(control(), Cbm(0x600), Cbm(0x0C0))
     assert settle(cache, [WayRequest(2, Cbm(0x003)), WayRequest(1)], cache.default) == [0x003, 0x100]
 
