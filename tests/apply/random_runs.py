@@ -1,8 +1,8 @@
-"""Random runs for several guests on one simulated host, many of which fail or die on the way.
+"""Random runs for several guests on one simulated host, many of which fail or are killed.
 
-An episode is a host, its guests, programs that have groups of their own, and some twenty runs; its seed draws all of
-it, so that one can be had again. What must hold is asserted after each run, and at the end, when all guests and all
-others have gone, that the host is as it was at the beginning.
+An episode is a host, its guests, other programs with groups, and about twenty runs. All of it follows from a seed, so
+that an episode can be repeated. The invariants are asserted after each run, and after all guests and other groups have
+been removed, the host must be in its initial state.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ FAULTS = (errno.EIO, errno.ENOSPC, errno.EINVAL)
 
 @dataclasses.dataclass
 class Counts:
-    """Of one episode or many. ``refused`` runs could not be planned."""
+    """The counts of one episode or of many; ``refused`` runs could not be planned."""
 
     runs: int = 0
     refused: int = 0
@@ -46,17 +46,17 @@ class Counts:
     deaths_of_recover: int = 0
 
     def add(self, other: "Counts") -> None:
-        """Add another's."""
+        """Add the counts of another."""
         for field in dataclasses.fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 class Killed(BaseException):
-    """SIGKILL, as far as one process can have it: nothing of ours catches it."""
+    """As close to SIGKILL as one process gets: no code of ours catches it."""
 
 
 def episode(seed: str, run: Path) -> Counts:
-    """Play one. Raises AssertionError with the seed when something is not as it must be."""
+    """Run one episode. Raises AssertionError with the seed when an invariant does not hold."""
     played = Episode(seed, run)
     try:
         return played.play()
@@ -65,7 +65,7 @@ def episode(seed: str, run: Path) -> Counts:
 
 
 class Episode:
-    """A host, its guests, and a generator that decides."""
+    """A host, its guests, and the generator that decides what happens."""
 
     def __init__(self, seed: str, run: Path) -> None:
         self._draw = random.Random(seed)  # noqa: S311 - reproducible on purpose
@@ -91,7 +91,7 @@ class Episode:
             self._sim.write(f"{path}/schemata", f"{cache.name}:{masks}\n")
 
     def play(self) -> Counts:
-        """All runs, then the end of all guests."""
+        """All runs, then the removal of all guests."""
         first = self._sim.tree()
         for _ in range(RUNS):
             self._one_run()
@@ -130,7 +130,7 @@ class Episode:
         self._is_after(wanted)
 
     def _failing(self, wanted: Plan) -> None:
-        """One operation fails, or two; a write before it took effect or after."""
+        """One operation fails, or two; a write fails before or after it takes effect."""
         before = self._state()
         for _ in range(self._draw.choice([1, 1, 2])):
             after = self._draw.random() < 0.2
@@ -147,7 +147,7 @@ class Episode:
             assert self._state() == before
 
     def _dying(self, wanted: Plan) -> None:
-        """A death at any change; then recover, which may die as well, and again."""
+        """The run is killed at any change; then recover runs, and may be killed and repeated."""
         before = self._state()
         self._until_death(lambda: apply(wanted, self._connection), self._draw.randint(1, 40))
         for _ in range(self._draw.choice([0, 0, 1, 2])):
@@ -179,7 +179,7 @@ class Episode:
 
     @contextmanager
     def _counted_records(self, change: Callable[[], None]) -> Any:
-        """The calls on journal and ledger count as well; a death comes before or after one."""
+        """Kill before or after a change; calls on the journal and the ledger count as changes."""
 
         def counted(name: str) -> Callable[..., Any]:
             original = getattr(os, name)
@@ -200,7 +200,7 @@ class Episode:
             yield
 
     def _close_journals(self) -> None:
-        """As the death of a real process would."""
+        """As the end of a real process would."""
         for entry in list(Path("/proc/self/fd").iterdir()):
             with suppress(OSError):
                 if self._connection.run in entry.readlink().parents:
@@ -211,7 +211,7 @@ class Episode:
         return self._sim.tree(), (ledger.guests, ledger.shrunk)
 
     def _is_after(self, wanted: Plan) -> None:
-        """The groups are those of the plan, with the masks that it promised and the threads, and so are the records."""
+        """The groups have the masks and threads of the plan, and the records match."""
         machine = wanted.guests[0].machine_name
         host = self._look()
         there = {group.path for group in host.groups if f"{machine}-" in group.path}
@@ -222,7 +222,7 @@ class Episode:
             assert found.masks.covers(group.schemata.masks)
 
     def _check(self) -> None:
-        """At no time do two groups share ways that they shall not share, and others keep what they have."""
+        """Two groups never share ways that they must not share, and foreign groups keep what they have."""
         host = self._look()
         others = [group for group in host.groups if group.path.startswith("COS")]
         theirs = {mask for group in others for of in group.masks.values() for mask in of.values()}

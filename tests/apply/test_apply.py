@@ -1,4 +1,4 @@
-"""Carrying plans out: tasks on kernels old and new, threads that come and go, the ledger, signals, a full disk."""
+"""Applying plans: tasks on old and new kernels, threads that start and end, the ledger, signals, a full disk."""
 
 import errno
 import os
@@ -389,7 +389,7 @@ def test_recover_leaves_ways_that_another_program_has_taken_since(tmp_path: Path
 
 
 def test_recover_gives_back_ways_that_a_group_shared_before_the_run(tmp_path: Path) -> None:
-    """A group of ours with the mask of the default group shares with others what that one shares with them."""
+    """Our group with the default group's mask shares with foreign groups what the default group shares with them."""
     sim = host_with_guest("skylake-2s")
     sim.mkdir("COS1")
     sim.write("COS1/schemata", "L3:0=400;1=400\n")

@@ -1,4 +1,4 @@
-"""A thread is moved only as long as it is the one that was found: the same process, the same start time, alive."""
+"""A thread is moved only while it is the thread that was found: same process, same start time, alive."""
 
 import shutil
 from collections.abc import Callable
@@ -45,18 +45,18 @@ class Host:
         return self.resctrl.read(f"{GROUP}/tasks").split()
 
     def give_away(self, tid: int) -> None:
-        """The thread ends, and its number and even its start time are a thread's of another process."""
+        """The thread ends, and a thread of another process has its id and even its start time."""
         shutil.rmtree(self.proc / "40" / "task" / str(tid))
         add_process(self.proc, STRANGER, {STRANGER: "main", tid: "CPU 0/KVM"})
         shutil.copytree(self.proc / str(STRANGER) / "task" / str(tid), self.proc / str(tid))
 
     def start_anew(self, tid: int) -> None:
-        """The thread ends, and its number is a later thread's of the same process."""
+        """The thread ends, and a later thread of the same process has its id."""
         add_process(self.proc, 40, {tid: "worker"}, start=2000)
         add_process(self.proc, 40, {}, start=1000)
 
     def die(self, tid: int) -> None:
-        """The thread ends and is a zombie."""
+        """The thread ends and becomes a zombie."""
         add_process(self.proc, 40, {tid: "CPU 0/KVM"}, state="Z")
         add_process(self.proc, 40, {})
 
@@ -67,7 +67,7 @@ def host(tmp_path: Path) -> Host:
 
 
 def at_the_move(act: Callable[[], None]) -> Callable[[Step], None]:
-    """Do something right before the first threads are moved: later than any look at the guest as a whole."""
+    """Do something right before the first threads are moved, after the guest was last read as a whole."""
     left = [act]
 
     def on_step(step: Step) -> None:

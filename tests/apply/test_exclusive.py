@@ -1,4 +1,4 @@
-"""At no moment of a run do two guests' groups share ways that they shall not share."""
+"""During a run, the groups of two guests never share ways that they must not share."""
 
 from itertools import combinations
 
@@ -33,7 +33,7 @@ def overlaps(sim: SimulatedResctrl, shared_before: set[int]) -> list[str]:
 
 
 def defaults(sim: SimulatedResctrl) -> set[int]:
-    """The default group's masks: those of a group that follows it are these for a moment longer."""
+    """The default group's masks; a group that follows it has them a moment longer."""
     return {m for of in read_host(sim).default_group.masks.values() for m in of.values()}
 
 

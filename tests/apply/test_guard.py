@@ -1,4 +1,4 @@
-"""What apply refuses before it touches anything: another host, leftovers, and plans that go beyond what is ours."""
+"""What apply refuses before it writes: a changed host, an interrupted run, and plans that touch what is not ours."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def connection(sim: SimulatedResctrl, tmp_path: Path) -> Connection:
 
 
 def refused(plan: Plan, connection: Connection) -> str:
-    """The message; and nothing was written."""
+    """Apply the plan, which must be refused before anything is written, and return the message."""
     assert isinstance(connection.resctrl, SimulatedResctrl)
     before = len(connection.resctrl.operations)
     with pytest.raises(ApplyRefusedError) as caught:

@@ -1,4 +1,4 @@
-"""Others at work: threads that end while they are moved, programs that meddle, links in the way, strange names."""
+"""Interference: threads that end while they are moved, other programs, symbolic links, strange names."""
 
 import errno
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def connection(sim: SimulatedResctrl, tmp_path: Path) -> Connection:
 
 
 def before_write_to(sim: SimulatedResctrl, path: str, act: Callable[[], None]) -> None:
-    """Have somebody else act once, just before the first write to this file."""
+    """Let another program act once, just before the first write to this file."""
 
     def hook(operation: Operation) -> None:
         if operation.kind == "write" and operation.path == path:
@@ -117,12 +117,12 @@ def test_a_read_only_mount_fails_at_the_first_change_and_leaves_nothing(
 def test_a_journal_cut_off_in_any_line_undoes_the_steps_before_it(
     cut: int, sim: SimulatedResctrl, connection: Connection
 ) -> None:
-    """A line that was not written whole was never acted upon, so the step of that line must not have happened."""
+    """The step of an incomplete line was never taken."""
     before = sim.tree()
     made = plan_for(web("skylake-2s"), connection)
 
     class Killed(BaseException):
-        """A death that nothing of ours catches."""
+        """The end of the process: no code of ours catches it."""
 
     def die(_: Operation) -> None:
         if (connection.run / "journal.jsonl").read_bytes().count(b"\n") > cut:
@@ -178,7 +178,7 @@ def test_no_domain_name_leads_out_of_the_tree(name: str, connection: Connection)
       <monitor level='3' vcpus='0'/></cachetune></cputune></domain>"""
     loaded = load(xml.encode(), "domain.xml")
     if loaded.domain is None:
-        assert loaded.findings, "refused, and somebody is told why"
+        assert loaded.findings, "a refusal has a reason"
         return
     made = plan_for(loaded.domain, connection)
     assert apply(made, connection).outcome == "done"

@@ -1,4 +1,4 @@
-"""Several guests on one host: placed by one plan or one after the other, changed and removed in any order."""
+"""Several guests on one host: placed by one plan or one by one, changed and removed in any order."""
 
 import errno
 import tempfile
@@ -58,7 +58,7 @@ def removal(names: tuple[str, ...], connection: Connection) -> Plan:
 
 
 def hold_apart(asked: dict[str, Domain], connection: Connection) -> None:
-    """Whoever asked for ways has as many as asked for, and nobody else has any of them."""
+    """Every guest has as many ways as it requested, and no other group has any of them."""
     host = connection.look(load_ledger(connection.run))
     for name, what in asked.items():
         for request in (r for g in what.groups for r in g.caches):
@@ -110,7 +110,7 @@ def two() -> dict[str, Domain]:
 
 
 def scenes(run: Path) -> Iterator[tuple[SimulatedResctrl, Connection, Plan]]:
-    """For each operation of an apply for two guests: the host before it, where to apply, and what."""
+    """For each operation of an apply for two guests: the host before it, the connection and the plan."""
     total = 0
     number = 0
     while number <= total:

@@ -1,4 +1,4 @@
-"""Whatever fails, and wherever a run is killed, the host is as it was before, or as it was to be, never between."""
+"""Whatever fails, and wherever a run is killed, the host ends in the state before or after the run, never between."""
 
 import contextlib
 import errno
@@ -34,7 +34,7 @@ from tests.samples import (
 
 
 class Killed(BaseException):
-    """SIGKILL, as far as a test can have it: nothing of ours catches it."""
+    """As close to SIGKILL as a test gets: no code of ours catches it."""
 
 
 def prepared(run: Path, profile: str = "skylake-2s", kernel: str = "6.12") -> tuple[SimulatedResctrl, Connection, Plan]:
@@ -172,7 +172,7 @@ Scene = tuple[SimulatedResctrl, Connection, Plan]
 
 
 def a_change(run: Path) -> Scene:
-    """A guest that has its groups gets other ones: one is removed, threads go from monitor to monitor."""
+    """A placed guest gets other groups: one is removed, and threads move from monitor to monitor."""
     sim, connection, first = prepared(run)
     assert apply(first, connection).outcome == "done"
     control = connection.look(Ledger()).caches[0]
@@ -195,7 +195,7 @@ def a_removal(run: Path) -> Scene:
 
 
 def guests_of_libvirt(run: Path) -> Scene:
-    """Two guests that libvirt has placed: one gives ways to the other, and leaves ways that it shares with COS1."""
+    """Two guests placed by libvirt: one gives ways to the other, and gives up ways that it shares with COS1."""
     sim = host_with_guest("skylake-2s")
     threads = tuple(Thread(tid, 0, f"CPU {n}/KVM", n) for n, tid in enumerate((5711, 5712)))
     for thread in threads:
@@ -274,7 +274,7 @@ def test_a_run_and_its_recovery_killed_anywhere_restore_the_tree(
 
 
 def kill_at(sim: SimulatedResctrl, number: int) -> None:
-    """Raise Killed before the number-th operation from now that would change something."""
+    """Raise Killed before the number-th operation from now that changes something."""
     left = number
 
     def hook(_: Operation) -> None:

@@ -1,4 +1,4 @@
-"""Several guests on one host, runs that fail and die, other programs: some of the episodes of ``make soak``."""
+"""Several guests on one host, runs that fail or are killed, other programs: some of the episodes of ``make soak``."""
 
 from pathlib import Path
 
@@ -13,5 +13,5 @@ def test_after_any_sequence_of_events_removing_all_guests_restores_the_host(tmp_
 
 
 def test_an_undo_that_fails_is_repeated_from_there_step_by_step(tmp_path: Path) -> None:
-    """Found by a soak: what was undone late moved a thread on that was home already, out of its monitor group."""
+    """Found by a soak: a late undo moved a thread that was already back out of its monitor group."""
     episode("797434421 2376", tmp_path)

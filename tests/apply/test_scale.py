@@ -1,4 +1,4 @@
-"""What is checked before the first step does not become slow with many groups: it is counted, not timed."""
+"""The checks before the first step stay fast with many groups; their work is counted, not timed."""
 
 from collections.abc import Callable
 

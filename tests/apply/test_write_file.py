@@ -39,7 +39,7 @@ def refusal(connection: Connection, *steps: Step) -> str:
 
 
 def killed_after(connection: Connection, *steps: Step) -> None:
-    """A run that took these steps and died."""
+    """A run that took these steps and was killed."""
     written = Journal.begin(connection.run, planned(connection, *steps), connection.resctrl.source)
     runner = StepRunner(connection.resctrl, None)
     for step in steps:

@@ -1,4 +1,4 @@
-"""Plans: what a domain means on a host. Each test reads as domain XML, a simulated host, and the steps that follow."""
+"""Plans. Each test has domain XML, a simulated host, and the steps that follow from them."""
 
 import msgspec
 import pytest
@@ -222,7 +222,7 @@ LIBVIRTS = "qemu-7-web-vcpus_0-1"
 
 
 def placed_by_libvirt(*more: tuple[str, str]) -> SimulatedResctrl:
-    """A host whose default group has given ways up, and on it a guest that libvirt has placed."""
+    """A host with a shrunk default group and a guest that libvirt has placed."""
     schemata, tasks = (f"{LIBVIRTS}/schemata", "L3:0=020;1=01f\n"), (f"{LIBVIRTS}/tasks", f"{TIDS[0]},{TIDS[1]}")
     return fresh("skylake-2s", ROOM, schemata, tasks, *more)
 
@@ -263,7 +263,7 @@ def test_groups_of_an_earlier_run_of_the_guest_are_left_alone() -> None:
 
 def test_a_foreign_group_with_the_required_name_is_never_changed() -> None:
     sim = placed_by_libvirt()
-    sim.mkdir("qemu-7-web-gold")  # libvirt's habit, but no name that it gives to this guest's groups
+    sim.mkdir("qemu-7-web-gold")  # a name in libvirt's form, but not one of this guest's groups
     domain = parse(f"<cachetune vcpus='2' id='gold'>{l3(2)}</cachetune>", " id='7'")
     assert "CT216" in refusal(domain, read_host(sim))
 

@@ -1,4 +1,4 @@
-"""Planning does not become slow with many threads and many groups: what it does is counted, not timed."""
+"""Planning stays fast with many threads and many groups; its work is counted, not timed."""
 
 import sys
 from collections.abc import Callable
@@ -24,7 +24,7 @@ MACHINE = "cachetune-big"
 
 
 class Number(int):
-    """A thread or vCPU that counts how often it is compared, which a search through a list does for each element."""
+    """A thread or vCPU number that counts comparisons, which a search through a list makes for each element."""
 
     compared: ClassVar[int] = 0
 
@@ -36,7 +36,7 @@ class Number(int):
 
 
 def big_host() -> Host:
-    """A host with two caches and identifiers enough for all groups here."""
+    """A host with two caches, and enough CLOSIDs and RMIDs for all groups here."""
     host = read_host(SimulatedResctrl(load_profile("skylake-2s")))
     replace = msgspec.structs.replace
     return replace(
@@ -66,7 +66,7 @@ def big_guest(threads: int) -> Guest:
 
 
 def planned_host(groups: int, threads: int, owner: str) -> Host:
-    """The host on which the domain stands already, with threads in their groups: ours, or somebody else's."""
+    """The host on which the domain is already placed, with threads in groups of this ``owner``."""
     host, domain = big_host(), big_domain(groups, threads)
     size = threads // groups
     standing: list[Group] = []
@@ -79,7 +79,7 @@ def planned_host(groups: int, threads: int, owner: str) -> Host:
 
 
 def effort(work: Callable[[], object]) -> int:
-    """Calls made (of Python's functions and generators, and of built-in ones) and numbers compared."""
+    """The number of calls (to functions, generators and builtins) and of comparisons."""
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: Any) -> None:

@@ -1,4 +1,4 @@
-"""Groups that libvirt is about to make: counted by every run of ours, for a while."""
+"""Groups that libvirt is about to make: every run counts them until they expire."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Placement: libvirt's answers, and what must hold for any cache."""
+"""Placement: libvirt's answers, and the properties that hold for any cache."""
 
 import pytest
 from hypothesis import given
