@@ -61,7 +61,7 @@ def test_a_mask_is_shown_in_hexadecimal() -> None:
 MASKS_TABLE = Masks({"L3": {0: Cbm(3), 1: Cbm(0)}, "L2": {4: Cbm(1)}})
 
 
-def test_a_table_tells_no_mask_from_an_empty_one() -> None:
+def test_a_table_distinguishes_no_mask_from_an_empty_one() -> None:
     assert (MASKS_TABLE.at("L3", 0), MASKS_TABLE.at("L3", 1), MASKS_TABLE.at("L3", 2)) == (3, 0, None)
     assert MASKS_TABLE.at("L9", 0) is None
     assert (MASKS_TABLE.row("L3"), MASKS_TABLE.row("L9")) == ({0: 3, 1: 0}, {})

@@ -102,7 +102,7 @@ class Both(NamedTuple):
 
 @pytest.fixture(scope="module", params=["6.1-cdp", "6.12-plain"])
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    """A mount and a simulator with so many RMIDs that no test waits for one."""
+    """A mount and a simulator with enough RMIDs that no test waits for one."""
     configuration = CONFIGURATIONS[request.param]
     rdt = dataclasses.replace(configuration.machine.rdt, rmids=4096)
     configuration = dataclasses.replace(configuration, machine=dataclasses.replace(configuration.machine, rdt=rdt))

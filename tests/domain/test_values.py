@@ -164,7 +164,7 @@ def test_elements_with_our_names_outside_cputune_are_ignored() -> None:
 
 CACHE = cache(0)
 FINER_POINTS = {
-    "with an allocation a monitor of all vCPUs stands beside one of some": (
+    "with an allocation a monitor of all vCPUs may overlap one of some": (
         f"<cachetune vcpus='0-1'>{CACHE}<monitor level='3' vcpus='0-1'/><monitor level='3' vcpus='0'/></cachetune>",
         True,
     ),
@@ -172,7 +172,7 @@ FINER_POINTS = {
         "<cachetune vcpus='0-1'><monitor level='3' vcpus='0-1'/><monitor level='3' vcpus='0'/></cachetune>",
         False,
     ),
-    "caches count wherever they stand in the element": (
+    "caches count at any position in the element": (
         f"<cachetune vcpus='0-1'><monitor level='3' vcpus='0-1'/><monitor level='3' vcpus='0'/>{CACHE}</cachetune>",
         True,
     ),

@@ -1,4 +1,4 @@
-"""The pytest plugin, as another project uses it: a pytest of its own, strict, with warnings as errors."""
+"""The pytest plugin, as another project uses it: a separate strict pytest, with warnings as errors."""
 
 import os
 import re
@@ -52,7 +52,7 @@ def test_that_fails_with_the_mount_in_use(mounted_resctrl):
 
 
 def pytest_of(directory: Path, *words: str, **variables: str) -> str:
-    """What pytest says of the tests in a directory that only has the plugin."""
+    """The output of pytest for the tests in a directory, with no plugin except ours."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}
     strict = ("-W", "error", "--strict-markers", "--strict-config", "-rs", "-p", "no:cacheprovider")
     command = [sys.executable, "-m", "pytest", "-p", "cachetune.testing.plugin", *strict, *words]
@@ -98,7 +98,7 @@ def test_pytest_shows_the_marker_and_the_fixtures(tmp_path: Path) -> None:
     assert "A simulated resctrl mounted through FUSE" in said
 
 
-def test_the_plugin_imports_nothing_but_itself() -> None:
+def test_the_plugin_imports_only_itself() -> None:
     code = "import sys, pytest; old = {*sys.modules}; import cachetune.testing.plugin; print(*{*sys.modules} - old)"
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True

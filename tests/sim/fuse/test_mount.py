@@ -70,7 +70,7 @@ def test_shell_tools_work_on_the_mount(fs: Mounted) -> None:
     said = _shell("mkdir g2 && echo 'L3:0=f;1=3' >g2/schemata && cat g2/schemata g2/mode", fs.root)
     assert said == "    MB:0=100;1=100\n    L3:0=00f;1=003\nshareable\n"
     said = _shell("echo 'L3:0=5' >>g2/schemata; cat info/last_cmd_status", fs.root)
-    assert "Invalid argument" in said or "I/O error" in said, "dash has a word of its own"
+    assert "Invalid argument" in said or "I/O error" in said, "dash has a different message"
     assert said.endswith("The mask 5 has non-consecutive 1-bits\n")
     assert _shell("echo $$ >g2/tasks; grep -cx $$ g2/tasks; grep -cx $$ tasks", fs.root) == "1\n0\n"
     assert _shell("ls", fs.root).split() == sorted(
@@ -143,7 +143,7 @@ def test_a_read_at_offset_0_returns_the_current_content(fs: Mounted) -> None:
     try:
         assert os.read(fd, 19) == b"    MB:0=100;1=100\n"
         fs.write("g1/schemata", "L3:0=1;1=1\n")
-        assert os.read(fd, 100) == b"    L3:0=7ff;1=7ff\n", "the rest of what was begun"
+        assert os.read(fd, 100) == b"    L3:0=7ff;1=7ff\n", "the rest of the text at the first read"
         assert b"L3:0=001" in os.pread(fd, 100, 0)
     finally:
         os.close(fd)

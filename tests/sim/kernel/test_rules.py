@@ -119,7 +119,7 @@ def test_with_one_cache_6_1_frees_an_empty_rmid_immediately(kernel: str, result:
     assert attempt(sim.mkdir, "mon_groups/n") == result
 
 
-def test_an_rmid_stays_in_limbo_until_its_lines_are_gone() -> None:
+def test_an_rmid_stays_in_limbo_until_its_lines_are_evicted() -> None:
     clock = Clock()
     sim = SimulatedResctrl(_with_rmids("cascade-lake", 2), clock=clock)
     sim.write("info/L3_MON/max_threshold_occupancy", "65536\n")
