@@ -388,6 +388,11 @@ class UnmountError(CachetuneError):
         self.directory, self.reason = str(directory), reason
 
 
+def io_error_text(error: OSError) -> str:
+    """An OSError as a message: the file, if it has one, and the reason."""
+    return f"{error.filename or 'input/output error'}: {error.strerror}"
+
+
 def _suggestion(name: str, known: "Collection[str]", otherwise: str = "") -> str:
     """A hint: the known name that is close to this one, or else all of them."""
     import difflib

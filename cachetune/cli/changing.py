@@ -1,4 +1,4 @@
-"""What the verbs that change a host have in common: confirm, carry out, print the report and exit as it says."""
+"""Shared by the verbs that change a host: confirm, carry out, print the report, exit with its code."""
 
 import sys
 from typing import NoReturn
@@ -26,27 +26,27 @@ EXIT_CODES = {
 def change(
     planner: Planner, connection: Connection, document: str, *, yes: bool, as_json: bool, adopt: bool = False
 ) -> NoReturn:
-    """Show the plan, ask for confirmation on a terminal unless ``yes``, carry it out, and exit with the report's code.
+    """Show the plan, prompt for confirmation on a terminal unless ``yes``, carry it out, exit with the report's code.
 
-    ``document`` names the source of findings. Raises InputError when there is no plan.
+    ``document`` names the source of findings. Raises InputError if the request cannot be planned.
     """
-    ask = not yes and sys.stdin.isatty()
+    prompt = not yes and sys.stdin.isatty()
 
     def show(plan: Plan) -> None:
-        if ask or not as_json:
+        if prompt or not as_json:
             show_plan(plan, document, err=as_json)
 
     try:
-        report = carry_out(planner, connection, show=show, approve=_confirm if ask else None, adopt=adopt)
+        report = carry_out(planner, connection, show=show, approve=_confirm if prompt else None, adopt=adopt)
     except PlanRefusedError as refused:
         raise unplanned(refused, document) from None
     finish(report, as_json=as_json)
 
 
 def unplanned(refused: PlanRefusedError, document: str) -> InputError:
-    """Show the findings; the result is the error to raise."""
+    """Show the findings, and return the error to raise."""
     show_findings(refused.findings, document)
-    return InputError("there is no plan, so nothing was changed")
+    return InputError("nothing was changed, because this cannot be planned")
 
 
 def finish(report: Report, *, as_json: bool) -> NoReturn:
@@ -59,7 +59,7 @@ def finish(report: Report, *, as_json: bool) -> NoReturn:
 
 
 def _confirm(plan: Plan) -> None:
-    """Ask; any answer but yes ends the command with 2."""
+    """Prompt for confirmation; any answer except yes ends the command with 2."""
     question = "Apply this plan?" if plan.groups else "Remove these groups?"
     try:
         if click.confirm(question, err=True):

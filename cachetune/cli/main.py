@@ -1,4 +1,4 @@
-"""The entry point: loads only the module of the verb, and turns an error into one line and an exit code."""
+"""The entry point: imports only the verb's module, and turns an error into a message and an exit code."""
 
 import importlib
 import os
@@ -8,21 +8,21 @@ from typing import Any, NoReturn
 import click
 
 from cachetune import __version__
-from cachetune.errors import CachetuneError
+from cachetune.errors import CachetuneError, io_error_text
 
 VERBS = {
     "validate": "Check domain XML; report every finding.",
     "explain": "Explain a rule, such as CT104.",
-    "plan": "Show what a domain's XML means on a host.",
+    "plan": "Show what a domain's XML needs on a host.",
     "diff": "Dry run of apply: exit 1 if anything would change.",
     "apply": "Carry out a plan: all of it, or nothing.",
     "remove": "Remove a guest's groups.",
-    "recover": "Finish or undo what an interrupted run left.",
+    "recover": "Finish or undo an interrupted run.",
     "agent": "Keep guests' allocations in place; report their state.",
-    "show": "Show a host: ways, owners, free space, limits.",
+    "show": "Show a host: ways and owners, free space, limits.",
     "monitor": "Read the counters of a guest's groups.",
     "guests": "List running guests and how each was found.",
-    "snapshot": "Save a host as JSON, to plan on elsewhere.",
+    "snapshot": "Save a host as JSON, to plan for it elsewhere.",
     "schema": "Print the schema of a document.",
     "sim": "Mount a simulated resctrl as a file system.",
     "demo": "Run the whole pipeline on a simulated host.",
@@ -30,14 +30,14 @@ VERBS = {
 
 
 class Verbs(click.Group):
-    """A group whose commands are imported when they are called: a cold start must stay short."""
+    """A group that imports a command when it is called, to keep cold starts short."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The verbs in the order of use."""
+        """List the verbs in the order in which they are normally used."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import cachetune.cli.commands.VERB and take its ``command``."""
+        """Import cachetune.cli.commands.VERB and return its ``command``."""
         if name not in VERBS:
             return None
         command: click.Command = importlib.import_module(f"cachetune.cli.commands.{name}").command
@@ -46,7 +46,7 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Like click, with a suggestion for a misspelt verb."""
+        """Resolve as click does, with a suggestion for a misspelled verb."""
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             import difflib
 
@@ -55,15 +55,15 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb. Exits with 2 if the reader of stdout closes it early, like any output that is cut short."""
+        """Run the verb. Exits with 2 if the reader of stdout closes it early: the output is incomplete."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for the interpreter's last flush
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - the interpreter flushes it at exit
             ctx.exit(2)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the verbs without importing them."""
+        """Write the list of verbs without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
 
@@ -73,12 +73,12 @@ class Verbs(click.Group):
 def command() -> None:
     """Cache and memory-bandwidth allocation for libvirt guests.
 
-    Reads domain XML with <cachetune>, <memorytune> and <energytune>, validates it, shows the resctrl groups, masks and
-    task moves that it means on a host, and applies them to guests that are already running.
+    Reads domain XML with <cachetune>, <memorytune> and <energytune>, validates it, plans the resctrl groups, masks and
+    task moves that it needs on a host, and applies the plan to running guests.
 
     \b
     First steps:
-      cachetune demo                          see the whole pipeline, no hardware needed
+      cachetune demo                          see the whole pipeline, without hardware
       cachetune validate guest.xml            check domain XML
       cachetune show                          see what this host has, and who uses it
       cachetune guests                        list running guests
@@ -88,7 +88,7 @@ def command() -> None:
 
 
 def main() -> None:
-    """Run the command and exit: 2 for what could not run, else as the verb says."""
+    """Run the command and exit: with 2 if it could not run, else with the verb's code."""
     try:
         colour = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
         code = command.main(prog_name="cachetune", standalone_mode=False, color=colour)
@@ -101,12 +101,12 @@ def main() -> None:
     except CachetuneError as error:
         _fail(error)
     except OSError as error:
-        _fail(CachetuneError(f"{error.filename or 'input or output'}: {error.strerror}"))
+        _fail(CachetuneError(io_error_text(error)))
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _show_usage_error(error: click.ClickException) -> None:
-    """A wrong option or argument, in the form of all other errors."""
+    """Show an invalid option or argument in the form of all other errors."""
     from cachetune.cli.show.findings import show_error
 
     context = error.ctx if isinstance(error, click.UsageError) else None

@@ -1,4 +1,4 @@
-"""The options that several verbs share, each defined once, and the values that are made from them."""
+"""The options that several verbs share, each defined once, and the values made from them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,39 +22,45 @@ _GUEST, _HOW, _WHERE, _FINDING, _OUTPUT = "Which guest", "How", "Where", "Findin
 
 
 def _not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    """An unset variable of a script must not select a guest without a name."""
+    """Reject an empty name: an unset variable in a script must not select a guest without a name."""
     if value == "":
         raise click.BadParameter("the name is empty")
     return value
 
 
-# Without a type argument, which older clicks do not know.
+# Without a type argument, which older versions of click do not have.
 class _VcpuThread(click.ParamType):  # type: ignore[type-arg]
     name = "N=TID"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         vcpu, _, tid = str(value).partition("=")
         if not re.fullmatch("[0-9]{1,5}=0*[1-9][0-9]{0,9}", str(value)):
-            self.fail(f"{value!r} is not a vCPU and a thread id such as 0=4711", param, ctx)
+            self.fail(f"{value!r} is not a vCPU and its thread id, such as 0=4711", param, ctx)
         return int(vcpu), int(tid)
 
 
-as_json = option("--json", "as_json", is_flag=True, heading=_OUTPUT, help="Print one JSON document instead of text.")
+as_json = option("--json", "as_json", is_flag=True, heading=_OUTPUT, help="Print a JSON document instead of text.")
 
-guest = option("--guest", metavar="NAME|UUID", callback=_not_empty, heading=_GUEST, help="A running guest.")
+
+def guest_option(text: str) -> Callable[[F], F]:
+    """--guest with a help text."""
+    return option("--guest", metavar="NAME|UUID", callback=_not_empty, heading=_GUEST, help=text)
+
+
+guest = guest_option("A running guest.")
 all_guests = option("--all-guests", is_flag=True, heading=_GUEST, help="Every running guest.")
 machine_name = option(
     "--machine-name",
     metavar="NAME",
     heading=_GUEST,
-    help="Prefix of the group names; default is libvirt's machine name, or cachetune-NAME.",
+    help="Prefix of the group names (default: libvirt's machine name, or cachetune-NAME).",
 )
 pid = option(
     "--pid",
     type=click.IntRange(min=1),
     metavar="PID",
     heading=_GUEST,
-    help="The process of the guest; its vCPU threads are found.",
+    help="The guest's QEMU process; its vCPU threads are found.",
 )
 vcpus = option(
     "--vcpu",
@@ -63,17 +69,15 @@ vcpus = option(
     multiple=True,
     metavar="N=TID",
     heading=_GUEST,
-    help="The thread of one vCPU. Repeatable.",
+    help="The thread of vCPU N. Repeatable.",
 )
 
 shrink_default = option(
     "--shrink-default", is_flag=True, heading=_HOW, help="Take ways from the default group, as few as needed."
 )
-take_tasks = option(
-    "--take-tasks", is_flag=True, heading=_HOW, help="Move threads even out of groups that belong to others."
-)
+take_tasks = option("--take-tasks", is_flag=True, heading=_HOW, help="Also move threads out of foreign groups.")
 adopt = option("--adopt", is_flag=True, heading=_HOW, help="Also change groups that libvirt made for the guest.")
-yes = option("-y", "--yes", is_flag=True, heading=_HOW, help="Do not ask for confirmation.")
+yes = option("-y", "--yes", is_flag=True, heading=_HOW, help="Do not prompt for confirmation.")
 lock_timeout = option(
     "--lock-timeout",
     type=click.FloatRange(min=0),
@@ -81,65 +85,54 @@ lock_timeout = option(
     show_default=True,
     metavar="SECONDS",
     heading=_HOW,
-    help="How long to wait for another program that holds the lock on resctrl.",
+    help="How long to wait for the lock on resctrl.",
 )
 
+
+def _directory(name: str, default: str, text: str, heading: str = _WHERE) -> Callable[[F], F]:
+    return option(name, type=_DIR, metavar="DIR", default=Path(default), show_default=True, heading=heading, help=text)
+
+
 host = option(
-    "--host", metavar="FILE|sim:NAME", heading=_WHERE, help="A snapshot or a simulated host instead of this host."
-)
-resctrl = option(
-    "--resctrl",
-    type=_DIR,
-    default=Path("/sys/fs/resctrl"),
-    show_default=True,
+    "--host",
+    metavar="FILE|sim:NAME",
     heading=_WHERE,
-    help="The resctrl tree, or a copy of one.",
+    help="A snapshot (- for standard input) or a simulated host instead of this one.",
 )
-sysfs = option(
-    "--sysfs", type=_DIR, default=Path("/sys"), show_default=True, heading=_WHERE, help="Where to read cache sizes."
+resctrl = _directory("--resctrl", "/sys/fs/resctrl", "The resctrl tree, or a copy of one.")
+sysfs = _directory("--sysfs", "/sys", "The sysfs tree, for cache sizes.")
+run = _directory("--run", "/run/cachetune", "Directory of the journal and the ledger.")
+guests_d = _directory(
+    "--guests-d", "/etc/cachetune/guests.d", "Directory of tuning files, one NAME.xml per guest.", _FINDING
 )
-run = option(
-    "--run",
-    type=_DIR,
-    default=Path("/run/cachetune"),
-    show_default=True,
-    heading=_WHERE,
-    help="Directory of the journal and the ledger.",
-)
+
 
 source = option(
     "--source",
     type=click.Choice(NAMES),
+    metavar="SOURCE",
     heading=_FINDING,
-    help="Source of guests and vCPU threads; default is the first that knows them, in this order.",
+    help=f"Source of guests and vCPU threads: {', '.join(NAMES)} (default: the first that knows them, in this order).",
 )
-
 _TYPES = {"directory": _DIR, "socket": click.Path(path_type=Path, dir_okay=False), "text": click.STRING}
 
 
-def _of_source(name: str, setting: Setting, default: Any) -> Callable[[F], F]:
+def _setting(name: str, setting: Setting) -> Callable[[F], F]:
     """The option for a setting of the guest sources."""
+    default = getattr(SourceOptions(), name)
     return option(
         f"--{name.replace('_', '-')}",
         type=_TYPES[setting.kind],
         default=default,
         show_default=default is not None,
-        metavar=setting.metavar,
+        metavar=setting.metavar or "DIR",
         heading=_WHERE if name == "proc" else _FINDING,
         help=setting.help,
     )
 
 
-_of_sources = {name: _of_source(name, setting, getattr(SourceOptions(), name)) for name, setting in settings().items()}
-proc = _of_sources["proc"]
-guests_d = option(
-    "--guests-d",
-    type=_DIR,
-    default=Path("/etc/cachetune/guests.d"),
-    show_default=True,
-    heading=_FINDING,
-    help="Directory of tuning files, one NAME.xml per guest.",
-)
+_settings = {name: _setting(name, setting) for name, setting in settings().items()}
+proc = _settings["proc"]
 
 
 def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -153,8 +146,8 @@ def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-finding = stack(source, *_of_sources.values())
-"""Where running guests are looked for: --source, and the settings of the sources."""
+finding = stack(source, *_settings.values())
+"""Where to look for running guests: --source, and the settings of the sources."""
 
 planning = stack(
     *(guest, all_guests, pid, vcpus, machine_name),
@@ -162,18 +155,18 @@ planning = stack(
     finding,
     *(resctrl, sysfs, run),
 )
-"""What the verbs that plan have in common."""
+"""The options of every verb that plans."""
 
 
 def location(values: Mapping[str, Any]) -> "Location":
-    """The host that the options name."""
+    """The location that the options describe."""
     from cachetune.service.connection import Location
 
     return Location(**_fields_of(Location, values))
 
 
 def selection(values: Mapping[str, Any]) -> "Selection":
-    """The guests that the options name."""
+    """The selection that the options describe."""
     from cachetune.service.select import Selection
 
     sources = SourceOptions(**_fields_of(SourceOptions, values))
@@ -181,7 +174,7 @@ def selection(values: Mapping[str, Any]) -> "Selection":
 
 
 def plan_options(values: Mapping[str, Any]) -> "Options":
-    """How to plan."""
+    """The options of a plan."""
     from cachetune.plan.request import Options
 
     return Options(**_fields_of(Options, values))

@@ -1,4 +1,4 @@
-"""How a verb looks in --help: its options under headings, and its exit codes in a section at the end."""
+"""The layout of --help: options under headings, and exit codes in a section at the end."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -7,11 +7,12 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ORDER = ("", "Which guest", "How", "Where", "Finding guests", "Output")
+_ORDER = ("Which guest", "How", "Where", "Finding guests", "Output", "")
+_FEW = 8
 
 
 class VerbOption(click.Option):
-    """An option that --help lists under ``heading``; "" is the list of options that have none."""
+    """An option that --help lists under ``heading``; "" is for general options."""
 
     def __init__(self, *args: Any, heading: str = "", **attributes: Any) -> None:
         super().__init__(*args, **attributes)
@@ -19,20 +20,20 @@ class VerbOption(click.Option):
 
 
 class Verb(click.Command):
-    """A command with ``exit_codes`` for --help."""
+    """A command with an "Exit codes" section in --help."""
 
     def __init__(self, *args: Any, exit_codes: Mapping[int, str] | None = None, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.exit_codes = exit_codes or {}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section of options for each heading, and the exit codes."""
+        """Write the options under their headings, and the exit codes."""
         write_options(self, ctx, formatter)
         write_exit_codes(self.exit_codes, formatter)
 
 
 class VerbGroup(click.Group):
-    """A verb with verbs of its own, such as ``agent status``."""
+    """A verb with subcommands, such as ``agent status``."""
 
     command_class = Verb
 
@@ -41,25 +42,25 @@ class VerbGroup(click.Group):
         self.exit_codes = exit_codes or {}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section of options for each heading, the commands, and the exit codes."""
+        """Write the options under their headings, the subcommands, and the exit codes."""
         write_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
         write_exit_codes(self.exit_codes, formatter)
 
 
 def option(*names: str, heading: str = "", **attributes: Any) -> Callable[[F], F]:
-    """click.option, with the heading that --help lists it under."""
+    """click.option, with the heading for --help."""
     return click.option(*names, cls=VerbOption, heading=heading, **attributes)
 
 
 def write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """Write the options: under their headings if there are several, else in one list."""
+    """Write the options under their headings, or a few options in one list."""
     sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in _ORDER}
     for parameter in command.get_params(ctx):
         if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
             sections[getattr(parameter, "heading", "")].append(record)
     filled = {heading: records for heading, records in sections.items() if records}
-    if sum(map(len, filled.values())) <= 8:
+    if sum(map(len, filled.values())) <= _FEW:
         filled = {"": [record for records in filled.values() for record in records]}
     general = filled.pop("", [])
     for heading, records in (*filled.items(), ("Options" if not filled else "Other options", general)):

@@ -1,6 +1,6 @@
-"""One function over many items on several processors: plain fork and pipes, since a pool costs more than it saves here.
+"""Map a function over many items in several processes, with plain fork and pipes: a pool costs more than it saves here.
 
-Each worker takes a contiguous slice, so the results come back in order. The parent works too.
+Each worker takes a contiguous slice, so the results stay in order. The parent works too.
 """
 
 import mmap
@@ -25,10 +25,9 @@ _NOTHING = b"-"
 def map_forked(
     function: Callable[[Item], Result | None], items: Sequence[Item], jobs: int, tick: Tick | None
 ) -> list[Result]:
-    """``function`` of every item, in order, without those that are None.
+    """Return ``function(item)`` for every item, in order and without empty (None) results.
 
-    ``tick`` is called now and then with the number of items done so far.
-    Raises CachetuneError if a worker is killed.
+    ``tick`` is called periodically with the number of items done so far. Raises CachetuneError if a worker is killed.
     """
     jobs = max(1, min(jobs, len(items)))
     bounds = [len(items) * number // jobs for number in range(jobs + 1)]
@@ -42,7 +41,7 @@ def map_forked(
         while workers:
             data = _read_all(workers[0][1], done, tick)
             if _end(*workers.pop(0)):
-                raise CachetuneError("a worker process ended before its work was done", hint="try again with -j 1")
+                raise CachetuneError("a worker process ended early", hint="try again with -j 1")
             found += _decode(data)
     finally:
         for pid, pipe in workers:
@@ -53,7 +52,7 @@ def map_forked(
 def _start(
     function: Callable[[Item], Result | None], items: Sequence[Item], done: memoryview, number: int
 ) -> tuple[int, int]:
-    """Fork a worker; its process id and the pipe on which its results come."""
+    """Fork a worker; return its pid and the pipe that carries its results."""
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid:
@@ -71,7 +70,7 @@ def _start(
 
 
 def _end(pid: int, pipe: int) -> int:
-    """Wait for a worker, who cannot write any more; its status, 0 if it did all its work."""
+    """Close the pipe of a worker and wait for it; return its status, 0 if it completed its work."""
     os.close(pipe)
     return os.waitpid(pid, 0)[1]
 
@@ -93,7 +92,7 @@ def _work(
 
 
 def _encode(found: list[Result]) -> bytes:
-    if not found:  # as a rule, and then pickle is not worth its import
+    if not found:  # the common case, which saves the import of pickle
         return _NOTHING
     import pickle
 
@@ -105,7 +104,7 @@ def _decode(data: bytes) -> list[Result]:
         return []
     import pickle
 
-    decoded: list[Result] = pickle.loads(data)  # noqa: S301 - from a child of ours, through a pipe of ours
+    decoded: list[Result] = pickle.loads(data)  # noqa: S301 - from our own child process
     return decoded
 
 

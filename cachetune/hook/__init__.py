@@ -1,8 +1,8 @@
 """``cachetune-hook``: libvirt's qemu hook. libvirt calls it as HOOK GUEST OPERATION SUB-OPERATION EXTRA, XML on stdin.
 
-What libvirt demands of it: nothing on standard output, no call back to libvirt, and an exit code other than 0 only to
-stop a guest, which ``--strict`` allows at prepare and started alone. Nearly all guests are not ours, so this module
-imports nothing before it knows that one is; the rest is in ``cachetune.hook.operations``.
+libvirt requires that a hook writes nothing to standard output and does not call libvirt. An exit code other than 0
+stops the guest, which only ``--strict`` allows, at prepare and started. Most guests have no tuning, so this module
+imports nothing until it knows that one has; the rest is in ``cachetune.hook.operations``.
 """
 
 import os
@@ -31,7 +31,7 @@ Options: {" ".join(FLAGS)} {" ".join(f"{name} VALUE" for name in VALUES)}
 
 
 class Call:
-    """One call: the guest's name, the operation, the domain's XML, and the options."""
+    """One call of the hook: guest, operation, domain XML, and options."""
 
     def __init__(self, guest: str, operation: str) -> None:
         self.guest, self.operation, self.xml = guest, operation, b""
@@ -39,7 +39,7 @@ class Call:
         self.values = dict(VALUES)
 
     def take(self, words: list[str]) -> str:
-        """Take the options; returns what is wrong with them, "" for nothing."""
+        """Parse the options; return an error, "" if they are valid."""
         rest = iter(words)
         for word in rest:
             name, equals, value = word.partition("=")
@@ -48,9 +48,9 @@ class Call:
             elif name in VALUES:
                 self.values[name] = value if equals else next(rest, "")
                 if not self.values[name]:
-                    return f"the option {name} needs a value"
+                    return f"option {name} requires a value"
             else:
-                return f"there is no option {word!r}"
+                return f"unknown option {word!r}"
         return ""
 
     @property
@@ -60,7 +60,7 @@ class Call:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the guest can concern us: its XML asks for something, it has a file, or we have groups for it."""
+        """Whether the guest may have tuning: in its XML, in a tuning file, or groups that cachetune made earlier."""
         if b"<cachetune" in self.xml or b"<memorytune" in self.xml or b"<energytune" in self.xml:
             return True
         if "/" not in self.guest and os.path.lexists(f"{self.values['--guests-d']}/{self.guest}.xml"):
@@ -69,7 +69,7 @@ class Call:
 
     def _is_known(self) -> bool:
         try:
-            with open(f"{self.values['--run']}/ledger.json", "rb") as file:  # noqa: PTH123 - pathlib costs a start
+            with open(f"{self.values['--run']}/ledger.json", "rb") as file:  # noqa: PTH123 - importing pathlib is slow
                 return os.fsencode(self.guest) in file.read()
         except OSError:
             return False
@@ -81,9 +81,9 @@ def main() -> None:
 
 
 def run(argv: list[str]) -> int:
-    """Carry out one call; the exit code. The last four words are libvirt's, whatever a guest is called."""
+    """Handle one call; return the exit code. The last four arguments are libvirt's, whatever the guest is called."""
     if len(argv) < 4:
-        _tell(_USAGE)
+        _print(_USAGE)
         return 2
     *words, guest, operation, sub_operation, _extra = argv
     if (operation, sub_operation) not in OPERATIONS:
@@ -91,7 +91,7 @@ def run(argv: list[str]) -> int:
     call = Call(guest, operation)
     wrong = call.take(words) or _read_xml(call)
     if wrong:
-        _tell(f"cachetune-hook: {operation} of {guest!r}: {wrong}\n")
+        _print(f"cachetune-hook: {operation} of {guest!r}: {wrong}\n")
         return int(call.may_stop)
     if not call.is_ours:
         return 0
@@ -99,13 +99,13 @@ def run(argv: list[str]) -> int:
         from cachetune.hook.operations import handle
 
         return handle(call)
-    except Exception as error:  # noqa: BLE001 - a traceback's exit code would end the guest
-        _tell(f"cachetune-hook: {operation} of {guest!r}: {type(error).__name__}: {error} (this is a bug)\n")
+    except Exception as error:  # noqa: BLE001 - the exit code of a traceback would stop the guest
+        _print(f"cachetune-hook: {operation} of {guest!r}: {type(error).__name__}: {error} (this is a bug)\n")
         return int(call.may_stop)
 
 
 def _read_xml(call: Call) -> str:
-    """Read standard input to its end; returns what is wrong with it."""
+    """Read standard input to its end; return an error, "" if it contains text."""
     parts, size = [], 0
     try:
         while sys.stdin and (part := os.read(sys.stdin.fileno(), 1 << 20)):
@@ -116,12 +116,12 @@ def _read_xml(call: Call) -> str:
     except OSError as error:
         return f"cannot read the domain XML on standard input: {error.strerror}"
     call.xml = b"".join(parts)
-    return "" if call.xml else "there is no domain XML on standard input"
+    return "" if call.xml else "no domain XML on standard input"
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     try:
         if sys.stderr:
             sys.stderr.write(text)
-    except OSError:  # whoever listened has gone; that is no reason to end a guest
+    except OSError:  # stderr is closed, which must not stop a guest
         pass

@@ -23,6 +23,7 @@ from cachetune.errors import (
     PlanRefusedError,
     UnreadableFileError,
     WrongGuestError,
+    io_error_text,
 )
 from cachetune.guests.model import Guest
 from cachetune.guests.tuning_files import tuning_of
@@ -60,12 +61,12 @@ def handle(call: Call) -> int:
     except CachetuneError as error:
         log.failure(error)
     except OSError as error:
-        log.trouble(f"{error.filename or 'input or output'}: {error.strerror}")
+        log.problem(io_error_text(error))
     return int(log.failed and call.may_stop)
 
 
 def _prepare(call: Call, log: HookLog) -> None:
-    """Before QEMU starts: check that the guest fits, and make room in the default group where that is allowed."""
+    """Before QEMU starts: check that the guest fits, and make room in the default group if that is allowed."""
     tuning = _tuning(call)
     domain = tuning.own or tuning.file
     if domain is None:
@@ -116,7 +117,7 @@ def _verify(call: Call, request: GuestRequest, location: Location, log: HookLog)
 
     carry_out(planner, connect(location))
     for what in missing:
-        log.trouble(
+        log.problem(
             f"libvirt did not place the guest as its XML requests; still to do: {what}",
             f"run 'cachetune apply --guest {call.guest} --adopt'",
         )

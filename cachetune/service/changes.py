@@ -1,4 +1,4 @@
-"""Change a host: plan and apply, under one lock or with a person's approval in between."""
+"""Change a host: plan and apply, under one lock or with the user's approval in between."""
 
 from collections.abc import Callable
 
@@ -26,12 +26,12 @@ def carry_out(
 ) -> Report:
     """Plan and apply: all of the plan, or nothing.
 
-    ``show`` gets the plan before the first step. Without ``approve``, planning and applying happen under one lock. With
-    it the plan is made first and approved without holding the lock; it is refused if the host changes before it is
-    applied. ``approve`` is not called for a plan without steps; whatever it raises ends this with nothing changed.
+    ``show`` is called with the plan before the first step. Without ``approve``, one lock covers planning and applying.
+    With it, the plan is made and approved without the lock, and refused if the host changes before it is applied.
+    ``approve`` is not called for a plan without steps; to reject the plan it raises an exception, which is propagated.
 
-    Raises what the planner raises, and ApplyRefusedError, LockTimeoutError, HostError or InputError when nothing was
-    begun; failures after that are in the report.
+    Raises what the planner raises, and ApplyRefusedError, LockTimeoutError, HostError or InputError if nothing was
+    changed; later failures are in the report.
     """
     if approve is None:
         return apply_planned(_shown(planner, show), connection, on_step, adopt=adopt)

@@ -1,4 +1,4 @@
-"""Where to work: the directories and files of one host, and the connection through which a plan is applied to it."""
+"""Where to work: the files of one host, and the connection through which a plan is applied to it."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ SIMULATED = "sim:"
 class Location(msgspec.Struct, frozen=True, kw_only=True):
     """The host to work on.
 
-    ``host`` is a snapshot's file, "-" for a snapshot on standard input, or ``sim:NAME`` for a simulated host; None is
-    the resctrl tree at ``resctrl``. Cache sizes are read from ``sysfs``, threads from ``proc``; ``run`` holds the
-    journal, the ledger and the reservations. ``lock_timeout`` is in seconds.
+    ``host`` is the file of a snapshot ("-" for standard input) or a simulated host, ``sim:NAME``; by default, the
+    resctrl tree at ``resctrl`` is the host. Cache sizes are read from ``sysfs`` and threads from ``proc``. ``run`` is
+    the directory of the journal, the ledger and the reservations. ``lock_timeout`` is in seconds.
     """
 
     host: str | None = None
@@ -31,7 +31,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def connect(location: Location) -> Connection:
-    """The connection to a live host. Raises HostError, and ApplyRefusedError for a copy of a resctrl tree."""
+    """Connect to a live host. Raises HostError, and ApplyRefusedError (CT502) for a copy of a resctrl tree."""
     resctrl = SysfsResctrl(location.resctrl)
     if not resctrl.is_live:
         raise refused("CT502", root=location.resctrl)
@@ -40,7 +40,7 @@ def connect(location: Location) -> Connection:
 
 
 def open_resctrl(location: Location) -> Resctrl:
-    """The resctrl of a location, to read it. Raises HostError, ProfileNotFoundError, and InputError for a snapshot."""
+    """Open the resctrl of a location for reading. Raises HostError, ProfileNotFoundError, InputError for a snapshot."""
     if location.host is None:
         return SysfsResctrl(location.resctrl)
     if not location.host.startswith(SIMULATED):

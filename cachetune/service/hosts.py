@@ -23,7 +23,7 @@ _LARGEST_SNAPSHOT = 1 << 28
 
 
 class HostReading(msgspec.Struct, frozen=True):
-    """A host, the ledger that says which of its groups are ours, and ``notes``: warnings about the reading."""
+    """A host, the ledger of the groups that cachetune made there, and ``notes``: warnings."""
 
     host: Host
     ledger: Ledger = Ledger()
@@ -31,15 +31,15 @@ class HostReading(msgspec.Struct, frozen=True):
 
     @property
     def usage(self) -> HostUsage:
-        """What is used and what is left of the host."""
+        """What is used and what is free on the host."""
         return usage_of(self.host)
 
 
 def read_location(location: Location) -> HostReading:
     """Read the host of a location.
 
-    A live tree is read under a shared lock, for which this waits one second at most. A snapshot and a copy of a tree
-    are checked like any other input. Raises InputError, HostError or ResctrlError.
+    A live tree is read under a shared lock; if that is not free within a second, it is read without, and a note says
+    so. Snapshots and copies of trees are checked as any input is. Raises InputError, HostError or ResctrlError.
     """
     if location.host is not None and not location.host.startswith(SIMULATED):
         name = "<stdin>" if location.host == "-" else location.host
@@ -53,7 +53,7 @@ def read_location(location: Location) -> HostReading:
 
 
 def read_for_planning(location: Location) -> HostReading:
-    """Like ``read_location``, with the groups that are reserved on a live host, as apply sees it."""
+    """Like ``read_location``; a live host includes the groups reserved for starting guests, as it does for apply."""
     reading = read_location(location)
     if location.host is not None:
         return reading
@@ -61,7 +61,7 @@ def read_for_planning(location: Location) -> HostReading:
 
 
 def readable_ledger(location: Location) -> tuple[Ledger, tuple[str, ...]]:
-    """The ledger and no warning, or an empty ledger and a warning: reading a host must not require root."""
+    """The ledger and no notes, or an empty ledger and a note: reading a host does not require root."""
     if location.host is not None:
         return Ledger(), ()
     try:
@@ -71,7 +71,7 @@ def readable_ledger(location: Location) -> tuple[Ledger, tuple[str, ...]]:
 
 
 def _read_locked(resctrl: SysfsResctrl, sysfs: Path, owned: Collection[str]) -> tuple[Host, tuple[str, ...]]:
-    """The host behind real files, under the lock where there is one, and warnings."""
+    """The host of a tree of files, read under the lock if it is live, and notes."""
     sizes = sizes_for(resctrl, sysfs)
     if not resctrl.is_live:
         return check_host(read_host(resctrl, sizes, owned), resctrl.source), ()
@@ -90,8 +90,8 @@ def _read_snapshot(path: str) -> bytes:
             with Path(path).open("rb") as file:
                 data = file.read(_LARGEST_SNAPSHOT + 1)
     except OSError as error:
-        hint = "for a directory use --resctrl DIR" if Path(path).is_dir() else "give a snapshot's file or sim:NAME"
+        hint = "use --resctrl DIR for a directory" if Path(path).is_dir() else "give a snapshot file or sim:NAME"
         raise UnreadableFileError(path, error.strerror, hint=hint) from None
     if len(data) > _LARGEST_SNAPSHOT:
-        raise UnreadableFileError(path, "it is too large for a snapshot")
+        raise UnreadableFileError(path, "too large for a snapshot")
     return data

@@ -1,4 +1,4 @@
-"""Warnings on the way to a result: part of the result, or, when there is none, notes of the exception (PEP 678)."""
+"""Warnings that accompany a result; without a result, they become notes of the exception (PEP 678)."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from cachetune.errors import CachetuneError
 
 @contextmanager
 def noted(notes: Iterable[str]) -> Iterator[None]:
-    """Add the notes to an error that is raised in the block, so that they are not lost with the result."""
+    """Add the notes to a CachetuneError that is raised in the block."""
     try:
         yield
     except CachetuneError as error:

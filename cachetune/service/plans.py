@@ -1,4 +1,4 @@
-"""From requests to plans: what a plan of a selection is, what a saved plan is, and what removes a guest's groups."""
+"""Plans: of the guests of a selection, of saved plans, and for the removal of groups."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose groups to remove: those of a ``domain``, of a machine name, of a guest by name or uuid, or all of ours."""
+    """Whose groups to remove: those of a domain, of a machine name, of a guest (name or UUID), or all in the ledger."""
 
     domain: Domain | None = None
     machine_name: str | None = None
@@ -39,19 +39,19 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_plan(location: Location, selection: Selection, document: Document | None, options: Options) -> Planned:
-    """Plan the guests selected on the host as it is. Raises PlanRefusedError with all findings, and InputError."""
-    asked = make_requests(selection, document, location)
-    with noted(asked.notes):
+    """Plan the selected guests on the host. Raises PlanRefusedError with all findings, and InputError."""
+    made = make_requests(selection, document, location)
+    with noted(made.notes):
         reading = read_for_planning(location)
-    notes = (*asked.notes, *reading.notes)
+    notes = (*made.notes, *reading.notes)
     with noted(notes):
-        return Planned(plan_requests(asked.requests, reading.host, reading.ledger, options), notes)
+        return Planned(plan_requests(made.requests, reading.host, reading.ledger, options), notes)
 
 
 def plan_requests(requests: Sequence[GuestRequest], host: Host, ledger: Ledger, options: Options) -> Plan:
-    """One plan for all requests, with what the ledger knows of each guest; the findings of their XML come first.
+    """Make one plan for all requests; the ledger lists the groups that each guest already has.
 
-    Raises PlanRefusedError with all findings, InputError for a name that cannot be used.
+    Raises PlanRefusedError with all findings (those of the XML first), MachineNameError and GroupConflictError.
     """
     owned = [msgspec.structs.replace(each, owned=ledger.groups_of(each.machine)) for each in requests]
     planned = plan_guests(owned, host, options)
@@ -64,12 +64,12 @@ def plan_requests(requests: Sequence[GuestRequest], host: Host, ledger: Ledger, 
 
 
 def planner_of(requests: Sequence[GuestRequest], options: Options) -> Planner:
-    """What plans the requests on the host as it is when the lock is held."""
+    """A planner for the requests: it is called with the host once the lock is held."""
     return lambda host, ledger: plan_requests(requests, host, ledger, options)
 
 
 def removal_planner(removal: Removal) -> Planner:
-    """What plans the removal on the host as it is when the lock is held."""
+    """A planner for the removal: it is called with the host once the lock is held."""
 
     def planner(host: Host, ledger: Ledger) -> Plan:
         guests = _guests_to_remove(removal, ledger)
@@ -80,12 +80,12 @@ def removal_planner(removal: Removal) -> Planner:
 
 
 def is_saved_plan(document: Document) -> bool:
-    """Whether a document is a plan in JSON rather than XML."""
+    """Whether a document is a saved plan (JSON) rather than XML."""
     return document.data.lstrip()[:1] == b"{"
 
 
 def read_plan(document: Document) -> Plan:
-    """A saved plan, checked like any other input as far as that is possible without the host. Raises InputError."""
+    """Read a saved plan, and check it as far as that is possible without the host. Raises DocumentError."""
     saved = documents.decode(document.data, Plan, document.name)
     try:
         for group in saved.groups:
@@ -96,7 +96,7 @@ def read_plan(document: Document) -> Plan:
 
 
 def _guests_to_remove(removal: Removal, ledger: Ledger) -> Sequence[PlanGuest]:
-    """The guests with the machine names that the ledger has for them. Raises InputError."""
+    """The guests to remove, with their machine names from the ledger. Raises InputError."""
     if removal.domain:
         return [PlanGuest(removal.domain.name, machine_name_of(removal.domain), removal.domain.uuid)]
     if removal.machine_name is not None:
@@ -104,7 +104,7 @@ def _guests_to_remove(removal: Removal, ledger: Ledger) -> Sequence[PlanGuest]:
     known = [PlanGuest(entry.name, machine, entry.uuid) for machine, entry in ledger.guests.items()]
     if removal.guest is None:
         if not known:
-            raise InputError("cachetune has made no groups here", hint="'cachetune show' lists all groups")
+            raise InputError("there are no groups made by cachetune", hint="run 'cachetune show' to list all groups")
         return known
     matching = [guest for guest in known if removal.guest in (guest.name, guest.uuid)]
     return matching or [PlanGuest("", machine_name(removal.guest))]

@@ -1,4 +1,4 @@
-"""Read the monitors of the groups that belong to a selection."""
+"""Read the counters of the groups of a selection."""
 
 import time
 
@@ -16,7 +16,7 @@ from cachetune.watch import Readings, read_counters
 
 
 class HostReadings(msgspec.Struct, frozen=True):
-    """The readings, the host that they are from, and ``notes``: warnings."""
+    """The readings, their host, and ``notes``: warnings."""
 
     readings: Readings
     host: Host
@@ -24,16 +24,16 @@ class HostReadings(msgspec.Struct, frozen=True):
 
 
 def read_monitors(location: Location, selection: Selection, document: Document | None = None) -> HostReadings:
-    """Read every counter of the groups selected, or of the groups of a document's domain.
+    """Read every counter of the selected groups, or of those of a document's domain.
 
-    Raises HostError for a host without monitoring, InputError when there are no such groups, and ResctrlError.
+    Raises HostError for a host without monitoring, InputError if the selection has no groups, and ResctrlError.
     """
     resctrl = open_resctrl(location)
     began = time.time()
     ledger, notes = readable_ledger(location)
     host = read_host(resctrl, None, ledger.owned)
     if not host.monitors:
-        raise HostError(host.source, "no monitoring", hint="info/L3_MON is missing; see 'cachetune show'")
+        raise HostError(host.source, "no monitoring", hint="info/L3_MON is missing")
     paths = select_groups(host, selection, _domain_of(document))
     counters = read_counters(resctrl, host, paths)
     return HostReadings(Readings(source=host.source, time=round(began, 6), monitors=counters), host, notes)

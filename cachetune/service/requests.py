@@ -1,7 +1,7 @@
-"""What guests are to have: from a document or a guest's live XML to one request for each guest.
+"""One request for each guest, from a document or from the guest's live XML.
 
-Live XML carries libvirt's names of its groups, so that a plan recognizes what libvirt has placed. The groups of a
-document are named after the guest (cachetune-NAME), whatever number libvirt gives the guest at its next start.
+Live XML contains the guest's number in libvirt, so a plan recognizes the groups that libvirt made. The groups of a
+document are named cachetune-NAME, because the number changes at each start of the guest.
 """
 
 import msgspec
@@ -20,7 +20,7 @@ from cachetune.text import count
 
 
 class Document(msgspec.Struct, frozen=True):
-    """The content of a file with domain XML, a tuning file or a saved plan, and the ``name`` for messages."""
+    """The content of a file (domain XML, tuning file or saved plan), and its ``name`` for messages."""
 
     name: str
     data: bytes
@@ -34,14 +34,14 @@ class Requests(msgspec.Struct, frozen=True):
 
 
 def read_document(file: str | None) -> Document | None:
-    """Read a file ("-" is standard input); None where no file is given. Raises InputError."""
+    """Read a file, "-" for standard input; without a file, return None. Raises UnreadableFileError."""
     return None if file is None else Document("<stdin>" if file == "-" else file, read_file(file))
 
 
 def load_document(document: Document, vcpus: int | None = None) -> tuple[Domain, tuple[Finding, ...]]:
     """The domain of a document and the warnings about it. Raises InvalidDomainError with all findings.
 
-    ``vcpus`` is how many the guest of a tuning file can have, which the file does not say.
+    ``vcpus`` is the maximum number of vCPUs for a tuning file, which does not contain it.
     """
     loaded = load(document.data, document.name, vcpus=vcpus)
     if loaded.domain is None:
@@ -50,14 +50,14 @@ def load_document(document: Document, vcpus: int | None = None) -> tuple[Domain,
 
 
 def live_domain(guest: RunningGuest) -> Domain | None:
-    """The live XML of a guest that libvirt runs; None without XML, or with XML that has errors."""
+    """The domain of a guest's live XML; None if it is not available or has errors."""
     return None if guest.xml is None else load(guest.xml.encode(), guest.name).domain
 
 
 def make_requests(selection: Selection, document: Document | None, location: Location) -> Requests:
-    """The requests of the guests selected: all that run, one of them, or the one that the document names.
+    """The requests of the selected guests: all running guests, one of them, or the guest of the document.
 
-    Raises InvalidDomainError for XML with errors, and InputError.
+    Raises InvalidDomainError, GuestNotFoundError and other InputErrors.
     """
     _check(selection, document, location)
     if selection.all_guests:
@@ -75,7 +75,7 @@ def make_requests(selection: Selection, document: Document | None, location: Loc
 
 
 def _check(selection: Selection, document: Document | None, location: Location) -> None:
-    """Raise InputError for selections that contradict themselves."""
+    """Raise InputError for contradictory options."""
     threads = selection.pid is not None or bool(selection.vcpus)
     if selection.pid is not None and selection.vcpus:
         raise InputError("--pid and --vcpu exclude each other", hint="--pid finds the vCPU threads")
@@ -84,14 +84,14 @@ def _check(selection: Selection, document: Document | None, location: Location) 
             "--guest and --all-guests exclude --pid and --vcpu", hint="--guest finds the process and its vCPU threads"
         )
     if selection.all_guests and (selection.guest or document or selection.machine_name):
-        raise InputError("--all-guests plans every guest from its own XML", hint="use --guest NAME for one guest")
+        raise InputError("--all-guests plans every guest from its live XML", hint="use --guest NAME for one guest")
     if location.host and (selection.guest or selection.all_guests):
-        raise InputError("guests that run here cannot be planned on another host", hint="omit --host, or --guest")
+        raise InputError("running guests cannot be planned on another host", hint="omit --host, or --guest")
 
 
 def _requests_of_all(selection: Selection) -> Requests:
     selected = select_guests(selection)
-    notes = list(selected.notes)  # a guest that is left out must not pass for one that is as its XML asks
+    notes = list(selected.notes)  # a guest that is skipped must not be mistaken for one without differences
     requests = []
     for running in selected.guests:
         if running.xml is not None:
@@ -104,17 +104,17 @@ def _requests_of_all(selection: Selection) -> Requests:
         found = len(selected.guests)
         why = "no guests are running" if not found else f"no tuning in the live XML of {count(found, 'running guest')}"
         with noted(notes):
-            raise InputError(why, hint="'cachetune guests' lists them; use --guest NAME with a tuning file")
+            raise InputError(why, hint="run 'cachetune guests' to list them, or use --guest NAME with a tuning file")
     return Requests(tuned, tuple(notes))
 
 
 def _request_of(running: RunningGuest, document: Document | None, machine_name: str) -> GuestRequest:
-    """The request of a running guest by ``document``, or by its live XML. Raises InvalidDomainError and InputError."""
+    """The request of a running guest: its document, or else its live XML. Raises InvalidDomainError and InputError."""
     live = None if running.xml is None else Document(f"{running.name} (libvirt)", running.xml.encode())
     if document is None:
         if live is None:
             raise InputError(
-                f"the XML of guest {running.name!r} is not known: it was found by {running.source}",
+                f"the live XML of guest {running.name!r} is not available: the guest was found by {running.source}",
                 hint=f"give a tuning file: --guest {running.name} FILE",
             )
         domain, findings = load_document(live)
@@ -130,18 +130,18 @@ def _request_of(running: RunningGuest, document: Document | None, machine_name: 
 
 
 def _named_guest(selection: Selection, domain: Domain, location: Location) -> Guest | None:
-    """The guest behind --pid or --vcpu; None without either."""
+    """The guest of --pid or --vcpu; without these options, None."""
     if selection.pid is not None:
         return guest_of_process(selection.pid, domain, location)
     if not selection.vcpus:
         return None
     threads = dict(selection.vcpus)
     if len(threads) != len(selection.vcpus):
-        raise InputError("a vCPU was given more than one --vcpu")
+        raise InputError("--vcpu names the same vCPU twice")
     guest = named_threads(threads, None if location.host else location.proc)
-    return msgspec.structs.replace(guest, pid=None)  # without a pid, only the threads given by hand count
+    return msgspec.structs.replace(guest, pid=None)  # without a pid, only the given threads count
 
 
 def guest_of_process(pid: int, domain: Domain, location: Location) -> Guest:
-    """The guest that a process runs, with its vCPU threads where the domain needs them. Raises InputError."""
+    """The guest of a process, with its vCPU threads if the domain needs them. Raises InputError."""
     return (find_guest if domain.needs_vcpus else find_process)(pid, location.proc)

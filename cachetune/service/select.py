@@ -1,4 +1,4 @@
-"""Which guests: running guests by name, uuid or process, and the groups that belong to a selection."""
+"""Which guests: running guests by name, UUID or process, and the groups of a selection."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -19,11 +19,11 @@ _SHOWN_OWNERS = {"default", "cachetune", "libvirt"}
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Guests: the running guest named ``guest`` (name or uuid), all that run, or the process ``pid``.
+    """The running guest ``guest`` (name or UUID), all running guests, or the process ``pid``.
 
-    ``vcpus`` are pairs of vCPU and thread id instead of a process. ``machine_name`` is the prefix of the names of the
-    groups where it is not to be made from the guest's name. ``sources`` says where running guests are looked for and
-    ``source`` restricts that to one source.
+    ``vcpus`` are pairs of vCPU and thread id, instead of a process. ``machine_name`` overrides the prefix of the group
+    names, which is made from the guest's name. ``sources`` configures where to look for running guests, ``source``
+    restricts that to one source.
     """
 
     guest: str | None = None
@@ -36,7 +36,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether no guest is named in any way."""
+        """Whether the selection names no guest."""
         return not (self.guest or self.all_guests or self.machine_name or self.pid is not None or self.vcpus)
 
 
@@ -48,9 +48,9 @@ class Selected(msgspec.Struct, frozen=True):
 
 
 def select_guests(selection: Selection) -> Selected:
-    """The running guests of a selection, whether their vCPUs are known or not.
+    """The running guests of a selection, with or without identified vCPUs.
 
-    Raises InputError when the named guest does not run, and as ``guests.find.look`` does.
+    Raises GuestNotFoundError, and what ``guests.find.look`` raises.
     """
     if selection.guest is not None:
         guest = guest_named(selection.guest, selection.sources, selection.source, per_vcpu=False)
@@ -77,8 +77,8 @@ def warnings_about(guest: RunningGuest) -> tuple[str, ...]:
 def select_groups(host: Host, selection: Selection, domain: Domain | None = None) -> tuple[str, ...]:
     """The paths of the groups to read: those of the guests selected, or of ``domain``.
 
-    With neither, the default group and every group that cachetune or libvirt made. Raises InputError when a selected
-    guest does not run, or has no groups.
+    With neither, the default group and every group that cachetune or libvirt made. Raises GuestNotFoundError, and
+    InputError if a selected guest has no groups.
     """
     if domain is None and selection.is_empty:
         return tuple(group.path for group in host.groups if group.owner in _SHOWN_OWNERS)
@@ -104,14 +104,14 @@ def select_groups(host: Host, selection: Selection, domain: Domain | None = None
 
 
 def _machine_names(guest: RunningGuest) -> Iterator[str]:
-    """The prefixes that a running guest's groups can have: ours, and libvirt's where libvirt runs it."""
+    """The prefixes that a running guest's groups can have: cachetune's, and libvirt's if libvirt runs it."""
     for number in {None, guest.libvirt_id}:
         with contextlib.suppress(InputError):
             yield machine_name(guest.name, number)
 
 
 def _group_ids(domain: Domain) -> Iterable[str]:
-    """The ids of all groups and monitors; in live XML they can be any text, not only ``vcpus_0-1``."""
+    """The ids of all groups and monitors. In live XML they can be any text, not only ``vcpus_0-1``."""
     for group in domain.groups:
         yield from (i for i in (group.id, *(monitor.id for monitor in group.monitors)) if i is not None)
 

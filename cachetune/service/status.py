@@ -1,6 +1,6 @@
 """The state of running guests: whether tuning is requested for each, and whether the host matches the request.
 
-The request is the guest's file in guests.d if there is one, else its live XML. A host matches if a plan has no steps.
+The request is the guest's tuning file if there is one, else its live XML. A host matches if the plan has no steps.
 """
 
 from collections.abc import Iterable
@@ -32,9 +32,9 @@ class Tuning(msgspec.Struct, frozen=True, rename={"requested_by": "asker"}):
     """The request for one guest and its state.
 
     ``unknown``: the guest's XML is not available; ``none``: it requests nothing; ``applied``: the host matches;
-    ``drifted``: it does not, and ``summary`` counts what apply would do; ``refused``: it does not match and the request
-    cannot be planned; ``invalid``: the XML has errors; ``no resctrl``: there is nothing to compare with. ``why`` are
-    sentences. ``requested_by`` ("asker" in JSON) is libvirt or a file in guests.d; None without a request.
+    ``drifted``: it differs, and ``summary`` counts what apply would do; ``refused``: the request cannot be planned;
+    ``invalid``: the XML has errors; ``no resctrl``: there is no host to compare with. ``why`` are sentences.
+    ``requested_by`` ("asker" in JSON) is a tuning file or libvirt's live XML, None without a request.
     """
 
     state: TuningState
@@ -45,7 +45,7 @@ class Tuning(msgspec.Struct, frozen=True, rename={"requested_by": "asker"}):
 
 
 class GuestState(msgspec.Struct, frozen=True, kw_only=True):
-    """One running guest. ``vcpus`` maps vCPU to thread id; ``groups`` are the groups that hold any of its threads.
+    """One running guest. ``vcpus`` maps vCPUs to thread ids; ``groups`` are the groups that hold any of its threads.
 
     The other fields are those of RunningGuest.
     """
@@ -64,7 +64,7 @@ class GuestState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Guests(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that ``guests --json`` prints. ``notes`` report what could not be read or trusted."""
+    """The document of ``cachetune guests --json``. ``notes`` are warnings about sources that could not be read."""
 
     schema_version: Literal[1] = 1
     guests: tuple[GuestState, ...]
@@ -72,9 +72,9 @@ class Guests(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def guest_states(location: Location, selection: Selection, guests_d: Path) -> Guests:
-    """The state of every running guest. Works without resctrl: then only the tuning cannot be compared.
+    """The state of every running guest. Without resctrl, only the tuning cannot be compared.
 
-    Raises InputError as ``guests.find.look`` does.
+    Raises what ``guests.find.look`` raises.
     """
     running = look(selection.sources, selection.source)
     host, why_no_host = _host_of(location)
@@ -85,7 +85,7 @@ def guest_states(location: Location, selection: Selection, guests_d: Path) -> Gu
 
 
 def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> GuestState:
-    """The guest on this host (None where there is no resctrl), with its file in guests.d if it has one."""
+    """The state of a guest on a host (None without resctrl), with its tuning file if it has one."""
     threads = running.guest.threads
     return GuestState(
         name=running.name,
@@ -103,7 +103,7 @@ def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = Non
 
 
 def tuning_of(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> Tuning:
-    """The request for the guest and whether the host matches it; the arguments are those of ``state_of``."""
+    """The request of a guest, and whether the host matches it. The arguments are those of ``state_of``."""
     if file is None and running.xml is None:
         return Tuning("unknown")
     requested_by: Literal["file", "libvirt"] = "libvirt" if file is None else "file"
@@ -122,7 +122,7 @@ def tuning_of(running: RunningGuest, host: Host | None, file: Loaded | None = No
 
 
 def _host_of(location: Location) -> tuple[Host | None, str]:
-    """The host, or None and why there is none."""
+    """The host, or None and the reason."""
     try:
         return read_location(location).host, ""
     except (InputError, HostError, ResctrlError) as error:
@@ -130,7 +130,7 @@ def _host_of(location: Location) -> tuple[Host | None, str]:
 
 
 def _files_of(guests: Iterable[RunningGuest], directory: Path) -> tuple[dict[str, Loaded], list[str]]:
-    """The guests' files in guests.d by name, and why some cannot be read."""
+    """The guests' tuning files by name, and why some cannot be read."""
     files: dict[str, Loaded] = {}
     unreadable = []
     for name, guest in {guest.name: guest for guest in guests if guest.name}.items():
@@ -144,7 +144,7 @@ def _files_of(guests: Iterable[RunningGuest], directory: Path) -> tuple[dict[str
 
 
 def _compared(request: GuestRequest, running: RunningGuest, host: Host | None, applied: Tuning) -> Tuning:
-    """``applied``, or what is there instead. Raises PlanRefusedError and InputError."""
+    """``applied``, or the state that the host is in instead. Raises PlanRefusedError and InputError."""
     if host is None:
         return msgspec.structs.replace(applied, state="no resctrl")
     if running.problem and request.domain.needs_vcpus:

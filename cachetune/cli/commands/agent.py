@@ -35,7 +35,7 @@ _PRIORITIES: dict[Level, int] = {"error": 3, "warning": 4, "notice": 5, "info": 
         2: "could not start",
     },
 )
-@option("--once", is_flag=True, heading="How", help="Check and act once, then exit; for a timer, or to try it.")
+@option("--once", is_flag=True, heading="How", help="Exit once nothing is left to do.")
 @option(
     "--period",
     type=click.FloatRange(min=0.1, max=86400),
@@ -43,20 +43,20 @@ _PRIORITIES: dict[Level, int] = {"error": 3, "warning": 4, "notice": 5, "info": 
     show_default=True,
     metavar="SECONDS",
     heading="How",
-    help="Time between two rounds when no event arrives.",
+    help="Time between two rounds without an event.",
 )
 @option(
-    "--adopt", is_flag=True, heading="How", help="Also repair groups that libvirt made; by default only compare them."
+    "--adopt", is_flag=True, heading="How", help="Also repair groups that libvirt made (default: only compare them)."
 )
 @options.stack(options.shrink_default, options.lock_timeout, options.guests_d)
 @options.stack(options.finding, options.resctrl, options.sysfs, options.run)
 @click.pass_context
 def command(ctx: click.Context, /, **values: Any) -> None:
-    """Keep guests' allocations in place: at start, through vCPU hotplug and restarts, until they end.
+    """Keep guests' allocations in place: from their start, through vCPU hotplug and restarts, to their end.
 
-    Manages every guest that has a tuning file in the directory (domain XML, or only <cputune>; groups cachetune-NAME),
-    and compares libvirt's guests with their own XML. A guest that cannot be placed is reported once and retried; it
-    does not affect the others. SIGHUP starts a round at once; SIGTERM stops the agent and leaves the groups in place.
+    Manages every guest that has a tuning file in guests.d (domain XML, or only <cputune>), and compares libvirt's
+    groups with the guests' live XML. A guest that cannot be placed is reported once and retried; it does not affect the
+    others. SIGHUP starts a round at once; SIGTERM stops the agent and leaves the groups in place.
 
     \b
     Examples:
@@ -112,18 +112,18 @@ def _code(status: AgentStatus) -> int:
 
 
 def _log_to_stderr(environment: Mapping[str, str]) -> Log:
-    """Log one line for each change; for the journal with its priority in front. Source: sd-daemon(3).
+    """Write log lines to stderr, with a priority prefix if stderr is the journal. Source: sd-daemon(3).
 
-    Guests are managed even if stderr is closed.
+    The agent continues if stderr is closed.
     """
     journal = environment.get("JOURNAL_STREAM", "-") == _stream_of_stderr()
 
-    def say(level: Level, text: str) -> None:
+    def log(level: Level, text: str) -> None:
         with contextlib.suppress(OSError):
             start = f"<{_PRIORITIES[level]}>" if journal else f"{level}: "
             click.echo(f"{start}{printable(text)}", err=True)
 
-    return say
+    return log
 
 
 def _stream_of_stderr() -> str:

@@ -7,6 +7,7 @@ import click
 from cachetune.apply.run import Planner
 from cachetune.cli import options
 from cachetune.cli.changing import EXIT_CODES, change, unplanned
+from cachetune.cli.planning import source_name
 from cachetune.cli.show.findings import show_warnings
 from cachetune.cli.verb import Verb
 from cachetune.errors import InputError, PlanRefusedError
@@ -23,9 +24,9 @@ from cachetune.service.select import Selection
 def command(*, file: str | None, adopt: bool, yes: bool, as_json: bool, **values: Any) -> None:
     """Carry out a plan: all of it, or nothing.
 
-    FILE is a plan saved by 'cachetune plan -o', or domain XML, which is planned first. With --guest it may be a tuning
-    file or be omitted, as for plan. --all-guests makes one plan for all of them. Asks for confirmation on a terminal.
-    A saved plan is refused if the host has changed since it was made.
+    FILE is a plan saved by 'cachetune plan -o', or domain XML, which is planned first. With --guest, FILE may be a
+    tuning file or be omitted, as for plan. --all-guests makes one plan for all running guests. Prompts for confirmation
+    on a terminal. A saved plan is refused if the host has changed since.
 
     \b
     Examples:
@@ -37,13 +38,13 @@ def command(*, file: str | None, adopt: bool, yes: bool, as_json: bool, **values
     location, selection = options.location(values), options.selection(values)
     connection = connect(location)
     document = read_document(file)
-    name = document.name if document else selection.guest or "all guests"
+    name = source_name(document, selection)
     planner = _planner(location, selection, document, options.plan_options(values), name)
     change(planner, connection, name, yes=yes, as_json=as_json, adopt=adopt)
 
 
 def _planner(location: Location, selection: Selection, document: Document | None, how: Options, name: str) -> Planner:
-    """What makes the plan: from the saved plan, or from the XML and the host as it is when the lock is held."""
+    """The planner: it returns the saved plan, or plans the XML on the host once the lock is held."""
     if document and is_saved_plan(document):
         if not selection.is_empty or how != Options():
             raise InputError(
@@ -52,8 +53,8 @@ def _planner(location: Location, selection: Selection, document: Document | None
         saved = read_plan(document)
         return lambda _host, _ledger: saved
     try:
-        asked = make_requests(selection, document, location)
+        made = make_requests(selection, document, location)
     except PlanRefusedError as refused:
         raise unplanned(refused, name) from None
-    show_warnings(asked.notes)
-    return planner_of(asked.requests, how)
+    show_warnings(made.notes)
+    return planner_of(made.requests, how)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from cachetune.apply.run import Connection, apply
-from cachetune.apply.state.ledger import Ledger
+from cachetune.apply.run import Connection
+from cachetune.apply.state.ledger import load_ledger
 from cachetune.cli.show.console import show
 from cachetune.cli.show.findings import show_findings
 from cachetune.cli.show.plan import show_plan
@@ -14,12 +14,16 @@ from cachetune.cli.show.readings import readings_page
 from cachetune.cli.show.report import show_report
 from cachetune.cli.show.ways import io_picture, owners_picture
 from cachetune.cli.verb import Verb
-from cachetune.domain import load
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP, Host
-from cachetune.plan import Options
-from cachetune.plan.build import plan
+from cachetune.host.read import read_host
+from cachetune.plan.model import Plan
 from cachetune.plan.render import describe
+from cachetune.plan.request import GuestRequest, Options
+from cachetune.plan.steps import Step
+from cachetune.service.changes import carry_out
+from cachetune.service.plans import planner_of
+from cachetune.service.requests import Document, load_document
 from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.watch import Readings, read_counters
 
@@ -51,7 +55,11 @@ _FIRST_TID = 4711
 def command() -> None:
     """Run the whole pipeline on a simulated host: validate, plan, apply, monitor, and the ways before and after.
 
-    Reads and changes nothing on this machine. The simulated host follows the rules of the kernel's resctrl.
+    Does not read or change this machine's resctrl. The simulated host follows the kernel's rules.
+
+    \b
+    Example:
+      cachetune demo
     """
     resctrl = SimulatedResctrl(load_profile(_PROFILE))
     guest = Guest(_FIRST_TID, tuple(Thread(_FIRST_TID + n, 0, f"CPU {n}/KVM", n) for n in range(4)))
@@ -60,21 +68,20 @@ def command() -> None:
 
     _title("The domain requests cache, memory bandwidth and monitors")
     click.echo(DOMAIN)
-    loaded = load(DOMAIN.encode(), "web.xml")
-    show_findings(loaded.findings, "web.xml")
-    assert loaded.domain is not None  # noqa: S101 - it is ours and a test reads it
+    domain, findings = load_document(Document("web.xml", DOMAIN.encode()))
+    show_findings(findings, "web.xml")
+
+    def show_made(plan: Plan) -> None:
+        show_plan(plan, "web.xml")
+        _title("Apply: one lock, a journal, every step read back")
 
     _title(f"The plan on a fresh {_PROFILE}: the default group owns every way, so it must shrink")
+    before = read_host(resctrl)
+    planner = planner_of([GuestRequest(domain, guest)], Options(shrink_default=True))
     with tempfile.TemporaryDirectory(prefix="cachetune-demo-") as run:
         connection = Connection(resctrl, Path(run))
-        before = connection.look(Ledger())
-        made = plan(loaded.domain, before, guest, Options(shrink_default=True))
-        show_plan(made, "web.xml")
-
-        _title("Apply: one lock, a journal, every step read back")
-        report = apply(made, connection, lambda step: click.echo(f"  {describe(step)}"))
-        show_report(report)
-        after = connection.look(Ledger())
+        show_report(carry_out(planner, connection, show=show_made, on_step=_show_step))
+        after = connection.look(load_ledger(connection.run))
 
     _title("The monitors count")
     paths = [g.path for g in after.groups if g.path != DEFAULT_GROUP]
@@ -84,12 +91,16 @@ def command() -> None:
     _show_ways(before, after)
 
 
+def _show_step(step: Step) -> None:
+    click.echo(f"  {describe(step)}")
+
+
 def _title(text: str) -> None:
     click.secho(f"\n== {text}", bold=True)
 
 
 def _show_ways(before: Host, after: Host) -> None:
-    """The caches of both hosts: d is the default group, letters are the groups in order, ^ the ways shared with I/O."""
+    """Show the caches of both hosts, with a letter for each group."""
     groups = [g.path for g in after.control_groups() if g.path != DEFAULT_GROUP]
     letters = {DEFAULT_GROUP: "d"} | dict(zip(groups, "ABCDEFGH", strict=False))
     for cache in after.caches:

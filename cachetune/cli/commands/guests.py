@@ -13,26 +13,24 @@ from cachetune.service.status import guest_states
 from cachetune.text import printable
 
 
-@click.command(
-    "guests", cls=Verb, exit_codes={0: "listed", 2: "could not run, or a source that was named did not answer"}
-)
+@click.command("guests", cls=Verb, exit_codes={0: "listed", 2: "could not run, or a requested source did not answer"})
 @options.stack(options.as_json, options.finding, options.guests_d, options.resctrl, options.sysfs, options.run)
 def command(*, guests_d: Path, as_json: bool, **values: Any) -> None:
-    """List running guests: name, uuid, process, vCPU threads, and how each was found.
+    """List running guests: name, UUID, process, vCPU threads, and how each was found.
 
     Guests are looked for in libvirt's status files, libvirt's API (if the status files do not cover every emulator, or
     with --connect), QMP (with --qmp), thread names, and libvirt's cgroups. The first source that knows the vCPUs of a
     guest is used; disagreements between sources are listed below the table.
 
     The last column compares resctrl with the guest's tuning file in guests.d, or else with its live XML: applied,
-    drifted (and by how much), refused (and why), invalid, none (no tuning requested), unknown (no XML available:
+    drifted (with the differences), refused (with the reason), invalid, none (no tuning requested), unknown (no XML:
     libvirt does not run the guest, or only root may read it). A guest without tuning can still be in groups.
 
     \b
     Examples:
       cachetune guests                            all of them
       cachetune guests --source threads           found by thread names only
-      cachetune guests --qmp /run/web.qmp         also ask a QEMU that libvirt does not run
+      cachetune guests --qmp /run/web.qmp         also query a QEMU by its socket
       cachetune guests --json | jq '.guests[] | {name, pid, vcpus}'
     """
     found = guest_states(options.location(values), options.selection(values), guests_d)

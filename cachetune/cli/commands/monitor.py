@@ -20,17 +20,17 @@ from cachetune.service.requests import read_document
 def command(*, file: str | None, as_json: bool, **values: Any) -> None:
     """Read the counters of a guest's groups: cache occupancy, memory bandwidth, energy.
 
-    Reads all groups of the guest named by FILE (domain XML, or - for standard input), --guest or --machine-name, with
-    --all-guests those of every running guest. By default reads the default group and every group that libvirt or
-    cachetune made. The value of a control group includes its monitor groups. llc_occupancy is what is in the cache now,
-    mbm_* count since the group was created. A missing value is shown as the kernel's word for it, such as Unavailable.
+    Reads all groups of the guest named by FILE (domain XML, or - for standard input), --guest or --machine-name; with
+    --all-guests, those of every running guest. By default, reads the default group and every group that libvirt or
+    cachetune made. The values of a control group include its monitor groups. llc_occupancy is the current value; mbm_*
+    counters start when the group is created. Missing readings keep the kernel's word, such as Unavailable.
 
     \b
     Examples:
       cachetune monitor --guest web
       cachetune monitor guest.xml
       cachetune monitor --machine-name qemu-1-web
-      cachetune monitor --json | jq '.monitors[].counters[] | select(.event == "llc_occupancy")'
+      cachetune monitor --json | jq '.monitors[] | {path, counters}'
     """
     found = read_monitors(options.location(values), options.selection(values), read_document(file))
     show_warnings(found.notes)

@@ -1,4 +1,4 @@
-"""``cachetune recover``: finish or undo what an interrupted run left."""
+"""``cachetune recover``: finish or undo an interrupted run."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ _EXIT_CODES = {code: EXIT_CODES[code] for code in (0, 2)} | {3: "something could
 @click.command("recover", cls=Verb, exit_codes=_EXIT_CODES)
 @options.stack(options.as_json, options.lock_timeout, options.resctrl, options.sysfs, options.proc, options.run)
 def command(*, as_json: bool, **values: Any) -> None:
-    """Finish or undo what an interrupted apply or remove left.
+    """Finish or undo an apply or remove that was interrupted.
 
-    A run that had completed all its steps is finished; any other is undone, guided by its journal. Does nothing if
-    nothing is left over, so it can run at every boot or before every apply.
+    A run that completed all its steps is finished; any other is undone, according to its journal. Does nothing if no
+    run was interrupted, so it is safe at every boot or before every apply.
 
     \b
     Example:

@@ -7,7 +7,7 @@ import click
 from cachetune.cli import options
 from cachetune.cli.changing import EXIT_CODES, change
 from cachetune.cli.show.findings import show_findings
-from cachetune.cli.verb import Verb
+from cachetune.cli.verb import Verb, option
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError, PlanRefusedError
 from cachetune.service.connection import connect
@@ -17,7 +17,10 @@ from cachetune.service.requests import load_document, read_document
 
 @click.command("remove", cls=Verb, exit_codes=EXIT_CODES)
 @click.argument("file", required=False)
-@options.stack(options.guest, options.all_guests, options.machine_name, options.yes, options.lock_timeout)
+@options.guest_option("A guest, running or not.")
+@option("--all-guests", is_flag=True, heading="Which guest", help="Every guest with groups that cachetune made.")
+@option("--machine-name", metavar="NAME", heading="Which guest", help="Prefix of the group names.")
+@options.stack(options.yes, options.lock_timeout)
 @options.stack(options.as_json, options.resctrl, options.sysfs, options.proc, options.run)
 def command(
     *,
@@ -31,8 +34,8 @@ def command(
 ) -> None:
     """Remove a guest's groups; its threads go back to the default group.
 
-    The guest does not have to be running. Only groups that cachetune made are removed, with --all-guests all of them.
-    A default group that was shrunk gets its ways back where nobody else has taken them.
+    Only groups that cachetune made are removed. The default group gets back the ways that it gave up, where no other
+    group uses them.
 
     \b
     Examples:
@@ -59,7 +62,7 @@ def _domain(file: str | None) -> Domain | None:
         domain, _ = load_document(document)
     except PlanRefusedError as refused:
         show_findings(refused.findings, document.name)
-        raise InputError(f"{document.name} is not valid, so it names no guest") from None
+        raise InputError(f"{document.name} is not valid, so the guest is unknown") from None
     if not domain.name:
         raise InputError(f"{document.name} does not name its guest", hint="pass --guest NAME instead")
     return domain

@@ -1,4 +1,4 @@
-"""``cachetune schema``: the schemas of the XML that is read and of the JSON that is printed."""
+"""``cachetune schema``: the schemas of XML input and JSON output."""
 
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ def command(name: str) -> None:
     \b
     XML that cachetune reads:
       rng, xsd                      a libvirt domain (they include the next two)
-      cachetune-rng, cachetune-xsd  the elements cachetune, memorytune, energytune
+      cachetune-rng, cachetune-xsd  cachetune, memorytune and energytune alone
     JSON that it prints, as JSON Schema:
-      plan, refusal, host, usage (of show), readings (of monitor), report, findings, rules, guests, agent
+      plan, refusal, host, usage (of show), readings (of monitor), report,
+      findings, rules, guests, agent
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``cachetune show``: a host at a glance."""
+"""``cachetune show``: a host on one page."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ from cachetune.service.hosts import read_location
 @click.command("show", cls=Verb, exit_codes={0: "shown", 2: "could not run"})
 @options.stack(options.as_json, options.host, options.resctrl, options.sysfs, options.run)
 def command(*, as_json: bool, **values: Any) -> None:
-    """Show a host: a picture of the ways of each cache and who has them, what is free, and the limits.
+    """Show a host: the ways of each cache and their owners, free space, groups and limits.
 
-    In the pictures one character is one way, the highest way on the left. The letter is that of the group in the table
-    below; # is a way that several groups have, · one that nobody has, and ^ marks ways shared with I/O. libvirt and
-    cachetune can only allocate ways that are free and contiguous.
+    In the pictures, each character is a way, with the highest way on the left. A letter is the group with that letter
+    in the table below, # a way of several groups, · a free way, and ^ marks ways shared with I/O. Only ways that are
+    free and contiguous can be allocated.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ import msgspec
 
 from cachetune import documents
 from cachetune.cli.show.console import show, table
-from cachetune.cli.verb import VerbGroup
+from cachetune.cli.verb import VerbGroup, option
 from cachetune.errors import InputError
 from cachetune.service.connection import Location
 from cachetune.service.hosts import read_location
@@ -28,21 +28,22 @@ if TYPE_CHECKING:
 
 _DIRECTORY = click.Path(path_type=Path)
 _directory = click.argument("directory", metavar="DIR", type=_DIRECTORY)
-_run = click.option(
+_run = option(
     "--run",
     type=_DIRECTORY,
-    help="Directory of records of running mounts; default is /run/cachetune/sim, or $XDG_RUNTIME_DIR for other users.",
+    metavar="DIR",
+    help="Directory of the records of mounts (default: /run/cachetune/sim, or under $XDG_RUNTIME_DIR without root).",
 )
 
 
 class _Kind(msgspec.Struct):
-    """What tells a profile from a snapshot."""
+    """The field that distinguishes a profile from a snapshot."""
 
     kind: str | None = None
 
 
-class _Asked(msgspec.Struct, frozen=True):
-    """What the user asked to be mounted."""
+class _MountOptions(msgspec.Struct, frozen=True):
+    """The options of ``sim mount``."""
 
     profile: str
     kernel: str
@@ -54,7 +55,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 def _read_faults(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[Fault, ...]:
-    """Read the faults, or say what is wrong with the first that cannot be read."""
+    """Parse the faults. Raises click.BadParameter for the first invalid one."""
     read = []
     for text in texts:
         try:
@@ -69,95 +70,109 @@ def command() -> None:
     """Mount a simulated resctrl as a file system, unmount it, or list what is mounted.
 
     Shells, pqos, libvirt and cachetune (--resctrl DIR) can use it. It follows the kernel's rules and returns the
-    kernel's errors, but controls nothing.
+    kernel's errors, but controls no hardware.
+
+    \b
+    Example:
+      cachetune sim mount /tmp/resctrl --profile skylake-2s --background
     """
 
 
-@command.command("mount")
+@command.command("mount", exit_codes={0: "mounted, or served until the end", 2: "could not mount"})
 @_directory
-@click.option(
+@option(
     "--profile",
     metavar="NAME|FILE",
     required=True,
-    help="A profile (see `cachetune sim list`), a profile's file, or a snapshot.",
+    help="A profile (see 'cachetune sim list'), the file of a profile, or a snapshot.",
 )
-@click.option(
+@option(
     "--kernel",
     type=click.Choice(list(KERNELS)),
     default="6.12",
     show_default=True,
-    help="Kernel version whose rules to follow.",
+    help="The kernel whose rules apply.",
 )
-@click.option("--background", is_flag=True, help="Return once the mount is ready; otherwise Ctrl-C ends it.")
-@click.option(
+@option("--background", is_flag=True, help="Return once the mount is ready (default: serve until Ctrl-C).")
+@option(
     "--tids",
     type=click.Choice(["real", "any"]),
     default="real",
     show_default=True,
-    help="Accept threads of this machine, or any number, as tasks.",
+    help="Accept only threads of this machine as tasks, or any number.",
 )
-@click.option(
+@option(
     "--fault",
     "faults",
     callback=_read_faults,
     multiple=True,
     metavar="OP[@PATH]:ERRNO[:N][:after]",
-    help="Make the Nth mkdir, rmdir, write, rename, read or listdir fail, only on PATH if given. Repeatable.",
+    help="Fail the Nth mkdir, rmdir, write, rename, read or listdir, optionally only on PATH. Repeatable.",
 )
-@click.option("--sysfs", type=_DIRECTORY, metavar="DIR", help="Also write the matching sysfs tree to DIR.")
+@option("--sysfs", type=_DIRECTORY, metavar="DIR", help="Also write the matching sysfs tree to DIR.")
 @_run
 def mount(directory: Path, **options: Any) -> None:
     """Mount a simulated resctrl at an empty directory. Needs FUSE (apt-get install fuse3) and mfusepy.
 
     With --tids real, a new thread starts in the group of its process's main thread, and a new process in that of its
-    parent. The fault mkdir:ENOSPC:3 makes the third mkdir fail, write@g1/tasks:ESRCH the first write to g1/tasks; with
-    :after the operation takes effect and then reports the error.
+    parent. The fault mkdir:ENOSPC:3 fails the third mkdir, write@g1/tasks:ESRCH the first write to g1/tasks. With
+    :after, the operation takes effect and then reports the error.
 
     \b
     Examples:
-      cachetune sim mount /tmp/resctrl --profile skylake-2s --background --sysfs /tmp/sys
+      cachetune sim mount /tmp/resctrl --profile skylake-2s --background
       mkdir /tmp/resctrl/g1; echo 'L3:0=f' >/tmp/resctrl/g1/schemata
-      cachetune show --resctrl /tmp/resctrl --sysfs /tmp/sys
+      cachetune show --resctrl /tmp/resctrl
       cachetune sim unmount /tmp/resctrl
     """
     from cachetune.sim.fuse.mounts import check_place, run_directory
     from cachetune.sim.fuse.serve import load_fuse, serve, serve_in_background
 
     load_fuse()
-    asked, place = _Asked(**options), check_place(directory)
-    sim = _simulated(asked.profile, asked.kernel)
-    for fault in asked.faults:
+    wanted, place = _MountOptions(**options), check_place(directory)
+    sim = _simulated(wanted.profile, wanted.kernel)
+    for fault in wanted.faults:
         sim.add_fault(fault)
-    if asked.sysfs is not None:
-        _write_sysfs(sim.profile, asked.sysfs)
-    run = (asked.run or run_directory()).absolute()
+    if wanted.sysfs is not None:
+        _write_sysfs(sim.profile, wanted.sysfs)
+    run = (wanted.run or run_directory()).absolute()
     what = printable(f"{sim.profile.name} (kernel {sim.kernel}) is mounted at {place}")
 
     def serve_until_end(ready: Callable[[], None]) -> None:
-        serve(sim, place, asked.tids, run, ready)
+        serve(sim, place, wanted.tids, run, ready)
 
-    if asked.background:
+    if wanted.background:
         pid = serve_in_background(serve_until_end, place)
         click.echo(f"{what}, served by process {pid}.")
     else:
         serve_until_end(lambda: click.echo(f"{what}; Ctrl-C ends it.", err=True))
 
 
-@command.command("unmount")
+@command.command("unmount", exit_codes={0: "unmounted", 2: "could not unmount"})
 @_directory
 @_run
 def unmount(directory: Path, run: Path | None) -> None:
-    """Unmount a simulated resctrl, even if its server was killed."""
+    """Unmount a simulated resctrl, even if its server was killed.
+
+    \b
+    Example:
+      cachetune sim unmount /tmp/resctrl
+    """
     from cachetune.sim.fuse import mounts
 
     was = mounts.unmount(directory, run or mounts.run_directory())
     click.echo(f"{printable(was.directory)} is unmounted{'; its server was dead' if was.state == 'dead' else ''}.")
 
 
-@command.command("list")
+@command.command("list", exit_codes={0: "listed", 2: "could not run"})
 @_run
 def show_list(run: Path | None) -> None:
-    """Show the profiles, and the simulated resctrls that are mounted."""
+    """List the profiles, and the simulated resctrls that are mounted.
+
+    \b
+    Example:
+      cachetune sim list
+    """
     from cachetune.sim.fuse import mounts
 
     found = mounts.running(run or mounts.run_directory())
@@ -165,7 +180,7 @@ def show_list(run: Path | None) -> None:
 
 
 def _simulated(profile: str, kernel: str) -> "SimulatedResctrl":
-    """The simulated host that the option names. Raises InputError and ResctrlError."""
+    """The simulated host of the option --profile. Raises InputError and ResctrlError."""
     from cachetune.sim import SimulatedResctrl, simulate_host
 
     if profile in profile_names():
@@ -173,7 +188,7 @@ def _simulated(profile: str, kernel: str) -> "SimulatedResctrl":
     file = Path(profile)
     if not file.is_file():
         known = ", ".join(profile_names())
-        raise InputError(f"no profile and no file {profile!r}", hint=f"profiles: {known}")
+        raise InputError(f"neither a profile nor a file: {profile!r}", hint=f"profiles: {known}")
     data = file.read_bytes()
     if documents.decode(data, _Kind, profile).kind is None:
         return simulate_host(read_location(Location(host=profile)).host, kernel=kernel)
@@ -181,7 +196,7 @@ def _simulated(profile: str, kernel: str) -> "SimulatedResctrl":
 
 
 def _write_sysfs(profile: Profile, sysfs: Path) -> None:
-    """Write the tree, in place of one that was written before. Raises InputError for any other directory."""
+    """Write the tree, or replace one written earlier. Raises InputError for any other directory."""
     from cachetune.sim import write_sysfs
 
     try:
@@ -196,7 +211,7 @@ def _write_sysfs(profile: Profile, sysfs: Path) -> None:
 
 
 def _profiles() -> "Table":
-    rows = table("profile", "what it is")
+    rows = table("profile", "description")
     for name in profile_names():
         rows.add_row(name, load_profile(name).description)
     return rows

@@ -13,13 +13,20 @@ from cachetune.service.hosts import read_location
 
 
 @click.command("snapshot", cls=Verb, exit_codes={0: "saved", 2: "could not run"})
-@option("-o", "--output", metavar="FILE", default="-", heading="Output", help="Where to write it; default is stdout.")
+@option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    default="-",
+    heading="Output",
+    help="The file to write (default: standard output).",
+)
 @options.stack(options.host, options.resctrl, options.sysfs, options.run)
 def command(*, output: str, **values: Any) -> None:
-    """Save a host as JSON: what its resctrl can do, its groups and their masks.
+    """Save a host as JSON: the capabilities of its resctrl, its groups and their masks.
 
-    Every verb that plans takes the file with --host, so you can validate and plan for a host that is elsewhere, or as
-    it was yesterday. The file is replaced as a whole or not at all.
+    Pass the file with --host to validate, plan, diff or show, to work with another host or with an earlier state.
+    The file is replaced atomically.
 
     \b
     Examples:

@@ -1,6 +1,6 @@
-"""``cachetune validate``: all findings in domain XML, with the line and column of what is at fault."""
+"""``cachetune validate``: all findings in domain XML, with their lines and columns."""
 
-# pathlib would be a tenth of what the start of the command costs
+# importing pathlib would add a tenth to the start of the command
 # ruff: noqa: PTH112, PTH118
 
 import gc
@@ -29,7 +29,7 @@ MANY_FILES = 300
 
 
 class _Outcome(NamedTuple):
-    """What there is to say about one file: its findings, or why it could not be read."""
+    """The result for one file: its findings, or why it could not be read."""
 
     file: str
     findings: "tuple[Finding, ...]" = ()
@@ -44,25 +44,44 @@ class _Outcome(NamedTuple):
 @click.command(
     "validate",
     cls=Verb,
-    exit_codes={0: "valid", 1: "findings of severity error", 2: "something could not be read, or could not run"},
+    exit_codes={0: "valid", 1: "invalid", 2: "a file could not be read, or could not run"},
 )
-@option("--json", "as_json", is_flag=True, heading="Output", help="Print one JSON document instead of text.")
-@option("--engine", type=click.Choice(["rng", "xsd"]), default="rng", show_default=True, help="The schema language.")
-@option("--libvirt", metavar="VERSION", help="Also report what this libvirt refuses: 9.0, 10.8, 11.3, 12.4, 12.8, …")
+@option("--json", "as_json", is_flag=True, heading="Output", help="Print a JSON document instead of text.")
+@option(
+    "--engine",
+    type=click.Choice(["rng", "xsd"]),
+    default="rng",
+    show_default=True,
+    heading="How",
+    help="The schema language.",
+)
+@option(
+    "--libvirt",
+    metavar="VERSION",
+    heading="How",
+    help="Also report what this version of libvirt refuses: 9.0, 10.8, 11.3, 12.4, 12.8, …",
+)
 @option(
     "--libvirt-schema",
     metavar="[PATH.rng]",
+    heading="How",
     is_flag=False,
     flag_value=LIBVIRT_SCHEMA,
-    help=f"Also check against an installed libvirt's own schema [{LIBVIRT_SCHEMA}].",
+    help=f"Also check against the schema of an installed libvirt (default: {LIBVIRT_SCHEMA}).",
 )
 @option(
     "--host",
     metavar="FILE|sim:NAME",
-    help="Also check whether the domain fits on this snapshot or simulated host.",
+    heading="How",
+    help="Also check whether the domain fits on a snapshot or a simulated host.",
 )
 @option(
-    "-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Number of worker processes; default: as needed."
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    heading="How",
+    help="Number of processes (default: as needed).",
 )
 @click.argument("files", nargs=-1, metavar="FILE|DIRECTORY|-...")
 def command(
@@ -85,12 +104,12 @@ def command(
       cachetune validate --libvirt 11.3 --json domains/
       cachetune validate --host sim:skylake-2s guest.xml
     """
-    if libvirt_schema and not libvirt_schema.endswith(".rng"):  # the option's value may be left out
+    if libvirt_schema and not libvirt_schema.endswith(".rng"):  # the value of the option is optional
         files, libvirt_schema = (libvirt_schema, *files), LIBVIRT_SCHEMA
     if not files:
-        raise click.UsageError("name a FILE, a DIRECTORY, or - for standard input")
+        raise click.UsageError("give a FILE, a DIRECTORY, or - for standard input")
     if libvirt_schema:
-        read_libvirt_schema(libvirt_schema)  # once, here, rather than an error for every file
+        read_libvirt_schema(libvirt_schema)  # once, rather than an error for every file
     checks = Checks(engine=engine, libvirt=_version(libvirt), libvirt_schema=libvirt_schema)
     paths, missing = _expand(files)
     examine = partial(_examine, findings_in=_on_host(host, checks) if host else Checker(checks).findings)
@@ -107,12 +126,12 @@ def command(
     if not as_json:
         checked = len(paths) - sum(bool(outcome.unreadable) for outcome in outcomes[len(missing) :])
         click.echo(_summary(checked, outcomes), err=True)
-    gc.freeze()  # a process that ends need not look through all its modules for garbage: a tenth of a cold start
+    gc.freeze()  # skips the garbage collection at exit, a tenth of a cold start
     sys.exit(2 if any(o.unreadable for o in outcomes) else int(any(o.invalid for o in outcomes)))
 
 
 def _expand(files: tuple[str, ...]) -> tuple[list[str], list[_Outcome]]:
-    """The files to check, directories searched; and what could not even be searched."""
+    """The files to check, with those in directories, and the directories that could not be searched."""
     paths: list[str] = []
     missing: list[_Outcome] = []
 
@@ -126,7 +145,7 @@ def _expand(files: tuple[str, ...]) -> tuple[list[str], list[_Outcome]]:
         found = [*_search(file, note)]
         paths += found
         if not found:
-            missing.append(_Outcome(file=file, unreadable=f"there is no *.xml in {file}"))
+            missing.append(_Outcome(file=file, unreadable=f"no *.xml files in {file}"))
     return paths, missing
 
 
@@ -147,7 +166,7 @@ def _version(libvirt: str | None) -> tuple[int, int] | None:
 
 
 def _on_host(host: str, checks: Checks) -> "FindingsIn":
-    """What finds everything that Checker finds, and whether the domain fits on the host."""
+    """A function that checks as Checker does, and whether the domain fits on the host."""
     from cachetune.domain.loading import load_checked
     from cachetune.plan import check as check_host
     from cachetune.service.connection import Location
@@ -166,7 +185,7 @@ def _on_host(host: str, checks: Checks) -> "FindingsIn":
 
 
 def _examine(path: str, *, findings_in: "FindingsIn") -> _Outcome | None:
-    """What there is to say about one file, or None."""
+    """The outcome for one file, None if there is nothing to report."""
     name = "<stdin>" if path == "-" else path
     try:
         findings = findings_in(read_file(path))
@@ -222,7 +241,7 @@ def _file_report(outcome: _Outcome) -> "FileReport":
 
 
 def _summary(checked: int, outcomes: list[_Outcome]) -> str:
-    """One sentence about it all. ``checked`` are the files that could be read."""
+    """The summary in one sentence. ``checked`` is the number of files that could be read."""
     invalid = sum(outcome.invalid for outcome in outcomes)
     warnings = sum(finding.severity == "warning" for outcome in outcomes for finding in outcome.findings)
     unreadable = sum(bool(outcome.unreadable) for outcome in outcomes)

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Renderers: each takes a value and prints it, or returns lines and tables."""

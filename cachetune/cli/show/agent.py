@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show_status(status: AgentStatus) -> None:
-    """The managed guests on stdout; why the last round could not look, on stderr."""
+    """Show the managed guests on stdout, and the problem of the last round on stderr."""
     show([_rows(status)] if status.guests else ["No managed guests."])
     if status.problem:
         show_error(status.problem)

@@ -1,4 +1,4 @@
-"""Output: tables and text through rich, plain where stdout is a pipe, and documents on stdout or in a file."""
+"""Output: tables and text through rich (plain if stdout is a pipe), and documents on stdout or in a file."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cachetune import documents
-from cachetune.errors import InputError
+from cachetune.errors import UnwritableFileError
 from cachetune.files import replace_file
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _ASCII = str.maketrans({"█": "#", "▓": "%", "░": ":", "·": ".", "…": "~
 
 
 def console() -> "Console":
-    """The console on stdout: colours and the window's width on a terminal, plain and wider lines in a pipe."""
+    """The console on stdout: colours and the terminal's width, or plain and wider lines in a pipe."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
@@ -30,7 +30,7 @@ def console() -> "Console":
 
 
 def show(parts: Iterable["RenderableType"]) -> None:
-    """Print the parts, one after another, in what the terminal's encoding can carry."""
+    """Print the parts, with ASCII pictures if stdout cannot encode Unicode."""
     out = console()
     with out.capture() as captured:
         for part in parts:
@@ -43,7 +43,7 @@ def show(parts: Iterable["RenderableType"]) -> None:
 
 
 def table(*headers: str, right: Sequence[str] = ()) -> "Table":
-    """A table without lines; the columns named in ``right`` are right-aligned, none is cut off."""
+    """A table without lines. The columns in ``right`` are right-aligned; long cells wrap."""
     from rich.table import Table
 
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -58,15 +58,15 @@ def print_document(document: object) -> None:
 
 
 def write_document(data: bytes, path: str) -> None:
-    """Write a document to a file, all of it or nothing, or to stdout for "-". Raises InputError."""
+    """Write a document to a file, atomically, or to stdout for "-". Raises UnwritableFileError."""
     if path == "-":
         click.echo(data, nl=False)
         return
     target = Path(path)
     try:
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-            target.write_bytes(data)  # a pipe or a device: there is nothing to replace
+            target.write_bytes(data)  # a pipe or a device cannot be replaced
         else:
             replace_file(target, data, mode=0o666)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+        raise UnwritableFileError(path, error.strerror) from None

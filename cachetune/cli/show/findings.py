@@ -1,4 +1,4 @@
-"""Findings, errors and warnings as lines for people; coloured on a terminal only."""
+"""Findings, errors and warnings as lines; coloured only on a terminal."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ _COLOURS = {"error": "red", "warning": "yellow"}
 
 
 def finding_text(finding: Finding, document: str) -> str:
-    """A finding and its hint, in the form that editors and CI know: FILE:LINE:COLUMN: severity: message [rule]."""
+    """A finding and its hint, in the format of compilers: FILE:LINE:COLUMN: severity: message [rule]."""
     severity = click.style(f"{finding.severity}:", fg=_COLOURS[finding.severity], bold=True)
     where = printable(location_of(finding, document))
     hint = f"    hint: {printable(finding.hint)}\n" if finding.hint else ""
@@ -20,25 +20,25 @@ def finding_text(finding: Finding, document: str) -> str:
 
 
 def show_findings(findings: Iterable[Finding], document: str) -> None:
-    """Findings on stderr. ``document`` names the file of those that do not name one."""
+    """Show findings on stderr. ``document`` is the file of those that do not name one."""
     for finding in findings:
         click.echo(finding_text(finding, document), nl=False, err=True)
 
 
 def show_warnings(notes: Iterable[str]) -> None:
-    """Warnings on stderr."""
+    """Show warnings on stderr."""
     for note in notes:
         click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {printable(note)}", err=True)
 
 
 def show_error(message: str, hint: str = "") -> None:
-    """An error and its hint on stderr."""
+    """Show an error and its hint on stderr."""
     click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
     if hint:
         click.echo(f"    hint: {printable(hint)}", err=True)
 
 
 def show_failure(error: CachetuneError) -> None:
-    """The warnings that were noted on the way to an error, and the error."""
+    """Show an error, after the warnings that are its notes."""
     show_warnings(getattr(error, "__notes__", ()))
     show_error(str(error), error.hint)

@@ -16,7 +16,7 @@ _STYLES = {"applied": "green", "drifted": "yellow", "refused": "red", "invalid":
 
 
 def guests_page(found: Guests) -> Iterator["RenderableType"]:
-    """A line for each guest, and below the table what has no room in it."""
+    """One row for each guest, and remarks below the table."""
     if not found.guests:
         yield "No guests are running."
         return
@@ -39,7 +39,7 @@ def guests_page(found: Guests) -> Iterator["RenderableType"]:
 
 
 def _tuning(guest: GuestState) -> "RenderableType":
-    """What has become of the tuning; where none is known, the groups that the guest is in all the same."""
+    """The state of the tuning. A guest without tuning can still be in groups, which are then shown."""
     from rich.text import Text
 
     state, summary = guest.tuning.state, guest.tuning.summary
@@ -61,7 +61,7 @@ def _counts(summary: Summary) -> str:
 
 
 def _remarks(guest: GuestState) -> Iterator[str]:
-    """What the table has no room for, one line each."""
+    """Problems, disagreements and reasons, one line each."""
     who = printable(guest.name) or f"process {guest.pid}"
     sentences = (guest.problem, *guest.disagreements, *guest.tuning.why)
     yield from (f"{who}: {printable(sentence)}" for sentence in sentences if sentence)

@@ -29,7 +29,7 @@ _STYLES = {
 
 
 def host_page(usage: HostUsage) -> Iterator["RenderableType"]:
-    """A host at a glance: the ways of each cache and who has them, what is free, the groups, and the limits."""
+    """A host on one page: the ways of each cache and their owners, free space, groups, and limits."""
     host = usage.host
     letters = {group.path: letter_of(i) for i, group in enumerate(host.control_groups())}
     yield _title(host)
@@ -54,7 +54,7 @@ def _title(host: Host) -> "RenderableType":
     if host.mount_options:
         title.append(f", mounted with {printable(', '.join(host.mount_options))}")
     title.no_wrap, title.overflow = True, "ignore"  # a long path stays in one piece
-    return Group(title)  # printed by itself, a Text would lose these settings
+    return Group(title)  # a Text that is printed directly loses these settings
 
 
 def _heading(name: str, words: str) -> "Text":
@@ -64,11 +64,11 @@ def _heading(name: str, words: str) -> "Text":
 def _cache_section(
     cache: CacheControl, host: Host, usages: list[CacheUsage], letters: Mapping[str, str]
 ) -> Iterator["RenderableType"]:
-    """The picture of one resource; caches that look the same share a line."""
+    """The pictures of one resource; identical caches share a line."""
     yield ""
     yield _heading(cache.name, _cache_words(cache, usages))
     if not usages:
-        yield "  its caches are not to be seen: the default group's schemata does not name them"
+        yield "  no caches: the default group's schemata does not list them"
         return
     ways = cache.cbm_mask.bit_length()
     masks = {u.id: [(letters[g.path], _mask(g, cache, u.id)) for g in host.control_groups()] for u in usages}
@@ -94,7 +94,7 @@ def _mask(group: Group, cache: CacheControl, cache_id: int) -> int:
 
 
 def _alike(pairs: Iterable[tuple[int, Hashable]]) -> dict[Hashable, tuple[int, ...]]:
-    """Ids by what they have in common, in the order of the first of each."""
+    """Ids by their common value, in the order of the first id of each."""
     alike: dict[Hashable, tuple[int, ...]] = {}
     for cache_id, thing in pairs:
         alike[thing] = (*alike.get(thing, ()), cache_id)
@@ -106,9 +106,9 @@ def _cache_words(cache: CacheControl, usages: list[CacheUsage]) -> str:
     size = sizes.pop() if len(sizes) == 1 else None
     words = [count(cache.ways, "way") + (f" of {about(size)}" if size else "")]
     if cache.min_cbm_bits > 1:
-        words.append(f"at least {cache.min_cbm_bits} for a group")
+        words.append(f"at least {cache.min_cbm_bits} per group")
     if cache.sparse_masks:
-        words.append("holes in masks are allowed")
+        words.append("masks can have holes")
     if cache.io_alloc:
         words.append("io_alloc is on")
     return ", ".join(words)
@@ -120,7 +120,7 @@ def _free(usage: CacheUsage, *, several: bool) -> str:
         return "nothing free" + (f" ({usage.ways} ways{size})" if size else "")
     free = f"{count(usage.free_ways, 'way')}{size} free{_in_bytes(usage.free_bytes)}"
     if usage.largest_hole_ways == usage.free_ways:
-        return free + (", side by side" if usage.free_ways > 1 else "")
+        return free + (", contiguous" if usage.free_ways > 1 else "")
     return f"{free}, largest hole {usage.largest_hole_ways}{_in_bytes(usage.largest_hole_bytes)}"
 
 
@@ -134,7 +134,7 @@ def _bandwidth(control: BandwidthControl) -> str:
         steps = f" in steps of {control.bandwidth_gran}" if control.bandwidth_gran > 1 else ""
         return f"{nodes}, percent from {control.min_bandwidth} to {control.max_bandwidth}{steps}"
     unit = "MiB/s (mba_MBps)" if control.unit == "MiB/s" else "eighths of a GB/s"
-    return f"{nodes}, {unit}, {control.max_bandwidth} is no limit"
+    return f"{nodes}, {unit}, {control.max_bandwidth} means no limit"
 
 
 def _groups(host: Host, letters: Mapping[str, str]) -> "Table":
@@ -167,7 +167,7 @@ def _values(group: Group, ids: Mapping[str, frozenset[int]]) -> str:
 
 
 def _compact(name: str, values: Mapping[int, str], every: frozenset[int]) -> str:
-    """L3:0-1=7ff: ids with the same value together, "all" where that is every id of the host."""
+    """L3:0-1=7ff: ids grouped by value; "all" for every id of the host."""
     alike = _alike(values.items())
     if len(alike) == 1 and len(values) > 1 and set(values) == every:
         return f"{name}:all={next(iter(alike))}"
@@ -189,21 +189,21 @@ def _limits(usage: HostUsage) -> "Table":
     if not host.caches and not host.bandwidths:
         rows.add_row("Allocation", "none: this host can only monitor")
     if host.unknown_resources:
-        rows.add_row("Not understood", printable(", ".join(host.unknown_resources)))
+        rows.add_row("Unsupported", printable(", ".join(host.unknown_resources)))
     return rows
 
 
 def _advice(usage: HostUsage) -> str:
-    """What a fresh host needs first: its default group has everything, so nothing can be given away."""
+    """A hint for a host whose default group has all ways, so that no group can get any."""
     caches = [f"{u.resource} {u.id}" for u in usage.caches if _is_default_groups_alone(u, usage.host)]
     if not caches:
         return ""
     what = "all caches" if len(caches) == len(usage.caches) > 1 else ", ".join(caches)
-    return f"The default group has {what} alone; `cachetune plan --shrink-default` makes room."
+    return f"The default group has {what} alone; 'cachetune plan --shrink-default' makes room."
 
 
 def _is_default_groups_alone(cache: CacheUsage, host: Host) -> bool:
-    """Whether the default group has the whole cache, and nobody but those of ours that follow it has a part."""
+    """Whether the default group has the whole cache, shared only with groups of cachetune that follow its mask."""
     whole = host.default_group.masks.at(cache.resource, cache.id)
     if whole is None or whole.bit_count() != cache.ways:
         return False

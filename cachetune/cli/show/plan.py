@@ -1,4 +1,4 @@
-"""A plan as lines for people."""
+"""A plan as text."""
 
 import click
 
@@ -12,7 +12,7 @@ _COLOURS = {"+": "green", "~": "yellow", "-": "red", ">": "cyan"}
 
 
 def show_plan(plan: Plan, document: str = "", *, err: bool = False) -> None:
-    """The plan's warnings on stderr and the plan on stdout, or on stderr too where stdout is for a document."""
+    """Show the warnings on stderr and the plan on stdout; with ``err``, both on stderr."""
     show_findings(plan.warnings, document)
     for line in render(plan, ways_picture):
         if not line.mark:

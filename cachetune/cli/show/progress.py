@@ -1,4 +1,4 @@
-"""A progress bar on stderr, for the terminal of someone who waits."""
+"""A progress bar on stderr, for terminals."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar that is gone at the end. Yields a function that takes the number done so far."""
+    """Show a bar until the block ends. Yields a function that takes the number of items done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
     task = bar.add_task(what, total=total)

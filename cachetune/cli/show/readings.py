@@ -1,4 +1,4 @@
-"""Readings of monitors as tables."""
+"""Readings as tables."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,21 +17,21 @@ Line = tuple[Reading, str, dict[str, Counter]]
 
 
 def readings_page(document: Readings, host: Host) -> Iterator["RenderableType"]:
-    """One table for each resource that has counters, then the groups that have none."""
+    """One table for each resource with counters, then the groups without."""
     resources = [monitor.name.removesuffix("_MON") for monitor in host.monitors]
     lines_of = {resource: [line for r in document.monitors for line in _lines(r, resource)] for resource in resources}
     for resource, lines in lines_of.items():
         if lines:
             yield _table("package" if resource == "PERF_PKG" else "cache", lines)
-    gone = [reading.path for reading in document.monitors if not reading.counters]
-    if gone:
-        yield f"No counters, or vanished meanwhile: {', '.join(map(printable, gone))}"
+    without = [reading.path for reading in document.monitors if not reading.counters]
+    if without:
+        yield f"No counters, or removed in the meantime: {', '.join(map(printable, without))}"
 
 
 def _table(what: str, lines: list[Line]) -> "Table":
-    """A line for a group and cache, a column for an event. A group's name stands in its first line only."""
+    """One row for each group and cache, one column for each event. Only the first row of a group has its name."""
     events = list(dict.fromkeys(event for _, _, values in lines for event in values))
-    headers = [event.removesuffix("_bytes") for event in events]  # the values have their units with them
+    headers = [event.removesuffix("_bytes") for event in events]  # the values carry their units
     rows = table("group", what, *headers, right=headers)
     before = None
     for reading, where, values in lines:

@@ -1,4 +1,4 @@
-"""A report as lines for people."""
+"""A report as text."""
 
 import click
 
@@ -9,7 +9,7 @@ from cachetune.text import count, printable
 
 
 def show_report(report: Report) -> None:
-    """The outcome as one sentence on stdout; errors and notes on stderr."""
+    """Show the outcome as one sentence on stdout, and errors and notes on stderr."""
     if report.error:
         show_error(report.error, report.hint)
     for step in report.undone:

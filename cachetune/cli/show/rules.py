@@ -29,7 +29,7 @@ _TAG = re.compile(r"(?:<[^<>`]+>)+(?:[0-9]+</[a-z]+>)?")
 
 
 def list_rules() -> None:
-    """Every rule in one line."""
+    """Print one line for each rule."""
     for prefix, title in SECTIONS.items():
         click.secho(title.replace("`", ""), bold=True)
         for rule in RULES.values():
@@ -38,7 +38,7 @@ def list_rules() -> None:
 
 
 def explain_rule(rule: Rule) -> None:
-    """One rule: what it requires, its message and hint, and samples."""
+    """Print one rule: what it requires, its message and hint, and samples."""
     click.secho(f"{rule.id} ({rule.severity})", bold=True)
     click.echo(rule.summary)
     if rule.why:
@@ -103,7 +103,7 @@ def _with_dots(template: str) -> str:
 
 
 def _pretty(sample: str) -> str:
-    """A sample in lines if it is well-formed; bad samples need not be."""
+    """The sample, indented if it is well-formed."""
     from lxml import etree
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)

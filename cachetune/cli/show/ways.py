@@ -1,6 +1,6 @@
 """Pictures of a cache: one character for each way, the highest way on the left as in the kernel's bit_usage.
 
-They are plain text; whoever prints them adds the colours.
+They are plain text; the caller adds colours.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ OWN, OWN_WITH_IO, FREE_WITH_IO, FREE = "█", "▓", "░", "·"
 SEVERAL = "#"
 IO_MARK = "^"
 DEFAULT_LETTER = "d"
-_LETTERS = "ABCEFGHIJKLMNOPQRSTUVWXYZabcefghijklmnopqrstuvwxyz"  # no D: it looks too much like d
+_LETTERS = "ABCEFGHIJKLMNOPQRSTUVWXYZabcefghijklmnopqrstuvwxyz"  # no D, which is too similar to d
 OTHER_LETTER = "?"
 
 
@@ -24,17 +24,17 @@ def ways_picture(mask: int, ways: int, shareable: int = 0) -> str:
 
 
 def owners_picture(masks: Sequence[tuple[str, int]], ways: int) -> str:
-    """Many masks, each with its letter: "##AAB··" has two ways that several have and two that nobody has."""
+    """Several masks, each with its letter: "##AAB··" has two shared ways and two free ways."""
     return "".join(_owner([letter for letter, mask in masks if mask >> way & 1]) for way in reversed(range(ways)))
 
 
 def io_picture(shareable: int, ways: int) -> str:
-    """A line to put below a picture: ^ marks the ways that are shared with I/O."""
+    """A line below a picture: ^ marks the ways shared with I/O."""
     return "".join(IO_MARK if shareable >> way & 1 else " " for way in reversed(range(ways)))
 
 
 def scale(ways: int) -> str:
-    """A line to put above a picture: the number of the highest way and of way 0."""
+    """A line above a picture: the numbers of the highest way and of way 0."""
     highest = str(ways - 1)
     return highest + "0".rjust(ways - len(highest)) if ways > len(highest) else highest
 

@@ -22,15 +22,15 @@ class SourceOptions(msgspec.Struct, frozen=True):
 
     connect: Annotated[
         str | None,
-        Setting("URI of libvirt's API; default is qemu:///system.", "text", "URI", requests="libvirt"),
+        Setting("URI of libvirt's API (default: qemu:///system).", "text", "URI", requests="libvirt"),
     ] = None
     qmp: Annotated[
         Path | None,
         Setting("QMP socket of a QEMU to query.", "socket", "SOCKET", requests="qmp"),
     ] = None
     libvirt_run: Annotated[Path, Setting("Directory of libvirt's status files.")] = Path("/run/libvirt/qemu")
-    cgroup: Annotated[Path, Setting("Where cgroups are mounted.")] = Path("/sys/fs/cgroup")
-    proc: Annotated[Path, Setting("Where to find processes and threads.")] = Path("/proc")
+    cgroup: Annotated[Path, Setting("The cgroup file system.")] = Path("/sys/fs/cgroup")
+    proc: Annotated[Path, Setting("The proc file system, for processes and threads.")] = Path("/proc")
 
     @property
     def requested(self) -> frozenset[SourceName]:

@@ -132,7 +132,7 @@ def test_package_telemetry_has_its_own_table(root: Path) -> None:
 
 def test_a_group_without_counters_is_named(root: Path) -> None:
     make(root, below("qemu-9-new", {"tasks": "", "schemata": "", "mode": "shareable", "cpus_list": ""}))
-    assert "No counters, or vanished meanwhile: qemu-9-new\n" in run("--resctrl", root).output
+    assert "No counters, or removed in the meantime: qemu-9-new\n" in run("--resctrl", root).output
 
 
 def test_all_guests_is_refused_when_no_guest_runs(root: Path, tmp_path: Path) -> None:

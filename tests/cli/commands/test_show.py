@@ -25,7 +25,7 @@ Host {source}
 
 L3     11 ways of 2.25 MiB
            10        0
-  cache 0  ddddddd··AA  2 ways free (4.5 MiB), side by side
+  cache 0  ddddddd··AA  2 ways free (4.5 MiB), contiguous
   cache 1  ###########  nothing free
            ^^           ^ shared with I/O
 
@@ -41,7 +41,7 @@ Control groups    2 of 8 CLOSIDs used, 6 left
 Groups monitored  4 of 144 RMIDs used, 140 left
 Events            L3_MON: llc_occupancy, mbm_total_bytes, mbm_local_bytes
 
-The default group has L3 1 alone; `cachetune plan --shrink-default` makes room.
+The default group has L3 1 alone; 'cachetune plan --shrink-default' makes room.
 """
 
 
@@ -84,7 +84,7 @@ def test_modes_cpus_and_unknown_lines_are_shown(tmp_path: Path) -> None:
     assert "exclusive" in output
     assert "CPUs 2-3" in output
     assert "NEW:0=7" in output
-    assert "Not understood    NEW" in output
+    assert "Unsupported       NEW" in output
 
 
 def test_control_characters_in_a_name_are_escaped(tmp_path: Path) -> None:

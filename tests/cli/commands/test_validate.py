@@ -85,7 +85,7 @@ def test_unreadable_files_are_reported_and_the_rest_is_checked(files: Path) -> N
     assert result.exit_code == 2
     assert BAD_LINE in result.stdout
     assert f"error: cannot read {files / 'none.xml'}: No such file or directory" in result.stderr
-    assert f"error: there is no *.xml in {files / 'empty'}" in result.stderr
+    assert f"error: no *.xml files in {files / 'empty'}" in result.stderr
     assert "1 file checked, invalid, 2 could not be read." in result.stderr
 
 
@@ -117,7 +117,7 @@ def test_json_is_one_document_of_the_documented_form(files: Path) -> None:
     assert [(f["rule"], f["severity"], f["line"], f["message"]) for f in missing] == [
         ("CT013", "error", 0, f"cannot read {files / 'none.xml'}: No such file or directory")
     ]
-    assert [f["message"] for f in empty] == [f"there is no *.xml in {files / 'empty'}"]
+    assert [f["message"] for f in empty] == [f"no *.xml files in {files / 'empty'}"]
     assert f"error: cannot read {files / 'none.xml'}" in result.stderr
     assert msgspec.json.decode(result.stdout, type=Findings).files[0].valid is False
     assert "checked" not in result.stderr
@@ -185,7 +185,7 @@ def test_host_adds_whether_the_domain_fits_there() -> None:
 def test_no_file_is_a_usage_error() -> None:
     result = run()
     assert result.exit_code == 2
-    assert "name a FILE" in result.stderr
+    assert "give a FILE" in result.stderr
 
 
 def test_libvirt_schema_alone_still_needs_a_file() -> None:
@@ -274,4 +274,4 @@ def test_a_killed_worker_is_an_error(files: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("cachetune.cli.commands.validate.read_file", die)
     result = run("-j", "2", str(files))
     assert isinstance(result.exception, CachetuneError)
-    assert "ended before its work was done" in str(result.exception)
+    assert "a worker process ended early" in str(result.exception)

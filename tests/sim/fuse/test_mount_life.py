@@ -118,7 +118,7 @@ def test_a_mount_that_fails_reports_the_reason_and_a_hint(tmp_path: Path) -> Non
         (("missing", "--profile", "icelake"), "no such file or directory", "mkdir"),
         (("full", "--profile", "icelake"), "it is not empty", "empty directory"),
         (("file", "--profile", "icelake"), "not a directory", "empty directory"),
-        (("empty", "--profile", "ice"), "no profile and no file 'ice'", "icelake"),
+        (("empty", "--profile", "ice"), "neither a profile nor a file: 'ice'", "icelake"),
         (("empty", "--profile", "file"), "file is not valid", "edited"),
         (("empty", "--profile", "icelake", "--sysfs", "full"), "full is not empty", "empty directory"),
         (("empty", "--profile", "icelake", "--run", "file", "--background"), "cannot write", "--run"),
