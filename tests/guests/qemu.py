@@ -20,7 +20,7 @@ _NOTHING_ELSE = ("-nodefaults", "-no-user-config", "-display", "none")
 
 
 def need_qemu() -> None:
-    """Skip where there is no QEMU, and say so; in CI that is a failure."""
+    """Skip without QEMU; in CI that is a failure."""
     if shutil.which(PROGRAM):
         return
     if os.environ.get("CI"):
@@ -29,7 +29,7 @@ def need_qemu() -> None:
 
 
 class Qemu:
-    """A QEMU that has started: all its threads are there. ``socket`` is a monitor for others; ours is on its stdio."""
+    """A started QEMU with all its threads. ``socket`` is a monitor for the test subject; the test's own is on stdio."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", name: str, socket: Path) -> None:
         self._process, self.name, self.socket = process, name, socket
@@ -38,7 +38,7 @@ class Qemu:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: object) -> Any:
-        """Run a command of QEMU's monitor and give what it returns."""
+        """Run a command in QEMU's monitor and return its answer."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps({"execute": command, "arguments": arguments}).encode())
         self._process.stdin.flush()
@@ -47,7 +47,7 @@ class Qemu:
         return answer["return"]
 
     def vcpus(self) -> dict[int, int]:
-        """The thread of each vCPU, as QEMU itself has it."""
+        """The thread of each vCPU, according to QEMU."""
         return {cpu["cpu-index"]: cpu["thread-id"] for cpu in self.execute("query-cpus-fast")}
 
     def plug(self, core: int) -> None:
@@ -60,7 +60,7 @@ class Qemu:
         return {path.read_text().rstrip("\n") for path in Path(f"/proc/{self.pid}/task").glob("*/comm")}
 
     def quit(self) -> None:
-        """End it, and wait for the end."""
+        """Stop it and wait."""
         self.execute("quit")
         waiting.finish(self._process)
 

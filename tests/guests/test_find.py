@@ -1,4 +1,4 @@
-"""Sources held against each other: who is believed, what is said when they disagree, and guests by name."""
+"""Merging the sources: which one wins, what is reported if they disagree, and guests by name."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,11 +67,11 @@ def vcpus(guest: RunningGuest) -> dict[int, int]:
     return {thread.vcpu: thread.tid for thread in guest.guest.threads if thread.vcpu is not None}
 
 
-def test_the_order_is_the_one_that_is_documented() -> None:
+def test_the_order_is_the_documented_one() -> None:
     assert NAMES == ("libvirt-status", "libvirt", "qmp", "threads", "cgroup")
 
 
-def test_sources_that_agree_make_one_guest_without_a_word(machine: Machine) -> None:
+def test_sources_that_agree_make_one_guest_without_disagreements(machine: Machine) -> None:
     machine.process(KVM)
     machine.status({0: 41, 1: 42})
     machine.cgroups({0: 41, 1: 42})
@@ -86,7 +86,7 @@ def test_sources_that_agree_make_one_guest_without_a_word(machine: Machine) -> N
 @pytest.mark.parametrize(
     ("source", "has_xml", "number"), [("libvirt-status", True, 7), ("threads", False, None), ("cgroup", False, 7)]
 )
-def test_one_source_alone_tells_what_it_knows(
+def test_a_single_source_provides_what_it_knows(
     source: SourceName, has_xml: bool, number: int | None, machine: Machine
 ) -> None:
     machine.process(KVM)
@@ -97,7 +97,7 @@ def test_one_source_alone_tells_what_it_knows(
     assert (guest.source, guest.xml is not None, guest.libvirt_id) == (source, has_xml, number)
 
 
-def test_the_first_that_tells_the_vcpus_is_believed_and_the_rest_fills_in(machine: Machine) -> None:
+def test_threads_come_from_the_first_source_that_knows_them_and_the_others_fill_in(machine: Machine) -> None:
     machine.process(UNNAMED)
     machine.status({})
     machine.cgroups({0: 41, 1: 42})
@@ -127,7 +127,7 @@ def test_many_differences_are_counted(machine: Machine) -> None:
     assert "vCPU 3 and 6 more: 50 and 41" in sentence
 
 
-def test_another_name_number_and_an_ended_thread_are_reported(machine: Machine) -> None:
+def test_a_different_domain_id_and_an_ended_thread_are_reported(machine: Machine) -> None:
     machine.process(KVM, ("qemu-kvm", "-uuid", UUID))
     machine.status({0: 41, 1: 42, 2: 43})
     machine.cgroups({0: 41, 1: 42}, number=8)
@@ -137,7 +137,7 @@ def test_another_name_number_and_an_ended_thread_are_reported(machine: Machine) 
     )
 
 
-def test_a_uuid_or_a_name_that_differs_is_reported(machine: Machine) -> None:
+def test_a_different_uuid_or_name_is_reported(machine: Machine) -> None:
     machine.process(KVM)
     (process,) = emulators(machine.source_options.proc)
     first = Sighting(source="libvirt", process=process, name="web", uuid=UUID, vcpus={0: 41})
@@ -150,7 +150,7 @@ def test_a_uuid_or_a_name_that_differs_is_reported(machine: Machine) -> None:
     )
 
 
-def test_what_changes_while_it_is_looked_at_is_looked_at_again(
+def test_a_guest_that_changes_during_the_search_is_looked_at_twice(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.process(KVM)
@@ -170,7 +170,9 @@ def test_what_changes_while_it_is_looked_at_is_looked_at_again(
 
 
 @pytest.mark.parametrize("threads_too", [False, True])
-def test_one_thread_for_all_vcpus_is_refused_whoever_else_tells_them_apart(threads_too: bool, machine: Machine) -> None:
+def test_one_thread_for_all_vcpus_is_refused_even_if_another_source_lists_threads(
+    threads_too: bool, machine: Machine
+) -> None:
     machine.process({40: "qemu-system-x86", 41: "ALL CPUs/TCG"})
     machine.cgroups({3: 41})
     if threads_too:
@@ -183,7 +185,7 @@ def test_one_thread_for_all_vcpus_is_refused_whoever_else_tells_them_apart(threa
     assert guest_named("web", machine.source_options, per_vcpu=False) == guest, "enough for groups of the whole process"
 
 
-def test_threads_without_names_are_a_problem_with_a_way_out(machine: Machine) -> None:
+def test_unnamed_threads_are_a_problem_with_a_hint(machine: Machine) -> None:
     machine.process(UNNAMED)
     guest = only(machine)
     assert "debug-threads=on" in guest.problem
@@ -192,12 +194,12 @@ def test_threads_without_names_are_a_problem_with_a_way_out(machine: Machine) ->
     assert "--qmp SOCKET" in caught.value.hint
 
 
-def test_two_threads_of_one_vcpu_tell_nothing(machine: Machine) -> None:
+def test_two_threads_named_after_one_vcpu_identify_neither(machine: Machine) -> None:
     machine.process({40: "qemu-kvm", 41: "CPU 0/KVM", 42: "CPU 0/KVM"})
     assert only(machine).problem == "two of its threads have the name of the same vCPU"
 
 
-def test_a_process_that_ended_meanwhile_or_whose_pid_is_anothers_is_no_guest(machine: Machine) -> None:
+def test_a_process_that_has_ended_or_whose_pid_was_reused_is_not_a_guest(machine: Machine) -> None:
     machine.process(KVM)
     sightings = threads.look(search(proc=machine.source_options.proc)).sightings
     assert combine(sightings, machine.source_options.proc)
@@ -216,7 +218,7 @@ def test_a_guest_is_found_by_its_name_or_uuid_in_any_form(machine: Machine) -> N
         assert guest_named(key, machine.source_options).guest.pid == 40
 
 
-def test_a_name_that_nobody_has_gets_a_suggestion_and_what_could_not_be_read(machine: Machine) -> None:
+def test_an_unknown_name_gets_a_suggestion_and_the_notes(machine: Machine) -> None:
     machine.process(KVM)
     (machine.source_options.libvirt_run / "db.xml").write_text("<half")
     with pytest.raises(GuestNotFoundError, match="guest 'wbe' is not running") as caught:
@@ -225,13 +227,13 @@ def test_a_name_that_nobody_has_gets_a_suggestion_and_what_could_not_be_read(mac
     assert "rejected" in caught.value.hint
 
 
-def test_guests_without_a_name_are_not_found_by_none(machine: Machine) -> None:
+def test_an_empty_name_does_not_match_guests_without_a_name(machine: Machine) -> None:
     machine.process(KVM, ("qemu-kvm",))
     with pytest.raises(GuestNotFoundError, match="guest '' is not running"):
         guest_named("", machine.source_options)
 
 
-def test_two_guests_of_one_name_are_refused_with_their_pids(machine: Machine) -> None:
+def test_two_guests_with_one_name_are_refused_with_their_pids(machine: Machine) -> None:
     machine.process(KVM)
     machine.process({50: "kvm", 51: "CPU 0/KVM"}, ("kvm", "-name", "web"), pid=50)
     with pytest.raises(AmbiguousGuestError, match=r"2 guests called 'web': process 40 \(user 0\), process 50 "):
@@ -239,7 +241,7 @@ def test_two_guests_of_one_name_are_refused_with_their_pids(machine: Machine) ->
     assert guest_named(UUID, machine.source_options).guest.pid == 40
 
 
-def test_libvirts_word_goes_before_that_of_a_process_that_only_calls_itself_so(machine: Machine) -> None:
+def test_libvirts_guest_takes_precedence_over_a_process_that_claims_its_name(machine: Machine) -> None:
     machine.process(KVM)
     machine.status({0: 41, 1: 42})
     machine.process({30: "kvm", 31: "CPU 0/KVM"}, ("kvm", "-name", "web", "-uuid", UUID), pid=30)
@@ -247,7 +249,7 @@ def test_libvirts_word_goes_before_that_of_a_process_that_only_calls_itself_so(m
     assert guest_named(UUID, machine.source_options).guest.pid == 40
 
 
-# who is asked
+# which sources take part
 
 
 def test_qmp_needs_a_socket(machine: Machine) -> None:
@@ -256,7 +258,7 @@ def test_qmp_needs_a_socket(machine: Machine) -> None:
     assert caught.value.hint == "pass --qmp SOCKET"
 
 
-def test_a_socket_that_was_named_and_does_not_answer_is_an_error(machine: Machine, tmp_path: Path) -> None:
+def test_a_named_socket_that_does_not_answer_is_an_error(machine: Machine, tmp_path: Path) -> None:
     source_options = SourceOptions(
         proc=machine.source_options.proc, libvirt_run=machine.source_options.libvirt_run, qmp=tmp_path / "no"
     )
@@ -264,7 +266,7 @@ def test_a_socket_that_was_named_and_does_not_answer_is_an_error(machine: Machin
         look(source_options)
 
 
-def test_a_status_directory_that_cannot_be_read_is_a_note_unless_it_was_asked_for(machine: Machine) -> None:
+def test_an_unreadable_status_directory_is_a_note_unless_requested(machine: Machine) -> None:
     machine.process(KVM)
     source_options = SourceOptions(
         proc=machine.source_options.proc, libvirt_run=machine.source_options.proc / "40" / "stat"
@@ -280,7 +282,7 @@ def test_a_status_directory_that_cannot_be_read_is_a_note_unless_it_was_asked_fo
     ("runs", "told", "installed", "asked"),
     [(True, False, True, True), (False, False, True, False), (True, True, True, False), (True, False, False, False)],
 )
-def test_libvirts_api_is_asked_where_libvirt_runs_and_has_not_told_everything(
+def test_libvirts_api_is_used_if_libvirt_runs_and_an_emulator_is_unknown(
     runs: bool, told: bool, installed: bool, asked: bool, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.process(KVM)
@@ -298,7 +300,7 @@ def test_libvirts_api_is_asked_where_libvirt_runs_and_has_not_told_everything(
     monkeypatch.setattr(libvirt, "is_installed", lambda: installed)
     found = look(machine.source_options)
     assert uris == [None] * asked
-    assert found.notes == ("source libvirt: no answer",) * asked, "nobody asked for it by name"
+    assert found.notes == ("source libvirt: no answer",) * asked, "it was not requested"
     source_options = SourceOptions(
         proc=machine.source_options.proc, libvirt_run=machine.source_options.libvirt_run, connect="qemu:///session"
     )

@@ -33,7 +33,7 @@ cachetune sim unmount /sys/fs/resctrl
 
 @pytest.fixture
 def own_machine(tmp_path: Path) -> dict[str, str]:
-    """The environment for processes, mounts and files in /run that nobody else sees; without them a failure in CI."""
+    """Namespaces with private processes, mounts and /run; without them a failure in CI."""
     need_qemu()
     need_fuse()
     if subprocess.run([*NAMESPACES, "true"], check=False, capture_output=True).returncode:

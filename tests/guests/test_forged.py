@@ -1,4 +1,4 @@
-"""What any user of a host can have a process say, and pids that change hands: whose threads are found all the same."""
+"""Processes that claim to be another user's guest, and reused pids: the right threads are still found."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def write_status(source_options: SourceOptions, text: str, name: str = "web") ->
     os.utime(path, (1_800_000_000, 1_800_000_000))
 
 
-def test_the_user_of_a_real_process_is_its_effective_one() -> None:
+def test_the_user_of_a_real_process_is_the_effective_one() -> None:
     asleep = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
     with subprocess.Popen(asleep, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         found = read_process(process.pid, PROC)
@@ -59,14 +59,14 @@ def request_of_web(source_options: SourceOptions) -> Requests:
     return make_requests(Selection(guest="web", sources=source_options), Document("t.xml", TUNING), Location())
 
 
-def test_a_process_of_a_user_does_not_stand_in_the_way_of_roots_guest(source_options: SourceOptions) -> None:
+def test_a_users_process_does_not_hide_roots_guest(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=1000)
     qemu(source_options.proc, 50, user=0)
     assert guest_named("web", source_options).guest.pid == 50
     assert guest_named(UUID, source_options).guest.pid == 50
 
 
-def test_two_users_who_say_the_same_are_both_refused_by_name(source_options: SourceOptions) -> None:
+def test_two_users_with_the_same_claim_are_both_refused_by_name(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=1000)
     qemu(source_options.proc, 50, user=64055)
     with pytest.raises(AmbiguousGuestError, match=r"process 40 \(user 1000\), process 50 \(user 64055\)"):
@@ -74,9 +74,7 @@ def test_two_users_who_say_the_same_are_both_refused_by_name(source_options: Sou
 
 
 @pytest.mark.parametrize(("user", "warned"), [(0, False), (1000, True)])
-def test_a_guest_that_is_known_by_its_own_word_alone_is_tuned_with_a_warning(
-    user: int, warned: bool, source_options: SourceOptions
-) -> None:
+def test_an_unverified_guest_is_tuned_with_a_warning(user: int, warned: bool, source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user)
     found = request_of_web(source_options)
     assert [request.guest and request.guest.pid for request in found.requests] == [40]
@@ -84,7 +82,7 @@ def test_a_guest_that_is_known_by_its_own_word_alone_is_tuned_with_a_warning(
     assert found.notes == ((warning,) if warned else ())
 
 
-def test_what_libvirt_vouches_for_needs_no_warning(source_options: SourceOptions) -> None:
+def test_a_guest_that_libvirt_knows_needs_no_warning(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=64055)
     write_status(source_options, status_xml("web", UUID, 40, {0: 41}, f"<vcpu>1</vcpu>{LIBVIRTS}"))
     found = request_of_web(source_options)
@@ -96,8 +94,8 @@ def searching(source_options: SourceOptions) -> Search:
     return Search(source_options, emulators(source_options.proc))
 
 
-def test_a_process_of_another_user_than_libvirt_started_it_as_is_not_its_guest(source_options: SourceOptions) -> None:
-    """All else can be forged in a pid namespace of one's own: pid, threads, name, uuid, while the old file is there."""
+def test_a_process_of_another_user_than_libvirt_chose_is_not_its_guest(source_options: SourceOptions) -> None:
+    """Everything else can be forged in a pid namespace while the old file exists: pid, threads, name, uuid."""
     inside = {4000: 40, 4001: 41}
     add_process(source_options.proc, 4000, {4000: "qemu", 4001: "CPU 0/KVM"}, arguments=WEB, inside=inside, user=1000)
     write_status(source_options, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
@@ -108,7 +106,7 @@ def test_a_process_of_another_user_than_libvirt_started_it_as_is_not_its_guest(s
     assert status.look(searching(source_options)).sightings
 
 
-def test_the_pid_alone_does_not_make_a_process_of_another_user_libvirts_guest(source_options: SourceOptions) -> None:
+def test_another_users_process_with_the_right_pid_is_not_libvirts_guest(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=1000)
     write_status(source_options, status_xml("web", UUID, 40, {0: 41}, LIBVIRTS))
     found = status.look(searching(source_options))
@@ -116,7 +114,7 @@ def test_the_pid_alone_does_not_make_a_process_of_another_user_libvirts_guest(so
     assert "process 40 runs as user 1000, not 64055" in found.notes[0]
 
 
-def test_a_copy_of_its_uuid_does_not_hide_libvirts_guest(
+def test_a_copied_uuid_does_not_hide_libvirts_guest(
     source_options: SourceOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = {4000: 40, 4001: 41}
@@ -131,15 +129,15 @@ def test_a_copy_of_its_uuid_does_not_hide_libvirts_guest(
 
 
 @pytest.mark.parametrize("label", ["qemu:qemu", "+64055", "64055:108", "", "+x:+1", "+99999999999:+1"])
-def test_a_label_that_is_no_number_of_a_user_says_nothing(label: str, source_options: SourceOptions) -> None:
+def test_a_label_without_a_uid_is_ignored(label: str, source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=1000)
     text = status_xml("web", UUID, 40, {0: 41}, LIBVIRTS.replace("+64055:+108", label))
     write_status(source_options, text)
     assert status.look(searching(source_options)).sightings
 
 
-@pytest.mark.parametrize("first", [1, -1])  # where numbers have begun anew, a thread can come before its process
-def test_a_pid_that_is_given_away_while_we_look_is_no_guest(first: int, source_options: SourceOptions) -> None:
+@pytest.mark.parametrize("first", [1, -1])  # after the pids wrap around, a thread can have a lower id than its process
+def test_a_pid_reused_during_the_search_is_not_a_guest(first: int, source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=0, first=first)
     seen = threads.look(searching(source_options)).sightings
     assert combine(seen, source_options.proc) is not None
@@ -147,7 +145,7 @@ def test_a_pid_that_is_given_away_while_we_look_is_no_guest(first: int, source_o
     assert combine(seen, source_options.proc) is None
 
 
-def test_a_thread_whose_number_is_given_away_while_we_look_is_no_vcpu(source_options: SourceOptions) -> None:
+def test_a_tid_reused_during_the_search_is_not_a_vcpu(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=0)
     seen = threads.look(searching(source_options)).sightings
     stat = source_options.proc / "40" / "task" / "41" / "stat"
@@ -157,14 +155,14 @@ def test_a_thread_whose_number_is_given_away_while_we_look_is_no_vcpu(source_opt
     assert [thread.vcpu for thread in found.guest.threads] == [None, None]
 
 
-def test_no_name_is_no_guests_name(source_options: SourceOptions) -> None:
+def test_an_empty_name_is_no_guests_name(source_options: SourceOptions) -> None:
     add_process(source_options.proc, 40, {40: "qemu", 41: "CPU 0/KVM"}, arguments=["qemu-kvm"])
     assert [guest.name for guest in look(source_options).guests] == [""]
     with pytest.raises(GuestNotFoundError, match="guest '' is not running"):
         guest_named("", source_options)
 
 
-def test_a_guest_that_all_leaves_out_is_named(source_options: SourceOptions) -> None:
+def test_a_guest_that_all_guests_leaves_out_is_reported(source_options: SourceOptions) -> None:
     qemu(source_options.proc, 40, user=0)
     write_status(source_options, status_xml("web", UUID, 40, {0: 41}, f"<vcpu>1</vcpu>{TUNING.decode()}"))
     write_status(source_options, "<half", "db")
@@ -173,7 +171,7 @@ def test_a_guest_that_all_leaves_out_is_named(source_options: SourceOptions) -> 
     assert found.notes[0].startswith(f"rejected {source_options.libvirt_run}/db.xml: ")
 
 
-def test_what_a_process_says_does_not_reach_the_terminal_as_it_is(source_options: SourceOptions) -> None:
+def test_control_characters_of_a_process_do_not_reach_the_terminal(source_options: SourceOptions) -> None:
     arguments = ["qemu-kvm", "-name", "guest=a\x1b[2Jb", "-uuid", UUID]
     add_process(source_options.proc, 4000, {4000: "qemu"}, arguments=arguments, inside={4000: 40})
     write_status(source_options, status_xml("web", UUID, 40, {0: 40}))

@@ -1,4 +1,4 @@
-"""Whatever stands in the files that sources read, a look ends with guests and notes and never with a traceback."""
+"""Whatever the files of the sources contain, a search ends with guests and notes, never with a traceback."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ FRAGMENTS = (b"", b"\0", b"\n", b"-1", b"999999999999999999999", b"<", b"&x;", b
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, bytes]:
-    """All files of a machine with one guest that three sources tell, and their content."""
+    """All files of a host with one guest that three sources know, and their content."""
     root = tmp_path_factory.mktemp("machine")
     add_process(root / "proc", 40, {40: "kvm", 41: "CPU 0/KVM"}, arguments=["kvm", "-name", "web", "-uuid", UUID])
     (root / "proc/40/cgroup").write_text(f"0::/{SCOPE}/libvirt/emulator\n")
@@ -45,7 +45,7 @@ def source_options(machine: dict[Path, bytes]) -> SourceOptions:
     return SourceOptions(proc=root / "proc", libvirt_run=root / "run", cgroup=root / "cgroup")
 
 
-def test_the_machine_is_a_good_one_to_begin_with(machine: dict[Path, bytes]) -> None:
+def test_the_files_are_valid_to_begin_with(machine: dict[Path, bytes]) -> None:
     found = look(source_options(machine))
     (guest,) = found.guests
     assert (guest.name, guest.source, guest.libvirt_id, found.notes) == ("web", "libvirt-status", 7, ())
@@ -59,7 +59,7 @@ def test_the_machine_is_a_good_one_to_begin_with(machine: dict[Path, bytes]) -> 
     put=st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=40)),
 )
 @settings(max_examples=400)
-def test_a_file_that_is_cut_or_overwritten_anywhere_never_ends_in_a_traceback(
+def test_a_truncated_or_overwritten_file_never_causes_a_traceback(
     machine: dict[Path, bytes], number: int, start: float, length: int, put: bytes
 ) -> None:
     path, content = list(machine.items())[number]
@@ -76,7 +76,9 @@ def test_a_file_that_is_cut_or_overwritten_anywhere_never_ends_in_a_traceback(
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("instead", ["nothing", "directory", "loop"])
-def test_a_file_that_is_none_never_ends_in_a_traceback(machine: dict[Path, bytes], name: str, instead: str) -> None:
+def test_anything_but_a_regular_file_never_causes_a_traceback(
+    machine: dict[Path, bytes], name: str, instead: str
+) -> None:
     (path,) = [path for path in machine if str(path).endswith(f"/{name}")]
     path.unlink()
     if instead == "directory":

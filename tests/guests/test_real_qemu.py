@@ -1,4 +1,4 @@
-"""A real QEMU, found by every source that needs no libvirt, with every trap that QEMU itself sets."""
+"""A real QEMU, found by every source that works without libvirt, with QEMU's own pitfalls."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ EVERY: tuple[SourceName, ...] = ("qmp", "threads", "cgroup")
 
 
 def source_options(directory: Path, guest: Qemu) -> SourceOptions:
-    """Where this QEMU is: the real /proc of its process, and cgroups as libvirt would make them."""
+    """This QEMU's process in the real /proc, and cgroups as libvirt would create them."""
     proc, here = directory / "proc", PROC / str(guest.pid)
     (proc / str(guest.pid)).mkdir(parents=True, exist_ok=True)
     for name in ("stat", "status", "cmdline", "task"):
@@ -63,24 +63,22 @@ def test_every_source_finds_the_same_threads_as_qemu_itself(
     assert all(thread.start_time > 0 for thread in found.guest.threads)
 
 
-def test_it_is_found_among_all_processes_of_the_machine(guest: Qemu) -> None:
+def test_it_is_found_among_all_processes_of_the_host(guest: Qemu) -> None:
     found = guest_named(NAME, SourceOptions(libvirt_run=guest.socket.parent))
     assert (found.guest.pid, found.source, vcpus(found)) == (guest.pid, "threads", guest.vcpus())
 
 
-def test_its_threads_have_the_names_that_we_rely_on(guest: Qemu) -> None:
+def test_its_threads_have_the_expected_names(guest: Qemu) -> None:
     assert guest.names() >= {f"CPU {vcpu}/TCG" for vcpu in range(4)} | {"qemu-system-x86", "IO mon_iothread"}
 
 
-def test_query_cpus_fast_has_a_thread_id_that_is_no_thread(guest: Qemu) -> None:
+def test_query_cpus_fast_has_a_thread_id_that_is_not_a_thread(guest: Qemu) -> None:
     answers = guest.execute("query-cpus-fast")
     assert {answer["props"]["thread-id"] for answer in answers} == {0}
     assert {answer["thread-id"] for answer in answers} == set(guest.vcpus().values())
 
 
-def test_a_monitor_that_is_in_use_is_given_up_after_a_bounded_time(
-    guest: Qemu, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_monitor_in_use_times_out(guest: Qemu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qmp, "SECONDS", 1.0)
     with socket.socket(socket.AF_UNIX) as other:
         other.connect(str(guest.socket))
@@ -92,7 +90,7 @@ def test_a_monitor_that_is_in_use_is_given_up_after_a_bounded_time(
     assert vcpus(only(SourceOptions(qmp=guest.socket), "qmp")) == guest.vcpus(), "it is free again"
 
 
-def test_a_vcpu_that_is_plugged_in_is_seen_by_every_source(tmp_path: Path) -> None:
+def test_every_source_sees_a_plugged_vcpu(tmp_path: Path) -> None:
     with running(tmp_path, f"{NAME}plug") as guest:
         before = guest.vcpus()
         guest.plug(4)
@@ -119,7 +117,7 @@ def test_one_thread_for_all_vcpus_is_refused_with_the_reason(tmp_path: Path) -> 
         assert guest_named(guest.name, where, per_vcpu=False).guest.pid == guest.pid
 
 
-def test_without_debug_threads_names_tell_nothing_and_the_other_sources_do(tmp_path: Path) -> None:
+def test_without_debug_threads_other_sources_provide_the_threads(tmp_path: Path) -> None:
     with running(tmp_path, f"{NAME}plain", named=False) as guest:
         assert not any(name.startswith("CPU") for name in guest.names())
         where = source_options(tmp_path, guest)
@@ -130,7 +128,7 @@ def test_without_debug_threads_names_tell_nothing_and_the_other_sources_do(tmp_p
         assert only(where).source == "qmp"
 
 
-def test_a_qemu_in_a_pid_namespace_of_its_own_is_found_by_our_numbers(tmp_path: Path) -> None:
+def test_a_qemu_in_its_own_pid_namespace_is_found_by_our_ids(tmp_path: Path) -> None:
     with running(tmp_path, f"{NAME}inside", before=need_namespaces()) as guest:
         inside = guest.vcpus()
         named = guest_named(guest.name, SourceOptions(), "threads")
@@ -140,7 +138,7 @@ def test_a_qemu_in_a_pid_namespace_of_its_own_is_found_by_our_numbers(tmp_path: 
         assert asked.guest.pid == named.guest.pid != guest.pid
 
 
-def test_a_qemu_in_a_namespace_that_has_no_name_is_the_process_that_listens(tmp_path: Path) -> None:
+def test_an_unnamed_qemu_in_its_own_namespace_is_the_process_that_listens(tmp_path: Path) -> None:
     with running(tmp_path, "", uuid="00000000-0000-0000-0000-000000000000", before=need_namespaces()) as guest:
         found = only(SourceOptions(qmp=guest.socket), "qmp")
         names = {thread.comm: thread.vcpu for thread in found.guest.threads if thread.vcpu is not None}
@@ -148,7 +146,7 @@ def test_a_qemu_in_a_namespace_that_has_no_name_is_the_process_that_listens(tmp_
     assert names == {f"CPU {vcpu}/TCG": vcpu for vcpu in range(4)}
 
 
-def test_a_qemu_that_has_quit_is_found_no_more(tmp_path: Path) -> None:
+def test_a_qemu_that_has_quit_is_not_found(tmp_path: Path) -> None:
     with running(tmp_path, f"{NAME}quit") as guest:
         where = source_options(tmp_path, guest)
         assert only(where, "threads").name == guest.name

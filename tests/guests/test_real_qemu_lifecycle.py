@@ -1,4 +1,4 @@
-"""The life of a guest that libvirt knows nothing of: a real QEMU, tuned by its name on a mounted simulated host."""
+"""The life of a guest without libvirt: a real QEMU, tuned by name on a mounted simulated host."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def test_apply_plug_apply_again_quit_and_remove(host: Host, guest: Qemu) -> None
     four = guest.vcpus()
     assert host.tids(CONTROL) == set(four.values())
     assert host.tids(MONITOR) == {four[0]}
-    assert host.tids(".") >= others, "only vCPUs were asked for"
+    assert host.tids(".") >= others, "the request is only for vCPUs"
     assert "L3:0=003;" in host.mount.read(f"{CONTROL}/schemata")
     assert host.tune("diff").returncode == 0
 
@@ -67,7 +67,7 @@ def test_apply_plug_apply_again_quit_and_remove(host: Host, guest: Qemu) -> None
     plugged = guest.vcpus()
     assert len(plugged) == 5
     in_group = host.tids(CONTROL)
-    assert plugged[4] not in in_group, "it was born of the main thread, which is in the default group"
+    assert plugged[4] not in in_group, "the main thread, which is in the default group, created it"
     assert host.tune("diff").returncode == 1
     again = host.tune("apply")
     assert again.returncode == 0, again.stderr
@@ -108,7 +108,7 @@ def test_one_thread_for_all_vcpus_is_refused_by_every_verb_that_plans_and_nothin
         assert host.tids(f"cachetune-{NAME}") >= {guest.pid, *guest.vcpus().values()}
 
 
-def test_without_debug_threads_qmp_tells_the_vcpus(host: Host, tmp_path: Path) -> None:
+def test_without_debug_threads_qmp_provides_the_vcpus(host: Host, tmp_path: Path) -> None:
     with running(tmp_path, NAME, named=False) as guest:
         untold = host.tune("apply")
         assert (untold.returncode, "debug-threads=on" in untold.stderr) == (2, True)

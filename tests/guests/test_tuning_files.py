@@ -1,4 +1,4 @@
-"""The directory with one file per guest: which file is whose, and what names and files cannot do."""
+"""The directory with one file per guest: which file belongs to which guest, and hostile names and files."""
 
 import os
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_a_guest_without_a_file_has_no_tuning(tmp_path: Path) -> None:
     assert tuning_of("web", tmp_path / "missing") is None
 
 
-def test_the_file_of_a_guest_says_what_it_wants(tmp_path: Path) -> None:
+def test_the_file_of_a_guest_contains_its_request(tmp_path: Path) -> None:
     write(tmp_path, "web.xml", DOMAIN.format(name="web", id=""))
     found = tuning_of("web", tmp_path)
     assert found is not None
@@ -40,7 +40,7 @@ def test_the_file_of_a_guest_says_what_it_wants(tmp_path: Path) -> None:
     assert [group.id for group in found.domain.groups] == ["vcpus_0-1"]
 
 
-def test_live_xml_in_the_directory_loses_the_number_of_that_start(tmp_path: Path) -> None:
+def test_live_xml_in_the_directory_loses_its_domain_id(tmp_path: Path) -> None:
     write(tmp_path, "web.xml", DOMAIN.format(name="web", id=" id='7'"))
     found = tuning_of("web", tmp_path)
     assert found is not None
@@ -66,7 +66,7 @@ def test_the_xml_of_another_guest_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../web", "sub/web", "/etc/web", ".hidden", "web\0", "w" * 252, "\udcff"]
 )
-def test_a_name_that_leads_elsewhere_has_no_file(tmp_path: Path, name: str) -> None:
+def test_a_name_that_leads_out_of_the_directory_has_no_file(tmp_path: Path, name: str) -> None:
     guests_d = tmp_path / "guests.d"
     (guests_d / "sub").mkdir(parents=True)
     for place in ("web.xml", "guests.d/.hidden.xml", "guests.d/.xml", "guests.d/sub/web.xml", "guests.d/...xml"):
@@ -84,7 +84,7 @@ def test_a_name_with_odd_characters_has_its_own_file(tmp_path: Path, name: str) 
     assert found.domain.name == name
 
 
-def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+def test_anything_but_a_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.xml")
     (tmp_path / "directory.xml").mkdir()
     (tmp_path / "dangling.xml").symlink_to(tmp_path / "nowhere")
@@ -93,23 +93,23 @@ def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None
             tuning_of(name, tmp_path)
 
 
-def test_the_names_are_those_of_the_xml_files_that_are_not_hidden(tmp_path: Path) -> None:
+def test_names_come_from_xml_files_that_are_not_hidden(tmp_path: Path) -> None:
     for name in ("web.xml", "db.xml", "web.xml~", ".web.xml", ".xml", "README", "web.xml.swp"):
         write(tmp_path, name, "")
     assert names_in(tmp_path) == ("db", "web")
 
 
-def test_a_missing_directory_is_told_from_an_empty_one(tmp_path: Path) -> None:
+def test_a_missing_directory_differs_from_an_empty_one(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ()
     assert names_in(tmp_path / "missing") is None
 
 
-def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFileError, match="cannot read"):
         names_in(write(tmp_path, "file", ""))
 
 
-def test_a_tuning_file_is_read_for_as_many_vcpus_as_the_guest_has(tmp_path: Path) -> None:
+def test_a_tuning_file_is_checked_against_the_guests_vcpu_count(tmp_path: Path) -> None:
     cachetune = "<cachetune vcpus='0-7'><monitor level='3' vcpus='0-7'/></cachetune>"
     write(tmp_path, "web.xml", f"<cputune>{cachetune}</cputune>")
     for vcpus, expected in ((None, "vcpus_0-7"), (4, "vcpus_0-3")):

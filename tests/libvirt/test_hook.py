@@ -179,7 +179,9 @@ def test_drift_is_reported_at_reconnect_and_the_guest_goes_on(host: LibvirtHost,
     log.lines()
     reconnect(host, "own")
     (line,) = log.lines()
-    assert line.startswith("reconnect of own: error: libvirt did not place the guest as its XML requests; still to do: ")
+    assert line.startswith(
+        "reconnect of own: error: libvirt did not place the guest as its XML requests; still to do: "
+    )
     assert "paused" in host.virsh("domstate", "own").stdout
     host.destroy("own")
     assert schemata(host) == FRESH

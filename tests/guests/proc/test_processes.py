@@ -1,4 +1,4 @@
-"""Emulators in /proc: told by their program or threads, named by their arguments, counted in any pid namespace."""
+"""Emulators in /proc: identified by program or threads, named by their arguments, in any pid namespace."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tests.guests.lookalike import PROC, Lookalike, add_process
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
 
 
-def test_a_real_process_with_the_threads_of_a_guest_is_an_emulator_whatever_its_program() -> None:
+def test_a_real_process_with_vcpu_threads_is_an_emulator_whatever_its_program() -> None:
     arguments = ["-name", "guest=web,debug-threads=on", "-uuid", UUID.upper()]
     with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=arguments) as process:
         (found,) = [one for one in emulators(PROC) if one.pid == process.pid]
@@ -22,7 +22,7 @@ def test_a_real_process_with_the_threads_of_a_guest_is_an_emulator_whatever_its_
     assert found.tids == {process.pid, *process.tids.values()}
 
 
-def test_a_process_that_is_none_is_left_out() -> None:
+def test_other_processes_are_left_out() -> None:
     assert os.getpid() not in {one.pid for one in emulators(PROC)}
 
 
@@ -38,7 +38,7 @@ def test_a_process_that_is_none_is_left_out() -> None:
         ("kvm-clock", False),
     ],
 )
-def test_the_program_tells_an_emulator_without_named_threads(program: str, is_one: bool, tmp_path: Path) -> None:
+def test_the_program_identifies_an_emulator_without_named_threads(program: str, is_one: bool, tmp_path: Path) -> None:
     add_process(tmp_path, 40, {40: "main", 41: "worker"}, arguments=[program])
     assert bool(emulators(tmp_path)) is is_one
 
@@ -65,7 +65,7 @@ def test_the_name_is_the_one_that_qemu_was_given(arguments: list[str], name: str
     assert [one.name for one in emulators(tmp_path)] == [name]
 
 
-def test_arguments_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
+def test_arguments_that_are_not_text_are_harmless(tmp_path: Path) -> None:
     add_process(tmp_path, 40, {40: "main"})
     (tmp_path / "40" / "cmdline").write_bytes(b"qemu-kvm\0-name\0guest=\xff\x1b[31m\0-uuid\0\xfe\0")
     (found,) = emulators(tmp_path)
@@ -87,7 +87,7 @@ def test_a_uuid_is_compared_in_one_form(text: str, uuid: str | None) -> None:
     assert canonical_uuid(text) == uuid
 
 
-def test_threads_of_the_kernel_and_processes_that_have_ended_are_left_out(tmp_path: Path) -> None:
+def test_kernel_threads_and_ended_processes_are_left_out(tmp_path: Path) -> None:
     add_process(tmp_path, 2, {2: "CPU 0/KVM"}, arguments=[])
     add_process(tmp_path, 40, {40: "main", 41: "CPU 0/KVM"}, state="Z")
     (tmp_path / "41").mkdir()
@@ -102,7 +102,7 @@ def test_a_proc_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
         emulators(tmp_path / "nothing")
 
 
-def test_two_processes_of_one_uuid_are_nobody(tmp_path: Path) -> None:
+def test_two_processes_with_one_uuid_match_nothing(tmp_path: Path) -> None:
     for pid in (40, 50):
         add_process(tmp_path, pid, {pid: "main"}, arguments=["kvm", "-uuid", UUID])
     found = emulators(tmp_path)
@@ -120,14 +120,14 @@ def test_a_thread_id_of_another_namespace_is_translated(tmp_path: Path) -> None:
     assert tids_at(found, 8, tmp_path) is None
 
 
-def test_a_thread_that_ends_while_its_numbers_are_read_has_none(tmp_path: Path) -> None:
+def test_a_thread_that_ends_while_its_ids_are_read_has_no_ids(tmp_path: Path) -> None:
     add_process(tmp_path, 4000, {4000: "main", 4001: "CPU 0/KVM"}, inside={4000: 7, 4001: 9})
     (found,) = emulators(tmp_path)
     (tmp_path / "4000" / "task" / "4001" / "status").unlink()
     assert tids_at(found, None, tmp_path) == {7: 4000}
 
 
-def test_a_kernel_without_namespaces_has_one_number_for_each(tmp_path: Path) -> None:
+def test_a_kernel_without_namespaces_has_one_id_per_thread(tmp_path: Path) -> None:
     add_process(tmp_path, 40, {40: "main", 41: "CPU 0/KVM"})
     for path in tmp_path.rglob("status"):
         path.write_text("Tgid:\t40\n")
@@ -136,7 +136,7 @@ def test_a_kernel_without_namespaces_has_one_number_for_each(tmp_path: Path) -> 
 
 
 def need_namespaces() -> list[str]:
-    """The words before a command that put it into a pid namespace of its own; skips where that is not allowed."""
+    """The command prefix that creates a pid namespace; skips if that is not allowed."""
     words = ["unshare", "--pid", "--fork", "--kill-child"]
     if os.geteuid():
         words[1:1] = ["--user", "--map-root-user"]
@@ -145,8 +145,8 @@ def need_namespaces() -> list[str]:
     return words
 
 
-def test_a_real_process_in_a_namespace_of_its_own_is_1_there() -> None:
-    known_by = str(uuid.uuid4())  # the same test may be running beside this one
+def test_a_real_process_has_pid_1_in_its_own_namespace() -> None:
+    known_by = str(uuid.uuid4())  # the same test may run at the same time
     with Lookalike("CPU 0/KVM", before=need_namespaces(), arguments=["-uuid", known_by]) as process:
         (found,) = [one for one in emulators(PROC) if one.uuid == known_by]
         inside = tids_at(found, None, PROC)
@@ -155,7 +155,7 @@ def test_a_real_process_in_a_namespace_of_its_own_is_1_there() -> None:
     assert inside == {1: found.pid, process.tids["CPU 0/KVM"]: vcpu}
 
 
-def test_a_process_is_read_only_when_it_is_one() -> None:
+def test_only_a_process_can_be_read() -> None:
     found = read_process(os.getpid(), PROC)
     assert found
     assert found.pid == os.getpid()

@@ -1,4 +1,4 @@
-"""Finding threads: in the real /proc, and in a fake one for what cannot be had at will."""
+"""Finding threads in the real /proc, and in a fake one for the other cases."""
 
 import os
 import threading
@@ -25,7 +25,7 @@ def qemu() -> Iterator[Lookalike]:
         yield process
 
 
-def test_the_threads_of_a_real_process_are_told_apart_by_their_names(qemu: Lookalike) -> None:
+def test_thread_names_identify_the_vcpus_of_a_real_process(qemu: Lookalike) -> None:
     guest = find_guest(qemu.pid, PROC)
     assert guest.pid == qemu.pid
     assert {t.vcpu: t.tid for t in guest.threads if t.vcpu is not None} == {
@@ -36,11 +36,11 @@ def test_the_threads_of_a_real_process_are_told_apart_by_their_names(qemu: Looka
     assert [t.tid for t in guest.threads] == sorted([qemu.pid, *qemu.tids.values()])
 
 
-def test_parentheses_and_blanks_in_a_name_do_not_disturb(qemu: Lookalike) -> None:
+def test_parentheses_and_blanks_in_a_name_are_harmless(qemu: Lookalike) -> None:
     odd = next(t for t in find_guest(qemu.pid, PROC).threads if t.tid == qemu.tids["odd) S 1 ("])
     ordinary = next(t for t in find_guest(qemu.pid, PROC).threads if t.tid == qemu.tids["CPU 0/KVM"])
     assert (odd.comm, odd.vcpu) == ("odd) S 1 (", None)
-    assert 0 <= odd.start_time - ordinary.start_time < 1000, "clock ticks, and both started just now"
+    assert 0 <= odd.start_time - ordinary.start_time < 1000, "clock ticks, and both started in the last ten seconds"
 
 
 def test_named_threads_get_their_start_times_and_their_process(qemu: Lookalike) -> None:
@@ -57,37 +57,37 @@ def test_threads_of_two_processes_have_no_common_pid(qemu: Lookalike) -> None:
     assert len(guest.threads) == 2
 
 
-def test_a_thread_that_ended_is_no_longer_the_same() -> None:
+def test_an_ended_thread_is_not_the_same() -> None:
     with Lookalike("CPU 0/KVM") as process:
         thread = find_guest(process.pid, PROC).threads[-1]
         assert is_same_thread(thread, PROC)
     assert not is_same_thread(thread, PROC)
 
 
-def test_a_tid_that_was_given_to_another_thread_is_not_the_same(qemu: Lookalike) -> None:
+def test_a_reused_tid_is_not_the_same_thread(qemu: Lookalike) -> None:
     thread = find_guest(qemu.pid, PROC).threads[0]
     assert not is_same_thread(Thread(thread.tid, thread.start_time - 1), PROC)
     assert is_same_thread(Thread(thread.tid, 0), PROC), "an unknown start time is not compared"
 
 
-def test_a_thread_id_in_place_of_a_pid_names_the_process(qemu: Lookalike) -> None:
+def test_a_thread_id_instead_of_a_pid_is_an_error_that_names_the_process(qemu: Lookalike) -> None:
     with pytest.raises(NotAProcessError, match=f"is a thread of process {qemu.pid}") as caught:
         find_guest(qemu.tids["CPU 0/KVM"], PROC)
     assert caught.value.hint == f"use --pid {qemu.pid}"
 
 
-def test_a_process_that_is_not_there_is_an_error() -> None:
+def test_a_missing_process_is_an_error() -> None:
     with pytest.raises(ProcessNotFoundError, match="process 4194305 does not exist"):
         find_guest(4194305, PROC)
 
 
-def test_a_thread_of_another_process_is_not_the_same_although_its_tid_and_start_time_are(qemu: Lookalike) -> None:
+def test_a_thread_of_another_process_is_not_the_same_even_with_equal_tid_and_start_time(qemu: Lookalike) -> None:
     thread = find_guest(qemu.pid, PROC).threads[-1]
     assert is_same_thread(thread, PROC, qemu.pid)
     assert not is_same_thread(thread, PROC, os.getpid())
 
 
-def test_a_process_that_has_ended_but_is_still_listed_is_an_error() -> None:
+def test_a_zombie_is_an_error() -> None:
     with Lookalike("CPU 0/KVM") as process:
         thread = find_guest(process.pid, PROC).threads[0]
         process.process.kill()
@@ -98,7 +98,7 @@ def test_a_process_that_has_ended_but_is_still_listed_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("pid", [0, -1])
-def test_no_process_has_such_a_pid(pid: int) -> None:
+def test_an_impossible_pid_is_an_error(pid: int) -> None:
     with pytest.raises(ProcessNotFoundError, match="does not exist"):
         find_process(pid, PROC)
 
@@ -111,7 +111,7 @@ def test_unnamed_threads_must_be_named_by_hand() -> None:
     assert "--vcpu 0=TID" in caught.value.hint
 
 
-def test_one_thread_for_all_vcpus_cannot_be_tuned_one_by_one() -> None:
+def test_one_thread_for_all_vcpus_cannot_be_tuned_individually() -> None:
     with (
         Lookalike("ALL CPUs/TCG") as process,
         pytest.raises(GuestVcpusUnknownError, match="all vCPUs run in one thread") as caught,
@@ -120,7 +120,7 @@ def test_one_thread_for_all_vcpus_cannot_be_tuned_one_by_one() -> None:
     assert "whole process" in caught.value.hint
 
 
-def test_a_named_thread_that_is_not_there_is_an_error() -> None:
+def test_a_missing_named_thread_is_an_error() -> None:
     with pytest.raises(ThreadNotFoundError, match="vCPU 2: thread 4194305 does not exist"):
         named_threads({2: 4194305}, PROC)
 
@@ -130,7 +130,7 @@ def test_one_thread_cannot_be_two_vcpus() -> None:
         named_threads({0: 7, 1: 7}, None)
 
 
-def test_without_proc_the_threads_are_taken_as_named() -> None:
+def test_without_proc_threads_are_accepted_as_named() -> None:
     guest = named_threads({1: 11, 0: 10}, None)
     assert guest.pid is None
     assert [(t.vcpu, t.tid, t.start_time) for t in guest.threads] == [(0, 10, 0), (1, 11, 0)]
@@ -143,7 +143,7 @@ def task(fs: FakeFilesystem, pid: int, tid: int, comm: str) -> None:
     fs.create_file(f"/proc/{pid}/task/{tid}/stat", contents=STAT.format(tid=tid, comm=comm, start=tid * 10) + "\n")
 
 
-def test_threads_that_vanish_while_we_look_are_left_out(fs: FakeFilesystem) -> None:
+def test_threads_that_end_during_the_search_are_left_out(fs: FakeFilesystem) -> None:
     fs.create_file("/proc/40/status", contents="Name:\tqemu\nTgid:\t40\n")
     task(fs, 40, 40, "qemu")
     task(fs, 40, 41, "CPU 0/KVM")
@@ -155,7 +155,7 @@ def test_threads_that_vanish_while_we_look_are_left_out(fs: FakeFilesystem) -> N
 @pytest.mark.parametrize(
     "comm", ["CPU 0/KVM ", "cpu 0/KVM", "CPU x/KVM", "CPU 0/XEN", "CPU 0/KVM/2", "CPU \u0661/KVM", "CPU 123456/KVM"]
 )
-def test_other_names_are_no_vcpus(comm: str, fs: FakeFilesystem) -> None:
+def test_other_names_are_not_vcpus(comm: str, fs: FakeFilesystem) -> None:
     fs.create_file("/proc/40/status", contents="Tgid:\t40\n")
     task(fs, 40, 40, comm)
     assert find_process(40, PROC).threads[0].vcpu is None

@@ -1,4 +1,4 @@
-"""libvirt's cgroups: the layouts of v1 and v2, with and without systemd, and threads that are no vCPUs."""
+"""libvirt's cgroups: the layouts of v1 and v2, with and without systemd, and threads that are not vCPUs."""
 
 import os
 import re
@@ -19,7 +19,7 @@ UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    """One guest: process 40, threads 41 and 42 without names of vCPUs, and 43 of the kernel."""
+    """One guest: process 40, unnamed threads 41 and 42, and a kernel thread 43."""
     proc = tmp_path / "proc"
     add_process(proc, 40, {40: "qemu-kvm", 41: "qemu-kvm", 42: "qemu-kvm", 43: "kvm-nx-lpage-re"})
     return proc
@@ -53,7 +53,7 @@ def found(root: Path, proc: Path, line: str) -> Sighting | None:
         ("3:cpu:/machine/qemu-3-web.libvirt-qemu/emulator\n", "cpu/machine/qemu-3-web.libvirt-qemu", "tasks"),
     ],
 )
-def test_every_layout_of_libvirt_tells_the_threads_and_the_number(
+def test_every_layout_of_libvirt_provides_threads_and_domain_id(
     line: str, place: str, file: str, root: Path, proc: Path
 ) -> None:
     put(root / place / "vcpu0", file, 41)
@@ -81,7 +81,7 @@ def test_every_layout_of_libvirt_tells_the_threads_and_the_number(
         f"0::/elsewhere/{SCOPE}\n",
     ],
 )
-def test_a_process_outside_of_libvirts_cgroups_is_not_seen(line: str, root: Path, proc: Path) -> None:
+def test_a_process_outside_libvirts_cgroups_is_not_seen(line: str, root: Path, proc: Path) -> None:
     put(root / "machine.slice" / SCOPE / "vcpu0", "cgroup.threads", 41)
     assert found(root, proc, line) is None
 
@@ -93,7 +93,7 @@ def vcpu(root: Path, number: int, *tids: int) -> None:
     put(root / "machine.slice" / SCOPE / "libvirt" / f"vcpu{number}", "cgroup.threads", *tids)
 
 
-def test_a_thread_beside_the_vcpus_does_not_count_where_the_name_tells_it(root: Path, proc: Path) -> None:
+def test_among_several_threads_the_one_with_the_vcpus_name_counts(root: Path, proc: Path) -> None:
     add_process(proc, 40, {40: "qemu-kvm", 41: "CPU 0/KVM", 42: "CPU 1/KVM", 43: "kvm-nx-lpage-re"})
     vcpu(root, 0, 41, 43)
     vcpu(root, 1, 42)
@@ -102,14 +102,14 @@ def test_a_thread_beside_the_vcpus_does_not_count_where_the_name_tells_it(root: 
     assert guest.vcpus == {0: 41, 1: 42}
 
 
-def test_two_threads_without_names_are_not_told_apart(root: Path, proc: Path) -> None:
+def test_two_unnamed_threads_identify_no_vcpu(root: Path, proc: Path) -> None:
     vcpu(root, 0, 41, 43)
     guest = found(root, proc, LINE)
     assert guest
     assert (guest.vcpus, guest.why_no_vcpus) == ({}, "its cgroups do not have one thread per vCPU")
 
 
-def test_threads_of_other_processes_and_what_is_no_number_are_left_out(root: Path, proc: Path) -> None:
+def test_threads_of_other_processes_and_lines_without_a_number_are_left_out(root: Path, proc: Path) -> None:
     vcpu(root, 0, 999)
     vcpu(root, 1, 42)
     (root / "machine.slice" / SCOPE / "libvirt" / "vcpu0" / "cgroup.threads").write_text("x\n-41\n 4 1\n")
@@ -133,7 +133,7 @@ def test_one_thread_in_two_vcpus_is_one_thread_for_all(root: Path, proc: Path) -
 
 @pytest.fixture
 def threaded() -> Iterator[tuple[Path, Path]]:
-    """Where cgroups are mounted, and a machine's directory in a real cgroup2, made and removed again."""
+    """The cgroup mount, and a machine's directory in a real cgroup2, removed after the test."""
     mounts = re.findall(r"^\S+ (\S+) cgroup2 ", Path("/proc/self/mounts").read_text(), re.MULTILINE)
     if not mounts or not os.access(mounts[0], os.W_OK):
         pytest.skip("there is no cgroup2 that this user may write to")
@@ -145,7 +145,7 @@ def threaded() -> Iterator[tuple[Path, Path]]:
             directory.mkdir()
         yield root, machine
     except OSError as error:
-        pytest.skip(f"this cgroup2 lets nobody make groups: {error}")
+        pytest.skip(f"this cgroup2 does not allow new groups: {error}")
     finally:
         for directory in reversed(made):
             if directory.exists():

@@ -1,4 +1,4 @@
-"""libvirt's API, asked through libvirt's own test driver, and what can go wrong with a libvirtd."""
+"""libvirt's API through libvirt's test driver, and failures of libvirtd."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ NODE = """<node><domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memor
 
 
 def need_libvirt_python() -> None:
-    """Skip where it is missing, and say so; in CI that is a failure."""
+    """Skip without it; in CI that is a failure."""
     if not libvirt.is_installed():
         if os.environ.get("CI"):
             pytest.fail("libvirt-python is missing")
@@ -33,13 +33,13 @@ def libvirt_python() -> None:
 
 
 @pytest.fixture
-def uri(libvirt_python: None, tmp_path: Path) -> str:  # noqa: ARG001 - wanted for its order
-    """A libvirt of its own, inside the library, with one running guest."""
+def uri(libvirt_python: None, tmp_path: Path) -> str:  # noqa: ARG001 - needed first
+    """libvirt's test driver with one running guest."""
     (tmp_path / "node.xml").write_text(NODE.format(name="web", uuid=UUID))
     return f"test://{tmp_path}/node.xml"
 
 
-def test_a_guest_is_its_process_by_uuid_with_live_xml_and_threads_by_name(uri: str) -> None:
+def test_a_guest_is_the_process_with_its_uuid_and_has_live_xml_and_threads(uri: str) -> None:
     with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=["-uuid", UUID, "-name", "guest=other"]) as process:
         found = look(search(connect=uri))
     (guest,) = found.sightings
@@ -56,22 +56,20 @@ def test_a_guest_that_runs_elsewhere_is_a_note(uri: str) -> None:
     assert found.notes == ("libvirt runs web, but no single process on this host has its uuid",)
 
 
-def test_two_processes_of_its_uuid_are_a_note(uri: str, tmp_path: Path) -> None:
+def test_two_processes_with_its_uuid_are_not_a_guest(uri: str, tmp_path: Path) -> None:
     for pid in (40, 50):
         add_process(tmp_path / "proc", pid, {pid: "main"}, arguments=["kvm", "-uuid", UUID])
     assert look(search(connect=uri, proc=tmp_path / "proc")).sightings == ()
 
 
-def test_xml_that_is_none_is_a_note(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_xml_is_a_note(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libvirt, "_live_xml", lambda _: iter(["<domain><name/></domain>", "<half"]))
     found = look(search((), connect=uri))
     assert [note.split(": ")[1] for note in found.notes] == ["its <domain> has no name", "not XML"]
 
 
 @pytest.mark.usefixtures("libvirt_python")
-def test_a_libvirt_that_is_not_there_is_an_error_and_prints_nothing(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_libvirt_is_an_error_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     nowhere = f"qemu+unix:///system?socket={tmp_path}/nothing"
     with pytest.raises(SourceUnavailableError, match="cannot connect to qemu\\+unix"):
         look(search((), connect=nowhere))
@@ -82,7 +80,7 @@ def test_a_libvirt_that_is_not_there_is_an_error_and_prints_nothing(
 
 @pytest.fixture
 def mute(tmp_path: Path) -> Iterator[Path]:
-    """A socket that takes connections and never says a word."""
+    """A socket that accepts connections and never answers."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "mute"))
         listener.listen()
@@ -96,7 +94,7 @@ def test_a_libvirtd_that_hangs_does_not_hang_us(mute: Path, monkeypatch: pytest.
         look(search((), connect=f"qemu+unix:///system?socket={mute}"))
 
 
-def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_hint_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(MissingExtraError, match="requires the Python package libvirt-python") as caught:
         look(search(()))

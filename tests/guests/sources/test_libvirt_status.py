@@ -1,4 +1,4 @@
-"""libvirt's status files: believed as far as the processes bear them out, and never trusted as text."""
+"""libvirt's status files: accepted only if /proc confirms them, and parsed as untrusted input."""
 
 import os
 import tempfile
@@ -47,7 +47,7 @@ def seen(run: Path, proc: Path) -> Seen:
     return look(search(libvirt_run=run, proc=proc))
 
 
-def test_a_real_process_is_found_with_threads_number_and_live_xml(run: Path) -> None:
+def test_a_real_process_is_found_with_threads_domain_id_and_live_xml(run: Path) -> None:
     arguments = ["-name", "guest=web", "-uuid", UUID]
     with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=arguments) as process:
         vcpus = {0: process.tids["CPU 0/KVM"], 1: process.tids["CPU 1/KVM"]}
@@ -69,29 +69,29 @@ def test_a_name_may_be_any_text(name: str, run: Path, tmp_path: Path) -> None:
     assert [one.name for one in seen(run, tmp_path / "p").sightings] == [name]
 
 
-def test_one_thread_for_all_vcpus_is_said_and_nobody_is_told_apart(run: Path, proc: Path) -> None:
+def test_one_thread_for_all_vcpus_is_reported_and_identifies_no_vcpu(run: Path, proc: Path) -> None:
     written(run, status_xml("web", UUID, 40, {0: 41, 1: 41}))
     (guest,) = seen(run, proc).sightings
     assert (guest.one_thread, guest.vcpus) == (True, {})
 
 
-def test_a_thread_that_has_left_is_reported_for_its_vcpu(run: Path, proc: Path) -> None:
+def test_an_ended_thread_is_reported_for_its_vcpu(run: Path, proc: Path) -> None:
     written(run, status_xml("web", UUID, 40, {0: 41, 1: 42, 2: 43}))
     (guest,) = seen(run, proc).sightings
     assert (guest.vcpus, guest.ended) == ({0: 41, 1: 42}, (2,))
 
 
-def test_a_domain_without_vcpus_says_why(run: Path, proc: Path) -> None:
+def test_a_domain_without_vcpus_has_a_reason(run: Path, proc: Path) -> None:
     written(run, status_xml("web", UUID, 40, {}))
     (guest,) = seen(run, proc).sightings
     assert (guest.vcpus, guest.why_no_vcpus) == ({}, "libvirt's status file lists no vCPU threads")
 
 
-def test_a_guest_in_libvirts_own_namespace_is_found_by_its_uuid(run: Path, tmp_path: Path) -> None:
+def test_a_guest_in_libvirts_pid_namespace_is_found_by_its_uuid(run: Path, tmp_path: Path) -> None:
     proc = tmp_path / "p"
     arguments = ["kvm", "-uuid", UUID]
     add_process(proc, 4000, {4000: "m", 4001: "a", 4002: "b"}, arguments=arguments, inside={4000: 5, 4001: 6, 4002: 8})
-    add_process(proc, 5, {5: "somebody else"}, arguments=["sh"])
+    add_process(proc, 5, {5: "another program"}, arguments=["sh"])
     written(run, status_xml("web", UUID, 5, {0: 6, 1: 8}))
     (guest,) = seen(run, proc).sightings
     assert (guest.process.pid, guest.vcpus) == (4000, {0: 4001, 1: 4002})
@@ -100,7 +100,7 @@ def test_a_guest_in_libvirts_own_namespace_is_found_by_its_uuid(run: Path, tmp_p
 # files that outlived their guest
 
 
-def test_a_process_that_is_not_there_is_a_guest_that_is_gone(run: Path, proc: Path) -> None:
+def test_without_its_process_a_guest_has_ended(run: Path, proc: Path) -> None:
     written(run, status_xml("old", OTHER, 99, {0: 100}), "old.xml")
     found = seen(run, proc)
     assert found.sightings == ()
@@ -111,15 +111,13 @@ def test_a_process_that_is_not_there_is_a_guest_that_is_gone(run: Path, proc: Pa
     "arguments",
     [["sh"], ["qemu-kvm", "-uuid", OTHER], ["qemu-kvm", "-name", "guest=db"], ["sh", "-uuid", UUID, "-name", "db"]],
 )
-def test_a_pid_that_was_given_to_another_process_is_a_guest_that_is_gone(
-    arguments: list[str], run: Path, tmp_path: Path
-) -> None:
+def test_if_its_pid_was_reused_a_guest_has_ended(arguments: list[str], run: Path, tmp_path: Path) -> None:
     add_process(tmp_path / "p", 40, {40: "main", 41: "other"}, arguments=arguments)
     written(run, status_xml("web", UUID, 40, {0: 41}))
     assert seen(run, tmp_path / "p").sightings == ()
 
 
-def test_an_emulator_that_does_not_say_who_it_is_must_be_older_than_the_file(run: Path, proc: Path) -> None:
+def test_an_emulator_without_name_and_uuid_must_be_older_than_the_file(run: Path, proc: Path) -> None:
     (proc / "40" / "cmdline").write_bytes(b"qemu-kvm\0")
     text = status_xml("web", UUID, 40, {0: 41, 1: 42})
     written(run, text, at=BOOTED + 20)
@@ -130,14 +128,14 @@ def test_an_emulator_that_does_not_say_who_it_is_must_be_older_than_the_file(run
     assert "younger than the file" in found.notes[0]
 
 
-def test_a_clock_that_was_set_does_not_lose_a_guest_whose_uuid_and_threads_fit(run: Path, proc: Path) -> None:
+def test_a_changed_clock_does_not_lose_a_guest_whose_uuid_and_threads_match(run: Path, proc: Path) -> None:
     written(run, status_xml("web", UUID, 40, {0: 41, 1: 42}), at=BOOTED - 3600)
     assert len(seen(run, proc).sightings) == 1
     written(run, status_xml("web", UUID, 40, {0: 41, 1: 43}), at=BOOTED - 3600)
-    assert seen(run, proc).sightings == (), "a thread that is not there is a sign that the file is old"
+    assert seen(run, proc).sightings == (), "a missing thread suggests that the file is old"
 
 
-# files that are not what they should be
+# invalid files
 
 BOMB = '<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]>'
 GOOD = status_xml("web", UUID, 40, {0: 41, 1: 42})
@@ -164,7 +162,7 @@ GOOD = status_xml("web", UUID, 40, {0: 41, 1: 42})
     ],
     ids=range(15),
 )
-def test_what_is_no_status_of_a_guest_is_a_note(text: str | bytes, why: str, run: Path, proc: Path) -> None:
+def test_an_invalid_status_file_is_a_note(text: str | bytes, why: str, run: Path, proc: Path) -> None:
     written(run, text)
     found = seen(run, proc)
     assert found.sightings == ()
@@ -172,13 +170,13 @@ def test_what_is_no_status_of_a_guest_is_a_note(text: str | bytes, why: str, run
     assert why in found.notes[0]
 
 
-def test_vcpus_that_are_none_are_left_out(run: Path, proc: Path) -> None:
+def test_invalid_vcpus_are_left_out(run: Path, proc: Path) -> None:
     odd = "<vcpu id='x' pid='42'/><vcpu pid='42'/><vcpu id='2'/><vcpu id='3' pid='0'/><vcpu id='4' pid='4 2'/>"
     written(run, GOOD.replace("<vcpus>", f"<vcpus>{odd}"))
     assert seen(run, proc).sightings[0].vcpus == {0: 41, 1: 42}
 
 
-def test_a_bad_file_does_not_hide_the_good_one_beside_it(run: Path, proc: Path) -> None:
+def test_an_invalid_file_does_not_hide_a_valid_one(run: Path, proc: Path) -> None:
     written(run, GOOD)
     written(run, "<half", "bad.xml")
     (run / "link.xml").symlink_to(run / "web.xml")
@@ -190,24 +188,24 @@ def test_a_bad_file_does_not_hide_the_good_one_beside_it(run: Path, proc: Path) 
     assert sorted(note.split(".xml")[0].rpartition("/")[2] for note in found.notes) == ["bad", "dir", "link", "pipe"]
 
 
-def test_a_link_is_not_followed_even_to_what_would_be_believed(run: Path, proc: Path, tmp_path: Path) -> None:
+def test_a_link_is_not_followed_even_to_a_valid_file(run: Path, proc: Path, tmp_path: Path) -> None:
     (run / "web.xml").symlink_to(written(tmp_path, GOOD))
     found = seen(run, proc)
     assert (found.sightings, len(found.notes)) == ((), 1)
 
 
-def test_no_directory_is_no_guest(run: Path, proc: Path) -> None:
+def test_a_missing_directory_has_no_guests(run: Path, proc: Path) -> None:
     assert seen(run / "nothing", proc) == Seen()
 
 
-def test_a_directory_that_is_a_file_is_an_error(run: Path, proc: Path) -> None:
+def test_a_file_instead_of_the_directory_is_an_error(run: Path, proc: Path) -> None:
     with pytest.raises(SourceUnavailableError, match="cannot list"):
         seen(written(run, GOOD), proc)
 
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """The rights of a user who has none."""
+    """Run as an unprivileged user."""
     if os.geteuid():
         yield
         return
@@ -218,7 +216,7 @@ def nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_file_that_is_not_ours_to_read_is_a_note_and_a_directory_is_an_error(proc: Path) -> None:
+def test_an_unreadable_file_is_a_note_and_an_unreadable_directory_is_an_error(proc: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         run = Path(name)
         written(run, GOOD).chmod(0o000)

@@ -1,4 +1,4 @@
-"""QMP: whose threads an answer may be about, and answers that no QEMU gives."""
+"""QMP: which process's threads an answer may list, and answers that QEMU never gives."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def commands(stream: IO[bytes]) -> Iterator[Any]:
-    """JSON objects, one after another with nothing between them."""
+    """Consecutive JSON objects."""
     text = ""
     while data := stream.read(4096):
         text += data.decode()
@@ -37,14 +37,14 @@ def commands(stream: IO[bytes]) -> Iterator[Any]:
             try:
                 command, end = json.JSONDecoder().raw_decode(text)
             except ValueError:
-                break  # the rest is still on its way
+                break  # the rest has not arrived yet
             text = text[end:]
             yield command
 
 
 @contextmanager
 def answering(path: Path, answers: Mapping[str, Any], greeting: Any = GREETING) -> Iterator[None]:
-    """This process as a QEMU that gives these answers; None is an answer that never comes."""
+    """This process as a QEMU that gives these answers; None is an answer that never arrives."""
 
     def serve(connection: socket.socket) -> None:
         with connection, connection.makefile("rwb", buffering=0) as stream:
@@ -75,7 +75,7 @@ def answering(path: Path, answers: Mapping[str, Any], greeting: Any = GREETING) 
 
 
 def said(cpus: Mapping[int, int], name: str = "web", uuid: str = NO_UUID) -> dict[str, Any]:
-    """The answers of a QEMU with these threads of vCPUs."""
+    """The answers of a QEMU with these vCPU threads."""
     return {
         "query-cpus-fast": [
             {"cpu-index": vcpu, "thread-id": tid, "props": {"core-id": vcpu, "thread-id": 0}, "target": "x86_64"}
@@ -111,33 +111,33 @@ def threads() -> Iterator[tuple[int, int]]:
         thread.join()
 
 
-def test_the_kernel_says_whose_threads_they_are(path: Path, threads: tuple[int, int]) -> None:
+def test_the_process_behind_the_socket_owns_the_threads(path: Path, threads: tuple[int, int]) -> None:
     with answering(path, said({0: threads[0], 1: threads[1]}, uuid=UUID)):
         guest = look(path)
     assert guest.process.pid == os.getpid()
     assert (guest.name, guest.uuid, guest.vcpus) == ("web", UUID, {0: threads[0], 1: threads[1]})
 
 
-def test_the_topologys_thread_id_is_no_thread(path: Path, threads: tuple[int, int]) -> None:
+def test_the_thread_id_of_the_topology_is_ignored(path: Path, threads: tuple[int, int]) -> None:
     answers = said({0: threads[0]})
     answers["query-cpus-fast"][0]["props"]["thread-id"] = threads[1]
     with answering(path, answers):
         assert look(path).vcpus == {0: threads[0]}
 
 
-def test_one_thread_for_all_vcpus_is_said(path: Path, threads: tuple[int, int]) -> None:
+def test_one_thread_for_all_vcpus_is_reported(path: Path, threads: tuple[int, int]) -> None:
     with answering(path, said({0: threads[0], 1: threads[0]})):
         guest = look(path)
     assert (guest.vcpus, guest.one_thread) == ({}, True)
 
 
-def test_a_thread_that_is_not_of_the_process_is_not_taken(path: Path, threads: tuple[int, int]) -> None:
+def test_a_thread_of_another_process_is_rejected(path: Path, threads: tuple[int, int]) -> None:
     with Lookalike("CPU 0/KVM") as other, answering(path, said({0: threads[0], 1: other.tids["CPU 0/KVM"]})):
         guest = look(path)
     assert (guest.vcpus, guest.ended) == ({0: threads[0]}, (1,))
 
 
-def test_who_listens_for_a_qemu_may_speak_for_it_where_name_and_threads_fit(path: Path) -> None:
+def test_a_process_may_listen_for_a_qemu_if_name_and_threads_match(path: Path) -> None:
     with Lookalike("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
         vcpus = {0: other.tids["CPU 0/KVM"]}
         with answering(path, said(vcpus)):
@@ -149,7 +149,7 @@ def test_who_listens_for_a_qemu_may_speak_for_it_where_name_and_threads_fit(path
     ("listens", "runs", "believed"),
     [(0, 64055, True), (64055, 64055, True), (1000, 64055, False), (1000, 0, False), (1000, None, False)],
 )
-def test_another_user_who_listens_does_not_speak_for_a_qemu(
+def test_another_users_listener_is_rejected(
     listens: int, runs: int | None, believed: bool, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qmp, "_listener", lambda _: (os.getpid(), listens))
@@ -166,7 +166,7 @@ def test_another_user_who_listens_does_not_speak_for_a_qemu(
 @pytest.mark.parametrize(
     ("name", "uuid", "extra"), [("db", NO_UUID, {}), ("", UUID, {}), ("", NO_UUID, {}), ("web", NO_UUID, {1: 1})]
 )
-def test_nobody_may_name_the_threads_of_another_process(
+def test_an_answer_with_threads_of_an_unrelated_process_is_rejected(
     name: str, uuid: str, extra: dict[int, int], path: Path
 ) -> None:
     with Lookalike("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
@@ -187,7 +187,7 @@ def test_nobody_may_name_the_threads_of_another_process(
     ],
     ids=str,
 )
-def test_an_answer_of_another_shape_is_an_error(broken: dict[str, Any], path: Path) -> None:
+def test_a_malformed_answer_is_an_error(broken: dict[str, Any], path: Path) -> None:
     with (
         answering(path, said({0: 1}) | broken),
         pytest.raises(SourceUnavailableError, match="not answer like QEMU"),
@@ -196,15 +196,13 @@ def test_an_answer_of_another_shape_is_an_error(broken: dict[str, Any], path: Pa
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\xff\xfe\n", {"QMP": 1}, b'{"a":\n', b"[1]\n"])
-def test_a_greeting_of_another_program_is_an_error(greeting: Any, path: Path) -> None:
+def test_a_greeting_that_is_not_qemus_is_an_error(greeting: Any, path: Path) -> None:
     with answering(path, {}, greeting), pytest.raises(SourceUnavailableError, match="not answer like QEMU"):
         look(path)
 
 
 @pytest.mark.parametrize(("answers", "greeting"), [({}, None), (said({0: 1}) | {"query-uuid": None}, GREETING)])
-def test_silence_ends_after_a_bounded_time(
-    answers: dict[str, Any], greeting: Any, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silence_times_out(answers: dict[str, Any], greeting: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qmp, "SECONDS", 0.3)
     late = r"did not answer within 0\.3 s"
     with answering(path, answers, greeting), pytest.raises(SourceTimeoutError, match=late) as caught:
@@ -226,19 +224,19 @@ def nobody_listening(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [nothing, a_file, nobody_listening])
-def test_a_socket_that_is_none_is_an_error(make: Callable[[Path], None], path: Path) -> None:
+def test_a_path_without_a_listener_is_an_error(make: Callable[[Path], None], path: Path) -> None:
     make(path)
     with pytest.raises(SourceUnavailableError, match=f"cannot connect to {path}") as caught:
         look(path)
     assert "-qmp unix:PATH" in caught.value.hint
 
 
-def test_a_path_that_is_too_long_for_a_socket_is_an_error(tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_socket_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceUnavailableError, match="cannot connect"):
         look(tmp_path / ("x" * 200))
 
 
-def test_without_the_extra_the_error_names_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_hint_names_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "qemu.qmp", None)
     with pytest.raises(MissingExtraError, match=r"requires the Python package qemu\.qmp") as caught:
         look(path)

@@ -132,14 +132,14 @@ def settings_of_one_guest(tmp_path: Path) -> SourceOptions:
 
 
 @pytest.mark.usefixtures("dbus")
-def test_a_new_source_is_asked_in_its_place_and_named_in_sentences(settings_of_one_guest: SourceOptions) -> None:
+def test_a_new_source_takes_part_in_its_place_and_is_named_in_sentences(settings_of_one_guest: SourceOptions) -> None:
     (guest,) = running_guests(settings_of_one_guest)
     assert (guest.source, guest.name) == ("d-bus", "web")
     assert [thread.tid for thread in guest.guest.threads if thread.vcpu == 0] == [42]
     assert guest.disagreements == ("the D-Bus service and its process list different threads for vCPU 0: 42 and 41",)
 
 
-def test_a_new_source_that_is_not_worth_asking_is_not_asked(
+def test_a_new_source_that_is_not_worth_asking_does_not_take_part(
     dbus: ModuleType, settings_of_one_guest: SourceOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dbus, "worth_asking", lambda _: False, raising=True)
