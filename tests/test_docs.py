@@ -179,7 +179,7 @@ def test_the_options_it_names_exist(page: str) -> None:
     verbs = [verb for name in VERBS if (verb := group.get_command(context, name))]
     verbs += [inner for verb in verbs if isinstance(verb, click.Group) for inner in verb.commands.values()]
     known = {option for verb in verbs for parameter in verb.params for option in parameter.opts}
-    assert named <= known | {*hook.FLAGS, *hook.VALUES}
+    assert named <= known | {*hook.FLAGS, *hook.VALUES, "--help"}
 
 
 def test_every_option_and_operation_of_the_hook_is_described() -> None:
