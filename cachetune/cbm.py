@@ -94,7 +94,7 @@ class _Table(Mapping[str, Mapping[int, V]], Generic[V]):
         return all(self.at(resource, i) == value for resource, i, value in other.entries())
 
     def updated(self, other: Mapping[str, Mapping[int, V]]) -> Self:
-        """This table with the values of ``other`` in place of its own."""
+        """This table with the values of ``other`` replacing those in the same places."""
         return type(self)({**self._rows, **{name: {**self._rows.get(name, {}), **row} for name, row in other.items()}})
 
     def to_json(self) -> Mapping[str, Mapping[int, V]]:

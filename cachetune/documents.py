@@ -29,7 +29,7 @@ def decode(data: bytes, kind: type[T], name: str) -> T:
     try:
         return msgspec.json.decode(data, type=kind, dec_hook=_from_json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        hint = "check that this version of cachetune made it and that nobody edited it"
+        hint = "check that this version of cachetune made it and that it was not edited"
         raise DocumentError(name, str(error), hint=hint) from None
 
 

@@ -1,5 +1,6 @@
-"""Do: the only writer. A ``Plan`` goes in, a ``Report`` comes out; on failure everything is put back.
+"""Carry plans out. This package is the only one that writes: a ``Plan`` becomes a ``Report``, and a failure is undone.
 
-One run at a time holds the lock on the resctrl directory; a journal says what it has begun, so that ``recover`` can
-undo what a killed run left; a ledger says which groups are ours and how far the default group was shrunk.
+One run at a time holds the lock on the resctrl directory. A journal records each step before it is taken, so that
+``recover`` can undo what a killed run left. A ledger records which groups are ours and how far the default group was
+shrunk.
 """

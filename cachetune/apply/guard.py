@@ -1,7 +1,7 @@
-"""What is checked under the lock before the first step: the right host, nothing left over, only what is this guest's.
+"""What is checked under the lock before the first step: the right host, and only changes to the guests' own groups.
 
-A plan is input like any other: it may be old, made elsewhere, or edited. So its steps are followed on the host as it
-is now, one by one, and each must start from what is there and end in what a plan of ours could want.
+A plan is input like any other: it may be old, made elsewhere, or edited. So a dry run follows its steps on the current
+host: each must start from the current values and lead to values that a plan of ours could have.
 """
 
 from collections import defaultdict
@@ -31,9 +31,9 @@ def refused(rule: str, **values: Any) -> ApplyRefusedError:
 
 
 def check_plan(plan: Plan, host: Host, ledger: Ledger, *, adopt: bool = False) -> None:
-    """Raise ApplyRefusedError unless the plan may be carried out on the host as it is now.
+    """Raise ApplyRefusedError unless the plan may be applied to the host in its current state.
 
-    ``adopt`` allows changes in groups that libvirt made for these guests.
+    ``adopt`` allows changes to groups that libvirt created for these guests.
     """
     check_names(plan, host, ledger)
     if plan.host_fingerprint != host.fingerprint:
@@ -43,29 +43,29 @@ def check_plan(plan: Plan, host: Host, ledger: Ledger, *, adopt: bool = False) -
         if what := dry_run.follow(step):
             raise refused("CT504", number=number, what=what)
     if path := dry_run.left_with_all_ways():
-        raise refused("CT504", number=len(plan.steps), what=f"leave the new group {path} with ways of others")
+        raise refused("CT504", number=len(plan.steps), what=f"leave the new group {path} with foreign ways")
     theirs = touched(plan.steps, made_by_libvirt(host, plan.guests))
     if theirs and not adopt:
         raise refused("CT508", groups=", ".join(theirs))
 
 
 def check_names(plan: Plan, host: Host, ledger: Ledger) -> None:
-    """Raise ApplyRefusedError if a machine name cannot be one, or if another guest has the groups under it."""
+    """Raise ApplyRefusedError for an invalid machine name, or one under which another guest has groups."""
     for guest in plan.guests:
         try:
             checked_machine_name(guest.machine_name)
         except MachineNameError as error:
-            raise refused("CT504", number=0, what=f"use a name that is none: {error}") from None
-        only_removed = not guest.name and not plan.groups  # by whoever knows no more than the machine name
+            raise refused("CT504", number=0, what=f"use an invalid machine name: {error}") from None
+        only_removed = not guest.name and not plan.groups  # removed by machine name alone
         other = ledger.guests.get(guest.machine_name)
-        there = other and any(host.group(path) for path in other.groups)
-        if other and there and not only_removed and not _is_same(guest, other):
+        in_use = other and any(host.group(path) for path in other.groups)
+        if other and in_use and not only_removed and not _is_same(guest, other):
             raise refused("CT505", machine=guest.machine_name, other=_words(other))
     _check_groups(plan, ledger)
 
 
 def _check_groups(plan: Plan, ledger: Ledger) -> None:
-    """Names alone do not tell whose a group is: web's group ``db`` is called like the group of web-db."""
+    """A name alone does not identify the guest: web's group ``db`` has the same name as the group of web-db."""
     owner_of = {path: owner for owner, entry in ledger.guests.items() for path in entry.groups}
     effects = [effect_of(step) for step in plan.steps]
     changed = (path for effect in effects for path in (effect.created, effect.removed) if path)
@@ -76,13 +76,13 @@ def _check_groups(plan: Plan, ledger: Ledger) -> None:
 
 
 def _is_same(guest: PlanGuest, entry: GuestEntry) -> bool:
-    """A uuid that is not known is no other one: XML of files often has none."""
+    """An unknown uuid matches any: XML in files often has no uuid."""
     return guest.name == entry.name and (None in (guest.uuid, entry.uuid) or guest.uuid == entry.uuid)
 
 
 def _words(entry: GuestEntry) -> str:
     name = f"the guest {entry.name!r}" if entry.name else "a guest without a name"
-    return f"{name} with the uuid {entry.uuid}" if entry.uuid else name
+    return f"{name} (uuid {entry.uuid})" if entry.uuid else name
 
 
 def _changes(before: Mapping[str, GroupState], now: Mapping[str, GroupState]) -> str:
@@ -94,7 +94,7 @@ def _changes(before: Mapping[str, GroupState], now: Mapping[str, GroupState]) ->
 
 
 class DryRun:
-    """The host as the steps so far would leave it. ``follow`` says what a step would do that no plan of ours does."""
+    """The host as the steps so far would leave it. ``follow`` names what a step does that no plan of ours would do."""
 
     def __init__(self, plan: Plan, host: Host, ledger: Ledger) -> None:
         self._machines, self._host = plan.machine_names, host
@@ -112,11 +112,11 @@ class DryRun:
         self._own.update(made_by_libvirt(host, plan.guests))
         self._strangers = {parent_of(p): p for p in self._groups if is_monitor(p) and p not in self._own}
         self._connection: dict[int, str] = {}
-        for group in sorted(host.groups, key=lambda g: g.kind):  # monitor groups last: they say it more exactly
+        for group in sorted(host.groups, key=lambda g: g.kind):  # monitor groups last: they are more specific
             self._connection.update(dict.fromkeys(group.tids, group.path))
 
     def follow(self, step: Step) -> str:
-        """ "" for a step that may be taken, which then counts as taken."""
+        """Take the step in the dry run: "" if it is allowed, or what it would do."""
         if why := next((why for path in effect_of(step).groups if (why := _bad_path(path))), ""):
             return why
         match step:
@@ -134,7 +134,7 @@ class DryRun:
                 assert_never(step)
 
     def left_with_all_ways(self) -> str:
-        """A group that was made and not given masks of all caches, so that it keeps those that the kernel gives it."""
+        """A group that is created but not given masks for all caches, so that it keeps the kernel's; "" for none."""
         caches = {(control.name, cache_id) for control in self._host.caches for cache_id in control.size_bytes}
         made = (path for path in self._values if self._host.group(path) is None)
         return next((path for path in made if not caches <= _entries(self._values[path])), "")
@@ -142,11 +142,11 @@ class DryRun:
     def _create(self, path: str) -> str:
         parent = parent_of(path)
         if path in self._groups:
-            return f"make the group {path}, which is there already"
+            return f"create group {path}, which already exists"
         if not machine_of(path, self._machines):
-            return f"make the group {path}, which does not carry the machine name {' or '.join(self._machines)}"
+            return f"create group {path}, whose name does not begin with {' or '.join(self._machines)}"
         if is_monitor(path) and parent != DEFAULT_GROUP and parent not in self._own:
-            return f"make a monitor in {parent}, which is not this guest's"
+            return f"create a monitor group in {parent}, which is not this guest's"
         self._own.add(path)
         self._groups[path] = Group(path, "monitor" if is_monitor(path) else "control", "cachetune")
         if not is_monitor(path):
@@ -156,13 +156,13 @@ class DryRun:
     def _write(self, path: str, before: Schemata, after: Schemata) -> str:
         now = self._values.get(path)
         if path not in self._own and not self._is_ours(path):
-            return f"write to the group {path}, which is not this guest's"
+            return f"write to group {path}, which is not this guest's"
         if now is None or after.other_lines or not (after.masks or after.bandwidth):
-            return f"write what is no schemata of ours to {path}"
+            return f"write something other than masks and bandwidth to {path}"
         if not covers(now, before) or _entries(before) != _entries(after) & _entries(now):
-            return f"start from other values of {path} than it has"
+            return f"change {path} from values that it does not have"
         if path not in self._own and after.bandwidth:
-            return f"change more of group {path} than masks"
+            return f"change more than the masks of group {path}"
         for name, cache_id, mask in after.masks.entries():
             if not self._may_have(path, name, cache_id, mask):
                 return f"give group {path} the mask {mask:x} on {name} cache {cache_id}"
@@ -172,13 +172,13 @@ class DryRun:
     def _write_file(self, step: WriteFile) -> str:
         path, group = step.path, group_of_file(step.path)
         if not is_writable(path):
-            return f"write to {path!r}, which no plan may write to"
+            return f"write to {path!r}, which no plan may change"
         if group is not None and group not in self._own:
             return f"write to {path}, which is not this guest's"
         return self._files.follow(step)
 
     def _put(self, path: str, values: Schemata) -> None:
-        """From now on a group has these values. Whoever follows the default group has no ways of its own."""
+        """Give a group these values. Groups that follow the default group do not hold ways themselves."""
         for name, cache_id, mask in self._values.get(path, Schemata()).masks.entries():
             self._having[name, cache_id][mask].discard(path)
         self._values[path] = values
@@ -187,7 +187,7 @@ class DryRun:
                 self._having[name, cache_id][mask].add(path)
 
     def _may_have(self, path: str, name: str, cache_id: int, mask: Cbm) -> bool:
-        """Ways that nobody else has, or the default group's own; groups that share those follow it."""
+        """Whether the mask has only ways that no other group holds, or equals the default group's mask."""
         default = self._mask(DEFAULT_GROUP, name, cache_id)
         now = self._mask(path, name, cache_id)
         others = 0
@@ -201,7 +201,7 @@ class DryRun:
         return self._follows(path, name, cache_id) and mask == default
 
     def _follows(self, path: str, name: str, cache_id: int) -> bool:
-        """Whether a group of ours shared the default group's ways when the plan began."""
+        """Whether a group of ours shares the default group's ways on the host."""
         group, default = self._host.group(path), self._host.default_group.masks.at(name, cache_id)
         ours = group is not None and group.owner == "cachetune"
         return group is not None and ours and group.masks.at(name, cache_id) == default
@@ -215,11 +215,11 @@ class DryRun:
 
     def _move(self, path: str, source: str, tids: Sequence[int]) -> str:
         if path != DEFAULT_GROUP and path not in self._own:
-            return f"move threads to the group {path}, which is not this guest's"
+            return f"move threads to group {path}, which is not this guest's"
         for tid in tids:
             here = self._connection.get(tid)
             if here is None:
-                continue  # it has ended since
+                continue  # it has ended
             if here != source:
                 raise refused("CT501", changes=f"thread {tid} was in group {source} and is in {here}")
             if tid not in self._known and here not in self._own:
@@ -229,11 +229,11 @@ class DryRun:
 
     def _remove(self, path: str, step: RemoveGroup) -> str:
         if path not in self._own:
-            return f"remove the group {path}, which is not this guest's"
+            return f"remove group {path}, which is not this guest's"
         if self._host.group(path) and step != removal_of(self._host, path):
-            return f"remember other values of {path} than it has"
+            return f"remove {path} with values that it does not have"
         if path in self._strangers:
-            return f"remove {self._strangers[path]}, which is not this guest's, along with {path}"
+            return f"remove {self._strangers[path]}, which is not this guest's, together with {path}"
         self._own.discard(path)
         self._files.remove(path)
         self._put(path, Schemata())
@@ -250,5 +250,5 @@ def _bad_path(path: str) -> str:
     if path != DEFAULT_GROUP and (not all(parts) or ".." in parts or "." in parts or "\0" in path or "\n" in path):
         return f"use the path {path!r}, which leaves the resctrl root or cannot be a group"
     if len(parts) > 1 and (len(parts) > 3 or parts[-2] != "mon_groups"):
-        return f"use the path {path!r}, which is no group's"
+        return f"use the path {path!r}, which is not that of a group"
     return ""

@@ -25,9 +25,9 @@ class FileGuard:
         """Follow a step on a file that may be written: "" if it is allowed, or what it would do."""
         path, before, after = step.path, step.before, step.after
         if before != self.now(path):
-            return f"start from another value of {path} than it has"
+            return f"change {path} from a value that it does not have"
         if not (is_value(path, before) and is_value(path, after)):
-            return f"write {after!r} over {before!r} in {path}"
+            return f"change {path} from {before!r} to {after!r}"
         if why := self.obstacle(path, after):
             return f"write {after} to {path}, but {why}"
         self.write(path, after)
@@ -39,7 +39,7 @@ class FileGuard:
         return self._obstacle(group, parse_cpu_list(value)) if group and path.endswith("/cpus_list") else ""
 
     def write(self, path: str, value: str) -> None:
-        """From now on the file has this value."""
+        """Give the file this value."""
         group = self._group(path)
         if group is None:
             self._settings[path] = value
@@ -49,7 +49,7 @@ class FileGuard:
             self._assign(group, parse_cpu_list(value))
 
     def remove(self, path: str) -> None:
-        """From now on the group does not exist; its CPUs are the default group's."""
+        """Remove the group; its CPUs return to the default group."""
         group = self._groups.get(path)
         if group is not None and not is_monitor(path):
             self._assign(group, frozenset())
@@ -66,7 +66,7 @@ class FileGuard:
         return value_in(self._groups[group], path) if group in self._groups else None
 
     def _obstacle(self, group: Group, cpus: frozenset[int]) -> str:
-        """Why the group cannot have these CPUs, or could not give them back."""
+        """Why the group cannot have these CPUs, or would not get the old ones back."""
         new = cpus - _cpus(group)
         if missing := new - _cpus(self._groups[_source(group)]):
             return f"CPUs {format_ids(missing)} are not free"
@@ -88,12 +88,12 @@ class FileGuard:
 
 
 def _source(group: Group) -> str:
-    """The group whose CPUs a group may have, and which gets them back."""
+    """The group that CPUs come from and return to."""
     return parent_of(group.path) if is_monitor(group.path) else DEFAULT_GROUP
 
 
 def _cpus(group: Group) -> frozenset[int]:
-    """The group's CPUs; none where the host's text cannot be read, so that nothing is given from there."""
+    """The group's CPUs; empty if the list cannot be read, so that none are taken from it."""
     try:
         return parse_cpu_list(group.cpus)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Finish or undo what a killed run left, guided by its journal. Doing it twice changes nothing more."""
+"""Finish or undo what a killed run left, using its journal. A second recover changes nothing."""
 
 from collections.abc import Sequence
 from typing import assert_never
@@ -20,7 +20,7 @@ from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, Writ
 
 
 def recover(connection: Connection) -> Report:
-    """Bring the host to the state after the interrupted run if that had done all its steps, else to the one before.
+    """Bring the host to the state after the interrupted run if it had taken all its steps, else to the one before.
 
     Raises ApplyRefusedError for a damaged journal, LockTimeoutError, HostError.
     """
@@ -32,17 +32,17 @@ def recover(connection: Connection) -> Report:
         if unfinished is None:
             return Report(outcome="nothing to do", machine_names=())
         if unfinished.plan is None:
-            return _discard(connection, (), "the run was stopped before it had begun anything")
+            return _discard(connection, (), "the run was interrupted before its first step")
         if unfinished.same_boot and unfinished.resctrl != connection.resctrl.source:
             raise refused("CT507", run=connection.run, theirs=unfinished.resctrl, ours=connection.resctrl.source)
         machines = unfinished.plan.machine_names
         if not unfinished.same_boot:
             save_ledger(Ledger(), connection.run)
-            return _discard(connection, machines, "the machine has been restarted since, so nothing of the run is left")
+            return _discard(connection, machines, "the machine has been restarted since, so there is nothing to undo")
         if unfinished.complete:
             save_ledger(load_ledger(connection.run).after(unfinished.plan), connection.run)
-            return _discard(connection, machines, "the run had done all its steps; its records are in order now")
-        return _undo(connection, unfinished.plan, unfinished.begun)
+            return _discard(connection, machines, "the run had taken all its steps; the ledger is now up to date")
+        return _undo(connection, unfinished.plan, unfinished.started)
 
 
 def _discard(connection: Connection, machines: tuple[str, ...], note: str) -> Report:
@@ -50,10 +50,10 @@ def _discard(connection: Connection, machines: tuple[str, ...], note: str) -> Re
     return Report(outcome="done", machine_names=machines, notes=(note,))
 
 
-def _undo(connection: Connection, plan: Plan, begun: Sequence[Step]) -> Report:
+def _undo(connection: Connection, plan: Plan, started: Sequence[Step]) -> Report:
     ledger = load_ledger(connection.run)
     host = connection.look(ledger)
-    back = _Back(begun, host, plan)
+    back = _Back(started, host, plan)
     undone, failures = undo(back.steps, StepRunner(connection.resctrl, connection.proc, plan.guests))
     report = Report(
         outcome="rollback incomplete" if failures else "done",
@@ -70,28 +70,28 @@ def _undo(connection: Connection, plan: Plan, begun: Sequence[Step]) -> Report:
 
 
 class _Back:
-    """What can still be undone on the host as it is: ``steps``; the rest is told in ``notes``.
+    """The ``steps`` that can be undone on the current host; ``notes`` explain the others.
 
     ``kept`` are ways that the default group does not get back now, for the ledger: a later removal may return them.
     """
 
-    def __init__(self, begun: Sequence[Step], host: Host, plan: Plan) -> None:
+    def __init__(self, started: Sequence[Step], host: Host, plan: Plan) -> None:
         self._host = host
         self._then = plan.host_groups
-        effects = [effect_of(step) for step in begun]
+        effects = [effect_of(step) for step in started]
         self._made = {effect.created for effect in effects if effect.created}
         self._removed = {effect.removed for effect in effects if effect.removed}
         self._files = FileGuard(host, {group.path: group for group in host.groups})
         self._now = {group.path: group.masks for group in host.control_groups()}
         self.notes: list[str] = []
         self.kept: DefaultShrink | None = None
-        # The last is undone first, and what it puts back is free for those before it.
-        self.steps = [step for step in map(self._undoable, reversed(begun)) if step][::-1]
+        # The last step is undone first, and what it returns is free for the steps before it.
+        self.steps = [step for step in map(self._undoable, reversed(started)) if step][::-1]
 
     def _undoable(self, step: Step) -> Step | None:
-        gone = next((path for path in _needs(step) if not self._can_be(path)), None)
-        if gone:
-            self.notes.append(f"group {gone} was removed by another program since, so nothing is undone there")
+        missing = next((path for path in _needs(step) if not self._will_exist(path)), None)
+        if missing:
+            self.notes.append(f"group {missing} was removed by another program since, so nothing is undone there")
             return None
         match step:
             case WriteSchemata(path, before):
@@ -106,11 +106,11 @@ class _Back:
             case _:
                 assert_never(step)
 
-    def _can_be(self, path: str) -> bool:
+    def _will_exist(self, path: str) -> bool:
         return path in self._removed or path in self._made or self._host.group(path) is not None
 
     def _write(self, step: WriteSchemata) -> WriteSchemata | None:
-        """The step less the entries that somebody else has changed or whose ways somebody else has now."""
+        """The step without the entries that another program has changed, or whose ways another program has now."""
         held = self._now.get(step.path, Masks())
         before, after = parse(step.before), parse(step.after)
         back: list[tuple[str, int, Cbm]] = []
@@ -138,7 +138,9 @@ class _Back:
         """The step, unless another program has changed the file or taken its CPUs since."""
         path, before, after = step.path, step.before, step.after
         group, now = group_of_file(path), self._files.now(path)
-        if group not in self._made and group not in self._removed:  # else it goes, or comes back with what it had
+        if (
+            group not in self._made and group not in self._removed
+        ):  # else it is removed, or made again with its old values
             if now not in (before, after):
                 self.notes.append(f"{path} was changed by another program since, so it stays {now or 'empty'}")
                 return None
@@ -150,7 +152,7 @@ class _Back:
         return step
 
     def _taker(self, name: str, cache_id: int, ways: int) -> str:
-        """A group of somebody else's that has some of the ways now, and did not share them before the run."""
+        """A foreign group that has some of the ways now but did not share them before the run; "" for none."""
         for group in self._host.control_groups():
             ours = group.path in self._made or group.owner in ("default", "cachetune")
             then = self._then.get(group.path) if group.mode == "shareable" else None
@@ -161,7 +163,7 @@ class _Back:
 
 
 def _needs(step: Step) -> tuple[str, ...]:
-    """The groups that must be there, or be made again, for a step to be undone."""
+    """The groups that must exist, or be made again, for a step to be undone."""
     match step:
         case MoveTasks(_, source):
             return (source,)

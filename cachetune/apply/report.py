@@ -1,4 +1,4 @@
-"""What happened: the report of ``apply``, ``remove`` and ``recover``."""
+"""The report of ``apply``, ``remove`` and ``recover``."""
 
 from typing import Literal
 
@@ -12,10 +12,9 @@ Outcome = Literal["done", "nothing to do", "rolled back", "rollback incomplete"]
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was done, what was undone and what went wrong.
 
-    ``machine_names`` has one name for each guest.
-    ``done`` and ``undone`` are steps in the order in which they were carried out; ``error`` is what stopped the run and
-    ``undo_errors`` what could not be put back. ``vanished_tids`` ended before they could be moved, ``late_tids`` were
-    born after the plan and were moved all the same.
+    ``machine_names`` has one name for each guest. ``done`` and ``undone`` are steps in the order in which they were
+    taken; ``error`` is what stopped the run and ``undo_errors`` what could not be undone. ``vanished_tids`` ended
+    before they could be moved; ``late_tids`` started after the plan was made and were moved as well.
     """
 
     schema_version: Literal[1] = 1

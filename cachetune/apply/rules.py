@@ -1,4 +1,4 @@
-"""The rules that ``apply``, ``remove`` and ``recover`` hold before they touch anything (CT5xx)."""
+"""The rules that ``apply``, ``remove`` and ``recover`` check before they change anything (CT5xx)."""
 
 from cachetune.findings import Rule
 
@@ -6,7 +6,7 @@ _ALL = (
     Rule(
         id="CT501",
         severity="error",
-        summary="A plan is only for the host, and the state of the host, that it was made for.",
+        summary="A plan applies only to the host it was made for, in the same state.",
         message="the host has changed since the plan was made: {changes}",
         fix="plan again",
         bad="a plan is saved, a group is made, and the plan is applied",
@@ -16,9 +16,9 @@ _ALL = (
     Rule(
         id="CT502",
         severity="error",
-        summary="Only a mounted resctrl is written to.",
-        message="{root} is not a mounted resctrl but ordinary files",
-        fix="plans can be made on a copy, but not applied to it",
+        summary="Plans are applied only to a mounted resctrl.",
+        message="{root} is a copy of a resctrl tree, not a mounted resctrl",
+        fix="a copy can be planned on, but not changed",
         bad="apply --resctrl DIR, where DIR is a copy of a resctrl tree",
         good="apply --resctrl DIR, where resctrl is mounted at DIR",
         host="scene",
@@ -26,7 +26,7 @@ _ALL = (
     Rule(
         id="CT503",
         severity="error",
-        summary="What an interrupted run left is dealt with first.",
+        summary="An interrupted run must be recovered first.",
         message="an earlier run for {machines} was interrupted",
         fix="run 'cachetune recover' first",
         bad="apply is killed, and apply runs again",
@@ -36,9 +36,9 @@ _ALL = (
     Rule(
         id="CT504",
         severity="error",
-        summary="A plan touches only groups that are ours.",
+        summary="A plan changes only our groups, and those of its guests.",
         message="step {number} of the plan would {what}",
-        fix="plan again; a plan file is not meant to be edited",
+        fix="plan again; plan files must not be edited",
         bad="a step that writes to another program's group is added to a saved plan",
         good="a saved plan is applied as it is",
         host="scene",
@@ -48,7 +48,7 @@ _ALL = (
         severity="error",
         summary="Two guests cannot share a machine name or a group.",
         message="'{machine}' is in use by {other}",
-        fix="give another --machine-name",
+        fix="pass another --machine-name",
         bad="two domains called web, with different uuids, are applied",
         good="one domain is applied twice",
         host="scene",
@@ -56,9 +56,9 @@ _ALL = (
     Rule(
         id="CT506",
         severity="error",
-        summary="The journal must be whole to be acted upon.",
+        summary="A damaged journal is not used to undo anything.",
         message="the journal {path} is damaged: {why}",
-        fix="compare 'cachetune show' with what you expect, mend it by hand, then delete the journal",
+        fix="compare 'cachetune show' with what you expect, repair it by hand, then delete the journal",
         bad="the journal of a killed run is edited before recover",
         good="recover with the journal as the killed run left it",
         host="scene",
@@ -66,9 +66,9 @@ _ALL = (
     Rule(
         id="CT507",
         severity="error",
-        summary="A journal is only for the resctrl that it was written for.",
-        message="the journal in {run} belongs to {theirs}, not to {ours}",
-        fix="give the same --resctrl as the interrupted run, or the --run directory of this one",
+        summary="A journal applies only to the resctrl that it was written for.",
+        message="the journal in {run} is for {theirs}, not for {ours}",
+        fix="pass the --resctrl of the interrupted run, or another --run directory",
         bad="apply --resctrl A is killed, then recover --resctrl B",
         good="apply --resctrl A is killed, then recover --resctrl A",
         host="scene",
@@ -76,8 +76,8 @@ _ALL = (
     Rule(
         id="CT508",
         severity="error",
-        summary="Groups that libvirt made for a guest are changed only on request.",
-        message="libvirt made {groups}, which would be changed",
+        summary="Groups that libvirt created for a guest are changed only with --adopt.",
+        message="the plan changes {groups}, which libvirt created",
         fix="apply with --adopt",
         bad="the plan changes a group that libvirt made for the guest",
         good="the same plan, with --adopt",

@@ -1,4 +1,4 @@
-"""Carry a plan out: lock, look again, journal, step by step, verify, release; on failure put everything back."""
+"""Carry a plan out: lock, read the host again, journal and take each step, verify, unlock; undo all on failure."""
 
 import contextlib
 import signal
@@ -35,7 +35,7 @@ from cachetune.plan.model import Plan, PlanGuest, PlannedGroup
 from cachetune.plan.ownership import held_threads, made_by_libvirt
 from cachetune.plan.steps import MoveTasks, Step, effect_of
 
-# A guest that starts threads faster than they can be moved is left as it is after so many looks.
+# Checks for new threads before giving up on a guest that starts them faster than they can be moved.
 _LOOKS = 20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -44,7 +44,7 @@ OnStep = Callable[[Step], None]
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """Where a plan is carried out. ``proc`` is None for simulated threads, ``sysfs`` where sizes come from resctrl."""
+    """Where a plan is applied. ``proc`` is None for simulated threads, ``sysfs`` if cache sizes come from resctrl."""
 
     resctrl: Resctrl
     run: Path
@@ -53,14 +53,14 @@ class Connection(msgspec.Struct, frozen=True):
     lock_timeout: float = 10.0
 
     def look(self, owned: Ledger) -> Host:
-        """The host as it is now and will be in a moment, with the ledger's groups known as ours."""
+        """The current host with all reservations; the groups in the ledger count as ours."""
         return reservations.with_reservations(read_host(self.resctrl, self.sysfs, owned.owned), self.run)
 
 
 def apply(plan: Plan, connection: Connection, on_step: OnStep = lambda _: None, *, adopt: bool = False) -> Report:
-    """Carry the plan out, all of it or nothing. ``on_step`` is told each step before it is taken.
+    """Carry the plan out, all of it or nothing. ``on_step`` is called with each step before it is taken.
 
-    ``adopt`` allows changes in groups that libvirt made for the plan's guests.
+    ``adopt`` allows changes to groups that libvirt created for the plan's guests.
 
     Raises ApplyRefusedError, LockTimeoutError, HostError or StateFileError before the first step; later failures are in
     the report.
@@ -71,7 +71,7 @@ def apply(plan: Plan, connection: Connection, on_step: OnStep = lambda _: None, 
 def apply_planned(
     planner: Planner, connection: Connection, on_step: OnStep = lambda _: None, *, adopt: bool = False
 ) -> Report:
-    """Plan under the lock and carry that out at once, so that no other run of ours can come between.
+    """Plan and carry the plan out under one lock, so that no other run of ours intervenes.
 
     Raises what ``planner`` raises, and as ``apply`` does.
     """
@@ -90,14 +90,14 @@ def apply_planned(
 
 
 class _Run:
-    """One run under the lock. ``begun`` are the steps that must be undone if a later one fails."""
+    """One run under the lock. ``_started`` are the steps to undo if a later one fails."""
 
     def __init__(self, plan: Plan, connection: Connection, ledger: Ledger, on_step: OnStep) -> None:
         self._plan, self._connection, self._ledger, self._on_step = plan, connection, ledger, on_step
         self._runner = StepRunner(connection.resctrl, connection.proc, plan.guests)
         self._journal = Journal.begin(connection.run, plan, connection.resctrl.source)
-        self._begun: list[Step] = []
-        self._late: dict[int, None] = {}  # in their order
+        self._started: list[Step] = []
+        self._late: dict[int, None] = {}  # ordered
         self._notes: list[str] = []
 
     def run(self) -> Report:
@@ -109,33 +109,33 @@ class _Run:
                 self._catch_newborn(stopped)
                 stopped()
                 self._journal.done()
-        except Exception as error:  # noqa: BLE001 - whatever it is, even a bug of ours, the host comes first
+        except Exception as error:  # noqa: BLE001 - even a bug of ours must not leave the host changed
             return self._roll_back(error)
         try:
             save_ledger(self._ledger.after(self._plan), self._connection.run)
         except OSError as error:
             self._journal.keep()
             self._notes.append(
-                f"the ledger cannot be written ({error.strerror}); mend that and run 'cachetune recover'"
+                f"the ledger cannot be written ({error.strerror}); fix the cause and run 'cachetune recover'"
             )
         else:
             self._journal.discard()
-        return self._report("done", done=tuple(self._begun))
+        return self._report("done", done=tuple(self._started))
 
     def _take(self, step: Step) -> None:
         self._on_step(step)
         self._journal.taking(step)
-        self._begun.append(step)
+        self._started.append(step)
         try:
             self._runner.take(step)
         except ResctrlError as error:
             if left_nothing(step, error):
-                self._begun.pop()
+                self._started.pop()
                 self._journal.not_taken()
             raise
 
     def _catch_newborn(self, stopped: Callable[[], None]) -> None:
-        """Threads that were born since the plan was made join their groups, until no new ones are seen."""
+        """Move threads that started since the plan was made to their groups, until there are no new ones."""
         for _ in range(_LOOKS):
             unseen = _unseen(self._plan, self._connection, self._late)
             self._notes = list(dict.fromkeys([*self._notes, *unseen.notes]))
@@ -147,13 +147,13 @@ class _Run:
                 stopped()
                 self._take(step)
                 self._late.update(dict.fromkeys(step.tids))
-        self._notes.append(f"the guest still starts new threads after {_LOOKS} looks; apply again to catch the rest")
+        self._notes.append(f"the guest still starts threads after {_LOOKS} checks; apply again to move the rest")
 
     def _roll_back(self, error: Exception) -> Report:
-        with contextlib.suppress(OSError):  # without this line recover does the same, but for a run that was all done
+        with contextlib.suppress(OSError):  # without this record, recover would finish a run whose steps were all taken
             self._journal.undoing()
-        undone, failures = undo(self._begun, self._runner)
-        done = tuple(self._begun)
+        undone, failures = undo(self._started, self._runner)
+        done = tuple(self._started)
         if failures:
             self._journal.keep()
             return self._report("rollback incomplete", error, done=done, undone=undone, undo_errors=failures)
@@ -165,7 +165,7 @@ class _Run:
             {
                 "outcome": outcome,
                 "machine_names": self._plan.machine_names,
-                "error": _said(error),
+                "error": _text_of(error),
                 "hint": getattr(error, "hint", ""),
                 "vanished_tids": tuple(dict.fromkeys(self._runner.vanished)),
                 "late_tids": tuple(self._late),
@@ -176,37 +176,37 @@ class _Run:
         )
 
 
-def undo(begun: list[Step], runner: StepRunner) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """Undo steps, the last first, as many as can be: those undone, and what went wrong with the others.
+def undo(started: list[Step], runner: StepRunner) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """Undo as many steps as possible, the last first: the steps undone, and the errors of the others.
 
-    What fails is tried once more at the end, when the rest of the way back may have cleared it; and then also all that
-    was done before it, for a thread goes back step by step.
+    A step that cannot be undone is tried once more after the rest, which may have removed the obstacle; so are all
+    steps before it, because a thread moves back step by step.
     """
     undone: dict[int, Step] = {}
     failures: dict[int, str] = {}
-    made = {path for step in begun if (path := effect_of(step).created)}
+    made = {path for step in started if (path := effect_of(step).created)}
 
     def undo_last(count: int) -> None:
         for number in reversed(range(count)):
             try:
-                runner.undo(begun[number], made)
-                undone[number] = begun[number]
+                runner.undo(started[number], made)
+                undone[number] = started[number]
                 failures.pop(number, None)
             except CachetuneError as error:
                 undone.pop(number, None)
                 failures[number] = str(error)
 
     with _handlers(signal.SIG_IGN):
-        undo_last(len(begun))
+        undo_last(len(started))
         if failures:
             undo_last(max(failures) + 1)
     return tuple(undone.values()), tuple(failures.values())
 
 
 class _Unseen(msgspec.Struct, frozen=True):
-    """Moves for threads that the plan does not know, and what is said of those that stay where they are.
+    """Moves of threads that the plan does not know, and ``notes`` on those that are not moved.
 
-    ``guests`` are the guests as they are now, with these threads.
+    ``guests`` are the guests with their current threads.
     """
 
     steps: tuple[MoveTasks, ...] = ()
@@ -215,12 +215,12 @@ class _Unseen(msgspec.Struct, frozen=True):
 
 
 def _unseen(plan: Plan, connection: Connection, known: Collection[int] = ()) -> _Unseen:
-    """The guests' threads that were born since and are not where they belong; groups of others keep theirs.
+    """The guests' threads that started since the plan was made and are not in their groups; foreign groups keep theirs.
 
-    Into a group that libvirt made libvirt puts threads itself.
+    Groups that libvirt created are left out: libvirt moves threads there itself.
     """
     seen = {t.tid for t in plan.threads}.union(known)
-    now = {one.machine_name: guest for one in plan.guests if (guest := _as_it_is_now(one, connection.proc))}
+    now = {one.machine_name: guest for one in plan.guests if (guest := _current(one, connection.proc))}
     places = {
         tid: where
         for machine, guest in now.items()
@@ -232,14 +232,14 @@ def _unseen(plan: Plan, connection: Connection, known: Collection[int] = ()) -> 
     host = connection.look(load_ledger(connection.run))
     held = held_threads(places, host, [g.path for g in plan.groups])
     steps = moves_between(host, {tid: where for tid, where in places.items() if tid not in held})
-    notes = (f"thread {tid} was born in group {path} and stays there" for tid, path in held.items())
+    notes = (f"thread {tid} started in group {path} and stays there" for tid, path in held.items())
     libvirts = made_by_libvirt(host, plan.guests)
     moves = tuple(step for step in steps if step.path not in libvirts)
     return _Unseen(moves, tuple(notes), tuple(now.values()))
 
 
-def _as_it_is_now(guest: PlanGuest, proc: Path | None) -> Guest | None:
-    """The guest's process with all its threads; None if it has ended, whatever has its pid by now."""
+def _current(guest: PlanGuest, proc: Path | None) -> Guest | None:
+    """The guest's process with all its current threads; None if it has ended, even if its pid is in use again."""
     leader = next((t for t in guest.threads if t.tid == guest.pid), None)
     if leader is None or proc is None or not is_same_thread(leader, proc, guest.pid):
         return None
@@ -250,20 +250,20 @@ def _as_it_is_now(guest: PlanGuest, proc: Path | None) -> Guest | None:
 
 
 def _groups_of(machine: str, plan: Plan) -> list[DesiredGroup]:
-    return [_wanted(group) for group in plan.groups if machine_of(group.path, plan.machine_names) == machine]
+    return [_desired(group) for group in plan.groups if machine_of(group.path, plan.machine_names) == machine]
 
 
-def _wanted(group: PlannedGroup) -> DesiredGroup:
+def _desired(group: PlannedGroup) -> DesiredGroup:
     return DesiredGroup(group.path, parent_of(group.path), None if group.vcpus is None else parse_vcpus(group.vcpus))
 
 
-def _said(error: Exception | None) -> str:
+def _text_of(error: Exception | None) -> str:
     known = isinstance(error, CachetuneError | OSError)
     return "" if error is None else str(error) if known else f"{type(error).__name__}: {error} (this is a bug)"
 
 
 def _leftover(run: Path) -> ApplyRefusedError:
-    """The error for what an interrupted run left."""
+    """The error for the journal of an interrupted run."""
     try:
         unfinished = journal.read(run)
     except JournalDamagedError as error:
@@ -274,7 +274,7 @@ def _leftover(run: Path) -> ApplyRefusedError:
 
 @contextmanager
 def _stoppable() -> Iterator[Callable[[], None]]:
-    """Signals do not tear a step apart: they are noticed between steps, by calling what this yields."""
+    """Defer signals: calling the function that this yields, between two steps, raises InterruptedRunError."""
     caught: list[int] = []
 
     def stopped() -> None:
@@ -289,7 +289,7 @@ def _stoppable() -> Iterator[Callable[[], None]]:
 def _handlers(handler: Callable[[int, object], None] | signal.Handlers) -> Iterator[None]:
     try:
         before = {number: signal.signal(number, handler) for number in _SIGNALS}
-    except ValueError:  # not the main thread: signals do not come here
+    except ValueError:  # not the main thread, which alone gets signals
         yield
         return
     try:

@@ -1,7 +1,7 @@
-"""Take one step on resctrl, see that it took effect, and take it back.
+"""Take one step on resctrl and verify it, or undo it.
 
-``take`` raises ResctrlError or StepError; ``undo`` brings back what was there before whether the step was done, half
-done or not done at all, and can be repeated.
+``take`` raises ResctrlError or StepError. ``undo`` restores the previous state whether the step was taken completely,
+in part or not at all, and can be repeated.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, Writ
 
 # The kernel takes one page per write; a tid has at most 7 digits and a comma.
 _TIDS_PER_WRITE = 500
-# The kernel looks once a second whether the cache lines of a freed RMID are gone.
+# Once a second the kernel checks whether a freed RMID still has cache lines.
 _LIMBO_SECONDS = 1.1
 
 
 class StepRunner:
-    """What carries steps out. ``guests`` have the threads that may be moved, each bound to its process and start time.
+    """Takes and undoes steps. ``guests`` have the threads that may be moved, each bound to its process and start time.
 
-    The kernel takes bare thread ids, and an id may be another thread's by the time of the write; so each is looked up
-    again right before. ``proc`` is None where threads are simulated. ``vanished`` collects threads that ended before
-    they could be moved.
+    The kernel takes plain thread ids, and an id may belong to another thread by the time of the write, so each is
+    checked right before. ``proc`` is None for simulated threads. ``vanished`` collects threads that ended before they
+    could be moved.
     """
 
     def __init__(self, resctrl: Resctrl, proc: Path | None, guests: Iterable[PlanGuest | Guest] = ()) -> None:
@@ -44,12 +44,12 @@ class StepRunner:
         self.vanished: list[int] = []
 
     def bind(self, guest: PlanGuest | Guest) -> None:
-        """Move these threads only as long as they are what they are now. Who is bound already stays so."""
+        """Move these threads only while they are still the same. Existing bindings are kept."""
         for thread in guest.threads:
             self._bound.setdefault(thread.tid, (thread, guest.pid))
 
     def take(self, step: Step) -> None:
-        """Carry a step out and verify it."""
+        """Take a step and verify it."""
         match step:
             case CreateGroup(path):
                 self._create(path)
@@ -65,9 +65,9 @@ class StepRunner:
                 assert_never(step)
 
     def undo(self, step: Step, made: Collection[str]) -> None:
-        """Bring back what was there before the step. Doing it again after a failure half-way is right, too.
+        """Restore what was there before the step; safe to repeat after a failure.
 
-        ``made`` are the groups that the run has made: where one is gone again, no thread needs to go back into it.
+        ``made`` are the groups that the run created. Once one is removed again, there is nothing to restore in it.
         """
         match step:
             case CreateGroup(path):
@@ -77,18 +77,18 @@ class StepRunner:
                 if before and not self._reads(path, before):
                     self._write_schemata(path, before)
             case WriteFile(path, before):
-                if self._is_left(group_of_file(path), made) and self._value(path) != before:
+                if self._remains(group_of_file(path), made) and self._value(path) != before:
                     self._write_file(path, before)
             case MoveTasks(path, source, tids):
-                if self._is_left(source, made):
+                if self._remains(source, made):
                     self._move_back(path, source, tids)
             case RemoveGroup():
                 self._make_again(step)
             case _:
                 assert_never(step)
 
-    def _is_left(self, group: str | None, made: Collection[str]) -> bool:
-        """False for a group that the run made and that is already removed again. None is the host, which stays."""
+    def _remains(self, group: str | None, made: Collection[str]) -> bool:
+        """False for a group that the run created and that is already removed again. None, the host, always remains."""
         return group is None or group not in made or self._resctrl.exists(group)
 
     def _make_again(self, step: RemoveGroup) -> None:
@@ -153,10 +153,10 @@ class StepRunner:
         return set(map(int, self._resctrl.read(_file(path, "tasks")).split()))
 
     def _write_tids(self, file: str, tids: list[int]) -> set[int]:
-        """One write where the kernel takes lists (6.12 does, 6.1 does not), else one for each; returns who ended.
+        """One write if the kernel takes lists (6.12 does, 6.1 does not), else one per thread; returns those that ended.
 
-        A list stops at the first failure, so after a failure each thread is written alone; those that are there
-        already stay there.
+        The kernel stops a list at the first failure, so after one each thread is written alone. Writing a thread that
+        is already in the group changes nothing.
         """
         ended: set[int] = set()
         if self._lists and len(tids) > 1:
@@ -178,15 +178,15 @@ class StepRunner:
         return ended
 
     def _move_back(self, path: str, source: str, tids: Iterable[int]) -> None:
-        """Those that the step, or an undoing cut short, has left on the way: in ``path`` or in the groups around it.
+        """Move back the threads that the step, or an interrupted undo, left in ``path`` or in the groups around it.
 
-        A thread that somebody has put elsewhere since is not ours to move.
+        A thread that another program has moved elsewhere since is not ours to move.
         """
         control = parent_of(source)
         around: set[int] = set()
-        for connection in {path, parent_of(path), control, DEFAULT_GROUP}:
+        for group in {path, parent_of(path), control, DEFAULT_GROUP}:
             with _tolerated(errno.ENOENT, errno.ENODEV):
-                around |= self._tids_in(connection)
+                around |= self._tids_in(group)
         home = self._tids_in(source)
         with _tolerated(errno.ENOENT, errno.ENODEV):
             home -= self._tids_in(path)  # a control group lists the threads of its monitor groups, too
@@ -204,7 +204,7 @@ class StepRunner:
 
 
 def left_nothing(step: Step, error: ResctrlError) -> bool:
-    """Whether a step that failed with this error had no effect at all, so that what is there is not ours to undo."""
+    """Whether a step that failed with this error had no effect, so that undoing it would change foreign state."""
     match step:
         case CreateGroup():
             return error.operation == "mkdir"

@@ -102,7 +102,7 @@ def check(domain: Domain, host: Host) -> tuple[Finding, ...]:
     """The findings of a plan for this domain on the host, whether or not its guest is running."""
     request = GuestRequest(domain)
     try:
-        request.machine  # noqa: B018 - raises if there is none
+        request.machine  # noqa: B018 - raises if the name is unusable
     except MachineNameError:
         request = GuestRequest(domain, machine_name="cachetune-guest")
     try:
@@ -154,9 +154,9 @@ def _draft(
     shrink: bool,
 ) -> _Draft:
     ours = [g for g in desired if g.request and not is_foreign(host.group(g.path), own)]
-    gone = frozenset(removal.paths if removal.first else ())
+    removed = frozenset(removal.paths if removal.first else ())
     at = desired[0].request.at if desired and desired[0].request else Source()
-    target = find_target(ours, host, gone, shrink=shrink)
+    target = find_target(ours, host, removed, shrink=shrink)
     if any(f.severity == "error" for f in target.findings):
         creates = [CreateGroup(group.path) for group in desired if host.group(group.path) is None]
         return _Draft(target, (), (*target.findings, *limit_findings(creates, host, at)))

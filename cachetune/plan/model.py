@@ -69,7 +69,7 @@ class DefaultShrink(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """How many of a limited resource are in use after the plan; ``total`` is None where the host does not say."""
+    """How many of a limited resource are in use after the plan; ``total`` is None if the host does not report it."""
 
     used: int
     total: int | None

@@ -1,4 +1,4 @@
-"""What a plan must not touch, and whom it is for: groups and threads of others, and the guest's own threads."""
+"""What a plan may touch: foreign groups and threads are off limits; the guest's threads must match its domain."""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -14,17 +14,18 @@ from cachetune.plan.groups.translate import DesiredGroup, Membership
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import Step, effect_of
+from cachetune.text import count
 
 
 def is_foreign(group: Group | None, own: Collection[str]) -> bool:
-    """Whether a group is somebody else's: neither ours by any name nor among the guests' ``own``."""
+    """Whether a group is foreign: neither ours nor among the guests' ``own`` groups."""
     return group is not None and group.owner not in ("cachetune", "default") and group.path not in own
 
 
 def made_by_libvirt(host: Host, guests: Iterable[PlanGuest]) -> tuple[str, ...]:
-    """The groups that libvirt made for these guests when it started them.
+    """The groups that libvirt created for these guests when it started them.
 
-    Whoever gives a guest the machine name of another one does not get that guest's groups.
+    A guest that is given the machine name of another guest does not get that guest's groups.
     """
     theirs = (g.path for g in host.groups if g.owner == "libvirt")
     machines = [g.machine_name for g in guests if is_libvirts_name(g.machine_name, g.name)]
@@ -32,9 +33,9 @@ def made_by_libvirt(host: Host, guests: Iterable[PlanGuest]) -> tuple[str, ...]:
 
 
 def touched(steps: Iterable[Step], groups: Collection[str]) -> list[str]:
-    """Those of ``groups`` that the steps would write to, move threads into or out of, make a monitor in, or remove.
+    """Those of ``groups`` that the steps write to, move threads into or out of, create a monitor group in, or remove.
 
-    A thread that leaves a monitor group leaves the control group around it, too, or stays in it and is moved there.
+    A move into or out of a monitor group also touches the control group around it.
     """
     paths = {path for step in steps for path in effect_of(step).groups}
     paths |= {parent_of(path) for path in paths}
@@ -42,27 +43,27 @@ def touched(steps: Iterable[Step], groups: Collection[str]) -> list[str]:
 
 
 def foreign_findings(
-    wanted: Collection[DesiredGroup],
+    desired: Collection[DesiredGroup],
     places: Mapping[int, Membership],
     host: Host,
     own: Collection[str],
     *,
     take_tasks: bool,
 ) -> list[Finding]:
-    """Everything that would touch what is not this guest's: groups of others, and threads in them.
+    """Conflicts with foreign groups: those that would have to change, and those that hold threads of the guests.
 
-    ``own`` are the groups that the guests have, made by us or by libvirt for them.
+    ``own`` are the guests' groups, created by us or by libvirt.
     """
     findings = []
-    for group in wanted:
-        there = host.group(group.path)
+    for group in desired:
+        existing = host.group(group.path)
         holder = host.group(group.parent)
-        if not there and holder and is_foreign(holder, own):
-            why = "a monitor group would have to be made in it"
+        if not existing and holder and is_foreign(holder, own):
+            why = "a monitor group would have to be created in it"
             findings.append(RULES["CT216"].at(Source(), path=holder.path, owner=holder.owner, why=why))
-        if there and is_foreign(there, own) and (why := _differs(group, there, places, host)):
+        if existing and is_foreign(existing, own) and (why := _differs(group, existing, places, host)):
             at = group.request.at if group.request else Source()
-            findings.append(RULES["CT216"].at(at, path=group.path, owner=there.owner, why=why))
+            findings.append(RULES["CT216"].at(at, path=group.path, owner=existing.owner, why=why))
     if take_tasks:
         return findings
     for tid, path in held_threads(places, host, own).items():
@@ -73,7 +74,7 @@ def foreign_findings(
 
 
 def held_threads(places: Mapping[int, Membership], host: Host, own: Collection[str]) -> dict[int, str]:
-    """Threads that would have to leave a group of somebody else, or of another guest: tid to that group."""
+    """Threads that would have to leave a foreign group or a group of another guest: tid to that group."""
     held: dict[int, str] = {}
     free = {DEFAULT_GROUP, *own}
     for tid, here in locations(host, places).items():
@@ -84,26 +85,26 @@ def held_threads(places: Mapping[int, Membership], host: Host, own: Collection[s
     return held
 
 
-def _differs(group: DesiredGroup, there: Group, places: Mapping[int, Membership], host: Host) -> str:
-    """How a group of somebody else differs from what is asked for; "" when it is just that."""
+def _differs(group: DesiredGroup, existing: Group, places: Mapping[int, Membership], host: Host) -> str:
+    """How a foreign group differs from the request; "" if it does not."""
     for cache in group.request.caches if group.request else ():
         control = control_of(cache, host)
         way = control.way_bytes(cache.cache_id) if control else None
         if control and way:
-            mask = there.masks.at(control.name, cache.cache_id)
+            mask = existing.masks.at(control.name, cache.cache_id)
             if mask is not None and mask.bit_count() * way != cache.size_bytes:
                 return f"its mask on {control.name} cache {cache.cache_id} is {mask:x}"
     for node in group.request.nodes if group.request else ():
-        value = there.bandwidth.at("MB", node.node_id)
+        value = existing.bandwidth.at("MB", node.node_id)
         if value != node.bandwidth:
             return f"its bandwidth on node {node.node_id} is {value}"
-    inside = set(there.tids)
+    inside = set(existing.tids)
     missing = [t for t, p in places.items() if group.path in (p.control, p.monitor) and t not in inside]
-    return f"the threads {format_ids(missing)} are not in it" if missing else ""
+    return f"{count(len(missing), 'thread')} not in it: {format_ids(missing)}" if missing else ""
 
 
 def guest_findings(domain: Domain, guest: Guest | None) -> list[Finding]:
-    """Whether the guest's threads are those that the domain asks for."""
+    """Findings about the guest's threads: those that the domain needs but the guest lacks, and the reverse."""
     if not domain.groups:
         return []
     if guest is None:
@@ -125,9 +126,9 @@ def guest_findings(domain: Domain, guest: Guest | None) -> list[Finding]:
 
 
 def nested_findings(host: Host, removed: Collection[str]) -> list[Finding]:
-    """Monitor groups of others inside control groups that would be removed: rmdir would take them along."""
+    """Foreign monitor groups inside control groups to be removed: rmdir would remove them as well."""
     return [
-        RULES["CT216"].at(Source(), path=g.path, owner=g.owner, why="it stands inside a group that would be removed")
+        RULES["CT216"].at(Source(), path=g.path, owner=g.owner, why="it is inside a group that would be removed")
         for g in host.groups
         if g.path not in removed and g.kind == "monitor" and g.parent in removed
     ]

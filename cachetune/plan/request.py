@@ -1,4 +1,4 @@
-"""What a plan is made from, besides the host: what one guest is to have, and the choices of the user."""
+"""The input of a plan besides the host: the request for each guest, and the user's options."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ from cachetune.plan.groups.names import checked_machine_name, machine_name_of
 class Options(msgspec.Struct, frozen=True):
     """How to plan.
 
-    ``shrink_default`` may take ways from the default group; ``take_tasks`` may move threads out of others' groups.
+    ``shrink_default`` allows taking ways from the default group, ``take_tasks`` moving threads out of foreign groups.
     """
 
     shrink_default: bool = False
@@ -19,9 +19,9 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class GuestRequest(msgspec.Struct, frozen=True):
-    """What one guest is to have. ``guest`` is None if it is not running, ``machine_name`` "" if the domain's is used.
+    """The request for one guest. ``guest`` is None if it is not running; ``machine_name`` "" stands for the domain's.
 
-    ``owned`` are groups that belong to this guest whatever their names. ``findings`` are the warnings of its XML.
+    ``owned`` are groups of this guest regardless of their names. ``findings`` are the warnings about its XML.
     """
 
     domain: Domain
@@ -32,5 +32,5 @@ class GuestRequest(msgspec.Struct, frozen=True):
 
     @property
     def machine(self) -> str:
-        """The prefix of the names of the guest's groups. Raises MachineNameError."""
+        """The prefix of the guest's group names. Raises MachineNameError."""
         return checked_machine_name(self.machine_name) if self.machine_name else machine_name_of(self.domain)

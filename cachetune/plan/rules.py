@@ -1,4 +1,4 @@
-"""The rules that hold a domain against a host (CT2xx) and against a running guest (CT4xx)."""
+"""The rules for a domain on a host (CT2xx) and for a domain with its running guest (CT4xx)."""
 
 from cachetune.findings import Rule
 
@@ -15,7 +15,7 @@ def _node(node: int, bandwidth: int) -> str:
     return _cputune(f"<memorytune vcpus='0-1'><node id='{node}' bandwidth='{bandwidth}'/></memorytune>")
 
 
-# The default group of a fresh host owns every way, so samples that must fit ask for bandwidth or for nothing else.
+# The default group of a fresh host owns every way, so samples that must fit request bandwidth only.
 _FITS = _node(0, 50)
 _MONITOR = _cputune("<cachetune vcpus='0'><monitor level='3' vcpus='0'/></cachetune>")
 _L3 = "id='0' level='3' type='both'"
@@ -35,7 +35,7 @@ _ALL = (
         id="CT202",
         severity="error",
         summary="The cache type must match how resctrl is mounted: code and data with CDP, both without.",
-        message="type '{type}' cannot be had on L{level} of this host",
+        message="type '{type}' is not available on L{level} of this host",
         fix="use type {available}, or mount resctrl {mount} the option {option}",
         bad=_cache("id='0' level='3' type='code' size='2304' unit='KiB'"),
         good=_FITS,
@@ -54,9 +54,9 @@ _ALL = (
     Rule(
         id="CT204",
         severity="error",
-        summary="A request must leave some of the cache to the others.",
+        summary="A request must leave at least one way of the cache to other groups.",
         message="{size} is the whole of {resource} cache {id}",
-        fix="at most {most} can be given to one group",
+        fix="request at most {most}",
         bad=_cache(f"{_L3} size='25344' unit='KiB'"),
         good=_FITS,
         host="sim:skylake-2s",
@@ -64,9 +64,9 @@ _ALL = (
     Rule(
         id="CT205",
         severity="error",
-        summary="A size must be a whole number of ways: nothing is rounded.",
+        summary="A size must be a whole number of ways; sizes are not rounded.",
         message="{size} is not a multiple of the way size {way} of {resource} cache {id}",
-        fix="the nearest sizes are {nearest}",
+        fix="nearest valid: {nearest}",
         bad=_cache(f"{_L3} size='3' unit='MiB'"),
         good=_FITS,
         host="sim:skylake-2s",
@@ -74,9 +74,9 @@ _ALL = (
     Rule(
         id="CT206",
         severity="error",
-        summary="A size must have at least the number of ways that the processor demands.",
-        message="{size} on {resource} cache {id} is less than the least allocation of {least}",
-        fix="ask for {least} or more",
+        summary="A size must be at least the number of ways that the processor requires.",
+        message="{size} is below the minimum of {least} on {resource} cache {id}",
+        fix="request {least} or more",
         bad=_cache(f"{_L3} size='0'"),
         good=_FITS,
         host="sim:skylake-2s",
@@ -84,7 +84,7 @@ _ALL = (
     Rule(
         id="CT207",
         severity="error",
-        summary="There must be a hole of free ways that is large enough.",
+        summary="The requested ways must fit into contiguous free ways.",
         message="no room for {ways} ({size}) on {resource} cache {id}: {free} free, largest hole {hole}; {owners}",
         fix="{advice}",
         bad=_cache(f"{_L3} size='2304' unit='KiB'"),
@@ -116,7 +116,7 @@ _ALL = (
         severity="error",
         summary="A bandwidth must be a multiple of the host's step.",
         message="bandwidth {value} is not a multiple of {step}",
-        fix="the nearest values are {nearest}",
+        fix="nearest valid: {nearest}",
         bad=_node(0, 55),
         good=_FITS,
         host="sim:skylake-2s",
@@ -126,7 +126,7 @@ _ALL = (
         severity="error",
         summary="A bandwidth must be within the host's range.",
         message="bandwidth {value} is outside {least} to {most} ({unit})",
-        fix="the nearest legal value is {nearest}",
+        fix="nearest valid: {nearest}",
         bad=_node(0, 110),
         good=_FITS,
         host="sim:skylake-2s",
@@ -160,7 +160,7 @@ _ALL = (
         id="CT214",
         severity="error",
         summary="A monitor needs a host with monitoring.",
-        message="this host has no monitoring, so no monitor for {resource} can be made",
+        message="this host has no monitoring, so a monitor for {resource} cannot be created",
         fix="remove the <monitor> or choose a host with CMT or MBM",
         bad=_MONITOR,
         good=_cputune(""),
@@ -169,9 +169,9 @@ _ALL = (
     Rule(
         id="CT215",
         severity="error",
-        summary="Each group needs a directory name of its own that resctrl accepts.",
-        message="the group for {vcpus} cannot be called '{name}': {why}",
-        fix="change the id attribute, or give another --machine-name",
+        summary="Each group needs its own directory name, which resctrl must accept.",
+        message="the group for {vcpus} cannot be named '{name}': {why}",
+        fix="change the id attribute, or pass another --machine-name",
         bad="<domain type='kvm' id='1'><name>g</name><vcpu>4</vcpu><cputune><cachetune vcpus='0' id='../x'>"
         "<monitor level='3' vcpus='0'/></cachetune></cputune></domain>",
         good=_FITS,
@@ -180,9 +180,9 @@ _ALL = (
     Rule(
         id="CT216",
         severity="error",
-        summary="A group that belongs to somebody else is never changed.",
+        summary="Foreign groups are never changed.",
         message="group '{path}' exists and belongs to {owner}: {why}",
-        fix="leave it to its owner, or give another --machine-name",
+        fix="leave it to its owner, or pass another --machine-name",
         bad="apply --machine-name batch, where another program has made the group batch-vcpus_0-1",
         good="apply --machine-name batch, where no group is called batch-vcpus_0-1",
         host="scene",
@@ -190,9 +190,9 @@ _ALL = (
     Rule(
         id="CT217",
         severity="warning",
-        summary="Ways that the hardware also uses for I/O are not the guest's alone.",
-        message="mask {mask} on {resource} cache {id} includes ways that are shared with I/O ({shared})",
-        fix="I/O traffic can displace the guest's lines there; --shrink-default leaves those ways to the default group",
+        summary="Ways that the hardware shares with I/O are not exclusive to the guest.",
+        message="mask {mask} on {resource} cache {id} includes ways shared with I/O ({shared})",
+        fix="--shrink-default leaves those ways to the default group",
         bad="a guest gets all 6 free ways, 2 of which are shared with I/O",
         good="a guest gets the 4 free ways that are not shared with I/O",
         host="scene",
@@ -200,9 +200,9 @@ _ALL = (
     Rule(
         id="CT218",
         severity="error",
-        summary="The size of the cache must be known to turn bytes into ways.",
-        message="the size of {resource} cache {id} is not known",
-        fix="give the matching --sysfs, or a resctrl tree that has 'size' files",
+        summary="The size of a cache must be known to convert bytes to ways.",
+        message="the size of {resource} cache {id} is unknown",
+        fix="pass the matching --sysfs, or a resctrl tree with 'size' files",
         bad="a host read from a tree without cache sizes",
         good="the same host, with cache sizes",
         host="scene",
@@ -210,9 +210,9 @@ _ALL = (
     Rule(
         id="CT219",
         severity="error",
-        summary="The default group must not be exclusive: groups share its ways on caches that they do not ask for.",
-        message="the default group is in mode exclusive, so nobody can share its ways on {caches}",
-        fix="write 'shareable' to the default group's mode, or ask for a size on every cache",
+        summary="Groups share the default group's ways where they request no size, so it must not be exclusive then.",
+        message="the default group is in mode exclusive, so no group can share its ways on {caches}",
+        fix="write 'shareable' to the default group's mode, or request a size on every cache",
         bad="the default group is exclusive, and the guest requests ways of L3 cache 0 only",
         good="the default group is exclusive, and the guest requests ways of every L3 cache",
         host="scene",
@@ -220,9 +220,9 @@ _ALL = (
     Rule(
         id="CT220",
         severity="warning",
-        summary="A monitor is of use only where the host counts the events.",
-        message="this host has none of the events that a monitor for {resource} reads ({events})",
-        fix="the group is made all the same, but the monitor reads nothing for it",
+        summary="A monitor needs a host that counts its events.",
+        message="this host does not count the events of a monitor for {resource} ({events})",
+        fix="the group is created anyway, but its monitor has no readings",
         bad=_cputune("<energytune vcpus='0'><monitor vcpus='0'/></energytune>"),
         good=_MONITOR,
         host="sim:skylake-2s",
@@ -230,8 +230,8 @@ _ALL = (
     Rule(
         id="CT221",
         severity="warning",
-        summary="Under mba_MBps any number of MiB/s is legal, but libvirt still demands the step for percent.",
-        message="libvirt would refuse bandwidth {value} on this host: it is not a multiple of 10",
+        summary="With mba_MBps the kernel accepts any number of MiB/s, but libvirt requires the step for percent.",
+        message="bandwidth {value} is not a multiple of 10, so libvirt would refuse it on this host",
         fix="use a multiple of 10 if libvirt must accept the same XML",
         bad=_node(0, 1024),
         good=_node(0, 1020),
@@ -240,9 +240,9 @@ _ALL = (
     Rule(
         id="CT222",
         severity="warning",
-        summary="Groups that libvirt made for the guest are changed only on request.",
-        message="libvirt made {groups}",
-        fix="apply with --adopt to change what libvirt has set, or restart the guest to have libvirt set it anew",
+        summary="Groups that libvirt created for the guest are changed only with --adopt.",
+        message="libvirt created {groups}",
+        fix="apply with --adopt to change them, or restart the guest so that libvirt sets them again",
         bad="libvirt gave the guest the 2 ways it requests, and another program has changed the mask",
         good="libvirt gave the guest the 2 ways it requests",
         host="scene",
@@ -252,7 +252,7 @@ _ALL = (
         severity="warning",
         summary="Every vCPU in a group should have a thread.",
         message="no thread yet for {vcpus}",
-        fix="offline vCPUs join their group when you plan again after they are plugged in",
+        fix="plan again after the vCPUs are plugged in",
         bad="a group for vCPUs 0-1, and only vCPU 0 has a thread",
         good="a group for vCPUs 0-1, and both have a thread",
         host="scene",
@@ -260,9 +260,9 @@ _ALL = (
     Rule(
         id="CT402",
         severity="error",
-        summary="Threads are not taken out of groups that belong to somebody else.",
+        summary="Threads are moved out of foreign groups only with --take-tasks.",
         message="thread {tid} is in group '{path}', which belongs to {owner}",
-        fix="remove it there first, or plan with --take-tasks",
+        fix="move it out first, or plan with --take-tasks",
         bad="the thread of vCPU 0 is in the group BestEffort of another program",
         good="the same, with --take-tasks",
         host="scene",
@@ -270,9 +270,9 @@ _ALL = (
     Rule(
         id="CT403",
         severity="warning",
-        summary="Without threads a plan makes groups that nobody is in.",
-        message="no guest was given, so no thread will be moved",
-        fix="give --guest NAME, --pid PID, or --vcpu N=TID for each vCPU",
+        summary="A plan without threads only creates empty groups.",
+        message="no guest was named, so no threads are moved",
+        fix="pass --guest NAME, --pid PID, or --vcpu N=TID for each vCPU",
         bad="plan web.xml",
         good="plan web.xml --guest web",
         host="scene",
@@ -281,8 +281,8 @@ _ALL = (
         id="CT404",
         severity="error",
         summary="A whole-process group needs the process.",
-        message="a group for the whole process needs all of its threads",
-        fix="give --pid PID instead of --vcpu",
+        message="a whole-process group needs all threads of the process, not only the vCPU threads",
+        fix="pass --pid PID instead of --vcpu",
         bad="<cachetune> without vcpus, and --vcpu for each thread",
         good="<cachetune> without vcpus, and --pid",
         host="scene",
@@ -290,9 +290,9 @@ _ALL = (
     Rule(
         id="CT405",
         severity="warning",
-        summary="A thread that was named should be of use.",
-        message="vCPU {vcpu} is in no group, so its thread {tid} stays where it is",
-        fix="leave out --vcpu {vcpu}={tid}, or add the vCPU to a group",
+        summary="Each thread passed with --vcpu should belong to a group.",
+        message="vCPU {vcpu} is in no group, so thread {tid} is not moved",
+        fix="omit --vcpu {vcpu}={tid}, or add the vCPU to a group",
         bad="a group for vCPUs 0-1, and --vcpu for vCPUs 0 to 3",
         good="a group for vCPUs 0-1, and --vcpu for vCPUs 0 and 1",
         host="scene",

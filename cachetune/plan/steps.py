@@ -62,7 +62,7 @@ Step = CreateGroup | WriteSchemata | WriteFile | MoveTasks | RemoveGroup
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """What one step does, for code that counts steps or asks what they touch. Fields that do not apply are None.
+    """What one step does, for code that counts steps or looks for what they touch. Fields that do not apply stay None.
 
     ``created``, ``removed`` and ``written`` are groups, ``setting`` is a host-wide file. ``tids`` move from the group
     ``left`` to the group ``entered``.

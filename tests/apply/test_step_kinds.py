@@ -201,7 +201,7 @@ def test_a_step_comes_back_from_the_journal_and_from_a_saved_plan(
     written.keep()
     unfinished = journal.read(tmp_path)
     assert unfinished
-    assert unfinished.begun == (row.step,)
+    assert unfinished.started == (row.step,)
 
 
 @BY_KIND

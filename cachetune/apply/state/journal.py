@@ -1,10 +1,10 @@
-"""The journal: what a run has begun, written before it is done, so that a killed run can be undone.
+"""The journal: each step of a run, recorded before it is taken, so that a killed run can be undone.
 
-One file in the run directory. The first line holds the plan; each further line a step that is about to be taken, or
-that the kernel refused to take; then one that says that all is done, or that undoing has begun. A line is JSON, a blank
-and the CRC-32 of all JSON so far: what is undone must be what was done, so a journal that somebody has edited is not
-acted upon. A line without its newline was never completed, so nothing was done for it. resctrl's state ends with the
-boot, so the journal carries the boot's id.
+One file in the run directory. The first line has the plan. Each further line is a step that is about to be taken, or
+says that the kernel refused it; then one line says that all steps are done, or that undo has started. A line is JSON, a
+blank and the CRC-32 of all JSON so far: only what was done may be undone, so an edited journal is refused. A line
+without its newline is incomplete, and nothing was done for it. resctrl's state ends with the boot, so the journal has
+the boot id.
 """
 
 import errno
@@ -52,20 +52,20 @@ _RECORD: Any = _Begin | _Taking | _NotTaken | _Undoing | _Done
 
 
 class Unfinished(msgspec.Struct, frozen=True):
-    """What a journal says: the plan, the steps that were begun, and whether all of them were done.
+    """The content of a journal: the plan, the steps that were started, and whether the run completed all of them.
 
-    ``plan`` is None when not even the plan was written whole, so that nothing can have been begun.
+    ``plan`` is None if not even the plan was written completely, so that no step can have been started.
     """
 
     plan: Plan | None
     resctrl: str
     same_boot: bool
-    begun: tuple[Step, ...]
+    started: tuple[Step, ...]
     complete: bool
 
 
 class Journal:
-    """An open journal. Every line is on disk when ``taking`` and ``done`` return."""
+    """An open journal. Each method returns once its line is on disk."""
 
     def __init__(self, fd: int, path: Path) -> None:
         self._fd, self._path = fd, path
@@ -93,15 +93,15 @@ class Journal:
         self._append(_Taking(step))
 
     def not_taken(self) -> None:
-        """Record that the last step was refused without any effect: what stands there is somebody else's."""
+        """Record that the last step was refused without any effect, so that there is nothing to undo."""
         self._append(_NotTaken())
 
     def undoing(self) -> None:
-        """Record that the steps are being undone: from here on the way is back."""
+        """Record that the steps are being undone: recover continues to undo."""
         self._append(_Undoing())
 
     def done(self) -> None:
-        """Record that every step was done and verified: from here on the way is forward."""
+        """Record that every step was taken and verified: recover only updates the ledger."""
         self._append(_Done())
 
     def keep(self) -> None:
@@ -109,7 +109,7 @@ class Journal:
         os.close(self._fd)
 
     def discard(self) -> None:
-        """Close and delete the journal: there is nothing left to recover."""
+        """Close and delete the journal: there is nothing to recover."""
         os.close(self._fd)
         self._path.unlink(missing_ok=True)
 
@@ -119,14 +119,16 @@ class Journal:
         line = b"%s %08x\n" % (text, total)
         written = os.write(self._fd, line)
         if written != len(line):
-            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)  # a later line must not follow half a one
-            raise OSError(errno.ENOSPC, "the journal was cut off", str(self._path))
+            os.ftruncate(
+                self._fd, os.fstat(self._fd).st_size - written
+            )  # a later line must not follow an incomplete one
+            raise OSError(errno.ENOSPC, "the journal is incomplete", str(self._path))
         self._sum = total
         os.fsync(self._fd)
 
 
 def read(run: Path) -> Unfinished | None:
-    """What the last run left unfinished; None when there is nothing. Raises JournalDamagedError."""
+    """What the last run left unfinished; None if there is no journal. Raises JournalDamagedError."""
     path = run / _NAME
     try:
         data = _content(path)
@@ -136,7 +138,7 @@ def read(run: Path) -> Unfinished | None:
         raise JournalDamagedError(path, error.strerror or "it cannot be read") from None
     whole = data.split(b"\n")[:-1]
     if not whole:
-        return Unfinished(None, "", same_boot=True, begun=(), complete=False)
+        return Unfinished(None, "", same_boot=True, started=(), complete=False)
     try:
         records: list[_Begin | _Taking | _NotTaken | _Undoing | _Done] = [
             documents.decode(text, _RECORD, f"line {n}") for n, text in enumerate(_checked(whole), 1)
@@ -145,7 +147,7 @@ def read(run: Path) -> Unfinished | None:
         raise JournalDamagedError(path, str(error)) from None
     first, rest = records[0], records[1:]
     if not isinstance(first, _Begin) or any(isinstance(r, _Begin) for r in rest):
-        raise JournalDamagedError(path, "it does not begin with one plan")
+        raise JournalDamagedError(path, "it does not start with a plan")
     steps: list[Step] = []
     for record in rest:
         if isinstance(record, _Taking):
@@ -174,7 +176,7 @@ def _content(path: Path) -> bytes:
 
 
 def exists(run: Path) -> bool:
-    """Whether there is a journal, whatever it says."""
+    """Whether there is a journal, damaged or not."""
     return os.path.lexists(run / _NAME)
 
 
@@ -189,7 +191,7 @@ def _unwritable(path: Path, error: OSError) -> StateFileError:
 
 
 def boot_id() -> str:
-    """The kernel's id of this boot; "" where there is none."""
+    """The kernel's id of this boot; "" if it has no such file."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

@@ -1,7 +1,7 @@
 """The ledger: which groups are ours, for which guest, and what the default group had before it was shrunk.
 
-One small JSON file in the run directory, replaced as a whole. It dies with the reboot, as resctrl's state does; if it
-is lost, groups whose name starts with ``cachetune-`` are still known by their name.
+One small JSON file in the run directory, replaced atomically. It is valid for one boot, as resctrl's state is. If it is
+lost, groups whose name starts with ``cachetune-`` are still recognized by name.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteFile,
 
 
 class GuestEntry(msgspec.Struct, frozen=True):
-    """The groups made for one guest."""
+    """The groups created for one guest."""
 
     name: str
     uuid: str | None
@@ -31,9 +31,9 @@ class GuestEntry(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """Guests by machine name, and the default group's masks ``before`` and ``after`` the shrinking that still holds.
+    """Guests by machine name, and how the default group is currently shrunk.
 
-    It is of the boot ``boot_id`` only; after a restart resctrl has none of it.
+    It is valid for the boot ``boot_id`` only: resctrl's state does not survive a restart.
     """
 
     schema_version: Literal[1] = 1
@@ -43,7 +43,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def owned(self) -> frozenset[str]:
-        """Every group that we made."""
+        """Every group that we created."""
         return frozenset(path for guest in self.guests.values() for path in guest.groups)
 
     def groups_of(self, machine: str) -> frozenset[str]:
@@ -52,7 +52,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(entry.groups) if entry else frozenset()
 
     def after(self, plan: Plan) -> "Ledger":
-        """The ledger once the plan has been carried out. Doing this twice changes nothing."""
+        """The ledger after the plan has been carried out. Calling this twice changes nothing."""
         groups = {machine: set(self.groups_of(machine)) for machine in plan.machine_names}
         shrunk = self.shrunk
         for step in plan.steps:
@@ -81,11 +81,11 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         return Ledger(boot_id=boot_id(), guests=guests, shrunk=shrunk)
 
     def with_shrunk(self, kept: DefaultShrink) -> "Ledger":
-        """The ledger with ways in it that the default group has given up and could not get back."""
+        """The ledger with ways added that the default group gave up and could not get back."""
         return Ledger(boot_id=boot_id(), guests=self.guests, shrunk=follow_shrink(self.shrunk, kept.before, kept.after))
 
     def without_lost(self, host: Host) -> "Ledger":
-        """The ledger without groups that are no longer there: whoever makes such a group again owns it."""
+        """The ledger without groups that no longer exist: a program that creates one again owns it."""
         guests = {}
         for machine, entry in self.guests.items():
             left = tuple(path for path in entry.groups if host.group(path))
@@ -95,7 +95,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_ledger(run: Path) -> Ledger:
-    """The ledger in the run directory; an empty one where there is none. Raises StateFileError if it cannot be read."""
+    """The ledger in the run directory, empty if there is no file. Raises StateFileError if it cannot be read."""
     try:
         data = (run / "ledger.json").read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -115,7 +115,7 @@ def save_ledger(ledger: Ledger, run: Path) -> None:
 
 
 def save_ledger_if_changed(ledger: Ledger, run: Path) -> None:
-    """Save a ledger that differs from the one on disk; not being able to is no harm where nothing was done."""
+    """Save a ledger that differs from the one on disk; failing to is harmless after a run that changed nothing."""
     with contextlib.suppress(OSError, StateFileError):
         if load_ledger(run) != ledger:
             save_ledger(ledger, run)
@@ -124,7 +124,7 @@ def save_ledger_if_changed(ledger: Ledger, run: Path) -> None:
 def follow_shrink(
     shrunk: DefaultShrink | None, before: Masks, after: Masks, shared: Masks | None = None
 ) -> DefaultShrink | None:
-    """How far the default group is shrunk after one more write: the oldest masks, less those that it has back."""
+    """How far the default group is shrunk after one more write: the oldest masks, without those it has back."""
     first, last, common = _entries(shrunk)
     for name, cache_id, mask in after.entries():
         place = (name, cache_id)

@@ -1,8 +1,8 @@
-"""Groups that somebody else is about to make: room that nobody may take meanwhile.
+"""Reservations: groups that libvirt is about to create, whose ways no run of ours may take in the meantime.
 
-libvirt makes a guest's groups some moments after its hook has seen that they fit. Until then they are written down
-here, one small file for each guest in the run directory, and every run of ours sees them as if they were there. They
-lapse after a minute: who has not made them by then will not come.
+libvirt creates a guest's groups some moments after the hook has checked that they fit. Until then they are recorded
+here, in one small file per guest in the run directory, and every run of ours counts them as existing. They expire after
+a minute: libvirt has given up by then.
 """
 
 import hashlib
@@ -34,28 +34,28 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reserve(run: Path, guest: str, groups: tuple[Group, ...]) -> None:
-    """Write down what is expected for the guest of that name. Raises StateFileError where that cannot be written."""
-    note = Reservation(boot_id=boot_id(), until=_now() + _SECONDS, groups=groups)
+    """Reserve the groups of a guest. Raises StateFileError where that cannot be written."""
+    reservation = Reservation(boot_id=boot_id(), until=_now() + _SECONDS, groups=groups)
     path = _path(run, guest)
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        replace_file(path, documents.encode(note))
+        replace_file(path, documents.encode(reservation))
     except OSError as error:
         raise StateFileError(path, error.strerror, operation="write", hint="run as root, or free space there") from None
 
 
 def release(run: Path, guest: str) -> None:
-    """Forget what was expected for the guest: its groups are there now, or will not come."""
+    """Delete a guest's reservation: its groups exist now, or will not be created."""
     _path(run, guest).unlink(missing_ok=True)
 
 
 def with_reservations(host: Host, run: Path) -> Host:
-    """The host with the groups that are expected and not there yet. A note that cannot be read expects nothing."""
-    coming = [group for note in _notes(run) for group in note.groups if host.group(group.path) is None]
-    return msgspec.structs.replace(host, groups=(*host.groups, *coming)) if coming else host
+    """The host with the reserved groups that do not exist yet. Unreadable reservations are ignored."""
+    upcoming = [group for reservation in _valid(run) for group in reservation.groups if host.group(group.path) is None]
+    return msgspec.structs.replace(host, groups=(*host.groups, *upcoming)) if upcoming else host
 
 
-def _notes(run: Path) -> Iterator[Reservation]:
+def _valid(run: Path) -> Iterator[Reservation]:
     try:
         files = sorted((run / "expected").glob("*.json"))
     except OSError:
@@ -63,15 +63,15 @@ def _notes(run: Path) -> Iterator[Reservation]:
     for file in files:
         try:
             with file.open("rb") as opened:
-                note = documents.decode(opened.read(_LARGEST), Reservation, str(file))
+                reservation = documents.decode(opened.read(_LARGEST), Reservation, str(file))
         except (OSError, DocumentError):
             continue
-        if note.boot_id == boot_id() and note.until > _now():
-            yield note
+        if reservation.boot_id == boot_id() and reservation.until > _now():
+            yield reservation
 
 
 def _path(run: Path, guest: str) -> Path:
-    """A file of the guest's own; its name may be anything, so its digest names the file."""
+    """The file of one guest, named by a digest because a guest's name can be any text."""
     return run / "expected" / f"{hashlib.sha256(os.fsencode(guest)).hexdigest()[:32]}.json"
 
 

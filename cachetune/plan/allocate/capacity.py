@@ -1,4 +1,4 @@
-"""Hold what a domain asks for against what the host can do: bytes become ways, and every misfit becomes a finding."""
+"""Check a domain's requests against the host: convert bytes to ways, and report what the host cannot do."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ _EVENTS = {"cache": ("llc_",), "memory": ("mbm_",), "energy": ("core_energy", "a
 
 
 def capacity_findings(request: GroupRequest, host: Host) -> list[Finding]:
-    """All that this host cannot do for one group, whoever else is there."""
+    """Everything in the request that this host cannot do, regardless of other groups."""
     findings: list[Finding] = []
     for cache in request.caches:
-        wanted = ways_of(cache, host)
-        if isinstance(wanted, Finding):
-            findings.append(wanted)
+        requested = ways_of(cache, host)
+        if isinstance(requested, Finding):
+            findings.append(requested)
     for node in request.nodes:
         findings += _node_findings(node, host)
     for monitor in request.monitors:
@@ -27,14 +27,14 @@ def capacity_findings(request: GroupRequest, host: Host) -> list[Finding]:
 
 
 def control_of(request: CacheRequest, host: Host) -> CacheControl | None:
-    """The cache resource that a request is about."""
+    """The cache resource of a request; None if the host has no such resource."""
     return next((c for c in host.caches if c.level == request.level and c.type == request.type), None)
 
 
 def ways_of(request: CacheRequest, host: Host) -> int | Finding:
-    """The number of ways that a request asks for, or why it cannot be had.
+    """The requested number of ways, or the reason why the host cannot provide it.
 
-    The order of the checks and the limits are libvirt's: the whole cache is refused, nothing is rounded.
+    The checks, their order and the limits are libvirt's: the whole cache is refused, and nothing is rounded.
     """
     control = control_of(request, host)
     if control is None:
@@ -46,19 +46,19 @@ def ways_of(request: CacheRequest, host: Host) -> int | Finding:
     if not size or not way:
         return RULES["CT218"].at(request.at, **about)
     least, most = max(control.min_cbm_bits, 0) * way, (control.ways - 1) * way
-    wanted = format_size(request.size_bytes)
+    requested = format_size(request.size_bytes)
     if request.size_bytes == size:
-        return RULES["CT204"].at(request.at, size=wanted, most=format_size(most), **about)
+        return RULES["CT204"].at(request.at, size=requested, most=format_size(most), **about)
     if request.size_bytes % way:
         return RULES["CT205"].at(
             request.at,
-            size=wanted,
+            size=requested,
             way=format_size(way),
             nearest=_nearest(request.size_bytes, way, max(least, way), most),
             **about,
         )
     if request.size_bytes < least:
-        return RULES["CT206"].at(request.at, size=wanted, least=format_size(least), **about)
+        return RULES["CT206"].at(request.at, size=requested, least=format_size(least), **about)
     return request.size_bytes // way
 
 

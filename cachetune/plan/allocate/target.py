@@ -82,7 +82,7 @@ def _settle_cache(
     settled = {group.path: mask for group, mask in zip(groups, masks, strict=True)}
     if kept != default:
         settled |= dict.fromkeys((DEFAULT_GROUP, *occupancy.followers), kept)
-    placed = [(r, mask) for r, asked, mask in zip(requests, ways, masks, strict=True) if r and asked.ways is not None]
+    placed = [(r, mask) for r, way, mask in zip(requests, ways, masks, strict=True) if r and way.ways is not None]
     return _Settled(settled, _shared_findings(placed, control, cache_id))
 
 

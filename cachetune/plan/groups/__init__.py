@@ -1,1 +1,1 @@
-"""TODO"""
+"""The groups of a domain: their names, and which thread belongs where."""

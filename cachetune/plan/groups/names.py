@@ -31,7 +31,7 @@ def machine_name_of(domain: Domain) -> str:
 
 
 def checked_machine_name(name: str) -> str:
-    """A name that the user chose, if it can be one. Raises MachineNameError."""
+    """The name itself if it can be a machine name. Raises MachineNameError."""
     if name != _filter(name) or not name or name in _RESERVED:
         raise MachineNameError(
             name,
@@ -42,19 +42,19 @@ def checked_machine_name(name: str) -> str:
 
 
 def is_libvirts_name(machine: str, name: str) -> bool:
-    """Whether a machine name is one that libvirt gives to the guest of this name, and no other guest's."""
+    """Whether libvirt gives this machine name to the guest of this name, and to no other guest."""
     number = re.match(r"qemu-([0-9]+)-", machine, re.ASCII)
     return number is not None and machine == _filter(f"qemu-{number[1]}-{name}")
 
 
 def belongs_to(path: str, machine: str) -> bool:
-    """Whether a group of this path is one that we would name so for the machine (last part; default ids only)."""
+    """Whether the last part of the path is a name that we give to groups of the machine (default ids only)."""
     name = path.rpartition("/")[2]
     return name == machine or re.fullmatch(re.escape(machine) + r"-vcpus_[0-9,-]+", name) is not None
 
 
 def machine_of(path: str, machines: Iterable[str]) -> str:
-    """The machine name that the group's name begins with, the longest that does; "" for none of them."""
+    """The longest of the machine names that the group's name begins with; "" if it begins with none of them."""
     name = path.rpartition("/")[2]
     return max((m for m in machines if name == m or name.startswith(f"{m}-")), key=len, default="")
 

@@ -1,4 +1,4 @@
-"""From what a domain asks for to the groups that will hold its threads: paths and memberships, no masks yet.
+"""From a domain to the groups for its threads: paths and memberships, no masks yet.
 
 Source of paths and memberships: libvirt 12.8. A group without an allocation is the default group; a monitor that
 covers a group with an allocation is that control group itself; every other monitor has a directory under mon_groups.
@@ -42,18 +42,18 @@ class Membership(msgspec.Struct, frozen=True):
 
 def translate(domain: Domain, machine: str) -> tuple[DesiredGroup, ...]:
     """The groups of a domain in libvirt's order: each control group, then its monitor groups."""
-    wanted: dict[str, DesiredGroup] = {}
+    desired: dict[str, DesiredGroup] = {}
     for request in domain.groups:
         control = _control_path(request, machine)
         if request.has_allocation:
-            wanted[control] = DesiredGroup(control, control, request.vcpus, request)
+            desired[control] = DesiredGroup(control, control, request.vcpus, request)
         for path, vcpus in _monitor_paths(request, machine):
-            wanted.setdefault(path, DesiredGroup(path, control, vcpus))
-    return tuple(wanted.values())
+            desired.setdefault(path, DesiredGroup(path, control, vcpus))
+    return tuple(desired.values())
 
 
 def name_findings(domain: Domain, machine: str) -> list[Finding]:
-    """Names that resctrl could not take, or that two groups would share (ids of live XML may be any text)."""
+    """Names that resctrl does not accept, or that two groups would share (ids in live XML may be any text)."""
     findings = []
     seen: dict[str, GroupRequest] = {}
     for request in domain.groups:
@@ -67,12 +67,13 @@ def name_findings(domain: Domain, machine: str) -> list[Finding]:
     return findings
 
 
-def memberships(wanted: Iterable[DesiredGroup], guest: Guest) -> dict[int, Membership]:
-    """Where each thread of the guest belongs; threads that no group asks for are left out.
+def memberships(desired: Iterable[DesiredGroup], guest: Guest) -> dict[int, Membership]:
+    """Where each thread of the guest belongs; threads of no group are left out.
 
-    A thread goes to the first control group and the first of its monitor groups that want it. Source: libvirt.
+    A thread belongs to the first control group that includes it, and to the first such monitor group in there.
+    Source: libvirt.
     """
-    groups = tuple(wanted)
+    groups = tuple(desired)
     vcpus = frozenset(t.vcpu for t in guest.threads if t.vcpu is not None)
     controls = _first_takers((g for g in groups if g.is_control), vcpus)
     inside: dict[str, list[DesiredGroup]] = {}
@@ -91,18 +92,18 @@ def memberships(wanted: Iterable[DesiredGroup], guest: Guest) -> dict[int, Membe
 
 
 class _Takers(msgspec.Struct, frozen=True):
-    """The group for each vCPU, and the one for all other threads."""
+    """The group of each vCPU, and that of all other threads."""
 
     by_vcpu: dict[int, str]
     rest: str | None
 
     def of(self, thread: Thread) -> str | None:
-        """The path of the first group that asks for the thread."""
+        """The path of the first group that includes the thread."""
         return self.rest if thread.vcpu is None else self.by_vcpu.get(thread.vcpu, self.rest)
 
 
 def _first_takers(groups: Iterable[DesiredGroup], vcpus: VcpuSet) -> _Takers:
-    """Who takes which of these vCPUs. Each vCPU is given once, so the cost does not grow with groups times threads."""
+    """Which group takes which vCPU. Each vCPU is assigned once: the cost does not grow with groups times threads."""
     left, by_vcpu = set(vcpus), dict[int, str]()
     for group in groups:
         if group.vcpus is None:
@@ -133,7 +134,7 @@ def _name(machine: str, group_id: str | None) -> str:
 
 def _unusable(name: str) -> str:
     if "/" in name or "\n" in name or "\0" in name:
-        return "a slash or a line break cannot be in a name"
+        return "a name cannot contain a slash or a line break"
     if len(name.encode()) > _LONGEST_NAME:
         return f"it is longer than {_LONGEST_NAME} bytes"
     return ""
