@@ -70,22 +70,22 @@ def test_an_interrupted_run_must_be_recovered_first(connection: Connection) -> N
 @pytest.mark.parametrize(
     ("step", "what"),
     [
-        (CreateGroup("cachetune-other-vcpus_0"), "does not carry the machine name"),
+        (CreateGroup("cachetune-other-vcpus_0"), "whose name does not begin with"),
         (CreateGroup("../etc"), "leaves the resctrl root"),
         (CreateGroup("/etc"), "leaves the resctrl root"),
-        (CreateGroup("info/cachetune-web"), "is no group's"),
-        (CreateGroup("cachetune-web/x/cachetune-web"), "is no group's"),
-        (CreateGroup("COS1/mon_groups/cachetune-web-vcpus_0"), "make a monitor in COS1"),
-        (WriteSchemata("COS1", "", "L3:0=1\n"), "write to the group COS1"),
-        (WriteSchemata(".", "MB:0=100\n", "MB:0=10\n"), "change more of group . than masks"),
+        (CreateGroup("info/cachetune-web"), "is not that of a group"),
+        (CreateGroup("cachetune-web/x/cachetune-web"), "is not that of a group"),
+        (CreateGroup("COS1/mon_groups/cachetune-web-vcpus_0"), "create a monitor group in COS1"),
+        (WriteSchemata("COS1", "", "L3:0=1\n"), "write to group COS1"),
+        (WriteSchemata(".", "MB:0=100\n", "MB:0=10\n"), "change more than the masks of group ."),
         (WriteSchemata(".", "L3:0=7ff\n", "L3:0=0\n"), "give group . the mask 0"),
-        (RemoveGroup(".", ""), "remove the group ."),
-        (RemoveGroup("COS1", "L3:0=7ff\n"), "remove the group COS1"),
-        (WriteSchemata(".", "MB:0=10\n", "L3:0=7fe\n"), "start from other values of ."),
-        (WriteSchemata(".", "", "L3:0=7fe\n"), "start from other values of ."),
-        (WriteSchemata(".", "L3:0=7ff\n", "nonsense\n"), "is no schemata of ours"),
+        (RemoveGroup(".", ""), "remove group ."),
+        (RemoveGroup("COS1", "L3:0=7ff\n"), "remove group COS1"),
+        (WriteSchemata(".", "MB:0=10\n", "L3:0=7fe\n"), "change . from values that it does not have"),
+        (WriteSchemata(".", "", "L3:0=7fe\n"), "change . from values that it does not have"),
+        (WriteSchemata(".", "L3:0=7ff\n", "nonsense\n"), "something other than masks and bandwidth"),
         (MoveTasks(".", "COS1", (9000,)), "move thread 9000, which is not this guest's"),
-        (MoveTasks("COS1", ".", TIDS), "move threads to the group COS1"),
+        (MoveTasks("COS1", ".", TIDS), "move threads to group COS1"),
     ],
 )
 def test_an_edited_plan_cannot_touch_foreign_groups_or_threads(
@@ -246,7 +246,7 @@ def test_an_edited_plan_does_not_leave_a_new_group_with_the_kernels_masks(
     steps: list[Step] = [CreateGroup("cachetune-web-vcpus_0")]
     steps += [WriteSchemata("cachetune-web-vcpus_0", "", masks)] if masks else []
     edited = msgspec.structs.replace(plan_for(domain(group({3}, (), (), [{3}])), connection), steps=tuple(steps))
-    assert "leave the new group cachetune-web-vcpus_0 with ways of others" in refused(edited, connection)
+    assert "leave the new group cachetune-web-vcpus_0 with foreign ways" in refused(edited, connection)
 
 
 def test_a_thread_that_has_moved_since_makes_the_plan_outdated(sim: SimulatedResctrl, connection: Connection) -> None:

@@ -57,7 +57,7 @@ ROWS = (
         (),
         {"control_groups_created": 1},
         {
-            "which does not carry the machine name": CreateGroup("cachetune-db-vcpus_0"),
+            "whose name does not begin with": CreateGroup("cachetune-db-vcpus_0"),
             "leaves the resctrl root": CreateGroup("../x"),
         },
     ),
@@ -71,7 +71,7 @@ ROWS = (
         {"groups_changed": 1},
         {
             f"give group {DB} the mask 80": WriteSchemata(DB, "L3:0=0c0\n", "L3:0=080\n"),
-            "start from other values": WriteSchemata(WEB, "L3:0=001\n", "L3:0=001\n"),
+            "from values that it does not have": WriteSchemata(WEB, "L3:0=001\n", "L3:0=001\n"),
         },
     ),
     Row(
@@ -84,7 +84,7 @@ ROWS = (
         {"groups_changed": 1},
         {
             f"write to {DB}/mode": WriteFile(f"{DB}/mode", "shareable", "exclusive"),
-            "start from another value": WriteFile(f"{WEB}/mode", "exclusive", "shareable"),
+            "from a value that it does not have": WriteFile(f"{WEB}/mode", "exclusive", "shareable"),
         },
     ),
     Row(
@@ -96,7 +96,7 @@ ROWS = (
         (WEB, "."),
         {"tasks_moved": 1},
         {
-            f"move threads to the group {DB}": MoveTasks(DB, ".", TIDS[1:2]),
+            f"move threads to group {DB}": MoveTasks(DB, ".", TIDS[1:2]),
             "move thread 9000": MoveTasks(WEB, ".", (9000,)),
         },
     ),
@@ -110,7 +110,7 @@ ROWS = (
         {"groups_removed": 1},
         {
             "in use by the guest 'db'": RemoveGroup(DB, ""),
-            "remember other values": RemoveGroup(WEB, ""),
+            "with values that it does not have": RemoveGroup(WEB, ""),
         },
     ),
 )
