@@ -18,7 +18,7 @@ def outcome(scenario: Scenario) -> Outcome:
     return found
 
 
-def test_it_has_one_capability_and_the_guest_is_another_users(outcome: Outcome) -> None:
+def test_the_agent_has_one_capability_and_the_guest_belongs_to_another_user(outcome: Outcome) -> None:
     (kept,) = KEPT
     assert re.findall(r"^Cap(?:Eff|Prm|Bnd):\s*(\w+)$", outcome.process, re.MULTILINE) == [f"{1 << kept:016x}"] * 3
     assert re.findall(r"^(Uid|NoNewPrivs):\s*(\w+)", outcome.process, re.MULTILINE) == [
@@ -28,17 +28,17 @@ def test_it_has_one_capability_and_the_guest_is_another_users(outcome: Outcome) 
     assert outcome.user == USER
 
 
-def test_that_capability_is_what_its_service_leaves_it() -> None:
+def test_the_service_leaves_the_agent_exactly_that_capability() -> None:
     service = (ROOT / "examples/systemd/cachetune-agent.service").read_text()
     assert re.findall(r"^CapabilityBoundingSet=(.*)$", service, re.MULTILINE) == ["CAP_DAC_OVERRIDE"]
 
 
-def test_without_it_no_group_can_be_made(outcome: Outcome) -> None:
+def test_without_the_capability_no_group_can_be_made(outcome: Outcome) -> None:
     assert outcome.without.code == 1
     assert f"cannot mkdir {GROUP}: EACCES" in outcome.without.err
 
 
-def test_with_it_the_threads_of_another_user_are_moved(outcome: Outcome) -> None:
+def test_with_the_capability_threads_of_another_user_are_moved(outcome: Outcome) -> None:
     assert (outcome.placed.code, outcome.placed.err.splitlines()) == (
         0,
         [
@@ -49,6 +49,6 @@ def test_with_it_the_threads_of_another_user_are_moved(outcome: Outcome) -> None
     assert set(map(int, outcome.during[GROUP]["tasks"].split())) == set(outcome.guest.vcpus.values())
 
 
-def test_it_restores_the_kernel_when_the_file_is_removed(outcome: Outcome) -> None:
+def test_removing_the_file_restores_the_kernel(outcome: Outcome) -> None:
     assert outcome.removed.code == 0, outcome.removed.err
     assert outcome.differences == ()

@@ -26,7 +26,7 @@ THERE = [kernel for kernel in KERNELS if kernel_package(kernel)]
 
 @pytest.mark.usefixtures("virtual_machine")
 @pytest.mark.parametrize("kernel", THERE)
-def test_random_operations_are_answered_alike(kernel: str) -> None:
+def test_both_kernels_answer_random_operations_alike(kernel: str) -> None:
     seed = fresh_seed()
     choice = [each for each in CONFIGURATIONS.values() if each.kernel == kernel and each.length]
     configuration = random.Random(f"{seed} {kernel}").choice(choice)  # noqa: S311 - reproducible on purpose

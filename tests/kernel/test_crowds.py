@@ -22,7 +22,7 @@ def outcome(request: pytest.FixtureRequest, scenario: Scenario, file_of: FileOf)
     return found
 
 
-def test_threads_that_end_while_they_are_moved_are_reported_and_all_others_are_moved(outcome: Outcome) -> None:
+def test_threads_that_end_during_the_move_are_reported_and_all_others_moved(outcome: Outcome) -> None:
     ended = outcome.ended
     assert len(ended.threads) == THREADS + 1
     assert ended.report.outcome == "done"
@@ -31,7 +31,7 @@ def test_threads_that_end_while_they_are_moved_are_reported_and_all_others_are_m
     assert ended.inside == ended.left
 
 
-def test_no_thread_is_left_outside_while_threads_start_and_end(outcome: Outcome, record_property: Count) -> None:
+def test_no_thread_is_missed_while_threads_start_and_end(outcome: Outcome, record_property: Count) -> None:
     births, seconds = (sum(getattr(run, what) for run in outcome.churned) for what in ("births", "seconds"))
     record_property("threads started a second", round(births / seconds))
     assert [run.apply.outcome for run in outcome.churned] == ["done"] * TIMES

@@ -32,7 +32,7 @@ def outcome(request: pytest.FixtureRequest, scenario: Scenario, file_of: FileOf)
     return found
 
 
-def test_after_any_death_recover_leads_to_one_of_two_states_and_a_second_one_does_nothing(
+def test_after_a_kill_anywhere_recover_reaches_one_of_two_states_and_repeating_it_does_nothing(
     outcome: Outcome, record_property: Count
 ) -> None:
     deaths = [death for of in outcome.rounds.values() for death in of.deaths]
@@ -43,19 +43,19 @@ def test_after_any_death_recover_leads_to_one_of_two_states_and_a_second_one_doe
     assert lost == []
 
 
-def test_there_is_a_death_before_and_after_each_change_of_apply_remove_and_recover(outcome: Outcome) -> None:
+def test_there_is_a_kill_before_and_after_each_change_of_apply_remove_and_recover(outcome: Outcome) -> None:
     assert {name.split()[0] for name in outcome.rounds} == {"apply", "remove", "recover"}
     for name, of in outcome.rounds.items():
         assert len(of.deaths) == len(of.changes) + 1, name
 
 
 @pytest.mark.parametrize("verb", ["apply", "remove"])
-def test_the_changes_of_a_run_are_those_of_its_plan(verb: str, outcome: Outcome) -> None:
+def test_the_changes_of_a_run_match_its_plan(verb: str, outcome: Outcome) -> None:
     plan: Plan = getattr(outcome, verb)
     assert _without_repeats(outcome.rounds[verb].changes) == list(_changes_for(plan))
 
 
-def test_the_changes_of_a_recovery_undo_those_of_the_plan_or_finish_its_records(outcome: Outcome) -> None:
+def test_the_changes_of_a_recovery_undo_the_plan_or_finish_its_records(outcome: Outcome) -> None:
     done = last_record(outcome.rounds["apply"].changes)
     undoing = outcome.rounds[f"recover after {done} changes of apply"].changes
     made = [Path(step.path).name for step in outcome.apply.steps if isinstance(step, CreateGroup)]
@@ -64,14 +64,14 @@ def test_the_changes_of_a_recovery_undo_those_of_the_plan_or_finish_its_records(
 
 
 @pytest.mark.parametrize("verb", ["apply", "remove"])
-def test_a_run_is_undone_until_its_journal_says_that_all_is_done_and_then_finished(verb: str, outcome: Outcome) -> None:
+def test_a_run_is_undone_before_its_journal_is_complete_and_finished_after(verb: str, outcome: Outcome) -> None:
     found = outcome.rounds[verb]
     done = last_record(found.changes)
     assert [death.ended for death in found.deaths] == ["before"] * (done + 1) + ["after"] * (len(found.changes) - done)
     assert any(death.left for death in found.deaths)
 
 
-def test_the_tree_is_finally_as_it_was_found(outcome: Outcome) -> None:
+def test_the_tree_is_restored(outcome: Outcome) -> None:
     assert outcome.differs == ()
 
 

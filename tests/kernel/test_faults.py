@@ -32,9 +32,7 @@ def test_without_a_failure_the_same_plan_is_applied(failures: rollback.Outcome) 
 
 
 @pytest.mark.parametrize("what", ["CLOSIDs", "RMIDs"])
-def test_a_writer_who_takes_the_last_ids_in_the_middle_makes_apply_roll_back(
-    what: str, failures: rollback.Outcome
-) -> None:
+def test_apply_rolls_back_when_another_program_takes_the_last_ids(what: str, failures: rollback.Outcome) -> None:
     crowded = failures.crowded[what]
     report = json.loads(crowded.ran.out)
     assert crowded.ran.code == 1

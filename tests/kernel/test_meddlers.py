@@ -17,7 +17,7 @@ def outcome(scenario: Scenario, file_of: FileOf) -> Outcome:
     return found
 
 
-def test_apply_is_done_or_undone_whatever_another_does_before_any_of_its_changes(
+def test_apply_is_done_or_undone_whatever_another_program_does_before_any_change(
     outcome: Outcome, record_property: Count
 ) -> None:
     record_property("foreign changes", len(outcome.meddled))
@@ -30,19 +30,19 @@ def test_apply_is_done_or_undone_whatever_another_does_before_any_of_its_changes
         assert run.again == (), run
 
 
-def test_what_is_undone_leaves_no_group_of_ours(outcome: Outcome) -> None:
+def test_an_undone_run_leaves_no_group_of_ours(outcome: Outcome) -> None:
     undone = [run for run in outcome.meddled if run.outcome == "rolled back"]
     assert {run.deed for run in undone} == {"remove_group"}
     assert {run.ours for run in undone} == {()}
     assert all("ENOENT" in run.error for run in undone)
 
 
-def test_a_group_that_goes_away_with_its_file_open_has_the_rest_undone(outcome: Outcome) -> None:
+def test_the_rest_is_undone_when_a_group_is_removed_while_its_file_is_open(outcome: Outcome) -> None:
     assert outcome.written.outcome == "rolled back"
     assert "ENODEV" in outcome.written.error
     assert (outcome.written.ours, outcome.written.journal, outcome.written.again) == ((), False, ())
 
 
-def test_a_group_that_goes_away_while_it_is_read_is_left_out(outcome: Outcome) -> None:
+def test_a_group_removed_while_it_is_read_is_left_out(outcome: Outcome) -> None:
     assert outcome.read == "cannot read foreign/schemata: ENODEV"
     assert outcome.seen == (".",)

@@ -70,18 +70,18 @@ def masks_of(outcome: Outcome, path: str) -> dict[str, dict[int, Cbm]]:
     return parse(outcome.during[path]["schemata"]).masks
 
 
-def test_every_command_of_the_way_succeeds(outcome: Outcome) -> None:
+def test_every_command_of_the_pipeline_succeeds(outcome: Outcome) -> None:
     runs = (outcome.plan, outcome.apply, outcome.diff, *outcome.monitor, outcome.show, outcome.remove)
     assert [(run.code, run.err) for run in runs if run.code] == []
 
 
-def test_the_report_says_that_all_steps_were_done(outcome: Outcome) -> None:
+def test_the_report_lists_all_steps_as_done(outcome: Outcome) -> None:
     report = json.loads(outcome.apply.out)
     assert report["outcome"] == "done"
     assert report["done"] == json.loads(outcome.plan.out)["steps"]
 
 
-def test_each_thread_is_in_the_groups_of_its_vcpu_and_nowhere_else(outcome: Outcome, groups: dict[str, Any]) -> None:
+def test_each_thread_is_only_in_the_groups_of_its_vcpu(outcome: Outcome, groups: dict[str, Any]) -> None:
     guest = outcome.guest
     found = {path: {int(tid) for tid in files["tasks"].split()} & guest.tids for path, files in outcome.during.items()}
     control, inside, lone = sorted(groups, key=lambda path: (groups[path]["kind"], path.startswith("mon_groups")))
@@ -92,7 +92,7 @@ def test_each_thread_is_in_the_groups_of_its_vcpu_and_nowhere_else(outcome: Outc
     assert set(found) == {".", control, inside, lone}
 
 
-def test_the_kernel_shows_the_schemata_that_were_planned(outcome: Outcome, groups: dict[str, Any]) -> None:
+def test_the_kernel_shows_the_planned_schemata(outcome: Outcome, groups: dict[str, Any]) -> None:
     for path, group in groups.items():
         for resource, masks in group["schemata"].items():
             assert {str(i): f"{m:x}" for i, m in masks_of(outcome, path)[resource].items()} == masks
@@ -107,7 +107,7 @@ def test_only_the_group_has_the_requested_ways(mount: str, outcome: Outcome, gro
         assert default[resource][cache] & KEPT == KEPT
 
 
-def test_the_masks_arrive_in_the_registers_of_the_processor(
+def test_the_masks_reach_the_processors_registers(
     mount: str, outcome: Outcome, groups: dict[str, Any], registers: HwState
 ) -> None:
     (control,) = (path for path, group in groups.items() if group["kind"] == "control")

@@ -76,7 +76,7 @@ def _examples() -> dict[str, Domain]:
     return {name: msgspec.structs.replace(d, name="guest", uuid=None) for name, d in read.items() if d}
 
 
-def test_the_registers_are_what_the_plan_promised(ran: tuple[Outcome, vm.Result], record_property: Count) -> None:
+def test_the_registers_match_the_plan(ran: tuple[Outcome, vm.Result], record_property: Count) -> None:
     outcome, result = ran
     compared = [
         (f"{case.name}: {path} (CLOSID {closid})", _promised(path, plan, before), _registers(after, closid))
@@ -91,7 +91,7 @@ def test_the_registers_are_what_the_plan_promised(ran: tuple[Outcome, vm.Result]
     assert result.hw_state.refused == []
 
 
-def test_after_remove_the_registers_of_all_groups_that_are_left_are_what_they_were(
+def test_remove_does_not_change_the_registers_of_the_remaining_groups(
     ran: tuple[Outcome, vm.Result],
 ) -> None:
     outcome, result = ran
@@ -101,7 +101,7 @@ def test_after_remove_the_registers_of_all_groups_that_are_left_are_what_they_we
             assert _registers(after, closid) == _registers(before, closid), case.name
 
 
-def test_every_plan_was_carried_out_and_enough_of_them_fit(ran: tuple[Outcome, vm.Result]) -> None:
+def test_every_plan_was_applied_and_enough_domains_fit(ran: tuple[Outcome, vm.Result]) -> None:
     outcome, _ = ran
     assert {said for case in outcome.cases for said in case.outcomes} <= {"done", "nothing to do"}
     drawn = [case for case in outcome.cases if case.name.isdecimal()]

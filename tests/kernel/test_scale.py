@@ -25,7 +25,7 @@ def test_960_threads_are_in_the_groups_of_their_guests_and_monitors(outcome: Out
     assert outcome.tids == outcome.expected()
 
 
-def test_strace_counts_few_operations_more_than_the_least_possible(outcome: Outcome) -> None:
+def test_strace_counts_few_more_operations_than_the_minimum(outcome: Outcome) -> None:
     """6.1 takes one thread in each write."""
     assert 1 <= outcome.first.ratio(lists=False) <= 1.5
     assert 1 <= outcome.others.ratio(lists=False) <= 1.5

@@ -31,7 +31,7 @@ def outcome(scenario: Scenario, file_of: FileOf) -> Outcome:
 
 
 @pytest.mark.parametrize(("wrong", "code", "says"), WRONG, ids=[name for name, _, _ in WRONG])
-def test_it_ends_with_a_clear_message_and_the_tree_as_it_was(
+def test_a_failure_has_a_clear_message_and_leaves_the_tree_unchanged(
     wrong: str, code: int, says: str, outcome: Outcome
 ) -> None:
     case = outcome.cases[wrong]
@@ -41,11 +41,11 @@ def test_it_ends_with_a_clear_message_and_the_tree_as_it_was(
     assert case.differs == ()
 
 
-def test_a_link_in_the_way_has_no_other_file_written(outcome: Outcome) -> None:
+def test_a_symbolic_link_never_redirects_a_write(outcome: Outcome) -> None:
     assert outcome.victim == "precious"
 
 
-def test_a_lock_that_another_program_holds_is_waited_for_and_then_reported_with_its_pid(outcome: Outcome) -> None:
+def test_a_held_lock_is_waited_for_and_then_reported_with_the_holders_pid(outcome: Outcome) -> None:
     locked = outcome.locked
     assert locked.case.ran.code == COULD_NOT_START
     assert f"is still locked by process {locked.holder} after 1 s" in locked.case.ran.err
@@ -54,7 +54,7 @@ def test_a_lock_that_another_program_holds_is_waited_for_and_then_reported_with_
 
 
 @pytest.mark.parametrize("verb", ["journal edited", "apply with the journal edited"])
-def test_an_edited_journal_is_refused_and_nothing_is_touched(verb: str, outcome: Outcome) -> None:
+def test_an_edited_journal_is_refused_and_nothing_is_changed(verb: str, outcome: Outcome) -> None:
     case = outcome.cases[verb]
     assert case.ran.code == COULD_NOT_START
     assert "CT506" in case.ran.err
@@ -62,12 +62,12 @@ def test_an_edited_journal_is_refused_and_nothing_is_touched(verb: str, outcome:
 
 
 @pytest.mark.parametrize("how", ["journal put back", "journal cut off"])
-def test_a_journal_that_is_as_it_was_or_cut_off_in_its_last_line_is_followed_back(how: str, outcome: Outcome) -> None:
+def test_a_journal_that_is_intact_or_cut_off_in_its_last_line_is_undone(how: str, outcome: Outcome) -> None:
     assert outcome.cases[how].ran.code == DONE
     assert outcome.cases[how].differs == ()
 
 
-def test_a_file_system_that_is_full_at_once_or_half_way_loses_nothing(outcome: Outcome) -> None:
+def test_a_file_system_that_is_full_or_fills_up_loses_nothing(outcome: Outcome) -> None:
     *short, enough = outcome.rooms
     endings = [(room.apply.ran.code, room.journal) for room in outcome.rooms]
     assert endings[0] == (COULD_NOT_START, False)  # no room for the plan
@@ -79,7 +79,7 @@ def test_a_file_system_that_is_full_at_once_or_half_way_loses_nothing(outcome: O
         assert room.recover.differs == (enough.apply.differs if room.apply.ran.code == DONE else ())
 
 
-def test_with_all_well_it_is_done_and_removed(outcome: Outcome) -> None:
+def test_without_faults_the_guest_is_placed_and_removed(outcome: Outcome) -> None:
     assert [outcome.cases[name].ran.code for name in ("all well", "removed")] == [DONE, DONE]
     assert outcome.cases["all well"].differs
     assert outcome.cases["removed"].differs == ()

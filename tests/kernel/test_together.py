@@ -22,9 +22,7 @@ def outcome(scenario: Scenario, file_of: FileOf) -> Outcome:
     return found
 
 
-def test_all_runs_of_a_moment_want_the_lock_before_one_has_it_and_have_it_one_after_the_other(
-    outcome: Outcome, record_property: Count
-) -> None:
+def test_simultaneous_runs_wait_for_the_lock_and_get_it_one_by_one(outcome: Outcome, record_property: Count) -> None:
     moments = (*outcome.same, *outcome.different, *outcome.removed)
     record_property("moments", len(moments))
     record_property("runs", sum(len(moment.runs) for moment in moments))
@@ -34,21 +32,21 @@ def test_all_runs_of_a_moment_want_the_lock_before_one_has_it_and_have_it_one_af
         assert all(first.held[1] <= second.held[0] for first, second in pairwise(runs))
 
 
-def test_of_two_for_the_same_guest_one_does_it_and_the_other_finds_it_done(outcome: Outcome) -> None:
+def test_of_two_runs_for_one_guest_the_second_finds_nothing_to_do(outcome: Outcome) -> None:
     assert len(outcome.same) == TIMES
     for moment in outcome.same:
         assert sorted(run.outcome for run in moment.runs) == ["done", "nothing to do"]
         _is_right(moment, outcome.guests, "first")
 
 
-def test_two_for_different_guests_are_both_done(outcome: Outcome) -> None:
+def test_two_runs_for_different_guests_both_succeed(outcome: Outcome) -> None:
     assert len(outcome.different) == TIMES
     for moment in outcome.different:
         assert [run.outcome for run in moment.runs] == ["done", "done"]
         _is_right(moment, outcome.guests, *NAMES)
 
 
-def test_three_removals_are_all_done_and_leave_nothing(outcome: Outcome) -> None:
+def test_three_removals_all_succeed_and_leave_nothing(outcome: Outcome) -> None:
     assert len(outcome.removed) == TIMES
     for moment in outcome.removed:
         assert [run.outcome for run in moment.runs] == ["done"] * 3

@@ -70,7 +70,7 @@ def placed(host: LibvirtHost) -> dict[str, object]:
     return {path: group if path != "." else group.schemata for path, group in host.tree().items()}
 
 
-def test_libvirts_events_have_a_guest_placed_and_removed_at_once(
+def test_libvirts_events_place_and_remove_a_guest_at_once(
     host: LibvirtHost,
     guests_d: Path,
     tmp_path: Path,
@@ -113,7 +113,7 @@ def test_libvirts_events_have_a_guest_placed_and_removed_at_once(
     assert [line for line in said if line.startswith("error")] == []
 
 
-def test_groups_that_libvirt_made_are_compared_and_repaired_only_when_adopted(
+def test_drift_of_libvirts_groups_is_reported_and_repaired_only_with_adopt(
     host: LibvirtHost,
     guests_d: Path,  # noqa: ARG001
     tmp_path: Path,
@@ -146,7 +146,7 @@ def test_groups_that_libvirt_made_are_compared_and_repaired_only_when_adopted(
     assert host.tree().keys() == {"."}
 
 
-def test_a_guest_with_a_file_and_its_own_tuning_stays_with_libvirt(
+def test_a_guest_with_both_a_file_and_tuning_in_its_xml_is_left_to_libvirt(
     host: LibvirtHost, guests_d: Path, tmp_path: Path
 ) -> None:
     (guests_d / "web.xml").write_text(TUNING.format(vcpus="0-3", kib=2304))

@@ -51,7 +51,7 @@ def codes(host: LibvirtHost, *commands: tuple[str | Path, ...]) -> list[int]:
     return [host.cachetune(*words).returncode for words in commands]
 
 
-def test_libvirts_guests_are_found_with_the_threads_that_libvirt_knows(host: LibvirtHost) -> None:
+def test_libvirts_guests_are_found_with_libvirts_threads(host: LibvirtHost) -> None:
     with guest(host) as machine, guest(host, "plain", "", current=2):
         guests = found(host)
         assert guests.keys() == {"web", "plain"}
@@ -94,7 +94,7 @@ def monitor_deleted(host: LibvirtHost, group: str) -> None:
 
 
 @pytest.mark.parametrize("drift", [wider, shared, slower, moved, monitor_deleted], ids=lambda drift: drift.__name__)
-def test_drift_is_seen_and_repaired_only_when_libvirts_groups_may_be_changed(
+def test_drift_is_found_and_repaired_only_with_adopt(
     drift: Callable[[LibvirtHost, str], None], host: LibvirtHost
 ) -> None:
     with guest(host) as machine:
@@ -117,13 +117,13 @@ def test_drift_is_seen_and_repaired_only_when_libvirts_groups_may_be_changed(
         assert "MB:0=100;1= 50" in groups[group].schemata
 
 
-def test_as_many_ways_at_another_free_place_are_no_drift(host: LibvirtHost) -> None:
+def test_the_same_number_of_ways_in_another_place_is_not_drift(host: LibvirtHost) -> None:
     with guest(host) as machine:
         host.write(f"{machine}-vcpus_0-1/schemata", "L3:0=300")
         assert codes(host, ("diff", "--guest", "web")) == [0]
 
 
-def test_a_deleted_group_is_made_again_and_libvirt_removes_it_at_the_end(host: LibvirtHost) -> None:
+def test_a_deleted_group_is_recreated_and_libvirt_removes_it_later(host: LibvirtHost) -> None:
     with guest(host) as machine:
         right = host.tree()
         (host.resctrl / f"{machine}-vcpus_0-1").rmdir()
@@ -131,7 +131,7 @@ def test_a_deleted_group_is_made_again_and_libvirt_removes_it_at_the_end(host: L
         assert host.tree() == right
 
 
-def test_a_guest_is_known_after_its_restart_with_and_without_libvirtd(host: LibvirtHost) -> None:
+def test_a_restarted_guest_is_found_with_and_without_libvirtd(host: LibvirtHost) -> None:
     with guest(host) as first:
         host.restart_libvirtd()
         assert codes(host, ("diff", "--guest", "web")) == [0]
@@ -146,9 +146,7 @@ def test_a_guest_is_known_after_its_restart_with_and_without_libvirtd(host: Libv
             host.start_libvirtd()
 
 
-def test_a_guest_without_cachetune_is_tuned_by_a_file_also_its_vcpus_that_come_later(
-    host: LibvirtHost, tuning: Path
-) -> None:
+def test_a_tuning_file_also_covers_vcpus_that_are_plugged_in_later(host: LibvirtHost, tuning: Path) -> None:
     group, who = "cachetune-plain-vcpus_0-3", ("--guest", "plain", tuning)
     with guest(host, "plain", "", current=2):
         assert codes(host, ("diff", *who), ("apply", "--yes", *who), ("diff", *who)) == [1, 0, 0]
@@ -163,7 +161,7 @@ def test_a_guest_without_cachetune_is_tuned_by_a_file_also_its_vcpus_that_come_l
         assert set(tids.values()) <= set(host.tree()["."].tids)
 
 
-def test_a_vcpu_that_is_plugged_in_is_placed_by_libvirt_and_that_is_no_drift(host: LibvirtHost) -> None:
+def test_a_hotplugged_vcpu_that_libvirt_places_is_not_drift(host: LibvirtHost) -> None:
     with guest(host, "web", tune("0-3", TWO_WAYS, watch("2")), current=2) as machine:
         host.virsh("setvcpus", "web", "3", "--live", check=True)
         tids = host.vcpu_tids("web")
@@ -173,7 +171,7 @@ def test_a_vcpu_that_is_plugged_in_is_placed_by_libvirt_and_that_is_no_drift(hos
         assert codes(host, ("diff", "--guest", "web")) == [0]
 
 
-def test_groups_of_a_file_outlive_the_guest_and_take_it_in_again(host: LibvirtHost, tuning: Path) -> None:
+def test_groups_from_a_file_outlive_the_guest_and_are_reused_by_it(host: LibvirtHost, tuning: Path) -> None:
     group, who = "cachetune-plain-vcpus_0-3", ("--guest", "plain", tuning)
     host.define(domain("plain", ""))
     host.start("plain")
@@ -189,7 +187,7 @@ def test_groups_of_a_file_outlive_the_guest_and_take_it_in_again(host: LibvirtHo
     assert host.tree().keys() == {"."}
 
 
-def test_a_guest_that_libvirt_has_placed_takes_no_file_as_well(host: LibvirtHost, tuning: Path) -> None:
+def test_a_guest_placed_by_libvirt_refuses_a_tuning_file(host: LibvirtHost, tuning: Path) -> None:
     with guest(host) as machine:
         right = host.tree()
         refused = host.cachetune("apply", "--yes", "--guest", "web", tuning)
@@ -198,7 +196,7 @@ def test_a_guest_that_libvirt_has_placed_takes_no_file_as_well(host: LibvirtHost
         assert host.tree() == right
 
 
-def test_what_we_give_a_guest_libvirt_does_not_give_to_the_next(host: LibvirtHost, tuning: Path) -> None:
+def test_libvirt_does_not_reuse_ways_that_cachetune_has_given_away(host: LibvirtHost, tuning: Path) -> None:
     with guest(host, "plain", ""):
         assert codes(host, ("apply", "--yes", "--guest", "plain", tuning)) == [0]
         with guest(host) as machine:
@@ -208,7 +206,7 @@ def test_what_we_give_a_guest_libvirt_does_not_give_to_the_next(host: LibvirtHos
         assert codes(host, ("remove", "--yes", "--guest", "plain")) == [0]
 
 
-def test_all_guests_are_looked_at_in_one_go(host: LibvirtHost) -> None:
+def test_one_command_compares_and_repairs_all_guests(host: LibvirtHost) -> None:
     with guest(host), guest(host, "db", tune("0", TWO_WAYS)) as machine:
         assert codes(host, ("diff", "--all-guests")) == [0]
         host.write(f"{machine}-vcpus_0/schemata", "L3:0=400")

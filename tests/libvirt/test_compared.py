@@ -47,7 +47,7 @@ def test_libvirt_answered_every_case(version: str, theirs: Theirs) -> None:
     assert list(theirs[version]) == [case.key for host in HOSTS for case in CASES if case.host == host]
 
 
-def test_there_is_enough_to_ask() -> None:
+def test_there_are_enough_cases() -> None:
     assert len({case.body for case in CASES}) >= 60
     assert len({case.body(terms_of(HOSTS[case.host])) for case in CASES}) >= 200
     assert len({case.host for case in CASES}) >= 6
@@ -64,24 +64,24 @@ def test_a_difference_has_one_reason(version: str, theirs: Theirs, ours: Ours) -
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_both_refuse_they_refuse_for_the_same_reason(version: str, theirs: Theirs, ours: Ours) -> None:
+def test_both_refuse_for_the_same_reason(version: str, theirs: Theirs, ours: Ours) -> None:
     for key, answer in ours.items():
         if verdict(theirs[version][key], answer) == "refused by both":
             assert same_refusal(theirs[version][key], answer), (key, theirs[version][key].refused, answer.refused)
 
 
-def test_libvirt_leaves_nothing_of_these_guests_behind(theirs: Theirs) -> None:
+def test_libvirt_leaves_no_group_of_these_guests(theirs: Theirs) -> None:
     assert {key for of in theirs.values() for key, answer in of.items() if answer.left} == set()
 
 
-def test_no_reason_and_no_refusal_is_left_over(theirs: Theirs, ours: Ours) -> None:
+def test_every_listed_reason_and_refusal_occurs(theirs: Theirs, ours: Ours) -> None:
     pairs = [(key, of[key], answer) for of in theirs.values() for key, answer in ours.items()]
     assert {r for pair in pairs for r in reasons_of(*pair) if verdict(*pair[1:]) == "different"} == set(REASONS)
     said = {answer.refused[0] for _, answer, _ in pairs if answer.refused}
     assert {p for p in SAME_REFUSALS if not any(re.fullmatch(p, text) for text in said)} == set()
 
 
-def test_the_readme_and_the_changelog_have_the_number_of_cases() -> None:
+def test_the_readme_and_the_changelog_state_the_number_of_cases() -> None:
     for name in ("README.md", "CHANGELOG.md"):
         assert f"{len(CASES)} times" in (ROOT / name).read_text()
 

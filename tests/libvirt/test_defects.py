@@ -109,7 +109,7 @@ def test_a_level_2_cache_kills_libvirtd(tmp_path: Path) -> None:
         assert schemata_of(planned(host, tune("0", L2), tmp_path))["cachetune-g-vcpus_0"]["L2"]["0"] == "30"
 
 
-def test_a_guest_is_lost_when_libvirtd_starts_again_where_bandwidth_is_in_mbps(tmp_path: Path) -> None:
+def test_with_bandwidth_in_mbps_a_restart_of_libvirtd_loses_the_guest(tmp_path: Path) -> None:
     body = tune("0", L3.format(id=0, size=8192))
     with host_with("sapphire-rapids-mbps", "L3:0=01f") as host:
         assert host.create(domain("g", body)).returncode == 0
@@ -124,7 +124,7 @@ def test_a_guest_is_lost_when_libvirtd_starts_again_where_bandwidth_is_in_mbps(t
         assert diff.returncode == 0, diff.stdout + diff.stderr
 
 
-def test_cache_ids_8_and_9_end_the_statistics(genoa: LibvirtHost) -> None:
+def test_cache_ids_8_and_9_break_the_statistics(genoa: LibvirtHost) -> None:
     with guest(genoa, tune("0", L3.format(id=0, size=4096), watch("0"))) as machine:
         failed = genoa.virsh("domstats", "--cpu-total", "g")
         assert failed.returncode == 1
@@ -132,7 +132,7 @@ def test_cache_ids_8_and_9_end_the_statistics(genoa: LibvirtHost) -> None:
         assert {counter["id"] for counter in counters(genoa, machine, "llc_occupancy")} == set(range(12))
 
 
-def test_settings_of_amds_counters_are_taken_for_events(genoa: LibvirtHost) -> None:
+def test_configuration_files_of_amd_counters_are_mistaken_for_events(genoa: LibvirtHost) -> None:
     with guest(genoa, tune("0", L3.format(id=0, size=4096)) + memory("0", watch("0", None))) as machine:
         failed = genoa.virsh("domstats", "--memory", "g")
         assert failed.returncode == 1
@@ -141,14 +141,14 @@ def test_settings_of_amds_counters_are_taken_for_events(genoa: LibvirtHost) -> N
         assert counters(genoa, machine, "mbm_total_bytes_config") == []
 
 
-def test_a_counter_is_cut_to_32_bits(skylake: LibvirtHost) -> None:
+def test_a_counter_is_truncated_to_32_bits(skylake: LibvirtHost) -> None:
     with guest(skylake, WATCHED) as machine, occupancy(skylake, machine, f"{5 << 30}\n"):
         shown = skylake.virsh("domstats", "--cpu-total", "g", check=True).stdout
         assert f"cpu.cache.monitor.0.bank.0.bytes={1 << 30}\n" in shown
         assert [c["value"] for c in counters(skylake, machine, "llc_occupancy") if c["id"] == 0] == [5 << 30]
 
 
-def test_one_value_that_is_unavailable_takes_all_others_with_it(skylake: LibvirtHost) -> None:
+def test_one_unavailable_value_hides_all_others(skylake: LibvirtHost) -> None:
     with guest(skylake, WATCHED) as machine, occupancy(skylake, machine, "Unavailable\n"):
         failed = skylake.virsh("domstats", "--cpu-total", "g")
         assert failed.returncode == 1
@@ -157,7 +157,7 @@ def test_one_value_that_is_unavailable_takes_all_others_with_it(skylake: Libvirt
         assert states == {0: "Unavailable", 1: "ok"}
 
 
-def test_a_group_of_the_coming_name_is_taken_over(skylake: LibvirtHost, tmp_path: Path) -> None:
+def test_an_existing_group_with_the_guests_name_is_taken_over(skylake: LibvirtHost, tmp_path: Path) -> None:
     body = tune("0", L3.format(id=0, size=4608)) + memory("0", node(0, 50))
     with guest(skylake, "") as machine:
         coming = f"qemu-{int(machine.split('-')[1]) + 1}-g"
@@ -175,7 +175,7 @@ def test_a_group_of_the_coming_name_is_taken_over(skylake: LibvirtHost, tmp_path
     assert skylake.tree().keys() == {"."}
 
 
-def test_a_group_that_cannot_be_removed_silently_stays(skylake: LibvirtHost) -> None:
+def test_a_group_that_cannot_be_removed_stays_without_an_error(skylake: LibvirtHost) -> None:
     with guest(skylake, WATCHED) as machine:
         group = f"/sys/fs/resctrl/{machine}-vcpus_0"
         skylake.run("mount", "--bind", group, group, check=True)
@@ -187,7 +187,7 @@ def test_a_group_that_cannot_be_removed_silently_stays(skylake: LibvirtHost) -> 
     assert ("libvirt", f"{machine}-vcpus_0") in {(g["owner"], g["path"]) for g in shown["groups"]}
 
 
-def test_ids_with_gaps_are_not_there_and_ids_in_the_gaps_are_tried(tmp_path: Path) -> None:
+def test_cache_ids_with_gaps_are_treated_as_consecutive(tmp_path: Path) -> None:
     beyond, within = (tune("0", L3.format(id=cache_id, size=4096)) for cache_id in (8, 1))
     with host_with(WITHOUT_MB["milan"], "L3:" + ";".join(f"{i}=00ff" for i in range(0, 16, 2))) as host:
         refused = host.create(domain("g", beyond))

@@ -38,7 +38,7 @@ def web(host: LibvirtHost) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("source", [None, "libvirt-status", "libvirt", "threads"])
-def test_every_source_has_the_threads_that_libvirt_has(source: str | None, host: LibvirtHost, web: str) -> None:
+def test_every_source_has_libvirts_threads(source: str | None, host: LibvirtHost, web: str) -> None:
     found = guests(host, *(["--source", source] if source else []))[web]
     uuid = host.virsh("domuuid", web, check=True).stdout.strip()
     assert (found["uuid"], found["pid"], found["source"]) == (uuid, host.pid(web), source or "libvirt-status")
@@ -48,7 +48,7 @@ def test_every_source_has_the_threads_that_libvirt_has(source: str | None, host:
 
 
 @pytest.mark.parametrize("source", ["libvirt-status", "libvirt"])
-def test_the_live_xml_has_libvirts_number_and_what_it_has_applied(source: str, host: LibvirtHost, web: str) -> None:
+def test_the_live_xml_has_the_domain_id_and_the_applied_tuning(source: str, host: LibvirtHost, web: str) -> None:
     found = guests(host, "--source", source)[web]
     number = int(host.virsh("domid", web, check=True).stdout)
     assert found["libvirt_id"] == number
@@ -57,7 +57,7 @@ def test_the_live_xml_has_libvirts_number_and_what_it_has_applied(source: str, h
     assert f"qemu-{number}-web-vcpus_0-1" in found["groups"]
 
 
-def test_a_vcpu_that_libvirt_plugs_in_is_seen_and_in_its_place(host: LibvirtHost, web: str) -> None:
+def test_a_hotplugged_vcpu_is_found_in_its_group(host: LibvirtHost, web: str) -> None:
     before = vcpus(guests(host)[web])
     host.virsh("setvcpus", web, "4", "--live", check=True)
     found = guests(host)[web]
@@ -66,7 +66,7 @@ def test_a_vcpu_that_libvirt_plugs_in_is_seen_and_in_its_place(host: LibvirtHost
     assert (found["tuning"]["state"], found["disagreements"]) == ("applied", [])
 
 
-def test_asking_qemu_through_libvirt_needs_to_write_and_taints_the_guest(host: LibvirtHost, web: str) -> None:
+def test_querying_qemu_through_libvirt_needs_write_access_and_taints_the_guest(host: LibvirtHost, web: str) -> None:
     asked = ("qemu-monitor-command", web, '{"execute": "query-cpus-fast"}')
     status = host.root / f"run/libvirt/qemu/{web}.xml"
     refused = host.virsh("--readonly", *asked)
@@ -77,7 +77,7 @@ def test_asking_qemu_through_libvirt_needs_to_write_and_taints_the_guest(host: L
     assert "custom-monitor" in status.read_text()
 
 
-def test_a_foreign_change_is_drift_and_is_counted(host: LibvirtHost, web: str) -> None:
+def test_a_change_by_another_program_is_counted_as_drift(host: LibvirtHost, web: str) -> None:
     found = guests(host)[web]
     group = f"{found['tuning']['machine_name']}-vcpus_0-1"
     host.write("tasks", str(vcpus(found)[1]))
@@ -89,7 +89,7 @@ def test_a_foreign_change_is_drift_and_is_counted(host: LibvirtHost, web: str) -
 
 
 @pytest.mark.parametrize("name", ["web server", "dömäne", "a&b<c>\"d'", "-lead", "..dots..", "x" * 100, "a,b=c"])
-def test_a_name_may_be_whatever_libvirt_takes(name: str, host: LibvirtHost) -> None:
+def test_any_name_that_libvirt_accepts_works(name: str, host: LibvirtHost) -> None:
     escaped = name.replace("&", "&amp;").replace("<", "&lt;")
     started = host.create(domain(escaped))
     assert started.returncode == 0, started.stderr
@@ -101,7 +101,7 @@ def test_a_name_may_be_whatever_libvirt_takes(name: str, host: LibvirtHost) -> N
     assert found[name]["tuning"]["state"] == "applied"
 
 
-def test_a_guest_is_known_without_libvirtd_until_it_ends(host: LibvirtHost) -> None:
+def test_a_guest_is_found_without_libvirtd_until_it_ends(host: LibvirtHost) -> None:
     host.create(domain("short"))
     pid = host.pid("short")
     host.stop_libvirtd("KILL")

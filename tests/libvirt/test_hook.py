@@ -75,7 +75,7 @@ def schemata(host: LibvirtHost, group: str = ".") -> str:
     return host.read(f"{group}/schemata").split()[-1]
 
 
-def test_a_fresh_host_has_room_for_a_guest_and_gets_it_back(host: LibvirtHost, log: Log) -> None:
+def test_a_guest_fits_on_a_fresh_host_and_its_ways_are_given_back(host: LibvirtHost, log: Log) -> None:
     before = host.tree().keys()
     started = host.create(domain("own", TWO_WAYS))
     assert started.returncode == 0, started.stderr
@@ -93,7 +93,7 @@ def test_a_fresh_host_has_room_for_a_guest_and_gets_it_back(host: LibvirtHost, l
     assert log.lines() == ["release of own: write L3:0=7ff to the default group"]
 
 
-def test_a_guest_that_does_not_fit_is_refused_before_qemu_starts_and_virsh_says_why(host: LibvirtHost) -> None:
+def test_a_guest_that_does_not_fit_is_refused_before_qemu_starts_and_virsh_shows_why(host: LibvirtHost) -> None:
     refused = host.create(domain("big", TWO_WAYS.replace("4608", "23040")))
     assert refused.returncode == 1
     assert (
@@ -106,7 +106,7 @@ def test_a_guest_that_does_not_fit_is_refused_before_qemu_starts_and_virsh_says_
     assert list(host.tree()) == ["."]
 
 
-def test_guests_that_start_at_the_same_time_on_a_fresh_host_all_fit(host: LibvirtHost) -> None:
+def test_guests_that_start_at_the_same_time_all_fit_on_a_fresh_host(host: LibvirtHost) -> None:
     names = ("one", "two", "three")
     for name in names:
         host.define(domain(name, TWO_WAYS))
@@ -151,7 +151,7 @@ def test_a_guest_with_a_file_is_placed_and_a_vcpu_plugged_in_later_at_the_next_r
     assert schemata(host) == FRESH
 
 
-def test_a_guest_that_is_saved_gives_its_room_back_and_gets_it_again(host: LibvirtHost, log: Log) -> None:
+def test_a_saved_guest_gives_its_ways_back_and_gets_them_on_restore(host: LibvirtHost, log: Log) -> None:
     host.define(domain("own", TWO_WAYS))
     taken, given = (f"own: write L3:0={mask} to the default group" for mask in ("7fc", "7ff"))
     host.start("own")
@@ -172,7 +172,7 @@ def test_a_request_is_not_placed_twice(host: LibvirtHost) -> None:
     assert list(host.tree()) == ["."]
 
 
-def test_drift_is_reported_at_reconnect_and_the_guest_goes_on(host: LibvirtHost, log: Log) -> None:
+def test_drift_is_reported_at_reconnect_and_the_guest_keeps_running(host: LibvirtHost, log: Log) -> None:
     assert host.create(domain("own", TWO_WAYS)).returncode == 0
     (group,) = host.tree().keys() - {"."}
     host.write(f"{group}/schemata", "L3:0=001")
@@ -190,7 +190,7 @@ def test_drift_is_reported_at_reconnect_and_the_guest_goes_on(host: LibvirtHost,
 BODIES = ("2 groups", "code and data", "bandwidth and cache of two groups", "monitors in 2 groups", "type both")
 
 
-def test_a_fresh_host_takes_what_libvirt_takes_where_there_is_room_and_nothing_else(libvirt_here: None) -> None:  # noqa: ARG001
+def test_with_the_hook_a_fresh_host_accepts_exactly_what_libvirt_accepts_with_free_ways(libvirt_here: None) -> None:  # noqa: ARG001
     recorded = answers.load("9.0")
     host_name = "sapphire-rapids-cdp"
     cases = {case.name: case for case in CASES if case.host == host_name and case.state == "room"}
@@ -221,7 +221,7 @@ GONE = {
 
 
 @pytest.mark.parametrize("case", GONE)
-def test_a_hook_that_does_not_work_any_more_stops_no_guest_and_ends_none(host: LibvirtHost, case: str) -> None:
+def test_a_broken_hook_neither_prevents_a_start_nor_ends_a_guest(host: LibvirtHost, case: str) -> None:
     program = host.root / "run/hook/cachetune-hook"
     works = program.read_text()
     program.unlink()

@@ -22,7 +22,7 @@ def host(libvirt_here: None) -> Iterator[LibvirtHost]:  # noqa: ARG001 - wanted 
         yield host
 
 
-def test_guests_that_come_and_go_are_placed_once_by_the_first_of_them(host: LibvirtHost, tmp_path: Path) -> None:
+def test_each_guest_is_placed_once_by_whichever_comes_first(host: LibvirtHost, tmp_path: Path) -> None:
     before = host.tree()
     host.define(domain("file", ""))
     with agent(host, tmp_path, "--period", "0.2", "--shrink-default") as keeping:

@@ -31,7 +31,7 @@ MOST_GUESTS = 4
 
 
 @pytest.mark.parametrize("name", ["skylake-2s", "sapphire-rapids-cdp"])
-def test_our_plan_is_what_libvirt_did_whatever_guests_there_are(
+def test_our_plan_matches_libvirt_after_any_sequence_of_guests(
     name: str, tmp_path: Path, libvirt_here: None  # noqa: ARG001
 ) -> None:  # fmt: skip
     chance = random.Random(f"{name} {SEED}")  # noqa: S311 - no secret
