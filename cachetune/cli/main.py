@@ -90,8 +90,8 @@ def command() -> None:
 def main() -> None:
     """Run the command and exit: with 2 if it could not run, else with the verb's code."""
     try:
-        colour = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
-        code = command.main(prog_name="cachetune", standalone_mode=False, color=colour)
+        color = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
+        code = command.main(prog_name="cachetune", standalone_mode=False, color=color)
     except click.ClickException as error:
         _show_usage_error(error)
         sys.exit(2)

@@ -59,7 +59,7 @@ _SCHEMA = (
         summary="Elements in the schema take only the attributes that it defines.",
         message="attribute '{attribute}' is not allowed on <{element}>{suggestion}",
         fix="allowed on <{element}>: {allowed}",
-        why="libvirt ignores a misspelt attribute, and the guest starts without what it was meant to get.",
+        why="libvirt ignores a misspelled attribute, and the guest starts without what it was meant to get.",
         bad=_domain(_cachetune("<cache id='0' levl='3' type='both' size='3' unit='MiB'/>")),
         good=_GOOD,
     ),

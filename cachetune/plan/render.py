@@ -1,4 +1,4 @@
-"""A plan as text for people. Each line has a mark for its kind of change, so that a terminal can colour it.
+"""A plan as text for people. Each line has a mark for its kind of change, so that a terminal can color it.
 
 Marks: "+" created, "~" changed, "-" removed, ">" threads that move, " " unchanged or an explanation, "" the summary.
 """

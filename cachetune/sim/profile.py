@@ -19,7 +19,7 @@ MBPS_MAX = 2**32 - 1
 
 
 class KernelRules(msgspec.Struct, frozen=True):
-    """The differences between kernels. A field is True for the version that introduced the behaviour and later."""
+    """The differences between kernels. A field is True for the version that introduced the behavior and later."""
 
     version: str
     task_lists: bool = True

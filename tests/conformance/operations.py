@@ -1,7 +1,7 @@
 """The list of operations that a simulated and a real kernel must answer the same way.
 
 An operation is a tuple of texts: a method of ``on_files.Files``, a path, and other arguments. The list follows the
-tables of recorded behaviour: schemata, tasks, cpus, mode, mkdir, rmdir, rename, last_cmd_status. Each part removes its
+tables of recorded behavior: schemata, tasks, cpus, mode, mkdir, rmdir, rename, last_cmd_status. Each part removes its
 groups and restores the default group at the end.
 """
 

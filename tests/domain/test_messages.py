@@ -96,7 +96,7 @@ def test_all_faults_are_reported_at_once_without_consequential_ones() -> None:
     assert rules == "CT007 CT003 CT005 CT005 CT153 CT108 CT150 CT112 CT006 CT103 CT107 CT104"
 
 
-def test_a_misspelt_vcpus_does_not_mean_the_whole_process() -> None:
+def test_a_misspelled_vcpus_does_not_mean_the_whole_process() -> None:
     found = lines(
         cputune("<cachetune vcpu='0'><monitor vcpus='0'/></cachetune><cachetune vcpus='1'><monitor/></cachetune>")
     )

@@ -89,7 +89,7 @@ REASONS = (
         cases=".* / throttled default group / .*",
     ),
     Reason("blanks or a trailing comma in a list", GROUPS, "CT005", "libvirt's own schema allows neither"),
-    Reason("a misspelt attribute", GROUPS, "CT003", "the guest would miss the intended setting"),
+    Reason("a misspelled attribute", GROUPS, "CT003", "the guest would miss the intended setting"),
     Reason("an unknown element", GROUPS, "CT006", "the guest would miss the intended setting"),
 )
 # Both must refuse a guest for the same reason: libvirt's message, and our rules for it.

@@ -33,7 +33,7 @@ def main() -> int:
             for case, answer, unknown in ask(host, cases):
                 found[case.key] = answer
                 for line in unknown:
-                    print(f"{case.key}: not recognised: {line}")
+                    print(f"{case.key}: not recognized: {line}")
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
     if answers.file_of(version).exists():
         before = answers.load(version)

@@ -18,7 +18,7 @@ _DIED = "libvirtd died"
 
 
 def ask(host: LibvirtHost, cases: Iterable[Case]) -> Iterator[tuple[Case, Answer, list[str]]]:
-    """Ask libvirt each case, on a host of their profile. With it comes what our plan does not recognise afterwards."""
+    """Ask libvirt each case, on a host of their profile. With it comes what our plan does not recognize afterwards."""
     fs, state = SysfsResctrl(host.resctrl), "fresh"
     for case in cases:
         if case.state != state:

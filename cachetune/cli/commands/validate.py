@@ -215,9 +215,9 @@ def _print(outcomes: list[_Outcome]) -> None:
         return
     from cachetune.cli.show.findings import finding_text
 
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     lines = [finding_text(finding, outcome.file) for outcome in outcomes for finding in outcome.findings]
-    click.echo("".join(lines), nl=False, color=colour)
+    click.echo("".join(lines), nl=False, color=color)
 
 
 def _json(paths: list[str], missing: list[_Outcome], outcomes: list[_Outcome]) -> bytes:

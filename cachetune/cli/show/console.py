@@ -22,7 +22,7 @@ _ASCII = str.maketrans({"█": "#", "▓": "%", "░": ":", "·": ".", "…": "~
 
 
 def console() -> "Console":
-    """The console on stdout: colours and the terminal's width, or plain and wider lines in a pipe."""
+    """The console on stdout: colors and the terminal's width, or plain and wider lines in a pipe."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH

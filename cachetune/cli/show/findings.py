@@ -1,4 +1,4 @@
-"""Findings, errors and warnings as lines; coloured only on a terminal."""
+"""Findings, errors and warnings as lines; colored only on a terminal."""
 
 from collections.abc import Iterable
 

@@ -1,6 +1,6 @@
 """Pictures of a cache: one character for each way, the highest way on the left as in the kernel's bit_usage.
 
-They are plain text; the caller adds colours.
+They are plain text; the caller adds colors.
 """
 
 from collections.abc import Sequence

@@ -114,14 +114,14 @@ def test_a_printed_plan_ends_with_a_summary(run: Run, guest: str) -> None:
     assert "\x1b" not in result.stdout
 
 
-@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
-def test_a_terminal_gets_colours_unless_no_color_is_set(guest: str, no_color: str, coloured: bool) -> None:
+@pytest.mark.parametrize(("no_color", "colored"), [("", True), ("1", False)])
+def test_a_terminal_gets_colors_unless_no_color_is_set(guest: str, no_color: str, colored: bool) -> None:
     words = [sys.executable, "-m", "cachetune.cli.main", "plan", "--shrink-default", *SIM, guest]
     ours, theirs = pty.openpty()
     environment = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm", "PYTHONPATH": str(ROOT)}
     subprocess.run(words, env=environment, stdout=theirs, stderr=subprocess.DEVNULL, check=True)
     os.close(theirs)
-    assert (b"\x1b[32m+ cachetune-web" in os.read(ours, 65536)) is coloured
+    assert (b"\x1b[32m+ cachetune-web" in os.read(ours, 65536)) is colored
     os.close(ours)
 
 

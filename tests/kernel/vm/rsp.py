@@ -2,7 +2,7 @@
 
 The loop that uses it sets software breakpoints, waits for a stop, reads a few registers and either writes
 others and continues the machine, or steps over the instruction. QEMU takes the first byte of a packet as the
-acknowledgement of the one before, so several requests travel in one write and a stop costs two round trips.
+acknowledgment of the one before, so several requests travel in one write and a stop costs two round trips.
 """
 
 import socket
@@ -76,7 +76,7 @@ class Rsp:
 
     @property
     def has_packet(self) -> bool:
-        """Whether a packet (and not just an acknowledgement) has started to arrive."""
+        """Whether a packet (and not just an acknowledgment) has started to arrive."""
         return b"$" in self._received
 
     def stopped_thread(self) -> int:
