@@ -4,7 +4,7 @@ Every failure that a user can cause or fix is a ``CachetuneError``. Catch the cl
 class for all of them:
 
     try:
-        guest = find_guests("web")
+        (guest,) = find_guests("web")
     except GuestNotFoundError as error:
         print(f"start {error.key} first")
 

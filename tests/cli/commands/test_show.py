@@ -172,7 +172,7 @@ def test_a_host_without_resctrl_exits_2_with_a_hint(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {tmp_path}: not a mounted resctrl")
-    assert "hint: give the directory" in done.stderr
+    assert "hint: pass the directory" in done.stderr
 
 
 def test_an_ascii_terminal_gets_ascii_characters(tmp_path: Path) -> None:
