@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SCHEMAS = ("cachetune.rng", "domain.rng", "cachetune.xsd", "domain.xsd")
 
-pytestmark = pytest.mark.xdist_group("wheel")
+pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.slow]
 
 
 def run(directory: Path, *words: str | Path, code: int = 0) -> str:

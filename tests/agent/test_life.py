@@ -15,6 +15,8 @@ from tests.agent import qemu
 from tests.agent.live import DYING, Scene
 from tests.sim.fuse.mounted import mounted, need_fuse, run
 
+pytestmark = pytest.mark.slow
+
 # The agent finds all guests of this machine, also those of other tests, so the name must be unique.
 WEB = f"agent-test-{os.getpid()}"
 UNNAMED = "its threads do not have vCPU names"  # observed if QEMU is slow to start

@@ -14,6 +14,8 @@ from cachetune.sim import Operation, SimulatedResctrl
 from tests.effort import examples
 from tests.samples import domains, host_with_guest, plan_for
 
+pytestmark = pytest.mark.slow
+
 
 def overlaps(sim: SimulatedResctrl, shared_before: set[int]) -> list[str]:
     """Pairs of groups with tasks in them that have ways in common, other than those of the default group."""

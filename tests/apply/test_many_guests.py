@@ -26,6 +26,8 @@ from tests.apply.test_nothing_is_lost import Killed, kill_at
 from tests.effort import examples
 from tests.samples import FAST_PROFILES, cache_request, domain, domains, group, host_with_guest
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("web", "db", "web-2")  # one name begins with another
 OPTIONS = Options(shrink_default=True)
 FRESH = {profile: Connection(host_with_guest(profile), Path("/nowhere")).look(Ledger()) for profile in FAST_PROFILES}

@@ -32,6 +32,8 @@ from tests.samples import (
     web,
 )
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """As close to SIGKILL as a test gets: no code of ours catches it."""

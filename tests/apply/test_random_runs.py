@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.apply.random_runs import Counts, episode
+
+pytestmark = pytest.mark.slow
 
 
 def test_after_any_sequence_of_events_removing_all_guests_restores_the_host(tmp_path: Path) -> None:

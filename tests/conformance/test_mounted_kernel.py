@@ -21,6 +21,8 @@ from tests.conformance.operations import Operation
 from tests.conformance.sequences import sequence
 from tests.sim.fuse.mounted import mounted, need_fuse
 
+pytestmark = pytest.mark.slow
+
 ONE_KERNEL_EACH = [name for number, name in enumerate(CONFIGURATIONS) if number % 4 in {1, 2}] + ["6.12-debug"]
 """Every configuration with one of its kernels, in turns; ``record`` does it with all."""
 

@@ -12,6 +12,8 @@ from tests.conformance.on_files import Files, perform
 from tests.conformance.on_simulator import Simulator
 from tests.conformance.operations import ONLY_FILES, PARTS
 
+pytestmark = pytest.mark.slow
+
 MUST_BE_AMONG = {
     "mkdir",
     "rmdir",

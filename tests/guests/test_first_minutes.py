@@ -12,6 +12,8 @@ from tests import waiting
 from tests.guests.qemu import need_qemu
 from tests.sim.fuse.mounted import need_fuse
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TITLE = "Five minutes with plain QEMU"
 SECTION = re.compile(rf"^## {TITLE}\n.*?^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)

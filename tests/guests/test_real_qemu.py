@@ -16,6 +16,8 @@ from tests.guests.lookalike import PROC
 from tests.guests.proc.test_processes import need_namespaces
 from tests.guests.qemu import UUID, Qemu, running
 
+pytestmark = pytest.mark.slow
+
 NAME = f"web{os.getpid()}"
 SCOPE = "machine.slice/machine-qemu\\x2d3\\x2dweb.scope"
 EVERY: tuple[SourceName, ...] = ("qmp", "threads", "cgroup")

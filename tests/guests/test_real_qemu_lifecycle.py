@@ -11,6 +11,8 @@ import pytest
 from tests.guests.qemu import Qemu, running
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
+pytestmark = pytest.mark.slow
+
 NAME = f"life{os.getpid()}"
 CONTROL = f"cachetune-{NAME}-vcpus_0-5"
 MONITOR = f"{CONTROL}/mon_groups/cachetune-{NAME}-vcpus_0"

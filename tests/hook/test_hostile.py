@@ -13,6 +13,8 @@ from tests.guests.lookalike import Lookalike
 from tests.hook.calling import HOOK, Libvirt, cache, call, domain, tuning
 from tests.sim.fuse.mounted import ROOT
 
+pytestmark = pytest.mark.slow
+
 OTHER_OPERATIONS = ("start", "stopped", "migrate", "restore", "attach", "explode", "")
 LIVE = domain("web", cache(), number=4)
 

@@ -5,6 +5,8 @@ import pytest
 from tests.guests.lookalike import Lookalike
 from tests.hook.calling import Libvirt, cache, domain, tuning
 
+pytestmark = pytest.mark.slow
+
 LIVE = domain("web", cache(), number=4)
 GROUP = "qemu-4-web-vcpus_0-1"
 

@@ -23,7 +23,7 @@ from tests.libvirt.differences import (
 from tests.libvirt.host import ROOT
 from tests.libvirt.ours import Cachetune
 
-pytestmark = pytest.mark.xdist_group("libvirt compared")
+pytestmark = [pytest.mark.xdist_group("libvirt compared"), pytest.mark.slow]
 VERSIONS = recorded_versions()
 
 

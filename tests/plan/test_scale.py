@@ -19,6 +19,8 @@ from cachetune.plan.model import PlanGuest
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.samples import HERE
 
+pytestmark = pytest.mark.slow
+
 FIRST_TID = 100_000
 MACHINE = "cachetune-big"
 

@@ -1,5 +1,6 @@
 """The two schema engines, the diagnosis, and the check of single elements give one verdict on any document."""
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -9,6 +10,8 @@ from cachetune.domain.problems import Problems, TooManyProblemsError
 from cachetune.domain.xml.diagnosis import diagnose
 from cachetune.domain.xml.schema import relaxng_says, schema_path, xsd_says
 from tests.effort import examples
+
+pytestmark = pytest.mark.slow
 
 WHOLE = etree.RelaxNG(etree.parse(schema_path("domain.rng")))
 XSI = "http://www.w3.org/2001/XMLSchema-instance"

@@ -13,6 +13,8 @@ from cachetune.testing import GuestProcess, MountedResctrl, load_profile, mounte
 from cachetune.testing.mounting import Setup, _server
 from tests.sim.fuse.mounted import ROOT, need_fuse
 
+pytestmark = pytest.mark.slow
+
 # Mounts below the directory that it is given, says so, and waits to be killed.
 VICTIM = """
 import sys, time

@@ -10,6 +10,8 @@ import pytest
 
 from tests.sim.fuse.mounted import ROOT, need_fuse
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "testing.md"
 
 TESTS = """

@@ -15,6 +15,8 @@ from cachetune.host.model import Group
 from tests.kernel.scenarios.guest_process import Threads, running
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
+pytestmark = pytest.mark.slow
+
 WAY = 2304 * 1024
 # Unique names, because other tests start guests on this machine at the same time.
 WEB, DB, QUIET = (f"{name}{os.getpid()}" for name in ("web", "db", "quiet"))

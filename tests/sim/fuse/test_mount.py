@@ -23,6 +23,8 @@ from tests import waiting
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 from tests.sim.kernel.asking import ask, attempt
 
+pytestmark = pytest.mark.slow
+
 # For each line of its stdin this process starts a thread or a child and prints its tid.
 PARENT = """
 import subprocess, sys, threading

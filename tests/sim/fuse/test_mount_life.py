@@ -14,6 +14,8 @@ from cachetune.sim.fuse import serve
 from tests import waiting
 from tests.sim.fuse.mounted import CACHETUNE, ROOT, mounted, need_fuse, run
 
+pytestmark = pytest.mark.slow
+
 # /dev/fuse with the permissions of most distributions, and an interpreter that may be in another user's home.
 UNPRIVILEGED = """
 set -e

@@ -13,6 +13,8 @@ from tests import waiting
 from tests.guests.lookalike import Lookalike
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
+pytestmark = pytest.mark.slow
+
 DOMAIN = """\
 <domain type='kvm'>
   <name>web</name>

@@ -25,6 +25,8 @@ from tests.sim.kernel.recorded.groups import MKDIR, RENAME, RMDIR
 from tests.sim.kernel.recorded.modes import CDP, PLAIN, PSEUDO_LOCKING
 from tests.sim.kernel.recorded.tasks import PROCESSES
 
+pytestmark = pytest.mark.slow
+
 NAME_BYTES = 1024
 
 

@@ -8,6 +8,8 @@ import pytest
 from tests.sim.fuse.fleet_on_mount import GUESTS, VCPUS, run_fleet
 from tests.sim.fuse.mounted import need_fuse
 
+pytestmark = pytest.mark.slow
+
 STRACE = Path("/usr/bin/strace")
 
 

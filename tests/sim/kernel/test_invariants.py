@@ -1,5 +1,6 @@
 """A simulated resctrl keeps its invariants under any sequence of operations."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -8,6 +9,8 @@ from cachetune.host.resctrl.schemata import parse
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.effort import examples
 from tests.sim.kernel.asking import Clock, attempt
+
+pytestmark = pytest.mark.slow
 
 CONTROL = ("a", "b", "c")
 MONITOR = ("m", "n")
