@@ -196,5 +196,5 @@ def test_a_file_of_unknown_size_is_read_completely() -> None:
 def test_standard_input_beyond_the_limit_is_refused_in_bounded_memory() -> None:
     result, peak = measured("-", stdin=b"<domain>" + b" " * (MAX_BYTES + 100))
     assert result.returncode == 2
-    assert b"standard input is larger than 16 MiB" in result.stderr
+    assert b"cannot read standard input: it is larger than 16 MiB" in result.stderr
     assert peak < LIMIT_KIB

@@ -21,7 +21,7 @@ from cachetune.idset import format_ids
 from cachetune.plan import Options
 from cachetune.plan.request import GuestRequest
 from cachetune.plan.steps import Step
-from cachetune.service.connection import connect
+from cachetune.service.connection import Location, connect
 from cachetune.service.plans import plan_requests
 from tests.bench.operations import counted, least, strace
 from tests.kernel.scenarios.guest_process import Threads, running
@@ -94,7 +94,7 @@ def _apply(asked: argparse.Namespace) -> None:
 
 
 def _tune(requests: Sequence[GuestRequest], asked: argparse.Namespace) -> tuple[Step, ...]:
-    connection = connect(asked.resctrl, asked.run, asked.sysfs, Path("/proc"), 10)
+    connection = connect(Location(resctrl=asked.resctrl, run=asked.run, sysfs=asked.sysfs))
     options = Options(shrink_default=True)
     report = apply_planned(lambda host, ledger: plan_requests(requests, host, ledger, options), connection)
     if report.exit_code:
