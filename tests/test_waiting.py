@@ -28,6 +28,12 @@ def test_the_work_of_a_child_counts() -> None:
     assert waiting.run(python(program), capture_output=True, text=True, stall=STALL).stdout == "worked\n"
 
 
+def test_a_process_that_reads_late_still_gets_all_of_its_input() -> None:
+    program = "import sys, time\ntime.sleep(1.2)\nprint(len(sys.stdin.read()))"
+    done = waiting.run(python(program), input="x" * (1 << 20), capture_output=True, text=True)
+    assert done.stdout == f"{1 << 20}\n"
+
+
 def test_a_process_that_sleeps_has_stalled_and_is_killed() -> None:
     program = "import time\nprint('before', flush=True)\ntime.sleep(1000)"
     with pytest.raises(StalledError, match=r"no progress for [0-9]+ s\nbefore"):

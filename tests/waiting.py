@@ -11,6 +11,7 @@ import math
 import os
 import select
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -101,17 +102,25 @@ def finish(
     Raises StalledError, with the process killed.
     """
     progress = Progress(_name(process), pids=(process.pid, *also), stall=stall, cpu_limit=cpu_limit)
+    if data is not None:  # communicate() forgets what it has not yet written when it times out
+        threading.Thread(target=_feed, args=(process.stdin, data), daemon=True).start()
+        process.stdin = None
     while True:
         try:
-            return process.communicate(data, timeout=_LOOK_SECONDS)
+            return process.communicate(timeout=_LOOK_SECONDS)
         except subprocess.TimeoutExpired:
-            data = None  # the first call has it
             try:
                 progress.check()
             except StalledError as error:
                 process.kill()
                 out, err = process.communicate()
                 raise StalledError(f"{error}\n{out or ''}{err or ''}") from None
+
+
+def _feed(stdin: Any, data: Any) -> None:
+    """Write all of a process's input, unless the process ends first."""
+    with contextlib.suppress(BrokenPipeError), stdin:
+        stdin.write(data)
 
 
 def run(
