@@ -7,9 +7,22 @@
     plan = cachetune.plan(domain, host, shrink_default=True)
     print(plan.summary.control_groups_created)
 
-The names in ``__all__`` are the public API: functions, the values that they take and return, and the errors that they
-raise. Each is imported on first use. ``cachetune.testing`` is a resctrl for tests, without hardware. Everything else
-may change between releases.
+Functions:
+
+    load            read domain XML or a tuning file: a Domain
+    read_host       read a host, a snapshot or a simulated host: a Host
+    find_guests     find running guests: RunningGuest values
+    plan            plan an allocation, without changing anything: a Plan
+    read_plan       read a saved plan
+    apply           carry out a plan, all of it or nothing: a Report
+    remove          remove the groups of a guest: a Report
+    recover         finish or undo an interrupted run: a Report
+    read_counters   read the counters of groups: Reading values
+    to_json         a value as a JSON document
+
+All errors are subclasses of CachetuneError. ``cachetune.testing`` has a resctrl for tests, without hardware, and
+docs/python.md explains all of it with examples. The names in ``__all__`` are the public API; everything else may change
+between releases. Each name is imported on first use.
 """
 
 import sys
@@ -75,8 +88,10 @@ if TYPE_CHECKING:
         plan,
         read_counters,
         read_host,
+        read_plan,
         recover,
         remove,
+        to_json,
     )
     from cachetune.watch.model import Reading
 else:
@@ -93,6 +108,7 @@ __all__ = [
     "Cbm",
     "DocumentError",
     "Domain",
+    "Finding",
     "FuseUnavailableError",
     "GroupConflictError",
     "GroupNotFoundError",
@@ -125,6 +141,7 @@ __all__ = [
     "SourceUnavailableError",
     "StateFileError",
     "StepError",
+    "Thread",
     "ThreadNotFoundError",
     "UnknownVersionError",
     "UnmountError",
@@ -138,13 +155,16 @@ __all__ = [
     "plan",
     "read_counters",
     "read_host",
+    "read_plan",
     "recover",
     "remove",
+    "to_json",
 ]
 
 _VALUES = {
     "Cbm": "cbm",
     "Domain": "domain.model",
+    "Finding": "findings",
     "Guest": "guests.model",
     "Host": "host.model",
     "Plan": "plan.model",
@@ -152,6 +172,7 @@ _VALUES = {
     "Report": "apply.report",
     "RunningGuest": "guests.model",
     "SourceOptions": "guests.sources.options",
+    "Thread": "guests.model",
 }
 
 
@@ -159,23 +180,42 @@ def _module_of(name: str) -> str:
     return _VALUES.get(name) or ("errors" if name.endswith("Error") else "service.api")
 
 
-__getattr__ = lazy(__name__, {name: _module_of(name) for name in __all__})
+_CALLABLE = {"plan", "apply"}  # names of functions and of subpackages
+_import = lazy(__name__, {name: _module_of(name) for name in __all__ if name not in _CALLABLE})
+
+
+def __getattr__(name: str) -> "Any":
+    if name not in _CALLABLE:
+        return _import(name)
+    from importlib import import_module
+
+    return import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    """List the public names before they are imported."""
+    return sorted({*globals(), *__all__})
 
 
 class _Callable(ModuleType):
-    """A subpackage with the name of a public function: ``plan`` and ``apply`` can be called, and still have modules."""
+    """A subpackage that is also the public function of its name."""
 
-    def __call__(self, *args: "Any", **options: "Any") -> "Any":
+    @property
+    def __wrapped__(self) -> "Any":
+        """The function, for ``inspect.signature`` and through it ``help`` and editors."""
         from cachetune.service import api
 
-        return getattr(api, self.__name__.rpartition(".")[2])(*args, **options)
+        return getattr(api, self.__name__.rpartition(".")[2])
+
+    def __call__(self, *args: "Any", **options: "Any") -> "Any":
+        return self.__wrapped__(*args, **options)
 
 
 class _Package(ModuleType):
-    """This package: an import of ``cachetune.plan`` must not hide the function of that name."""
+    """This package. The import system stores each subpackage as an attribute, where a function would be hidden."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in {"plan", "apply"} and isinstance(value, ModuleType):
+        if name in _CALLABLE and isinstance(value, ModuleType):
             value.__class__ = _Callable
         super().__setattr__(name, value)
 

@@ -1,20 +1,24 @@
-"""The functions of ``import cachetune``: the services with defaults for scripts.
+"""The public functions of ``cachetune``: the services, with defaults for programs and scripts.
 
-``resctrl`` is always the directory of a mounted resctrl, or an object behind the same port, such as
-``cachetune.testing.SimulatedResctrl``. ``run`` is the directory of the journal and the ledger: programs that change the
-same host must agree on it.
+``resctrl`` is always the directory of a mounted resctrl, or an object with the same interface, such as
+``cachetune.testing.SimulatedResctrl``. ``run`` is the directory of the journal and the ledger. Programs that change the
+same host must use the same one; with an object there is no default, so that tests cannot write to that of the machine.
+
+Warnings that are not part of a result are issued with the module ``warnings``, as RuntimeWarning.
 """
 
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from cachetune import documents
 from cachetune.apply import recover as recovery
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection
 from cachetune.domain import read_file
 from cachetune.domain.model import Domain
-from cachetune.errors import GroupNotFoundError
+from cachetune.errors import GroupNotFoundError, InputError
 from cachetune.guests.model import Guest, RunningGuest
 from cachetune.guests.sources.options import SourceOptions
 from cachetune.host import read
@@ -23,10 +27,10 @@ from cachetune.host.resctrl.port import Resctrl
 from cachetune.plan import build
 from cachetune.plan.model import Plan
 from cachetune.plan.request import Options
+from cachetune.service import plans
 from cachetune.service.changes import carry_out
 from cachetune.service.connection import SIMULATED, Location, connect, open_resctrl
 from cachetune.service.hosts import read_location
-from cachetune.service.plans import Removal, removal_planner
 from cachetune.service.requests import Document, load_document
 from cachetune.service.select import Selection, select_guests
 from cachetune.watch import Reading, counters
@@ -34,38 +38,44 @@ from cachetune.watch import Reading, counters
 RESCTRL = "/sys/fs/resctrl"
 RUN = "/run/cachetune"
 
-Paths = str | os.PathLike[str]
+StrPath = str | os.PathLike[str]
 
 
-def load(source: Paths | bytes, *, vcpus: int | None = None) -> Domain:
-    """Read domain XML or a tuning file: a path, "-" for standard input, or the XML itself as bytes.
+def load(source: StrPath | bytes, *, vcpus: int | None = None) -> Domain:
+    """Read domain XML or a tuning file: a path, "-" for standard input, or the XML as bytes.
 
-    ``vcpus`` is how many vCPUs the guest of a tuning file can have, which the file does not say. Raises
-    InvalidDomainError with all findings, and UnreadableFileError.
+    ``vcpus`` is the maximum number of vCPUs for a tuning file, which does not contain it. Raises InvalidDomainError
+    with all findings, and UnreadableFileError.
     """
-    if isinstance(source, bytes):
-        return load_document(Document("<bytes>", source), vcpus)[0]
-    name = os.fspath(source)
-    return load_document(Document(name, read_file(name)), vcpus)[0]
+    return load_document(_document(source), vcpus)[0]
 
 
-def read_host(source: Resctrl | Paths = RESCTRL, *, run: Paths = RUN) -> Host:
-    """Read a host: a resctrl directory or object, the file of a snapshot, or ``sim:NAME``.
+def read_host(source: Resctrl | StrPath = RESCTRL, *, run: StrPath = RUN) -> Host:
+    """Read a host: the directory of a resctrl, an object, the file of a snapshot, or "sim:NAME".
 
-    Raises HostError, ResctrlError and InputError.
+    ``run`` is used for a directory only. Raises HostError, ResctrlError and InputError. Warns if the lock on resctrl is
+    held, because values can then be inconsistent.
     """
     if not isinstance(source, str | os.PathLike):
         return read.read_host(source)
     name = os.fspath(source)
     if name.startswith(SIMULATED) or Path(name).is_file():
         return read_location(Location(host=name)).host
-    return read_location(Location(resctrl=Path(name), run=Path(run))).host
+    reading = read_location(Location(resctrl=Path(name), run=Path(run)))
+    _warn(reading.notes)
+    return reading.host
 
 
 def find_guests(name: str | None = None, *, sources: SourceOptions | None = None) -> tuple[RunningGuest, ...]:
-    """The running guests, or the one with this name or UUID. Raises GuestNotFoundError and SourceUnavailableError."""
+    """Find all running guests, or only the one with this name or UUID.
+
+    Raises GuestNotFoundError, AmbiguousGuestError, SourceUnavailableError and MissingExtraError. Warns about sources
+    that cannot be read and about guests whose identity is doubtful.
+    """
     where = sources or SourceOptions()
-    return select_guests(Selection(guest=name, all_guests=name is None, sources=where)).guests
+    found = select_guests(Selection(guest=name, all_guests=name is None, sources=where))
+    _warn(found.notes)
+    return found.guests
 
 
 def plan(
@@ -76,35 +86,43 @@ def plan(
     shrink_default: bool = False,
     take_tasks: bool = False,
 ) -> Plan:
-    """The plan that gives a guest what its domain requests on a host. Changes nothing.
+    """Plan a guest's allocation on a host. Changes nothing.
 
-    Without ``guest`` the groups are planned, but no threads. ``shrink_default`` may take ways from the default group,
-    ``take_tasks`` may move threads out of others' groups. Raises PlanRefusedError with all findings.
+    Without ``guest``, groups are planned but no task moves. ``shrink_default`` takes ways from the default group, as
+    few as needed; ``take_tasks`` also moves threads out of foreign groups. Raises PlanRefusedError with all findings.
     """
     threads = guest.guest if isinstance(guest, RunningGuest) else guest
     return build.plan(domain, host, threads, Options(shrink_default=shrink_default, take_tasks=take_tasks))
 
 
-def apply(plan: Plan, resctrl: Resctrl | Paths = RESCTRL, *, run: Paths = RUN, adopt: bool = False) -> Report:
-    """Carry out a plan: all of it, or nothing. ``adopt`` may change groups that libvirt made for the guest.
+def read_plan(source: StrPath | bytes) -> Plan:
+    """Read a plan that was saved with ``to_json`` or ``cachetune plan -o``. Raises DocumentError."""
+    return plans.read_plan(_document(source))
 
-    Raises ApplyRefusedError, LockTimeoutError or HostError if nothing was changed; later failures are in the report.
+
+def apply(
+    plan: Plan, resctrl: Resctrl | StrPath = RESCTRL, *, run: StrPath | None = None, adopt: bool = False
+) -> Report:
+    """Carry out a plan: all of it, or nothing. ``adopt`` also changes groups that libvirt made for the guest.
+
+    Raises ApplyRefusedError, LockTimeoutError, StateFileError and HostError if nothing was changed. A failure after
+    that is rolled back and is in the report: see its ``outcome``.
     """
     return carry_out(lambda _host, _ledger: plan, _connection(resctrl, run), adopt=adopt)
 
 
-def remove(guest: str, resctrl: Resctrl | Paths = RESCTRL, *, run: Paths = RUN) -> Report:
-    """Remove the groups that cachetune made for a guest, by its name or UUID. Raises as ``apply`` does."""
-    return carry_out(removal_planner(Removal(guest=guest)), _connection(resctrl, run))
+def remove(guest: str, resctrl: Resctrl | StrPath = RESCTRL, *, run: StrPath | None = None) -> Report:
+    """Remove the groups that cachetune made for a guest, by name or UUID. Raises what ``apply`` does."""
+    return carry_out(plans.removal_planner(plans.Removal(guest=guest)), _connection(resctrl, run))
 
 
-def recover(resctrl: Resctrl | Paths = RESCTRL, *, run: Paths = RUN) -> Report:
-    """Finish or undo what an interrupted run left. Raises as ``apply`` does."""
+def recover(resctrl: Resctrl | StrPath = RESCTRL, *, run: StrPath | None = None) -> Report:
+    """Finish or undo an interrupted run; without one, nothing is done. Raises what ``apply`` does."""
     return recovery.recover(_connection(resctrl, run))
 
 
-def read_counters(paths: Iterable[str] | None = None, resctrl: Resctrl | Paths = RESCTRL) -> tuple[Reading, ...]:
-    """Read the counters of the groups at ``paths`` (relative to the root, "." is the default group), or of all groups.
+def read_counters(paths: Iterable[str] | None = None, resctrl: Resctrl | StrPath = RESCTRL) -> tuple[Reading, ...]:
+    """Read the counters of groups: ``paths`` relative to the resctrl root ("." is the default group), or all groups.
 
     Raises GroupNotFoundError, HostError and ResctrlError.
     """
@@ -117,7 +135,26 @@ def read_counters(paths: Iterable[str] | None = None, resctrl: Resctrl | Paths =
     return counters.read_counters(fs, host, chosen)
 
 
-def _connection(resctrl: Resctrl | Paths, run: Paths) -> Connection:
+def to_json(value: Host | Plan | Report | Reading) -> bytes:
+    """Return a value as a JSON document, as the command line prints it; ``cachetune schema`` prints the schemas."""
+    return documents.encode(value)
+
+
+def _document(source: StrPath | bytes) -> Document:
+    if isinstance(source, bytes):
+        return Document("<bytes>", source)
+    name = os.fspath(source)
+    return Document("<stdin>" if name == "-" else name, read_file(name))
+
+
+def _connection(resctrl: Resctrl | StrPath, run: StrPath | None) -> Connection:
     if isinstance(resctrl, str | os.PathLike):
-        return connect(Location(resctrl=Path(resctrl), run=Path(run)))
+        return connect(Location(resctrl=Path(resctrl), run=Path(run or RUN)))
+    if run is None:
+        raise InputError("a resctrl object needs a run directory", hint="pass run=DIRECTORY")
     return Connection(resctrl, Path(run))
+
+
+def _warn(notes: Iterable[str]) -> None:
+    for note in notes:
+        warnings.warn(note, RuntimeWarning, stacklevel=3)
