@@ -110,12 +110,9 @@ ALLOWED = {
 
 PENDING = {
     "leaves",
-    "apply",
     "domain",
-    "plan",
     "sim",
     "watch",
-    "tests/apply",
     "tests/cli",
     "tests/sim",
 }

@@ -101,7 +101,7 @@ class DryRun:
         self._shared = ledger.shrunk.shared if ledger.shrunk else Masks()
         self._known = {t.tid for t in plan.threads}
         self._values: dict[str, Schemata] = {}
-        self._having: dict[tuple[str, int], dict[Cbm, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._holders: dict[tuple[str, int], dict[Cbm, set[str]]] = defaultdict(lambda: defaultdict(set))
         for group in host.control_groups():
             self._put(group.path, Schemata(group.masks, group.bandwidth))
         self._groups = {g.path: g for g in host.groups}
@@ -110,10 +110,10 @@ class DryRun:
         ours = (g.path for g in host.groups if g.owner == "cachetune")
         self._own = {p for p in ours if p in owned or any(belongs_to(p, machine) for machine in self._machines)}
         self._own.update(made_by_libvirt(host, plan.guests))
-        self._strangers = {parent_of(p): p for p in self._groups if is_monitor(p) and p not in self._own}
-        self._connection: dict[int, str] = {}
+        self._foreign_monitors = {parent_of(p): p for p in self._groups if is_monitor(p) and p not in self._own}
+        self._location: dict[int, str] = {}
         for group in sorted(host.groups, key=lambda g: g.kind):  # monitor groups last: they are more specific
-            self._connection.update(dict.fromkeys(group.tids, group.path))
+            self._location.update(dict.fromkeys(group.tids, group.path))
 
     def follow(self, step: Step) -> str:
         """Take the step in the dry run: "" if it is allowed, or what it would do."""
@@ -180,18 +180,18 @@ class DryRun:
     def _put(self, path: str, values: Schemata) -> None:
         """Give a group these values. Groups that follow the default group do not hold ways themselves."""
         for name, cache_id, mask in self._values.get(path, Schemata()).masks.entries():
-            self._having[name, cache_id][mask].discard(path)
+            self._holders[name, cache_id][mask].discard(path)
         self._values[path] = values
         for name, cache_id, mask in values.masks.entries():
             if path != DEFAULT_GROUP and not self._follows(path, name, cache_id):
-                self._having[name, cache_id][mask].add(path)
+                self._holders[name, cache_id][mask].add(path)
 
     def _may_have(self, path: str, name: str, cache_id: int, mask: Cbm) -> bool:
         """Whether the mask has only ways that no other group holds, or equals the default group's mask."""
         default = self._mask(DEFAULT_GROUP, name, cache_id)
         now = self._mask(path, name, cache_id)
         others = 0
-        for theirs, paths in self._having[name, cache_id].items():
+        for theirs, paths in self._holders[name, cache_id].items():
             if len(paths) > (path in paths):
                 others |= theirs
         if path == DEFAULT_GROUP:
@@ -217,14 +217,14 @@ class DryRun:
         if path != DEFAULT_GROUP and path not in self._own:
             return f"move threads to group {path}, which is not this guest's"
         for tid in tids:
-            here = self._connection.get(tid)
+            here = self._location.get(tid)
             if here is None:
                 continue  # it has ended
             if here != source:
                 raise refused("CT501", changes=f"thread {tid} was in group {source} and is in {here}")
             if tid not in self._known and here not in self._own:
                 return f"move thread {tid}, which is not this guest's"
-            self._connection[tid] = path
+            self._location[tid] = path
         return ""
 
     def _remove(self, path: str, step: RemoveGroup) -> str:
@@ -232,8 +232,8 @@ class DryRun:
             return f"remove group {path}, which is not this guest's"
         if self._host.group(path) and step != removal_of(self._host, path):
             return f"remove {path} with values that it does not have"
-        if path in self._strangers:
-            return f"remove {self._strangers[path]}, which is not this guest's, together with {path}"
+        if path in self._foreign_monitors:
+            return f"remove {self._foreign_monitors[path]}, which is not this guest's, together with {path}"
         self._own.discard(path)
         self._files.remove(path)
         self._put(path, Schemata())

@@ -53,23 +53,23 @@ def _discard(connection: Connection, machines: tuple[str, ...], note: str) -> Re
 def _undo(connection: Connection, plan: Plan, started: Sequence[Step]) -> Report:
     ledger = load_ledger(connection.run)
     host = connection.look(ledger)
-    back = _Back(started, host, plan)
-    undone, failures = undo(back.steps, StepRunner(connection.resctrl, connection.proc, plan.guests))
+    reversal = _Reversal(started, host, plan)
+    undone, failures = undo(reversal.steps, StepRunner(connection.resctrl, connection.proc, plan.guests))
     report = Report(
         outcome="rollback incomplete" if failures else "done",
         machine_names=plan.machine_names,
         undone=undone,
         undo_errors=failures,
-        notes=tuple(back.notes),
+        notes=tuple(reversal.notes),
     )
     if not failures:
-        if back.kept:
-            save_ledger(ledger.with_shrunk(back.kept), connection.run)
+        if reversal.kept:
+            save_ledger(ledger.with_shrunk(reversal.kept), connection.run)
         journal.delete(connection.run)
     return report
 
 
-class _Back:
+class _Reversal:
     """The ``steps`` that can be undone on the current host; ``notes`` explain the others.
 
     ``kept`` are ways that the default group does not get back now, for the ledger: a later removal may return them.
@@ -77,7 +77,7 @@ class _Back:
 
     def __init__(self, started: Sequence[Step], host: Host, plan: Plan) -> None:
         self._host = host
-        self._then = plan.host_groups
+        self._before = plan.host_groups
         effects = [effect_of(step) for step in started]
         self._made = {effect.created for effect in effects if effect.created}
         self._removed = {effect.removed for effect in effects if effect.removed}
@@ -138,9 +138,8 @@ class _Back:
         """The step, unless another program has changed the file or taken its CPUs since."""
         path, before, after = step.path, step.before, step.after
         group, now = group_of_file(path), self._files.now(path)
-        if (
-            group not in self._made and group not in self._removed
-        ):  # else it is removed, or made again with its old values
+        # A group of this run is removed, or made again with its old values.
+        if group not in self._made and group not in self._removed:
             if now not in (before, after):
                 self.notes.append(f"{path} was changed by another program since, so it stays {now or 'empty'}")
                 return None
@@ -155,8 +154,8 @@ class _Back:
         """A foreign group that has some of the ways now but did not share them before the run; "" for none."""
         for group in self._host.control_groups():
             ours = group.path in self._made or group.owner in ("default", "cachetune")
-            then = self._then.get(group.path) if group.mode == "shareable" else None
-            had = (then and then.masks.at(name, cache_id)) or 0
+            before = self._before.get(group.path) if group.mode == "shareable" else None
+            had = (before and before.masks.at(name, cache_id)) or 0
             if not ours and (self._now[group.path].at(name, cache_id) or 0) & ways & ~had:
                 return group.path
         return ""

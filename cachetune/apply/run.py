@@ -36,7 +36,7 @@ from cachetune.plan.ownership import held_threads, made_by_libvirt
 from cachetune.plan.steps import MoveTasks, Step, effect_of
 
 # Checks for new threads before giving up on a guest that starts them faster than they can be moved.
-_LOOKS = 20
+_CHECKS = 20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Planner = Callable[[Host, Ledger], Plan]
@@ -83,7 +83,7 @@ def apply_planned(
         ledger = ledger.without_lost(host)
         plan = planner(host, ledger)
         check_plan(plan, host, ledger, adopt=adopt)
-        if not plan.steps and not _unseen(plan, connection).steps:
+        if not plan.steps and not _new_threads(plan, connection).steps:
             save_ledger_if_changed(ledger, connection.run)
             return Report(outcome="nothing to do", machine_names=plan.machine_names)
         return _Run(plan, connection, ledger, on_step).run()
@@ -106,7 +106,7 @@ class _Run:
                 for step in self._plan.steps:
                     stopped()
                     self._take(step)
-                self._catch_newborn(stopped)
+                self._move_new_threads(stopped)
                 stopped()
                 self._journal.done()
         except Exception as error:  # noqa: BLE001 - even a bug of ours must not leave the host changed
@@ -134,20 +134,20 @@ class _Run:
                 self._journal.not_taken()
             raise
 
-    def _catch_newborn(self, stopped: Callable[[], None]) -> None:
+    def _move_new_threads(self, stopped: Callable[[], None]) -> None:
         """Move threads that started since the plan was made to their groups, until there are no new ones."""
-        for _ in range(_LOOKS):
-            unseen = _unseen(self._plan, self._connection, self._late)
-            self._notes = list(dict.fromkeys([*self._notes, *unseen.notes]))
-            if not unseen.steps:
+        for _ in range(_CHECKS):
+            new = _new_threads(self._plan, self._connection, self._late)
+            self._notes = list(dict.fromkeys([*self._notes, *new.notes]))
+            if not new.steps:
                 return
-            for guest in unseen.guests:
+            for guest in new.guests:
                 self._runner.bind(guest)
-            for step in unseen.steps:
+            for step in new.steps:
                 stopped()
                 self._take(step)
                 self._late.update(dict.fromkeys(step.tids))
-        self._notes.append(f"the guest still starts threads after {_LOOKS} checks; apply again to move the rest")
+        self._notes.append(f"the guest still starts threads after {_CHECKS} checks; apply again to move the rest")
 
     def _roll_back(self, error: Exception) -> Report:
         with contextlib.suppress(OSError):  # without this record, recover would finish a run whose steps were all taken
@@ -203,7 +203,7 @@ def undo(started: list[Step], runner: StepRunner) -> tuple[tuple[Step, ...], tup
     return tuple(undone.values()), tuple(failures.values())
 
 
-class _Unseen(msgspec.Struct, frozen=True):
+class _NewThreads(msgspec.Struct, frozen=True):
     """Moves of threads that the plan does not know, and ``notes`` on those that are not moved.
 
     ``guests`` are the guests with their current threads.
@@ -214,31 +214,31 @@ class _Unseen(msgspec.Struct, frozen=True):
     guests: tuple[Guest, ...] = ()
 
 
-def _unseen(plan: Plan, connection: Connection, known: Collection[int] = ()) -> _Unseen:
+def _new_threads(plan: Plan, connection: Connection, known: Collection[int] = ()) -> _NewThreads:
     """The guests' threads that started since the plan was made and are not in their groups; foreign groups keep theirs.
 
     Groups that libvirt created are left out: libvirt moves threads there itself.
     """
-    seen = {t.tid for t in plan.threads}.union(known)
-    now = {one.machine_name: guest for one in plan.guests if (guest := _current(one, connection.proc))}
+    known_tids = {t.tid for t in plan.threads}.union(known)
+    current = {one.machine_name: guest for one in plan.guests if (guest := _current_guest(one, connection.proc))}
     places = {
         tid: where
-        for machine, guest in now.items()
+        for machine, guest in current.items()
         for tid, where in memberships(_groups_of(machine, plan), guest).items()
-        if tid not in seen
+        if tid not in known_tids
     }
     if not places:
-        return _Unseen()
+        return _NewThreads()
     host = connection.look(load_ledger(connection.run))
     held = held_threads(places, host, [g.path for g in plan.groups])
     steps = moves_between(host, {tid: where for tid, where in places.items() if tid not in held})
     notes = (f"thread {tid} started in group {path} and stays there" for tid, path in held.items())
     libvirts = made_by_libvirt(host, plan.guests)
     moves = tuple(step for step in steps if step.path not in libvirts)
-    return _Unseen(moves, tuple(notes), tuple(now.values()))
+    return _NewThreads(moves, tuple(notes), tuple(current.values()))
 
 
-def _current(guest: PlanGuest, proc: Path | None) -> Guest | None:
+def _current_guest(guest: PlanGuest, proc: Path | None) -> Guest | None:
     """The guest's process with all its current threads; None if it has ended, even if its pid is in use again."""
     leader = next((t for t in guest.threads if t.tid == guest.pid), None)
     if leader is None or proc is None or not is_same_thread(leader, proc, guest.pid):

@@ -57,7 +57,7 @@ def caches(draw: st.DrawFn) -> tuple[Cache, list[WayRequest]]:
     default = sum(1 << b for b in bits[: cuts[0]]) or 1
     free = ((1 << ways) - 1) & ~default
     taken = draw(st.integers(0, (1 << ways) - 1)) & free
-    asks = []
+    requests = []
     held = taken | default
     for _ in range(draw(st.integers(0, 4))):
         want = draw(st.none() | st.integers(1, ways))
@@ -68,24 +68,24 @@ def caches(draw: st.DrawFn) -> tuple[Cache, list[WayRequest]]:
             size = draw(st.integers(1, length))
             now = Cbm(((1 << size) - 1) << start)
             held |= now
-        asks.append(WayRequest(want, now))
+        requests.append(WayRequest(want, now))
     shareable = draw(st.integers(0, (1 << ways) - 1)) if draw(st.booleans()) else 0
-    return Cache(control(ways, shareable=shareable), Cbm(default), Cbm(taken)), asks
+    return Cache(control(ways, shareable=shareable), Cbm(default), Cbm(taken)), requests
 
 
 @given(caches())
 def test_settled_masks_have_the_requested_size_and_never_overlap(case: tuple[Cache, list[WayRequest]]) -> None:
-    cache, asks = case
+    cache, requests = case
     try:
-        masks = settle(cache, asks, cache.default)
+        masks = settle(cache, requests, cache.default)
     except DoesNotFitError:
         return
     used = cache.default | cache.taken
-    for ask, mask in zip(asks, masks, strict=True):
-        if ask.ways is None:
+    for request, mask in zip(requests, masks, strict=True):
+        if request.ways is None:
             assert mask == cache.default
             continue
-        assert mask.bit_count() == ask.ways
+        assert mask.bit_count() == request.ways
         assert is_contiguous(mask)
         assert mask & used == 0
         assert mask & ~cache.control.cbm_mask == 0
@@ -94,12 +94,12 @@ def test_settled_masks_have_the_requested_size_and_never_overlap(case: tuple[Cac
 
 @given(caches())
 def test_settling_again_changes_nothing(case: tuple[Cache, list[WayRequest]]) -> None:
-    cache, asks = case
+    cache, requests = case
     try:
-        masks = settle(cache, asks, cache.default)
+        masks = settle(cache, requests, cache.default)
     except DoesNotFitError:
         return
-    again = [WayRequest(ask.ways, mask) for ask, mask in zip(asks, masks, strict=True)]
+    again = [WayRequest(request.ways, mask) for request, mask in zip(requests, masks, strict=True)]
     assert settle(cache, again, cache.default) == masks
 
 
@@ -107,25 +107,26 @@ def test_settling_again_changes_nothing(case: tuple[Cache, list[WayRequest]]) ->
 def test_when_shrinking_comes_first_masks_never_overlap_in_between(
     case: tuple[Cache, list[WayRequest]],
 ) -> None:
-    cache, asks = case
+    cache, requests = case
     try:
-        masks = settle(cache, asks, cache.default)
+        masks = settle(cache, requests, cache.default)
     except DoesNotFitError:
         return
-    shrunk = [mask if ask.now and mask & ~ask.now == 0 else ask.now or 0 for ask, mask in zip(asks, masks, strict=True)]
-    for i, (ask, mask) in enumerate(zip(asks, masks, strict=True)):
-        if ask.ways is None:
+    pairs = zip(requests, masks, strict=True)
+    shrunk = [mask if asked.now and mask & ~asked.now == 0 else asked.now or 0 for asked, mask in pairs]
+    for i, (request, mask) in enumerate(zip(requests, masks, strict=True)):
+        if request.ways is None:
             continue
         for j, other in enumerate(shrunk):
-            if j != i and asks[j].ways is not None:
+            if j != i and requests[j].ways is not None:
                 assert mask & other == 0
 
 
 @given(caches())
 def test_a_shrunk_default_group_keeps_a_way_and_those_shared_with_io(case: tuple[Cache, list[WayRequest]]) -> None:
-    cache, asks = case
+    cache, requests = case
     try:
-        kept, masks = shrink_default(cache, asks)
+        kept, masks = shrink_default(cache, requests)
     except DoesNotFitError:
         return
     assert kept
@@ -134,8 +135,8 @@ def test_a_shrunk_default_group_keeps_a_way_and_those_shared_with_io(case: tuple
     shared = cache.default & cache.control.shareable_bits
     if cache.control.shareable_bits != cache.control.cbm_mask:
         assert kept & shared == shared
-    for ask, mask in zip(asks, masks, strict=True):
-        assert ask.ways is None or mask & kept == 0
+    for request, mask in zip(requests, masks, strict=True):
+        assert request.ways is None or mask & kept == 0
 
 
 @pytest.mark.parametrize(
