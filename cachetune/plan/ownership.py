@@ -60,17 +60,21 @@ def foreign_findings(
         holder = host.group(group.parent)
         if not existing and holder and is_foreign(holder, own):
             why = "a monitor group would have to be created in it"
-            findings.append(RULES["CT216"].at(Source(), path=holder.path, owner=holder.owner, why=why))
+            findings.append(RULES["CT216"].at(Source(), path=holder.path, owner=_owner(holder), why=why))
         if existing and is_foreign(existing, own) and (why := _differs(group, existing, places, host)):
             at = group.request.at if group.request else Source()
-            findings.append(RULES["CT216"].at(at, path=group.path, owner=existing.owner, why=why))
+            findings.append(RULES["CT216"].at(at, path=group.path, owner=_owner(existing), why=why))
     if take_tasks:
         return findings
     for tid, path in held_threads(places, host, own).items():
-        holder = host.group(path)
-        owner = "another guest" if holder is None or holder.owner == "cachetune" else holder.owner
-        findings.append(RULES["CT402"].at(Source(), tid=tid, path=path, owner=owner))
+        findings.append(RULES["CT402"].at(Source(), tid=tid, path=path, owner=_owner(host.group(path))))
     return findings
+
+
+def _owner(group: Group | None) -> str:
+    """The owner of a group that is not the guest's, as a message names it."""
+    owner = "cachetune" if group is None else group.owner
+    return {"cachetune": "another guest", "unknown": "another program"}.get(owner, owner)
 
 
 def held_threads(places: Mapping[int, Membership], host: Host, own: Collection[str]) -> dict[int, str]:
@@ -128,7 +132,7 @@ def guest_findings(domain: Domain, guest: Guest | None) -> list[Finding]:
 def nested_findings(host: Host, removed: Collection[str]) -> list[Finding]:
     """Foreign monitor groups inside control groups to be removed: rmdir would remove them as well."""
     return [
-        RULES["CT216"].at(Source(), path=g.path, owner=g.owner, why="it is inside a group that would be removed")
+        RULES["CT216"].at(Source(), path=g.path, owner=_owner(g), why="it is inside a group that would be removed")
         for g in host.groups
         if g.path not in removed and g.kind == "monitor" and g.parent in removed
     ]

@@ -16,7 +16,7 @@ from cachetune.sim import SimulatedResctrl, load_profile
 from tests.rules.judges import findings_of
 from tests.rules.scenes import FREE, WEB, host, web
 from tests.rules.test_every_rule import RULES
-from tests.samples import GUEST
+from tests.samples import GUEST, TIDS
 
 # "1 guests", but not "cache 1 has" or "1 process"; "vCPUs 3", but not "vCPUs 3-4"; "-2 of 1 are free".
 MISCOUNTED = (
@@ -91,6 +91,18 @@ def test_a_host_with_more_groups_than_rmids_needs_none_for_existing_groups() -> 
     made = plan(web(NODE.format(0)), msgspec.structs.replace(on, monitors=monitors), GUEST)
     assert "RMID" not in summary_sentence(made)
     assert "2 of 8 CLOSIDs used afterwards" in summary_sentence(made)
+
+
+@pytest.mark.parametrize(
+    ("path", "owner"),
+    [("batch", "another program"), ("cachetune-db-vcpus_0", "another guest"), ("COS1", "pqos")],
+)
+def test_the_owner_of_a_group_has_a_name(path: str, owner: str) -> None:
+    on = host(FREE, {f"{path}/schemata": "L3:0=01f;1=01f\n", f"{path}/tasks": f"{TIDS[0]}"})
+    with pytest.raises(PlanRefusedError) as caught:
+        plan(WEB, on, GUEST)
+    (finding,) = caught.value.findings
+    assert finding.message == f"thread {TIDS[0]} is in group '{path}', which belongs to {owner}"
 
 
 def test_one_vcpu_without_a_thread_is_named_in_the_singular() -> None:
