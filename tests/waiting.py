@@ -1,9 +1,9 @@
 """Wait for as long as something makes progress, however slow the machine is.
 
 A fixed number of seconds is wrong on a loaded machine: what takes 20 s alone takes minutes beside five busy processes.
-What holds on any machine is that work shows: a process uses CPU time, its output grows, its state changes. So a wait
-ends when its condition holds, when nothing has moved for STALL_SECONDS, or when the processes have used up a limit of
-CPU time, which catches one that loops forever and does not depend on the load either.
+What holds on any machine is that work shows: a process uses a CPU or queues for one, its output grows, its state
+changes. So a wait ends when its condition holds, when nothing has moved for STALL_SECONDS, or when the processes have
+used up a limit of CPU time, which catches an endless loop and does not depend on the load either.
 """
 
 import contextlib
@@ -34,8 +34,8 @@ class StalledError(AssertionError):
 class Progress:
     """Watches one wait: ``check`` raises StalledError once nothing moves any more.
 
-    ``signs`` are functions whose value changes with progress. ``pids`` are processes whose CPU time, and that of their
-    descendants, counts as progress from ``least_share`` of one CPU; together they may use ``cpu_limit`` seconds.
+    ``signs`` are functions whose value changes with progress. ``pids`` are processes which, with their descendants,
+    make progress when they use, or wait for, at least ``least_share`` of one CPU; they may use ``cpu_limit`` seconds.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Progress:
         self._next_look = time.monotonic() + _LOOK_SECONDS  # most waits are over by then, and need no look at /proc
         self._moved(0.0)
 
-    def _moved(self, used: float) -> None:
-        self._since, self._seen, self._cpu = time.monotonic(), [sign() for sign in self._signs], used
+    def _moved(self, demand: float) -> None:
+        self._since, self._seen, self._demand = time.monotonic(), [sign() for sign in self._signs], demand
 
     def check(self) -> None:
         """Look for progress, now and then; cheap enough to be called in a loop."""
@@ -62,21 +62,18 @@ class Progress:
         if now < self._next_look:
             return
         self._next_look = now + _LOOK_SECONDS
-        used = self._used()
-        if used > self._cpu_limit:
-            raise StalledError(f"{self._what} has used {used:.0f} s of CPU time and has not finished")
+        used, queued = cpu_seconds(self._pids)
+        if self._used_before is None:
+            self._used_before = used
+            self._moved(used + queued)
+        if used - self._used_before > self._cpu_limit:
+            raise StalledError(f"{self._what} used {used - self._used_before:.0f} s of CPU time and has not finished")
         still = now - self._since
-        if [sign() for sign in self._signs] != self._seen or used - self._cpu > self._least_share * still:
-            self._moved(used)
+        demand = used + queued - self._demand  # below 0 when a process with much of it has ended
+        if demand < 0 or demand > self._least_share * still or [sign() for sign in self._signs] != self._seen:
+            self._moved(used + queued)
         elif still > self._stall:
             raise StalledError(f"{self._what} has made no progress for {still:.0f} s")
-
-    def _used(self) -> float:
-        """The CPU time since the first look."""
-        now = cpu_seconds(self._pids)
-        if self._used_before is None:
-            self._used_before = now
-        return now - self._used_before
 
 
 def until(
@@ -169,10 +166,13 @@ def ended(pid: int, *, pids: Collection[int] = ()) -> None:
     until(lambda: not Path(f"/proc/{pid}").exists(), f"the end of process {pid}", pids=pids)
 
 
-def cpu_seconds(pids: Collection[int]) -> float:
-    """The CPU time that these processes and their descendants have used so far, as far as they still exist."""
+def cpu_seconds(pids: Collection[int]) -> tuple[float, float]:
+    """The CPU time of these processes and their descendants, and the time that they have waited for a CPU, so far.
+
+    The second is what a busy machine costs them; it is 0 where the kernel does not count it.
+    """
     if not pids:
-        return 0.0
+        return 0.0, 0.0
     used: dict[int, float] = {}
     parent: dict[int, int] = {}
     with os.scandir("/proc") as entries:
@@ -182,7 +182,18 @@ def cpu_seconds(pids: Collection[int]) -> float:
             fields = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()
             parent[int(number)] = int(fields[1])
             used[int(number)] = sum(map(int, fields[11:15])) / _TICKS_PER_SECOND  # with children that have ended
-    return math.fsum(used[pid] for pid in used if _is_below(pid, parent, pids))
+    ours = [pid for pid in used if _is_below(pid, parent, pids)]
+    return math.fsum(used[pid] for pid in ours), math.fsum(map(_queued, ours))
+
+
+def _queued(pid: int) -> float:
+    """The seconds that the threads of a process were ready to run and had no CPU."""
+    nanoseconds = 0
+    with contextlib.suppress(OSError):
+        for task in os.scandir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                nanoseconds += int(Path(task.path, "schedstat").read_text().split()[1])
+    return nanoseconds / 1e9
 
 
 def _is_below(pid: int, parent: dict[int, int], pids: Collection[int]) -> bool:

@@ -96,4 +96,5 @@ def call(*words: str, xml: str | bytes = b"", **options: object) -> subprocess.C
     """Run the hook to its end."""
     data = xml.encode() if isinstance(xml, str) else xml
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONPATH": str(ROOT)}  # libvirt sets little more
+    environment |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return waiting.run([*HOOK, *words], input=data, capture_output=True, env=environment, cwd="/", **options)
