@@ -166,7 +166,7 @@ class ThreadNotFoundError(InputError):
 
 
 class SourceUnavailableError(CachetuneError):
-    """A guest source cannot be asked: ``source`` is its name (``--source``), ``reason`` a phrase."""
+    """A guest source is not available: ``source`` is its name (``--source``), ``reason`` a phrase."""
 
     def __init__(self, source: str, reason: str, *, hint: str = "") -> None:
         super().__init__(f"source {source}: {reason}", hint=hint)

@@ -15,7 +15,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 import pytest
@@ -107,16 +107,6 @@ ALLOWED = {
     ("tests/libvirt/bodies.py", "nobody"): "in the key of an answer that is recorded under tests/golden/libvirt",
 }
 """By file (or folder) and phrase: hits that are right, with the reason."""
-
-PENDING = {
-    "leaves",
-    "domain",
-    "sim",
-    "watch",
-    "tests/cli",
-    "tests/sim",
-}
-"""Areas whose words have not been revised yet."""
 
 
 class Text(NamedTuple):
@@ -240,20 +230,12 @@ def _allowed(file: str, phrase: str) -> bool:
     return any(file.startswith(name) and phrase == what for name, what in ALLOWED)
 
 
-_PENDING = pytest.mark.xfail(reason="not revised yet", strict=False)
-
-
-def _marked(area: str) -> Any:
-    return pytest.param(area, marks=_PENDING if area in PENDING else ())
-
-
-@pytest.mark.parametrize("area", [*map(_marked, AREAS)])
+@pytest.mark.parametrize("area", AREAS)
 def test_the_words_are_those_of_the_field(area: str) -> None:
     found = [hit for path in AREAS[area] for text in texts(path) for hit in hits(text)]
     assert not found, "\n".join([f"{len(found)} phrases to replace", *found])
 
 
-@pytest.mark.xfail("cli" in PENDING, reason="not revised yet", strict=False)
 def test_the_words_of_every_help_are_those_of_the_field() -> None:
     found = [hit for name, text in helps() for hit in hits(Text(f"cachetune {name} --help", 1, text))]
     assert not found, "\n".join(found)
@@ -286,21 +268,16 @@ def test_a_rule_is_a_sentence_and_its_message_and_hint_are_not(rule: Rule) -> No
         assert _is_message(text), text
 
 
-def _module(path: Path) -> Any:
-    area = path.relative_to(ROOT / "cachetune").parts[0]
-    return pytest.param(path, id=_name(path), marks=_PENDING if area in PENDING else ())
+every_module = pytest.mark.parametrize("path", sorted((ROOT / "cachetune").rglob("*.py")), ids=_name)
 
 
-MODULES = [_module(path) for path in sorted((ROOT / "cachetune").rglob("*.py"))]
-
-
-@pytest.mark.parametrize("path", MODULES)
+@every_module
 def test_errors_and_hints_begin_in_lower_case_and_have_no_full_stop(path: Path) -> None:
     wrong = [f"{_name(path)}:{line}: {text}" for line, text in _messages(path) if not _is_message(text)]
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", MODULES)
+@every_module
 def test_a_number_of_things_is_counted_with_its_noun(path: Path) -> None:
     """``text.count(n, "guest")`` gives "1 guest"; a plural behind ``{len(...)}`` gives "1 guests"."""
     wrong = [

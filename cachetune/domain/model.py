@@ -77,6 +77,6 @@ class Domain(msgspec.Struct, frozen=True):
     def needs_vcpus(self) -> bool:
         """Whether a group or monitor names vCPUs, so the guest's vCPU threads must be known to plan it.
 
-        False if every group and monitor covers the whole process (``vcpus`` None), or if there are none.
+        False without groups, or if every group and monitor covers the whole process (``vcpus`` None).
         """
         return any(g.vcpus is not None or any(m.vcpus is not None for m in g.monitors) for g in self.groups)

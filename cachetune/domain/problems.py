@@ -20,7 +20,7 @@ _LONGEST_SHOWN = 60
 
 
 class TooManyProblemsError(Exception):
-    """Raised by Problems.add when there are too many problems to go on; caught where the checks are called."""
+    """Raised by Problems.add when there are too many problems to continue; caught where the checks are called."""
 
 
 class Problems:

@@ -267,7 +267,7 @@ _MEANING = (
     Rule(
         id="CT112",
         severity="error",
-        summary="A monitor may name only vCPUs of its own group.",
+        summary="A monitor may name only vCPUs of its group.",
         message="monitor names {vcpus}, but its <{element}> is for {group_vcpus}",
         fix="name only {group_vcpus}",
         why="A monitor group is inside a control group and can only hold that group's threads.",

@@ -24,7 +24,7 @@ class Fault:
     """Make the ``at``-th matching operation from now fail, and the next ``times`` - 1 that match.
 
     ``path`` and ``operation`` None match any path, and any operation that changes something. With ``after`` the
-    operation takes effect all the same. ``kernel_says`` replaces last_cmd_status.
+    operation still takes effect. ``kernel_says`` replaces last_cmd_status.
     """
 
     errno: int

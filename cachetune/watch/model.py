@@ -15,7 +15,7 @@ class Counter(msgspec.Struct, frozen=True):
     ``node`` is a NUMA node within the cache with sub-NUMA clustering, None for the whole cache. ``value`` is in bytes
     for llc_occupancy (current) and mbm_* (since the group was created), in joules for core_energy, in farads for
     activity; it is None unless ``state`` is "ok". The other states are the kernel's words, except "Vanished": the file
-    is gone.
+    no longer exists.
     """
 
     resource: str

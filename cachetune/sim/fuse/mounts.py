@@ -103,7 +103,7 @@ def unmount(directory: Path, run: Path) -> Mount:
 def check_place(directory: Path) -> Path:
     """Return the absolute path of a directory to mount on. Raises MountError when it cannot be one."""
     try:
-        entries = os.listdir(directory)  # noqa: PTH208 - its errors tell more than Path's questions
+        entries = os.listdir(directory)  # noqa: PTH208 - its errors are more specific than Path's tests
     except OSError as error:
         raise MountError(directory, _why(error), hint=_hint(error, directory)) from None
     place = os.path.realpath(directory)

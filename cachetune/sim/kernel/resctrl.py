@@ -205,7 +205,7 @@ class SimulatedResctrl:
         """Make the ``at``-th operation from now (1 is the next) fail with this errno.
 
         ``operation`` None counts all that change something; ``path`` counts only operations on it. With ``after`` the
-        operation takes effect all the same. ``times`` operations fail. ``kernel_says`` replaces last_cmd_status.
+        operation still takes effect. ``times`` operations fail. ``kernel_says`` replaces last_cmd_status.
         """
         wanted = None if path is None else _clean(path)
         self.add_fault(Fault(number, at, operation, wanted, after, times, kernel_says))

@@ -38,7 +38,7 @@ def make_monitor(state: State, group: Group, mode: int) -> Directory:
 def follow_mode(directory: Directory, group: Group) -> None:
     """Set the permissions of a control group's files according to its mode.
 
-    In pseudo-locksetup nobody can open its tasks and CPUs, not even root; in pseudo-locked its CPUs are readable.
+    In pseudo-locksetup not even root can open its tasks and CPUs; in pseudo-locked its CPUs are readable.
     """
     closed = {"pseudo-locksetup": (0, 0), "pseudo-locked": (0, 0o444)}
     tasks_mode, cpus_mode = closed.get(group.mode, (0o644, 0o644))

@@ -141,7 +141,7 @@ def test_without_mfusepy_the_hint_says_how_to_install_it(monkeypatch: pytest.Mon
     assert "pip install" in caught.value.hint
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can change users")
 def test_an_unprivileged_user_can_mount(tmp_path: Path) -> None:
     home = Path(f"/tmp/{tmp_path.parent.name}-{tmp_path.name}-{os.getpid()}")  # noqa: S108 - pytest's own is closed
     home.mkdir()
