@@ -135,7 +135,7 @@ class WrongGuestError(InputError):
 
 
 class ProcessNotFoundError(InputError):
-    """No process ``pid``, or none any more."""
+    """No process ``pid``, or it has ended."""
 
     def __init__(self, pid: int, text: str = "", *, hint: str = "pass the pid of the guest's QEMU process") -> None:
         super().__init__(text or f"process {pid} does not exist", hint=hint)

@@ -101,6 +101,9 @@ WORDS = {
     r"cannot be undone of": "cannot be undone",
     r"what it costs": "Consequences, cost",
     r"doing it again": "Reproducing",
+    r"any more": "no longer",
+    r"for ever": "forever",
+    r"deeds?": "change, operation",
 }
 
 ALLOWED = {

@@ -32,7 +32,7 @@ class StalledError(AssertionError):
 
 
 class Progress:
-    """Watches one wait: ``check`` raises StalledError once nothing moves any more.
+    """Watches one wait: ``check`` raises StalledError once nothing moves.
 
     ``signs`` are functions whose value changes with progress. ``pids`` are processes which, with their descendants,
     make progress when they use, or wait for, at least ``least_share`` of one CPU; they may use ``cpu_limit`` seconds.

@@ -2,7 +2,7 @@
 
 What holds, whatever is observed:
 
-- A guest's groups are removed only when they hold no threads any more, or when its tuning file was removed. A file that
+- A guest's groups are removed only when they no longer hold threads, or when its tuning file was removed. A file that
   is missing in a single round (an editor replaces it) does not count as removed.
 - A tuning file that becomes invalid changes nothing: its last valid content stays in force.
 - libvirt's groups are compared, and written only if the operator adopts them. A difference counts when two consecutive

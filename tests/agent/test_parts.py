@@ -212,7 +212,7 @@ class FailingLibvirt:
         self.opened += 1
         if self.opened == 4:
             self.over.set()
-            threading.Event().wait()  # the daemon does not answer: this thread waits for ever
+            threading.Event().wait()  # the daemon does not answer: this thread waits forever
         if self.opened < 3:
             raise self.libvirtError("Failed to connect socket")
         return self

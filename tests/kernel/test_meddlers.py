@@ -5,7 +5,7 @@ import pytest
 from tests.kernel import vm
 from tests.kernel.conftest import Count, FileOf, Scenario
 from tests.kernel.domains import FAULTS
-from tests.kernel.scenarios.meddlers import DEEDS, Outcome
+from tests.kernel.scenarios.meddlers import INTERFERENCES, Outcome
 
 pytestmark = pytest.mark.kernel
 
@@ -21,7 +21,7 @@ def test_apply_is_done_or_undone_whatever_another_program_does_before_any_change
     outcome: Outcome, record_property: Count
 ) -> None:
     record_property("foreign changes", len(outcome.meddled))
-    assert len(outcome.meddled) == outcome.changes * len(DEEDS)
+    assert len(outcome.meddled) == outcome.changes * len(INTERFERENCES)
     assert {run.outcome for run in outcome.meddled} == {"done", "rolled back"}
     for run in outcome.meddled:
         assert run.theirs, run
@@ -32,7 +32,7 @@ def test_apply_is_done_or_undone_whatever_another_program_does_before_any_change
 
 def test_an_undone_run_leaves_no_group_of_ours(outcome: Outcome) -> None:
     undone = [run for run in outcome.meddled if run.outcome == "rolled back"]
-    assert {run.deed for run in undone} == {"remove_group"}
+    assert {run.interference for run in undone} == {"remove_group"}
     assert {run.ours for run in undone} == {()}
     assert all("ENOENT" in run.error for run in undone)
 

@@ -176,7 +176,7 @@ def test_an_unreadable_file_is_an_input_error_without_waiting(unusable: dict[str
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     thread.join(5)
-    assert not thread.is_alive(), "waits for ever"
+    assert not thread.is_alive(), "waits forever"
     assert what in str(caught[0])
 
 

@@ -1,6 +1,6 @@
 """Another program that acts on the same resctrl before each change of an apply, and while a file is open.
 
-``python -m … DOMAIN.xml``. Each deed is done once for each change, just before it.
+``python -m … DOMAIN.xml``. Each interference happens once for each change, just before it.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ class Meddled(msgspec.Struct, frozen=True):
     other program has cleaned up and, if apply was done, its groups have been removed.
     """
 
-    deed: str
+    interference: str
     number: int
     outcome: str
     error: str
@@ -78,7 +78,7 @@ def change_masks() -> None:
         (path / "schemata").write_text("L3:0=7fe\n")
 
 
-DEEDS: tuple[Callable[[], None], ...] = (make_group, remove_group, change_masks)
+INTERFERENCES: tuple[Callable[[], None], ...] = (make_group, remove_group, change_masks)
 
 
 class Scene:
@@ -100,23 +100,23 @@ class Scene:
             found[path] = f"{files | {'tasks': ' '.join(tids)}}"
         return found
 
-    def meddled(self, deed: str, number: int) -> Meddled:
+    def meddled(self, interference: str, number: int) -> Meddled:
         """Apply, look, and go back to the tree as it was."""
         report = apply(self.plan, self.connection)
         ours = tuple(path for path in self.look() if "cachetune" in path)
         theirs = not FOREIGN.exists() or MASK.strip() in (FOREIGN / "schemata").read_text().replace(" ", "")
         owned, left = tuple(sorted(load_ledger(self.connection.run).owned)), journal.exists(self.connection.run)
-        self._go_back(deed)
+        self._go_back(interference)
         again = tree.differences(self.before, self.look())
-        return Meddled(deed, number, report.outcome, report.error, ours, theirs, owned, left, again)
+        return Meddled(interference, number, report.outcome, report.error, ours, theirs, owned, left, again)
 
-    def _go_back(self, deed: str) -> None:
+    def _go_back(self, interference: str) -> None:
         if FOREIGN.exists():
             FOREIGN.rmdir()
         back = removal(self.domain, self.connection)
         if back.steps:
             carried_out(back, self.connection)
-        if deed == change_masks.__name__:
+        if interference == change_masks.__name__:
             (tree.RESCTRL / "schemata").write_text("L3:0=7ff\n")
 
 
@@ -127,9 +127,9 @@ def main() -> None:
         changes = _changes(scene)
         meddled = []
         for number in range(1, changes + 1):
-            for deed in DEEDS:
-                with before_change(number, lambda *_, deed=deed: deed()):
-                    meddled.append(scene.meddled(deed.__name__, number))
+            for interference in INTERFERENCES:
+                with before_change(number, lambda *_, interference=interference: interference()):
+                    meddled.append(scene.meddled(interference.__name__, number))
         written = _written_when_gone(scene)
         read = _read_when_gone()
         seen = _host_read_when_gone()

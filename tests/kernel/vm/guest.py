@@ -35,7 +35,7 @@ class Machine:
 
     Model 106 is Ice Lake: with 85 (Skylake, Cascade Lake) the kernel disables L3 CAT, 79 can
     pseudo-lock. Without ``registers`` what the kernel writes into them is dropped, as QEMU does with registers that it
-    does not know, and the counters read 0: nothing stops the machine any more once it has booted, and as each stop
+    does not know, and the counters read 0: nothing stops the machine once it has booted, and as each stop
     makes QEMU translate all code again, programs then run about ten times faster.
     """
 
