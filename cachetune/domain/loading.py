@@ -26,7 +26,7 @@ def load(data: bytes, name: str, *, libvirt: str | None = None, vcpus: int | Non
     The document is domain XML or a tuning file, which is a <cputune> alone: it has no guest name, and ``vcpus`` is the
     guest's maximum (None: any number). ``libvirt`` is a version such as "9.0".
 
-    Raises InputError for an invalid ``libvirt``, and nothing for a document, however broken.
+    Raises UnknownVersionError for ``libvirt``, and nothing for a document, however broken.
     """
     return load_checked(data, name, Checks(libvirt=parse_version(libvirt) if libvirt else None), vcpus)
 

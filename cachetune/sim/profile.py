@@ -309,7 +309,7 @@ def profile_names() -> tuple[str, ...]:
 
 
 def load_profile(name: str) -> Profile:
-    """The profile of that name. Raises ProfileNotFoundError."""
+    """Return the profile with this name. Raises ProfileNotFoundError."""
     if name not in profile_names():
         raise ProfileNotFoundError(name, profile_names())
     data = files("cachetune.sim").joinpath("profiles", f"{name}.json").read_bytes()

@@ -1,4 +1,4 @@
-"""Counters: ``read_counters`` reads those of groups from a resctrl file system as frozen values. Never writes."""
+"""The counters of groups: ``read_counters`` reads them as frozen values. It never writes."""
 
 from cachetune.watch.counters import read_counters
 from cachetune.watch.model import Counter, Reading, Readings

@@ -22,8 +22,8 @@ _WORDS: dict[str, State] = {"Unavailable": "Unavailable", "Unassigned": "Unassig
 def read_counters(fs: Resctrl, host: Host, paths: Iterable[str]) -> tuple[Reading, ...]:
     """Return the counters of the groups at ``paths``, in that order, with events in the order of mon_features.
 
-    A group that is removed while it is read has no counters. Raises GroupNotFoundError for a path that is no group of
-    the host.
+    A group that is removed while it is read has no counters. Raises GroupNotFoundError for a path without a
+    group.
     """
     events = {m.name.removesuffix("_MON"): m.features for m in host.monitors}
     return tuple(_reading(fs, _group(host, path), events) for path in paths)

@@ -1,9 +1,9 @@
 """Read and parse untrusted documents: nothing here expands entities, opens connections, blocks or recurses.
 
-``read_file`` returns bytes of bounded length or raises InputError. ``parse`` returns an lxml tree without comments and
-processing instructions, or raises RefusedError, which becomes the document's only finding. A document type declaration
-is refused before the parser sees it, so no entity is ever expanded. libxml2's own limits stay enabled (256 levels,
-10 MB in one text).
+``read_file`` returns bytes of bounded length or raises UnreadableFileError. ``parse`` returns an lxml tree without
+comments and processing instructions, or raises RefusedError, which becomes the document's only finding. A document type
+declaration is refused before the parser sees it, so no entity is ever expanded. libxml2's own limits stay enabled (256
+levels, 10 MB in one text).
 """
 
 import os

@@ -119,7 +119,7 @@ class FuseOperations:
         return len(data)
 
     def mkdir(self, path: str, mode: int) -> int:
-        """Make a group."""
+        """Create a group."""
         with self._changing():
             self._sim.mkdir(path, stat.S_IMODE(mode))
         return 0

@@ -59,7 +59,7 @@ def run_directory() -> Path:
 
 
 def write_record(record: Record, run: Path) -> Path:
-    """Write down that a server is up; returns the file. Raises UnwritableFileError."""
+    """Record that a server is up and return the file. Raises UnwritableFileError."""
     file = run / f"{record.pid}.json"
     try:
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def unmount(directory: Path, run: Path) -> Mount:
 
 
 def check_place(directory: Path) -> Path:
-    """Return the absolute path of a directory to mount on. Raises MountError when it cannot be one."""
+    """Return the absolute path of a directory to mount on. Raises MountError."""
     try:
         entries = os.listdir(directory)  # noqa: PTH208 - its errors are more specific than Path's tests
     except OSError as error:

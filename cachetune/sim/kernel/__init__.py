@@ -1,8 +1,8 @@
 """The simulated kernel: the rules of resctrl in Linux 6.1 and 6.12, as recorded from both.
 
-``resctrl`` is the way in and has the rules in one place. ``nodes`` and ``tree`` are the directories and files; each
-file has a module that knows its format and rules (``schemata``, ``tasks``, ``cpus``, ``modes``, ``info``, ``status``),
-and ``groups`` makes and removes groups. ``state`` holds all values; ``counters`` and ``rmids`` are the hardware behind
+``resctrl`` is the entry point and states the rules. ``nodes`` and ``tree`` are the directories and files; each file has
+a module that knows its format and rules (``schemata``, ``tasks``, ``cpus``, ``modes``, ``info``, ``status``), and
+``groups`` creates and removes groups. ``state`` holds all values; ``counters`` and ``rmids`` are the hardware behind
 it.
 
 A module here raises RefusedError with the kernel's errno and puts the kernel's own text into info/last_cmd_status. Only

@@ -76,7 +76,7 @@ class SimulatedResctrl:
     # -- the port -----------------------------------------------------------------------------------------------
 
     def listdir(self, path: str) -> list[str]:
-        """The names in a directory, sorted."""
+        """Return the names in a directory, sorted."""
         with self._operation(Operation("listdir", _clean(path))):
             node = find(self.root, split(path))
             if isinstance(node, File):
@@ -84,7 +84,7 @@ class SimulatedResctrl:
             return sorted(node.entries)
 
     def read(self, path: str) -> str:
-        """The content of a file."""
+        """Return the content of a file."""
         with self._operation(Operation("read", _clean(path))):
             node = self._file(path)
             if not node.mode & 0o444:
@@ -92,7 +92,7 @@ class SimulatedResctrl:
             return _to_text(node.read())
 
     def write(self, path: str, text: str) -> None:
-        """One write(2) of the whole text."""
+        """Write the whole text with one write(2)."""
         data = text.encode("utf-8", "surrogateescape")
         with self._operation(Operation("write", _clean(path), text)):
             node = self._file(path)
@@ -107,7 +107,7 @@ class SimulatedResctrl:
                 tree.follow_mode(directory, directory.group)
 
     def mkdir(self, path: str, mode: int = 0o755) -> None:
-        """Make a group."""
+        """Create a group."""
         with self._operation(Operation("mkdir", _clean(path))):
             parent, name = self._parent(path)
             if name == "" or name in parent.entries:

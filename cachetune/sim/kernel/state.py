@@ -1,7 +1,7 @@
 """The state of a simulated resctrl: groups, tasks and last_cmd_status.
 
 ``State`` only holds and moves values; the rules of each file are in schemata, tasks, cpus and modes. A rule that
-refuses writes its reason to ``state.status`` and raises RefusedError. Paths and the port are unknown here.
+refuses writes its reason to ``state.status`` and raises RefusedError. It does not deal with paths or the port.
 """
 
 import dataclasses
