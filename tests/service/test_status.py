@@ -1,5 +1,7 @@
 """The tuning that a running guest requests, and its state on a simulated host."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -86,7 +88,7 @@ def test_a_guest_placed_by_libvirt_is_applied_until_it_drifts(resctrl: Simulated
     assert (drifted.summary.groups_changed, drifted.summary.tasks_moved) == (1, 1)
 
 
-def test_a_guest_placed_from_a_tuning_file_is_applied(resctrl: SimulatedResctrl, tmp_path) -> None:
+def test_a_guest_placed_from_a_tuning_file_is_applied(resctrl: SimulatedResctrl, tmp_path: Path) -> None:
     file = load(f"<cputune>{HALF.format(vcpus='0')}</cputune>".encode(), "web.xml")
     assert file.domain
     file = msgspec.structs.replace(file, domain=msgspec.structs.replace(file.domain, name="web"))
