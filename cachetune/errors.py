@@ -82,11 +82,14 @@ class UnknownVersionError(InputError):
 
 
 class ProfileNotFoundError(InputError):
-    """No simulated host has this ``name``; ``known`` are the names that exist."""
+    """No simulated host has this ``name``; ``known`` are the names that exist.
 
-    def __init__(self, name: str, known: "Collection[str]") -> None:
-        super().__init__(f"unknown simulated host {name!r}", hint=_suggestion(name, known))
-        self.name, self.known = name, tuple(known)
+    ``prefix`` is what the user writes before the name, such as "sim:".
+    """
+
+    def __init__(self, name: str, known: "Collection[str]", prefix: str = "") -> None:
+        super().__init__(f"unknown simulated host {name!r}", hint=_suggestion(name, known, prefix=prefix))
+        self.name, self.known, self.prefix = name, tuple(known), prefix
 
 
 # ---- guests, processes and the sources that know them
@@ -393,11 +396,11 @@ def io_error_text(error: OSError) -> str:
     return f"{error.filename or 'input/output error'}: {error.strerror}"
 
 
-def _suggestion(name: str, known: "Collection[str]", otherwise: str = "") -> str:
-    """A hint: the known name that is close to this one, or else all of them."""
+def _suggestion(name: str, known: "Collection[str]", otherwise: str = "", prefix: str = "") -> str:
+    """A hint: the known name that is close to this one, or else all of them; each with ``prefix``."""
     import difflib
 
     near = difflib.get_close_matches(name, known, 1)
     if near:
-        return f"did you mean {near[0]!r}?"
-    return otherwise or f"known: {listed(sorted(known))}"
+        return f"did you mean {prefix + near[0]!r}?"
+    return otherwise or f"known: {listed([prefix + each for each in sorted(known)])}"

@@ -6,7 +6,7 @@ import msgspec
 
 from cachetune.apply.guard import refused
 from cachetune.apply.run import Connection
-from cachetune.errors import InputError
+from cachetune.errors import InputError, ProfileNotFoundError
 from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.sysfs import sizes_for
@@ -47,6 +47,9 @@ def open_resctrl(location: Location) -> Resctrl:
         raise InputError(
             f"{location.host} is a snapshot and has no counters", hint="use --resctrl DIR or --host sim:NAME"
         )
-    from cachetune.sim import SimulatedResctrl, load_profile
+    from cachetune.sim import SimulatedResctrl, load_profile, profile_names
 
-    return SimulatedResctrl(load_profile(location.host.removeprefix(SIMULATED)))
+    name, known = location.host.removeprefix(SIMULATED), profile_names()
+    if name not in known:
+        raise ProfileNotFoundError(name, known, SIMULATED)
+    return SimulatedResctrl(load_profile(name))

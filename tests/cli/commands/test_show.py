@@ -146,7 +146,7 @@ def test_a_snapshot_that_cannot_be_written_leaves_no_file(tmp_path: Path) -> Non
 def test_a_misspelled_simulated_host_gets_a_suggestion(verb: str) -> None:
     with pytest.raises(InputError, match="unknown simulated host 'skylake2s'") as caught:
         run(verb, "--host", "sim:skylake2s")
-    assert caught.value.hint.startswith("did you mean 'skylake-2s'?")
+    assert caught.value.hint.startswith("did you mean 'sim:skylake-2s'?")
 
 
 def test_a_directory_is_not_a_snapshot(tmp_path: Path) -> None:
