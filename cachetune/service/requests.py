@@ -63,8 +63,9 @@ def make_requests(selection: Selection, document: Document | None, location: Loc
     if selection.all_guests:
         return _requests_of_all(selection)
     if selection.guest is not None:
-        (running,), _ = msgspec.structs.astuple(select_guests(selection))
-        return Requests((_request_of(running, document, selection.machine_name or ""),), warnings_about(running))
+        selected = select_guests(selection)
+        request = _request_of(selected.guests[0], document, selection.machine_name or "")
+        return Requests((request,), selected.notes)
     if document is None:
         raise InputError("nothing to plan", hint="give domain XML, --guest NAME, or --all-guests")
     domain, findings = load_document(document)
