@@ -8,6 +8,7 @@ from cachetune.apply.run import Connection
 from cachetune.apply.state import reservations
 from cachetune.apply.state.ledger import Ledger
 from cachetune.cbm import Cbm, Masks
+from cachetune.errors import StateFileError
 from cachetune.host.model import Group
 from cachetune.sim import SimulatedResctrl, load_profile
 
@@ -78,3 +79,12 @@ def test_no_guest_name_leads_out_of_the_run_directory(connection: Connection, na
     assert [note.parent for note in connection.run.rglob("*.json")] == [connection.run / "expected"]
     reservations.release(connection.run, name)
     assert not list(connection.run.rglob("*.json"))
+
+
+def test_a_reservation_that_cannot_be_written_is_an_error_with_the_file(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.write_text("a file in the way")
+    with pytest.raises(StateFileError) as caught:
+        reservations.reserve(run, "web", (COMING,))
+    assert Path(caught.value.path).is_relative_to(run)
+    assert caught.value.hint

@@ -24,7 +24,7 @@ PROC = Path("/proc")
 
 def place_on(run: Path) -> Connection:
     """The machine's resctrl, with a run directory."""
-    return Connection(SysfsResctrl(tree.RESCTRL), run, Path("/sys"), PROC, lock_timeout=60)
+    return Connection(SysfsResctrl(tree.RESCTRL), run, Path("/sys"), PROC, lock_timeout=600)
 
 
 def domain_in(path: Path) -> Domain:
