@@ -66,5 +66,5 @@ def _placed(group: Group, vcpus: Mapping[int, int]) -> Placed:
     return Placed(
         vcpus=tuple(sorted(vcpu for vcpu, tid in vcpus.items() if tid in group.tids)),
         masks={name: {i: f"{mask:x}" for i, mask in of.items()} for name, of in group.masks.items()},
-        bandwidth=dict(group.bandwidth),
+        bandwidth={name: dict(of) for name, of in group.bandwidth.items()},
     )
