@@ -1,10 +1,10 @@
 #!/bin/sh
-# Install the Debian packages named, as far as they are missing and this user may.
+# Install the named Debian packages that are missing; only root can.
 #
 #     debian-packages.sh [--must] PACKAGE[:available]...
 #
-# PACKAGE:available is not installed; apt must only know it, so that others can fetch it. Without --must a package
-# that cannot be had is said and not fatal: the tests that need it say so again.
+# PACKAGE:available is not installed; apt must only know it, because a test downloads it. Without --must, a package that
+# is not available is reported but is no failure: the tests that need it report it again.
 set -eu
 
 fatal=0
@@ -13,7 +13,7 @@ if [ "${1-}" = --must ]; then
     shift
 fi
 
-# have PACKAGE[:available]: whether there is nothing to do for it.
+# have PACKAGE[:available]: whether nothing is left to do for it.
 have() {
     case $1 in
     *:available) apt-cache show "${1%:available}" >/dev/null 2>&1 ;;
@@ -47,7 +47,7 @@ for package in $missing; do
 done
 [ $known = 1 ] || apt-get -q update >"$log" 2>&1 || true
 if [ -n "$install" ]; then
-    # An index that is too old names files that are gone: fetch a new one and try again.
+    # An old index names files that have been removed: fetch a new one and try again.
     # shellcheck disable=SC2086 # a list of words
     apt-get -qy install --no-install-recommends $install >"$log" 2>&1 || {
         apt-get -q update >"$log" 2>&1 && apt-get -qy install --no-install-recommends $install >"$log" 2>&1
