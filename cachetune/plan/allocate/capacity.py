@@ -7,6 +7,7 @@ from cachetune.findings import Finding
 from cachetune.host.model import BandwidthControl, CacheControl, Host
 from cachetune.idset import numbered
 from cachetune.plan.rules import RULES
+from cachetune.text import listed
 from cachetune.units import format_size
 
 _EVENTS = {"cache": ("llc_",), "memory": ("mbm_",), "energy": ("core_energy", "activity")}
@@ -66,7 +67,7 @@ def _no_control(request: CacheRequest, host: Host) -> Finding:
     types = [c.type for c in host.caches if c.level == request.level]
     if not types:
         levels = sorted({f"L{c.level}" for c in host.caches})
-        return RULES["CT201"].at(request.at, level=request.level, available=" and ".join(levels) or "no caches at all")
+        return RULES["CT201"].at(request.at, level=request.level, available=listed(levels) or "no caches")
     cdp = "code" in types
     return RULES["CT202"].at(
         request.at,
@@ -81,7 +82,7 @@ def _no_control(request: CacheRequest, host: Host) -> Finding:
 def _nearest(size: int, step: int, least: int, most: int) -> str:
     below, above = size // step * step, (size // step + 1) * step
     legal = [value for value in (below, above) if least <= value <= most]
-    return " and ".join(format_size(v) for v in legal or [least if size < least else most])
+    return listed([format_size(v) for v in legal or [least if size < least else most]], joint="or")
 
 
 def _node_findings(request: BandwidthRequest, host: Host) -> list[Finding]:
@@ -104,7 +105,8 @@ def _bandwidth_findings(request: BandwidthRequest, control: BandwidthControl) ->
         return [RULES["CT211"].at(request.at, value=value, least=least, most=most, unit=control.unit, nearest=nearest)]
     if step and value % step:
         legal = [v for v in (value // step * step, (value // step + 1) * step) if least <= v <= most]
-        return [RULES["CT210"].at(request.at, value=value, step=step, nearest=" and ".join(map(str, legal)))]
+        nearest = listed([str(v) for v in legal], joint="or")
+        return [RULES["CT210"].at(request.at, value=value, step=step, nearest=nearest)]
     if control.unit == "MiB/s" and value % 10:
         return [RULES["CT221"].at(request.at, value=value)]
     return []
