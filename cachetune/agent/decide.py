@@ -1,6 +1,6 @@
 """Decide what to do for each guest: pure functions from an observation and the agent's memory to one decision each.
 
-What holds, whatever is observed:
+Invariants:
 
 - A guest's groups are removed only when they no longer hold threads, or when its tuning file was removed. A file that
   is missing in a single round (an editor replaces it) does not count as removed.

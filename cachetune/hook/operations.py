@@ -1,4 +1,4 @@
-"""What the hook does at each of libvirt's operations, for a guest that has tuning.
+"""The hook's reaction to each of libvirt's operations, for a guest that has tuning.
 
 A guest whose own XML requests tuning is placed by libvirt. The hook checks beforehand that it fits, with
 ``--shrink-default`` makes room for it in the default group, and verifies afterwards that libvirt placed it; it never
@@ -201,10 +201,10 @@ def _guest(call: Call, domain: Domain, location: Location) -> Guest:
 
 
 def _known_guest(name: str, ledger: Ledger) -> PlanGuest | None:
-    """The guest under the machine name of our groups; None if another guest has that machine name."""
+    """The guest with its machine name and UUID; None if the ledger has another guest with that machine name."""
     try:
         machine = machine_name(name)
-    except MachineNameError:  # no character of the name can be used, so the guest has no groups of ours
+    except MachineNameError:  # no character of the name can be used, so the guest has no groups
         return None
     known = ledger.guests.get(machine)
     if known and known.name != name:

@@ -90,7 +90,7 @@ def _read_snapshot(path: str) -> bytes:
             with Path(path).open("rb") as file:
                 data = file.read(_LARGEST_SNAPSHOT + 1)
     except OSError as error:
-        hint = "use --resctrl DIR for a directory" if Path(path).is_dir() else "give a snapshot file or sim:NAME"
+        hint = "use --resctrl DIR for a directory" if Path(path).is_dir() else "pass a snapshot file or sim:NAME"
         raise UnreadableFileError(path, error.strerror, hint=hint) from None
     if len(data) > _LARGEST_SNAPSHOT:
         raise UnreadableFileError(path, "too large for a snapshot")

@@ -67,7 +67,7 @@ def make_requests(selection: Selection, document: Document | None, location: Loc
         request = _request_of(selected.guests[0], document, selection.machine_name or "")
         return Requests((request,), selected.notes)
     if document is None:
-        raise InputError("nothing to plan", hint="give domain XML, --guest NAME, or --all-guests")
+        raise InputError("nothing to plan", hint="pass domain XML, --guest NAME or --all-guests")
     domain, findings = load_document(document)
     if not domain.name and not selection.machine_name:
         raise InputError(f"{document.name} does not name its guest", hint="pass --guest NAME or --machine-name NAME")
@@ -87,7 +87,7 @@ def _check(selection: Selection, document: Document | None, location: Location) 
     if selection.all_guests and (selection.guest or document or selection.machine_name):
         raise InputError("--all-guests plans every guest from its live XML", hint="use --guest NAME for one guest")
     if location.host and (selection.guest or selection.all_guests):
-        raise InputError("running guests cannot be planned on another host", hint="omit --host, or --guest")
+        raise InputError("running guests cannot be planned on another host", hint="omit --host")
 
 
 def _requests_of_all(selection: Selection) -> Requests:
@@ -116,7 +116,7 @@ def _request_of(running: RunningGuest, document: Document | None, machine_name: 
         if live is None:
             raise InputError(
                 f"the live XML of guest {running.name!r} is not available: the guest was found by {running.source}",
-                hint=f"give a tuning file: --guest {running.name} FILE",
+                hint=f"pass a tuning file: --guest {running.name} FILE",
             )
         domain, findings = load_document(live)
     else:

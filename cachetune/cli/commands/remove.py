@@ -5,8 +5,7 @@ from typing import Any
 import click
 
 from cachetune.cli import options
-from cachetune.cli.changing import EXIT_CODES, change
-from cachetune.cli.show.findings import show_findings
+from cachetune.cli.changing import EXIT_CODES, change, unplanned
 from cachetune.cli.verb import Verb, option
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError, PlanRefusedError
@@ -46,7 +45,7 @@ def command(
     named = [file is not None, guest is not None, machine_name is not None, all_guests]
     if named.count(True) != 1:
         raise InputError(
-            "give one of the guest's XML, --guest NAME, --machine-name NAME or --all-guests",
+            "pass exactly one of FILE, --guest, --machine-name and --all-guests",
             hint="'cachetune show' lists the groups",
         )
     removal = Removal(domain=_domain(file), machine_name=machine_name, guest=guest)
@@ -61,8 +60,7 @@ def _domain(file: str | None) -> Domain | None:
     try:
         domain, _ = load_document(document)
     except PlanRefusedError as refused:
-        show_findings(refused.findings, document.name)
-        raise InputError(f"{document.name} is not valid, so the guest is unknown") from None
+        raise unplanned(refused, document.name) from None
     if not domain.name:
         raise InputError(f"{document.name} does not name its guest", hint="pass --guest NAME instead")
     return domain

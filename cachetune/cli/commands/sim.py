@@ -202,7 +202,7 @@ def _write_sysfs(profile: Profile, sysfs: Path) -> None:
     try:
         names = [entry.name for entry in sysfs.iterdir()] if sysfs.exists() else []
         if names not in ([], ["devices"]):
-            raise InputError(f"{sysfs} is not empty", hint="give an empty directory for the sysfs tree")
+            raise InputError(f"{sysfs} is not empty", hint="pass an empty directory for the sysfs tree")
         if names:
             shutil.rmtree(sysfs / "devices")
         write_sysfs(profile, sysfs)

@@ -6,6 +6,7 @@ import click
 
 from cachetune.errors import CachetuneError
 from cachetune.findings import Finding, location_of
+from cachetune.service.notes import notes_of
 from cachetune.text import printable
 
 _COLOURS = {"error": "red", "warning": "yellow"}
@@ -40,5 +41,5 @@ def show_error(message: str, hint: str = "") -> None:
 
 def show_failure(error: CachetuneError) -> None:
     """Show an error, after the warnings that are its notes."""
-    show_warnings(getattr(error, "__notes__", ()))
+    show_warnings(notes_of(error))
     show_error(str(error), error.hint)

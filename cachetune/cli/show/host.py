@@ -117,7 +117,7 @@ def _cache_words(cache: CacheControl, usages: list[CacheUsage]) -> str:
 def _free(usage: CacheUsage, *, several: bool) -> str:
     size = f" of {about(usage.way_bytes)}" if several and usage.way_bytes else ""
     if not usage.free_ways:
-        return "nothing free" + (f" ({usage.ways} ways{size})" if size else "")
+        return "nothing free" + (f" ({count(usage.ways, 'way')}{size})" if size else "")
     free = f"{count(usage.free_ways, 'way')}{size} free{_in_bytes(usage.free_bytes)}"
     if usage.largest_hole_ways == usage.free_ways:
         return free + (", contiguous" if usage.free_ways > 1 else "")

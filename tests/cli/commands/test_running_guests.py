@@ -78,7 +78,7 @@ def test_a_guest_without_libvirt_is_placed_by_name_from_a_tuning_file(host: Host
     file = host.file("tuning.xml", tuning(2))
     with guest(WEB) as threads:
         missing = host.cachetune("plan", "--guest", WEB)
-        assert (missing.returncode, "give a tuning file" in missing.stderr) == (2, True)
+        assert (missing.returncode, "pass a tuning file" in missing.stderr) == (2, True)
         applied = host.cachetune("apply", "--guest", WEB, file, "--shrink-default")
         assert applied.returncode == 0, applied.stderr
         assert host.tids(f"cachetune-{WEB}-vcpus_0-1") == set(threads.vcpus.values())
