@@ -1,4 +1,4 @@
-"""Decide: domains, a host and guests in, a ``Plan`` out. Pure functions: no file is read, nothing is changed."""
+"""Planning: from domains, a host and guests to a ``Plan``. Pure functions that read no file and change nothing."""
 
 from cachetune.errors import PlanRefusedError
 from cachetune.plan.build import check, plan, plan_guests

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cachetune.cbm import Cbm
+from cachetune.cbm import Cbm, Masks
 from cachetune.host.resctrl.schemata import parse
 from tests.kernel.conftest import ROOT, Scenario
 from tests.kernel.scenarios.pipeline import Outcome
@@ -66,7 +66,7 @@ def groups(outcome: Outcome) -> dict[str, Any]:
     return {group["path"]: group for group in json.loads(outcome.plan.out)["groups"]}
 
 
-def masks_of(outcome: Outcome, path: str) -> dict[str, dict[int, Cbm]]:
+def masks_of(outcome: Outcome, path: str) -> Masks:
     return parse(outcome.during[path]["schemata"]).masks
 
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from cachetune.errors import InputError, MountError, ResctrlError
 from cachetune.host import read_host
 from cachetune.testing import GuestProcess, MountedResctrl, load_profile, mounted, profile_names
 from cachetune.testing.mounting import Setup, _server
+from tests import waiting
 from tests.sim.fuse.mounted import ROOT, need_fuse
 
 pytestmark = pytest.mark.slow
@@ -93,10 +93,7 @@ def test_the_mount_ends_when_the_test_process_is_killed(tmp_path: Path) -> None:
         server = Path("/proc", victim.stdout.readline().strip())
         assert _is_mounted(tmp_path / "resctrl")
         victim.kill()
-    deadline = time.monotonic() + 30
-    while server.exists() or _is_mounted(tmp_path / "resctrl"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    waiting.until(lambda: not server.exists() and not _is_mounted(tmp_path / "resctrl"), "the end of the mount")
 
 
 def test_what_cannot_be_mounted_is_an_error_before_anything_is_made(tmp_path: Path) -> None:
