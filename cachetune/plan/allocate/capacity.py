@@ -105,8 +105,8 @@ def _bandwidth_findings(request: BandwidthRequest, control: BandwidthControl) ->
         return [RULES["CT211"].at(request.at, value=value, least=least, most=most, unit=control.unit, nearest=nearest)]
     if step and value % step:
         legal = [v for v in (value // step * step, (value // step + 1) * step) if least <= v <= most]
-        nearest = listed([str(v) for v in legal], joint="or")
-        return [RULES["CT210"].at(request.at, value=value, step=step, nearest=nearest)]
+        either = listed([str(v) for v in legal], joint="or")
+        return [RULES["CT210"].at(request.at, value=value, step=step, nearest=either)]
     if control.unit == "MiB/s" and value % 10:
         return [RULES["CT221"].at(request.at, value=value)]
     return []
