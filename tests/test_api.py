@@ -219,6 +219,29 @@ def test_a_running_guest_is_planned_like_its_guest(resctrl: SimulatedResctrl, gu
     assert plans[0] == plans[1]
 
 
+def test_a_running_guest_names_the_domain_of_a_tuning_file(resctrl: SimulatedResctrl, guest: Guest) -> None:
+    uuid = "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"
+    running = cachetune.RunningGuest(name="db", uuid=uuid, source="threads", guest=guest)
+    host = cachetune.read_host(resctrl)
+    plan = cachetune.plan(cachetune.load("examples/tuning.xml"), host, running, shrink_default=True)
+    assert (plan.machine_names, plan.guests[0].uuid) == (("cachetune-db",), uuid)
+    with pytest.raises(cachetune.WrongGuestError):
+        cachetune.plan(cachetune.load("examples/web.xml"), host, running)
+
+
+def test_live_xml_keeps_libvirts_machine_name(resctrl: SimulatedResctrl, guest: Guest) -> None:
+    xml = (ROOT / "examples" / "web.xml").read_text().replace("<domain ", "<domain id='7' ")
+    running = cachetune.RunningGuest(name="web", uuid=None, source="libvirt-status", guest=guest, libvirt_id=7, xml=xml)
+    plan = cachetune.plan(cachetune.load(xml.encode()), cachetune.read_host(resctrl), running, shrink_default=True)
+    assert plan.machine_names == ("qemu-7-web",)
+
+
+def test_a_running_guest_with_unidentified_vcpus_is_refused(resctrl: SimulatedResctrl, guest: Guest) -> None:
+    running = cachetune.RunningGuest(name="web", uuid=None, source="cgroup", guest=guest, problem="no vCPU names")
+    with pytest.raises(cachetune.GuestVcpusUnknownError, match="no vCPU names"):
+        cachetune.plan(cachetune.load("examples/web.xml"), cachetune.read_host(resctrl), running)
+
+
 def test_a_run_directory_must_be_given_with_an_object(resctrl: SimulatedResctrl) -> None:
     plan = cachetune.plan(cachetune.load("examples/web.xml"), cachetune.read_host(resctrl), shrink_default=True)
     calls: list[Callable[[], object]] = [

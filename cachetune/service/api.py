@@ -31,7 +31,7 @@ from cachetune.service import plans
 from cachetune.service.changes import carry_out
 from cachetune.service.connection import SIMULATED, Location, connect, open_resctrl
 from cachetune.service.hosts import read_location
-from cachetune.service.requests import Document, load_document
+from cachetune.service.requests import Document, for_guest, load_document, request_of
 from cachetune.service.select import Selection, select_guests
 from cachetune.watch import Reading, counters
 
@@ -88,11 +88,18 @@ def plan(
 ) -> Plan:
     """Plan a guest's allocation on a host. Changes nothing.
 
-    Without ``guest``, groups are planned but no task moves. ``shrink_default`` takes ways from the default group, as
-    few as needed; ``take_tasks`` also moves threads out of foreign groups. Raises PlanRefusedError with all findings.
+    Without ``guest``, groups are planned but no task moves. The domain gets the name and UUID of a running guest, unless
+    it is from the guest's live XML. ``shrink_default`` takes ways from the default group, as few as needed;
+    ``take_tasks`` also moves threads out of foreign groups.
+
+    Raises PlanRefusedError with all findings, WrongGuestError, GuestVcpusUnknownError and MachineNameError.
     """
-    threads = guest.guest if isinstance(guest, RunningGuest) else guest
-    return build.plan(domain, host, threads, Options(shrink_default=shrink_default, take_tasks=take_tasks))
+    options = Options(shrink_default=shrink_default, take_tasks=take_tasks)
+    if not isinstance(guest, RunningGuest):
+        return build.plan(domain, host, guest, options)
+    if domain.id is None or domain.name != guest.name:
+        domain = for_guest(domain, guest, "the domain")
+    return build.plan_guests([request_of(guest, domain)], host, options)
 
 
 def read_plan(source: StrPath | bytes) -> Plan:

@@ -75,6 +75,21 @@ def make_requests(selection: Selection, document: Document | None, location: Loc
     return Requests((GuestRequest(domain, guest, selection.machine_name or "", findings=findings),))
 
 
+def for_guest(domain: Domain, running: RunningGuest, document: str) -> Domain:
+    """The domain of a document for a running guest: with its name and UUID. Raises WrongGuestError for another name."""
+    if domain.name and domain.name != running.name:
+        raise WrongGuestError(document, domain.name, running.name)
+    return msgspec.structs.replace(domain, name=running.name, uuid=running.uuid, id=None)
+
+
+def request_of(running: RunningGuest, domain: Domain) -> GuestRequest:
+    """The request of a domain for a running guest. Raises GuestVcpusUnknownError if it needs unidentified vCPUs."""
+    if running.problem and domain.needs_vcpus:
+        hint = "tune the whole process (no vcpus), or name the threads with --vcpu N=TID"
+        raise GuestVcpusUnknownError(running.name, running.guest.pid, running.problem, hint=hint)
+    return GuestRequest(domain, running.guest)
+
+
 def _check(selection: Selection, document: Document | None, location: Location) -> None:
     """Raise InputError for contradictory options."""
     threads = selection.pid is not None or bool(selection.vcpus)
@@ -121,13 +136,8 @@ def _request_of(running: RunningGuest, document: Document | None, machine_name: 
         domain, findings = load_document(live)
     else:
         domain, findings = load_document(document, load_document(live)[0].vcpus if live else None)
-        if domain.name and domain.name != running.name:
-            raise WrongGuestError(document.name, domain.name, running.name)
-        domain = msgspec.structs.replace(domain, name=running.name, uuid=running.uuid, id=None)
-    if running.problem and domain.needs_vcpus:
-        hint = "tune the whole process (no vcpus), or name the threads with --vcpu N=TID"
-        raise GuestVcpusUnknownError(running.name, running.guest.pid, running.problem, hint=hint)
-    return GuestRequest(domain, running.guest, machine_name, findings=findings)
+        domain = for_guest(domain, running, document.name)
+    return msgspec.structs.replace(request_of(running, domain), machine_name=machine_name, findings=findings)
 
 
 def _named_guest(selection: Selection, domain: Domain, location: Location) -> Guest | None:
