@@ -88,7 +88,7 @@ def plan(
 ) -> Plan:
     """Plan a guest's allocation on a host. Changes nothing.
 
-    Without ``guest``, groups are planned but no task moves. The domain gets the name and UUID of a running guest, unless
+    Without ``guest``, groups are planned but no task moves. The domain gets a running guest's name and UUID, unless
     it is from the guest's live XML. ``shrink_default`` takes ways from the default group, as few as needed;
     ``take_tasks`` also moves threads out of foreign groups.
 
