@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from cachetune.agent.notify import Notifier, notifier
 from cachetune.agent.reconcile import Inputs, Level
 from cachetune.errors import AlreadyRunningError, StateFileError
 from cachetune.guests.model import RunningGuest
+from cachetune.guests.sources.options import SourceOptions
+from cachetune.service.select import Selection
 from tests.agent.machine import FILE, Machine, runs
 
 SECONDS = 600.0  # never waited for, unless a test fails
@@ -240,3 +243,26 @@ def test_a_lost_connection_is_reopened_and_each_change_logged_once(monkeypatch: 
     ]
     assert libvirt.connected == [True]
     assert (listener.connected, True in woken, woken[-1]) == (False, True, False)
+
+
+def test_without_a_libvirt_to_listen_to_there_are_no_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[str] = []
+    nowhere = SourceOptions(libvirt_run=tmp_path / "missing")
+    monkeypatch.setattr(events, "libvirt_module", FailingLibvirt)
+    for selection in (Selection(source="threads"), Selection(sources=nowhere)):
+        assert not events.listen(selection, lambda *words: logged.append(words[1]))()
+    monkeypatch.setattr(events, "libvirt_module", lambda: None)
+    assert not events.listen(Selection(), lambda *words: logged.append(words[1]))()
+    assert logged == []
+
+
+def test_libvirt_python_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    assert events.libvirt_module() is None
+
+
+def test_a_status_file_that_cannot_be_read_is_an_error_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "agent.json").mkdir()
+    with pytest.raises(StateFileError) as caught:
+        status_file.read(tmp_path)
+    assert Path(caught.value.path) == tmp_path / "agent.json"
