@@ -2,6 +2,9 @@
 
 ``load`` takes the bytes of a document and returns findings (every fault, with line and column) and, if none is an
 error, a ``Domain``: the groups of vCPUs that request cache, bandwidth or monitoring. Nothing here depends on a host.
+
+``check`` runs all checks of a document: ``xml`` has those of XML and schema, ``parse`` reads the groups and checks what
+their values mean, ``compat`` compares with a libvirt version. ``build`` only converts the result into a ``Domain``.
 The names below are imported on first use, so that checking alone starts fast.
 """
 

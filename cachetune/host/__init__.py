@@ -1,5 +1,8 @@
 """The host: from a resctrl file system and sysfs to a frozen ``Host``. Knows nothing of XML, changes nothing.
 
+``read`` reads the groups and ``capabilities`` what the hardware can do (info/); ``owners`` decides who made a group,
+``usage`` counts what is left, and ``check`` examines a host that comes from a file.
+
 The modules here import one another directly. The names below are for other packages and are imported on first use, so
 a command that only needs the values does not pay for the rest.
 """

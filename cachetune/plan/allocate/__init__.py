@@ -1,1 +1,5 @@
-"""Find out what fits on a host: sizes as ways, free ways, the target of a plan."""
+"""Find out what fits on a host, as masks: which steps lead there is decided in ``plan.diff``.
+
+``capacity`` turns sizes into ways and reports what the host lacks, ``occupancy`` is who has which ways, ``place``
+chooses the ways of one cache, and ``target`` applies it to all caches for a plan.
+"""
