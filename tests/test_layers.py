@@ -33,6 +33,15 @@ FOREIGN_TO = {
     "plan": OUTSIDE | {"lxml", "xml", "xmlschema"},
 }
 TERMINAL = {"click", "rich"}
+ENDS_OR_PRINTS = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout.write", "sys.stderr.write"}
+# Programs of their own, each with its entry point; and the child that serves a mount, which must not return.
+PROGRAMS = {
+    "hook/__init__.py: sys.exit",
+    "hook/__init__.py: sys.stderr.write",
+    "hook/log.py: sys.stderr.write",
+    "sim/fuse/serve.py: os._exit",
+    "testing/server.py: sys.exit",
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -122,3 +131,14 @@ def test_only_the_command_line_knows_the_terminal() -> None:
     for path in MODULES:
         roots = {name.split(".")[0] for name in imported(path)}
         assert layer_of(path) == "cli" or not roots & TERMINAL, path
+
+
+def test_nothing_below_the_command_line_prints_or_ends_the_process() -> None:
+    found = {
+        f"{path.relative_to(PACKAGE)}: {call}"
+        for path in MODULES
+        if layer_of(path) != "cli"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and (call := ast.unparse(node.func)) in ENDS_OR_PRINTS
+    }
+    assert found == PROGRAMS
