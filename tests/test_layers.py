@@ -34,7 +34,7 @@ FOREIGN_TO = {
 }
 TERMINAL = {"click", "rich"}
 ENDS_OR_PRINTS = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout.write", "sys.stderr.write"}
-# Programs of their own, each with its entry point; and the child that serves a mount, which must not return.
+# Separate programs, and the child process that serves a mount, which must not return.
 PROGRAMS = {
     "hook/__init__.py: sys.exit",
     "hook/__init__.py: sys.stderr.write",
