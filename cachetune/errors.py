@@ -298,7 +298,7 @@ class ApplyRefusedError(CachetuneError):
     """Nothing was changed; ``finding`` is the reason."""
 
     def __init__(self, finding: "Finding") -> None:
-        super().__init__(f"{finding.message} [{finding.rule}]", hint=finding.hint)
+        super().__init__(finding.text, hint=finding.hint)
         self.finding = finding
 
 

@@ -74,6 +74,11 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     hint: str
     document: str = ""
 
+    @property
+    def text(self) -> str:
+        """The message and the rule: ``attribute 'levl' is not allowed on <cache> [CT003]``."""
+        return f"{self.message} [{self.rule}]"
+
 
 def location_of(finding: Finding, document: str = "") -> str:
     """``FILE:LINE:COLUMN: `` of a finding in the document of that name; "" if the finding is about no place in XML."""
@@ -87,7 +92,7 @@ def first_error(findings: Iterable[Finding], document: str = "") -> str:
     if not errors:
         return ""
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{location_of(errors[0], document)}{errors[0].message} [{errors[0].rule}]{more}"
+    return f"{location_of(errors[0], document)}{errors[0].text}{more}"
 
 
 class RuleTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from cachetune.apply.report import Report
 from cachetune.errors import CachetuneError
-from cachetune.findings import Finding
+from cachetune.findings import Finding, location_of
 from cachetune.plan.render import describe
 from cachetune.text import printable
 
@@ -42,9 +42,8 @@ class HookLog:
         """Log the findings that are errors."""
         for finding in findings:
             if finding.severity == "error":
-                where = f"{finding.document}:{finding.line}:{finding.column}" if finding.document else finding.path
-                said = f"{finding.message} [{finding.rule}]"
-                self.problem(f"{where}: {said}" if where.strip("/") else said, finding.hint)
+                where = location_of(finding) or (f"{finding.path}: " if finding.path.strip("/") else "")
+                self.problem(f"{where}{finding.text}", finding.hint)
 
     def report(self, report: Report) -> None:
         """Log each step that was done, or what failed."""

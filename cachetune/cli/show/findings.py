@@ -17,7 +17,7 @@ def finding_text(finding: Finding, document: str) -> str:
     severity = click.style(f"{finding.severity}:", fg=_COLOURS[finding.severity], bold=True)
     where = printable(location_of(finding, document))
     hint = f"    hint: {printable(finding.hint)}\n" if finding.hint else ""
-    return f"{where}{severity} {printable(finding.message)} [{finding.rule}]\n{hint}"
+    return f"{where}{severity} {printable(finding.text)}\n{hint}"
 
 
 def show_findings(findings: Iterable[Finding], document: str) -> None:
