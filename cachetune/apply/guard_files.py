@@ -45,8 +45,10 @@ class FileGuard:
             self._settings[path] = value
         elif path.endswith("/mode"):
             self._groups[group.path] = replace(group, mode=value)
-        else:
+        elif path.endswith("/cpus_list"):
             self._assign(group, parse_cpu_list(value))
+        else:
+            raise NotImplementedError(path)  # a file was added to GROUP_FILES and not here
 
     def remove(self, path: str) -> None:
         """Remove the group; its CPUs return to the default group."""

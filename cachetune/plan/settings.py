@@ -70,9 +70,13 @@ def value_on(host: Host, path: str) -> str | None:
 
 def value_in(group: Group, path: str) -> str | None:
     """The value of one of the group's files; None for one that the group does not have."""
-    if _name(path) == "mode":
-        return group.mode if group.kind == "control" else None
-    return parse_value(path, group.cpus)
+    match _name(path):
+        case "mode":
+            return group.mode if group.kind == "control" else None
+        case "cpus_list":
+            return parse_value(path, group.cpus)
+        case _:
+            return None
 
 
 def _name(path: str) -> str:
