@@ -391,9 +391,13 @@ class UnmountError(CachetuneError):
         self.directory, self.reason = str(directory), reason
 
 
-def io_error_text(error: OSError) -> str:
-    """An OSError as a message: the file, if it has one, and the reason."""
-    return f"{error.filename or 'input/output error'}: {error.strerror}"
+def error_text(error: Exception) -> str:
+    """Any exception in one line, for a report or a log. One that is neither of the family nor an OSError is a bug."""
+    if isinstance(error, CachetuneError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'input/output error'}: {error.strerror}"
+    return f"{type(error).__name__}: {error} (this is a bug)"
 
 
 def _suggestion(name: str, known: "Collection[str]", otherwise: str = "", prefix: str = "") -> str:

@@ -18,7 +18,7 @@ import msgspec
 from cachetune.agent.model import RequestedBy, State
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain.model import Domain
-from cachetune.errors import CachetuneError, io_error_text
+from cachetune.errors import CachetuneError, error_text
 from cachetune.findings import first_error
 from cachetune.guests.find import most_trusted
 from cachetune.guests.model import RunningGuest
@@ -137,14 +137,6 @@ def decide(
             decision = Recheck(memory.unconfirmed)
         decided[guest.name] = (guest, decision)
     return decided
-
-
-def error_text(error: Exception) -> str:
-    """An error in one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return io_error_text(error)
-    known = isinstance(error, CachetuneError)
-    return str(error) if known else f"{type(error).__name__}: {error} (this is a bug)"
 
 
 def retry_key(decision: Decision) -> Decision:

@@ -21,7 +21,6 @@ from cachetune.agent.decide import (
     Recheck,
     Remove,
     decide,
-    error_text,
     plan_options,
     retry_key,
 )
@@ -31,7 +30,7 @@ from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, Planner
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import load_ledger
-from cachetune.errors import CachetuneError, RecoveryFailedError
+from cachetune.errors import CachetuneError, RecoveryFailedError, error_text
 from cachetune.findings import first_error
 from cachetune.guests.model import RunningGuest
 from cachetune.guests.tuning_files import TuningFiles

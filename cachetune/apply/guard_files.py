@@ -5,12 +5,13 @@ come from the group that gets them back: the default group for a control group, 
 """
 
 from collections.abc import MutableMapping
+from typing import assert_never
 
 from msgspec.structs import replace
 
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
 from cachetune.idset import format_ids, parse_cpu_list
-from cachetune.plan.settings import group_of_file, is_value, value_in, value_on
+from cachetune.plan.settings import group_file, group_of_file, is_value, value_in, value_on
 from cachetune.plan.steps import WriteFile
 
 
@@ -36,19 +37,23 @@ class FileGuard:
     def obstacle(self, path: str, value: str) -> str:
         """Which other group keeps the file from having this value; "" for none."""
         group = self._group(path)
-        return self._obstacle(group, parse_cpu_list(value)) if group and path.endswith("/cpus_list") else ""
+        return self._obstacle(group, parse_cpu_list(value)) if group and group_file(path) == "cpus_list" else ""
 
     def write(self, path: str, value: str) -> None:
         """Give the file this value."""
         group = self._group(path)
         if group is None:
             self._settings[path] = value
-        elif path.endswith("/mode"):
-            self._groups[group.path] = replace(group, mode=value)
-        elif path.endswith("/cpus_list"):
-            self._assign(group, parse_cpu_list(value))
-        else:
-            raise NotImplementedError(path)  # a file was added to GROUP_FILES and not here
+            return
+        match group_file(path):
+            case "mode":
+                self._groups[group.path] = replace(group, mode=value)
+            case "cpus_list":
+                self._assign(group, parse_cpu_list(value))
+            case None:
+                pass
+            case file:
+                assert_never(file)
 
     def remove(self, path: str) -> None:
         """Remove the group; its CPUs return to the default group."""

@@ -22,6 +22,7 @@ from cachetune.errors import (
     ProcessNotFoundError,
     ResctrlError,
     UnreadableFileError,
+    error_text,
 )
 from cachetune.guests import Guest, find_process, is_same_thread
 from cachetune.host.model import Host, parent_of
@@ -165,7 +166,7 @@ class _Run:
             {
                 "outcome": outcome,
                 "machine_names": self._plan.machine_names,
-                "error": _text_of(error),
+                "error": "" if error is None else error_text(error),
                 "hint": getattr(error, "hint", ""),
                 "vanished_tids": tuple(dict.fromkeys(self._runner.vanished)),
                 "late_tids": tuple(self._late),
@@ -255,11 +256,6 @@ def _groups_of(machine: str, plan: Plan) -> list[DesiredGroup]:
 
 def _desired(group: PlannedGroup) -> DesiredGroup:
     return DesiredGroup(group.path, parent_of(group.path), None if group.vcpus is None else parse_vcpus(group.vcpus))
-
-
-def _text_of(error: Exception | None) -> str:
-    known = isinstance(error, CachetuneError | OSError)
-    return "" if error is None else str(error) if known else f"{type(error).__name__}: {error} (this is a bug)"
 
 
 def _leftover(run: Path) -> ApplyRefusedError:

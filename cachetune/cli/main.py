@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from cachetune import __version__
-from cachetune.errors import CachetuneError, io_error_text
+from cachetune.errors import CachetuneError, error_text
 
 VERBS = {
     "validate": "Check domain XML; report every finding.",
@@ -101,7 +101,7 @@ def main() -> None:
     except CachetuneError as error:
         _fail(error)
     except OSError as error:
-        _fail(CachetuneError(io_error_text(error)))
+        _fail(CachetuneError(error_text(error)))
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -23,7 +23,7 @@ from cachetune.errors import (
     PlanRefusedError,
     UnreadableFileError,
     WrongGuestError,
-    io_error_text,
+    error_text,
 )
 from cachetune.guests.model import Guest
 from cachetune.guests.tuning_files import tuning_of
@@ -61,7 +61,7 @@ def handle(call: Call) -> int:
     except CachetuneError as error:
         log.failure(error)
     except OSError as error:
-        log.problem(io_error_text(error))
+        log.problem(error_text(error))
     return int(log.failed and call.may_stop)
 
 

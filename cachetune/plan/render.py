@@ -12,7 +12,7 @@ from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.resctrl.schemata import Schemata, merge, parse
 from cachetune.plan.model import Plan, PlannedGroup, Resource, Usage
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
-from cachetune.text import count, counts
+from cachetune.text import count, counts, listed
 from cachetune.units import about, format_size
 
 Draw = Callable[[int, int, int], str]
@@ -50,14 +50,15 @@ def render(plan: Plan, draw: Draw) -> Iterator[Line]:
 def summary_sentence(plan: Plan) -> str:
     """What the plan does, and what is in use afterwards, in one or two sentences."""
     s = plan.summary
-    created = counts((s.control_groups_created, "control group", ""), (s.monitor_groups_created, "monitor group", ""))
+    groups = ((s.control_groups_created, "control group"), (s.monitor_groups_created, "monitor group"))
+    created = listed([count(number, noun) for number, noun in groups if number])
     doing = counts(
         (s.groups_changed, "group", "to change"),
         (s.settings_changed, "host setting", "to change"),
         (s.groups_removed, "group", "to remove"),
         (s.tasks_moved, "task", "to move"),
     )
-    doing = ", ".join(filter(None, (created and f"{created.replace(', ', ' and ')} to create", doing)))
+    doing = ", ".join(filter(None, (created and f"{created} to create", doing)))
     if not doing:
         many = len(plan.guests) > 1
         if plan.groups:

@@ -5,13 +5,16 @@ A value is the file's content without its newline, in one canonical form: ``mode
 Two values are equal when the kernel's state is.
 """
 
+from typing import Literal, assert_never, get_args
+
 from cachetune.host.model import DEFAULT_GROUP, Group, Host
 from cachetune.idset import format_ids, parse_cpu_list
 
-GROUP_FILES = ("mode", "cpus_list")
+GroupFile = Literal["mode", "cpus_list"]
 HOST_FILES = ("info/L3/io_alloc", "info/L3CODE/io_alloc", "info/L3DATA/io_alloc")
 """Files that are not a group's: a write there affects the whole host."""
 
+_GROUP_FILES: dict[str, GroupFile] = {name: name for name in get_args(GroupFile)}
 _WORDS = {"mode": ("shareable", "exclusive"), "io_alloc": ("enabled", "disabled")}
 # The kernel reads io_alloc as a boolean but prints words.
 _WRITTEN = {"enabled": "1", "disabled": "0"}
@@ -24,10 +27,15 @@ def group_of_file(path: str) -> str | None:
     return path.rpartition("/")[0] or DEFAULT_GROUP
 
 
+def group_file(path: str) -> GroupFile | None:
+    """Which file of its group this is; None for one that no plan may write."""
+    return _GROUP_FILES.get(_name(path))
+
+
 def is_writable(path: str) -> bool:
     """Whether the path names one of these files, in a group other than the default group or in info/."""
     group = group_of_file(path)
-    return path in HOST_FILES if group is None else group != DEFAULT_GROUP and _name(path) in GROUP_FILES
+    return path in HOST_FILES if group is None else group != DEFAULT_GROUP and group_file(path) is not None
 
 
 def is_value(path: str, value: str) -> bool:
@@ -70,13 +78,15 @@ def value_on(host: Host, path: str) -> str | None:
 
 def value_in(group: Group, path: str) -> str | None:
     """The value of one of the group's files; None for one that the group does not have."""
-    match _name(path):
+    match group_file(path):
         case "mode":
             return group.mode if group.kind == "control" else None
         case "cpus_list":
             return parse_value(path, group.cpus)
-        case _:
+        case None:
             return None
+        case file:
+            assert_never(file)
 
 
 def _name(path: str) -> str:
