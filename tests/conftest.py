@@ -3,12 +3,16 @@
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from pyfakefs.fake_filesystem import FakeFilesystem
 
+from cachetune.apply.run import Connection
+from cachetune.sim import SimulatedResctrl
 from cachetune.testing import plugin
+from tests.samples import host_with_guest
 
 # No check goes by the clock, which says nothing on a loaded machine. CI draws the same examples each time: fresh ones
 # are for developers and the soak tests, and a failure prints how to reproduce it.
@@ -41,3 +45,15 @@ def fs(no_garbage: None, fs: FakeFilesystem) -> Iterator[FakeFilesystem]:  # noq
     """
     yield fs
     gc.collect()
+
+
+@pytest.fixture
+def sim() -> SimulatedResctrl:
+    """A fresh simulated host on which a guest with four vCPUs runs."""
+    return host_with_guest("skylake-2s")
+
+
+@pytest.fixture
+def connection(sim: SimulatedResctrl, tmp_path: Path) -> Connection:
+    """The simulated host, and a run directory that does not exist yet."""
+    return Connection(sim, tmp_path / "run")

@@ -8,12 +8,13 @@ import click
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, Planner
 from cachetune.cli.show.console import print_document
-from cachetune.cli.show.findings import show_findings
+from cachetune.cli.show.findings import show_findings, show_warnings
 from cachetune.cli.show.plan import show_plan
 from cachetune.cli.show.report import show_report
 from cachetune.errors import InputError, PlanRefusedError
 from cachetune.plan.model import Plan
 from cachetune.service.changes import carry_out
+from cachetune.service.notes import notes_of
 
 EXIT_CODES = {
     0: "done, or nothing to do",
@@ -44,7 +45,8 @@ def change(
 
 
 def unplanned(refused: PlanRefusedError, document: str) -> InputError:
-    """Show the findings, and return the error to raise."""
+    """Show the warnings and the findings, and return the error to raise."""
+    show_warnings(notes_of(refused))
     show_findings(refused.findings, document)
     return InputError("nothing was changed, because this cannot be planned")
 

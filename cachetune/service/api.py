@@ -32,7 +32,7 @@ from cachetune.service.changes import carry_out
 from cachetune.service.connection import SIMULATED, Location, connect, open_resctrl
 from cachetune.service.hosts import read_location
 from cachetune.service.requests import Document, for_guest, load_document, request_of
-from cachetune.service.select import Selection, select_guests
+from cachetune.service.select import Selection, select_guests, warnings_about
 from cachetune.watch import Reading, counters
 
 RESCTRL = "/sys/fs/resctrl"
@@ -74,7 +74,7 @@ def find_guests(name: str | None = None, *, sources: SourceOptions | None = None
     """
     where = sources or SourceOptions()
     found = select_guests(Selection(guest=name, all_guests=name is None, sources=where))
-    _warn(found.notes)
+    _warn((*found.notes, *(note for guest in found.guests for note in warnings_about(guest))))
     return found.guests
 
 

@@ -4,8 +4,7 @@ import time
 
 import msgspec
 
-from cachetune.domain.model import Domain
-from cachetune.errors import HostError, InputError, PlanRefusedError
+from cachetune.errors import HostError
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.service.connection import Location, open_resctrl
@@ -26,7 +25,8 @@ class HostReadings(msgspec.Struct, frozen=True):
 def read_monitors(location: Location, selection: Selection, document: Document | None = None) -> HostReadings:
     """Read every counter of the selected groups, or of those of a document's domain.
 
-    Raises HostError for a host without monitoring, InputError if the selection has no groups, and ResctrlError.
+    Raises HostError for a host without monitoring, InvalidDomainError, InputError if the selection has no groups, and
+    ResctrlError.
     """
     resctrl = open_resctrl(location)
     began = time.time()
@@ -34,15 +34,7 @@ def read_monitors(location: Location, selection: Selection, document: Document |
     host = read_host(resctrl, None, ledger.owned)
     if not host.monitors:
         raise HostError(host.source, "no monitoring", hint="info/L3_MON is missing")
-    paths = select_groups(host, selection, _domain_of(document))
-    counters = read_counters(resctrl, host, paths)
-    return HostReadings(Readings(source=host.source, time=round(began, 6), monitors=counters), host, notes)
-
-
-def _domain_of(document: Document | None) -> Domain | None:
-    if document is None:
-        return None
-    try:
-        return load_document(document)[0]
-    except PlanRefusedError:
-        raise InputError(f"{document.name} is not valid", hint=f"run 'cachetune validate {document.name}'") from None
+    domain = None if document is None else load_document(document)[0]
+    groups = select_groups(host, selection, domain)
+    readings = Readings(source=host.source, time=round(began, 6), monitors=read_counters(resctrl, host, groups.paths))
+    return HostReadings(readings, host, (*notes, *groups.notes))

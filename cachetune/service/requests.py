@@ -63,9 +63,10 @@ def make_requests(selection: Selection, document: Document | None, location: Loc
     if selection.all_guests:
         return _requests_of_all(selection)
     if selection.guest is not None:
-        selected = select_guests(selection)
-        request = _request_of(selected.guests[0], document, selection.machine_name or "")
-        return Requests((request,), selected.notes)
+        (running,) = select_guests(selection).guests
+        warnings = warnings_about(running)
+        with noted(warnings):
+            return Requests((_request_of(running, document, selection.machine_name or ""),), warnings)
     if document is None:
         raise InputError("nothing to plan", hint="pass domain XML, --guest NAME or --all-guests")
     domain, findings = load_document(document)

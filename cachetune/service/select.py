@@ -41,7 +41,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Selected(msgspec.Struct, frozen=True):
-    """Running guests, and ``notes``: warnings about guests that could not be read or not be trusted."""
+    """Running guests, and ``notes``: warnings about what could not be read. ``warnings_about`` each guest are extra."""
 
     guests: tuple[RunningGuest, ...] = ()
     notes: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def select_guests(selection: Selection) -> Selected:
     """
     if selection.guest is not None:
         guest = guest_named(selection.guest, selection.sources, selection.source, per_vcpu=False)
-        return Selected((guest,), warnings_about(guest))
+        return Selected((guest,))
     if not selection.all_guests:
         return Selected()
     running = look(selection.sources, selection.source)
@@ -74,15 +74,23 @@ def warnings_about(guest: RunningGuest) -> tuple[str, ...]:
     return tuple(f"guest {guest.name!r}: {doubt}" for doubt in doubts_about(guest))
 
 
-def select_groups(host: Host, selection: Selection, domain: Domain | None = None) -> tuple[str, ...]:
-    """The paths of the groups to read: those of the guests selected, or of ``domain``.
+class SelectedGroups(msgspec.Struct, frozen=True):
+    """The paths of groups, and ``notes``: warnings about the guests that they belong to."""
+
+    paths: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def select_groups(host: Host, selection: Selection, domain: Domain | None = None) -> SelectedGroups:
+    """The groups to read: those of the guests selected, or of ``domain``.
 
     With neither, the default group and every group that cachetune or libvirt made. Raises GuestNotFoundError, and
     InputError if a selected guest has no groups.
     """
     if domain is None and selection.is_empty:
-        return tuple(group.path for group in host.groups if group.owner in _SHOWN_OWNERS)
-    running = select_guests(selection).guests
+        return SelectedGroups(tuple(group.path for group in host.groups if group.owner in _SHOWN_OWNERS))
+    selected = select_guests(selection)
+    running = selected.guests
     if selection.all_guests and not running:
         raise InputError("no guests are running", hint="omit --all-guests to show all groups, running or not")
     machines = [name for guest in running for name in _machine_names(guest)]
@@ -100,7 +108,7 @@ def select_groups(host: Host, selection: Selection, domain: Domain | None = None
     if not found:
         wanted = listed([repr(each) for each in machines], joint="or")
         raise InputError(f"{host.source} has no groups of {wanted}", hint=_known_machines(host))
-    return found
+    return SelectedGroups(found, (*selected.notes, *(note for guest in running for note in warnings_about(guest))))
 
 
 def _machine_names(guest: RunningGuest) -> Iterator[str]:

@@ -77,11 +77,12 @@ def guest_states(location: Location, selection: Selection, guests_d: Path) -> Gu
     Raises what ``guests.find.look`` raises.
     """
     running = look(selection.sources, selection.source)
-    host, why_no_host = _host_of(location)
+    host, host_notes = _host_of(location)
     files, unreadable = _files_of(running.guests, guests_d)
     guests = tuple(state_of(guest, host, files.get(guest.name)) for guest in running.guests)
-    missed = any(guest.tuning.state == "no resctrl" for guest in guests)
-    return Guests(guests=guests, notes=(*running.notes, *unreadable, *([why_no_host] if missed else [])))
+    if host is None and not any(guest.tuning.state == "no resctrl" for guest in guests):
+        host_notes = ()  # there was nothing to compare
+    return Guests(guests=guests, notes=(*running.notes, *unreadable, *host_notes))
 
 
 def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> GuestState:
@@ -121,12 +122,13 @@ def tuning_of(running: RunningGuest, host: Host | None, file: Loaded | None = No
         return Tuning("refused", requested_by, why=(str(error),))
 
 
-def _host_of(location: Location) -> tuple[Host | None, str]:
-    """The host, or None and the reason."""
+def _host_of(location: Location) -> tuple[Host | None, tuple[str, ...]]:
+    """The host and the warnings about it, or None and the reason."""
     try:
-        return read_location(location).host, ""
+        reading = read_location(location)
     except (InputError, HostError, ResctrlError) as error:
-        return None, f"tuning cannot be compared: {error}"
+        return None, (f"tuning cannot be compared: {error}",)
+    return reading.host, reading.notes
 
 
 def _files_of(guests: Iterable[RunningGuest], directory: Path) -> tuple[dict[str, Loaded], list[str]]:

@@ -18,11 +18,6 @@ from tests.samples import GUEST, HERE, TIDS, cache_request, domain, group, host_
 
 
 @pytest.fixture
-def sim() -> SimulatedResctrl:
-    return host_with_guest("skylake-2s")
-
-
-@pytest.fixture
 def connection(sim: SimulatedResctrl, tmp_path: Path) -> Connection:
     return Connection(sim, tmp_path)
 

@@ -17,20 +17,10 @@ from cachetune.guests.model import Guest, Thread
 from cachetune.plan import Options
 from cachetune.plan.build import plan
 from cachetune.sim import Operation, SimulatedResctrl, load_profile
-from tests.samples import cache_request, domain, group, host_with_guest, plan_for, web
+from tests.samples import cache_request, domain, group, plan_for, web
 
 MANY = tuple(range(20000, 20500))
 CONTROL = "cachetune-web-vcpus_0-1"
-
-
-@pytest.fixture
-def sim() -> SimulatedResctrl:
-    return host_with_guest("skylake-2s")
-
-
-@pytest.fixture
-def connection(sim: SimulatedResctrl, tmp_path: Path) -> Connection:
-    return Connection(sim, tmp_path / "run")
 
 
 def before_write_to(sim: SimulatedResctrl, path: str, act: Callable[[], None]) -> None:

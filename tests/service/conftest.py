@@ -4,20 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.apply.run import Connection
 from cachetune.host import SysfsResctrl
 from cachetune.sim import SimulatedResctrl, write_tree
-from tests.samples import host_with_guest
-
-
-@pytest.fixture
-def sim() -> SimulatedResctrl:
-    return host_with_guest("skylake-2s")
-
-
-@pytest.fixture
-def connection(sim: SimulatedResctrl, tmp_path: Path) -> Connection:
-    return Connection(sim, tmp_path / "run")
 
 
 @pytest.fixture

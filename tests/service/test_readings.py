@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import HostError, InputError
+from cachetune.errors import HostError, InputError, InvalidDomainError
 from cachetune.guests.model import Guest, RunningGuest
 from cachetune.host.read import read_host
 from cachetune.service import select
@@ -31,11 +31,11 @@ def running(**fields: object) -> RunningGuest:
 def test_without_a_guest_the_default_group_and_those_of_libvirt_and_cachetune_are_selected(
     grouped: SimulatedResctrl,
 ) -> None:
-    assert set(select_groups(read_host(grouped), Selection())) == {".", *GROUPS[:3]}
+    assert set(select_groups(read_host(grouped), Selection()).paths) == {".", *GROUPS[:3]}
 
 
 def test_a_machine_name_selects_its_groups_only(grouped: SimulatedResctrl) -> None:
-    assert select_groups(read_host(grouped), Selection(machine_name="cachetune-web")) == GROUPS[:1]
+    assert select_groups(read_host(grouped), Selection(machine_name="cachetune-web")).paths == GROUPS[:1]
 
 
 @pytest.mark.parametrize(("libvirt_id", "groups"), [(None, GROUPS[:1]), (3, (GROUPS[0], GROUPS[2]))])
@@ -44,7 +44,7 @@ def test_a_running_guest_selects_its_groups_and_libvirts(
 ) -> None:
     guest = running(libvirt_id=libvirt_id)
     monkeypatch.setattr(select, "guest_named", lambda *_, **__: guest)
-    assert select_groups(read_host(grouped), Selection(guest="web")) == groups
+    assert select_groups(read_host(grouped), Selection(guest="web")).paths == groups
 
 
 def test_an_unknown_machine_name_is_refused_with_those_that_exist(grouped: SimulatedResctrl) -> None:
@@ -77,6 +77,15 @@ def test_a_host_without_monitoring_is_refused() -> None:
         read_monitors(Location(host="sim:allocation-only"), Selection())
 
 
-def test_invalid_xml_names_no_groups() -> None:
-    with pytest.raises(InputError, match=r"web\.xml is not valid"):
+def test_doubts_about_a_selected_guest_come_with_its_groups(
+    grouped: SimulatedResctrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(select, "guest_named", lambda *_, **__: running(user=1000))
+    found = select_groups(read_host(grouped), Selection(guest="web"))
+    assert found.notes == ("guest 'web': unverified: only process 7 (user 1000) claims to be this guest",)
+
+
+def test_invalid_xml_is_refused_with_its_findings() -> None:
+    with pytest.raises(InvalidDomainError) as refused:
         read_monitors(Location(host="sim:skylake-2s"), Selection(), Document("web.xml", b"<domain"))
+    assert [finding.rule for finding in refused.value.findings] == ["CT001"]

@@ -9,10 +9,13 @@ from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import load
 from cachetune.guests import Guest, RunningGuest, Thread
+from cachetune.guests.sources.options import SourceOptions
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, plan_guests
-from cachetune.service.status import state_of, tuning_of
+from cachetune.service.connection import Location
+from cachetune.service.select import Selection
+from cachetune.service.status import guest_states, state_of, tuning_of
 from cachetune.sim import SimulatedResctrl, load_profile
 
 HALF = "<memorytune vcpus='{vcpus}'><node id='0' bandwidth='50'/></memorytune>"
@@ -120,3 +123,11 @@ def test_without_resctrl_the_state_is_no_resctrl() -> None:
     found = state_of(guest(HALF.format(vcpus="0")), None)
     assert (found.tuning.state, found.tuning.machine_name, found.groups) == ("no resctrl", "qemu-7-web", ())
     assert tuning_of(guest(""), None).state == "none"
+
+
+def test_warnings_about_the_host_are_notes(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "ledger.json").write_text("rubbish")
+    nowhere = SourceOptions(proc=tmp_path, libvirt_run=tmp_path / "none", cgroup=tmp_path)
+    found = guest_states(Location(resctrl=root, run=tmp_path), Selection(sources=nowhere), tmp_path)
+    assert found.guests == ()
+    assert ["ledger.json" in note for note in found.notes] == [True]

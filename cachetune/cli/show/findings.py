@@ -4,17 +4,17 @@ from collections.abc import Iterable
 
 import click
 
-from cachetune.errors import CachetuneError
+from cachetune.errors import CachetuneError, PlanRefusedError
 from cachetune.findings import Finding, location_of
 from cachetune.service.notes import notes_of
 from cachetune.text import printable
 
-_COLOURS = {"error": "red", "warning": "yellow"}
+_COLORS = {"error": "red", "warning": "yellow"}
 
 
 def finding_text(finding: Finding, document: str) -> str:
     """A finding and its hint, in the format of compilers: FILE:LINE:COLUMN: severity: message [rule]."""
-    severity = click.style(f"{finding.severity}:", fg=_COLOURS[finding.severity], bold=True)
+    severity = click.style(f"{finding.severity}:", fg=_COLORS[finding.severity], bold=True)
     where = printable(location_of(finding, document))
     hint = f"    hint: {printable(finding.hint)}\n" if finding.hint else ""
     return f"{where}{severity} {printable(finding.text)}\n{hint}"
@@ -40,6 +40,8 @@ def show_error(message: str, hint: str = "") -> None:
 
 
 def show_failure(error: CachetuneError) -> None:
-    """Show an error, after the warnings that are its notes."""
+    """Show an error, after the warnings that are its notes and the findings that it consists of."""
     show_warnings(notes_of(error))
+    if isinstance(error, PlanRefusedError):
+        show_findings(error.findings, "")
     show_error(str(error), error.hint)

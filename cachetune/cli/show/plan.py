@@ -8,7 +8,7 @@ from cachetune.plan import Plan
 from cachetune.plan.render import render
 from cachetune.text import printable
 
-_COLOURS = {"+": "green", "~": "yellow", "-": "red", ">": "cyan"}
+_COLORS = {"+": "green", "~": "yellow", "-": "red", ">": "cyan"}
 
 
 def show_plan(plan: Plan, document: str = "", *, err: bool = False) -> None:
@@ -17,4 +17,4 @@ def show_plan(plan: Plan, document: str = "", *, err: bool = False) -> None:
     for line in render(plan, ways_picture):
         if not line.mark:
             click.echo(err=err)
-        click.echo(click.style(printable(line.text), fg=_COLOURS.get(line.mark)), err=err)
+        click.echo(click.style(printable(line.text), fg=_COLORS.get(line.mark)), err=err)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,11 +97,16 @@ def test_live_xml_with_ids_selects_its_groups(root: Path, tmp_path: Path) -> Non
     assert paths("--resctrl", root, guest) == ["qemu-5-app-mine"]
 
 
-def test_invalid_xml_is_refused(root: Path, tmp_path: Path) -> None:
+def test_invalid_xml_is_refused_with_its_findings(tmp_path: Path) -> None:
     guest = tmp_path / "bad.xml"
     guest.write_text("<domain>")
-    with pytest.raises(InputError, match="is not valid"):
-        run("--resctrl", root, guest)
+    command = [sys.executable, "-m", "cachetune.cli.main", "monitor", "--host", "sim:skylake-2s", guest]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    finding, _, error = done.stderr.splitlines()[:3]
+    assert finding.startswith(f"{guest}:1:9: error: ")
+    assert finding.endswith(" [CT001]")
+    assert error == "error: the XML is not valid: 1 error"
 
 
 def test_a_host_without_monitoring_is_refused(tmp_path: Path) -> None:
