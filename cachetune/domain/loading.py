@@ -36,7 +36,7 @@ def load_checked(data: bytes, name: str, checks: Checks, vcpus: int | None = Non
     try:
         root = parse(data)
     except RefusedError as refused:
-        return Loaded(name=name, domain=None, findings=(refused.finding(),))
+        return Loaded(name=name, domain=None, findings=(refused.finding(name),))
     problems = Problems()
     parsed = examine(root, checks, problems, vcpus)
     wanted = elements_of(parsed) if parsed else []

@@ -54,12 +54,12 @@ class RefusedError(Exception):
         super().__init__(rule)
         self.rule, self.line, self.column, self.values = rule, line, column, values
 
-    def finding(self) -> "Finding":
-        """Return the document's only finding."""
+    def finding(self, document: str = "") -> "Finding":
+        """Return the only finding of the document with this name."""
         from cachetune.domain.rules import RULES
         from cachetune.findings import Source
 
-        return RULES[self.rule].at(Source(max(self.line, 1), max(self.column, 1), "/"), hint=None, **self.values)
+        return RULES[self.rule].at(Source(max(self.line, 1), max(self.column, 1), "/", document), hint=None, **self.values)
 
 
 def read_file(path: str) -> bytes:
