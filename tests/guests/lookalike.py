@@ -1,7 +1,5 @@
-"""Processes that look like QEMU: real ones with named threads, and files of a /proc for other cases."""
+"""The files of processes that look like QEMU in a /proc, and of their status files."""
 
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,54 +17,7 @@ def search(processes: Sequence[Process] | None = None, **settings: Any) -> Searc
     return Search(options, emulators(options.proc) if processes is None else tuple(processes))
 
 
-_CODE = """
-import sys, threading
-from pathlib import Path
-names = sys.argv[1:sys.argv.index("--")]
-named, tids = threading.Barrier(len(names) + 1), {}
-def run(name):
-    tids[name] = threading.get_native_id()
-    Path("/proc/thread-self/comm").write_text(name)
-    named.wait()
-    threading.Event().wait()
-for name in names:
-    threading.Thread(target=run, args=[name], daemon=True).start()
-named.wait()
-for name, tid in tids.items():
-    print(tid, name)
-print("ready", flush=True)
-sys.stdin.read()
-"""
 _STAT = "{tid} ({comm}) {state} 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 4 0 {start} 0 0\n"
-
-
-class Lookalike:
-    """A process whose threads take these names; ``arguments`` are the end of its command line. Ends with its block.
-
-    ``tids`` is name to thread. ``before`` are the words of a command that starts it, ``program`` what it is called.
-    """
-
-    def __init__(
-        self, *names: str, arguments: Sequence[str] = (), before: Sequence[str] = (), program: str = ""
-    ) -> None:
-        command = [*before, program or sys.executable, "-c", _CODE, *names, "--", *arguments]
-        executable = sys.executable if program else None
-        self.process = subprocess.Popen(
-            command, executable=executable, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.pid, self.tids = self.process.pid, dict[str, int]()
-
-    def __enter__(self) -> "Lookalike":
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line == "ready\n":
-                return self
-            tid, _, name = line.rstrip("\n").partition(" ")
-            self.tids[name] = int(tid)
-        raise AssertionError("the process ended before it was ready")
-
-    def __exit__(self, *_: object) -> None:
-        self.process.communicate()
 
 
 def add_process(

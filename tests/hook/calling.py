@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cachetune.testing.guests import NamedThreads
 from tests import waiting
-from tests.guests.lookalike import Lookalike
 from tests.sim.fuse.mounted import ROOT, Mounted
 
 HOOK = (sys.executable, "-c", "from cachetune.hook import main; main()")
@@ -58,7 +58,7 @@ class Libvirt:
         """Write a tuning file for the guest."""
         (self.guests_d / f"{name}.xml").write_text(xml)
 
-    def runs(self, name: str, qemu: Lookalike) -> None:
+    def runs(self, name: str, qemu: NamedThreads) -> None:
         """Write the pid file of a guest that libvirt has started."""
         (self.libvirt_run / f"{name}.pid").write_text(str(qemu.pid))
 

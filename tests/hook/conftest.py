@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guests.lookalike import Lookalike
+from cachetune.testing.guests import NamedThreads
 from tests.hook.calling import Libvirt
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse
 
@@ -33,7 +33,7 @@ def libvirt(mount: Mounted, tmp_path: Path) -> Iterator[Libvirt]:
 
 
 @pytest.fixture
-def qemu() -> Iterator[Lookalike]:
+def qemu() -> Iterator[NamedThreads]:
     """A guest with two vCPUs."""
-    with Lookalike("CPU 0/KVM", "CPU 1/KVM", "IO mon_iothread") as process:
+    with NamedThreads("CPU 0/KVM", "CPU 1/KVM", "IO mon_iothread") as process:
         yield process

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.guests.lookalike import Lookalike
+from cachetune.testing.guests import NamedThreads
 from tests.hook.calling import Libvirt, cache, domain, tuning
 
 GROUP = "cachetune-web-vcpus_0-1"
 
 
-def tids(qemu: Lookalike) -> set[int]:
+def tids(qemu: NamedThreads) -> set[int]:
     return {qemu.tids["CPU 0/KVM"], qemu.tids["CPU 1/KVM"]}
 
 
@@ -17,7 +17,9 @@ def members(libvirt: Libvirt, group: str) -> set[int]:
 
 
 @pytest.mark.parametrize("xml", [tuning(cache()), domain("web", cache())], ids=["tuning file", "domain XML"])
-def test_a_full_lifecycle_places_the_guest_and_restores_the_tree(libvirt: Libvirt, qemu: Lookalike, xml: str) -> None:
+def test_a_full_lifecycle_places_the_guest_and_restores_the_tree(
+    libvirt: Libvirt, qemu: NamedThreads, xml: str
+) -> None:
     libvirt.file("web", xml)
     libvirt.runs("web", qemu)
     before, options = libvirt.tree(), ("--strict", "--shrink-default")
@@ -45,14 +47,16 @@ def test_a_full_lifecycle_places_the_guest_and_restores_the_tree(libvirt: Libvir
     assert libvirt.hook("release", "web", domain("web"), *options) == []
 
 
-def test_reconnect_places_what_started_could_not(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_reconnect_places_what_started_could_not(libvirt: Libvirt, qemu: NamedThreads) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     assert libvirt.hook("reconnect", "web", domain("web", number=3), "--shrink-default")
     assert members(libvirt, GROUP) == tids(qemu)
 
 
-def test_a_guest_that_does_not_fit_is_reported_and_stopped_only_with_strict(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_a_guest_that_does_not_fit_is_reported_and_stopped_only_with_strict(
+    libvirt: Libvirt, qemu: NamedThreads
+) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     before, live = libvirt.tree(), domain("web", number=3)
@@ -65,7 +69,7 @@ def test_a_guest_that_does_not_fit_is_reported_and_stopped_only_with_strict(libv
     assert libvirt.tree() == before
 
 
-def test_tuning_in_both_the_domain_xml_and_a_file_is_refused(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_tuning_in_both_the_domain_xml_and_a_file_is_refused(libvirt: Libvirt, qemu: NamedThreads) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     before, live = libvirt.tree(), domain("web", cache(), number=3)
@@ -78,7 +82,7 @@ def test_tuning_in_both_the_domain_xml_and_a_file_is_refused(libvirt: Libvirt, q
     assert libvirt.tree() == before
 
 
-def test_release_removes_the_groups_even_if_the_file_was_deleted(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_release_removes_the_groups_even_if_the_file_was_deleted(libvirt: Libvirt, qemu: NamedThreads) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     before = libvirt.tree()
@@ -89,7 +93,7 @@ def test_release_removes_the_groups_even_if_the_file_was_deleted(libvirt: Libvir
     assert libvirt.tree() == before
 
 
-def test_the_groups_of_a_guest_with_a_similar_name_are_left_alone(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_the_groups_of_a_guest_with_a_similar_name_are_left_alone(libvirt: Libvirt, qemu: NamedThreads) -> None:
     libvirt.file("a_b", tuning(cache()))
     libvirt.file("ab", tuning(cache()))
     libvirt.runs("a_b", qemu)
@@ -103,14 +107,14 @@ def test_the_groups_of_a_guest_with_a_similar_name_are_left_alone(libvirt: Libvi
     assert libvirt.tree() == placed
 
 
-def test_an_offline_vcpu_is_not_an_error(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_an_offline_vcpu_is_not_an_error(libvirt: Libvirt, qemu: NamedThreads) -> None:
     libvirt.file("web", tuning(cache("0-3")))
     libvirt.runs("web", qemu)
     assert libvirt.hook("started", "web", domain("web", number=3), "--strict", "--shrink-default")
     assert members(libvirt, "cachetune-web-vcpus_0-3") == tids(qemu)
 
 
-def test_tuning_of_the_whole_process_moves_every_thread(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_tuning_of_the_whole_process_moves_every_thread(libvirt: Libvirt, qemu: NamedThreads) -> None:
     libvirt.file("web", tuning(cache().replace("vcpus='0-1'", "")))
     libvirt.runs("web", qemu)
     libvirt.hook("started", "web", domain("web", number=3), "--strict", "--shrink-default")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cachetune.testing.guests import NamedThreads
 from tests import waiting
-from tests.guests.lookalike import Lookalike
 from tests.hook.calling import HOOK, Libvirt, cache, call, domain, tuning
 from tests.sim.fuse.mounted import ROOT
 
@@ -186,7 +186,7 @@ def test_a_name_that_is_not_utf8_is_handled(libvirt: Libvirt) -> None:
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
-def test_closed_standard_streams_are_handled(libvirt: Libvirt, qemu: Lookalike, closed: tuple[int, ...]) -> None:
+def test_closed_standard_streams_are_handled(libvirt: Libvirt, qemu: NamedThreads, closed: tuple[int, ...]) -> None:
     libvirt.file("web", tuning(cache()))
     libvirt.runs("web", qemu)
     words = " ".join([*libvirt.source_options, "--shrink-default", "web", "started", "begin", "-"])

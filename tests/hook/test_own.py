@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.guests.lookalike import Lookalike
+from cachetune.testing.guests import NamedThreads
 from tests.hook.calling import Libvirt, cache, domain, tuning
 
 pytestmark = pytest.mark.slow
@@ -18,7 +18,7 @@ def place_as_libvirt_does(libvirt: Libvirt, group: str, schemata: str, *tids: in
         libvirt.fs.write(f"{group}/tasks", str(tid))
 
 
-def vcpus(qemu: Lookalike) -> tuple[int, int]:
+def vcpus(qemu: NamedThreads) -> tuple[int, int]:
     return qemu.tids["CPU 0/KVM"], qemu.tids["CPU 1/KVM"]
 
 
@@ -33,7 +33,7 @@ def test_without_shrink_default_prepare_reports_the_missing_ways_and_writes_noth
     assert not libvirt.run.exists()
 
 
-def test_a_full_lifecycle_on_a_fresh_host_restores_the_tree(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_a_full_lifecycle_on_a_fresh_host_restores_the_tree(libvirt: Libvirt, qemu: NamedThreads) -> None:
     before, options = libvirt.tree(), ("--strict", "--shrink-default")
     made = libvirt.hook("prepare", "web", LIVE, *options)
     assert made == ["cachetune-hook: prepare of web: write L3:0=7fc to the default group"]
@@ -91,7 +91,7 @@ def test_release_keeps_the_ways_of_a_guest_that_is_starting(libvirt: Libvirt) ->
     assert "L3:0=7fc;" in libvirt.tree()["."], "the two ways of web stay free"
 
 
-def test_release_gives_back_only_ways_that_no_guest_has(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_release_gives_back_only_ways_that_no_guest_has(libvirt: Libvirt, qemu: NamedThreads) -> None:
     libvirt.hook("prepare", "web", LIVE, "--shrink-default")
     place_as_libvirt_does(libvirt, GROUP, "L3:0=003;1=7ff", *vcpus(qemu))
     libvirt.runs("web", qemu)
@@ -125,7 +125,7 @@ DRIFT = {
 
 
 @pytest.mark.parametrize("case", DRIFT)
-def test_what_libvirt_left_undone_is_reported_and_not_repaired(libvirt: Libvirt, qemu: Lookalike, case: str) -> None:
+def test_what_libvirt_left_undone_is_reported_and_not_repaired(libvirt: Libvirt, qemu: NamedThreads, case: str) -> None:
     schemata, inside, message = DRIFT[case]
     libvirt.fs.write("schemata", "L3:0=7f8\n")
     libvirt.runs("web", qemu)
@@ -139,7 +139,7 @@ def test_what_libvirt_left_undone_is_reported_and_not_repaired(libvirt: Libvirt,
     assert libvirt.tree() == before
 
 
-def test_a_guest_whose_name_makes_no_group_name_touches_no_group(libvirt: Libvirt, qemu: Lookalike) -> None:
+def test_a_guest_whose_name_makes_no_group_name_touches_no_group(libvirt: Libvirt, qemu: NamedThreads) -> None:
     libvirt.file("default", tuning(cache()))
     libvirt.runs("default", qemu)
     libvirt.hook("started", "default", domain("default", number=1), "--shrink-default")

@@ -59,7 +59,9 @@ class RefusedError(Exception):
         from cachetune.domain.rules import RULES
         from cachetune.findings import Source
 
-        return RULES[self.rule].at(Source(max(self.line, 1), max(self.column, 1), "/", document), hint=None, **self.values)
+        return RULES[self.rule].at(
+            Source(max(self.line, 1), max(self.column, 1), "/", document), hint=None, **self.values
+        )
 
 
 def read_file(path: str) -> bytes:

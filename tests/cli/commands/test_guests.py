@@ -14,7 +14,8 @@ from cachetune.cli.main import command
 from cachetune.guests.sources import NAMES
 from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.sim.copies import write_tree
-from tests.guests.lookalike import Lookalike, add_process, status_xml
+from cachetune.testing.guests import NamedThreads
+from tests.guests.lookalike import add_process, status_xml
 from tests.sim.fuse.mounted import run
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
@@ -154,13 +155,13 @@ def test_the_source_option_offers_every_source() -> None:
 
 
 @pytest.fixture
-def web() -> Iterator[Lookalike]:
+def web() -> Iterator[NamedThreads]:
     name = f"web{os.getpid()}"
-    with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=["-name", f"guest={name}"]) as process:
+    with NamedThreads("CPU 0/KVM", "CPU 1/KVM", arguments=["-name", f"guest={name}"]) as process:
         yield process
 
 
-def test_a_real_process_is_found(web: Lookalike) -> None:
+def test_a_real_process_is_found(web: NamedThreads) -> None:
     result = run("guests", "--json", "--source", "threads")
     assert result.returncode == 0, result.stderr
     (guest,) = [guest for guest in json.loads(result.stdout)["guests"] if guest["pid"] == web.pid]

@@ -9,14 +9,15 @@ import pytest
 
 from cachetune.errors import UnreadableFileError
 from cachetune.guests.proc.processes import canonical_uuid, emulators, read_process, tids_at, with_uuid
-from tests.guests.lookalike import PROC, Lookalike, add_process
+from cachetune.testing.guests import NamedThreads
+from tests.guests.lookalike import PROC, add_process
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
 
 
 def test_a_real_process_with_vcpu_threads_is_an_emulator_whatever_its_program() -> None:
     arguments = ["-name", "guest=web,debug-threads=on", "-uuid", UUID.upper()]
-    with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=arguments) as process:
+    with NamedThreads("CPU 0/KVM", "CPU 1/KVM", arguments=arguments) as process:
         (found,) = [one for one in emulators(PROC) if one.pid == process.pid]
     assert (found.name, found.uuid) == ("web", UUID)
     assert found.tids == {process.pid, *process.tids.values()}
@@ -147,7 +148,7 @@ def need_namespaces() -> list[str]:
 
 def test_a_real_process_has_pid_1_in_its_own_namespace() -> None:
     known_by = str(uuid.uuid4())  # the same test may run at the same time
-    with Lookalike("CPU 0/KVM", before=need_namespaces(), arguments=["-uuid", known_by]) as process:
+    with NamedThreads("CPU 0/KVM", before=need_namespaces(), arguments=["-uuid", known_by]) as process:
         (found,) = [one for one in emulators(PROC) if one.uuid == known_by]
         inside = tids_at(found, None, PROC)
         (vcpu,) = [thread.tid for thread in found.threads if thread.vcpu == 0]

@@ -16,16 +16,17 @@ from cachetune.errors import (
     ZombieProcessError,
 )
 from cachetune.guests import Thread, find_guest, find_process, is_same_thread, named_threads
-from tests.guests.lookalike import PROC, Lookalike
+from cachetune.testing.guests import NamedThreads
+from tests.guests.lookalike import PROC
 
 
 @pytest.fixture
-def qemu() -> Iterator[Lookalike]:
-    with Lookalike("CPU 0/KVM", "CPU 1/KVM", "CPU 10/TCG", "IO mon_iothread", "odd) S 1 (") as process:
+def qemu() -> Iterator[NamedThreads]:
+    with NamedThreads("CPU 0/KVM", "CPU 1/KVM", "CPU 10/TCG", "IO mon_iothread", "odd) S 1 (") as process:
         yield process
 
 
-def test_thread_names_identify_the_vcpus_of_a_real_process(qemu: Lookalike) -> None:
+def test_thread_names_identify_the_vcpus_of_a_real_process(qemu: NamedThreads) -> None:
     guest = find_guest(qemu.pid, PROC)
     assert guest.pid == qemu.pid
     assert {t.vcpu: t.tid for t in guest.threads if t.vcpu is not None} == {
@@ -36,14 +37,14 @@ def test_thread_names_identify_the_vcpus_of_a_real_process(qemu: Lookalike) -> N
     assert [t.tid for t in guest.threads] == sorted([qemu.pid, *qemu.tids.values()])
 
 
-def test_parentheses_and_blanks_in_a_name_are_harmless(qemu: Lookalike) -> None:
+def test_parentheses_and_blanks_in_a_name_are_harmless(qemu: NamedThreads) -> None:
     odd = next(t for t in find_guest(qemu.pid, PROC).threads if t.tid == qemu.tids["odd) S 1 ("])
     ordinary = next(t for t in find_guest(qemu.pid, PROC).threads if t.tid == qemu.tids["CPU 0/KVM"])
     assert (odd.comm, odd.vcpu) == ("odd) S 1 (", None)
     assert 0 <= odd.start_time - ordinary.start_time < 1000, "clock ticks, and both started in the last ten seconds"
 
 
-def test_named_threads_get_their_start_times_and_their_process(qemu: Lookalike) -> None:
+def test_named_threads_get_their_start_times_and_their_process(qemu: NamedThreads) -> None:
     tid = qemu.tids["IO mon_iothread"]
     guest = named_threads({3: tid}, PROC)
     assert guest.pid == qemu.pid
@@ -51,26 +52,26 @@ def test_named_threads_get_their_start_times_and_their_process(qemu: Lookalike) 
     assert is_same_thread(guest.threads[0], PROC)
 
 
-def test_threads_of_two_processes_have_no_common_pid(qemu: Lookalike) -> None:
+def test_threads_of_two_processes_have_no_common_pid(qemu: NamedThreads) -> None:
     guest = named_threads({0: qemu.tids["CPU 0/KVM"], 1: threading.get_native_id()}, PROC)
     assert guest.pid is None
     assert len(guest.threads) == 2
 
 
 def test_an_ended_thread_is_not_the_same() -> None:
-    with Lookalike("CPU 0/KVM") as process:
+    with NamedThreads("CPU 0/KVM") as process:
         thread = find_guest(process.pid, PROC).threads[-1]
         assert is_same_thread(thread, PROC)
     assert not is_same_thread(thread, PROC)
 
 
-def test_a_reused_tid_is_not_the_same_thread(qemu: Lookalike) -> None:
+def test_a_reused_tid_is_not_the_same_thread(qemu: NamedThreads) -> None:
     thread = find_guest(qemu.pid, PROC).threads[0]
     assert not is_same_thread(Thread(thread.tid, thread.start_time - 1), PROC)
     assert is_same_thread(Thread(thread.tid, 0), PROC), "an unknown start time is not compared"
 
 
-def test_a_thread_id_instead_of_a_pid_is_an_error_that_names_the_process(qemu: Lookalike) -> None:
+def test_a_thread_id_instead_of_a_pid_is_an_error_that_names_the_process(qemu: NamedThreads) -> None:
     with pytest.raises(NotAProcessError, match=f"is a thread of process {qemu.pid}") as caught:
         find_guest(qemu.tids["CPU 0/KVM"], PROC)
     assert caught.value.hint == f"use --pid {qemu.pid}"
@@ -81,14 +82,14 @@ def test_a_missing_process_is_an_error() -> None:
         find_guest(4194305, PROC)
 
 
-def test_a_thread_of_another_process_is_not_the_same_even_with_equal_tid_and_start_time(qemu: Lookalike) -> None:
+def test_a_thread_of_another_process_is_not_the_same_even_with_equal_tid_and_start_time(qemu: NamedThreads) -> None:
     thread = find_guest(qemu.pid, PROC).threads[-1]
     assert is_same_thread(thread, PROC, qemu.pid)
     assert not is_same_thread(thread, PROC, os.getpid())
 
 
 def test_a_zombie_is_an_error() -> None:
-    with Lookalike("CPU 0/KVM") as process:
+    with NamedThreads("CPU 0/KVM") as process:
         thread = find_guest(process.pid, PROC).threads[0]
         process.process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
@@ -104,7 +105,7 @@ def test_an_impossible_pid_is_an_error(pid: int) -> None:
 
 
 def test_unnamed_threads_must_be_named_by_hand() -> None:
-    with Lookalike("qemu-system-x86", "call_rcu") as process:
+    with NamedThreads("qemu-system-x86", "call_rcu") as process:
         with pytest.raises(GuestVcpusUnknownError, match=r"no thread has a vCPU's name .*, among 3 threads") as caught:
             find_guest(process.pid, PROC)
         assert len(find_process(process.pid, PROC).threads) == 3, "enough for a group of the whole process"
@@ -113,7 +114,7 @@ def test_unnamed_threads_must_be_named_by_hand() -> None:
 
 def test_one_thread_for_all_vcpus_cannot_be_tuned_individually() -> None:
     with (
-        Lookalike("ALL CPUs/TCG") as process,
+        NamedThreads("ALL CPUs/TCG") as process,
         pytest.raises(GuestVcpusUnknownError, match="all vCPUs run in one thread") as caught,
     ):
         find_guest(process.pid, PROC)

@@ -10,7 +10,8 @@ import pytest
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources.cgroup import look
 from cachetune.guests.sources.sighting import Sighting
-from tests.guests.lookalike import PROC, Lookalike, add_process, search
+from cachetune.testing.guests import NamedThreads
+from tests.guests.lookalike import PROC, add_process, search
 
 SCOPE = "machine-qemu\\x2d3\\x2dweb.scope"
 SLICE = f"machine.slice/{SCOPE}"
@@ -156,7 +157,7 @@ def test_the_threads_of_a_real_process_in_a_real_hierarchy_are_found(threaded: t
     root, machine = threaded
     for number in (0, 1):
         (machine / "libvirt" / f"vcpu{number}" / "cgroup.type").write_text("threaded")
-    with Lookalike("a", "b", arguments=["-uuid", UUID], program="qemu-kvm") as process:
+    with NamedThreads("a", "b", arguments=["-uuid", UUID], program="qemu-kvm") as process:
         (machine / "libvirt" / "cgroup.procs").write_text(str(process.pid))
         for number, name in enumerate(("a", "b")):
             (machine / "libvirt" / f"vcpu{number}" / "cgroup.threads").write_text(str(process.tids[name]))

@@ -11,7 +11,8 @@ import pytest
 from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests.sources import libvirt
 from cachetune.guests.sources.libvirt import look
-from tests.guests.lookalike import Lookalike, add_process, search
+from cachetune.testing.guests import NamedThreads
+from tests.guests.lookalike import add_process, search
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
 NODE = """<node><domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory>1024</memory><vcpu>2</vcpu>
@@ -40,7 +41,7 @@ def uri(libvirt_python: None, tmp_path: Path) -> str:  # noqa: ARG001 - needed f
 
 
 def test_a_guest_is_the_process_with_its_uuid_and_has_live_xml_and_threads(uri: str) -> None:
-    with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=["-uuid", UUID, "-name", "guest=other"]) as process:
+    with NamedThreads("CPU 0/KVM", "CPU 1/KVM", arguments=["-uuid", UUID, "-name", "guest=other"]) as process:
         found = look(search(connect=uri))
     (guest,) = found.sightings
     assert (guest.source, guest.name, guest.uuid, guest.process.pid) == ("libvirt", "web", UUID, process.pid)

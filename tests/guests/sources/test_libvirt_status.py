@@ -12,7 +12,8 @@ from cachetune.errors import SourceUnavailableError
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources.libvirt_status import look
 from cachetune.guests.sources.sighting import Seen
-from tests.guests.lookalike import PROC, Lookalike, add_process, search, status_xml
+from cachetune.testing.guests import NamedThreads
+from tests.guests.lookalike import PROC, add_process, search, status_xml
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
 OTHER = "0d2ef530-2fd9-4b0a-8a0c-5b9b5d1f3b10"
@@ -49,7 +50,7 @@ def seen(run: Path, proc: Path) -> Seen:
 
 def test_a_real_process_is_found_with_threads_domain_id_and_live_xml(run: Path) -> None:
     arguments = ["-name", "guest=web", "-uuid", UUID]
-    with Lookalike("CPU 0/KVM", "CPU 1/KVM", arguments=arguments) as process:
+    with NamedThreads("CPU 0/KVM", "CPU 1/KVM", arguments=arguments) as process:
         vcpus = {0: process.tids["CPU 0/KVM"], 1: process.tids["CPU 1/KVM"]}
         (run / "web.xml").write_text(status_xml("web", UUID.upper(), process.pid, vcpus, "<vcpu>2</vcpu>"))
         found = seen(run, PROC)

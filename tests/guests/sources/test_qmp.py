@@ -16,7 +16,8 @@ from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavai
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources import qmp
 from cachetune.guests.sources.sighting import Sighting
-from tests.guests.lookalike import PROC, Lookalike, search
+from cachetune.testing.guests import NamedThreads
+from tests.guests.lookalike import PROC, search
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
 NO_UUID = "00000000-0000-0000-0000-000000000000"
@@ -132,13 +133,13 @@ def test_one_thread_for_all_vcpus_is_reported(path: Path, threads: tuple[int, in
 
 
 def test_a_thread_of_another_process_is_rejected(path: Path, threads: tuple[int, int]) -> None:
-    with Lookalike("CPU 0/KVM") as other, answering(path, said({0: threads[0], 1: other.tids["CPU 0/KVM"]})):
+    with NamedThreads("CPU 0/KVM") as other, answering(path, said({0: threads[0], 1: other.tids["CPU 0/KVM"]})):
         guest = look(path)
     assert (guest.vcpus, guest.ended) == ({0: threads[0]}, (1,))
 
 
 def test_a_process_may_listen_for_a_qemu_if_name_and_threads_match(path: Path) -> None:
-    with Lookalike("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
+    with NamedThreads("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
         vcpus = {0: other.tids["CPU 0/KVM"]}
         with answering(path, said(vcpus)):
             guest = look(path)
@@ -153,7 +154,7 @@ def test_another_users_listener_is_rejected(
     listens: int, runs: int | None, believed: bool, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qmp, "_listener", lambda _: (os.getpid(), listens))
-    with Lookalike("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
+    with NamedThreads("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
         processes = [msgspec.structs.replace(one, user=runs) for one in emulators(PROC)]
         with answering(path, said({0: other.tids["CPU 0/KVM"]})):
             if believed:
@@ -169,7 +170,7 @@ def test_another_users_listener_is_rejected(
 def test_an_answer_with_threads_of_an_unrelated_process_is_rejected(
     name: str, uuid: str, extra: dict[int, int], path: Path
 ) -> None:
-    with Lookalike("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
+    with NamedThreads("CPU 0/KVM", arguments=["-name", "guest=web"]) as other:
         answers = said({0: other.tids["CPU 0/KVM"], **extra}, name, uuid)
         with answering(path, answers), pytest.raises(SourceUnavailableError, match="not a process on this host"):
             look(path)

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from cachetune.sim import load_profile
+from cachetune.testing.guests import NamedThreads
 from tests import waiting
-from tests.guests.lookalike import Lookalike
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def test_cachetune_works_on_the_mount_end_to_end(tmp_path: Path) -> None:
     file.write_text(DOMAIN)
     with (
         mounted(tmp_path / "m", "--sysfs", tmp_path / "sys", profile="skylake-2s") as fs,
-        Lookalike("CPU 0/KVM", "CPU 1/KVM") as qemu,
+        NamedThreads("CPU 0/KVM", "CPU 1/KVM") as qemu,
     ):
         places = ("--resctrl", fs.root, "--sysfs", tmp_path / "sys", "--run", tmp_path / "journal")
         who = ("--pid", str(qemu.pid), "--shrink-default", file)
