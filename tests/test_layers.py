@@ -34,11 +34,12 @@ FOREIGN_TO = {
 }
 TERMINAL = {"click", "rich"}
 ENDS_OR_PRINTS = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout.write", "sys.stderr.write"}
-# Separate programs, and the child process that serves a mount, which must not return.
+# Separate programs, and child processes, which must not return.
 PROGRAMS = {
     "hook/__init__.py: sys.exit",
     "hook/__init__.py: sys.stderr.write",
     "hook/log.py: sys.stderr.write",
+    "service/workers.py: os._exit",
     "sim/fuse/serve.py: os._exit",
     "testing/server.py: sys.exit",
 }

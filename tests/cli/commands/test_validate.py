@@ -271,7 +271,7 @@ def test_a_killed_worker_is_an_error(files: Path, monkeypatch: pytest.MonkeyPatc
             os._exit(9)
         return GOOD.encode()
 
-    monkeypatch.setattr("cachetune.cli.commands.validate.read_file", die)
+    monkeypatch.setattr("cachetune.service.validation.read_file", die)
     result = run("-j", "2", str(files))
     assert isinstance(result.exception, CachetuneError)
     assert "a worker process ended early" in str(result.exception)
