@@ -72,6 +72,13 @@ class _Table(Mapping[str, Mapping[int, V]], Generic[V]):
             table._rows.setdefault(resource, {})[cache_id] = value
         return table
 
+    @classmethod
+    def taking(cls, rows: dict[str, dict[int, V]]) -> Self:
+        """The table of these rows, not copied: the caller gives them up."""
+        table = cls()
+        table._rows = rows
+        return table
+
     def at(self, resource: str, cache_id: int) -> V | None:
         """The value of one cache; None where the table has none, which is not the same as 0."""
         row = self._rows.get(resource)

@@ -2,11 +2,12 @@
 
 Works on a live tree and on a copy in which files are missing. Only a cache without cbm_mask cannot be used; it is
 reported as unknown. Sizes come from sysfs, or from the default group's ``size`` file if sysfs does not have them.
+A file that reads as an errno or as nothing useful where its feature is off (io_alloc_cbm, available_mbm_cntrs) is as
+good as missing.
 """
 
-import errno
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from cachetune.cbm import Cbm
@@ -16,20 +17,22 @@ from cachetune.host.model import (
     BandwidthUnit,
     CacheControl,
     CacheType,
+    CounterAssignment,
     Group,
     MonitorControl,
 )
-from cachetune.host.resctrl.port import Resctrl
+from cachetune.host.resctrl.port import GONE, Resctrl
 from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource, parse_sizes, resource_order
-from cachetune.host.sysfs import cache_sizes
+from cachetune.host.sysfs import Caches
 
-GONE = {errno.ENOENT, errno.ENODEV, errno.ENOTDIR}
 _TYPES: dict[str, CacheType] = {"": "both", "CODE": "code", "DATA": "data"}
 _LEAST_AMD_MAXIMUM = 2048
+_USAGE = re.compile(r"[0HXSEP]{1,64}", re.ASCII)
 _UNLIMITED_MBPS = (1 << 32) - 1
 _PERCENT = 100
 
 Missing = TypeVar("Missing", int, None)
+V = TypeVar("V")
 
 
 def read_if_there(fs: Resctrl, path: str) -> str | None:
@@ -42,23 +45,26 @@ def read_if_there(fs: Resctrl, path: str) -> str | None:
         raise
 
 
-def read_caches(fs: Resctrl, info: Iterable[str], default: Group, sysfs: Path | None) -> Iterator[CacheControl]:
+def read_caches(fs: Resctrl, info: Iterable[str], default: Group, sysfs: Caches) -> Iterator[CacheControl]:
     """The cache resources by level and type. The cache ids come from the default group's schemata."""
     usable = {name: mask for name in sorted(info, key=resource_order) if (mask := _cbm_mask(fs, name))}
     sizes = _sizes(fs, usable, default, sysfs)
     for name, mask in usable.items():
         level, cache_type = cache_resource(name) or (0, "")
+        io_alloc = (read_if_there(fs, f"info/{name}/io_alloc") or "").strip() == "enabled"
         yield CacheControl(
             name=name,
             level=level,
             type=_TYPES[cache_type],
             cbm_mask=mask,
-            min_cbm_bits=_number(fs, f"info/{name}/min_cbm_bits", 1),
+            min_cbm_bits=read_number(fs, f"info/{name}/min_cbm_bits", 1),
             size_bytes={i: sizes.get((name, i)) for i in default.masks.row(name)},
             shareable_bits=_mask(fs, f"info/{name}/shareable_bits") or Cbm(0),
-            sparse_masks=_number(fs, f"info/{name}/sparse_masks", 0) != 0,
-            num_closids=_number(fs, f"info/{name}/num_closids", None),
-            io_alloc=(read_if_there(fs, f"info/{name}/io_alloc") or "").strip() == "enabled",
+            sparse_masks=read_number(fs, f"info/{name}/sparse_masks", 0) != 0,
+            num_closids=read_number(fs, f"info/{name}/num_closids", None),
+            io_alloc=io_alloc,
+            io_alloc_cbm=_by_id(fs, f"info/{name}/io_alloc_cbm", Cbm.parse) if io_alloc else {},
+            bit_usage=_by_id(fs, f"info/{name}/bit_usage", _usage),
         )
 
 
@@ -69,13 +75,13 @@ def read_bandwidths(
     l3_ids = sorted({i for c in caches if c.level == 3 for i in c.size_bytes})
     default = groups[0]
     for name in sorted(set(info) & set(BANDWIDTH_RESOURCES)):
-        least = _number(fs, f"info/{name}/min_bandwidth", None)
+        least = read_number(fs, f"info/{name}/min_bandwidth", None)
         if least is None:
             continue
-        step = _number(fs, f"info/{name}/bandwidth_gran", 1)
+        step = read_number(fs, f"info/{name}/bandwidth_gran", 1)
         largest = max((v for g in groups for v in g.bandwidth.row(name).values()), default=0)
         unit = _unit(fs, name, least, step, largest)
-        most = {"percent": _PERCENT, "MiB/s": _UNLIMITED_MBPS, "1/8 GB/s": _power_of_two(largest)}[unit]
+        most = {"percent": _PERCENT, "MiB/s": _UNLIMITED_MBPS, "1/8 GB/s": _maximum_on_amd(largest)}[unit]
         in_mbps = unit == "MiB/s"
         yield BandwidthControl(
             name=name,
@@ -84,7 +90,7 @@ def read_bandwidths(
             bandwidth_gran=1 if in_mbps else max(step, 1),
             max_bandwidth=most,
             ids=tuple(sorted(default.bandwidth.get(name, ()))) or tuple(l3_ids),
-            num_closids=_number(fs, f"info/{name}/num_closids", None),
+            num_closids=read_number(fs, f"info/{name}/num_closids", None),
         )
 
 
@@ -93,12 +99,26 @@ def read_monitors(fs: Resctrl, info: Iterable[str]) -> Iterator[MonitorControl]:
     for name in sorted(info):
         if name.endswith("_MON"):
             features = (read_if_there(fs, f"info/{name}/mon_features") or "").split()
+            modes = (read_if_there(fs, f"info/{name}/mbm_assign_mode") or "").split()
             yield MonitorControl(
                 name=name,
                 features=tuple(f for f in features if not f.endswith("_config")),
-                num_rmids=_number(fs, f"info/{name}/num_rmids", None),
-                max_threshold_occupancy=_number(fs, f"info/{name}/max_threshold_occupancy", None),
+                num_rmids=read_number(fs, f"info/{name}/num_rmids", None),
+                max_threshold_occupancy=read_number(fs, f"info/{name}/max_threshold_occupancy", None),
+                assignment=_assignment(fs, f"info/{name}", modes) if modes else None,
             )
+
+
+def _assignment(fs: Resctrl, directory: str, modes: Sequence[str]) -> CounterAssignment:
+    """The assignable counters; the active one of ``modes`` is in brackets. Most files only exist in mode mbm_event."""
+    names = tuple(mode.strip("[]") for mode in modes)
+    active = next((mode.strip("[]") for mode in modes if mode.startswith("[")), names[0])
+    total = _by_id(fs, f"{directory}/num_mbm_cntrs", _count)
+    if active != "mbm_event":
+        return CounterAssignment(active, names, total)
+    available = _by_id(fs, f"{directory}/available_mbm_cntrs", _count)
+    on_mkdir = read_number(fs, f"{directory}/mbm_assign_on_mkdir", None)
+    return CounterAssignment(active, names, total, available, None if on_mkdir is None else on_mkdir != 0)
 
 
 def _unit(fs: Resctrl, name: str, least: int, step: int, largest: int) -> BandwidthUnit:
@@ -106,22 +126,22 @@ def _unit(fs: Resctrl, name: str, least: int, step: int, largest: int) -> Bandwi
 
     info/ does not show the mba_MBps option; only the mount options do, and values above 100.
     """
-    if least == 0 and step <= 1 and _number(fs, f"info/{name}/delay_linear", 0) == 0:
+    if least == 0 and step <= 1 and read_number(fs, f"info/{name}/delay_linear", 0) == 0:
         return "1/8 GB/s"
     in_mbps = name == "MB" and ("mba_MBps" in fs.mount_options or largest > _PERCENT)
     return "MiB/s" if in_mbps else "percent"
 
 
-def _power_of_two(largest: int) -> int:
-    """AMD's maximum: a power of two that no file contains. A new group has it, so the largest value is a clue."""
-    return max(_LEAST_AMD_MAXIMUM, 1 << max(largest - 1, 0).bit_length())
+def _maximum_on_amd(largest: int) -> int | None:
+    """AMD's maximum: a power of two that no file has. A group without a limit has it; None if all groups have one."""
+    return largest if largest >= _LEAST_AMD_MAXIMUM and largest.bit_count() == 1 else None
 
 
-def _sizes(fs: Resctrl, usable: Mapping[str, Cbm], default: Group, sysfs: Path | None) -> dict[tuple[str, int], int]:
+def _sizes(fs: Resctrl, usable: Mapping[str, Cbm], default: Group, sysfs: Caches) -> dict[tuple[str, int], int]:
     """Bytes by (resource, cache id), from sysfs or else from ``size``, which has size // ways for each bit set."""
     pairs = {(n, i): (cache_resource(n) or (0, ""))[0] for n in usable for i in default.masks.row(n)}
-    in_sysfs = cache_sizes(sysfs, {(level, i) for (_, i), level in pairs.items()}) if sysfs else {}
-    found = {(n, i): in_sysfs[level, i] for (n, i), level in pairs.items() if (level, i) in in_sysfs}
+    in_sysfs = {place: cache.size_bytes for place, cache in sysfs.items()}
+    found = {(n, i): size for (n, i), level in pairs.items() if (size := in_sysfs.get((level, i)))}
     if len(found) == len(pairs):
         return found
     shown = parse_sizes(read_if_there(fs, "size") or "")
@@ -140,13 +160,44 @@ def _mask(fs: Resctrl, path: str) -> Cbm | None:
     text = read_if_there(fs, path)
     if text is None:
         return None
+    if not text:
+        raise HostError(
+            f"{fs.source}/{path}",
+            "the file is empty",
+            hint="a copy by tar or rsync loses the content of kernel files; use cp -r, or 'cachetune snapshot'",
+        )
     try:
         return Cbm.parse(text)
     except ValueError as error:
         raise HostError(f"{fs.source}/{path}", str(error)) from None
 
 
-def _number(fs: Resctrl, path: str, missing: Missing) -> int | Missing:
+def _by_id(fs: Resctrl, path: str, parse: Callable[[str], V]) -> dict[int, V]:
+    """A file such as ``0=7ff;1=7ff``, empty if it does not exist. ``parse`` reads a value and raises ValueError."""
+    text = (read_if_there(fs, path) or "").strip()
+    try:
+        pairs = [entry.partition("=") for entry in text.split(";") if entry.strip()]
+        return {_count(cache_id): parse(value) for cache_id, _, value in pairs}
+    except ValueError as error:
+        raise HostError(f"{fs.source}/{path}", str(error)) from None
+
+
+def _usage(text: str) -> str:
+    """The letters of bit_usage."""
+    if not _USAGE.fullmatch(text.strip()):
+        raise ValueError(f"not letters of bit_usage: {text[:40]!r}")
+    return text.strip()
+
+
+def _count(text: str) -> int:
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise ValueError(f"not a number: {text[:40]!r}")
+    return int(text)
+
+
+def read_number(fs: Resctrl, path: str, missing: Missing) -> int | Missing:
+    """The number in a file of info/, ``missing`` if the file does not exist. Raises HostError."""
     text = (read_if_there(fs, path) or "").strip()
     if not text:
         return missing

@@ -9,17 +9,26 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from cachetune.errors import DocumentError
-from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, CacheControl, Group, Host, MonitorControl
-from cachetune.host.read import NOT_GROUPS, STRAY
+from cachetune.host.groups import MODES, NOT_GROUPS, STRAY
+from cachetune.host.model import (
+    DEFAULT_GROUP,
+    BandwidthControl,
+    CacheControl,
+    CounterAssignment,
+    Group,
+    Host,
+    MonitorControl,
+)
 from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource
+from cachetune.idset import parse_cpu_list
 from cachetune.text import count
 
-_MODES = {"shareable", "exclusive", "pseudo-locksetup", "pseudo-locked"}
 _TYPES = {"": "both", "CODE": "code", "DATA": "data"}
 _LARGEST_ID = (1 << 32) - 1
 _LARGEST_CACHE = 1 << 40
 _MOST_GROUPS = 1 << 20
 _LARGEST_TID = (1 << 31) - 1
+_MOST_SNC_NODES = 64
 
 
 def check_host(host: Host, name: str) -> Host:
@@ -50,6 +59,20 @@ def _problems(host: Host) -> Iterator[str]:
             yield f"{cache.name}: size_bytes and the default group's masks have different cache ids"
     for group in host.groups:
         yield from _group_problems(group, host)
+    for name, closids in host.unknown_resources.items():
+        yield from _closid_problems(name, closids)
+    yield from _topology_problems(host)
+
+
+def _topology_problems(host: Host) -> Iterator[str]:
+    if not 1 <= host.snc_nodes <= _MOST_SNC_NODES:
+        yield f"snc_nodes is {host.snc_nodes}"
+    for cpus in (
+        *host.topology.nodes.values(),
+        *(c for level in host.topology.caches.values() for c in level.values()),
+    ):
+        if not _is_cpu_list(cpus):
+            yield f"topology: {cpus!r} is not a list of CPUs"
 
 
 def _repeated(what: str, names: Iterable[str]) -> Iterator[str]:
@@ -70,6 +93,7 @@ def _cache_problems(cache: CacheControl) -> Iterator[str]:
     if cache.shareable_bits & ~cache.cbm_mask:
         yield f"{cache.name}: shareable_bits {cache.shareable_bits:x} exceeds cbm_mask {cache.cbm_mask:x}"
     yield from _closid_problems(cache.name, cache.num_closids)
+    yield from _usage_problems(cache)
     for cache_id, size in cache.size_bytes.items():
         if not 0 <= cache_id <= _LARGEST_ID:
             yield f"{cache.name}: {cache_id} is not a cache id"
@@ -77,12 +101,22 @@ def _cache_problems(cache: CacheControl) -> Iterator[str]:
             yield f"{cache.name}: cache {cache_id} cannot have a size of {size} bytes"
 
 
+def _usage_problems(cache: CacheControl) -> Iterator[str]:
+    for cache_id, mask in cache.io_alloc_cbm.items():
+        if cache_id not in cache.size_bytes or mask & ~cache.cbm_mask:
+            yield f"{cache.name}: io_alloc_cbm {cache_id}={mask:x} is not within cbm_mask of a cache"
+    for cache_id, usage in cache.bit_usage.items():
+        if cache_id not in cache.size_bytes or not re.fullmatch(r"[0HXSEP]+", usage) or len(usage) != cache.ways:
+            yield f"{cache.name}: bit_usage {cache_id}={usage!r} is not one letter for each way of a cache"
+
+
 def _bandwidth_problems(control: BandwidthControl) -> Iterator[str]:
     if control.name not in BANDWIDTH_RESOURCES:
         yield f"{control.name!r} is not a bandwidth resource"
-    if not 0 <= control.min_bandwidth <= control.max_bandwidth <= _LARGEST_ID:
-        yield f"{control.name}: {control.min_bandwidth} to {control.max_bandwidth} is not a range of bandwidths"
-    if not 1 <= control.bandwidth_gran <= max(control.max_bandwidth, 1):
+    most = _LARGEST_ID if control.max_bandwidth is None else control.max_bandwidth
+    if not 0 <= control.min_bandwidth <= most <= _LARGEST_ID:
+        yield f"{control.name}: {control.min_bandwidth} to {most} is not a range of bandwidths"
+    if not 1 <= control.bandwidth_gran <= max(most, 1):
         yield f"{control.name}: bandwidth_gran is {control.bandwidth_gran}"
     if len(set(control.ids)) != len(control.ids) or not all(0 <= i <= _LARGEST_ID for i in control.ids):
         yield f"{control.name}: ids are negative, too large or repeated"
@@ -99,6 +133,16 @@ def _monitor_problems(monitor: MonitorControl) -> Iterator[str]:
         yield f"{monitor.name}: num_rmids is {monitor.num_rmids}"
     if monitor.max_threshold_occupancy is not None and monitor.max_threshold_occupancy < 0:
         yield f"{monitor.name}: max_threshold_occupancy is {monitor.max_threshold_occupancy}"
+    if monitor.assignment:
+        yield from _assignment_problems(monitor.name, monitor.assignment)
+
+
+def _assignment_problems(name: str, assignment: CounterAssignment) -> Iterator[str]:
+    if assignment.mode not in assignment.modes:
+        yield f"{name}: mode {assignment.mode!r} is not one of {', '.join(assignment.modes)}"
+    for cache_id, left in assignment.available.items():
+        if not 0 <= left <= assignment.total.get(cache_id, 0):
+            yield f"{name}: {left} of {assignment.total.get(cache_id, 0)} counters are available on cache {cache_id}"
 
 
 def _closid_problems(name: str, num_closids: int | None) -> Iterator[str]:
@@ -117,9 +161,9 @@ def _group_problems(group: Group, host: Host) -> Iterator[str]:
         yield f"group {group.path!r} cannot have the owner {group.owner!r}"
     if host.group(group.parent) is None:
         yield f"group {group.path!r} has no control group {group.parent!r}"
-    if group.mode not in _MODES:
+    if group.mode not in MODES:
         yield f"group {group.path!r}: {group.mode!r} is not a mode"
-    if not re.fullmatch(r"[0-9,-]*", group.cpus, re.ASCII):
+    if not _is_cpu_list(group.cpus):
         yield f"group {group.path!r}: {group.cpus!r} is not a list of CPUs"
     if len(set(group.tids)) != len(group.tids) or not all(0 < tid <= _LARGEST_TID for tid in group.tids):
         yield f"group {group.path!r}: thread ids are not positive, too large or repeated"
@@ -140,6 +184,14 @@ def _value_problems(group: Group, host: Host) -> Iterator[str]:
         for node, value in values.items():
             if node < 0 or not 0 <= value <= _LARGEST_ID:
                 yield f"group {group.path!r}: {name} {node}={value} is not a bandwidth"
+
+
+def _is_cpu_list(text: str) -> bool:
+    try:
+        parse_cpu_list(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _kind_of(path: str, *, monitoring: bool) -> str | None:

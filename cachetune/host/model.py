@@ -30,11 +30,34 @@ def parent_of(path: str) -> str:
     return path.rpartition("mon_groups/")[0].rstrip("/") or DEFAULT_GROUP
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """A file of a group that cannot be read or understood; the Host lacks what it would have said.
+
+    ``path`` is relative to the resctrl root.
+    """
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class Topology(msgspec.Struct, frozen=True):
+    """CPU lists ("0-17,36-53") by cache level and cache id, and by NUMA node; empty where sysfs has none."""
+
+    caches: dict[int, dict[int, str]] = {}
+    nodes: dict[int, str] = {}
+
+
 class CacheControl(msgspec.Struct, frozen=True):
     """One cache resource with control: a directory such as info/L3 or info/L3CODE.
 
     ``size_bytes`` maps each cache id to the size of that cache in bytes, None where neither sysfs nor
-    ``size`` has it. ``num_closids`` counts the default group.
+    ``size`` has it. ``num_closids`` counts the default group. ``io_alloc_cbm`` are the ways by cache id that
+    devices allocate in, empty unless ``io_alloc`` is on. ``bit_usage`` has one letter for each way by cache id, the
+    highest way first: 0 unused, H hardware alone, X hardware and groups, S groups, E an exclusive group, P
+    pseudo-locked.
     """
 
     name: str
@@ -47,6 +70,8 @@ class CacheControl(msgspec.Struct, frozen=True):
     sparse_masks: bool = False
     num_closids: int | None = None
     io_alloc: bool = False
+    io_alloc_cbm: dict[int, Cbm] = {}
+    bit_usage: dict[int, str] = {}
 
     @property
     def ways(self) -> int:
@@ -58,38 +83,91 @@ class CacheControl(msgspec.Struct, frozen=True):
         size = self.size_bytes.get(cache_id)
         return None if size is None else size // self.ways
 
+    def io_ways(self, cache_id: int) -> Cbm:
+        """The ways that devices use as well: shareable_bits, io_alloc_cbm, and what bit_usage marks as hardware's."""
+        return self.shareable_bits | self.io_alloc_cbm.get(cache_id, 0) | self._marked(cache_id, "HX")
+
+    def used_ways(self, cache_id: int) -> Cbm:
+        """The ways that some group has according to bit_usage; empty on a copy without that file."""
+        return self._marked(cache_id, "XSEP")
+
+    @property
+    def shares_all(self) -> bool:
+        """Whether every way counts as shared with devices, as on all MPAM hosts, so that none can be avoided."""
+        return self.shareable_bits == self.cbm_mask
+
+    def _marked(self, cache_id: int, letters: str) -> Cbm:
+        usage = self.bit_usage.get(cache_id, "")
+        return Cbm(sum(1 << way for way, letter in enumerate(reversed(usage)) if letter in letters))
+
+
+# The step of MB on MPAM, 100 / 2**bits rounded up, tells how many bits hold the fraction. From 7 bits on every percent
+# is exact. Source: mpam_resctrl.c. Intel's step is 10.
+_FRACTION_BITS = {50: 1, 25: 2, 13: 3, 7: 4, 4: 5, 2: 6}
+
 
 class BandwidthControl(msgspec.Struct, frozen=True):
     """MB or SMBA. ``min_bandwidth``, ``bandwidth_gran`` and ``max_bandwidth`` are in ``unit``.
 
     For "MiB/s" (the mba_MBps mount option) the info files describe percent and mean nothing: min is 0, gran
-    is 1. ``ids`` are the L3 cache ids.
+    is 1. ``max_bandwidth`` None is not known: no file of an AMD host has it, only groups without a limit. ``ids`` are
+    the L3 cache ids; on MPAM they can be NUMA nodes instead.
     """
 
     name: str
     unit: BandwidthUnit
     min_bandwidth: int
     bandwidth_gran: int
-    max_bandwidth: int
+    max_bandwidth: int | None
     ids: tuple[int, ...]
     num_closids: int | None = None
 
+    @property
+    def fraction_bits(self) -> int | None:
+        """How many bits of a fraction MPAM keeps of a percentage; None where the kernel keeps the exact value."""
+        return _FRACTION_BITS.get(self.bandwidth_gran) if self.unit == "percent" else None
+
+
+class CounterAssignment(msgspec.Struct, frozen=True):
+    """Bandwidth counters that groups must be assigned (AMD ABMC, MPAM), rather than one for each RMID.
+
+    ``mode`` is the active mbm_assign_mode and ``modes`` are all of them. ``total`` is the number of counters by cache
+    id, ``available`` how many of them no group has. With ``on_mkdir`` a new group gets counters while there are any.
+    ``available`` and ``on_mkdir`` are empty and None in mode "default".
+    """
+
+    mode: str
+    modes: tuple[str, ...]
+    total: dict[int, int] = {}
+    available: dict[int, int] = {}
+    on_mkdir: bool | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a group without an assigned counter has no reading."""
+        return self.mode == "mbm_event"
+
 
 class MonitorControl(msgspec.Struct, frozen=True):
-    """L3_MON or PERF_PKG_MON: the events that can be read (``*_config`` entries are not events)."""
+    """L3_MON or PERF_PKG_MON: the events that can be read (``*_config`` entries are not events).
+
+    ``assignment`` is None on kernels before 6.18, which have no mbm_assign_mode.
+    """
 
     name: str
     features: tuple[str, ...]
     num_rmids: int | None = None
     max_threshold_occupancy: int | None = None
+    assignment: CounterAssignment | None = None
 
 
 class Group(msgspec.Struct, frozen=True):
     """One resctrl group. ``path`` is relative to the root; "." is the default group.
 
     ``masks`` maps resource name to cache id to CBM, ``bandwidth`` resource name to id to value.
-    ``other_lines`` keeps schemata lines of resources that we do not know. ``tids`` of a control group include
-    those of its monitor groups.
+    ``other_lines`` keeps schemata lines that we do not know, ``other_tasks`` lines of ``tasks`` that are no thread ids,
+    such as "iommu_group:17" for a device. ``tids`` of a control group include those of its monitor groups.
+    ``assignments`` says by event and cache id whether a counter is assigned; it is empty where none need to be.
     """
 
     path: str
@@ -100,7 +178,9 @@ class Group(msgspec.Struct, frozen=True):
     bandwidth: Bandwidth = msgspec.field(default_factory=Bandwidth)
     other_lines: tuple[str, ...] = ()
     tids: tuple[int, ...] = ()
+    other_tasks: tuple[str, ...] = ()
     cpus: str = ""
+    assignments: dict[str, dict[int, bool]] = {}
 
     @property
     def parent(self) -> str:
@@ -109,7 +189,11 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """Everything that planning needs to know of a host. ``source`` says where it was read from."""
+    """Everything that planning needs to know of a host. ``source`` says where it was read from.
+
+    ``snc_nodes`` is the number of Sub-NUMA nodes that share each L3 cache, 1 without Sub-NUMA clustering.
+    ``unknown_resources`` maps the directories of info/ that are not understood to their num_closids.
+    """
 
     schema_version: Literal[1] = 1
     source: str
@@ -118,17 +202,22 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     bandwidths: tuple[BandwidthControl, ...] = ()
     monitors: tuple[MonitorControl, ...] = ()
     groups: tuple[Group, ...]
-    unknown_resources: tuple[str, ...] = ()
+    snc_nodes: int = 1
+    topology: Topology = Topology()
+    unknown_resources: dict[str, int | None] = {}
+    problems: tuple[Problem, ...] = ()
 
     @property
     def fingerprint(self) -> str:
         """What a plan depends on, in 16 hexadecimal digits.
 
-        Task ids and owners do not count: threads come and go.
+        Tasks and owners do not count: threads come and go. Neither does bit_usage, which follows from the groups.
         """
-        groups = [msgspec.structs.replace(g, tids=(), owner="unknown") for g in self.groups]
-        monitors = [(m.name, m.features, m.num_rmids) for m in self.monitors]
-        state = (self.mount_options, self.caches, self.bandwidths, monitors, groups)
+        replace = msgspec.structs.replace
+        groups = [replace(g, tids=(), other_tasks=(), owner="unknown") for g in self.groups]
+        caches = [replace(c, bit_usage={}) for c in self.caches]
+        monitors = [(m.name, m.features, m.num_rmids, m.assignment and m.assignment.mode) for m in self.monitors]
+        state = (self.mount_options, caches, self.bandwidths, monitors, groups, self.unknown_resources)
         plain = msgspec.to_builtins(state, enc_hook=_plain, str_keys=True, order="deterministic")
         return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()[:16]
 
@@ -159,10 +248,23 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         )
 
     @property
+    def counter_assignment(self) -> CounterAssignment | None:
+        """The assignable counters of L3_MON, None on a kernel or a machine without them."""
+        return next((m.assignment for m in self.monitors if m.assignment), None)
+
+    @property
+    def is_mpam(self) -> bool:
+        """Whether this is Arm MPAM: only there does every way count as shared with devices."""
+        return any(cache.shares_all for cache in self.caches)
+
+    @property
     def closids_total(self) -> int | None:
-        """Control groups that can exist, the default one included: the least of all resources, less io_alloc's."""
+        """Control groups that can exist, the default one included: the least of all resources, less io_alloc's.
+
+        A resource that we do not know counts, too: the kernel takes the least of all.
+        """
         of_caches, of_bandwidths = (c.num_closids for c in self.caches), (b.num_closids for b in self.bandwidths)
-        limits = [n for n in (*of_caches, *of_bandwidths) if n is not None]
+        limits = [n for n in (*of_caches, *of_bandwidths, *self.unknown_resources.values()) if n is not None]
         return min(limits) - any(c.io_alloc for c in self.caches) if limits else None
 
     @property
@@ -179,6 +281,18 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def rmids_used(self) -> int:
         """Groups that hold an RMID: every group where there is monitoring, else none."""
         return len(self.groups) if self.monitors else 0
+
+    @property
+    def rmids_per_control_group(self) -> int | None:
+        """RMIDs of each control group on MPAM, its own included; None where all groups share one pool, or not known.
+
+        num_rmids is the product of control groups and PMGs. Kernels that report less, 1 or the number of PMGs, do not
+        say how many there are. Source: mpam_resctrl.c.
+        """
+        total, controls = self.rmids_total, self.closids_total
+        if not self.is_mpam or not total or not controls or total < controls:
+            return None
+        return total // controls
 
 
 def _plain(value: Cbm | Masks | Bandwidth) -> object:

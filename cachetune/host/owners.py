@@ -6,22 +6,26 @@ from collections.abc import Collection
 from cachetune.host.model import DEFAULT_GROUP, Owner
 
 # libvirt's machine name: driver, "embed" and 8 digits or a user (session daemon), the domain's number, its name
-_LIBVIRT = re.compile(r"(qemu|lxc|ch)-(embed-[0-9a-f]{8}-|[^/]+-)?[0-9]+(-.+)?", re.ASCII | re.DOTALL)
-# Kubernetes' classes and goresctrl's prefix; runc names the group after the container, monitors after the pod
-_CONTAINERS = re.compile(
-    r"(goresctrl|containers)([./_-].*)?|(system/)?(BestEffort|Burstable|Guaranteed)|(pod)?"
-    r"[0-9a-f]{8}([-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{64}|(crio|cri-containerd|docker|libpod)-.+",
-    re.ASCII,
+_LIBVIRT = r"(?:qemu|lxc|ch)-(?:embed-[0-9a-f]{8}-|[^/]+-)?[0-9]+(?:-.+)?"
+# Kubernetes' classes and goresctrl's prefix; runc names the group after the container, monitors after the pod, whose
+# uid can be without hyphens
+_CONTAINERS = (
+    r"(?:goresctrl|containers)(?:[./_-].*)?|(?:system/)?(?:BestEffort|Burstable|Guaranteed)"
+    r"|(?:pod)?(?:[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})|[0-9a-f]{64}"
+    r"|(?:crio|cri-containerd|docker|libpod)-.+"
 )
 
-_CONVENTIONS: tuple[tuple[Owner, re.Pattern[str]], ...] = (
-    ("cachetune", re.compile(r"cachetune-.+", re.DOTALL)),
-    ("cadvisor", re.compile(r"cadvisor-.+", re.DOTALL)),
-    ("dra", re.compile(r"dra-cache.+", re.DOTALL)),
-    ("pqos", re.compile(r"COS[0-9]+|pqos-.+", re.ASCII)),
-    ("libvirt", _LIBVIRT),
-    ("containers", _CONTAINERS),
-)
+_CONVENTIONS: dict[Owner, str] = {
+    "cachetune": r"cachetune-.+",
+    "cadvisor": r"cadvisor-.+",
+    "dra": r"dra-cache.+",
+    "pqos": r"COS[0-9]+|pqos-.+",
+    "libvirt": _LIBVIRT,
+    "containers": _CONTAINERS,
+}
+# One pattern, with the owner as the name of the group that matches.
+_ANY = re.compile("|".join(f"(?P<{owner}>{name})" for owner, name in _CONVENTIONS.items()), re.ASCII | re.DOTALL)
+_OWNERS: dict[str | None, Owner] = {owner: owner for owner in _CONVENTIONS}
 
 
 def owner_of(path: str, owned: Collection[str] = ()) -> Owner:
@@ -34,4 +38,5 @@ def owner_of(path: str, owned: Collection[str] = ()) -> Owner:
     if path in owned:
         return "cachetune"
     name = path.rpartition("/")[2]
-    return next((owner for owner, pattern in _CONVENTIONS if pattern.fullmatch(name)), "unknown")
+    match = _ANY.fullmatch(name)
+    return _OWNERS[match.lastgroup] if match else "unknown"

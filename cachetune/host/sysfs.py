@@ -1,4 +1,4 @@
-"""Cache sizes from sysfs (devices/system/cpu/cpu*/cache/index*), reading as few processors as possible.
+"""Caches and NUMA nodes from sysfs (devices/system), reading as few processors as possible.
 
 A cache lists the processors that share it, so each further processor that is read has at least one new cache.
 """
@@ -7,31 +7,48 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+import msgspec
+
+from cachetune.host.model import Topology
 from cachetune.host.resctrl.files import SysfsResctrl
-from cachetune.idset import parse_cpu_list
+from cachetune.idset import format_ids, parse_cpu_list
 
 _LIVE_SYSFS = Path("/sys")
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
-def cache_sizes(sysfs: Path, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """Return the sizes in bytes of the ``wanted`` caches (level, id). Never fails: unknown sizes are left out.
+class Cache(msgspec.Struct, frozen=True):
+    """One cache of the machine: its size, None if unknown, and the CPUs that share it, empty if unknown."""
 
-    The id is the one that resctrl uses. sysfs has sizes such as 15360K.
-    """
-    sizes: dict[tuple[int, int], int] = {}
-    levels = {level for level, _ in wanted}
+    size_bytes: int | None
+    cpus: frozenset[int]
+
+
+Caches = dict[tuple[int, int], Cache]
+"""Caches by level and id. The id is the one that resctrl uses."""
+
+
+def read_caches(sysfs: Path, levels: Collection[int]) -> Caches:
+    """Return the caches on these levels. Never fails: what is not described completely is left out."""
+    caches: Caches = {}
     seen: dict[int, set[int]] = {level: set() for level in levels}
-    for cpu, directory in _cpus(sysfs) if wanted else []:
-        if all(pair in sizes for pair in wanted):
-            break
+    for cpu, directory in _numbered(sysfs / "devices/system/cpu", "cpu") if levels else []:
         if all(cpu in seen[level] for level in levels):
             continue
-        for level, cache_id, size, shared in _caches_of(directory, levels):
-            seen[level] |= shared
-            if (level, cache_id) in wanted:
-                sizes.setdefault((level, cache_id), size)
-    return sizes
+        for level, cache_id, cache in _caches_of(directory, levels):
+            seen[level] |= cache.cpus
+            caches.setdefault((level, cache_id), cache)
+    return caches
+
+
+def topology_of(caches: Caches, sysfs: Path) -> Topology:
+    """Which CPUs have which of the caches, and which NUMA node they are in."""
+    lists: dict[int, dict[int, str]] = {}
+    for (level, cache_id), cache in sorted(caches.items()):
+        if cache.cpus:
+            lists.setdefault(level, {})[cache_id] = format_ids(cache.cpus)
+    nodes = {n: _cpu_list(path / "cpulist") for n, path in _numbered(sysfs / "devices/system/node", "node")}
+    return Topology(lists, {n: format_ids(cpus) for n, cpus in nodes.items() if cpus})
 
 
 def sizes_for(fs: SysfsResctrl, sysfs: Path) -> Path | None:
@@ -39,17 +56,18 @@ def sizes_for(fs: SysfsResctrl, sysfs: Path) -> Path | None:
     return None if sysfs == _LIVE_SYSFS and (fs.is_simulated or not fs.is_live) else sysfs
 
 
-def _cpus(sysfs: Path) -> list[tuple[int, Path]]:
+def _numbered(directory: Path, prefix: str) -> list[tuple[int, Path]]:
+    """The entries such as cpu0 and cpu1, by number."""
     try:
-        entries = list((sysfs / "devices/system/cpu").iterdir())
+        entries = list(directory.iterdir())
     except OSError:
         return []
-    matches = ((re.fullmatch(r"cpu([0-9]+)", entry.name, re.ASCII), entry) for entry in entries)
+    matches = ((re.fullmatch(prefix + r"([0-9]{1,7})", entry.name, re.ASCII), entry) for entry in entries)
     return sorted((int(match[1]), entry) for match, entry in matches if match)
 
 
-def _caches_of(cpu: Path, levels: Collection[int]) -> list[tuple[int, int, int, frozenset[int]]]:
-    """The caches of one processor on these levels: level, id, bytes and the processors that share the cache."""
+def _caches_of(cpu: Path, levels: Collection[int]) -> list[tuple[int, int, Cache]]:
+    """The caches of one processor on these levels: level, id and cache."""
     found = []
     try:
         indexes = sorted((cpu / "cache").glob("index*"))
@@ -60,26 +78,28 @@ def _caches_of(cpu: Path, levels: Collection[int]) -> list[tuple[int, int, int, 
             level = int(_read(index / "level"))
             if level not in levels or _read(index / "type") == "Instruction":
                 continue
-            cache_id, size = int(_read(index / "id")), _size(_read(index / "size"))
-            found.append((level, cache_id, size, _shared(index)))
+            cache_id = int(_read(index / "id"))
         except (OSError, ValueError):
-            continue  # no id or size, as in many virtual machines
+            continue  # no id, as in many virtual machines
+        found.append((level, cache_id, Cache(_size(index / "size"), _cpu_list(index / "shared_cpu_list"))))
     return found
 
 
-def _shared(index: Path) -> frozenset[int]:
+def _cpu_list(path: Path) -> frozenset[int]:
     try:
-        return frozenset(parse_cpu_list(_read(index / "shared_cpu_list")))
+        return parse_cpu_list(_read(path))
     except (OSError, ValueError):
         return frozenset()
 
 
+def _size(path: Path) -> int | None:
+    """Bytes from a text such as 15360K."""
+    try:
+        match = re.fullmatch(r"([0-9]{1,12})([KMG]?)", _read(path), re.ASCII)
+    except OSError:
+        return None
+    return int(match[1]) * _UNITS[match[2]] or None if match else None
+
+
 def _read(path: Path) -> str:
     return path.read_text(errors="replace").strip()
-
-
-def _size(text: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,12})([KMG]?)", text, re.ASCII)
-    if not match or int(match[1]) == 0:
-        raise ValueError(f"not a cache size: {text!r}")
-    return int(match[1]) * _UNITS[match[2]]

@@ -23,7 +23,7 @@ _LARGEST_SNAPSHOT = 1 << 28
 
 
 class HostReading(msgspec.Struct, frozen=True):
-    """A host, the ledger of the groups that cachetune made there, and ``notes``: warnings."""
+    """A host, the ledger of the groups that cachetune made there, and ``notes``: warnings, such as unreadable files."""
 
     host: Host
     ledger: Ledger = Ledger()
@@ -43,13 +43,14 @@ def read_location(location: Location) -> HostReading:
     """
     if location.host is not None and not location.host.startswith(SIMULATED):
         name = "<stdin>" if location.host == "-" else location.host
-        return HostReading(check_host(documents.decode(_read_snapshot(location.host), Host, name), name))
+        host = check_host(documents.decode(_read_snapshot(location.host), Host, name), name)
+        return HostReading(host, notes=_problem_notes(host))
     resctrl = open_resctrl(location)
     if not isinstance(resctrl, SysfsResctrl):
         return HostReading(read_host(resctrl))
     ledger, notes = readable_ledger(location)
     host, warnings = _read_locked(resctrl, location.sysfs, ledger.owned)
-    return HostReading(host, ledger, (*notes, *warnings))
+    return HostReading(host, ledger, (*notes, *warnings, *_problem_notes(host)))
 
 
 def read_for_planning(location: Location) -> HostReading:
@@ -68,6 +69,11 @@ def readable_ledger(location: Location) -> tuple[Ledger, tuple[str, ...]]:
         return load_ledger(location.run), ()
     except StateFileError as error:
         return Ledger(), (str(error),)
+
+
+def _problem_notes(host: Host) -> tuple[str, ...]:
+    """What could not be read of the host's groups, in one line for each file."""
+    return tuple(f"{host.source}/{problem}" for problem in host.problems)
 
 
 def _read_locked(resctrl: SysfsResctrl, sysfs: Path, owned: Collection[str]) -> tuple[Host, tuple[str, ...]]:

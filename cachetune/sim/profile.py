@@ -13,6 +13,7 @@ import msgspec
 
 from cachetune.cbm import Cbm
 from cachetune.errors import DocumentError, ProfileNotFoundError, ResctrlError
+from cachetune.host.model import Topology
 from cachetune.sim.numbers import NumberError, format_cpu_list, parse_cpu_list
 
 MBPS_MAX = 2**32 - 1
@@ -175,6 +176,16 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def cpu_count(self) -> int:
         """The highest CPU number plus one."""
         return 1 + max(max(cpus_of(text)) for cache in self.caches for text in cache.cpu_lists)
+
+    @property
+    def topology(self) -> Topology:
+        """The CPUs of each cache, as sysfs lists them."""
+        return Topology(
+            {
+                c.level: {i: format_cpu_list(cpus_of(cpus)) for i, cpus in zip(c.ids, c.cpu_lists, strict=True)}
+                for c in self.caches
+            }
+        )
 
     @property
     def can_allocate(self) -> bool:

@@ -23,6 +23,7 @@ from cachetune.sim.profile import Bandwidth, Cache, Monitoring, Profile
 
 _MANY_CLOSIDS = 128
 _MANY_RMIDS = 4096
+_AMD_MAXIMUM = 2048
 _MOST_CPUS = 1 << 16
 _SUFFIXES = ("CODE", "DATA")
 _DIRECTORY_MODE = 0o755
@@ -119,7 +120,7 @@ def _bandwidth(control: BandwidthControl) -> Bandwidth:
         closids=control.num_closids or _MANY_CLOSIDS,
         min_bandwidth=10 if in_mbps else control.min_bandwidth,
         bandwidth_gran=10 if in_mbps else control.bandwidth_gran,
-        max_bandwidth=100 if percent else control.max_bandwidth,
+        max_bandwidth=100 if percent else control.max_bandwidth or _AMD_MAXIMUM,
         linear=percent,
         throttle_mode="max" if percent else None,
     )

@@ -5,10 +5,10 @@ import pytest
 
 from cachetune.errors import HostError, ResctrlError
 from cachetune.host import SysfsResctrl, check_host, read_host
-from cachetune.host.model import Host
+from cachetune.host.model import CounterAssignment, Host
 from cachetune.host.usage import free_mask, usage_of
 from cachetune.sim import SimulatedResctrl, load_profile
-from tests.host.trees import LIBVIRT, SKYLAKE, Tree, below, cache, cpu, group, index, make, monitoring
+from tests.host.trees import LIBVIRT, SKYLAKE, Tree, bandwidth, below, cache, cpu, group, index, make, monitoring
 
 
 def host_of(tree: Tree, root: Path, sysfs: Tree | None = None) -> Host:
@@ -107,10 +107,8 @@ def test_amd_bandwidth_is_in_eighths_of_gigabytes_and_config_entries_are_not_eve
     assert host.caches[0].min_cbm_bits == 0
 
 
-@pytest.mark.parametrize(("seen", "most"), [(16, 2048), (2048, 2048), (2049, 4096), (8192, 8192)])
-def test_the_maximum_of_amd_is_a_power_of_two_that_holds_the_largest_value(
-    seen: int, most: int, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("seen", "most"), [(16, None), (2048, 2048), (2049, None), (8192, 8192)])
+def test_the_maximum_of_amd_is_known_if_a_group_has_no_limit(seen: int, most: int | None, tmp_path: Path) -> None:
     tree = {**LIBVIRT["resctrl-amd"], **below("other", group(f"MB:0={seen};2=16"))}
     tree["schemata"] = "MB:0=16;2=16\nL3:0=ffff;2=ffff"
     assert host_of(tree, tmp_path).bandwidths[0].max_bandwidth == most
@@ -142,7 +140,8 @@ def test_unknown_resources_and_lines_are_kept(tmp_path: Path) -> None:
     tree = {**SKYLAKE, **below("info/NEW", {"num_closids": "4"}), "info/L4/num_closids": "4"}
     tree["schemata"] += "\nNEW:0=max;1=3/4\n  L4:0=zz"
     host = host_of(tree, tmp_path)
-    assert host.unknown_resources == ("L4", "NEW")
+    assert host.unknown_resources == {"L4": 4, "NEW": 4}
+    assert host.closids_total == 4  # the kernel takes the least of all resources
     assert host.default_group.other_lines == ("NEW:0=max;1=3/4", "L4:0=zz")
     assert host.default_group.masks == {"L3": {0: 0x7F0, 1: 0x7FF}}
 
@@ -201,18 +200,18 @@ def test_the_ledger_makes_a_group_ours_whatever_its_name(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("info/L3/cbm_mask", "xyz"), ("info/L3/num_closids", "-1"), ("info/L3_MON/num_rmids", "many"), ("tasks", "1 two")],
+    [("info/L3/cbm_mask", "xyz"), ("info/L3/num_closids", "-1"), ("info/L3_MON/num_rmids", "many")],
 )
 def test_an_invalid_file_is_named(name: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(HostError, match=name):
         host_of({**SKYLAKE, name: text}, tmp_path)
 
 
-def test_an_unreadable_file_is_an_error_and_not_a_missing_file(tmp_path: Path) -> None:
-    tree = {name: text for name, text in SKYLAKE.items() if name != "mode"}
+def test_without_the_default_groups_schemata_there_is_no_host(tmp_path: Path) -> None:
+    tree = {name: text for name, text in SKYLAKE.items() if name != "schemata"}
     fs = SysfsResctrl(make(tmp_path, tree))
-    (tmp_path / "mode").symlink_to("tasks")
-    with pytest.raises(ResctrlError, match="cannot read mode: ELOOP"):
+    (tmp_path / "schemata").symlink_to("tasks")
+    with pytest.raises(ResctrlError, match="cannot read schemata: ELOOP"):
         read_host(fs)
 
 
@@ -231,6 +230,86 @@ def test_io_alloc_takes_a_control_group(tmp_path: Path) -> None:
     host = host_of(tree, tmp_path)
     assert host.caches[0].io_alloc
     assert host.closids_total == 15
+
+
+def test_an_empty_file_in_info_is_a_bad_copy(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="cbm_mask: the file is empty") as caught:
+        host_of({**SKYLAKE, "info/L3/cbm_mask": ""}, tmp_path)
+    assert "tar" in caught.value.hint
+
+
+def test_mpam_of_a_4_19_kernel_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match=r"MPAM as vendor kernels of Linux 4\.19 have it"):
+        host_of({**SKYLAKE, "info/L3/features": "caPbm@7fff"}, tmp_path)
+
+
+IO_ALLOC = cache(
+    "ffff", 16, io_alloc="enabled", io_alloc_cbm="0=c000;1=000f", bit_usage=f"0=XX{14 * 'S'};1={12 * 'S'}XXXX"
+)
+
+
+def test_the_ways_of_io_alloc_are_those_of_each_cache(tmp_path: Path) -> None:
+    (l3,) = host_of({**below("info/L3", IO_ALLOC), **group("L3:0=ffff;1=ffff")}, tmp_path).caches
+    assert (l3.io_ways(0), l3.io_ways(1)) == (0xC000, 0x000F)
+
+
+def test_while_io_alloc_is_off_its_mask_is_not_read(tmp_path: Path) -> None:
+    info = {**cache("ffff", 16), "io_alloc": "disabled", "io_alloc_cbm": "not a mask"}
+    (l3,) = host_of({**below("info/L3", info), **group("L3:0=ffff")}, tmp_path).caches
+    assert (l3.io_alloc_cbm, l3.io_ways(0)) == ({}, 0)
+
+
+def test_ways_that_bit_usage_gives_to_the_hardware_count_as_io_ways(tmp_path: Path) -> None:
+    info = cache("ff", 16, bit_usage="0=HXSSEP00")
+    (l3,) = host_of({**below("info/L3", info), **group("L3:0=70")}, tmp_path).caches
+    assert (l3.io_ways(0), l3.used_ways(0)) == (0xC0, 0x7C)
+
+
+def test_assignable_counters_are_read(tmp_path: Path) -> None:
+    counters = {
+        **monitoring("llc_occupancy", "mbm_total_bytes"),
+        "mbm_assign_mode": "[mbm_event]\ndefault",
+        "num_mbm_cntrs": "0=32;1=32",
+        "available_mbm_cntrs": "0=30;1=0",
+        "mbm_assign_on_mkdir": "1",
+    }
+    tree = {**SKYLAKE, **below("info/L3_MON", counters), "mbm_L3_assignments": "mbm_total_bytes:0=e;1=_"}
+    host = host_of(tree, tmp_path)
+    assert host.counter_assignment == CounterAssignment(
+        "mbm_event", ("mbm_event", "default"), {0: 32, 1: 32}, {0: 30, 1: 0}, on_mkdir=True
+    )
+    assert host.default_group.assignments == {"mbm_total_bytes": {0: True, 1: False}}
+
+
+def test_in_mode_default_no_counters_are_assigned(tmp_path: Path) -> None:
+    counters = {**monitoring("llc_occupancy"), "mbm_assign_mode": "[default]"}
+    host = host_of({**SKYLAKE, **below("info/L3_MON", counters)}, tmp_path)
+    assert host.counter_assignment is not None
+    assert not host.counter_assignment.is_active
+
+
+def test_sub_numa_nodes_are_counted_in_the_monitoring_data(tmp_path: Path) -> None:
+    inside = {f"mon_data/mon_L3_00/mon_sub_L3_0{n}/llc_occupancy": "1" for n in range(3)}
+    assert host_of({**SKYLAKE, **inside}, tmp_path).snc_nodes == 3
+
+
+@pytest.mark.parametrize(("rmids", "per_group"), [(128, 8), (16, 1), (8, None), (1, None)])
+def test_mpam_has_rmids_for_each_control_group_if_there_is_one_for_each(
+    rmids: int, per_group: int | None, tmp_path: Path
+) -> None:
+    tree = {
+        **below("info/L3", cache("ffff", 16, shareable="ffff", sparse_masks="1")),
+        **below("info/L3_MON", monitoring("llc_occupancy", rmids=rmids)),
+        **group("L3:1=ffff;122=ffff"),
+    }
+    host = host_of(tree, tmp_path)
+    assert (host.is_mpam, host.rmids_per_control_group) == (True, per_group)
+
+
+@pytest.mark.parametrize(("step", "bits"), [(50, 1), (13, 3), (2, 6), (1, None), (10, None)])
+def test_the_step_of_a_percentage_tells_how_many_bits_mpam_keeps(step: int, bits: int | None, tmp_path: Path) -> None:
+    tree = {**SKYLAKE, **below("info/MB", bandwidth(step, step))}
+    assert host_of(tree, tmp_path).bandwidths[0].fraction_bits == bits
 
 
 def test_a_pseudo_locked_group_with_unreadable_tasks_is_read() -> None:

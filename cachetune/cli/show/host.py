@@ -134,6 +134,8 @@ def _bandwidth(control: BandwidthControl) -> str:
         steps = f" in steps of {control.bandwidth_gran}" if control.bandwidth_gran > 1 else ""
         return f"{nodes}, percent from {control.min_bandwidth} to {control.max_bandwidth}{steps}"
     unit = "MiB/s (mba_MBps)" if control.unit == "MiB/s" else "eighths of a GB/s"
+    if control.max_bandwidth is None:
+        return f"{nodes}, {unit}, the maximum is not known: every group has a limit"
     return f"{nodes}, {unit}, {control.max_bandwidth} means no limit"
 
 

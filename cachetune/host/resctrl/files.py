@@ -11,18 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cachetune.errors import LockTimeoutError, NotMountedError, ResctrlError
+from cachetune.host.model import Topology
 from cachetune.host.resctrl.hints import hint_for
 from cachetune.host.resctrl.port import SIMULATED_TYPE
 
 _CHUNK = 1 << 14
 _LARGEST = 1 << 26
 _POLL_SECONDS = 0.005
+# O_NONBLOCK: a named pipe in a copy must not block us forever
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _BAD_TASKS = ("Can't move task", "Invalid pid", "Pseudo-locking in progress", "Task list parsing error")
 _OWN_OPTIONS = ("cdp", "cdpl2", "mba_MBps", "debug")
 _OF_ANY_MOUNT = {"rw", "ro", "seclabel"}
-
-# An absolute path, a component "", "." or "..", or a NUL.
-_LEAVES_THE_ROOT = re.compile(r"\0|(?:^|/)\.{0,2}(?:/|\Z)")
 
 
 class SysfsResctrl:
@@ -35,6 +35,7 @@ class SysfsResctrl:
     def __init__(self, root: Path) -> None:
         """Open the directory and look at its mount."""
         self.source = str(root)
+        self.topology = Topology()
         self.fs_type, self.mount_options = _mount_of(root)
         try:
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -70,8 +71,7 @@ class SysfsResctrl:
     def read(self, path: str) -> str:
         """The content of a file. Bytes that are not UTF-8 become U+FFFD."""
         try:
-            # O_NONBLOCK: a named pipe in a copy must not block us forever
-            fd = self._open(path, os.O_RDONLY | os.O_NONBLOCK)
+            fd = os.open(_checked(path, "read"), _READ, dir_fd=self._root)
             try:
                 data = chunk = os.read(fd, _CHUNK)
                 while len(chunk) == _CHUNK and len(data) < _LARGEST:
@@ -202,7 +202,8 @@ class SysfsResctrl:
 def _checked(path: str, operation: str) -> str:
     if path in {"", "."}:
         return "."
-    if _LEAVES_THE_ROOT.search(path):
+    parts = f"/{path}/"
+    if "//" in parts or "/./" in parts or "/../" in parts or "\0" in parts:
         raise ResctrlError(
             errno.EINVAL,
             operation,

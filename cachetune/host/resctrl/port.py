@@ -10,11 +10,17 @@ The kernel's contract, and what ``SysfsResctrl`` (files.py) does about it:
 - Programs that share a resctrl coordinate through flock on the root directory. We hold it for milliseconds.
 """
 
+import errno
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from cachetune.host.model import Topology
+
 SIMULATED_TYPE = "fuse.resctrl"
 """The file system type of a simulated resctrl that is mounted."""
+
+GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR})
+"""How reading fails if the file does not exist, or if its group has been removed."""
 
 
 class Resctrl(Protocol):
@@ -25,6 +31,8 @@ class Resctrl(Protocol):
 
     source: str
     mount_options: tuple[str, ...]
+    topology: Topology
+    """The caches of a simulated machine; empty for real files, where sysfs has them."""
 
     def listdir(self, path: str) -> list[str]:
         """The names in a directory, sorted."""

@@ -4,6 +4,8 @@ Kernels pad differently (6.12 pads masks with zeros and bandwidths with blanks, 
 can mean the same.
 """
 
+import contextlib
+import functools
 import re
 from collections.abc import Mapping
 
@@ -12,21 +14,25 @@ import msgspec
 from cachetune.cbm import Amounts, Bandwidth, Cbm, Masks
 
 BANDWIDTH_RESOURCES = ("MB", "SMBA")
-_CACHE = re.compile(r"L([0-9]+)(CODE|DATA|)", re.ASCII)
+_CACHE = re.compile(r"L([0-9]{1,2})(CODE|DATA|)", re.ASCII)
+# int() alone would accept signs, underscores, prefixes and other digits.
+_MASKS = re.compile(r"(?: *[0-9]{1,10} *= *[0-9a-fA-F]{1,16} *(?:;|\Z))+[ ;]*", re.ASCII)
+_NUMBERS = re.compile(r"(?: *[0-9]{1,10} *= *[0-9]{1,20} *(?:;|\Z))+[ ;]*", re.ASCII)
 _TYPE_ORDER = {"": 0, "CODE": 1, "DATA": 2}
 
 
 class Schemata(msgspec.Struct, frozen=True):
     """One group's schemata: resource name to cache id to value.
 
-    ``other_lines`` are lines that do not parse or belong to unknown resources. ``uninitialized`` are resources without
-    values because the group is in pseudo-locksetup.
+    ``other_lines`` are lines of unknown resources and lines that do not parse; the latter are also in ``malformed``.
+    ``uninitialized`` are resources without values because the group is in pseudo-locksetup.
     """
 
     masks: Masks = msgspec.field(default_factory=Masks)
     bandwidth: Bandwidth = msgspec.field(default_factory=Bandwidth)
     other_lines: tuple[str, ...] = ()
     uninitialized: tuple[str, ...] = ()
+    malformed: tuple[str, ...] = ()
 
 
 def parse(text: str) -> Schemata:
@@ -34,6 +40,7 @@ def parse(text: str) -> Schemata:
     masks: dict[str, dict[int, Cbm]] = {}
     bandwidth: dict[str, dict[int, int]] = {}
     others: list[str] = []
+    malformed: list[str] = []
     uninitialized: list[str] = []
     for line in text.split("\n"):
         name, colon, values = line.partition(":")
@@ -41,17 +48,22 @@ def parse(text: str) -> Schemata:
         if not colon and not name:
             continue
         try:
-            if values.strip() == "uninitialized":
-                uninitialized.append(name)
-            elif name in BANDWIDTH_RESOURCES:
-                bandwidth[name] = {_number(i): _number(v) for i, v in _entries(values)}
+            if name in BANDWIDTH_RESOURCES:
+                bandwidth[name] = _numbers(values)
             elif cache_resource(name):
-                masks[name] = {_number(i): Cbm.parse(v) for i, v in _entries(values)}
+                masks[name] = _masks(values)
             else:
                 others.append(line.strip())
+                malformed += [] if colon else others[-1:]
         except ValueError:
-            others.append(line.strip())
-    return Schemata(Masks(masks), Bandwidth(bandwidth), tuple(others), tuple(uninitialized))
+            if values.strip() == "uninitialized":
+                uninitialized.append(name)
+            else:
+                others.append(line.strip())
+                malformed.append(line.strip())
+    return Schemata(
+        Masks.taking(masks), Bandwidth.taking(bandwidth), tuple(others), tuple(uninitialized), tuple(malformed)
+    )
 
 
 def parse_sizes(text: str) -> Amounts:
@@ -60,13 +72,12 @@ def parse_sizes(text: str) -> Amounts:
     for line in text.split("\n"):
         name, _, values = line.partition(":")
         if cache_resource(name := name.strip()):
-            try:
-                sizes[name] = {_number(i): _number(v) for i, v in _entries(values)}
-            except ValueError:
-                continue
+            with contextlib.suppress(ValueError):
+                sizes[name] = _numbers(values)
     return Amounts(sizes)
 
 
+@functools.lru_cache(maxsize=256)
 def cache_resource(name: str) -> tuple[int, str] | None:
     """Level and type ("", "CODE", "DATA") of a cache resource such as L2DATA; None for other names."""
     match = _CACHE.fullmatch(name)
@@ -100,6 +111,11 @@ def _line(name: str, values: Mapping[int, object]) -> str:
     return f"{name}:" + ";".join(f"{cache_id}={values[cache_id]}" for cache_id in sorted(values)) + "\n"
 
 
+def format_entry(name: str, cache_id: int, value: int) -> str:
+    """One value as in a schemata text: ``L3:0=7ff``, ``MB:1=50``."""
+    return f"{name}:{cache_id}={value:x}" if cache_resource(name) else f"{name}:{cache_id}={value}"
+
+
 def merge(before: Schemata, written: Schemata) -> Schemata:
     """Return the schemata after ``written`` was written to ``before``: other entries keep their value."""
     masks, bandwidth = before.masks.updated(written.masks), before.bandwidth.updated(written.bandwidth)
@@ -111,21 +127,23 @@ def covers(found: Schemata, wanted: Schemata) -> bool:
     return found.masks.covers(wanted.masks) and found.bandwidth.covers(wanted.bandwidth)
 
 
-def _entries(values: str) -> list[tuple[str, str]]:
-    entries = []
-    for entry in values.split(";"):
-        cache_id, equals, value = entry.partition("=")
-        if not equals:
-            if entry.strip():
-                raise ValueError(f"no value in {entry!r}")
-            continue
-        entries.append((cache_id, value))
-    return entries
+# The same lines occur in many groups, and hosts are read again and again. No table changes its rows.
+@functools.lru_cache(maxsize=1024)
+def _masks(values: str) -> dict[int, Cbm]:
+    """The masks of one line, such as ``0=7ff;1=7ff``. Raises ValueError."""
+    if not _MASKS.fullmatch(values):
+        raise ValueError(f"not masks: {values!r}")
+    return {int(i): Cbm(int(mask, 16)) for i, mask in _entries(values)}
 
 
-def _number(text: str) -> int:
-    """Parse a decimal number with blanks around it. int() alone would accept signs, underscores and other digits."""
-    text = text.strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        raise ValueError(f"not a number: {text!r}")
-    return int(text)
+@functools.lru_cache(maxsize=1024)
+def _numbers(values: str) -> dict[int, int]:
+    """The numbers of one line, such as ``0=100;1= 50``. Raises ValueError."""
+    if not _NUMBERS.fullmatch(values):
+        raise ValueError(f"not numbers: {values!r}")
+    return {int(i): int(value) for i, value in _entries(values)}
+
+
+def _entries(values: str) -> list[list[str]]:
+    """The ids and values of one line, each a pair."""
+    return [entry.split("=") for entry in values.rstrip("; ").split(";")]

@@ -100,6 +100,8 @@ def _node_findings(request: BandwidthRequest, host: Host) -> list[Finding]:
 def _bandwidth_findings(request: BandwidthRequest, control: BandwidthControl) -> list[Finding]:
     value, step = request.bandwidth, control.bandwidth_gran
     least, most = control.min_bandwidth, control.max_bandwidth
+    if most is None:  # the kernel decides
+        most = max(value, least)
     if not least <= value <= most:
         nearest = most if value > most else least
         return [RULES["CT211"].at(request.at, value=value, least=least, most=most, unit=control.unit, nearest=nearest)]

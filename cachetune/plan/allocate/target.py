@@ -110,9 +110,9 @@ def _bandwidth(group: DesiredGroup, host: Host) -> Bandwidth:
         return Bandwidth()
     values = {n.node_id: n.bandwidth for n in group.request.nodes}
     existing = host.group(group.path)
-    if existing and existing.owner != "libvirt":
+    if existing and existing.owner != "libvirt" and (most := control.max_bandwidth) is not None:
         current = existing.bandwidth.row("MB")
-        values |= {i: control.max_bandwidth for i in current if i not in values and current[i] != control.max_bandwidth}
+        values |= {i: most for i in current if i not in values and current[i] != most}
     return Bandwidth({"MB": dict(sorted(values.items()))} if values else {})
 
 

@@ -63,6 +63,7 @@ class SimulatedResctrl:
         self.profile, self.kernel = profile, kernel
         self.source = f"sim:{profile.name}"
         self.mount_options = profile.mount_options
+        self.topology = profile.topology
         self.operations: list[Operation] = []
         self.before_operation: Callable[[Operation], None] | None = None
         self.state = State(profile, KERNELS[kernel], clock, writer)
