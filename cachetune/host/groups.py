@@ -1,4 +1,4 @@
-"""Read the groups of a host, whoever made them.
+"""Read the groups of a host, including those of other programs.
 
 Groups can disappear during the read; such a group is left out, as if it had been removed a moment earlier. Whatever
 else is wrong with a file of a group (another program's damage, a copy that lacks it, a kernel that has more to say than

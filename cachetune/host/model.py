@@ -101,7 +101,7 @@ class CacheControl(msgspec.Struct, frozen=True):
         return Cbm(sum(1 << way for way, letter in enumerate(reversed(usage)) if letter in letters))
 
 
-# The step of MB on MPAM, 100 / 2**bits rounded up, tells how many bits hold the fraction. From 7 bits on every percent
+# The step of MB on MPAM, 100 / 2**bits rounded up, shows how many bits hold the fraction. From 7 bits on every percent
 # is exact. Source: mpam_resctrl.c. Intel's step is 10.
 _FRACTION_BITS = {50: 1, 25: 2, 13: 3, 7: 4, 4: 5, 2: 6}
 

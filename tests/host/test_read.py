@@ -307,7 +307,7 @@ def test_mpam_has_rmids_for_each_control_group_if_there_is_one_for_each(
 
 
 @pytest.mark.parametrize(("step", "bits"), [(50, 1), (13, 3), (2, 6), (1, None), (10, None)])
-def test_the_step_of_a_percentage_tells_how_many_bits_mpam_keeps(step: int, bits: int | None, tmp_path: Path) -> None:
+def test_the_step_of_a_percentage_shows_how_many_bits_mpam_keeps(step: int, bits: int | None, tmp_path: Path) -> None:
     tree = {**SKYLAKE, **below("info/MB", bandwidth(step, step))}
     assert host_of(tree, tmp_path).bandwidths[0].fraction_bits == bits
 
