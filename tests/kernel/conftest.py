@@ -36,23 +36,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {told}")
 
 
-@pytest.fixture(scope="session")
-def virtual_machine() -> None:
-    try:
-        vm.prepare()
-    except vm.VmError as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"no virtual machine: {error}")
-        pytest.skip(f"no virtual machine: {error}")
+def require(kernel: vm.Kernel) -> None:
+    """Skip the test, or in CI fail it, if the kernel cannot be booted here."""
+    why = vm.missing(kernel)
+    if why and os.environ.get("CI"):
+        pytest.fail(f"no kernel {kernel}: {why}")
+    if why:
+        pytest.skip(f"no kernel {kernel}: {why}")
 
 
 @pytest.fixture(scope="session")
-def scenario(virtual_machine: None) -> Scenario:  # noqa: ARG001 - wanted for what it says
+def scenario() -> Scenario:
     """Run a program of tests/kernel/scenarios in a machine: the document of type ``kind`` that it prints, the run."""
 
-    def run(name: str, kind: type, *words: str, **options: Any) -> tuple[Any, vm.Result]:
+    def run(
+        name: str, kind: type, *words: str, machine: vm.Machine = vm.MACHINES["intel"], **options: Any
+    ) -> tuple[Any, vm.Result]:
+        require(machine.kernel)
         command = [sys.executable, "-m", f"tests.kernel.scenarios.{name}", *words]
-        result = vm.run(command, env={"PYTHONPATH": str(ROOT)}, **options)
+        result = vm.run(command, env={"PYTHONPATH": str(ROOT)}, machine=machine, **options)
         assert result.status == 0, result.stderr
         return documents.decode(result.stdout.encode(), kind, name), result
 

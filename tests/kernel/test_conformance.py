@@ -16,17 +16,15 @@ from cachetune.sim.profile import KERNELS
 from tests.conformance.answers import differences
 from tests.conformance.configurations import CONFIGURATIONS
 from tests.conformance.on_simulator import Simulator
-from tests.conformance.record import answer, kernel_package
-from tests.kernel.conftest import Scenario, fresh_seed
+from tests.conformance.record import answer
+from tests.kernel.conftest import Scenario, fresh_seed, require
 
 pytestmark = pytest.mark.kernel
-# 6.12 only where apt knows one (Debian 12: with backports).
-THERE = [kernel for kernel in KERNELS if kernel_package(kernel)]
 
 
-@pytest.mark.usefixtures("virtual_machine")
-@pytest.mark.parametrize("kernel", THERE)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_both_kernels_answer_random_operations_alike(kernel: str) -> None:
+    require(kernel)
     seed = fresh_seed()
     choice = [each for each in CONFIGURATIONS.values() if each.kernel == kernel and each.length]
     configuration = random.Random(f"{seed} {kernel}").choice(choice)  # noqa: S311 - reproducible on purpose

@@ -3,7 +3,6 @@
 import pytest
 
 from cachetune.sim.profile import KERNELS
-from tests.conformance.record import kernel_package
 from tests.kernel import vm
 from tests.kernel.conftest import Count, FileOf, Scenario
 from tests.kernel.domains import WHOLE_PROCESS
@@ -14,9 +13,9 @@ THREADS, ENDING, TIMES = 500, 50, 5
 
 
 # 6.1 moves threads one by one, 6.12 in lists, which stop at the first that has ended.
-@pytest.fixture(scope="module", params=[kernel for kernel in KERNELS if kernel_package(kernel)])
+@pytest.fixture(scope="module", params=KERNELS)
 def outcome(request: pytest.FixtureRequest, scenario: Scenario, file_of: FileOf) -> Outcome:
-    machine = vm.Machine(sockets=1, kernel=kernel_package(request.param) or "", registers=False)
+    machine = vm.Machine(sockets=1, kernel=request.param, registers=False)
     words = (str(THREADS), str(ENDING), str(TIMES), file_of(WHOLE_PROCESS))
     found: Outcome = scenario("crowds", Outcome, *words, machine=machine)[0]
     return found

@@ -14,7 +14,6 @@ import pytest
 from cachetune.plan.model import Plan
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup
 from cachetune.sim.profile import KERNELS
-from tests.conformance.record import kernel_package
 from tests.kernel import vm
 from tests.kernel.conftest import Count, FileOf, Scenario
 from tests.kernel.domains import FAULTS
@@ -25,9 +24,9 @@ EXTENT = ["all"] if os.environ.get("CACHETUNE_DEATHS") == "all" else []
 RECORDS = ["open ledger.json.new", "rename ledger.json.new", "unlink journal.jsonl"]
 
 
-@pytest.fixture(scope="module", params=[kernel for kernel in KERNELS if kernel_package(kernel)])
+@pytest.fixture(scope="module", params=KERNELS)
 def outcome(request: pytest.FixtureRequest, scenario: Scenario, file_of: FileOf) -> Outcome:
-    machine = vm.Machine(sockets=1, kernel=kernel_package(request.param) or "", registers=False)
+    machine = vm.Machine(sockets=1, kernel=request.param, registers=False)
     found: Outcome = scenario("deaths", Outcome, file_of(FAULTS), *EXTENT, machine=machine, cpu_limit=3000)[0]
     return found
 

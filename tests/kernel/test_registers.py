@@ -26,7 +26,6 @@ from tests.kernel.scenarios.registers import Case, Outcome
 pytestmark = pytest.mark.kernel
 SEED = os.environ.get("CACHETUNE_REGISTERS_SEED", "1")
 RANDOM_CASES = int(os.environ.get("CACHETUNE_CASES", "5"))  # for each setting; a case takes one to two seconds
-NEWER = vm.newest_package("6.12")
 MOST_BANDWIDTH = 100
 
 T = TypeVar("T")
@@ -40,17 +39,17 @@ class Setting:
     caches: int
     ways: int
     options: str = ""
-    newer: bool = False
+    kernel: str = "6.1"
 
 
 SETTINGS = {
     "2 caches of 11 ways": Setting(2, 11),
     "1 cache of 20 ways, cdp": Setting(1, 20, "cdp"),
-    "4 caches of 20 ways, 6.12": Setting(4, 20, "debug", newer=True),
+    "4 caches of 20 ways, 6.12": Setting(4, 20, "debug", "6.12"),
 }
 
 
-@pytest.fixture(scope="module", params=[name for name, s in SETTINGS.items() if NEWER or not s.newer])
+@pytest.fixture(scope="module", params=SETTINGS)
 def setting(request: pytest.FixtureRequest) -> Setting:
     return SETTINGS[request.param]
 
@@ -59,9 +58,8 @@ def setting(request: pytest.FixtureRequest) -> Setting:
 def ran(setting: Setting, scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, vm.Result]:
     given = tmp_path_factory.mktemp("domains") / "examples.json"
     given.write_bytes(documents.encode(_examples()))
-    machine = vm.Machine(sockets=setting.caches, rdt=vm.Rdt(l3_ways=setting.ways, mba_closids=16))
-    if setting.newer and NEWER:
-        machine = dataclasses.replace(machine, kernel=NEWER)
+    rdt = vm.Rdt(l3_ways=setting.ways, mba_closids=16)
+    machine = vm.Machine(sockets=setting.caches, kernel=setting.kernel, rdt=rdt)
     words = (SEED, str(RANDOM_CASES), str(given))
     cpu_limit = 900 + 30 * RANDOM_CASES
     outcome, result = scenario(
@@ -118,7 +116,7 @@ def test_the_kernel_hands_out_the_closids_that_this_test_expects(
         for (_, _, _, closids), hw_ids in zip(_applies(case, result), case.hw_ids, strict=True):
             assert hw_ids in ({}, closids), case.name
             told += bool(hw_ids)
-    assert bool(told) == setting.newer
+    assert bool(told) == (setting.options == "debug")
 
 
 Moment = tuple[dict[str, Registers], Plan, vm.HwState, dict[str, int]]

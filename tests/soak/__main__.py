@@ -18,7 +18,8 @@ from tests.apply.random_runs import Counts, episode
 from tests.conformance.answers import differences
 from tests.conformance.configurations import CONFIGURATIONS
 from tests.conformance.on_simulator import Simulator
-from tests.conformance.record import answer, kernel_package
+from tests.conformance.record import answer
+from tests.kernel import vm
 from tests.kernel.vm import VmError
 from tests.waiting import StalledError
 
@@ -55,7 +56,7 @@ def pytest(*tests: str, **environment: str) -> int:
 
 def conformance(seed: int, end: float) -> int:
     """Random operations on one real kernel after another, as long as there is time; 1 if any is answered otherwise."""
-    choice = [each for each in CONFIGURATIONS.values() if each.length and kernel_package(each.kernel)]
+    choice = [each for each in CONFIGURATIONS.values() if each.length and not vm.missing(each.kernel)]
     draw = random.Random(seed)  # noqa: S311 - reproducible on purpose
     boots = operations = found = 0
     while boots == 0 or time.monotonic() < end:

@@ -2,13 +2,14 @@
 
 A command, a machine and mount options go in; what the command printed, its exit status and the registers that
 the kernel wrote come out. Needs the Debian packages qemu-system-x86, busybox-static and zstd, and fetches a
-kernel package on first use. A run takes some four seconds longer than its command; never use it to judge
+kernel's packages on first use. A run takes some four seconds longer than its command; never use it to judge
 performance. As a command: ``python -m tests.kernel.vm -- cat /sys/fs/resctrl/schemata``.
 """
 
-from tests.kernel.vm.guest import Machine
-from tests.kernel.vm.image import VmError, newest_package
-from tests.kernel.vm.rdt import HwState, Rdt
-from tests.kernel.vm.run import Result, prepare, run
+from tests.kernel.vm.kernels import Kernel
+from tests.kernel.vm.machine import MACHINES, Machine
+from tests.kernel.vm.packages import VmError
+from tests.kernel.vm.rdt import Amd, HwState, Rdt
+from tests.kernel.vm.run import Result, missing, prepare, run
 
-__all__ = ["HwState", "Machine", "Rdt", "Result", "VmError", "newest_package", "prepare", "run"]
+__all__ = ["MACHINES", "Amd", "HwState", "Kernel", "Machine", "Rdt", "Result", "VmError", "missing", "prepare", "run"]

@@ -2,7 +2,7 @@
 
 A kernel with CONFIG_PARAVIRT_XXL, as Debian's are, executes every CPUID, RDMSR and WRMSR that matters in five
 small functions. Each has a breakpoint on that one instruction. At a stop, an RDT leaf or register is
-answered from the model (rdt.py) and the instruction is skipped; any other is stepped over. A boot has some
+answered from the model (rdt) and the instruction is skipped; any other is stepped over. A boot has some
 1300 stops.
 """
 
@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.kernel.vm.image import VmError
-from tests.kernel.vm.rdt import LOW32, HwState, Rdt, Registers
+from tests.kernel.vm.machine import Machine
+from tests.kernel.vm.packages import VmError
+from tests.kernel.vm.rdt import LOW32, HwState, registers
 from tests.kernel.vm.rsp import Rsp, RspError
 from tests.waiting import Progress, StalledError
 
@@ -27,31 +28,6 @@ WRMSR: Final = b"\x0f\x30"
 PORTS: Final = ("control", "out", "err")
 IDLE_SHARE: Final = 0.1  # of one CPU: the emulation of a guest that only sleeps uses half of that
 Sink = Callable[[bytes], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    """The machine: ``sockets`` L3 caches with ``cores`` processors each, and what their RDT offers.
-
-    Model 106 is Ice Lake: with 85 (Skylake, Cascade Lake) the kernel disables L3 CAT, 79 can
-    pseudo-lock. Without ``registers`` what the kernel writes into them is dropped, as QEMU does with registers that it
-    does not know, and the counters read 0: nothing stops the machine once it has booted, and as each stop
-    makes QEMU translate all code again, programs then run about ten times faster.
-    """
-
-    sockets: int = 2
-    cores: int = 1
-    memory: str = "1G"
-    cpu_model: int = 106
-    kernel: str = "default"
-    append: str = ""
-    registers: bool = True
-    rdt: Rdt = dataclasses.field(default_factory=Rdt)
-
-    @property
-    def cache_of(self) -> list[int]:
-        """The number of the L3 cache of each processor."""
-        return [cpu // self.cores for cpu in range(self.sockets * self.cores)]
 
 
 class Guest:
@@ -68,7 +44,7 @@ class Guest:
         directory: Path,
     ) -> None:
         """``traps`` maps address to instruction; ``shares`` are writable; sockets go to ``directory``."""
-        self.registers = Registers(machine.rdt, machine.cache_of)
+        self.registers = registers(machine.rdt, machine.cache_of, time.monotonic)
         self.marks: dict[str, HwState] = {}
         self._traps = {at: code for at, code in traps.items() if machine.registers or code == CPUID}
         self._directory = directory
@@ -78,7 +54,7 @@ class Guest:
         self._status: int | None = None
         self._received_bytes = 0
         self._failure = ""
-        command = [*_command(machine, kernel, initrd), *self._devices(shares)]
+        command = [*machine.command(kernel, initrd), *self._devices(shares)]
         if traps:
             command += ["-S", "-gdb", f"unix:{directory / 'gdb'},server=on,wait=off"]
         with self._log.open("wb") as log:
@@ -234,7 +210,7 @@ class Guest:
         low, number, after = rax & LOW32, rcx & LOW32, rip + 2
         instruction = self._traps.get(rip)
         if instruction == CPUID:
-            answer = registers.cpuid(low, number)
+            answer = registers.cpuid(low, number, cpu)
             if answer is None and registers.amends(low, number):
                 gdb.step(thread)
                 eax, ebx, ecx, edx = gdb.registers("rax", "rbx", "rcx", "rdx")
@@ -267,18 +243,3 @@ class _Accept:
 @dataclasses.dataclass(frozen=True)
 class _Receive:
     name: str
-
-
-def _command(machine: Machine, kernel: Path, initrd: Path) -> list[str]:
-    processor = (
-        f"max,vendor=GenuineIntel,family=6,model={machine.cpu_model},stepping=6,level=0x14,"
-        "model-id=Pretended Intel Xeon with RDT,svm=off,la57=off"
-    )
-    # no_timer_check: on a busy host the kernel's test of its timer interrupt fails, and it panics
-    kernel_words = f"console=ttyS0 panic=-1 no_timer_check nokaslr mitigations=off loglevel=6 {machine.append}"
-    # TCG: no KVM is needed, and the stops cost the same with it
-    words = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", processor]
-    words += ["-m", machine.memory]
-    words += ["-smp", f"{len(machine.cache_of)},sockets={machine.sockets},cores={machine.cores}"]
-    words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    return [*words, "-kernel", str(kernel), "-initrd", str(initrd), "-append", kernel_words]

@@ -1,83 +1,42 @@
-"""From a Debian kernel package to what QEMU boots: the unpacked ELF kernel and an initramfs with its modules.
+"""From a Debian kernel's files to what QEMU boots: the unpacked ELF kernel and an initramfs with its modules.
 
-The package is fetched with apt and never installed. QEMU boots the ELF kernel through its PVH entry point, so
-no decompressor runs in the guest (slow without KVM) and the kernel is not moved: its symbols keep their
-addresses.
+QEMU boots the ELF kernel through its PVH entry point, so no decompressor runs in the guest (slow without KVM) and the
+kernel is not moved: its symbols keep their addresses.
 """
 
-import contextlib
-import fcntl
 import io
 import lzma
-import os
 import re
 import shutil
 import struct
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+from tests.kernel.vm.packages import VmError, run_command
 
 GUEST_INIT = Path(__file__).with_name("guest-init.sh")
 MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay")
-DEFAULT_KERNEL = "default"
+# Debian 12 has no link from lib to usr/lib in its packages, later ones have no lib.
+MODULE_TREES: Final = ("lib/modules", "usr/lib/modules")
 
 
-class VmError(Exception):
-    """The virtual machine cannot be prepared or started, or ended without a result."""
+def make(unpacked: Path, directory: Path) -> None:
+    """Put what boots into an empty directory: ``vmlinux`` and ``modules``. Raises VmError if the packages lack some
+    of it.
 
-
-def cache_directory() -> Path:
-    """Where unpacked kernels are kept: cachetune/kernelvm under XDG_CACHE_HOME or ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "cachetune" / "kernelvm"
-
-
-@contextlib.contextmanager
-def exclusive(cache: Path) -> Iterator[None]:
-    """One process at a time prepares kernels."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def unpacked_kernel(cache: Path, kernel: str) -> Path:
-    """The directory with the kernel package unpacked, made when missing.
-
-    ``kernel`` is a package's name, a .deb file, or "default": what linux-image-amd64 names when first asked.
+    ``unpacked`` has the files of one or more packages.
     """
-    if kernel.endswith(".deb"):
-        return _unpack(cache, Path(kernel))
-    root = cache / kernel
-    if root.is_dir():
-        return root.resolve()
-    if kernel == DEFAULT_KERNEL:
-        target = _default_kernel(cache)
-        root.symlink_to(target.name)
-        return target
-    deb = _download(cache, kernel)
-    try:
-        return _unpack(cache, deb)
-    finally:
-        deb.unlink()
-
-
-def newest_package(version: str) -> str | None:
-    """The newest kernel package of a version such as "6.12" that apt knows, if any."""
-    if not shutil.which("apt-cache"):
-        return None
-    names = _run(["apt-cache", "pkgnames", f"linux-image-{version}."]).stdout.decode().split()
-    signed = [name for name in names if re.fullmatch(r"linux-image-[0-9.]+[^-]*(-[0-9]+)?-amd64", name)]
-    return max(signed, key=lambda name: [int(number) for number in re.findall("[0-9]+", name)], default=None)
+    bzimage, release = _bzimage(unpacked)
+    (directory / "vmlinux").write_bytes(_payload(bzimage.read_bytes()))
+    (directory / "modules").mkdir()
+    for number, (name, data) in enumerate(_modules(unpacked, release).items()):
+        (directory / "modules" / f"{number:02d}-{name}.ko").write_bytes(data)
 
 
 def elf_kernel(root: Path) -> Path:
-    """The ELF kernel that is packed inside the bzImage, unpacked beside it."""
-    release = _release(root)
-    elf = root / f"vmlinux-{release}"
-    if not elf.exists():
-        _write_whole(elf, _payload((root / "boot" / f"vmlinuz-{release}").read_bytes()))
-    return elf
+    """The ELF kernel in a directory that ``make`` made."""
+    return root / "vmlinux"
 
 
 def find_code(elf: Path, address: int, code: bytes) -> int:
@@ -108,8 +67,8 @@ def initramfs(root: Path, job: Mapping[str, str]) -> bytes:
     archive.device("dev/console", 5, 1)
     archive.file("bin/busybox", Path(busybox).read_bytes(), executable=True)
     archive.file("init", GUEST_INIT.read_bytes(), executable=True)
-    for number, (name, data) in enumerate(_modules(root)):
-        archive.file(f"mod/{number:02d}-{name}.ko", data)
+    for module in sorted((root / "modules").iterdir()):
+        archive.file(f"mod/{module.name}", module.read_bytes())
     for name, text in job.items():
         archive.file(f"job/{name}", text.encode())
     return archive.finish()
@@ -153,55 +112,13 @@ class Cpio:
         self._out.write(b"\0" * (-self._out.tell() % boundary))
 
 
-def _default_kernel(cache: Path) -> Path:
-    try:
-        return unpacked_kernel(cache, _default_package())
-    except VmError:
-        if os.geteuid() != 0:
-            raise
-        _run(["apt-get", "-q", "update"])  # an old index names packages that have been replaced since
-        return unpacked_kernel(cache, _default_package())
-
-
-def _default_package() -> str:
-    found = _depends_of("linux-image-amd64")
-    if not found:
-        raise VmError("apt knows no linux-image-amd64; run apt-get update")
-    return found
-
-
-def _depends_of(meta: str) -> str | None:
-    if not shutil.which("apt-cache"):
-        raise VmError("there is no apt to fetch a kernel package with; name a .deb file")
-    shown = _run(["apt-cache", "depends", "--important", meta]).stdout.decode()
-    found = re.search(r"Depends: (linux-image-\S+)", shown)
-    return found.group(1) if found else None
-
-
-def _download(cache: Path, package: str) -> Path:
-    done = _run(["apt-get", "download", "-q", package], cwd=cache)
-    debs = sorted(cache.glob(f"{package}_*.deb"))
-    if not debs:
-        raise VmError(f"cannot fetch {package}: {done.stderr.decode(errors='replace').strip()}")
-    return debs[-1]
-
-
-def _unpack(cache: Path, deb: Path) -> Path:
-    root = cache / deb.name.partition("_")[0]
-    if not root.is_dir():
-        part = root.with_name(f"{root.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        done = _run(["dpkg-deb", "-x", str(deb), str(part)])
-        if done.returncode:
-            raise VmError(f"cannot unpack {deb}: {done.stderr.decode(errors='replace').strip()}")
-        part.rename(root)
-    return root
-
-
-def _release(root: Path) -> str:
-    for path in sorted((root / "boot").glob("vmlinuz-*")):
-        return path.name.removeprefix("vmlinuz-")
-    raise VmError(f"no kernel in {root}")
+def _bzimage(unpacked: Path) -> tuple[Path, str]:
+    """The kernel's file, and its release."""
+    for path in sorted(unpacked.glob("boot/vmlinuz-*")):
+        return path, path.name.removeprefix("vmlinuz-")
+    for path in sorted(unpacked.glob("usr/lib/modules/*/vmlinuz")):
+        return path, path.parent.name
+    raise VmError("the packages have no kernel (it may be in linux-binary-RELEASE)")
 
 
 def _payload(image: bytes) -> bytes:
@@ -216,7 +133,7 @@ def _payload(image: bytes) -> bytes:
     elif packed.startswith(b"\x28\xb5\x2f\xfd"):
         if not shutil.which("zstd"):
             raise VmError("zstd is missing (Debian package zstd)")
-        elf = _run(["zstd", "-dcq"], data=packed[:-4]).stdout  # the last 4 bytes are the unpacked size
+        elf = run_command(["zstd", "-dcq"], data=packed[:-4]).stdout  # the last 4 bytes are the unpacked size
     else:
         raise VmError(f"the kernel is packed in an unknown way ({packed[:4].hex()})")
     if not elf.startswith(b"\x7fELF"):
@@ -224,13 +141,16 @@ def _payload(image: bytes) -> bytes:
     return elf
 
 
-def _modules(root: Path) -> list[tuple[str, bytes]]:
+def _modules(unpacked: Path, release: str) -> dict[str, bytes]:
     """MODULES and all that they need, in the order in which to load them.
 
     A package that was only unpacked has no modules.dep, so each module's own "depends=" is read. A name
-    without a file is built into the kernel.
+    without a file is built into the kernel, but for 9p, which Debian builds as a module or not at all (in "cloud").
     """
-    files = {path.name.partition(".")[0].replace("-", "_"): path for path in root.glob("lib/modules/**/*.ko*")}
+    trees = [unpacked / tree / release for tree in MODULE_TREES]
+    files = {path.name.partition(".")[0].replace("-", "_"): path for tree in trees for path in tree.glob("**/*.ko*")}
+    if "9p" not in files:
+        raise VmError(f"the packages have no module 9p of {release} (its modules may be in linux-modules-RELEASE)")
     loaded: dict[str, bytes] = {}
 
     def visit(name: str, seen: frozenset[str]) -> None:
@@ -245,15 +165,5 @@ def _modules(root: Path) -> list[tuple[str, bytes]]:
         loaded[name] = data
 
     for name in MODULES:
-        visit(name.replace("-", "_"), frozenset())
-    return list(loaded.items())
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(data)
-    part.rename(path)
-
-
-def _run(command: list[str], *, data: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(command, input=data, capture_output=True, cwd=cwd, check=False)
+        visit(name, frozenset())
+    return loaded

@@ -7,6 +7,7 @@ processor's registers.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import shlex
@@ -15,9 +16,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.kernel.vm import image
-from tests.kernel.vm.guest import CPUID, RDMSR, WRMSR, Guest, Machine, Sink
-from tests.kernel.vm.image import VmError
+from tests.kernel.vm import image, kernels
+from tests.kernel.vm.guest import CPUID, RDMSR, WRMSR, Guest, Sink
+from tests.kernel.vm.kernels import Kernel
+from tests.kernel.vm.machine import Machine
+from tests.kernel.vm.packages import VmError
 from tests.kernel.vm.rdt import HwState
 
 PASSED_ON = (
@@ -80,8 +83,8 @@ def run(
         return Result(stdout, stderr, status, guest.registers.state(), guest.marks)
 
 
-def prepare(kernel: str = image.DEFAULT_KERNEL) -> dict[int, bytes]:
-    """Have the kernel fetched, unpacked and looked at; what to trap: address to instruction.
+def prepare(kernel: Kernel = kernels.DEFAULT_KERNEL) -> dict[int, bytes]:
+    """Have the kernel fetched, made ready and looked at; what to trap: address to instruction.
 
     Debian ships no System.map, so the first boot of a kernel, without traps, reads its symbols. Raises
     VmError that says what is missing.
@@ -89,13 +92,15 @@ def prepare(kernel: str = image.DEFAULT_KERNEL) -> dict[int, bytes]:
     for program, package in (("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static")):
         if not shutil.which(program):
             raise VmError(f"{program} is missing (Debian package {package})")
-    cache = image.cache_directory()
-    with image.exclusive(cache):
-        root = image.unpacked_kernel(cache, kernel)
+    cache = kernels.cache_directory()
+    with kernels.exclusive(cache):
+        root = kernels.kernel_directory(cache, kernel)
         elf = image.elf_kernel(root)
         saved = root / "symbols.json"
         if not saved.exists():
-            saved.write_text(json.dumps(_read_symbols(kernel)))
+            new = saved.with_suffix(".new")
+            new.write_text(json.dumps(_read_symbols(kernel)))
+            new.rename(saved)
     traps = {}
     for function, address in json.loads(saved.read_text()).items():
         code = CPUID if "cpuid" in function else RDMSR if "read" in function else WRMSR
@@ -103,7 +108,17 @@ def prepare(kernel: str = image.DEFAULT_KERNEL) -> dict[int, bytes]:
     return traps
 
 
-def _read_symbols(kernel: str) -> dict[str, int]:
+@functools.cache
+def missing(kernel: Kernel) -> str:
+    """Why a kernel cannot be booted here; empty if it can. The answer is kept."""
+    try:
+        prepare(kernel)
+    except VmError as error:
+        return str(error)
+    return ""
+
+
+def _read_symbols(kernel: Kernel) -> dict[str, int]:
     printed: list[bytes] = []
     with _guest(Machine(kernel=kernel), {"symbols": ""}, {}, ()) as guest:
         guest.run({"out": printed.append, "err": printed.append}, 300)
@@ -118,7 +133,7 @@ def _read_symbols(kernel: str) -> dict[str, int]:
 def _guest(
     machine: Machine, job: Mapping[str, str], traps: Mapping[int, bytes], shares: Sequence[Path]
 ) -> Iterator[Guest]:
-    root = image.unpacked_kernel(image.cache_directory(), machine.kernel)
+    root = kernels.kernel_directory(kernels.cache_directory(), machine.kernel)
     with tempfile.TemporaryDirectory(prefix="kernelvm-") as name:
         directory = Path(name)
         initrd = directory / "initrd"
