@@ -9,7 +9,7 @@ LIBVIRT_PYTHON := .venv/libvirt-python.stamp
 
 PACKAGES_UNIT := libxml2-utils libvirt0 fuse3 strace intel-cmt-cat qemu-system-x86 systemd
 PACKAGES_LIBVIRT := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 fuse3
-PACKAGES_KERNEL := qemu-system-x86 busybox-static zstd linux-image-amd64:available
+PACKAGES_KERNEL := qemu-system-x86 busybox-static zstd
 
 PYTEST = $(BIN)/python -m pytest -n 2 --benchmark-disable
 UNIT := not kernel and not libvirt
