@@ -5,7 +5,7 @@ A table is what a group's ``schemata`` holds: ``Masks`` for caches, ``Bandwidth`
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from typing import Any, Generic, Self, TypeVar
 
 V = TypeVar("V", bound=int)
@@ -75,8 +75,8 @@ class _Table(Mapping[str, Mapping[int, V]], Generic[V]):
     @classmethod
     def taking(cls, rows: dict[str, dict[int, V]]) -> Self:
         """The table of these rows, not copied: the caller gives them up."""
-        table = cls()
-        table._rows = rows
+        table = cls.__new__(cls)
+        table._rows = rows  # noqa: SLF001 - of this class
         return table
 
     def at(self, resource: str, cache_id: int) -> V | None:
@@ -107,6 +107,10 @@ class _Table(Mapping[str, Mapping[int, V]], Generic[V]):
     def to_json(self) -> Mapping[str, Mapping[int, V]]:
         """The table as an object of objects."""
         return self._rows
+
+    def items(self) -> ItemsView[str, Mapping[int, V]]:
+        """The rows by resource; the view of a dict, several times as fast as that of a Mapping."""
+        return self._rows.items()
 
     def __getitem__(self, resource: str) -> Mapping[int, V]:
         return self._rows[resource]

@@ -165,8 +165,8 @@ def _group_problems(group: Group, host: Host) -> Iterator[str]:
         yield f"group {group.path!r}: {group.mode!r} is not a mode"
     if not _is_cpu_list(group.cpus):
         yield f"group {group.path!r}: {group.cpus!r} is not a list of CPUs"
-    if len(set(group.tids)) != len(group.tids) or not all(0 < tid <= _LARGEST_TID for tid in group.tids):
-        yield f"group {group.path!r}: thread ids are not positive, too large or repeated"
+    if not all(0 < tid <= _LARGEST_TID for tid in group.tids):
+        yield f"group {group.path!r}: thread ids are not positive, or too large"
     yield from _value_problems(group, host)
 
 

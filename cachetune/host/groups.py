@@ -5,16 +5,17 @@ else is wrong with a file of a group (another program's damage, a copy that lack
 we know) must not make the host unreadable: it becomes a ``Problem``, and the rest is read.
 """
 
+import contextlib
 import errno
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec.structs import replace
 
-from cachetune.cbm import Bandwidth, Masks
+from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.errors import ResctrlError
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Problem
 from cachetune.host.owners import owner_of
@@ -67,13 +68,17 @@ class GroupReader:
                 yield group
                 yield from self._monitor_groups(f"{name}/mon_groups")
 
-    def plausible(self, group: Group, caches: Collection[CacheControl]) -> Group:
-        """The group without values that its host cannot have; they are kept as ``other_lines``."""
-        full = {cache.name: cache.cbm_mask for cache in caches}
-        masks = [(name, i, m) for name, row in group.masks.items() for i, m in row.items() if m & ~full.get(name, m)]
-        bandwidth = [entry for entry in group.bandwidth.entries() if entry[2] > _LARGEST_BANDWIDTH]
-        if not masks and not bandwidth:
-            return group
+    def plausible(self, groups: Iterable[Group], caches: Collection[CacheControl]) -> Iterator[Group]:
+        """The groups without values that their host cannot have; those are kept as ``other_lines``."""
+        beyond = {cache.name: ~int(cache.cbm_mask) for cache in caches}
+        for group in groups:
+            masks = [(n, i, m) for n, row in group.masks.items() for i, m in row.items() if int(m) & beyond.get(n, 0)]
+            values = [(n, i, v) for n, row in group.bandwidth.items() for i, v in row.items() if v > _LARGEST_BANDWIDTH]
+            yield self._without(group, masks, values) if masks or values else group
+
+    def _without(
+        self, group: Group, masks: Sequence[tuple[str, int, Cbm]], bandwidth: Sequence[tuple[str, int, int]]
+    ) -> Group:
         lines = [format_entry(name, i, value) for name, i, value in (*masks, *bandwidth)]
         self._problem(_file(group.path, "schemata"), f"impossible on this host: {', '.join(lines)}")
         wrong = {entry[:2] for entry in (*masks, *bandwidth)}
@@ -192,16 +197,18 @@ class GroupReader:
         """The thread ids, and the lines that are something else."""
         if not text:
             return (), ()
-        try:
-            return tuple(dict.fromkeys(_TIDS.decode(f"[{text.strip().replace(chr(10), ',')}]"))), ()
-        except msgspec.DecodeError:
-            lines = [line.strip() for line in text.split("\n") if line.strip()]
+        with contextlib.suppress(msgspec.DecodeError):
+            return _TIDS.decode(f"[{text.strip().replace(chr(10), ',')}]"), ()
+        return self._mixed_tasks(path, [line.strip() for line in text.split("\n") if line.strip()])
+
+    def _mixed_tasks(self, path: str, lines: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """The same for lines that are not all thread ids."""
         tids = {line: _tid(line) for line in lines}
         others = tuple(line for line in lines if tids[line] is None)
         for line in others:
             if not _DEVICE.fullmatch(line):
                 self._problem(path, f"not a thread id: {line[:60]}")
-        return tuple(tid for tid in dict.fromkeys(tids.values()) if tid is not None), others
+        return tuple(tid for tid in tids.values() if tid is not None), others
 
     def _cpus(self, path: str, text: str | None) -> str:
         cpus = (text or "").strip()

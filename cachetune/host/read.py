@@ -45,7 +45,7 @@ def read_host(fs: Resctrl, sysfs: Path | None = None, owned: Collection[str] = (
         caches=caches,
         bandwidths=bandwidths,
         monitors=monitors,
-        groups=(groups[0], *(reader.plausible(group, caches) for group in groups[1:])),
+        groups=(groups[0], *reader.plausible(groups[1:], caches)),
         snc_nodes=_snc_nodes(fs, monitors),
         topology=topology_of(in_sysfs, sysfs) if sysfs else fs.topology,
         problems=tuple(reader.problems),

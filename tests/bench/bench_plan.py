@@ -1,4 +1,4 @@
-"""Reading a host with 64 groups and planning on it, against finding and reading the same files and nothing more."""
+"""Reading a host, alone and with a plan, against finding and reading the same files and nothing more."""
 
 import os
 import statistics
@@ -14,7 +14,6 @@ from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.plan.build import plan
 from tests.bench.table import Row
 
-_GROUPS, _THREADS = 64, 10
 _XML = b"""<domain type='kvm'><name>bench</name><vcpu>4</vcpu><cputune>
 <cachetune vcpus='0-1'>
 <cache id='0' level='3' type='both' size='2' unit='MiB'/><monitor level='3' vcpus='0'/></cachetune>
@@ -23,26 +22,32 @@ _XML = b"""<domain type='kvm'><name>bench</name><vcpu>4</vcpu><cputune>
 
 
 def rows() -> list[Row]:
-    """One row: medians of interleaved runs in one process."""
+    """Medians of interleaved runs in one process."""
+    domain = load(_XML, "bench.xml").domain
+    assert domain is not None
+    guest = Guest(4, tuple(Thread(100_000 + n, 0, f"CPU {n}/KVM", n) for n in range(4)))
+
+    def read_and_plan(root: Path) -> None:
+        plan(domain, read_host(SysfsResctrl(root)), guest)
+
+    def read(root: Path) -> None:
+        read_host(SysfsResctrl(root))
+
+    peer = "list its groups and read their files"
+    return [
+        Row(f"read a host with 64 groups and plan on it / {peer}", *_pair(read_and_plan, 64, 10), 3.0),
+        Row(f"read a host with 128 groups and 10,000 threads / {peer}", *_pair(read, 128, 78), 2.5),
+        Row(f"read a host with 512 groups and 40,000 threads / {peer}", *_pair(read, 512, 78), 2.5),
+    ]
+
+
+def _pair(ours: Callable[[Path], None], groups: int, threads: int) -> tuple[float, float]:
+    """Seconds of ours and of the peer, on a host with that many groups, and threads in each."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        _make_tree(root)
-        domain = load(_XML, "bench.xml").domain
-        assert domain is not None
-        guest = Guest(4, tuple(Thread(100_000 + n, 0, f"CPU {n}/KVM", n) for n in range(4)))
-
-        def ours() -> None:
-            plan(domain, read_host(SysfsResctrl(root)), guest)
-
-        pairs = [(_seconds(ours), _seconds(lambda: _read_tree(name))) for _ in range(25)]
-    return [
-        Row(
-            f"read a host with {_GROUPS} groups and plan on it / list its groups and read their files",
-            statistics.median(a for a, _ in pairs),
-            statistics.median(b for _, b in pairs),
-            3.0,
-        )
-    ]
+        _make_tree(root, groups, threads)
+        pairs = [(_seconds(lambda: ours(root)), _seconds(lambda: _read_tree(name))) for _ in range(25)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
 
 def _read_tree(root: str) -> None:
@@ -74,8 +79,8 @@ def _seconds(function: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def _make_tree(root: Path) -> None:
-    """A copy of a resctrl with 11 ways of 1 MiB on two caches and 63 groups beside the default one."""
+def _make_tree(root: Path, groups: int, threads: int) -> None:
+    """A copy of a resctrl with 11 ways of 1 MiB on two caches; no two neighboring groups have the same schemata."""
     _group(root, "L3:0=400;1=400\nMB:0=100;1=100\n", range(1, 500))
     for name, text in {
         "L3/cbm_mask": "7ff",
@@ -96,9 +101,10 @@ def _make_tree(root: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text}\n")
     (root / "size").write_text("L3:0=1048576;1=1048576\nMB:0=100;1=100\n")
-    for number in range(1, _GROUPS):
-        tids = range(number * 1000, number * 1000 + _THREADS)
-        _group(root / f"qemu-{number}-guest-vcpus_0-3", "L3:0=200;1=200\nMB:0=50;1=50\n", tids)
+    for number in range(1, groups):
+        tids = range(number * 1000, number * 1000 + threads)
+        schemata = f"L3:0={8 << number % 7:x};1={8 << number % 5:x}\nMB:0={number % 10 * 10 + 10};1=50\n"
+        _group(root / f"qemu-{number}-guest-vcpus_0-3", schemata, tids)
 
 
 def _group(path: Path, schemata: str, tids: range) -> None:

@@ -95,7 +95,6 @@ IMPOSSIBLE = {
     "a huge bandwidth": (change("groups", 4, "bandwidth", "MB", "0", to=1 << 40), "not a bandwidth"),
     "a bandwidth of a cache": (change("groups", 4, "bandwidth", to={"L3": {"0": 1}}), "not a bandwidth resource"),
     "a negative tid": (change("groups", 4, "tids", to=[-1]), "thread ids"),
-    "a tid twice": (change("groups", 4, "tids", to=[5, 5]), "thread ids"),
     "an invalid CPU list": (change("groups", 4, "cpus", to="all"), "list of CPUs"),
     "another version": (change("schema_version", to=2), "schema_version"),
 }

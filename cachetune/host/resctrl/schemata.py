@@ -43,15 +43,15 @@ def parse(text: str) -> Schemata:
     malformed: list[str] = []
     uninitialized: list[str] = []
     for line in text.split("\n"):
+        if not line or line.isspace():
+            continue
         name, colon, values = line.partition(":")
         name = name.strip()
-        if not colon and not name:
-            continue
         try:
-            if name in BANDWIDTH_RESOURCES:
-                bandwidth[name] = _numbers(values)
-            elif cache_resource(name):
+            if cache_resource(name):
                 masks[name] = _masks(values)
+            elif name in BANDWIDTH_RESOURCES:
+                bandwidth[name] = _numbers(values)
             else:
                 others.append(line.strip())
                 malformed += [] if colon else others[-1:]
@@ -61,9 +61,10 @@ def parse(text: str) -> Schemata:
             else:
                 others.append(line.strip())
                 malformed.append(line.strip())
-    return Schemata(
-        Masks.taking(masks), Bandwidth.taking(bandwidth), tuple(others), tuple(uninitialized), tuple(malformed)
-    )
+    tables = Masks.taking(masks), Bandwidth.taking(bandwidth)
+    if not others and not uninitialized:
+        return Schemata(*tables)
+    return Schemata(*tables, tuple(others), tuple(uninitialized), tuple(malformed))
 
 
 def parse_sizes(text: str) -> Amounts:
