@@ -234,7 +234,8 @@ class ResctrlError(CachetuneError):
     """One operation on resctrl failed.
 
     ``errno`` is the kernel's, ``path`` relative to the resctrl root, ``written`` the text of a failed write (or None)
-    and ``kernel_says`` the content of info/last_cmd_status ("" if it is empty or unrelated).
+    and ``kernel_says`` the kernel's reason from info/last_cmd_status ("" if it has none for this failure).
+    ``reason_lost`` means that the kernel had one and did not keep it, because another program used resctrl since.
     """
 
     def __init__(
@@ -245,15 +246,18 @@ class ResctrlError(CachetuneError):
         *,
         written: str | None = None,
         kernel_says: str = "",
+        reason_lost: bool = False,
         hint: str = "",
     ) -> None:
         what = f"{operation} {path}"
         if written is not None:
             what = f"write {written!r} to {path}"
         said = f"; the kernel says: {kernel_says}" if kernel_says else ""
+        if reason_lost:
+            said = "; the kernel kept no reason: another program may have used resctrl at the same moment"
         super().__init__(f"cannot {what}: {_errno.errorcode.get(errno, errno)}{said}", hint=hint)
         self.errno, self.operation, self.path = errno, operation, path
-        self.written, self.kernel_says = written, kernel_says
+        self.written, self.kernel_says, self.reason_lost = written, kernel_says, reason_lost
 
 
 # ---- plans and runs

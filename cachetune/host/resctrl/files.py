@@ -14,13 +14,13 @@ from cachetune.errors import LockTimeoutError, NotMountedError, ResctrlError
 from cachetune.host.model import Topology
 from cachetune.host.resctrl.hints import hint_for
 from cachetune.host.resctrl.port import SIMULATED_TYPE
+from cachetune.host.resctrl.reasons import reason_in, silence_about
 
 _CHUNK = 1 << 14
 _LARGEST = 1 << 26
 _POLL_SECONDS = 0.005
 # O_NONBLOCK: a named pipe in a copy must not block us forever
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-_BAD_TASKS = ("Can't move task", "Invalid pid", "Pseudo-locking in progress", "Task list parsing error")
 _OWN_OPTIONS = ("cdp", "cdpl2", "mba_MBps", "debug")
 _OF_ANY_MOUNT = {"rw", "ro", "seclabel"}
 
@@ -93,7 +93,7 @@ class SysfsResctrl:
         try:
             written = os.write(fd, data)
         except OSError as error:
-            raise self._failure(error, "write", path, self._words_about_write(error, path, text), text) from None
+            raise self._refusal(error, "write", path, text) from None
         finally:
             os.close(fd)
         if written != len(data):
@@ -105,10 +105,7 @@ class SysfsResctrl:
             with self._parent(path) as (parent, name):
                 os.mkdir(name, 0o755, dir_fd=parent)
         except OSError as error:
-            # mkdir does not clear the status (6.1, 6.12): its message is the last line, if it has one for this errno
-            speaks = error.errno in {errno.ENOSPC, errno.EBUSY, errno.EINVAL}
-            says = self._last_cmd_status()[-1:] if speaks else []
-            raise self._failure(error, "mkdir", path, "".join(says)) from None
+            raise self._refusal(error, "mkdir", path) from None
 
     def rmdir(self, path: str) -> None:
         """Remove a group; the kernel moves its tasks to the parent."""
@@ -171,32 +168,37 @@ class SysfsResctrl:
         finally:
             os.close(fd)
 
+    def _refusal(self, error: OSError, operation: str, path: str, written: str | None = None) -> ResctrlError:
+        """The error for an operation that the kernel refused, with its reason.
+
+        Nothing may be read before this: since Linux 7.3 reading a group's file clears the reason.
+        """
+        number = error.errno or errno.EIO
+        says = reason_in(self._last_cmd_status(), operation, path, number, written)
+        lost = not says and silence_about(operation, path, number, written) == "lost" and self.is_live
+        return self._failure(error, operation, path, written, says, lost=lost)
+
     def _failure(
-        self, error: OSError, operation: str, path: str, says: str = "", written: str | None = None
+        self,
+        error: OSError,
+        operation: str,
+        path: str,
+        written: str | None = None,
+        says: str = "",
+        *,
+        lost: bool = False,
     ) -> ResctrlError:
         number = error.errno or errno.EIO
         hint = hint_for(number, operation, path, says, written, live=self.is_live)
-        return ResctrlError(number, operation, path or ".", written=written, kernel_says=says, hint=hint)
+        return ResctrlError(
+            number, operation, path or ".", written=written, kernel_says=says, reason_lost=lost, hint=hint
+        )
 
-    def _words_about_write(self, error: OSError, path: str, text: str) -> str:
-        """The kernel's message, unless the write was refused before the status was cleared: then the text is older.
-
-        That happens for a missing newline, and for tasks that do not parse as numbers (6.1 accepts only one).
-        """
-        lines = self._last_cmd_status()
-        name = path.rpartition("/")[2]
-        if name in {"schemata", "mode"} and not text.endswith("\n"):
-            lines = []
-        if name == "tasks" and error.errno == errno.EINVAL and not any(line.startswith(_BAD_TASKS) for line in lines):
-            lines = []
-        return "; ".join(lines)
-
-    def _last_cmd_status(self) -> list[str]:
+    def _last_cmd_status(self) -> str:
         try:
-            lines = self.read("info/last_cmd_status").split("\n")
+            return self.read("info/last_cmd_status")
         except ResctrlError:
-            return []  # a copy may not have it, and this must not hide the original error
-        return [line for line in lines if line not in {"", "ok"}]
+            return ""  # a copy may not have it, and this must not hide the original error
 
 
 def _checked(path: str, operation: str) -> str:

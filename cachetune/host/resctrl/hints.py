@@ -5,6 +5,8 @@ The kernel's message (info/last_cmd_status) is more specific than the errno, so 
 
 import errno
 
+from cachetune.host.model import is_monitor
+
 _BY_STATUS = (
     (
         "Out of CLOSIDs",
@@ -13,6 +15,7 @@ _BY_STATUS = (
     ("No space on", "exclusive or pseudo-locked groups own the whole cache; run 'cachetune show' to see them"),
     ("Overlaps with exclusive group", "an exclusive group owns some of these ways; run 'cachetune show' to see it"),
     ("Overlaps with other group", "this group is exclusive and cannot share ways with other groups or I/O"),
+    ("Schemata overlaps", "an exclusive group cannot share ways with other groups or I/O"),
     ("pseudo-locked", "a pseudo-locked group cannot be changed, only removed"),
     ("Pseudo-locking in progress", "a pseudo-locked group cannot be changed, only removed"),
     ("Can't move task to different control group", "move the thread to the control group first"),
@@ -32,7 +35,7 @@ _BY_ERRNO = {
     errno.ENODEV: "the group was removed in the meantime",
     errno.ENOENT: "the group was removed in the meantime, or this host does not have the file",
     errno.ESRCH: "the thread has ended",
-    errno.ENOSPC: "the hardware supports no more groups; run 'cachetune show' to see their owners",
+    errno.ENOSPC: "no CLOSID, RMID or way is left for another group; run 'cachetune show' to see their owners",
     errno.EEXIST: "another program has created a group with this name",
     errno.ELOOP: "the path contains a symbolic link; a real resctrl has none",
     errno.ENOTDIR: "the path has a file or a symbolic link where a directory should be",
@@ -50,20 +53,34 @@ def hint_for(number: int, operation: str, path: str, kernel_says: str, written: 
     for words, hint in _BY_STATUS:
         if words in kernel_says:
             return hint
-    if number == errno.EINVAL and written is not None and not kernel_says:
-        return _silent_refusal(path.rpartition("/")[2], written)
     if number == errno.EBUSY and operation == "mkdir":
         return _out_of_rmids(number)
+    if number == errno.EINVAL and written is not None and not kernel_says:
+        return _silent_refusal(path, written)
     return _BY_ERRNO.get(number, "")
 
 
-def _silent_refusal(name: str, written: str) -> str:
-    """The writes that the kernel refuses without a message."""
-    if name == "schemata" and written.endswith("\n"):
-        return "the kernel gave no reason, as it does for a cache id that does not exist"
-    if name == "tasks":
-        return "Linux 6.1 accepts one thread id per write, later kernels a list with commas"
-    return "" if written.endswith("\n") else "end the text with a newline"
+def _silent_refusal(path: str, written: str) -> str:
+    """Writes without a reason: the kernel gives none for some, and any can be lost (reasons.py)."""
+    name = path.rpartition("/")[2]
+    if name in {"schemata", "mode"} and not written.endswith("\n"):
+        return "end the text with a newline"
+    match name:
+        case "schemata":
+            return (
+                "the kernel gave no reason, as for a cache id that does not exist, or kept none, because another "
+                "program used resctrl at the same moment"
+            )
+        case "tasks" if "," in written:
+            return "Linux 6.1 accepts one thread id per write, later kernels a list with commas"
+        case "tasks" if is_monitor(path):
+            return "a monitor group accepts only threads of its control group: move the thread there first"
+        case "mode":
+            return "an exclusive group cannot share ways with other groups or I/O"
+        case "cpus" | "cpus_list":
+            return "pass CPUs that are online; a monitor group accepts only CPUs of its control group"
+        case _:
+            return ""
 
 
 def _out_of_rmids(number: int) -> str:

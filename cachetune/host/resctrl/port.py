@@ -4,9 +4,9 @@ The kernel's contract, and what ``SysfsResctrl`` (files.py) does about it:
 
 - One write(2) is one command. A buffered file could split it, or report its error only on close, so each write is one
   unbuffered ``os.write`` of the whole text. ``schemata`` and ``mode`` require a newline at the end.
-- info/last_cmd_status has the reason for a failure. It is global, and the next command of any program overwrites it, so
-  it is read at once. Some failures do not set it (a write without its newline, rmdir, mkdir in the wrong place) and
-  leave the text of an earlier command; that text is ignored.
+- info/last_cmd_status has the reason for a failure. It is global: later commands of any program overwrite it, and since
+  Linux 7.3 reading any file of a group clears it. So it is read at once, before anything else, and only what can be the
+  reason for this failure counts (reasons.py).
 - Programs that share a resctrl coordinate through flock on the root directory. We hold it for milliseconds.
 """
 

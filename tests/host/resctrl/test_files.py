@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -189,22 +190,75 @@ def test_an_older_message_is_not_attributed_to_a_write_without_newline(
     assert caught.value.kernel_says == ""
 
 
-@pytest.mark.parametrize(
-    ("status", "says"),
-    [
-        ("No task 999999\n", ""),
-        ("Task list parsing error pid x\n", "Task list parsing error pid x"),
-        ("Can't move task to different control group\n", "Can't move task to different control group"),
-    ],
+# Since Linux 7.3 any process that reads a file of a group clears the text.
+def answer_as_7_3(monkeypatch: pytest.MonkeyPatch, root: Path, number: int, says: str, *, reader: bool) -> None:
+    """Refuse writes and mkdir with this errno and text; a ``reader`` reads a group's file right after."""
+    status, really_open = root / "info/last_cmd_status", os.open
+
+    def refusing(*_args: object, **_kwargs: object) -> int:
+        status.write_text(f"{says}\n")
+        if reader:
+            os.close(resctrlfs.os.open(root / "schemata", os.O_RDONLY))
+        raise OSError(number, os.strerror(number))
+
+    def opening(path: str | Path, flags: int, **options: int) -> int:
+        if flags & os.O_ACCMODE == os.O_RDONLY and not flags & os.O_DIRECTORY and Path(path).name != status.name:
+            status.write_text("ok\n")
+        return really_open(path, flags, **options)
+
+    monkeypatch.setattr(resctrlfs.os, "write", refusing)
+    monkeypatch.setattr(resctrlfs.os, "mkdir", refusing)
+    monkeypatch.setattr(resctrlfs.os, "open", opening)
+
+
+class Refused(NamedTuple):
+    """An operation with the kernel's answer, and words of the hint."""
+
+    operation: str
+    arguments: tuple[str, ...]
+    errno: int
+    says: str
+    hint: str
+
+
+REFUSED = (
+    Refused("write", ("schemata", "L3:0=0\n"), errno.EINVAL, "Mask out of range", "within info/*/cbm_mask"),
+    Refused("write", ("tasks", "7\n"), errno.ESRCH, "No task 7", "the thread has ended"),
+    Refused("write", ("mode", "exclusive\n"), errno.EINVAL, "Schemata overlaps", "cannot share ways"),
+    Refused("mkdir", ("g",), errno.ENOSPC, "Out of CLOSIDs", "show' to see their owners"),
+    Refused("mkdir", ("g",), errno.EBUSY, "Out of RMIDs", "max_threshold_occupancy"),
 )
-def test_an_older_message_is_not_attributed_to_tasks_that_6_1_cannot_parse(
-    status: str, says: str, fs: SysfsResctrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "info/last_cmd_status").write_text(status)
-    refuse(monkeypatch, "write", errno.EINVAL)
+
+
+def refusal(
+    fs: SysfsResctrl, root: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused, *, reader: bool
+) -> ResctrlError:
+    """The error of an operation that Linux 7.3 refuses."""
+    fs.fs_type = "resctrl"
+    answer_as_7_3(monkeypatch, root, refused.errno, refused.says, reader=reader)
     with pytest.raises(ResctrlError) as caught:
-        fs.write("tasks", "1,2\n")
-    assert caught.value.kernel_says == says
+        getattr(fs, refused.operation)(*refused.arguments)
+    return caught.value
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_no_file_of_a_group_is_read_before_the_reason(
+    refused: Refused, fs: SysfsResctrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = refusal(fs, tmp_path, monkeypatch, refused, reader=False)
+    assert (error.kernel_says, error.reason_lost) == (refused.says, False)
+    assert refused.hint in error.hint
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_where_a_reader_took_the_reason_the_error_says_so_and_the_hint_is_by_errno(
+    refused: Refused, fs: SysfsResctrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = refusal(fs, tmp_path, monkeypatch, refused, reader=True)
+    of_schemata = refused.arguments[0] == "schemata"  # an unknown cache id has no reason anyway
+    assert (error.kernel_says, error.reason_lost) == ("", not of_schemata)
+    assert "another program" in (error.hint if of_schemata else str(error))
+    assert of_schemata or refused.hint in error.hint
 
 
 @pytest.mark.parametrize(
