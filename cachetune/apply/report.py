@@ -13,8 +13,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was done, what was undone and what went wrong.
 
     ``machine_names`` has one name for each guest. ``done`` and ``undone`` are steps in the order in which they were
-    taken; ``error`` is what stopped the run and ``undo_errors`` what could not be undone. ``vanished_tids`` ended
-    before they could be moved; ``late_tids`` started after the plan was made and were moved as well.
+    taken, without one that failed before it changed anything; ``error`` is what stopped the run and ``undo_errors``
+    what could not be undone. ``vanished_tids`` ended before they could be moved; ``late_tids`` started after the plan
+    was made and were moved as well.
     """
 
     schema_version: Literal[1] = 1

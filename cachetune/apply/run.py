@@ -13,7 +13,7 @@ from cachetune.apply.report import Report
 from cachetune.apply.state import journal, reservations
 from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import Ledger, load_ledger, save_ledger, save_ledger_if_changed
-from cachetune.apply.steps import StepRunner, left_nothing
+from cachetune.apply.steps import StepRunner
 from cachetune.errors import (
     ApplyRefusedError,
     CachetuneError,
@@ -129,8 +129,8 @@ class _Run:
         self._started.append(step)
         try:
             self._runner.take(step)
-        except ResctrlError as error:
-            if left_nothing(step, error):
+        except ResctrlError:
+            if not self._runner.changed:
                 self._started.pop()
                 self._journal.not_taken()
             raise

@@ -23,6 +23,23 @@ from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, Writ
 
 # The kernel takes one page per write; a tid has at most 7 digits and a comma.
 _TIDS_PER_WRITE = 500
+# With these the kernel, or the file system before it, refuses a command before it changes anything. Other errnos, such
+# as EIO, can come at any time.
+_REFUSALS = {
+    *(
+        errno.EPERM,
+        errno.EACCES,
+        errno.EROFS,
+        errno.ENOENT,
+        errno.ENODEV,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    ),
+    *(errno.EINVAL, errno.ERANGE, errno.EOVERFLOW, errno.E2BIG, errno.ENOSPC, errno.EBUSY, errno.ESRCH),
+}
+# Those of a command that takes its entries one after the other.
+_HALFWAY = {errno.EPERM, errno.EINVAL, errno.ESRCH}
 # Once a second the kernel checks whether a freed RMID still has cache lines.
 _LIMBO_SECONDS = 1.1
 
@@ -41,6 +58,7 @@ class StepRunner:
         for guest in guests:
             self.bind(guest)
         self._lists = True
+        self.changed = False
         self.vanished: list[int] = []
 
     def bind(self, guest: PlanGuest | Guest) -> None:
@@ -50,6 +68,7 @@ class StepRunner:
 
     def take(self, step: Step) -> None:
         """Take a step and verify it."""
+        self.changed = False
         match step:
             case CreateGroup(path):
                 self._create(path)
@@ -97,30 +116,43 @@ class StepRunner:
         if step.schemata:
             self._write_schemata(step.path, step.schemata)
         if step.cpus:
-            self._resctrl.write(_file(step.path, "cpus_list"), f"{step.cpus}\n")
+            self._write(_file(step.path, "cpus_list"), f"{step.cpus}\n")
         if step.mode != "shareable":
-            self._resctrl.write(_file(step.path, "mode"), f"{step.mode}\n")
+            self._write(_file(step.path, "mode"), f"{step.mode}\n")
+
+    def _mkdir(self, path: str) -> None:
+        self._resctrl.mkdir(path)  # all or nothing, as is rmdir
+        self.changed = True
+
+    def _write(self, file: str, text: str) -> None:
+        try:
+            self._resctrl.write(file, text)
+        except ResctrlError as error:
+            self.changed |= not _refused_all_of_it(error, self._resctrl.mount_options)
+            raise
+        self.changed = True
 
     def _create(self, path: str) -> None:
         try:
-            self._resctrl.mkdir(path)
+            self._mkdir(path)
         except ResctrlError as error:
             if error.errno != errno.EBUSY:
                 raise
             time.sleep(_LIMBO_SECONDS)
-            self._resctrl.mkdir(path)
+            self._mkdir(path)
         if not self._resctrl.exists(path):
             raise StepError(path, "mkdir succeeded, but the group does not exist")
 
     def _remove(self, path: str) -> None:
         with _tolerated(errno.ENOENT):
             self._resctrl.rmdir(path)
+            self.changed = True
         if self._resctrl.exists(path):
             raise StepError(path, "rmdir succeeded, but the group still exists")
 
     def _write_schemata(self, path: str, text: str) -> None:
         file = _file(path, "schemata")
-        self._resctrl.write(file, text)
+        self._write(file, text)
         if not self._reads(path, text):
             found = self._resctrl.read(file)
             raise StepError(file, f"wrote {text!r} but read {found!r}", hint="another program changes it too")
@@ -130,7 +162,7 @@ class StepRunner:
         return covers(parse(self._resctrl.read(_file(path, "schemata"))), parse(text))
 
     def _write_file(self, path: str, value: str) -> None:
-        self._resctrl.write(path, format_value(path, value))
+        self._write(path, format_value(path, value))
         if (found := self._value(path)) != value:
             raise StepError(path, f"wrote {value!r} but read {found!r}", hint="another program changes it too")
 
@@ -141,13 +173,24 @@ class StepRunner:
         present = [tid for tid in tids if self._is_same(tid)]
         ended = set(tids).difference(present)
         file = _file(path, "tasks")
-        for start in range(0, len(present), _TIDS_PER_WRITE):
-            ended |= self._write_tids(file, present[start : start + _TIDS_PER_WRITE])
+        try:
+            for start in range(0, len(present), _TIDS_PER_WRITE):
+                ended |= self._write_tids(file, present[start : start + _TIDS_PER_WRITE])
+        except ResctrlError:
+            self.changed = self.changed and self._holds_any(path, present)
+            raise
         missing = set(present).difference(ended, self._tids_in(path))
         for tid in sorted(missing):
             if self._proc and self._is_same(tid):
                 raise StepError(file, f"wrote thread {tid}, but it is not in the group")
         self.vanished += sorted(ended | missing)
+
+    def _holds_any(self, path: str, tids: Collection[int]) -> bool:
+        """Whether any of the threads is in the group; True if that cannot be read."""
+        try:
+            return not self._tids_in(path).isdisjoint(tids)
+        except ResctrlError:
+            return True
 
     def _tids_in(self, path: str) -> set[int]:
         return set(map(int, self._resctrl.read(_file(path, "tasks")).split()))
@@ -161,7 +204,7 @@ class StepRunner:
         ended: set[int] = set()
         if self._lists and len(tids) > 1:
             try:
-                self._resctrl.write(file, ",".join(map(str, tids)) + "\n")
+                self._write(file, ",".join(map(str, tids)) + "\n")
             except ResctrlError as error:
                 if error.errno not in (errno.EINVAL, errno.ESRCH):
                     raise
@@ -170,7 +213,7 @@ class StepRunner:
                 return ended
         for tid in tids:
             try:
-                self._resctrl.write(file, f"{tid}\n")
+                self._write(file, f"{tid}\n")
             except ResctrlError as error:
                 if error.errno != errno.ESRCH:
                     raise
@@ -203,15 +246,15 @@ class StepRunner:
         return is_same_thread(thread, self._proc, pid)
 
 
-def left_nothing(step: Step, error: ResctrlError) -> bool:
-    """Whether a step that failed with this error had no effect, so that undoing it would change foreign state."""
-    match step:
-        case CreateGroup():
-            return error.operation == "mkdir"
-        case WriteSchemata() | WriteFile() | MoveTasks() | RemoveGroup():
-            return False
-        case _:
-            assert_never(step)
+def _refused_all_of_it(error: ResctrlError, mount_options: Collection[str]) -> bool:
+    """Whether a write that failed with this error had no effect at all.
+
+    schemata is checked as a whole before anything is set, except for bandwidths in MiB/s. A list of thread ids is taken
+    from left to right.
+    """
+    written, name = error.written or "", error.path.rpartition("/")[2]
+    one_by_one = "," in written if name == "tasks" else "MB:" in written and "mba_MBps" in mount_options
+    return error.errno in (_REFUSALS - _HALFWAY if one_by_one else _REFUSALS)
 
 
 def _file(path: str, name: str) -> str:

@@ -134,8 +134,10 @@ class Episode:
         before = self._state()
         for _ in range(self._draw.choice([1, 1, 2])):
             after = self._draw.random() < 0.2
-            kind: Any = "write" if after else None  # the kernel does not make a group and then refuse it
-            self._sim.fail(self._draw.choice(FAULTS), at=self._draw.randint(1, 12), operation=kind, after=after)
+            # the kernel does not make a group and then refuse it, nor a write that it can refuse
+            kind: Any = "write" if after else None
+            number = errno.EIO if after else self._draw.choice(FAULTS)
+            self._sim.fail(number, at=self._draw.randint(1, 12), operation=kind, after=after)
         report = apply(wanted, self._connection)
         self._sim._faults.clear()
         self.counts.failures += 1

@@ -38,6 +38,8 @@ def _sentence(report: Report) -> str:
             return f"Recovered: {undone} undone, the host is as it was before the interrupted run."
         case "done":
             return f"Done: {done}, each read back." if report.done else "Done."
+        case "rolled back" if not report.undone:
+            return "Failed: nothing was changed."
         case "rolled back":
             return f"Failed and rolled back: {undone} undone, the host is as it was before."
         case "rollback incomplete":

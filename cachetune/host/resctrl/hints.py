@@ -31,7 +31,7 @@ _BY_STATUS = (
 _BY_ERRNO = {
     errno.EPERM: "only root may do this, or resctrl does not allow it here",
     errno.EACCES: "only root may do this",
-    errno.EROFS: "resctrl is mounted read-only; run mount -o remount,rw on it",
+    errno.EROFS: "resctrl is mounted read-only; run mount -i -o remount,rw on its directory",
     errno.ENODEV: "the group was removed in the meantime",
     errno.ENOENT: "the group was removed in the meantime, or this host does not have the file",
     errno.ESRCH: "the thread has ended",
