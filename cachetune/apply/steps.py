@@ -39,7 +39,7 @@ _REFUSALS = {
     *(errno.EINVAL, errno.ERANGE, errno.EOVERFLOW, errno.E2BIG, errno.ENOSPC, errno.EBUSY, errno.ESRCH),
 }
 # Those of a command that takes its entries one after the other.
-_HALFWAY = {errno.EPERM, errno.EINVAL, errno.ESRCH}
+_PART_WAY = {errno.EPERM, errno.EINVAL, errno.ESRCH}
 # Once a second the kernel checks whether a freed RMID still has cache lines.
 _LIMBO_SECONDS = 1.1
 
@@ -193,7 +193,9 @@ class StepRunner:
             return True
 
     def _tids_in(self, path: str) -> set[int]:
-        return set(map(int, self._resctrl.read(_file(path, "tasks")).split()))
+        """The threads of a group. Lines for devices ("iommu_group:17") are left out."""
+        lines = self._resctrl.read(_file(path, "tasks")).split()
+        return {int(line) for line in lines if line.isascii() and line.isdigit()}
 
     def _write_tids(self, file: str, tids: list[int]) -> set[int]:
         """One write if the kernel takes lists (6.12 does, 6.1 does not), else one per thread; returns those that ended.
@@ -254,7 +256,7 @@ def _refused_all_of_it(error: ResctrlError, mount_options: Collection[str]) -> b
     """
     written, name = error.written or "", error.path.rpartition("/")[2]
     one_by_one = "," in written if name == "tasks" else "MB:" in written and "mba_MBps" in mount_options
-    return error.errno in (_REFUSALS - _HALFWAY if one_by_one else _REFUSALS)
+    return error.errno in (_REFUSALS - _PART_WAY if one_by_one else _REFUSALS)
 
 
 def _file(path: str, name: str) -> str:

@@ -62,6 +62,21 @@ def test_vanished_threads_are_reported_and_not_fatal(tmp_path: Path) -> None:
     assert str(TIDS[1]) in sim.read("cachetune-web-vcpus_0-1/tasks").split()
 
 
+def test_a_device_in_a_group_is_neither_moved_nor_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Arm's kernels list the devices of a group with its threads
+    sim = host_with_guest("skylake-2s")
+    connection = place_on(sim, tmp_path)
+    before, read = sim.tree(), sim.read
+    listed = "iommu_group:17\n"
+    monkeypatch.setattr(sim, "read", lambda path: read(path) + listed * path.endswith("tasks"))
+    plan = plan_for(web("skylake-2s"), connection)
+    sim.fail(errno.EIO, at=len(plan.steps))  # the last of the moves
+    assert apply(plan, connection).outcome == "rolled back"
+    assert sim.tree() == before
+    assert apply(plan_for(web("skylake-2s"), connection), connection).outcome == "done"
+    assert not any("iommu" in text for text in task_writes(sim))
+
+
 def test_limbo_is_waited_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sim = host_with_guest("skylake-2s")
     connection = place_on(sim, tmp_path)

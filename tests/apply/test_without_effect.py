@@ -25,7 +25,7 @@ STEPS: tuple[Step, ...] = (
     RemoveGroup(WEB, "L3:0=003;1=003\nMB:0=100;1=100\n"),
 )
 ERRNOS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
-# A group that is gone already is removed: that is no failure.
+# A group that does not exist is removed already: that is no failure.
 FAILURES = [
     (step, number) for step in STEPS for number in ERRNOS if (type(step), number) != (RemoveGroup, errno.ENOENT)
 ]
@@ -106,7 +106,7 @@ def test_bandwidths_are_set_one_by_one_only_in_mib_per_second(
 
 
 @pytest.mark.parametrize(("inside", "changed"), [(0, True), (1, False)])
-def test_a_list_of_threads_that_is_refused_halfway_has_moved_those_before(
+def test_a_list_of_threads_that_is_refused_part_way_has_moved_those_before(
     inside: int, changed: bool, tmp_path: Path
 ) -> None:
     # a monitor group refuses a thread of another control group
