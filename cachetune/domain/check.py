@@ -24,11 +24,15 @@ _LONGEST_REMEMBERED = 1 << 14
 
 
 class Checks(NamedTuple):
-    """Which checks to make: the schema engine, a libvirt version, the path of an installed libvirt's domain.rng."""
+    """Which checks to make: the schema engine, a libvirt version, the path of an installed libvirt's domain.rng.
+
+    ``live`` is for XML that a libvirt has printed for a running guest: its own extensions are no errors.
+    """
 
     engine: Engine = "rng"
     libvirt: tuple[int, int] | None = None
     libvirt_schema: str | None = None
+    live: bool = False
 
 
 class Checker:
@@ -71,14 +75,18 @@ def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int
 
     ``vcpus`` is the maximum number of vCPUs for a tuning file; a domain has its own.
     """
-    refusal = (schema.relaxng_says if checks.engine == "rng" else schema.xsd_says)(root)
+    says = schema.relaxng_says if checks.engine == "rng" else schema.xsd_says
+    refusal = says(root)
     faulty: set[etree._Element] = set()
     try:
         if refusal:
+            from cachetune.domain.dialects import without_extensions
             from cachetune.domain.xml.diagnosis import diagnose
 
-            faulty = diagnose(root, problems)
-            if not problems:  # the diagnosis found no reason, so no value can be trusted
+            faulty = diagnose(root, problems, live=checks.live)
+            if problems.rules() == {"CT157"}:
+                refusal = says(without_extensions(root))
+            if refusal and problems.rules() <= {"CT157"}:  # the diagnosis found no reason, so no value can be trusted
                 problems.add("CT009", root, None, reason=refusal)
                 return None
             if root.tag not in schema.ROOTS:

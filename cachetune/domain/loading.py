@@ -20,15 +20,16 @@ class Loaded(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def load(data: bytes, name: str, *, libvirt: str | None = None, vcpus: int | None = None) -> Loaded:
+def load(data: bytes, name: str, *, libvirt: str | None = None, vcpus: int | None = None, live: bool = False) -> Loaded:
     """Check a document and read its requests. ``name`` is used in findings: the file's name, or <stdin>.
 
     The document is domain XML or a tuning file, which is a <cputune> alone: it has no guest name, and ``vcpus`` is the
-    guest's maximum (None: any number). ``libvirt`` is a version such as "9.0".
+    guest's maximum (None: any number). ``libvirt`` is a version such as "9.0". ``live`` is for XML that a libvirt has
+    printed for a running guest, which may have a vendor's extensions.
 
     Raises UnknownVersionError for ``libvirt``, and nothing for a document, however broken.
     """
-    return load_checked(data, name, Checks(libvirt=parse_version(libvirt) if libvirt else None), vcpus)
+    return load_checked(data, name, Checks(libvirt=parse_version(libvirt) if libvirt else None, live=live), vcpus)
 
 
 def load_checked(data: bytes, name: str, checks: Checks, vcpus: int | None = None) -> Loaded:

@@ -56,6 +56,10 @@ class Problems:
         rest = [finding for finding in found if finding.rule != "CT011"]
         return (*sorted(rest, key=lambda finding: (finding.line, finding.column)), *limit)
 
+    def rules(self) -> set[str]:
+        """The ids of the rules that are broken."""
+        return {rule for rule, *_ in self._found}
+
     def elements(self) -> Iterator[etree._Element]:
         """Yield the elements whose places the findings need."""
         for _, element, _, values in self._found:

@@ -2,7 +2,8 @@
 
 Each rule has two samples that a test runs: ``bad`` breaks the rule, ``good`` breaks none. ``host`` says
 how they are checked: "" as they are, ``libvirt:9.0`` with --libvirt 9.0, ``schema`` with an installed libvirt's schema,
-``file`` as the name of a file, ``engine`` by the schema engine without the diagnosis.
+``file`` as the name of a file, ``engine`` by the schema engine without the diagnosis, ``live`` as the XML of a running
+guest.
 
 CT1xx follow libvirt 12.8: CT100 to CT149 are errors there too, CT150 to CT199 are warnings where libvirt is silent.
 """
@@ -158,6 +159,19 @@ _SCHEMA = (
         bad="/nonexistent/guest.xml",
         good=_GOOD,
         host="file",
+    ),
+    Rule(
+        id="CT014",
+        severity="error",
+        summary="A document must not have the extensions of a vendor's libvirt.",
+        message="{what} is an extension of {dialect}: {meaning}",
+        fix="remove it from the file; for a running guest, use --guest NAME without a file",
+        why=(
+            "Other versions of libvirt do not know it, and cachetune does not set it. In the XML of a running guest it "
+            "is set aside with a warning (CT157)."
+        ),
+        bad=_domain(_memorytune("<node id='0' bandwidth='50' min_bandwidth='10'/>")),
+        good=_domain(_memorytune(_NODE)),
     ),
 )
 
@@ -366,6 +380,16 @@ _MEANING = (
         fix="rename it to <{meant}>",
         bad=_domain("<cachetunes vcpus='0'/>"),
         good=_domain(_ONE),
+    ),
+    Rule(
+        id="CT157",
+        severity="warning",
+        summary="The extensions of a vendor's libvirt in the XML of a running guest are not planned.",
+        message="ignoring {what}, an extension of {dialect}: {meaning}",
+        fix="nothing to do: what libvirt has set for it in resctrl stays as it is",
+        bad=_domain(_cachetune(_cache() + "<cache id='0' level='3' type='priority' size='2'/>")),
+        good=_domain(_cachetune(_cache())),
+        host="live",
     ),
 )
 

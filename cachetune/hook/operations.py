@@ -146,7 +146,7 @@ _OPERATIONS: dict[str, Callable[[Call, HookLog], None]] = {
 
 def _tuning(call: Call) -> GuestTuning:
     """The guest's tuning. Raises PlanRefusedError for XML with errors, InputError if there are two tunings."""
-    own = _checked(load(call.xml, ""))
+    own = _checked(load(call.xml, "", live=True))
     if own.name != call.guest:
         raise WrongGuestError("standard input", own.name, call.guest)
     directory = Path(call.values["--guests-d"])

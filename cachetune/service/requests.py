@@ -20,10 +20,14 @@ from cachetune.text import count
 
 
 class Document(msgspec.Struct, frozen=True):
-    """The content of a file (domain XML, tuning file or saved plan), and its ``name`` for messages."""
+    """The content of a file (domain XML, tuning file or saved plan), and its ``name`` for messages.
+
+    ``live``: it is the XML that libvirt has printed for a running guest.
+    """
 
     name: str
     data: bytes
+    live: bool = False
 
 
 class Requests(msgspec.Struct, frozen=True):
@@ -43,7 +47,7 @@ def load_document(document: Document, vcpus: int | None = None) -> tuple[Domain,
 
     ``vcpus`` is the maximum number of vCPUs for a tuning file, which does not contain it.
     """
-    loaded = load(document.data, document.name, vcpus=vcpus)
+    loaded = load(document.data, document.name, vcpus=vcpus, live=document.live)
     if loaded.domain is None:
         raise InvalidDomainError(loaded.findings)
     return loaded.domain, loaded.findings
@@ -51,7 +55,7 @@ def load_document(document: Document, vcpus: int | None = None) -> tuple[Domain,
 
 def live_domain(guest: RunningGuest) -> Domain | None:
     """The domain of a guest's live XML; None if it is not available or has errors."""
-    return None if guest.xml is None else load(guest.xml.encode(), guest.name).domain
+    return None if guest.xml is None else load(guest.xml.encode(), guest.name, live=True).domain
 
 
 def make_requests(selection: Selection, document: Document | None, location: Location) -> Requests:
@@ -127,7 +131,7 @@ def _requests_of_all(selection: Selection) -> Requests:
 
 def _request_of(running: RunningGuest, document: Document | None, machine_name: str) -> GuestRequest:
     """The request of a running guest: its document, or else its live XML. Raises InvalidDomainError and InputError."""
-    live = None if running.xml is None else Document(f"{running.name} (libvirt)", running.xml.encode())
+    live = None if running.xml is None else Document(f"{running.name} (libvirt)", running.xml.encode(), live=True)
     if document is None:
         if live is None:
             raise InputError(

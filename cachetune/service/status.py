@@ -108,7 +108,7 @@ def tuning_of(running: RunningGuest, host: Host | None, file: Loaded | None = No
     if file is None and running.xml is None:
         return Tuning("unknown")
     requested_by: Literal["file", "libvirt"] = "libvirt" if file is None else "file"
-    loaded = file or load((running.xml or "").encode(), running.name)
+    loaded = file or load((running.xml or "").encode(), running.name, live=True)
     if loaded.domain is None:
         return Tuning("invalid", requested_by, why=_errors(loaded.findings))
     if not loaded.domain.groups:

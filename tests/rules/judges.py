@@ -58,8 +58,10 @@ def _judged(judge: str, sample: str, directory: Path) -> tuple[Finding, ...]:
             schema.write_text(LIBVIRT_SCHEMA)
             return _checked(sample, Checks(libvirt_schema=str(schema)))
         case "engine":  # our own diagnosis explains all that the schema engine refuses, so it is switched off
-            with patch.object(diagnosis, "diagnose", lambda _root, _problems: set()):
+            with patch.object(diagnosis, "diagnose", lambda _root, _problems, **_options: set()):
                 return _checked(sample, Checks())
+        case "live":
+            return _checked(sample, Checks(live=True))
         case "file" if not sample.startswith("<"):
             return _opened(sample)
         case _:

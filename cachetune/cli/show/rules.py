@@ -21,6 +21,7 @@ SECTIONS = {
 _JUDGES = {
     "schema": "judged with --libvirt-schema",
     "file": "given as the name of a file",
+    "live": "judged as the XML of a running guest",
     "scene": "a situation, in words",
     "engine": "only where no finer rule explains what the schema engine refuses",
 }

@@ -8,14 +8,18 @@ from collections.abc import Iterable
 
 from lxml import etree
 
+from cachetune.domain.dialects import extension, extensions_in
 from cachetune.domain.problems import Problems, name_of, quoted
 from cachetune.domain.xml.grammar import DataType, ElementType, grammar
 from cachetune.domain.xml.positions import TEXT
 from cachetune.domain.xml.schema import KINDS, ROOTS, tunes
 
 
-def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
-    """Add the violations of the schema to ``problems``. Returns the elements at fault: their values cannot be used."""
+def diagnose(root: etree._Element, problems: Problems, *, live: bool = False) -> set[etree._Element]:
+    """Add the violations of the schema to ``problems``. Returns the elements at fault: their values cannot be used.
+
+    In ``live`` XML, which a libvirt has printed for a running guest, the extensions of a vendor are only warnings.
+    """
     if root.tag not in ROOTS:
         namespace = etree.QName(root).namespace
         where = f" in the namespace {quoted(namespace)}" if namespace else ""
@@ -25,6 +29,11 @@ def diagnose(root: etree._Element, problems: Problems) -> set[etree._Element]:
     known = grammar()
     for element in tunes(root):
         _check(element, known[str(element.tag)], problems, faulty)
+    for element, found in extensions_in(root):
+        rule = "CT157" if live else "CT014"
+        problems.add(rule, element, found.attribute, what=found.shown, dialect=found.dialect, meaning=found.meaning)
+        if found.value is not None:
+            faulty.add(element)
     return faulty
 
 
@@ -63,6 +72,8 @@ def _check_attributes(element: etree._Element, kind: ElementType, problems: Prob
     missing = [name for name, (_, required) in kind.attributes.items() if required and name not in attributes]
     fault = bool(missing)
     for name, value in ((str(name), str(value)) for name, value in attributes.items()):
+        if extension(str(element.tag), name, value):
+            continue  # reported as such
         if name not in kind.attributes:
             meant = close_to(etree.QName(name).localname, [each for each in kind.attributes if each not in attributes])
             if meant in missing:

@@ -12,6 +12,7 @@ import pytest
 from cachetune.apply.state import reservations
 from cachetune.cbm import Cbm, Masks
 from cachetune.host.model import Group
+from cachetune.host.resctrl.schemata import parse
 from tests.kernel.scenarios.guest_process import Threads, running
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
@@ -111,6 +112,18 @@ def test_libvirts_groups_are_recognised_and_their_drift_is_fixed_only_with_adopt
 
         assert host.cachetune("remove", "--all-guests").returncode == 2
         assert f"{group}/" in host.mount.tree()
+
+
+def test_a_guest_of_openeulers_libvirt_is_planned_without_what_only_that_libvirt_knows(host: Host) -> None:
+    extended = tuning(2).replace("</cachetune>", "<cache id='0' level='3' type='priority' size='2'/></cachetune>")
+    extended = extended.replace("</cputune>", "<memorytune vcpus='0-1'><node id='0' bandwidth='60' hardlimit='1'/>")
+    with guest(WEB) as threads:
+        host.started_by_libvirt(WEB, threads, extended + "</memorytune></cputune>")
+        applied = host.cachetune("apply", "--guest", WEB, "--shrink-default")
+        assert applied.returncode == 0, applied.stderr
+        assert applied.stderr.count("an extension of openEuler's libvirt") == applied.stderr.count("[CT157]") == 2
+        made = parse(host.mount.read(f"qemu-1-{WEB}-vcpus_0-1/schemata"))
+        assert (made.bandwidth.at("MB", 0), made.masks.at("L3", 0)) == (60, 0x003)
 
 
 def test_all_guests_are_placed_together_or_not_at_all(host: Host) -> None:
