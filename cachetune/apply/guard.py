@@ -14,8 +14,9 @@ from cachetune.apply.state.ledger import GuestEntry, Ledger
 from cachetune.cbm import Cbm, Masks
 from cachetune.errors import ApplyRefusedError, MachineNameError
 from cachetune.findings import Source
+from cachetune.host.bandwidth import shows
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
-from cachetune.host.resctrl.schemata import Schemata, covers, merge, parse
+from cachetune.host.resctrl.schemata import Schemata, merge, parse
 from cachetune.plan.diff import removal_of
 from cachetune.plan.group_state import GroupState, group_states
 from cachetune.plan.groups.names import belongs_to, checked_machine_name, machine_of
@@ -159,7 +160,7 @@ class DryRun:
             return f"write to group {path}, which is not this guest's"
         if now is None or after.other_lines or not (after.masks or after.bandwidth):
             return f"write something other than masks and bandwidth to {path}"
-        if not covers(now, before) or _entries(before) != _entries(after) & _entries(now):
+        if not shows(self._host.bandwidths, now, before) or _entries(before) != _entries(after) & _entries(now):
             return f"change {path} from values that it does not have"
         if path not in self._own and after.bandwidth:
             return f"change more than the masks of group {path}"

@@ -54,7 +54,8 @@ def _undo(connection: Connection, plan: Plan, started: Sequence[Step]) -> Report
     ledger = load_ledger(connection.run)
     host = connection.look(ledger)
     reversal = _Reversal(started, host, plan)
-    undone, failures = undo(reversal.steps, StepRunner(connection.resctrl, connection.proc, plan.guests))
+    runner = StepRunner(connection.resctrl, connection.proc, plan.guests, host.bandwidths)
+    undone, failures = undo(reversal.steps, runner)
     report = Report(
         outcome="rollback incomplete" if failures else "done",
         machine_names=plan.machine_names,

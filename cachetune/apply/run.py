@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from cachetune.errors import (
     error_text,
 )
 from cachetune.guests import Guest, find_process, is_same_thread
-from cachetune.host.model import Host, parent_of
+from cachetune.host.model import BandwidthControl, Host, parent_of
 from cachetune.host.read import read_host
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.idset import parse_vcpus
@@ -87,15 +87,22 @@ def apply_planned(
         if not plan.steps and not _new_threads(plan, connection).steps:
             save_ledger_if_changed(ledger, connection.run)
             return Report(outcome="nothing to do", machine_names=plan.machine_names)
-        return _Run(plan, connection, ledger, on_step).run()
+        return _Run(plan, connection, ledger, on_step, host.bandwidths).run()
 
 
 class _Run:
     """One run under the lock. ``_started`` are the steps to undo if a later one fails."""
 
-    def __init__(self, plan: Plan, connection: Connection, ledger: Ledger, on_step: OnStep) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        connection: Connection,
+        ledger: Ledger,
+        on_step: OnStep,
+        bandwidths: Sequence[BandwidthControl],
+    ) -> None:
         self._plan, self._connection, self._ledger, self._on_step = plan, connection, ledger, on_step
-        self._runner = StepRunner(connection.resctrl, connection.proc, plan.guests)
+        self._runner = StepRunner(connection.resctrl, connection.proc, plan.guests, bandwidths)
         self._journal = Journal.begin(connection.run, plan, connection.resctrl.source)
         self._started: list[Step] = []
         self._late: dict[int, None] = {}  # ordered

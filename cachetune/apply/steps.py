@@ -7,16 +7,17 @@ in part or not at all, and can be repeated.
 import contextlib
 import errno
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import assert_never
 
 from cachetune.errors import ResctrlError, StepError
 from cachetune.guests import is_same_thread
 from cachetune.guests.model import Guest, Thread
-from cachetune.host.model import DEFAULT_GROUP, parent_of
+from cachetune.host.bandwidth import shows
+from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, parent_of
 from cachetune.host.resctrl.port import Resctrl
-from cachetune.host.resctrl.schemata import covers, parse
+from cachetune.host.resctrl.schemata import parse
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.settings import format_value, group_of_file, parse_value
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
@@ -48,12 +49,20 @@ class StepRunner:
     """Takes and undoes steps. ``guests`` have the threads that may be moved, each bound to its process and start time.
 
     The kernel takes plain thread ids, and an id may belong to another thread by the time of the write, so each is
-    checked right before. ``proc`` is None for simulated threads. ``vanished`` collects threads that ended before they
-    could be moved.
+    checked right before. ``proc`` is None for simulated threads. ``bandwidths`` are the host's: they say how it rounds.
+
+    ``vanished`` collects threads that ended before they could be moved. ``changed`` is whether the step that was last
+    taken, or failed, can have had an effect: if not, undoing it would only change what others have done.
     """
 
-    def __init__(self, resctrl: Resctrl, proc: Path | None, guests: Iterable[PlanGuest | Guest] = ()) -> None:
-        self._resctrl, self._proc = resctrl, proc
+    def __init__(
+        self,
+        resctrl: Resctrl,
+        proc: Path | None,
+        guests: Iterable[PlanGuest | Guest] = (),
+        bandwidths: Sequence[BandwidthControl] = (),
+    ) -> None:
+        self._resctrl, self._proc, self._bandwidths = resctrl, proc, bandwidths
         self._bound: dict[int, tuple[Thread, int | None]] = {}
         for guest in guests:
             self.bind(guest)
@@ -158,8 +167,8 @@ class StepRunner:
             raise StepError(file, f"wrote {text!r} but read {found!r}", hint="another program changes it too")
 
     def _reads(self, path: str, text: str) -> bool:
-        """Whether the group's schemata has these values."""
-        return covers(parse(self._resctrl.read(_file(path, "schemata"))), parse(text))
+        """Whether the group's schemata has these values, as far as the host can keep them."""
+        return shows(self._bandwidths, parse(self._resctrl.read(_file(path, "schemata"))), parse(text))
 
     def _write_file(self, path: str, value: str) -> None:
         self._write(path, format_value(path, value))

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from cachetune.cbm import Bandwidth, Cbm, Masks
+from cachetune.host.bandwidth import as_written
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor
 from cachetune.host.resctrl.schemata import format_schemata
 from cachetune.plan.allocation import Allocation
@@ -154,4 +155,5 @@ def _without(host: Host, paths: Collection[str]) -> Host:
 
 def _format(host: Host, masks: Masks, bandwidth: Bandwidth) -> str:
     widths = {c.name: c.ways for c in host.caches}
-    return format_schemata({name: row for name, row in masks.items() if name in widths}, bandwidth, widths)
+    rows = {name: row for name, row in masks.items() if name in widths}
+    return format_schemata(rows, as_written(host.bandwidths, bandwidth), widths)

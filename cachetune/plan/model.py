@@ -36,8 +36,8 @@ class PlannedGroup(msgspec.Struct, frozen=True):
     """A group of a guest after the plan. ``vcpus`` is libvirt's canonical list, None for the whole process.
 
     ``schemata`` holds every value of a control group that the plan sets: the masks of all caches, and bandwidth for
-    the nodes that the XML requests. ``requested`` is what the XML requests: bytes for caches, the host's unit for
-    bandwidth.
+    the nodes that the XML requests, as the host will show it. ``requested`` is what the XML requests: bytes for caches,
+    the host's unit for bandwidth.
     """
 
     path: str

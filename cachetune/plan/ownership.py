@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from cachetune.domain.model import Domain
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
+from cachetune.host.bandwidth import kept
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, parent_of
 from cachetune.idset import format_ids, numbered
 from cachetune.plan.allocate.capacity import control_of
@@ -98,9 +99,10 @@ def _differs(group: DesiredGroup, existing: Group, places: Mapping[int, Membersh
             mask = existing.masks.at(control.name, cache.cache_id)
             if mask is not None and mask.bit_count() * way != cache.size_bytes:
                 return f"its mask on {control.name} cache {cache.cache_id} is {mask:x}"
+    bandwidth = next((b for b in host.bandwidths if b.name == "MB"), None)
     for node in group.request.nodes if group.request else ():
         value = existing.bandwidth.at("MB", node.node_id)
-        if value != node.bandwidth:
+        if value != node.bandwidth and (bandwidth is None or value != kept(bandwidth, node.bandwidth)):
             return f"its bandwidth on node {node.node_id} is {value}"
     inside = set(existing.tids)
     missing = [t for t, p in places.items() if group.path in (p.control, p.monitor) and t not in inside]

@@ -106,14 +106,14 @@ def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: D
     who = "whole process" if group.vcpus is None else f"vCPU{'' if group.vcpus.isdigit() else 's'} {group.vcpus}"
     what = ", monitor only" if group.kind == "monitor" else ""
     yield Line(mark, f"{mark} {group.path}  ({who}{what})")
-    before = _merged(writes, "before")
+    before, state = _merged(writes, "before"), plan.host_groups.get(group.path)
     for name, i, mask in group.schemata.masks.entries():
         if resource := _resource(name, plan):
             shown = _mask(mask, before.masks.at(name, i), resource, draw)
             yield Line(mark, f"    {name} {i}  {shown}{_size(mask, group.requested.at(name, i), resource, i)}")
     for name, i, value in group.schemata.bandwidth.entries():
-        old = before.bandwidth.at(name, i)
-        shown = f"{value} {plan.bandwidth_unit or ''}".rstrip()
+        old = state.bandwidth.at(name, i) if state and before.bandwidth.at(name, i) is not None else None
+        shown = _bandwidth(value, group.requested.at(name, i), plan)
         yield Line(mark, f"    {name} {i}  {shown if old in (None, value) else f'{old} -> {shown}'}")
 
 
@@ -141,6 +141,11 @@ def _size(mask: Cbm, requested: int | None, resource: Resource, cache_id: int) -
         return "  shared with the default group"
     size = mask.bit_count() * (resource.way_bytes.get(cache_id) or 0)
     return f"  {about(size)}" + ("" if size == requested else f" (requested: {format_size(requested)})")
+
+
+def _bandwidth(value: int, requested: int | None, plan: Plan) -> str:
+    unit = f" {plan.bandwidth_unit}" if plan.bandwidth_unit else ""
+    return f"{value}{unit}" if requested in (None, value) else f"{requested}{unit} (the host keeps {value})"
 
 
 def _merged(steps: list[WriteSchemata], which: str) -> Schemata:

@@ -123,11 +123,6 @@ def merge(before: Schemata, written: Schemata) -> Schemata:
     return msgspec.structs.replace(before, masks=masks, bandwidth=bandwidth)
 
 
-def covers(found: Schemata, wanted: Schemata) -> bool:
-    """Whether ``found`` has every value in ``wanted``; other values do not matter."""
-    return found.masks.covers(wanted.masks) and found.bandwidth.covers(wanted.bandwidth)
-
-
 # The same lines occur in many groups, and hosts are read again and again. No table changes its rows.
 @functools.lru_cache(maxsize=1024)
 def _masks(values: str) -> dict[int, Cbm]:

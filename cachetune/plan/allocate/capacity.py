@@ -105,7 +105,7 @@ def _bandwidth_findings(request: BandwidthRequest, control: BandwidthControl) ->
     if not least <= value <= most:
         nearest = most if value > most else least
         return [RULES["CT211"].at(request.at, value=value, least=least, most=most, unit=control.unit, nearest=nearest)]
-    if step and value % step:
+    if step and value % step and value != most:
         legal = [v for v in (value // step * step, (value // step + 1) * step) if least <= v <= most]
         either = listed([str(v) for v in legal], joint="or")
         return [RULES["CT210"].at(request.at, value=value, step=step, nearest=either)]

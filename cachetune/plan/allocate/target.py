@@ -12,6 +12,7 @@ import msgspec
 from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.domain.model import CacheRequest
 from cachetune.findings import Finding
+from cachetune.host.bandwidth import kept
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
 from cachetune.plan.allocate.capacity import ways_of
 from cachetune.plan.allocate.occupancy import exclusive_bits, mask_of, occupancy_of
@@ -104,14 +105,18 @@ def _ways(request: CacheRequest | None, host: Host) -> int | None:
 
 
 def _bandwidth(group: DesiredGroup, host: Host) -> Bandwidth:
-    """MB of the requested nodes; nodes of an existing group that are no longer requested get the maximum again."""
+    """MB of the requested nodes; nodes of an existing group that are no longer requested get the maximum again.
+
+    These are the values that the host will show, which on MPAM are not always those requested.
+    """
     control = next((b for b in host.bandwidths if b.name == "MB"), None)
     if control is None or group.request is None:
         return Bandwidth()
-    values = {n.node_id: n.bandwidth for n in group.request.nodes}
     existing = host.group(group.path)
+    current = existing.bandwidth.row("MB") if existing else {}
+    wanted = {n.node_id: n.bandwidth for n in group.request.nodes}
+    values = {i: value if current.get(i) == value else kept(control, value) for i, value in wanted.items()}
     if existing and existing.owner != "libvirt" and (most := control.max_bandwidth) is not None:
-        current = existing.bandwidth.row("MB")
         values |= {i: most for i in current if i not in values and current[i] != most}
     return Bandwidth({"MB": dict(sorted(values.items()))} if values else {})
 

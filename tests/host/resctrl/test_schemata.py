@@ -2,7 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachetune.cbm import Cbm
-from cachetune.host.resctrl.schemata import Schemata, covers, format_schemata, merge, parse
+from cachetune.host.bandwidth import shows
+from cachetune.host.resctrl.schemata import Schemata, format_schemata, merge, parse
 
 IDS = st.integers(0, 200)
 MASKS = st.dictionaries(
@@ -75,11 +76,11 @@ def test_a_write_changes_only_what_it_names() -> None:
     before, written = parse("L3:0=f;1=f0\nMB:0=100;1=100\nNEW:0=1\n"), parse("L3:1=3\nMB:0=50\n")
     after = merge(before, written)
     assert after == parse("L3:0=f;1=3\nMB:0=50;1=100\nNEW:0=1\n")
-    assert covers(after, written)
-    assert not covers(before, written)
+    assert shows((), after, written)
+    assert not shows((), before, written)
 
 
-def test_a_value_that_is_missing_is_not_covered() -> None:
-    assert not covers(parse("L3:0=f\n"), parse("L3:1=f\n"))
-    assert not covers(parse("L3:0=f\n"), parse("MB:0=100\n"))
-    assert covers(parse("L3:0=f\n"), parse(""))
+def test_a_value_that_is_missing_is_not_shown() -> None:
+    assert not shows((), parse("L3:0=f\n"), parse("L3:1=f\n"))
+    assert not shows((), parse("L3:0=f\n"), parse("MB:0=100\n"))
+    assert shows((), parse("L3:0=f\n"), parse(""))
