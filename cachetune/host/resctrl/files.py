@@ -17,6 +17,7 @@ from cachetune.host.resctrl.port import SIMULATED_TYPE
 from cachetune.host.resctrl.reasons import reason_in, silence_about
 
 _CHUNK = 1 << 14
+_PAGE = 4096
 _LARGEST = 1 << 26
 _POLL_SECONDS = 0.005
 # O_NONBLOCK: a named pipe in a copy must not block us forever
@@ -46,6 +47,10 @@ class SysfsResctrl:
         weakref.finalize(self, os.close, self._root)
         if not self.exists("info"):
             raise NotMountedError(root, "no info directory", hint=_hint_to_mount(root))
+        self._status: int | None = None
+        with contextlib.suppress(OSError):  # a copy may not have it
+            self._status = os.open("info/last_cmd_status", _READ, dir_fd=self._root)
+            weakref.finalize(self, os.close, self._status)
 
     @property
     def is_simulated(self) -> bool:
@@ -103,9 +108,12 @@ class SysfsResctrl:
         """Create a group."""
         try:
             with self._parent(path) as (parent, name):
-                os.mkdir(name, 0o755, dir_fd=parent)
+                try:
+                    os.mkdir(name, 0o755, dir_fd=parent)
+                except OSError as error:
+                    raise self._refusal(error, "mkdir", path) from None
         except OSError as error:
-            raise self._refusal(error, "mkdir", path) from None
+            raise self._failure(error, "mkdir", path) from None
 
     def rmdir(self, path: str) -> None:
         """Remove a group; the kernel moves its tasks to the parent."""
@@ -173,8 +181,9 @@ class SysfsResctrl:
 
         Nothing may be read before this: since Linux 7.3 reading a group's file clears the reason.
         """
+        status = self._last_cmd_status()
         number = error.errno or errno.EIO
-        says = reason_in(self._last_cmd_status(), operation, path, number, written)
+        says = reason_in(status, operation, path, number, written)
         lost = not says and silence_about(operation, path, number, written) == "lost" and self.is_live
         return self._failure(error, operation, path, written, says, lost=lost)
 
@@ -195,10 +204,13 @@ class SysfsResctrl:
         )
 
     def _last_cmd_status(self) -> str:
+        """The file is open already: each system call before this is time in which another program can clear it."""
+        if self._status is None:
+            return ""
         try:
-            return self.read("info/last_cmd_status")
-        except ResctrlError:
-            return ""  # a copy may not have it, and this must not hide the original error
+            return os.pread(self._status, _PAGE, 0).decode("utf-8", "replace")
+        except OSError:
+            return ""  # this must not hide the original error
 
 
 def _checked(path: str, operation: str) -> str:
