@@ -26,8 +26,12 @@ _BY_STATUS = (
     ("Unknown or unsupported resource name", "check whether resctrl was remounted with other options, such as cdp"),
     ("Unknown or unsupported mode", "use shareable, exclusive or pseudo-locksetup"),
     ("Can only assign online CPUs", "bring the CPUs online first"),
+    ("Bad CPU list/mask", "pass CPUs of this machine, as ranges: 0-3,8"),
+    ("schemata: Invalid input", "end the text with a newline"),
+    ("mode: Invalid input", "end the text with a newline"),
 )
 
+_SILENT = (errno.EINVAL, errno.ERANGE, errno.EOVERFLOW)
 _BY_ERRNO = {
     errno.EPERM: "only root may do this, or resctrl does not allow it here",
     errno.EACCES: "only root may do this",
@@ -55,7 +59,7 @@ def hint_for(number: int, operation: str, path: str, kernel_says: str, written: 
             return hint
     if number == errno.EBUSY and operation == "mkdir":
         return _out_of_rmids(number)
-    if number == errno.EINVAL and written is not None and not kernel_says:
+    if number in _SILENT and written is not None and not kernel_says:
         return _silent_refusal(path, written)
     return _BY_ERRNO.get(number, "")
 
@@ -89,4 +93,7 @@ def _out_of_rmids(number: int) -> str:
             "cache lines still hold the freed RMIDs: try again in a second, or raise "
             "info/L3_MON/max_threshold_occupancy"
         )
-    return "every group that the hardware can monitor exists; run 'cachetune show' to see their owners"
+    return (
+        "every group that the hardware can monitor exists (on Arm MPAM: in this control group); run 'cachetune show' "
+        "to see their owners"
+    )

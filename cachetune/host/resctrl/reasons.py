@@ -23,7 +23,8 @@ _PARSED = (errno.EINVAL, errno.ERANGE, errno.EOVERFLOW)
 _BUFFER = 512
 _LONGEST_LINE = 64  # of those that are appended
 
-# A quotation in a line is a group: it must be part of what was written. "tid" must be one of the thread ids.
+# For the files that cachetune writes. What a line quotes is a group of the pattern: it must be part of what was
+# written, and "tid" one of the thread ids in it.
 _TEXTS: dict[str, tuple[str, ...]] = {
     "mkdir": (
         "Out of CLOSIDs",
@@ -32,6 +33,7 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "Failed to initialize allocations",
         "Pseudo-locking in progress",
         r"kernfs \w+ error",
+        "Kernel out of memory",
     ),
     "schemata": (
         "Resource group is pseudo-locked",
@@ -53,7 +55,6 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "Invalid MB value (.*)",
         r"MB value (\d+) out of range \[\d+,\d+\]",
         "Requested region exceeds maximum size",
-        "schemata: Invalid input",
     ),
     "tasks": (
         "Task list parsing error pid (.*)",
@@ -82,13 +83,18 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         "Monitoring in progress",
         "Tasks assigned to resource group",
         "CPUs assigned to resource group",
-        "mode: Invalid input",
     ),
-    "max_threshold_occupancy": (
-        "max_threshold_occupancy: Invalid input",
-        r"max_threshold_occupancy: Exceeds limit .* of \d+ bytes",
+    "max_threshold_occupancy": (r"max_threshold_occupancy: Exceeds limit .* of \d+ bytes",),
+    "io_alloc": (
+        r"io_alloc is not supported on \w+",
+        r"io_alloc CLOSID \(ctrl_hw_id\) \d+ is not available",
+        r"CLOSID \(ctrl_hw_id\) \d+ for io_alloc is used by .* group",
     ),
-    "io_alloc": (".*io_alloc.*",),
+    "mbm_assign_mode": (
+        "Unsupported assign mode",
+        "mbm_event mode is not supported",
+        "Counter assignment mode is not configurable",
+    ),
     "mbm_L3_assignments": (
         "mbm_event mode is not enabled",
         "Invalid event (.*)",
@@ -96,7 +102,6 @@ _TEXTS: dict[str, tuple[str, ...]] = {
         r"Invalid domain id (\d+)",
         "Assign operation '.*' failed",
         r"Failed to allocate counter for (\w+) in domain \d+",
-        "mbm_L3_assignments: Invalid input",
     ),
 }
 _PATTERNS = {name: tuple(map(re.compile, texts)) for name, texts in _TEXTS.items()}
@@ -111,10 +116,11 @@ _SPEAKING: dict[str, tuple[int, ...]] = {
     "mode": (errno.EINVAL,),
     "max_threshold_occupancy": _PARSED,
     "io_alloc": (errno.EINVAL, errno.ENOSPC, errno.ENODEV),
+    "mbm_assign_mode": (errno.EINVAL,),
     "mbm_L3_assignments": (errno.EINVAL, errno.ENOSPC, errno.ENOENT),
 }
 # Without a newline at the end, they are refused before the text is cleared; since 7.3 with "NAME: Invalid input".
-_LINES = ("schemata", "mode", "mbm_L3_assignments")
+_LINES = ("schemata", "mode", "mbm_assign_mode", "mbm_L3_assignments")
 _PAGE = 4096
 
 Silence = Literal["usual", "possible", "lost"]
@@ -133,7 +139,7 @@ def reason_in(status: str, operation: str, path: str, number: int, written: str 
     if command in _APPEND:
         lines = [] if len(status) > _BUFFER - _LONGEST_LINE else lines[-1:]
     if command in _LINES and not text.endswith("\n"):
-        lines = [line for line in lines if line == f"{command}: Invalid input"]
+        lines = [line for line in lines if line.endswith(": Invalid input")]
     ours = [line for line in lines if _is_about(line, command, text)]
     return "; ".join(_of_one_write(ours, text) if command == "tasks" else ours)
 
@@ -144,12 +150,12 @@ def silence_about(operation: str, path: str, number: int, written: str | None) -
     if number not in _SPEAKING.get(command, ()) or len(text.encode("utf-8", "surrogateescape")) > _PAGE:
         return "usual"
     match command:
-        case "schemata" | "max_threshold_occupancy":
+        case "schemata" | "max_threshold_occupancy" | "io_alloc" | "mbm_L3_assignments":
             return "possible"  # an unknown cache id has no text, and the threshold has one since 7.3
-        case "io_alloc" if number == errno.EINVAL:
-            return "possible"
         case "mkdir" if number == errno.EINVAL and "\n" in path:
             return "usual"
+        case "mkdir" if number == errno.ENOMEM:
+            return "possible"
         case "tasks" if number == errno.EINVAL and not _is_one_tid(text):
             return "possible"
         case _ if command in _LINES and not text.endswith("\n"):
@@ -170,7 +176,9 @@ def _command(operation: str, path: str) -> str:
 
 def _is_about(line: str, command: str, written: str) -> bool:
     """Whether the kernel can say this about the command, and quotes only what was written."""
-    return any((found := p.fullmatch(line)) and _was_written(found, written) for p in _PATTERNS[command])
+    return line == f"{command}: Invalid input" or any(
+        (found := p.fullmatch(line)) and _was_written(found, written) for p in _PATTERNS[command]
+    )
 
 
 def _was_written(found: re.Match[str], written: str) -> bool:

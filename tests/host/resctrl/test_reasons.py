@@ -53,8 +53,11 @@ def test_every_refusal_of_a_recorded_kernel_has_its_own_reason_or_none(name: str
 
 
 def _is_ours(error: ResctrlError) -> bool:
-    """Whether cachetune writes such a text: thread ids only as plain decimal numbers."""
-    return not error.path.endswith("tasks") or set(error.written or "") <= set("0123456789,\n")
+    """Whether cachetune does such a thing: it writes few files, and thread ids only as plain decimal numbers."""
+    name = error.path.rpartition("/")[2]
+    if name == "tasks":
+        return set(error.written or "") <= set("0123456789,\n")
+    return error.operation == "mkdir" or name in {"schemata", "mode", "cpus_list", "io_alloc", "mbm_L3_assignments"}
 
 
 @pytest.mark.parametrize(
@@ -103,6 +106,14 @@ def test_a_text_for_another_command_is_no_reason(
         ("write", "web/mode", errno.EINVAL, "x", "mode: Invalid input\n", "mode: Invalid input"),
         ("mkdir", "web", errno.ENOSPC, None, "Unknown or unsupported mode\nOut of CLOSIDs\n", "Out of CLOSIDs"),
         ("mkdir", "web", errno.EBUSY, None, "Out of RMIDs\n", "Out of RMIDs"),
+        (
+            "write",
+            "info/L3/io_alloc",
+            errno.ENOSPC,
+            "1\n",
+            "CLOSID (ctrl_hw_id) 15 for io_alloc is used by g group\n",
+            None,
+        ),
         # another program's mkdir has added its line to ours
         ("write", "web/mode", errno.EINVAL, "exclusive\n", "Schemata overlaps\nOut of CLOSIDs\n", "Schemata overlaps"),
         ("write", "web/schemata", errno.EINVAL, "L3:0=005\n", "The mask 5 has non-consecutive 1-bits\n", None),
