@@ -4,6 +4,8 @@ import errno
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cachetune.errors import ResctrlError
 from cachetune.host.resctrl.reasons import reason_in, silence_about
@@ -11,6 +13,16 @@ from tests.conformance.answers import load
 from tests.conformance.configurations import CONFIGURATIONS
 from tests.conformance.on_files import STATUS
 from tests.conformance.on_simulator import Simulator
+
+LINES = (
+    "No task 7",
+    "Error while processing task 7",
+    "Mask out of range",
+    "MB value 5 out of range [10,100]",
+    "Out of CLOSIDs",
+    "Schemata overlaps",
+    "schemata: Invalid input",
+)
 
 
 def refusals(name: str) -> Iterator[tuple[ResctrlError, str]]:
@@ -175,3 +187,18 @@ def test_no_reason_means_one_of_three_things(
     operation: str, path: str, number: int, written: str | None, silence: str
 ) -> None:
     assert silence_about(operation, path, number, written) == silence
+
+
+@given(
+    status=st.lists(st.sampled_from([*LINES, "ok", "", "x" * 300]) | st.text(max_size=40), max_size=8).map("\n".join),
+    command=st.sampled_from([("mkdir", "g"), *(("write", f"g/{name}") for name in ("tasks", "schemata", "mode", "x"))]),
+    number=st.sampled_from([errno.EINVAL, errno.ENOSPC, errno.ESRCH, errno.EPERM, errno.EIO]),
+    written=st.sampled_from(["7\n", "7,8\n", "L3:0=f\n", "MB:0=5\n", "exclusive\n", "", "\0"]),
+)
+def test_a_reason_is_always_made_of_lines_of_the_file(
+    status: str, command: tuple[str, str], number: int, written: str
+) -> None:
+    operation, path = command
+    says = reason_in(status, operation, path, number, None if operation == "mkdir" else written)
+    assert all(line in status for line in says.split("; "))
+    assert not says or silence_about(operation, path, number, written) != "usual"
