@@ -1,12 +1,12 @@
 """A simulated resctrl, which needs no hardware.
 
-``SimulatedResctrl`` takes a profile (the features of a processor) and implements the Resctrl port as Linux 6.1 or 6.12
-would, with faults on demand. ``simulate_host`` starts from a saved host instead. Nothing here touches the machine,
-except ``fuse``, which mounts the simulation as a file system; its tasks may be this machine's threads, which are only
-read.
+``SimulatedResctrl`` takes a profile (the features of a processor) and implements the Resctrl port as Linux would, in
+one of the versions in ``rules``, with faults on demand. ``simulate_host`` starts from a saved host instead. Nothing
+here touches the machine, except ``fuse``, which mounts the simulation as a file system; its tasks may be this machine's
+threads, which are only read.
 
 The modules depend on each other in one direction: ``saved``, ``copies`` and ``fuse`` use ``kernel``, which uses
-``profile``, ``faults`` and ``numbers``.
+``profile``, ``rules``, ``faults`` and ``numbers``.
 """
 
 from cachetune.sim.copies import sysfs_files, write_sysfs, write_tree

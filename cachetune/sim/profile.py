@@ -15,32 +15,11 @@ from cachetune.cbm import Cbm
 from cachetune.errors import DocumentError, ProfileNotFoundError, ResctrlError
 from cachetune.host.model import Topology
 from cachetune.sim.numbers import NumberError, format_cpu_list, parse_cpu_list
+from cachetune.sim.rules import DEFAULT_KERNEL, KernelRules, rules_of
 
 MBPS_MAX = 2**32 - 1
-
-
-class KernelRules(msgspec.Struct, frozen=True):
-    """The differences between kernels. A field is True for the version that introduced the behavior and later."""
-
-    version: str
-    task_lists: bool = True
-    """One write can have a comma-separated list of tids, and every refusal has a text."""
-    rename: bool = True
-    sparse_masks_file: bool = True
-    """The file exists, and Intel processors that support masks with holes get them."""
-    closid_first: bool = True
-    """mkdir allocates the CLOSID before the RMID; in 6.1 the RMID comes first."""
-    limbo_always: bool = True
-    """A freed RMID waits for the next check of every cache; 6.1 checks the current CPU's cache immediately."""
-    amd_slow_memory: bool = True
-    """SMBA and configurable events (BMEC)."""
-    debug_option: bool = True
-
-
-KERNELS = {
-    "6.1": KernelRules("6.1", *[False] * 7),
-    "6.12": KernelRules("6.12"),
-}
+MBPS_EVENTS = ("mbm_local_bytes", "mbm_total_bytes")
+"""The events that mba_MBps can compare with its limits; the first that the processor has is the default."""
 
 
 class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -159,11 +138,12 @@ Resource = CacheResource | BandwidthResource
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="profile"):
-    """A processor and the mount options of its resctrl."""
+    """A processor, the kernel that runs on it, and the mount options of its resctrl."""
 
     name: str
     description: str = ""
     vendor: Literal["intel", "amd"] = "intel"
+    kernel: str = DEFAULT_KERNEL
     caches: tuple[Cache, ...]
     bandwidths: tuple[Bandwidth, ...] = ()
     monitoring: Monitoring | None = None
@@ -195,6 +175,11 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def cache(self, level: int) -> Cache | None:
         """Return the caches of a level that cores share, or None."""
         return next((c for c in self.caches if c.level == level), None)
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The events of L3_MON, none without monitoring."""
+        return self.monitoring.events if self.monitoring else ()
 
     @property
     def monitored_ids(self) -> tuple[int, ...]:
@@ -248,13 +233,15 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             for index, name in enumerate(names)
         ]
 
-    def mounted(self, *options: str, kernel: str = "6.12") -> "Profile":
-        """Return the same processor with other mount options.
+    def mounted(self, *options: str, kernel: str | None = None) -> "Profile":
+        """Return the same processor with other mount options. ``kernel`` None is the profile's.
 
-        Raises ResctrlError (EINVAL) for options that the kernel or the processor does not support.
+        Raises UnknownVersionError, and ResctrlError (EINVAL) for options that the kernel or the processor does not
+        support.
         """
+        rules = rules_of(kernel or self.kernel)
         for option in options:
-            if not self._supports(option, KERNELS[kernel]):
+            if not self._supports(option, rules):
                 raise ResctrlError(errno.EINVAL, "mount with option", option)
         return msgspec.structs.replace(self, mount_options=options)
 
@@ -264,7 +251,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             return cache is not None and cache.closids is not None and cache.cdp
         if option == "mba_MBps":
             linear = any(b.linear for b in self.bandwidths if b.name == "MB")
-            return linear and self.monitoring is not None and "mbm_local_bytes" in self.monitoring.events
+            usable = MBPS_EVENTS if rules.mbps_event_file else MBPS_EVENTS[:1]
+            return linear and not set(usable).isdisjoint(self.events)
         return option == "debug" and rules.debug_option
 
 

@@ -31,7 +31,7 @@ _MODES: dict[str, Mode] = {mode: mode for mode in get_args(Mode)}
 
 
 def simulate_host(
-    host: Host, *, kernel: str = "6.12", clock: Callable[[], float] = time.monotonic, writer: int = 1
+    host: Host, *, kernel: str | None = None, clock: Callable[[], float] = time.monotonic, writer: int = 1
 ) -> SimulatedResctrl:
     """Return a simulated resctrl in the state of a saved host, to rehearse a plan on.
 

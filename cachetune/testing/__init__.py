@@ -19,7 +19,7 @@ A simulated resctrl in memory, a guest on it, and a fault::
 ``mounted`` serves the same as a file system that any program can use. In pytest, the fixtures ``simulated_resctrl``
 and ``mounted_resctrl`` give a fresh one to each test; see ``cachetune.testing.plugin``.
 
-Everything here answers as Linux 6.1 or 6.12 does, with the kernel's errnos and texts in info/last_cmd_status.
+Everything here answers as Linux does (6.1, 6.12, 6.18 or 7.3), with its errnos and texts in info/last_cmd_status.
 """
 
 from typing import TYPE_CHECKING

@@ -21,7 +21,7 @@ from cachetune.sim import Profile, write_sysfs
 from cachetune.sim.fuse.mounts import is_up, unmount
 from cachetune.sim.fuse.serve import load_fuse
 from cachetune.sim.fuse.threads import Tids
-from cachetune.testing.simulated import DEFAULT_KERNEL, DEFAULT_PROFILE, simulate
+from cachetune.testing.simulated import DEFAULT_PROFILE, simulate
 
 _END_SECONDS = 10
 
@@ -62,7 +62,7 @@ def mounted(
     directory: Path,
     profile: str | Profile = DEFAULT_PROFILE,
     *,
-    kernel: str = DEFAULT_KERNEL,
+    kernel: str | None = None,
     options: Sequence[str] | None = None,
     faults: Sequence[str] = (),
     tids: Tids = "real",
@@ -78,13 +78,13 @@ def mounted(
     load_fuse()
     directory = directory.absolute()
     root, sysfs, run = directory / "resctrl", directory / "sys", directory / "run"
-    found = simulate(profile, kernel=kernel, options=options, faults=faults).profile
-    setup = Setup(str(root), str(run / "sim"), found, kernel, tids, tuple(faults))
+    sim = simulate(profile, kernel=kernel, options=options, faults=faults)
+    setup = Setup(str(root), str(run / "sim"), sim.profile, sim.kernel, tids, tuple(faults))
     root.mkdir(parents=True)
     run.mkdir()
-    write_sysfs(found, sysfs)
+    write_sysfs(sim.profile, sysfs)
     with _server(setup) as server:
-        yield MountedResctrl(root, sysfs, run, found, kernel, server.pid)
+        yield MountedResctrl(root, sysfs, run, sim.profile, sim.kernel, server.pid)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _ARGUMENTS = ("profile", "kernel", "options", "faults", "tids")
 _MARKER = (
-    "resctrl(profile='skylake-2s', kernel='6.12', options=None, faults=(), tids='real'): "
+    "resctrl(profile='skylake-2s', kernel=None, options=None, faults=(), tids='real'): "
     "the simulated_resctrl or mounted_resctrl that a test gets"
 )
 

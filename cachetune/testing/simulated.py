@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 DEFAULT_PROFILE = "skylake-2s"
-DEFAULT_KERNEL = "6.12"
 
 
 class Clock:
@@ -54,15 +53,15 @@ class Clock:
 def simulate(
     profile: str | Profile = DEFAULT_PROFILE,
     *,
-    kernel: str = DEFAULT_KERNEL,
+    kernel: str | None = None,
     options: Sequence[str] | None = None,
     faults: Sequence[str] = (),
     clock: Callable[[], float] = time.monotonic,
 ) -> SimulatedResctrl:
     """Return a freshly mounted resctrl in memory.
 
-    ``profile`` is one of ``profile_names()`` or a ``Profile``. ``kernel`` is "6.1" or "6.12". ``options`` are mount
-    options (cdp, cdpl2, mba_MBps, debug); None takes the profile's. ``faults`` are written as for
+    ``profile`` is one of ``profile_names()`` or a ``Profile``. ``kernel`` is "6.1", "6.12", "6.18" or "7.3",
+    ``options`` are mount options (cdp, cdpl2, mba_MBps, debug); None takes the profile's. ``faults`` are written as for
     ``cachetune sim mount --fault``: "mkdir:ENOSPC:3" fails the third mkdir.
 
     Raises ProfileNotFoundError, UnknownVersionError, ResctrlError (EINVAL) for a mount option that the kernel or

@@ -11,15 +11,12 @@ from tests.conformance.configurations import Configuration
 from tests.conformance.on_files import COUNTERS, FIRST_TID, KTHREADD, SLEEPERS, STATUS
 from tests.conformance.operations import ONLY_FILES, Operation
 
-OPERATION_SECONDS = 0.05
-"""About what an operation takes in the virtual machine: freed RMIDs rest for a while."""
-
 
 class Simulator:
     """A simulated resctrl in this configuration, and the tids of the processes."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self._now = 0.0
+        self._now, self._pace = 0.0, configuration.pace
         self.tids = {"W": FIRST_TID} | {name: FIRST_TID + at for at, name in enumerate(SLEEPERS, start=1)}
         self.tids["K"] = KTHREADD
         self.fs = SimulatedResctrl(
@@ -34,10 +31,10 @@ class Simulator:
         first = last = self.tree()
         answers = []
         for operation in operations:
-            result, now = self.do(operation), self.tree()
+            result, status, now = self.do(operation), self.named(self.fs.read(STATUS)), self.tree()
             changes: dict[str, str | None] = {path: None for path in last if path not in now}
             changes |= {path: text for path, text in now.items() if last.get(path) != text}
-            answers.append(Answer(result, self.named(self.fs.read(STATUS)), changes))
+            answers.append(Answer(result, status, changes))
             last = now
         return first, answers
 
@@ -47,7 +44,7 @@ class Simulator:
         if kind in ONLY_FILES:
             return NOT_COMPARED
         try:
-            self._now += OPERATION_SECONDS
+            self._now += self._pace
             getattr(self, f"_{kind}")(*words)
         except ResctrlError as error:
             return errno.errorcode[error.errno]

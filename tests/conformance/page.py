@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conformance.answers import Record, load
-from tests.conformance.configurations import CONFIGURATIONS
+from tests.conformance.configurations import CONFIGURATIONS, Configuration
 from tests.conformance.on_mount import INSTEAD, not_carried
 from tests.conformance.operations import ONLY_FILES
 
@@ -29,18 +29,30 @@ def filled(text: str) -> str:
 
 
 def _configurations(records: dict[str, Record]) -> Iterator[str]:
-    yield "| configuration | what it is | kernel | listed | random | operations |"
+    yield "| configuration | what it is | kernels | listed | random | operations |"
     yield "| --- | --- | --- | ---: | ---: | ---: |"
-    for name, each in CONFIGURATIONS.items():
-        listed, chance = len(each.listed()), len(each.random())
-        assert listed + chance == len(records[name].operations)
-        yield f"| {each.name} | {each.about} | {each.kernel} | {listed} | {chance} | {listed + chance} |"
-    listed = sum(len(each.listed()) for each in CONFIGURATIONS.values())
-    chance = sum(len(each.random()) for each in CONFIGURATIONS.values())
-    yield f"| all | {len(CONFIGURATIONS)} boots | | {listed} | {chance} | {listed + chance} |"
+    all_listed = all_chance = 0
+    for same in _by_name().values():
+        listed, chance = len(same[0].listed()), len(same[0].random())
+        assert {listed + chance} == {len(records[f"{each.kernel}-{each.name}"].operations) for each in same}
+        kernels = ", ".join(each.kernel for each in same)
+        total = (listed + chance) * len(same)
+        yield f"| {same[0].name} | {same[0].about} | {kernels} | {listed} | {chance} | {total} |"
+        all_listed += listed * len(same)
+        all_chance += chance * len(same)
+    yield f"| all | {len(CONFIGURATIONS)} boots | | {all_listed} | {all_chance} | {all_listed + all_chance} |"
     yield ""
-    releases = sorted({record.release for record in records.values()})
-    yield "Recorded on " + " and ".join(f"Linux {release}" for release in releases) + "."
+    releases = {record.release for record in records.values()}
+    ordered = sorted(releases, key=lambda release: [int(number) for number in re.findall("[0-9]+", release)])
+    yield "Recorded on " + ", ".join(f"Linux {release}" for release in ordered) + "."
+
+
+def _by_name() -> dict[str, list[Configuration]]:
+    """Return the configurations of each name, one for each kernel; they have the same operations."""
+    found: dict[str, list[Configuration]] = {}
+    for each in CONFIGURATIONS.values():
+        found.setdefault(each.name, []).append(each)
+    return found
 
 
 def _operations(records: dict[str, Record]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachetune.sim.profile import KERNELS
+from cachetune.sim.rules import KERNELS
 from tests.conformance.answers import Answer, Record, differences, load
 from tests.conformance.configurations import CONFIGURATIONS, Configuration
 from tests.conformance.on_files import FIRST_TID, SLEEPERS, Files, perform
@@ -23,8 +23,15 @@ from tests.sim.fuse.mounted import mounted, need_fuse
 
 pytestmark = pytest.mark.slow
 
-ONE_KERNEL_EACH = [name for number, name in enumerate(CONFIGURATIONS) if number % 4 in {1, 2}] + ["6.12-debug"]
-"""Every configuration with one of its kernels, in turns; ``record`` does it with all."""
+
+def _one_kernel_each() -> Iterator[str]:
+    """Return every configuration with one of its kernels, in turns; ``record`` does it with all."""
+    for number, name in enumerate(dict.fromkeys(each.name for each in CONFIGURATIONS.values())):
+        kernels = [each for each in CONFIGURATIONS.values() if each.name == name and each.pace == Configuration.pace]
+        yield f"{kernels[number % len(kernels)].kernel}-{name}"
+
+
+ONE_KERNEL_EACH = list(_one_kernel_each())
 
 MOST_PIDS = 1 << 22
 """The highest possible tid, so that no task has a greater one."""

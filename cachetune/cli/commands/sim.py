@@ -17,7 +17,8 @@ from cachetune.service.hosts import read_location
 from cachetune.sim import load_profile, profile_names
 from cachetune.sim.faults import Fault, parse_fault
 from cachetune.sim.fuse.threads import Tids
-from cachetune.sim.profile import KERNELS, Profile, decode_profile
+from cachetune.sim.profile import Profile, decode_profile
+from cachetune.sim.rules import KERNELS
 from cachetune.text import printable
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class _MountOptions(msgspec.Struct, frozen=True):
     """The options of ``sim mount``."""
 
     profile: str
-    kernel: str
+    kernel: str | None
     background: bool
     tids: Tids
     faults: tuple[Fault, ...]
@@ -89,9 +90,7 @@ def command() -> None:
 @option(
     "--kernel",
     type=click.Choice(list(KERNELS)),
-    default="6.12",
-    show_default=True,
-    help="The kernel whose rules apply.",
+    help="The kernel whose rules apply (default: the profile's, mostly 6.12).",
 )
 @option("--background", is_flag=True, help="Return once the mount is ready (default: serve until Ctrl-C).")
 @option(
@@ -179,7 +178,7 @@ def show_list(run: Path | None) -> None:
     show([_profiles(), "", _mounts(found) if found else "Nothing is mounted."])
 
 
-def _simulated(profile: str, kernel: str) -> "SimulatedResctrl":
+def _simulated(profile: str, kernel: str | None) -> "SimulatedResctrl":
     """The simulated host of the option --profile. Raises InputError and ResctrlError."""
     from cachetune.sim import SimulatedResctrl, simulate_host
 

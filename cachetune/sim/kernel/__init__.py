@@ -1,4 +1,4 @@
-"""The simulated kernel: the rules of resctrl in Linux 6.1 and 6.12, as recorded from both.
+"""The simulated kernel: the rules of resctrl in Linux 6.1, 6.12, 6.18 and 7.3, as recorded from each.
 
 ``resctrl`` is the entry point and states the rules. ``nodes`` and ``tree`` are the directories and files; each file has
 a module that knows its format and rules (``schemata``, ``tasks``, ``cpus``, ``modes``, ``info``, ``status``), and

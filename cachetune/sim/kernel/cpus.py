@@ -2,7 +2,7 @@
 
 A write replaces the set. A CPU is in exactly one control group: the CPUs that a group drops go to the default group,
 which cannot drop any. A monitor group can only have CPUs of its parent, and loses them when the parent's set is
-written. Source: rdtgroup_cpus_write in Linux 6.1 and 6.12.
+written. Source: rdtgroup_cpus_write in Linux 6.1 to 7.3.
 """
 
 from collections.abc import Callable
@@ -38,6 +38,8 @@ def write_mask(state: State, group: Group, text: str) -> None:
 
 
 def _write(state: State, group: Group, text: str, parse: Callable[[str, int], frozenset[int]]) -> None:
+    if state.rules.groups_clear_status:
+        state.status.clear()
     if group.mode in {"pseudo-locksetup", "pseudo-locked"}:
         state.refuse("Pseudo-locking in progress\n")
     try:

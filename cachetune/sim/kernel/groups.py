@@ -2,7 +2,7 @@
 
 mkdir checks the name, then the parent, and then allocates. 6.1 allocates the RMID before the CLOSID, 6.12 the CLOSID
 first. If the rest fails, both are freed, an RMID through limbo. Source: rdtgroup_mkdir, rdtgroup_rmdir and
-rdtgroup_rename in Linux 6.1 and 6.12, and the VFS before them.
+rdtgroup_rename in Linux 6.1 to 7.3, and the VFS before them.
 """
 
 import errno
@@ -17,6 +17,10 @@ def make(state: State, parent: Directory, name: str, mode: int) -> Directory:
     """Create the group for a new directory. Raises RefusedError."""
     if "\n" in name:
         raise RefusedError(errno.EINVAL)
+    if parent.group is None and state.rules.info_is_no_group and state.profile.monitoring:
+        raise RefusedError(errno.ENODEV)
+    if state.rules.groups_clear_status and (state.profile.monitoring or parent.role == "root"):
+        state.status.clear()
     if parent.role == "root" and state.profile.can_allocate:
         return _make_control(state, name, mode)
     if parent.role == "mon_groups" and parent.group is not None and name != "mon_groups":

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from cachetune.sim.kernel import schemata
+from cachetune.sim.kernel import assign_mode, schemata
 from cachetune.sim.kernel.nodes import Directory, File, Node
-from cachetune.sim.kernel.state import RefusedError, State
+from cachetune.sim.kernel.state import State
 from cachetune.sim.numbers import NumberError, c_string, strip, unsigned
 from cachetune.sim.profile import BandwidthResource, CacheResource, Monitoring, Resource
 
@@ -64,6 +64,8 @@ def _monitoring_files(state: State, monitoring: Monitoring) -> dict[str, Node]:
         "mon_features": _fixed("\n".join(line for line in features if line)),
         "num_rmids": _fixed(monitoring.rmids),
     }
+    if state.rules.assign_mode_file:
+        files["mbm_assign_mode"] = File(0o644, assign_mode.show, lambda t: assign_mode.write(state, t))
     for event in configurable:
         files[f"{event}_config"] = _event_config(state, event)
     return files
@@ -71,12 +73,15 @@ def _monitoring_files(state: State, monitoring: Monitoring) -> dict[str, Node]:
 
 def _threshold_writer(state: State) -> Callable[[str], None]:
     def write(text: str) -> None:
+        if state.rules.invalid_input_texts:
+            state.status.clear()
         try:
             value = unsigned(c_string(text), 0, 32)
         except NumberError as error:
-            raise RefusedError(error.errno) from error
+            state.refuse_input("max_threshold_occupancy", error.errno)
         if value > state.rmids.limit:
-            state.refuse()
+            limit = f"Exceeds limit (before adjustment) of {state.rmids.limit} bytes"
+            state.refuse(f"max_threshold_occupancy: {limit}\n" if state.rules.invalid_input_texts else "")
         state.rmids.threshold = state.rmids.round(value)
 
     return write

@@ -3,7 +3,7 @@
 A group can become exclusive if it shares no bit with the hardware or another group, in any cache. An empty group can
 enter pseudo-locksetup on processors that support it: it frees its RMID, its tasks and cpus files become inaccessible,
 and the next valid write to schemata locks the region. Source: rdtgroup_mode_write and rdtgroup_locksetup_enter in Linux
-6.1 and 6.12.
+6.1 to 7.3.
 """
 
 from typing import Literal
@@ -22,7 +22,7 @@ def show(group: Group) -> str:
 def write(state: State, group: Group, text: str) -> None:
     """Execute one write to a mode file. Raises RefusedError."""
     if not text.endswith("\n"):
-        state.refuse()
+        state.refuse_input("mode")
     state.status.clear()
     wanted = c_string(text[:-1])
     if wanted == group.mode:

@@ -14,8 +14,8 @@ The rules:
   failure has a message: a missing final newline, an unknown cache id and EPERM leave the file as it was.
 - A task and a CPU are in exactly one control group. A monitor group only accepts tasks and CPUs of its control group.
 
-The reference is what kernels 6.1 and 6.12 answered, and their sources where nothing was recorded. ``KernelRules`` lists
-the differences. All operations may be called from several threads.
+The reference is what kernels 6.1, 6.12, 6.18 and 7.3 answered, and their sources where nothing was recorded.
+``KernelRules`` lists the differences. All operations may be called from several threads.
 """
 
 import errno
@@ -25,14 +25,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from cachetune.errors import ResctrlError, UnknownVersionError
+from cachetune.errors import ResctrlError
 from cachetune.host.resctrl.hints import hint_for
 from cachetune.sim.faults import MUTATING, Fault, Kind, Operation
 from cachetune.sim.kernel import groups, tree
 from cachetune.sim.kernel.flock import Flock
 from cachetune.sim.kernel.nodes import Directory, File, LookupFailedError, Node, find, split, walk
 from cachetune.sim.kernel.state import RefusedError, State
-from cachetune.sim.profile import KERNELS, Profile
+from cachetune.sim.profile import Profile
+from cachetune.sim.rules import rules_of
 
 PAGE_BYTES = 4096
 PATH_BYTES = 4095 - len("/sys/fs/resctrl/")
@@ -42,10 +43,10 @@ _ACTIONS = {"listdir": "list", "exists": "look at"}
 class SimulatedResctrl:
     """The Resctrl port on a profile. The module's docstring has the rules.
 
-    ``clock`` returns seconds; counters and limbo depend on it. ``writer`` is the tid that ``0`` means in a tasks file,
-    and the only task at first. ``operations`` logs all attempts to change something, failed ones too.
-    ``before_operation`` is called before each of them and may use this object freely: those calls are neither logged
-    nor made to fail. The ``kernel_says`` of an error is this operation's message, not an earlier text in
+    ``kernel`` None is the profile's. ``clock`` returns seconds; counters and limbo depend on it. ``writer`` is the tid
+    that ``0`` means in a tasks file, and the only task at first. ``operations`` logs all attempts to change something,
+    failed ones too. ``before_operation`` is called before each of them and may use this object freely: those calls are
+    neither logged nor made to fail. The ``kernel_says`` of an error is this operation's message, not an earlier text in
     last_cmd_status.
     """
 
@@ -53,12 +54,11 @@ class SimulatedResctrl:
         self,
         profile: Profile,
         *,
-        kernel: str = "6.12",
+        kernel: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         writer: int = 1,
     ) -> None:
-        if kernel not in KERNELS:
-            raise UnknownVersionError("kernel", kernel, ", ".join(KERNELS))
+        kernel = kernel or profile.kernel
         profile = profile.mounted(*profile.mount_options, kernel=kernel)
         self.profile, self.kernel = profile, kernel
         self.source = f"sim:{profile.name}"
@@ -66,7 +66,7 @@ class SimulatedResctrl:
         self.topology = profile.topology
         self.operations: list[Operation] = []
         self.before_operation: Callable[[Operation], None] | None = None
-        self.state = State(profile, KERNELS[kernel], clock, writer)
+        self.state = State(profile, rules_of(kernel), clock, writer)
         self.root = tree.make_root(self.state)
         self._mutex = threading.RLock()
         self._inside_hook = threading.local()
@@ -90,6 +90,7 @@ class SimulatedResctrl:
             node = self._file(path)
             if not node.mode & 0o444:
                 raise RefusedError(errno.EACCES)
+            self._look_up(self._parent(path)[0])
             return _to_text(node.read())
 
     def write(self, path: str, text: str) -> None:
@@ -102,6 +103,7 @@ class SimulatedResctrl:
             if len(data) > PAGE_BYTES:
                 raise RefusedError(errno.E2BIG)
             directory, _ = self._parent(path)
+            self._look_up(directory)
             before = directory.group and directory.group.mode
             node.write(data.decode("latin-1"))
             if directory.group and directory.group.mode != before:
@@ -124,6 +126,7 @@ class SimulatedResctrl:
                 raise RefusedError(errno.ENOTDIR)
             if not parts:
                 raise RefusedError(errno.EBUSY)
+            self._look_up(node)
             if node.role != "group" or node.group is None:
                 raise RefusedError(errno.EPERM)
             groups.remove(self.state, node.group)
@@ -259,6 +262,11 @@ class SimulatedResctrl:
         action, path = _ACTIONS.get(operation.kind, operation.kind), operation.path or "."
         hint = hint_for(number, action, path, says, operation.text, live=True)
         return ResctrlError(number, action, path, written=operation.text, kernel_says=says, hint=hint)
+
+    def _look_up(self, directory: Directory) -> None:
+        """Find the group that a directory belongs to, as the kernel does before any work on one of its files."""
+        if directory.group is not None and self.state.rules.lookup_clears_status:
+            self.state.status.clear()
 
     def _file(self, path: str) -> File:
         node = find(self.root, split(path))

@@ -9,7 +9,8 @@ checks the cache of the CPU that frees it immediately, so an empty RMID on a mac
 import errno
 from collections.abc import Callable
 
-from cachetune.sim.profile import KernelRules, Profile
+from cachetune.sim.profile import Profile
+from cachetune.sim.rules import KernelRules
 
 _CHECK_SECONDS = 1.0
 _CHECKS_AT_ONCE = 64

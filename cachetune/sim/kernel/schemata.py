@@ -2,7 +2,7 @@
 
 A write is a list of lines ``name:id=value;id=value``. It is checked from left to right, and the first error is the
 answer. Values are applied only if all are valid, except MB with mba_MBps, which applies immediately. Source:
-rdtgroup_schemata_write and its callees in Linux 6.1 and 6.12, and the recorded answers of both.
+rdtgroup_schemata_write and its callees in Linux 6.1 to 7.3, and the recorded answers.
 """
 
 import dataclasses
@@ -29,10 +29,10 @@ def show(state: State, group: Group) -> str:
     if group.mode == "pseudo-locked" and group.region:
         region = group.region
         return f"{region.resource.name}:{region.cache_id}={region.mask:x}\n"
-    width = max((r.data_width for r in state.resources), default=0)
+    width = 0 if state.rules.unpadded_values else max((r.data_width for r in state.resources), default=0)
     lines = [f"{line}\n" for line in group.other_lines]
     for resource in state.resources:
-        kind = f"0{width}x" if isinstance(resource, CacheResource) else f"{width}d"
+        kind = f"0{width}x" if isinstance(resource, CacheResource) else f"{width or ''}d"
         values = group.values[resource.name]
         lines.append(_name(state, resource) + ";".join(f"{i}={values[i]:{kind}}" for i in resource.ids) + "\n")
     return "".join(lines)
@@ -152,7 +152,7 @@ class _Write:
 def write(state: State, group: Group, text: str) -> None:
     """Execute one write to a group's schemata file. Raises RefusedError."""
     if not text.endswith("\n"):
-        state.refuse()
+        state.refuse_input("schemata")
     state.status.clear()
     if group.mode == "pseudo-locked":
         state.refuse("Resource group is pseudo-locked\n")

@@ -12,7 +12,8 @@ from typing import Literal, NoReturn
 from cachetune.sim.kernel.counters import Counters
 from cachetune.sim.kernel.rmids import Rmids
 from cachetune.sim.kernel.status import Status
-from cachetune.sim.profile import CacheResource, KernelRules, Profile
+from cachetune.sim.profile import CacheResource, Profile
+from cachetune.sim.rules import KernelRules
 
 Mode = Literal["shareable", "exclusive", "pseudo-locksetup", "pseudo-locked"]
 
@@ -40,6 +41,7 @@ class Group:
 
     ``values`` maps resource and cache id to mask or bandwidth. ``tids`` are the tasks whose innermost group this is.
     ``cpus`` of a monitor group are a subset of its parent's. A pseudo-locked group has no CLOSID and no RMID.
+    ``mbps_event`` None is the processor's first event.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Group:
     cpus: frozenset[int] = frozenset()
     monitors: dict[str, "Group"] = dataclasses.field(default_factory=dict)
     region: Region | None = None
+    mbps_event: str | None = None
 
     @property
     def control(self) -> "Group":
@@ -74,7 +77,7 @@ class State:
     def __init__(self, profile: Profile, rules: KernelRules, clock: Callable[[], float], writer: int) -> None:
         self.profile, self.rules, self.clock, self.writer = profile, rules, clock, writer
         self.takes_any_tid = False
-        self.status = Status()
+        self.status = Status(marks_truncation=rules.truncation_marked)
         self.resources = profile.resources(rules)
         self.cpu_count = profile.cpu_count
         self.closids = min((r.closids for r in self.resources), default=1)
@@ -106,6 +109,10 @@ class State:
         if message:
             self.status.append(message)
         raise RefusedError(number)
+
+    def refuse_input(self, file: str, number: int = errno.EINVAL) -> NoReturn:
+        """Refuse a text that a file does not accept at all, such as one without its final newline."""
+        self.refuse(f"{file}: Invalid input\n" if self.rules.invalid_input_texts else "", number=number)
 
     def refuse_formatted(self, message: str, *, number: int = errno.EINVAL) -> NoReturn:
         """Like refuse, for a text that includes the caller's input."""

@@ -8,9 +8,10 @@ _SIZE = 512
 
 
 class Status:
-    """The kernel's messages about the last commands."""
+    """The kernel's messages about the last commands. With ``marks_truncation`` an incomplete text says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, marks_truncation: bool) -> None:
+        self._marks_truncation = marks_truncation
         self._text = ""
         self._full = False
         self._mark = 0
@@ -40,6 +41,8 @@ class Status:
 
     def show(self) -> str:
         """Return the content of the file."""
+        if self._full and self._marks_truncation and self._text:
+            return f"{self._text}[truncated]\n"
         return self._text or "ok\n"
 
     @property

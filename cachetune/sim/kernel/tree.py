@@ -4,7 +4,7 @@ The content of files is up to schemata, tasks, cpus, modes and info. mkdir, rmdi
 computes the content of a file from the state.
 """
 
-from cachetune.sim.kernel import cpus, info, modes, schemata, tasks
+from cachetune.sim.kernel import cpus, info, mbps_event, modes, schemata, tasks
 from cachetune.sim.kernel.nodes import Directory, File, Node
 from cachetune.sim.kernel.state import Group, State
 
@@ -66,6 +66,10 @@ def _control_files(state: State, group: Group) -> dict[str, Node]:
         "schemata": File(0o644, lambda: schemata.show(state, group), lambda t: schemata.write(state, group, t)),
         "size": File(0o444, lambda: schemata.show_size(state, group)),
     }
+    if "mba_MBps" in state.profile.mount_options and state.rules.mbps_event_file:
+        files["mba_MBps_event"] = File(
+            0o644, lambda: mbps_event.show(state, group), lambda t: mbps_event.write(state, group, t)
+        )
     if "debug" in state.profile.mount_options:
         files["ctrl_hw_id"] = File(0o444, lambda: f"{group.closid or 0}\n")
     return files
