@@ -12,7 +12,8 @@ The modules depend on each other in one direction: ``saved``, ``copies`` and ``f
 from cachetune.sim.copies import sysfs_files, write_sysfs, write_tree
 from cachetune.sim.faults import Operation
 from cachetune.sim.kernel.resctrl import SimulatedResctrl
-from cachetune.sim.profile import Profile, decode_profile, load_profile, profile_names
+from cachetune.sim.load import decode_profile, load_profile, profile_names
+from cachetune.sim.profile import Profile
 from cachetune.sim.saved import simulate_host
 
 __all__ = [

@@ -12,6 +12,11 @@ from cachetune.sim.numbers import format_cpu_list
 from cachetune.sim.profile import Profile, cpus_of
 
 _CPUS = "devices/system/cpu"
+_NODES = "devices/system/node"
+_UNREADABLE = {
+    errno.EACCES,  # files of a group in pseudo-locksetup
+    errno.EINVAL,  # io_alloc_cbm while io_alloc is off, assignments while counters are not assigned
+}
 
 
 def write_tree(fs: Resctrl, directory: Path, path: str = "") -> None:
@@ -32,7 +37,7 @@ def _copy_file(fs: Resctrl, path: str, to: Path) -> None:
     try:
         to.write_text(fs.read(path), encoding="utf-8", errors="surrogateescape")
     except ResctrlError as error:
-        if error.errno != errno.EACCES:  # files of a group in pseudo-locksetup cannot be read
+        if error.errno not in _UNREADABLE:
             raise
 
 
@@ -47,6 +52,7 @@ def write_sysfs(profile: Profile, directory: Path) -> None:
 def sysfs_files(profile: Profile) -> dict[str, str]:
     """Return these files as path relative to /sys and content."""
     files = {f"{_CPUS}/online": format_cpu_list(range(profile.cpu_count)) + "\n"}
+    files |= {f"{_NODES}/node{node}/cpulist": f"{cpus}\n" for node, cpus in profile.node_cpus().items()}
     for cpu, caches in enumerate(_caches_of_cpus(profile)):
         for index, cache in enumerate(caches):
             directory = f"{_CPUS}/cpu{cpu}/cache/index{index}"

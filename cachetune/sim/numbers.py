@@ -48,6 +48,19 @@ def signed(text: str, base: int, bits: int) -> int:
     return _magnitude(text.removeprefix("+"), base, (1 << (bits - 1)) - 1)
 
 
+def boolean(text: str) -> bool:
+    """Parse a yes or no as the kernel does: by the first letter (of "yes", "true", "enabled"...), or two of "on".
+
+    Raises NumberError.
+    """
+    first, second = text[:1].lower(), text[1:2].lower()
+    if first in {"y", "t", "e", "1"} or (first, second) == ("o", "n"):
+        return True
+    if first in {"n", "f", "d", "0"} or (first, second) == ("o", "f"):
+        return False
+    raise NumberError(errno.EINVAL)
+
+
 def _magnitude(text: str, base: int, most: int) -> int:
     if base == 0:
         base = _c_base(text)

@@ -1,23 +1,22 @@
 """Profiles: the features of a simulated processor, as data.
 
-A profile is a JSON file in ``profiles/`` or elsewhere. ``Profile.resources(rules)`` returns its resources under one
-kernel and mount, in the order of the lines in schemata. Sizes are in bytes, masks are hexadecimal strings as in
-resctrl.
+A profile is a JSON file in ``profiles/`` or elsewhere; ``load`` reads it and ``check`` says what it must not contain.
+Sizes are in bytes, masks are hexadecimal strings as in resctrl. A feature that the kernel does not know is there, but
+not used.
 """
 
 import errno
-from importlib.resources import files
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from cachetune.cbm import Cbm
-from cachetune.errors import DocumentError, ProfileNotFoundError, ResctrlError
+from cachetune.errors import ResctrlError
 from cachetune.host.model import Topology
-from cachetune.sim.numbers import NumberError, format_cpu_list, parse_cpu_list
+from cachetune.sim.numbers import format_cpu_list, parse_cpu_list
 from cachetune.sim.rules import DEFAULT_KERNEL, KernelRules, rules_of
 
-MBPS_MAX = 2**32 - 1
+MOST_CPUS = 1 << 16
+MBM_EVENTS = ("mbm_total_bytes", "mbm_local_bytes")
 MBPS_EVENTS = ("mbm_local_bytes", "mbm_total_bytes")
 """The events that mba_MBps can compare with its limits; the first that the processor has is the default."""
 
@@ -25,7 +24,8 @@ MBPS_EVENTS = ("mbm_local_bytes", "mbm_total_bytes")
 class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The caches of one level. ``cpu_lists`` are the CPUs of each id. ``closids`` None means no allocation control.
 
-    ``sizes`` has the ids whose size is not ``size_bytes``; 0 is an unknown size.
+    ``sizes`` has the ids whose size is not ``size_bytes``; 0 is an unknown size. With ``io_alloc`` the ways that I/O
+    devices fill can be chosen (AMD SDCIAE, L3 only).
     """
 
     level: int
@@ -38,6 +38,7 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     min_cbm_bits: int = 1
     sparse: bool = False
     cdp: bool = False
+    io_alloc: bool = False
     sizes: dict[int, int] = {}
 
     def size_of(self, cache_id: int) -> int:
@@ -46,7 +47,11 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Bandwidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """MB or SMBA. Values are in percent with ``linear`` delay (Intel), otherwise in 1/8 GB/s (AMD)."""
+    """MB or SMBA. Values are in percent with ``linear`` delay (Intel, Arm), otherwise in 1/8 GB/s (AMD).
+
+    ``fraction_bits``: the hardware keeps a percentage as a fraction of this many bits (MPAM). ``ids`` None are those of
+    the L3 caches.
+    """
 
     name: Literal["MB", "SMBA"]
     closids: int
@@ -55,15 +60,40 @@ class Bandwidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     max_bandwidth: int
     linear: bool = True
     throttle_mode: Literal["max", "per-thread"] | None = None
+    fraction_bits: int | None = None
+    ids: tuple[int, ...] | None = None
 
 
 class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """L3_MON. ``unit_bytes`` is the counters' step. ``configurable`` events have a ``_config`` file (BMEC)."""
+    """L3_MON. ``unit_bytes`` is the counters' step. ``configurable`` events have a ``_config`` file (BMEC).
+
+    ``rmids`` are the processor's; with Sub-NUMA clusters the kernel divides them. ``rmids_per_group``: each control
+    group has its own few (MPAM's PMGs), which make up ``rmids``. ``counters`` are those of each L3 that can be assigned
+    to a group's event of memory bandwidth (AMD ABMC), None without them.
+    """
 
     rmids: int
     events: tuple[str, ...]
     unit_bytes: int = 65536
     configurable: tuple[str, ...] = ()
+    rmids_per_group: int | None = None
+    counters: int | None = None
+
+
+class TelemetryEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An event of PERF_PKG_MON: its increase per second and task. ``binary_bits`` of its value are a fraction."""
+
+    name: str
+    rate: float
+    binary_bits: int | None = None
+
+
+class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """PERF_PKG_MON: Intel's telemetry of each package."""
+
+    packages: tuple[int, ...]
+    rmids: int
+    events: tuple[TelemetryEvent, ...]
 
 
 class CoreCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,79 +104,28 @@ class CoreCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     size_bytes: int
 
 
-class CacheResource(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of masks in schemata and its directory in info. ``peer`` is the other half with CDP."""
+class MonitorDomain(NamedTuple):
+    """What counts separately: an L3 cache, or one of its Sub-NUMA nodes with its own id."""
 
-    name: str
-    level: int
-    ids: tuple[int, ...]
-    cpus: dict[int, frozenset[int]]
-    sizes: dict[int, int]
-    ways: int
-    closids: int
-    shareable: int
-    min_cbm_bits: int
-    sparse: bool
-    peer: str | None
-    name_width: int
-
-    @property
-    def full(self) -> int:
-        """The mask of all ways."""
-        return (1 << self.ways) - 1
-
-    @property
-    def data_width(self) -> int:
-        """The columns that a mask takes."""
-        return (self.ways + 3) // 4
-
-    def mask_bytes(self, cache_id: int, mask: int) -> int:
-        """Return what the ``size`` file shows for a mask."""
-        return self.sizes[cache_id] // self.ways * mask.bit_count()
-
-
-class BandwidthResource(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of bandwidths in schemata. With ``mbps`` (mba_MBps) a value is any 32-bit number of MiB/s."""
-
-    name: str
-    ids: tuple[int, ...]
-    closids: int
-    min_bandwidth: int
-    bandwidth_gran: int
-    max_bandwidth: int
-    linear: bool
-    throttle_mode: str | None
-    mbps: bool
-
-    @property
-    def data_width(self) -> int:
-        """The columns that a value takes."""
-        return 3 if self.linear else 4
-
-    @property
-    def name_width(self) -> int:
-        """The columns that the name takes."""
-        return len(self.name)
-
-    @property
-    def default(self) -> int:
-        """The value of a new group, which is no limit."""
-        return MBPS_MAX if self.mbps else self.max_bandwidth
-
-
-Resource = CacheResource | BandwidthResource
+    id: int
+    cache_id: int
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="profile"):
-    """A processor, the kernel that runs on it, and the mount options of its resctrl."""
+    """A processor, the kernel that runs on it, and the mount options of its resctrl.
+
+    ``sub_numa_nodes`` are those of each L3 cache (Sub-NUMA clusters).
+    """
 
     name: str
     description: str = ""
-    vendor: Literal["intel", "amd"] = "intel"
+    vendor: Literal["intel", "amd", "arm"] = "intel"
     kernel: str = DEFAULT_KERNEL
     caches: tuple[Cache, ...]
     bandwidths: tuple[Bandwidth, ...] = ()
     monitoring: Monitoring | None = None
+    telemetry: Telemetry | None = None
+    sub_numa_nodes: int = 1
     mount_options: tuple[str, ...] = ()
     core_caches: tuple[CoreCache, ...] = ()
     threads_per_core: int = 1
@@ -159,12 +138,13 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     @property
     def topology(self) -> Topology:
-        """The CPUs of each cache, as sysfs lists them."""
+        """The CPUs of each cache and Sub-NUMA node, as sysfs lists them."""
         return Topology(
             {
                 c.level: {i: format_cpu_list(cpus_of(cpus)) for i, cpus in zip(c.ids, c.cpu_lists, strict=True)}
                 for c in self.caches
-            }
+            },
+            self.node_cpus(),
         )
 
     @property
@@ -187,129 +167,63 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         cache = self.cache(3)
         return cache.ids if cache else ()
 
-    def resources(self, rules: KernelRules) -> tuple[Resource, ...]:
-        """Return the resources in the order of lines in schemata: SMBA, MB, L2, L3, and DATA before CODE."""
-        bandwidths = sorted(self.bandwidths, key=lambda b: b.name, reverse=True)
-        found: list[Resource] = [
-            self._bandwidth_resource(b) for b in bandwidths if b.name == "MB" or rules.amd_slow_memory
-        ]
-        for cache in sorted(self.caches, key=lambda c: c.level):
-            if cache.closids is not None:
-                found += self._cache_resources(cache, cache.closids, rules)
-        return tuple(found)
+    def nodes_per_cache(self, rules: KernelRules) -> int:
+        """Return the Sub-NUMA nodes of each L3 cache that the kernel distinguishes, 1 without any."""
+        return self.sub_numa_nodes if rules.sub_numa else 1
 
-    def _bandwidth_resource(self, bandwidth: Bandwidth) -> BandwidthResource:
-        return BandwidthResource(
-            name=bandwidth.name,
-            ids=self.monitored_ids,
-            closids=bandwidth.closids,
-            min_bandwidth=bandwidth.min_bandwidth,
-            bandwidth_gran=bandwidth.bandwidth_gran,
-            max_bandwidth=bandwidth.max_bandwidth,
-            linear=bandwidth.linear,
-            throttle_mode=bandwidth.throttle_mode,
-            mbps=bandwidth.name == "MB" and "mba_MBps" in self.mount_options,
+    def monitor_domains(self, rules: KernelRules) -> tuple[MonitorDomain, ...]:
+        """Return what counts separately. Nodes are numbered through, cache after cache."""
+        nodes = self.nodes_per_cache(rules)
+        if nodes == 1:
+            return tuple(MonitorDomain(i, i) for i in self.monitored_ids)
+        return tuple(
+            MonitorDomain(place * nodes + node, cache_id)
+            for place, cache_id in enumerate(self.monitored_ids)
+            for node in range(nodes)
         )
 
-    def _cache_resources(self, cache: Cache, closids: int, rules: KernelRules) -> list[CacheResource]:
-        base = f"L{cache.level}"
-        split = {3: "cdp", 2: "cdpl2"}[cache.level] in self.mount_options
-        names = (f"{base}DATA", f"{base}CODE") if split else (base,)
-        return [
-            CacheResource(
-                name=name,
-                level=cache.level,
-                ids=cache.ids,
-                cpus={i: cpus_of(text) for i, text in zip(cache.ids, cache.cpu_lists, strict=True)},
-                sizes={i: cache.size_of(i) for i in cache.ids},
-                ways=cache.ways,
-                closids=closids // 2 if split else closids,
-                shareable=int(cache.shareable, 16),
-                min_cbm_bits=cache.min_cbm_bits,
-                sparse=cache.sparse and (self.vendor == "amd" or rules.sparse_masks_file),
-                peer=names[1 - index] if split else None,
-                name_width=len(base) + (4 if cache.cdp else 0),
-            )
-            for index, name in enumerate(names)
-        ]
+    def node_cpus(self) -> dict[int, str]:
+        """Return the CPU list of each Sub-NUMA node: an equal part of its cache's cores, with all their threads."""
+        cache, nodes = self.cache(3), self.sub_numa_nodes
+        if cache is None or nodes == 1:
+            return {}
+        found = {}
+        for place, text in enumerate(cache.cpu_lists):
+            cpus = sorted(cpus_of(text))
+            cores = max(len(cpus) // self.threads_per_core, 1)
+            for node in range(nodes):
+                mine = [cpu for at, cpu in enumerate(cpus) if at % cores * nodes // cores == node]
+                found[place * nodes + node] = format_cpu_list(mine)
+        return found
 
     def mounted(self, *options: str, kernel: str | None = None) -> "Profile":
         """Return the same processor with other mount options. ``kernel`` None is the profile's.
 
-        Raises UnknownVersionError, and ResctrlError (EINVAL) for options that the kernel or the processor does not
-        support.
+        Raises UnknownVersionError, and ResctrlError for options that the kernel or the processor does not support:
+        EINVAL, or EOPNOTSUPP for CDP on Arm, which needs a kernel built for experts.
         """
         rules = rules_of(kernel or self.kernel)
         for option in options:
             if not self._supports(option, rules):
-                raise ResctrlError(errno.EINVAL, "mount with option", option)
+                number = errno.EOPNOTSUPP if self.vendor == "arm" and option.startswith("cdp") else errno.EINVAL
+                raise ResctrlError(number, "mount with option", option)
         return msgspec.structs.replace(self, mount_options=options)
 
     def _supports(self, option: str, rules: KernelRules) -> bool:
         if option in {"cdp", "cdpl2"}:
             cache = self.cache(3 if option == "cdp" else 2)
-            return cache is not None and cache.closids is not None and cache.cdp
+            return cache is not None and cache.closids is not None and cache.cdp and self.vendor != "arm"
         if option == "mba_MBps":
-            linear = any(b.linear for b in self.bandwidths if b.name == "MB")
-            usable = MBPS_EVENTS if rules.mbps_event_file else MBPS_EVENTS[:1]
-            return linear and not set(usable).isdisjoint(self.events)
+            return self._supports_mbps(rules)
         return option == "debug" and rules.debug_option
+
+    def _supports_mbps(self, rules: KernelRules) -> bool:
+        linear = any(b.linear for b in self.bandwidths if b.name == "MB")
+        usable = MBPS_EVENTS if rules.mbps_event_file else MBPS_EVENTS[:1]
+        assigned = rules.assign_mode_file and self.monitoring is not None and self.monitoring.counters is not None
+        return linear and not set(usable).isdisjoint(self.events) and not assigned and self.nodes_per_cache(rules) == 1
 
 
 def cpus_of(text: str) -> frozenset[int]:
     """Parse a CPU list in a profile."""
-    return parse_cpu_list(text, 1 << 16)
-
-
-class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="variant"):
-    """The processor of another profile (``like``) with other mount options."""
-
-    name: str
-    description: str
-    like: str
-    mount_options: tuple[str, ...]
-
-
-def decode_profile(data: bytes, name: str) -> Profile:
-    """Read a profile from JSON. Raises DocumentError."""
-    try:
-        found = msgspec.json.decode(data, type=Profile | Variant)
-        if isinstance(found, Variant):
-            found = msgspec.structs.replace(load_profile(found.like), **_changes(found))
-        _check(found)
-    except (msgspec.DecodeError, NumberError, ValueError) as error:
-        raise DocumentError(f"profile {name}", str(error)) from error
-    return found
-
-
-def _changes(variant: Variant) -> dict[str, object]:
-    return {
-        "name": variant.name,
-        "description": variant.description,
-        "mount_options": variant.mount_options,
-    }
-
-
-def _check(profile: Profile) -> None:
-    for cache in profile.caches:
-        Cbm.parse(cache.shareable)
-        if not cache.ids or len(cache.ids) != len(cache.cpu_lists):
-            raise ValueError(f"L{cache.level} needs one cpu_list for each id, and at least one id")
-        if cache.ways < 1 or any(format_cpu_list(cpus_of(text)) == "" for text in cache.cpu_lists):
-            raise ValueError(f"L{cache.level} needs at least one way, and CPUs for every id")
-    if (profile.bandwidths or profile.monitoring) and profile.cache(3) is None:
-        raise ValueError("bandwidth and monitoring need an L3 cache")
-
-
-def profile_names() -> tuple[str, ...]:
-    """Return the names of the profiles that come with cachetune."""
-    entries = [entry.name for entry in files("cachetune.sim").joinpath("profiles").iterdir()]
-    return tuple(sorted(name.removesuffix(".json") for name in entries if name.endswith(".json")))
-
-
-def load_profile(name: str) -> Profile:
-    """Return the profile with this name. Raises ProfileNotFoundError."""
-    if name not in profile_names():
-        raise ProfileNotFoundError(name, profile_names())
-    data = files("cachetune.sim").joinpath("profiles", f"{name}.json").read_bytes()
-    return decode_profile(data, name)
+    return parse_cpu_list(text, MOST_CPUS)

@@ -28,6 +28,8 @@ class KernelRules(msgspec.Struct, frozen=True):
     """SMBA and configurable events (BMEC)."""
     debug_option: bool = False
     """The mount option debug, which shows CLOSIDs and RMIDs."""
+    sub_numa: bool = False
+    """Each Sub-NUMA node of an L3 cache has its own counters; 6.1 does not know them."""
 
     unpadded_values: bool = False
     """Masks and bandwidths in schemata have no leading zeros or blanks."""
@@ -40,6 +42,12 @@ class KernelRules(msgspec.Struct, frozen=True):
     info_is_no_group: bool = False
     """mkdir in info fails with ENODEV, which was EPERM."""
 
+    sparse_initial_masks: bool = False
+    """Where masks may have holes, a new group gets all usable bits, not only the lowest run of them."""
+    arm: bool = False
+    """Arm's MPAM behind resctrl."""
+    telemetry: bool = False
+    """Intel's telemetry events of a package (PERF_PKG_MON)."""
     io_alloc: bool = False
     """The ways that I/O devices fill can be chosen (AMD SDCIAE)."""
     lookup_clears_status: bool = False
@@ -54,10 +62,13 @@ _INTRODUCED = {
     "6.1": (),
     "6.12": (
         *("task_lists", "rename", "sparse_masks_file", "closid_first", "limbo_always", "amd_slow_memory"),
-        "debug_option",
+        *("debug_option", "sub_numa"),
     ),
     "6.18": ("unpadded_values", "mbps_event_file", "assign_mode_file", "groups_clear_status", "info_is_no_group"),
-    "7.3": ("io_alloc", "lookup_clears_status", "invalid_input_texts", "truncation_marked"),
+    "7.3": (
+        *("sparse_initial_masks", "arm", "telemetry", "io_alloc", "lookup_clears_status", "invalid_input_texts"),
+        "truncation_marked",
+    ),
 }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from cachetune.sim import load_profile
-from cachetune.sim.profile import CacheResource, Profile
+from cachetune.sim.profile import Profile
+from cachetune.sim.resources import CacheResource, resources_of
 from cachetune.sim.rules import KERNELS
 from tests.conformance.operations import PARTS, Offer, Operation, listed
 from tests.conformance.sequences import sequence
@@ -85,7 +86,7 @@ class Configuration:
     @property
     def offer(self) -> Offer:
         """Return what the operations depend on."""
-        resources = self.profile.resources(KERNELS[self.kernel])
+        resources = resources_of(self.profile, KERNELS[self.kernel])
         masks = tuple(each.name for each in resources if isinstance(each, CacheResource))
         closids = min((each.closids for each in resources), default=1)
         return Offer(masks, self.machine.sockets, self.machine.rdt.l3_ways or Rdt.l3_ways, closids)

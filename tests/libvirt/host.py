@@ -26,8 +26,8 @@ from types import TracebackType
 
 import msgspec
 
-from cachetune.sim import load_profile, write_sysfs
-from cachetune.sim.profile import Profile, decode_profile
+from cachetune.sim import decode_profile, load_profile, write_sysfs
+from cachetune.sim.profile import Profile
 from tests import waiting
 
 ROOT = Path(__file__).parents[2]

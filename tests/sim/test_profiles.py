@@ -8,7 +8,7 @@ import pytest
 
 from cachetune.errors import DocumentError
 from cachetune.host import SysfsResctrl, read_host
-from cachetune.host.model import Group, Host
+from cachetune.host.model import Group, Host, Topology
 from cachetune.sim import (
     SimulatedResctrl,
     decode_profile,
@@ -22,8 +22,10 @@ from cachetune.sim import (
 from tests.sim.kernel.asking import attempt, machine
 
 NAMES = (
-    *("allocation-only", "atom-l2", "cascade-lake", "genoa", "haswell", "icelake", "milan", "monitor-only"),
-    *("sapphire-rapids", "sapphire-rapids-cdp", "sapphire-rapids-mbps", "skylake-2s"),
+    *("allocation-only", "atom-l2", "cascade-lake", "clearwater-forest", "genoa", "granite-rapids-snc3"),
+    *("haswell", "icelake", "kunpeng-920-mpam", "milan", "monitor-only", "sapphire-rapids"),
+    *("sapphire-rapids-cdp", "sapphire-rapids-mbps", "sapphire-rapids-snc2", "skylake-2s", "turin"),
+    "turin-few-counters",
 )
 
 
@@ -56,7 +58,7 @@ def _busy(name: str) -> SimulatedResctrl:
 def _without(host: Host, *, sizes: bool) -> Host:
     """Return the host without the parts that depend on how it is read."""
     caches = tuple(msgspec.structs.replace(c, size_bytes={} if sizes else c.size_bytes) for c in host.caches)
-    return msgspec.structs.replace(host, source="", mount_options=(), caches=caches)
+    return msgspec.structs.replace(host, source="", mount_options=(), caches=caches, topology=Topology())
 
 
 def test_the_shipped_profiles_are_these() -> None:

@@ -28,7 +28,10 @@ CASES = "67"  # on each of three hosts
 EFFORT = "5"
 OPERATIONS = 400  # of one boot: a minute, and several on a machine with much else to do
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-disable")
-PROPERTIES = ("tests/property", "tests/apply", "tests/sim/kernel/test_invariants.py", "tests/host/test_check.py")
+PROPERTIES = (
+    *("tests/property", "tests/apply", "tests/sim/kernel/test_invariants.py", "tests/sim/test_documents.py"),
+    "tests/host/test_check.py",
+)
 
 
 def main() -> int:

@@ -14,10 +14,10 @@ from cachetune.cli.verb import VerbGroup, option
 from cachetune.errors import InputError
 from cachetune.service.connection import Location
 from cachetune.service.hosts import read_location
-from cachetune.sim import load_profile, profile_names
+from cachetune.sim import decode_profile, load_profile, profile_names
 from cachetune.sim.faults import Fault, parse_fault
 from cachetune.sim.fuse.threads import Tids
-from cachetune.sim.profile import Profile, decode_profile
+from cachetune.sim.profile import Profile
 from cachetune.sim.rules import KERNELS
 from cachetune.text import printable
 

@@ -7,7 +7,7 @@ rdtgroup_rename in Linux 6.1 to 7.3, and the VFS before them.
 
 import errno
 
-from cachetune.sim.kernel import schemata, tasks, tree
+from cachetune.sim.kernel import assignments, schemata, tasks, tree
 from cachetune.sim.kernel.nodes import Directory, File, Node, find
 from cachetune.sim.kernel.rmids import OutOfRmidsError
 from cachetune.sim.kernel.state import Group, RefusedError, State
@@ -17,9 +17,9 @@ def make(state: State, parent: Directory, name: str, mode: int) -> Directory:
     """Create the group for a new directory. Raises RefusedError."""
     if "\n" in name:
         raise RefusedError(errno.EINVAL)
-    if parent.group is None and state.rules.info_is_no_group and state.profile.monitoring:
+    if parent.group is None and state.rules.info_is_no_group and state.can_monitor:
         raise RefusedError(errno.ENODEV)
-    if state.rules.groups_clear_status and (state.profile.monitoring or parent.role == "root"):
+    if state.rules.groups_clear_status and (state.can_monitor or parent.role == "root"):
         state.status.clear()
     if parent.role == "root" and state.profile.can_allocate:
         return _make_control(state, name, mode)
@@ -60,16 +60,18 @@ def _take_closid(state: State, group: Group) -> None:
 
 
 def _take_rmid(state: State, group: Group) -> None:
-    if not state.profile.monitoring:
+    if not state.can_monitor:
         return
     try:
-        group.rmid = state.rmids.allocate()
+        group.rmid = state.rmids.allocate(group.control.closid)
     except OutOfRmidsError as error:
         state.refuse("Out of RMIDs\n", number=error.errno)
+    assignments.assign_on_mkdir(state, group)
 
 
 def _give_rmid(state: State, group: Group) -> None:
     if group.rmid is not None:
+        assignments.free(state, group)
         state.counters.stop(group)
         state.rmids.release(group.rmid)
         group.rmid = None

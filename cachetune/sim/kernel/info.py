@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
-from cachetune.sim.kernel import assign_mode, schemata
+from cachetune.sim.kernel import assign_mode, io_alloc, schemata
 from cachetune.sim.kernel.nodes import Directory, File, Node
+from cachetune.sim.kernel.rmids import l3_rmids
 from cachetune.sim.kernel.state import State
 from cachetune.sim.numbers import NumberError, c_string, strip, unsigned
-from cachetune.sim.profile import BandwidthResource, CacheResource, Monitoring, Resource
+from cachetune.sim.profile import MBM_EVENTS, Monitoring, Telemetry
+from cachetune.sim.resources import BandwidthResource, CacheResource, Resource
 
 
 def make_info(state: State) -> Directory:
@@ -15,7 +17,9 @@ def make_info(state: State) -> Directory:
     for resource in state.resources:
         entries[resource.name] = Directory(0o555, "info", None, _resource_files(state, resource))
     if state.profile.monitoring:
-        entries["L3_MON"] = Directory(0o555, "info", None, _monitoring_files(state, state.profile.monitoring))
+        entries["L3_MON"] = _monitoring_directory(state, state.profile.monitoring)
+    if state.telemetry:
+        entries["PERF_PKG_MON"] = Directory(0o555, "info", None, _telemetry_files(state.telemetry))
     return Directory(0o555, "info", None, entries)
 
 
@@ -39,7 +43,7 @@ def _cache_files(state: State, cache: CacheResource) -> dict[str, Node]:
     }
     if state.rules.sparse_masks_file:
         files["sparse_masks"] = _fixed(int(cache.sparse))
-    return files
+    return files | io_alloc.files(state, cache)
 
 
 def _bandwidth_files(bandwidth: BandwidthResource) -> dict[str, Node]:
@@ -54,21 +58,39 @@ def _bandwidth_files(bandwidth: BandwidthResource) -> dict[str, Node]:
     return files
 
 
-def _monitoring_files(state: State, monitoring: Monitoring) -> dict[str, Node]:
+def _monitoring_directory(state: State, monitoring: Monitoring) -> Directory:
+    """Return info/L3_MON. The files of configurable events are hidden while counters are assigned."""
     configurable = monitoring.configurable if state.rules.amd_slow_memory else ()
-    features = [
-        line for event in monitoring.events for line in (event, f"{event}_config" if event in configurable else "")
-    ]
-    files: dict[str, Node] = {
+    configs = {f"{event}_config": _event_config(state, event) for event in configurable}
+    directory = Directory(0o555, "info", None)
+
+    def show_or_hide_configs() -> None:
+        for name, file in configs.items():
+            if state.assignments.enabled:
+                directory.entries.pop(name, None)
+            else:
+                directory.entries[name] = file
+
+    directory.entries |= {
         "max_threshold_occupancy": File(0o644, lambda: f"{state.rmids.threshold}\n", _threshold_writer(state)),
-        "mon_features": _fixed("\n".join(line for line in features if line)),
-        "num_rmids": _fixed(monitoring.rmids),
+        "mon_features": File(0o444, lambda: _features(monitoring, directory)),
+        "num_rmids": _fixed(l3_rmids(state.profile, state.rules)),
     }
-    if state.rules.assign_mode_file:
-        files["mbm_assign_mode"] = File(0o644, assign_mode.show, lambda t: assign_mode.write(state, t))
-    for event in configurable:
-        files[f"{event}_config"] = _event_config(state, event)
-    return files
+    directory.entries |= assign_mode.files(state, show_or_hide_configs)
+    show_or_hide_configs()
+    return directory
+
+
+def _features(monitoring: Monitoring, directory: Directory) -> str:
+    names = [name for event in monitoring.events for name in (event, f"{event}_config")]
+    return "".join(f"{name}\n" for name in names if name in monitoring.events or name in directory.entries)
+
+
+def _telemetry_files(telemetry: Telemetry) -> dict[str, Node]:
+    return {
+        "mon_features": _fixed("\n".join(event.name for event in telemetry.events)),
+        "num_rmids": _fixed(telemetry.rmids),
+    }
 
 
 def _threshold_writer(state: State) -> Callable[[str], None]:
@@ -94,14 +116,16 @@ _EVENT_DEFAULTS = {"mbm_total_bytes": 0x7F, "mbm_local_bytes": 0x15}
 
 
 def _event_config(state: State, event: str) -> File:
-    chosen = dict.fromkeys(state.profile.monitored_ids, _EVENT_DEFAULTS[event])
+    chosen = dict.fromkeys((domain.id for domain in state.domains), _EVENT_DEFAULTS[event])
 
     def read() -> str:
         return ";".join(f"{i}=0x{bits:02x}" for i, bits in chosen.items()) + "\n"
 
     def write(text: str) -> None:
+        if state.rules.invalid_input_texts:
+            state.status.clear()
         if not text.endswith("\n"):
-            state.refuse()
+            state.refuse_input(f"{event}_config")
         state.status.clear()
         rest = c_string(text[:-1])
         while rest:
@@ -111,7 +135,8 @@ def _event_config(state: State, event: str) -> File:
                 state.refuse()
             if chosen[cache_id] != bits:
                 chosen[cache_id] = bits
-                state.counters.restart(cache_id)
+                for each in MBM_EVENTS:
+                    state.counters.restart(cache_id, each)
 
     return File(0o644, read, write)
 

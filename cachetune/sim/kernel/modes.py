@@ -69,9 +69,9 @@ def _enter_setup(state: State, group: Group) -> None:
 
 
 def _leave_setup(state: State, group: Group, mode: Literal["shareable", "exclusive"]) -> None:
-    if group.mode == "pseudo-locksetup" and state.profile.monitoring:
+    if group.mode == "pseudo-locksetup" and state.can_monitor:
         try:
-            group.rmid = state.rmids.allocate()
+            group.rmid = state.rmids.allocate(group.closid)
         except OutOfRmidsError as error:
             state.status.append("Out of RMIDs\n")
             raise RefusedError(error.errno) from error

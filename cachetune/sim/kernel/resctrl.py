@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from cachetune.errors import ResctrlError
+from cachetune.errors import InputError, ResctrlError
 from cachetune.host.resctrl.hints import hint_for
 from cachetune.sim.faults import MUTATING, Fault, Kind, Operation
 from cachetune.sim.kernel import groups, tree
@@ -59,6 +59,8 @@ class SimulatedResctrl:
         writer: int = 1,
     ) -> None:
         kernel = kernel or profile.kernel
+        if profile.vendor == "arm" and not rules_of(kernel).arm:
+            raise InputError(f"kernel {kernel} has no resctrl on Arm", hint="simulate kernel 7.3")
         profile = profile.mounted(*profile.mount_options, kernel=kernel)
         self.profile, self.kernel = profile, kernel
         self.source = f"sim:{profile.name}"
@@ -169,13 +171,18 @@ class SimulatedResctrl:
             find(self.root, split(path)).mode = mode
 
     def tree(self) -> dict[str, str]:
-        """Return every path and its content, except counters and last_cmd_status. Directories end with "/"."""
-        with self._mutex:
-            return {
-                path if isinstance(node, File) else f"{path}/": _to_text(node.read()) if isinstance(node, File) else ""
-                for path, node in walk(self.root)
-                if path != "info/last_cmd_status" and not (isinstance(node, File) and node.counter)
-            }
+        """Return every path and its content, except counters and last_cmd_status. Directories end with "/".
+
+        A file that cannot be read now has the errno's name in angle brackets. Nothing is changed by this.
+        """
+        found: dict[str, str] = {}
+        with self._mutex, self.state.status.kept():
+            for path, node in walk(self.root):
+                if isinstance(node, Directory):
+                    found[f"{path}/"] = ""
+                elif path != "info/last_cmd_status" and not node.counter:
+                    found[path] = _content(node)
+        return found
 
     def add_task(self, tid: int, parent: int | None = None) -> None:
         """Start a thread in the groups of its parent, or in the default group."""
@@ -288,6 +295,13 @@ class SimulatedResctrl:
 def _check_length(path: str) -> None:
     if len(path.encode("utf-8", "surrogateescape")) > PATH_BYTES:
         raise RefusedError(errno.ENAMETOOLONG)
+
+
+def _content(file: File) -> str:
+    try:
+        return _to_text(file.read())
+    except RefusedError as error:
+        return f"<{errno.errorcode[error.errno]}>"
 
 
 def _clean(path: str) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from cachetune.cbm import is_contiguous, runs
 from cachetune.sim.kernel.state import Group, Region, State
 from cachetune.sim.numbers import NumberError, c_string, strip, unsigned
-from cachetune.sim.profile import BandwidthResource, CacheResource, Resource
+from cachetune.sim.resources import BandwidthResource, CacheResource, Resource
 
-_NO_PAIR = "Missing '=' or non-numeric domain\n"
+NO_PAIR = "Missing '=' or non-numeric domain\n"
 # The kernel locks contiguous memory: KMALLOC_MAX_SIZE on x86.
 _MOST_LOCKED_BYTES = 4 << 20
 
@@ -72,8 +72,9 @@ def show_bit_usage(state: State, resource: CacheResource) -> str:
             shared |= mask if group.mode == "shareable" else 0
             exclusive |= mask if group.mode == "exclusive" else 0
         locked = state.locked_bits(resource, cache_id)
+        hardware = resource.shareable | state.io_masks(resource).get(cache_id, 0)
         letters = "".join(
-            _letter(1 << bit, resource.shareable, shared, exclusive, locked) for bit in reversed(range(resource.ways))
+            _letter(1 << bit, hardware, shared, exclusive, locked) for bit in reversed(range(resource.ways))
         )
         parts.append(f"{cache_id}={letters}")
     return ";".join(parts) + "\n"
@@ -96,14 +97,17 @@ def initial_values(state: State) -> dict[str, dict[int, int]]:
     values: dict[str, dict[int, int]] = {}
     for resource in state.resources:
         if isinstance(resource, CacheResource):
-            values[resource.name] = {i: _initial_mask(state, resource, i) for i in resource.ids}
+            values[resource.name] = {i: initial_mask(state, resource, i) for i in resource.ids}
         else:
             values[resource.name] = dict.fromkeys(resource.ids, resource.default)
     return values
 
 
-def _initial_mask(state: State, resource: CacheResource, cache_id: int) -> int:
-    """Return the lowest contiguous run of bits that are unused, the hardware's, or a shareable group's."""
+def initial_mask(state: State, resource: CacheResource, cache_id: int) -> int:
+    """Return the bits that are unused, the hardware's, or a shareable group's; mostly only their lowest run.
+
+    The bits of io_alloc are used, but not shareable.
+    """
     usable = used = resource.shareable
     for group in state.allocated():
         if group.mode != "pseudo-locksetup":
@@ -112,12 +116,14 @@ def _initial_mask(state: State, resource: CacheResource, cache_id: int) -> int:
                 mask |= group.values[resource.peer][cache_id]
             used |= mask
             usable |= mask if group.mode == "shareable" else 0
-    used |= state.locked_bits(resource, cache_id)
+    used |= state.locked_bits(resource, cache_id) | state.io_masks(resource).get(cache_id, 0)
     usable |= resource.full & ~used
-    start, length = next(runs(usable), (0, 0))
-    if length < resource.min_cbm_bits:
+    if not (resource.sparse and state.rules.sparse_initial_masks):
+        start, length = next(runs(usable), (0, 0))
+        usable = ((1 << length) - 1) << start
+    if usable.bit_count() < resource.min_cbm_bits:
         state.refuse_formatted(f"No space on {resource.name}:{cache_id}\n", number=errno.ENOSPC)
-    return ((1 << length) - 1) << start
+    return usable
 
 
 # -- exclusive groups -------------------------------------------------------------------------------------------
@@ -125,10 +131,11 @@ def _initial_mask(state: State, resource: CacheResource, cache_id: int) -> int:
 
 def overlaps(state: State, group: Group, resource: CacheResource, cache_id: int, mask: int) -> bool:
     """Whether a mask overlaps the hardware's bits or those of another group (with CDP: its code or data)."""
-    return bool(mask & resource.shareable) or any(_sharers(state, group, resource, cache_id, mask))
+    hardware = resource.shareable | state.io_masks(resource).get(cache_id, 0)
+    return bool(mask & hardware) or any(_sharers(state, group, resource, cache_id, mask))
 
 
-def _sharers(state: State, group: Group, resource: CacheResource, cache_id: int, mask: int) -> Iterator[Group]:
+def _sharers(state: State, group: Group | None, resource: CacheResource, cache_id: int, mask: int) -> Iterator[Group]:
     names = (resource.name, resource.peer) if resource.peer else (resource.name,)
     for other in state.allocated():
         if other is group or other.mode == "pseudo-locksetup":
@@ -192,9 +199,9 @@ def _read_entry(command: _Write, resource: Resource, entry: str) -> None:
     try:
         cache_id = unsigned(number, 10, 64)
     except NumberError:
-        state.refuse(_NO_PAIR)
+        state.refuse(NO_PAIR)
     if not equals:
-        state.refuse(_NO_PAIR)
+        state.refuse(NO_PAIR)
     if cache_id not in resource.ids:
         state.refuse()
     if (resource.name, cache_id) in command.staged:
@@ -219,23 +226,35 @@ def _read_bandwidth(state: State, resource: BandwidthResource, text: str) -> int
         state.refuse_formatted(f"Invalid MB value {text}\n")
     if resource.mbps:
         return value
-    least, most, step = resource.min_bandwidth, resource.max_bandwidth, resource.bandwidth_gran
+    least, most = resource.min_bandwidth, resource.max_bandwidth
     if not least <= value <= most:
         state.refuse_formatted(f"MB value {value} out of range [{least},{most}]\n")
-    return -(-value // step) * step
+    return resource.kept(value)
 
 
 def _read_mask(command: _Write, resource: CacheResource, cache_id: int, text: str) -> int:
     state, group = command.state, command.group
     if group.mode == "pseudo-locksetup" and _region_nearby(state, resource, cache_id):
         state.refuse("Pseudo-locked region in hierarchy\n")
+    mask = mask_beside_groups(state, resource, cache_id, text, group)
+    if group.mode != "shareable" and overlaps(state, group, resource, cache_id, mask):
+        state.refuse("Overlaps with other group\n")
+    return mask
+
+
+def mask_beside_groups(
+    state: State, resource: CacheResource, cache_id: int, text: str, group: Group | None = None
+) -> int:
+    """Return a mask that overlaps neither locked nor exclusive bits of other groups. Raises RefusedError.
+
+    ``group`` is the group whose mask it will be, None for io_alloc.
+    """
     mask = _valid_mask(state, resource, text)
-    if group.mode != "pseudo-locksetup" and mask & state.locked_bits(resource, cache_id):
+    setup = group is not None and group.mode == "pseudo-locksetup"
+    if not setup and mask & state.locked_bits(resource, cache_id):
         state.refuse("CBM overlaps with pseudo-locked region\n")
     if any(other.mode == "exclusive" for other in _sharers(state, group, resource, cache_id, mask)):
         state.refuse("Overlaps with exclusive group\n")
-    if group.mode != "shareable" and overlaps(state, group, resource, cache_id, mask):
-        state.refuse("Overlaps with other group\n")
     return mask
 
 

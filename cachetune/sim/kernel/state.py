@@ -9,10 +9,12 @@ import errno
 from collections.abc import Callable, Iterator
 from typing import Literal, NoReturn
 
+from cachetune.sim.kernel.assignments import Assignments, assign_on_mkdir
 from cachetune.sim.kernel.counters import Counters
 from cachetune.sim.kernel.rmids import Rmids
 from cachetune.sim.kernel.status import Status
-from cachetune.sim.profile import CacheResource, Profile
+from cachetune.sim.profile import Profile, Telemetry
+from cachetune.sim.resources import CacheResource, resources_of
 from cachetune.sim.rules import KernelRules
 
 Mode = Literal["shareable", "exclusive", "pseudo-locksetup", "pseudo-locked"]
@@ -35,13 +37,21 @@ class Region:
     mask: int
 
 
+@dataclasses.dataclass
+class IoAlloc:
+    """What I/O devices may fill: the CLOSID that is theirs while it is on, and its masks by id, none while off."""
+
+    closid: int
+    masks: dict[int, int] = dataclasses.field(default_factory=dict)
+
+
 @dataclasses.dataclass(eq=False)
 class Group:
     """A control group (``parent`` is None) or a monitor group.
 
     ``values`` maps resource and cache id to mask or bandwidth. ``tids`` are the tasks whose innermost group this is.
     ``cpus`` of a monitor group are a subset of its parent's. A pseudo-locked group has no CLOSID and no RMID.
-    ``mbps_event`` None is the processor's first event.
+    ``mbps_event`` None is the processor's first event. ``other_lines`` of schemata and ``other_tasks`` are only shown.
     """
 
     name: str
@@ -51,6 +61,7 @@ class Group:
     rmid: int | None = None
     values: dict[str, dict[int, int]] = dataclasses.field(default_factory=dict)
     other_lines: tuple[str, ...] = ()
+    other_tasks: tuple[str, ...] = ()
     tids: set[int] = dataclasses.field(default_factory=set)
     cpus: frozenset[int] = frozenset()
     monitors: dict[str, "Group"] = dataclasses.field(default_factory=dict)
@@ -78,21 +89,36 @@ class State:
         self.profile, self.rules, self.clock, self.writer = profile, rules, clock, writer
         self.takes_any_tid = False
         self.status = Status(marks_truncation=rules.truncation_marked)
-        self.resources = profile.resources(rules)
+        self.resources = resources_of(profile, rules)
         self.cpu_count = profile.cpu_count
         self.closids = min((r.closids for r in self.resources), default=1)
-        self.counters = Counters(profile, clock)
-        self.rmids = Rmids(profile, rules, clock, self.counters.occupancy)
+        self.io = next((IoAlloc(cache.closids - 1) for cache in self.caches if cache.io_alloc), None)
+        self.domains = profile.monitor_domains(rules)
+        self.assignments = Assignments(profile, rules, self.domains)
+        self.counters = Counters(profile, self.domains, clock, self.assignments.counts)
+        self.rmids = Rmids(profile, rules, self.domains, clock, self.counters.occupancy)
         self.root = Group("", closid=0, rmid=0, values=self.defaults(), cpus=frozenset(range(self.cpu_count)))
         self.groups: dict[str, Group] = {"": self.root}
         self.tasks: dict[int, Group] = {}
         self.counters.start(self.root)
+        assign_on_mkdir(self, self.root)
+        self.status.clear()
 
     def defaults(self) -> dict[str, dict[int, int]]:
         """Return values without any limit, which the default group starts with."""
         return {
             r.name: dict.fromkeys(r.ids, r.full if isinstance(r, CacheResource) else r.default) for r in self.resources
         }
+
+    @property
+    def can_monitor(self) -> bool:
+        """Whether groups have RMIDs and mon_data."""
+        return self.profile.monitoring is not None or self.telemetry is not None
+
+    @property
+    def telemetry(self) -> Telemetry | None:
+        """The telemetry of the packages, if the kernel knows it."""
+        return self.profile.telemetry if self.rules.telemetry else None
 
     @property
     def caches(self) -> list[CacheResource]:
@@ -123,10 +149,17 @@ class State:
         """Return the control groups with a CLOSID, including the default group."""
         return (g for g in self.groups.values() if g.closid is not None)
 
+    def io_masks(self, cache: CacheResource) -> dict[int, int]:
+        """Return the masks of io_alloc in a cache by id, none while it is off."""
+        return self.io.masks if self.io is not None and cache.io_alloc else {}
+
     def free_closid(self) -> int | None:
-        """Return the lowest free CLOSID, or None."""
+        """Return the lowest free CLOSID, or None; of those with their own RMIDs, the one with the fewest in limbo."""
         held = {g.closid for g in self.allocated()}
-        return next((c for c in range(self.closids) if c not in held), None)
+        if self.io is not None and self.io.masks:
+            held.add(self.io.closid)
+        free = [closid for closid in range(self.closids) if closid not in held]
+        return min(free, key=self.rmids.in_limbo, default=None)
 
     def locked_bits(self, resource: CacheResource, cache_id: int) -> int:
         """Return the bits of one cache that pseudo-locked groups have."""

@@ -4,6 +4,9 @@ It behaves as the kernel's seq_buf: a line that does not fit is truncated (forma
 and from then on everything is dropped until the buffer is cleared. Text has one character per byte.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 _SIZE = 512
 
 
@@ -23,6 +26,15 @@ class Status:
     def clear(self) -> None:
         """Clear the buffer."""
         self._text, self._full, self._mark = "", False, 0
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Leave the buffer as it was, whatever happens inside."""
+        before = self._text, self._full, self._mark
+        try:
+            yield
+        finally:
+            self._text, self._full, self._mark = before
 
     def append(self, line: str) -> None:
         """Append a fixed text."""

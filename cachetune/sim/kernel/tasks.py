@@ -20,7 +20,7 @@ def show(state: State, group: Group) -> str:
     if group.parent is None and not state.profile.can_allocate:
         return ""
     tids = {tid for member in group.members() for tid in member.tids}
-    return "".join(f"{tid}\n" for tid in sorted(tids))
+    return "".join(f"{line}\n" for line in (*sorted(tids), *group.other_tasks))
 
 
 def write(state: State, group: Group, text: str) -> None:

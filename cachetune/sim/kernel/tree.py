@@ -4,16 +4,17 @@ The content of files is up to schemata, tasks, cpus, modes and info. mkdir, rmdi
 computes the content of a file from the state.
 """
 
-from cachetune.sim.kernel import cpus, info, mbps_event, modes, schemata, tasks
+from cachetune.sim.kernel import assignments, cpus, info, mbps_event, modes, schemata, tasks
 from cachetune.sim.kernel.nodes import Directory, File, Node
 from cachetune.sim.kernel.state import Group, State
+from cachetune.sim.profile import TelemetryEvent
 
 
 def make_root(state: State) -> Directory:
     """Return the tree of a freshly mounted resctrl."""
     root = Directory(0o555, "root", state.root, _control_files(state, state.root))
     root.entries["info"] = info.make_info(state)
-    if state.profile.monitoring:
+    if state.can_monitor:
         root.entries["mon_data"] = _mon_data(state, state.root, 0o555)
         root.entries["mon_groups"] = Directory(0o555, "mon_groups", state.root)
     return root
@@ -22,7 +23,7 @@ def make_root(state: State) -> Directory:
 def make_control(state: State, group: Group, mode: int) -> Directory:
     """Return the directory of a new control group."""
     directory = Directory(mode, "group", group, _control_files(state, group))
-    if state.profile.monitoring:
+    if state.can_monitor:
         directory.entries["mon_data"] = _mon_data(state, group, mode)
         directory.entries["mon_groups"] = Directory(mode, "mon_groups", group)
     return directory
@@ -54,8 +55,12 @@ def _base_files(state: State, group: Group) -> dict[str, Node]:
         "cpus_list": File(0o644, lambda: cpus.show_list(state, group), lambda t: cpus.write_list(state, group, t)),
         "tasks": File(0o644, lambda: tasks.show(state, group), lambda t: tasks.write(state, group, t)),
     }
-    if "debug" in state.profile.mount_options and state.profile.monitoring:
-        files["mon_hw_id"] = File(0o444, lambda: f"{group.rmid or 0}\n")
+    if "debug" in state.profile.mount_options and state.can_monitor:
+        files["mon_hw_id"] = File(0o444, lambda: f"{state.rmids.hardware_id(group.rmid or 0)}\n")
+    if state.assignments.total:
+        files["mbm_L3_assignments"] = File(
+            0o644, lambda: assignments.show(state, group), lambda t: assignments.write(state, group, t)
+        )
     return files
 
 
@@ -77,14 +82,28 @@ def _control_files(state: State, group: Group) -> dict[str, Node]:
 
 def _mon_data(state: State, group: Group, mode: int) -> Directory:
     directory = Directory(mode, "inside", group)
-    events = state.profile.monitoring.events if state.profile.monitoring else ()
-    for cache_id in state.profile.monitored_ids:
-        inside = Directory(mode, "inside", group)
-        for event in events:
-            inside.entries[event] = _event(state, group, cache_id, event)
+    for cache_id in state.profile.monitored_ids if state.profile.monitoring else ():
+        nodes = [domain.id for domain in state.domains if domain.cache_id == cache_id]
+        inside = _counters(state, group, mode, nodes)
+        if state.profile.nodes_per_cache(state.rules) > 1:
+            inside.entries |= {f"mon_sub_L3_{node:02d}": _counters(state, group, mode, [node]) for node in nodes}
         directory.entries[f"mon_L3_{cache_id:02d}"] = inside
+    if state.telemetry:
+        for package in state.telemetry.packages:
+            events = {event.name: _telemetry_event(state, group, event) for event in state.telemetry.events}
+            directory.entries[f"mon_PERF_PKG_{package:02d}"] = Directory(mode, "inside", group, {**events})
     return directory
 
 
-def _event(state: State, group: Group, cache_id: int, event: str) -> File:
-    return File(0o444, lambda: state.counters.read(group, cache_id, event), counter=True)
+def _counters(state: State, group: Group, mode: int, domains: list[int]) -> Directory:
+    """Return a directory with the counters of domains, which are summed."""
+    events = {event: _event(state, group, domains, event) for event in state.profile.events}
+    return Directory(mode, "inside", group, {**events})
+
+
+def _event(state: State, group: Group, domains: list[int], event: str) -> File:
+    return File(0o444, lambda: state.counters.read(group, domains, event), counter=True)
+
+
+def _telemetry_event(state: State, group: Group, event: TelemetryEvent) -> File:
+    return File(0o444, lambda: state.counters.task_seconds.read(group, event), counter=True)
