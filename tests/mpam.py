@@ -1,7 +1,5 @@
 """MB of Arm MPAM as Linux 7.2 has it: a register of fraction bits for each group and node."""
 
-import re
-
 import msgspec
 
 from cachetune.host.model import BandwidthControl
@@ -34,13 +32,9 @@ class Register:
     def percent(self, value: int) -> int:
         return _closest(((value >> self._unused) + 1) * 100, 1 << self._bits)
 
-    def shows(self, percent: int) -> int:
-        """The percentage in schemata while this one is set."""
-        return self.percent(self.value(percent) % (1 << _REGISTER_BITS))
-
     def shows_after(self, percent: int) -> int:
         """The percentage in schemata after this one was written."""
-        return self.shows(self.rounded(percent))
+        return self.percent(self.value(self.rounded(percent)) % (1 << _REGISTER_BITS))
 
 
 def _closest(number: int, divisor: int) -> int:
@@ -53,24 +47,17 @@ def mpam_control(bits: int) -> BandwidthControl:
     return BandwidthControl("MB", "percent", register.least, register.step, 100, (0, 1))
 
 
-class MpamResctrl(SimulatedResctrl):
-    """skylake-2s, but its MB has such registers: schemata shows what they hold."""
-
-    def __init__(self, bits: int) -> None:
-        self._register = Register(bits)
-        profile = load_profile("skylake-2s")
-        (bandwidth,) = profile.bandwidths
-        least, step = self._register.least, self._register.step
-        bandwidth = msgspec.structs.replace(bandwidth, min_bandwidth=least, bandwidth_gran=step)
-        super().__init__(msgspec.structs.replace(profile, bandwidths=(bandwidth,)))
-        for tid in TIDS:
-            self.add_task(tid)
-
-    def read(self, path: str) -> str:
-        text = super().read(path)
-        if path.rpartition("/")[2] != "schemata":
-            return text
-        return re.sub(r"^ *MB:.*$", lambda line: re.sub(r"=\s*(\d+)", self._shown, line[0]), text, flags=re.MULTILINE)
-
-    def _shown(self, found: re.Match[str]) -> str:
-        return f"={self._register.shows(int(found[1]))}"
+def mpam_host(bits: int) -> SimulatedResctrl:
+    """A simulated host with such registers, and with a guest's threads."""
+    profile, control = load_profile("kunpeng-920-mpam"), mpam_control(bits)
+    (bandwidth,) = profile.bandwidths
+    bandwidth = msgspec.structs.replace(
+        bandwidth,
+        min_bandwidth=control.min_bandwidth,
+        bandwidth_gran=control.bandwidth_gran,
+        fraction_bits=bits,
+    )
+    sim = SimulatedResctrl(msgspec.structs.replace(profile, bandwidths=(bandwidth,)), kernel="7.3")
+    for tid in TIDS:
+        sim.add_task(tid)
+    return sim

@@ -20,36 +20,38 @@ from cachetune.plan import PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.render import render
 from cachetune.plan.steps import WriteSchemata
-from tests.mpam import MpamResctrl
+from cachetune.sim import SimulatedResctrl
+from tests.mpam import mpam_host
 from tests.samples import HERE, cache_request, domain, group, plan_for
 
 WEB = "cachetune-web-vcpus_0-1"
+NODE = 1
 EACH_WIDTH = pytest.mark.parametrize("bits", [3, 4, 5, 6, 7])
 
 
-def prepared(bits: int, run: Path) -> tuple[MpamResctrl, Connection]:
-    sim = MpamResctrl(bits)
+def prepared(bits: int, run: Path) -> tuple[SimulatedResctrl, Connection]:
+    sim = mpam_host(bits)
     return sim, Connection(sim, run)
 
 
-def wanting(sim: MpamResctrl, percent: int) -> Domain:
+def wanting(sim: SimulatedResctrl, percent: int) -> Domain:
     cache = read_host(sim).caches[0]
-    return domain(group({0, 1}, (cache_request(cache, 0, 2),), (BandwidthRequest(0, percent, HERE),), []))
+    return domain(group({0, 1}, (cache_request(cache, NODE, 2),), (BandwidthRequest(NODE, percent, HERE),), []))
 
 
-def some_steps(sim: MpamResctrl) -> list[int]:
+def some_steps(sim: SimulatedResctrl) -> list[int]:
     """About ten of the percentages that can be requested; tests/host/test_bandwidth.py has all."""
     step = read_host(sim).bandwidths[0].bandwidth_gran
     steps = range(step, 101, step)
     return [*steps[:: max(1, len(steps) // 10)]]
 
 
-def shown(sim: MpamResctrl) -> int | None:
-    return parse(sim.read(f"{WEB}/schemata")).bandwidth.at("MB", 0)
+def shown(sim: SimulatedResctrl) -> int | None:
+    return parse(sim.read(f"{WEB}/schemata")).bandwidth.at("MB", NODE)
 
 
 def test_the_host_is_recognized_by_its_step() -> None:
-    control = read_host(MpamResctrl(6)).bandwidths[0]
+    control = read_host(mpam_host(6)).bandwidths[0]
     assert (control.min_bandwidth, control.bandwidth_gran, control.fraction_bits) == (2, 2, 6)
 
 
@@ -118,18 +120,18 @@ def test_a_run_killed_after_the_write_is_recovered_to_what_was_shown(tmp_path: P
 def test_a_plan_says_what_the_host_keeps(tmp_path: Path) -> None:
     sim, connection = prepared(6, tmp_path)
     plan = plan_for(wanting(sim, 10), connection)
-    assert "    MB 0  10 percent (the host keeps 9)" in [line.text for line in render(plan, lambda *_: "")]
-    assert any(isinstance(step, WriteSchemata) and "MB:0=10\n" in step.after for step in plan.steps)
+    assert "    MB 1  10 percent (the host keeps 9)" in [line.text for line in render(plan, lambda *_: "")]
+    assert any(isinstance(step, WriteSchemata) and "MB:1=10\n" in step.after for step in plan.steps)
     apply(plan, connection)
     changed = plan_for(wanting(sim, 50), connection)
-    assert "    MB 0  9 -> 50 percent" in [line.text for line in render(changed, lambda *_: "")]
+    assert "    MB 1  9 -> 50 percent" in [line.text for line in render(changed, lambda *_: "")]
 
 
 def test_libvirts_group_with_the_requested_percentage_has_not_drifted(tmp_path: Path) -> None:
     sim, connection = prepared(6, tmp_path)
     sim.mkdir("qemu-7-web-vcpus_0-1")
-    sim.write("schemata", "L3:0=7fc\n")
-    sim.write("qemu-7-web-vcpus_0-1/schemata", "MB:0=10\nL3:0=003\n")
+    sim.write("schemata", "L3:1=ffffffc\n")
+    sim.write("qemu-7-web-vcpus_0-1/schemata", "MB:1=10\nL3:1=0000003\n")
     sim.write("qemu-7-web-vcpus_0-1/tasks", "4711,4712\n")
     wanted = wanting(sim, 10)
     plan = plan_for(msgspec.structs.replace(wanted, id=7), connection)
@@ -139,18 +141,18 @@ def test_libvirts_group_with_the_requested_percentage_has_not_drifted(tmp_path: 
 
 @pytest.mark.parametrize("theirs", [8, 12, 50])
 def test_another_programs_value_is_not_taken_for_rounding(theirs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    sim = MpamResctrl(6)
+    sim = mpam_host(6)
     runner = StepRunner(sim, None, (), read_host(sim).bandwidths)
     sim.mkdir(WEB)
     write = sim.write
 
     def overtaken(path: str, text: str) -> None:
         write(path, text)
-        write(path, f"MB:0={theirs}\n")
+        write(path, f"MB:1={theirs}\n")
 
     monkeypatch.setattr(sim, "write", overtaken)
-    with pytest.raises(StepError, match="wrote 'MB:0=10"):
-        runner.take(WriteSchemata(WEB, "", "MB:0=10\n"))
+    with pytest.raises(StepError, match="wrote 'MB:1=10"):
+        runner.take(WriteSchemata(WEB, "", "MB:1=10\n"))
 
 
 def test_a_percentage_between_the_steps_is_refused_with_the_nearest(tmp_path: Path) -> None:
