@@ -168,12 +168,20 @@ def test_the_status_in_json_shows_whether_the_agent_was_killed(scene: Scene) -> 
     assert scene.status()["running"] is True, "a killed agent cannot update it"
 
 
+def unmount(scene: Scene) -> None:
+    """Unmount the simulated resctrl. It is busy while the agent reads it, so this can take several attempts."""
+    for _ in range(50):
+        unmounted = run("sim", "unmount", scene.mount.root, "--run", scene.mount.run_directory)
+        if "busy" not in unmounted.stderr:
+            break
+    assert unmounted.returncode == 0, unmounted.stderr
+
+
 def test_resctrl_can_be_unmounted_and_mounted_again_under_the_agent(scene: Scene) -> None:
     scene.tune(WEB)
     with qemu.running(WEB) as guest, scene.agent() as agent:
         agent.ready()
-        unmounted = run("sim", "unmount", scene.mount.root, "--run", scene.mount.run_directory)
-        assert unmounted.returncode == 0, unmounted.stderr
+        unmount(scene)
         agent.look()
         assert scene.status()["problem"]
         asked = run("agent", "status", "--run", scene.run)
