@@ -12,7 +12,7 @@ import pytest
 
 from cachetune.host import read_host
 from cachetune.host.model import Host
-from cachetune.sim.profile import KERNELS
+from cachetune.sim.rules import KERNELS
 from tests.conformance.answers import differences
 from tests.conformance.configurations import CONFIGURATIONS
 from tests.conformance.on_simulator import Simulator

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cachetune.sim.profile import KERNELS
+from cachetune.sim.rules import KERNELS
 from tests.kernel import vm
 from tests.kernel.conftest import Count, FileOf, Scenario
 from tests.kernel.domains import WHOLE_PROCESS

@@ -13,7 +13,7 @@ import pytest
 
 from cachetune.plan.model import Plan
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup
-from cachetune.sim.profile import KERNELS
+from cachetune.sim.rules import KERNELS
 from tests.kernel import vm
 from tests.kernel.conftest import Count, FileOf, Scenario
 from tests.kernel.domains import FAULTS

@@ -26,16 +26,21 @@ LINES = (
 
 
 def refusals(name: str) -> Iterator[tuple[ResctrlError, str]]:
-    """Replay a record: each refusal that could have a reason, with the content of last_cmd_status after it."""
+    """Replay a record: each refusal that could have a reason, with the content of last_cmd_status after it.
+
+    A file that does not exist cannot be opened, so nothing is written and no reason is sought.
+    """
     simulator = Simulator(CONFIGURATIONS[name])
     found: list[tuple[ResctrlError, str]] = []
 
     def watched(operation: Callable[..., None]) -> Callable[..., None]:
         def call(*arguments: str) -> None:
+            opened = operation.__name__ != "write" or simulator.fs.exists(arguments[0])
             try:
                 operation(*arguments)
             except ResctrlError as error:
-                found.append((error, simulator.fs.read(STATUS)))
+                if opened:
+                    found.append((error, simulator.fs.read(STATUS)))
                 raise
 
         return call
