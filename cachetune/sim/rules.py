@@ -50,6 +50,8 @@ class KernelRules(msgspec.Struct, frozen=True):
     """Intel's telemetry events of a package (PERF_PKG_MON)."""
     io_alloc: bool = False
     """The ways that I/O devices fill can be chosen (AMD SDCIAE)."""
+    assigns_everywhere: bool = False
+    """Assigning counters in all L3 caches goes on after one that has no counter left; 6.18 stops there."""
     lookup_clears_status: bool = False
     """Whatever looks up a group clears last_cmd_status: reading any of its files, and rmdir."""
     invalid_input_texts: bool = False
@@ -66,8 +68,8 @@ _INTRODUCED = {
     ),
     "6.18": ("unpadded_values", "mbps_event_file", "assign_mode_file", "groups_clear_status", "info_is_no_group"),
     "7.3": (
-        *("sparse_initial_masks", "arm", "telemetry", "io_alloc", "lookup_clears_status", "invalid_input_texts"),
-        "truncation_marked",
+        *("sparse_initial_masks", "arm", "telemetry", "io_alloc", "assigns_everywhere"),
+        *("lookup_clears_status", "invalid_input_texts", "truncation_marked"),
     ),
 }
 

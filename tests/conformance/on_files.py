@@ -39,13 +39,13 @@ class Files:
         self._asleep.acquire()
 
     def do(self, operation: tuple[str, ...]) -> str:
-        """Run one operation and return "ok" or the errno's name."""
+        """Run one operation and return "ok" or the errno's name; the word that a counter has in place of a number."""
         kind, *words = operation
         try:
-            getattr(self, f"_{kind}")(*words)
+            result: str | None = getattr(self, f"_{kind}")(*words)
         except OSError as error:
             return errno.errorcode[error.errno or 0]
-        return "ok"
+        return result or "ok"
 
     def status(self) -> str:
         """Return the text of info/last_cmd_status."""
@@ -112,8 +112,8 @@ class Files:
     def _rename(self, old: str, new: str) -> None:
         os.rename(self._path(old), self._path(new))
 
-    def _read(self, path: str) -> None:
-        self._text(self._path(path))
+    def _read(self, path: str) -> str | None:
+        return word_of(path, self._text(self._path(path)))
 
     def _list(self, path: str) -> None:
         os.listdir(self._path(path))
@@ -207,6 +207,11 @@ class Files:
         if path not in self._held:
             raise OSError(errno.EBADF, "was not opened", path)
         return self._held[path]
+
+
+def word_of(path: str, text: str) -> str | None:
+    """Return what a counter says in place of a number, such as "Unassigned"."""
+    return text.strip() if path.rpartition("/")[2] in COUNTERS and text.strip().isalpha() else None
 
 
 def sleeper() -> int:

@@ -8,15 +8,18 @@ from cachetune.sim import SimulatedResctrl
 from cachetune.sim.kernel.nodes import Directory, walk
 from tests.conformance.answers import NOT_COMPARED, Answer, Tree
 from tests.conformance.configurations import Configuration
-from tests.conformance.on_files import COUNTERS, FIRST_TID, KTHREADD, SLEEPERS, STATUS
+from tests.conformance.on_files import COUNTERS, FIRST_TID, KTHREADD, SLEEPERS, STATUS, word_of
 from tests.conformance.operations import ONLY_FILES, Operation
+
+OPERATION_SECONDS = 0.05
+"""About what an operation takes in the virtual machine: freed RMIDs rest for a while."""
 
 
 class Simulator:
     """A simulated resctrl in this configuration, and the tids of the processes."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self._now, self._pace = 0.0, configuration.pace
+        self._now = 0.0
         self.tids = {"W": FIRST_TID} | {name: FIRST_TID + at for at, name in enumerate(SLEEPERS, start=1)}
         self.tids["K"] = KTHREADD
         self.fs = SimulatedResctrl(
@@ -39,16 +42,16 @@ class Simulator:
         return first, answers
 
     def do(self, operation: Operation) -> str:
-        """Run one operation and return "ok", the errno's name, or that the simulator does not support it."""
+        """Run one operation as ``on_files`` does, or return that the simulator does not support it."""
         kind, *words = operation
         if kind in ONLY_FILES:
             return NOT_COMPARED
         try:
-            self._now += self._pace
-            getattr(self, f"_{kind}")(*words)
+            self._now += OPERATION_SECONDS
+            result: str | None = getattr(self, f"_{kind}")(*words)
         except ResctrlError as error:
             return errno.errorcode[error.errno]
-        return "ok"
+        return result or "ok"
 
     def named(self, text: str) -> str:
         """Replace tids in the text by the names of their processes."""
@@ -91,8 +94,8 @@ class Simulator:
     def _rename(self, old: str, new: str) -> None:
         self.fs.rename(old, new)
 
-    def _read(self, path: str) -> None:
-        self.fs.read(path)
+    def _read(self, path: str) -> str | None:
+        return word_of(path, self.fs.read(path))
 
     def _list(self, path: str) -> None:
         self.fs.listdir(path)

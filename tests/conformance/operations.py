@@ -26,12 +26,16 @@ ONLY_FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Offer:
-    """What the list depends on: names of the resources with masks, caches, ways, and CLOSIDs."""
+    """What the list depends on: names of the resources with masks, caches, ways, and CLOSIDs.
+
+    ``extra`` are the parts whose files random operations write, too.
+    """
 
     resources: tuple[str, ...]
     caches: int
     ways: int
     closids: int
+    extra: tuple[str, ...] = ()
 
     @property
     def resource(self) -> str:
@@ -366,6 +370,135 @@ def _running_out_of_rmids(_: Offer) -> Iterator[Operation]:
     yield from (("rmdir", "g1"), ("wait", "4"))
 
 
+def _smba(_: Offer) -> Iterator[Operation]:
+    """Limits in 1/8 GB/s."""
+    yield "mkdir", "g1"
+    for name in ("MB", "SMBA"):
+        for value in ("0", "1", "8", "9", "2048", "2049", "-1", "x", "", "16;1=32", "16;0=8", "16;2=8"):
+            yield "write", "g1/schemata", f"{name}:0={value}\n"
+    yield "write", "g1/schemata", "SMBA:0=64\nMB:0=128\n"
+    yield "rmdir", "g1"
+
+
+EVENT_CONFIGS = (
+    *("0=0x33;1=0x33\n", "0=33\n", "0=33;x=1\n", "0=zz\n", "0=80\n", "2=1\n", "0=33", "\n", "", "0\n", "=1\n", "0=\n"),
+    *("0=7f;1=15\n", "0=0;\n", " 0=1 ; 1=2\n", "0=1\n\n", "0=100000000\n", "0=-1\n", "1=7f;0=7f\n"),
+)
+
+
+def _event_configs(_: Offer) -> Iterator[Operation]:
+    """The events that can be configured (BMEC): while counters are assigned, they have no files."""
+    yield "write", "info/L3_MON/mbm_local_bytes_config", "0=1\n"
+    yield "write", "info/L3_MON/mbm_assign_mode", "default\n"
+    for name in ("mbm_total_bytes_config", "mbm_local_bytes_config"):
+        for text in EVENT_CONFIGS:
+            yield "write", f"info/L3_MON/{name}", text
+    yield "write", "info/L3_MON/mbm_local_bytes_config", "0=15;1=15\n"
+    yield "write", "info/L3_MON/mbm_assign_mode", "mbm_event\n"
+
+
+ASSIGNMENTS = (
+    *("mbm_total_bytes:0=_\n", "mbm_total_bytes:0=e\n", "mbm_total_bytes:0=e\n", "mbm_total_bytes:*=_\n"),
+    *("mbm_local_bytes:*=e\n", "mbm_local_bytes:0=_;1=_\n", "mbm_total_bytes:1=e;0=e\n", "mbm_total_bytes:2=e\n"),
+    *(
+        "mbm_total_bytes:0=x\n",
+        "mbm_total_bytes:0=\n",
+        "mbm_total_bytes:0\n",
+        "mbm_total_bytes:=e\n",
+        "mbm_total_bytes\n",
+    ),
+    *("mbm_total_bytes:\n", "llc_occupancy:0=e\n", "x:0=e\n", "\n", "", "mbm_total_bytes:0=_", ":0=e\n"),
+    *("mbm_total_bytes:0=_\nmbm_local_bytes:0=_\n", "mbm_total_bytes:0=_\nx:0=e\n", "mbm_total_bytes:*\n"),
+    *("mbm_total_bytes: 0=e ; 1=_ \n", "mbm_total_bytes:0 =e\n", "mbm_total_bytes:0= e\n", "mbm_total_bytes:0=ee\n"),
+    *("mbm_total_bytes:*=_;0=e\n", "mbm_total_bytes:*x=_\n", "mbm_total_bytes:0=e;;1=e\n", "mbm_total_bytes:0=e;x=e\n"),
+    *("mbm_total_bytes:0=_\n\n", "mbm_total_bytes:-1=e\n", "mbm_total_bytes:*=e\n", "mbm_local_bytes:*=e\n"),
+)
+ASSIGN_MODES = ("default\n", "mbm_event\n", "mbm_event", "x\n", "\n", "", "default\n", "Default\n", "mbm_event\n")
+BOOLEANS = ("0\n", "1", "y", "No\n", "on\n", "off", "o\n", "x\n", "", "\n", "true\n", "2\n", "1\n")
+FILTERS = (
+    *(
+        "local_reads,remote_reads\n",
+        "local_reads",
+        "\n",
+        "",
+        "x\n",
+        "local_reads,x\n",
+        " local_reads , remote_reads \n",
+    ),
+    *("local_reads,,remote_reads\n", "dirty_victim_writes_all\n", "local_reads,\n", "Local_reads\n"),
+    *("local_reads,remote_reads,local_non_temporal_writes,remote_non_temporal_writes,local_reads_slow_memory\n",),
+)
+_FILTER = "info/L3_MON/event_configs/mbm_total_bytes/event_filter"
+
+
+def _counters(_: Offer) -> Iterator[Operation]:
+    """Counters that are assigned to groups; the machine has too few of them."""
+    groups = ("g1", "g1/mon_groups/m1", "mon_groups/m0", "g2")
+    yield from (("mkdir", group) for group in groups)
+    yield "write", "g1/tasks", "{A}\n"
+    yield "write", "g1/mon_groups/m1/tasks", "{A}\n"
+    for text in ASSIGNMENTS:
+        yield "write", "g1/mbm_L3_assignments", text
+        yield "read", "g1/mon_data/mon_L3_00/mbm_total_bytes"
+    for text in ("mbm_total_bytes:*=e\n", "mbm_total_bytes:*=_\n", "mbm_local_bytes:1=e\n"):
+        yield "write", "g1/mon_groups/m1/mbm_L3_assignments", text
+        yield "write", "mbm_L3_assignments", text
+        for group in ("mon_data", "g1/mon_data", "g1/mon_groups/m1/mon_data", "g2/mon_data"):
+            yield from (("read", f"{group}/mon_L3_01/{event}") for event in ("mbm_total_bytes", "mbm_local_bytes"))
+    yield from (("rmdir", "g1"), ("write", "g2/mbm_L3_assignments", "mbm_total_bytes:*=e\n"), ("mkdir", "g1"))
+    for text in BOOLEANS:
+        yield "write", "info/L3_MON/mbm_assign_on_mkdir", text
+    yield from (("write", "info/L3_MON/mbm_assign_on_mkdir", "0\n"), ("rmdir", "g2"), ("mkdir", "g2"))
+    for text in FILTERS:
+        yield "write", _FILTER, text
+    for path in ("available_mbm_cntrs", "mbm_assign_on_mkdir", "event_configs", "num_mbm_cntrs"):
+        yield "read", f"info/L3_MON/{path}"
+        yield "write", f"info/L3_MON/{path}", "5\n"
+    for text in ASSIGN_MODES:
+        yield "write", "info/L3_MON/mbm_assign_mode", text
+        yield "write", "g1/mbm_L3_assignments", "mbm_total_bytes:0=e\n"
+        yield "write", "info/L3_MON/mbm_assign_on_mkdir", "1\n"
+        yield "write", _FILTER, "local_reads\n"
+        yield "mkdir", "g3"
+        yield from (("read", "info/L3_MON/available_mbm_cntrs"), ("read", _FILTER), ("read", "g1/mbm_L3_assignments"))
+        yield "read", "g1/mon_data/mon_L3_00/mbm_local_bytes"
+        yield "rmdir", "g3"
+    yield from (("rmdir", "g1"), ("rmdir", "g2"), ("rmdir", "mon_groups/m0"))
+    for event in ("mbm_total_bytes", "mbm_local_bytes"):
+        yield "write", "mbm_L3_assignments", f"{event}:*=e\n"
+
+
+IO_MASKS = (
+    *("0=c000\n", "0=f;1=f0\n", "*=ff\n", "*=f;0=1\n", "0=1;0=2\n", "0=1;*=2\n", "2=f\n", "x=f\n", "0\n", "=f\n"),
+    *("0=\n", "0=g\n", "0=0\n", "0=5005\n", "0=1ffff\n", "0=f", "\n", "", ";\n", "0=f;\n", " 0=f\n", "0= f \n", "*\n"),
+    *("*=0x3\n", "*=g\n", "0=f;2=1\n", "0=1\n0=2\n", "**=f\n"),
+)
+
+
+def _io_alloc(offer: Offer) -> Iterator[Operation]:
+    """The ways that I/O devices fill."""
+    switch, masks = (f"info/{offer.resource}/{name}" for name in ("io_alloc", "io_alloc_cbm"))
+    yield from (("read", switch), ("read", masks), ("write", masks, "0=f\n"))
+    for number in range(1, offer.closids):
+        yield "mkdir", f"c{number}"
+    yield from (("write", switch, "1\n"), ("rmdir", "c1"), ("write", switch, "1\n"), ("mkdir", "c1"))
+    yield from (("rmdir", f"c{offer.closids - 1}"), ("write", switch, "1\n"), ("mkdir", "c2"), ("mkdir", "more"))
+    for text in (*BOOLEANS, "enabled\n"):
+        yield "write", switch, text
+    for text in IO_MASKS:
+        yield "write", masks, text
+    yield from (("rmdir", f"c{number}") for number in range(2, offer.closids - 1))
+    yield from _all_caches("schemata", offer, "f0")
+    yield from _all_caches("c1/schemata", offer, "f00")
+    yield from (("write", masks, "*=f00\n"), ("write", "c1/mode", "exclusive\n"), ("write", masks, "*=f\n"))
+    yield from (("write", "c1/mode", "exclusive\n"), ("write", masks, "0=300\n"), ("write", masks, "0=f000\n"))
+    yield from (("mkdir", "c2"), ("write", "c2/schemata", f"{offer.resource}:0=f00f\n"))
+    yield from (("write", "c2/mode", "exclusive\n"), ("read", masks), ("write", switch, "0\n"), ("read", masks))
+    yield from (("write", "c2/mode", "exclusive\n"), ("rmdir", "c2"), ("mkdir", "c2"), ("write", switch, "1\n"))
+    yield from (("write", switch, "0\n"), ("rmdir", "c1"), ("rmdir", "c2"))
+    yield from _all_caches("schemata", offer, offer.full)
+
+
 PARTS: dict[str, Callable[[Offer], Iterator[Operation]]] = {
     "reading": _reading,
     "mkdir": _mkdir,
@@ -382,4 +515,8 @@ PARTS: dict[str, Callable[[Offer], Iterator[Operation]]] = {
     "pseudo-locking": _pseudo_locking,
     "thresholds": _thresholds,
     "running-out": _running_out_of_rmids,
+    "smba": _smba,
+    "event-configs": _event_configs,
+    "counters": _counters,
+    "io-alloc": _io_alloc,
 }

@@ -16,6 +16,14 @@ _PART = re.compile(
 )
 
 
+NAMED = {
+    *("schemata", "tasks", "cpus", "cpus_list", "mode", "max_threshold_occupancy", "mbm_L3_assignments"),
+    *("mbm_assign_mode", "mbm_assign_on_mkdir", "event_filter", "mbm_total_bytes_config", "mbm_local_bytes_config"),
+    *("io_alloc", "io_alloc_cbm"),
+}
+"""The files that have a row in the table of operations."""
+
+
 def filled(text: str) -> str:
     """Return the page's text with its tables updated from the records."""
     records = {name: load(each.golden) for name, each in CONFIGURATIONS.items()}
@@ -60,8 +68,7 @@ def _operations(records: dict[str, Record]) -> Iterator[str]:
     for record in records.values():
         for (kind, *words), answer in zip(record.operations, record.answers, strict=True):
             name = words[0].rpartition("/")[2] if kind == "write" else ""
-            known = {"schemata", "tasks", "cpus", "cpus_list", "mode", "max_threshold_occupancy"}
-            found[f"write {name if name in known else 'elsewhere'}" if kind == "write" else kind][answer.result] += 1
+            found[f"write {name if name in NAMED else 'elsewhere'}" if kind == "write" else kind][answer.result] += 1
     yield "| operation | times | answers of the real kernels |"
     yield "| --- | ---: | --- |"
     for kind, results in sorted(found.items(), key=lambda item: (-item[1].total(), item[0])):

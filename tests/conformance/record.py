@@ -58,7 +58,10 @@ def _is_news(record: Record, configuration: Configuration) -> bool:
 
 def answer(configuration: Configuration, operations: list[Operation]) -> Record:
     """Boot a real kernel and return its answers. Raises VmError."""
-    machine = dataclasses.replace(configuration.machine, kernel=configuration.kernel)
+    amd = configuration.machine.rdt.amd
+    # The kernel remembers what it has written, but reads the configuration of events back.
+    registers = amd is not None and amd.event_configuration
+    machine = dataclasses.replace(configuration.machine, kernel=configuration.kernel, registers=registers)
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="ascii") as file:
         json.dump(operations, file)
         file.flush()

@@ -2,8 +2,20 @@
 
 import random
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from tests.conformance.operations import Offer, Operation
+from tests.conformance.operations import (
+    ASSIGN_MODES,
+    ASSIGNMENTS,
+    BOOLEANS,
+    EVENT_CONFIGS,
+    FILTERS,
+    IO_MASKS,
+    Offer,
+    Operation,
+)
+
+T = TypeVar("T")
 
 CONTROL = ("a", "b", "c")
 MONITOR = ("m", "n")
@@ -45,6 +57,24 @@ MODES = (
     *("shareable", "exclusive", "pseudo-locksetup") * 2,
     *("pseudo-locked", "Shareable", "", "x", "exclusive ", " shareable", "shareable\0q"),
 )
+EXTRA_FILES = {
+    "counters": (
+        ("mbm_L3_assignments", ASSIGNMENTS),
+        ("mbm_L3_assignments", ASSIGNMENTS),
+        ("mbm_L3_assignments", ASSIGNMENTS),
+        ("mon_data/mon_L3_01/mbm_total_bytes", ("",)),
+        ("mon_data/mon_L3_00/mbm_local_bytes", ("",)),
+        ("info/L3_MON/mbm_assign_mode", (*ASSIGN_MODES, "mbm_event\n", "mbm_event\n")),
+        ("info/L3_MON/mbm_assign_on_mkdir", BOOLEANS),
+        ("info/L3_MON/event_configs/mbm_local_bytes/event_filter", FILTERS),
+    ),
+    "io-alloc": (
+        ("info/{resource}/io_alloc", (*BOOLEANS, "1\n", "1\n")),
+        ("info/{resource}/io_alloc_cbm", IO_MASKS),
+        ("info/{resource}/io_alloc_cbm", IO_MASKS),
+    ),
+    "event-configs": (("info/L3_MON/mbm_total_bytes_config", EVENT_CONFIGS),),
+}
 THRESHOLDS = ("0", "100000", "65536", "-1", "x", "16777216", "999999999999", "0x20000", "020000", " 5", "", "+70000")
 
 
@@ -60,13 +90,16 @@ class _Chance:
         self._source, self._offer = source, offer
 
     def operation(self) -> Operation:
-        make: Callable[[], Operation] = self._source.choices(
-            (self._mkdir, self._rmdir, self._rename, self._schemata, self._tasks, self._cpus, self._mode, self._rest),
-            (14, 5, 9, 28, 16, 13, 11, 4),
-        )[0]
-        return make()
+        kinds: list[Callable[[], Operation]] = [
+            *(self._mkdir, self._rmdir, self._rename, self._schemata, self._tasks, self._cpus, self._mode, self._rest),
+        ]
+        weights = [14, 5, 9, 28, 16, 13, 11, 4]
+        if self._offer.extra:
+            kinds.append(self._extra)
+            weights.append(30)
+        return self._source.choices(kinds, weights)[0]()
 
-    def _one(self, texts: Sequence[str]) -> str:
+    def _one(self, texts: Sequence[T]) -> T:
         return texts[int(self._source.random() * len(texts))]
 
     def _mostly(self, text: str, *others: str) -> str:
@@ -130,6 +163,15 @@ class _Chance:
 
     def _mode(self) -> Operation:
         return "write", _file(self._one(CONTROL_GROUPS), "mode"), self._one(MODES) + self._mostly("\n", "", "\n\n")
+
+    def _extra(self) -> Operation:
+        """Write to a file that only some processors have."""
+        path, texts = self._one([file for part in self._offer.extra for file in EXTRA_FILES.get(part, ())])
+        if path.startswith("mon_data"):
+            return "read", _file(self._one(GROUPS), path)
+        if path == "mbm_L3_assignments":
+            path = _file(self._one(GROUPS), path)
+        return "write", path.format(resource=self._offer.resource), self._one(texts)
 
     def _rest(self) -> Operation:
         if self._source.random() < 0.5:

@@ -62,8 +62,17 @@ def assign_on_mkdir(state: "State", group: "Group") -> None:
     """Give counters to a new group while there are any. The status has those that it did not get."""
     if state.assignments.enabled and state.assignments.on_mkdir:
         for event in state.assignments.events:
-            for domain in state.assignments.domains:
-                _assign(state, group, domain, event)
+            _assign_in(state, group, state.assignments.domains, event)
+
+
+def _assign_in(state: "State", group: "Group", domains: tuple[int, ...], event: str) -> bool:
+    """Assign counters in several domains, and return whether all were."""
+    done = True
+    for domain in domains:
+        done = _assign(state, group, domain, event) and done
+        if not done and not state.rules.assigns_everywhere:
+            break
+    return done
 
 
 def free(state: "State", group: "Group") -> None:
@@ -89,6 +98,7 @@ def _assign(state: "State", group: "Group", domain: int, event: str) -> bool:
 def show(state: "State", group: "Group") -> str:
     """Return the content of a group's mbm_L3_assignments file. Raises RefusedError."""
     found = state.assignments
+    state.status.clear()
     if not found.enabled:
         state.refuse("mbm_event counter assignment mode is not enabled\n")
     lines = []
@@ -133,8 +143,7 @@ def _change(state: "State", group: "Group", event: str, domains: tuple[int, ...]
     """Assign (``e``) or free (``_``) counters; all domains are tried, the last failure counts."""
     number = 0
     if wanted == "e":
-        assigned = [_assign(state, group, domain, event) for domain in domains]
-        number = 0 if all(assigned) else errno.ENOSPC
+        number = 0 if _assign_in(state, group, domains, event) else errno.ENOSPC
     elif wanted == "_":
         for domain in domains:
             state.assignments.give_up(group, domain, event)

@@ -44,8 +44,8 @@ def need_fuse() -> None:
 class Mounted:
     """The methods of a SimulatedResctrl that the tests use, on the files below ``root``."""
 
-    def __init__(self, root: Path, run_directory: Path, kernel: str) -> None:
-        self.root, self.run_directory, self.kernel = root, run_directory, kernel
+    def __init__(self, root: Path, run_directory: Path) -> None:
+        self.root, self.run_directory = root, run_directory
 
     @property
     def server(self) -> int:
@@ -112,16 +112,20 @@ class Mounted:
 
 @contextmanager
 def mounted(
-    directory: Path, *options: str | Path, profile: str | Path = "cascade-lake", kernel: str = "6.12"
+    directory: Path, *options: str | Path, profile: str | Path = "cascade-lake", kernel: str | None = None
 ) -> Iterator[Mounted]:
-    """Mount below ``directory``, which must be empty, for the length of the block, even if the server dies."""
+    """Mount below ``directory``, which must be empty, for the length of the block, even if the server dies.
+
+    ``kernel`` None is the profile's.
+    """
     root, records = directory / "resctrl", directory / "run"
     root.mkdir(parents=True)
     where = (root, "--run", records)
-    started = run("sim", "mount", *where, "--profile", profile, "--kernel", kernel, "--background", *options)
+    chosen = ("--kernel", kernel) if kernel else ()
+    started = run("sim", "mount", *where, "--profile", profile, *chosen, "--background", *options)
     assert started.returncode == 0, started.stderr
     try:
-        yield Mounted(root, records, kernel)
+        yield Mounted(root, records)
     finally:
         ended = run("sim", "unmount", *where)
         if ended.returncode and "no simulated resctrl" not in ended.stderr:
