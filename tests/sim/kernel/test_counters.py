@@ -104,7 +104,7 @@ def test_an_event_can_be_set_to_a_number_or_a_text() -> None:
     sim.set_counter("g1", 1, "mbm_total_bytes", "Unavailable")
     assert sim.read("g1/mon_data/mon_L3_01/mbm_total_bytes") == "0\n"
     sim.set_counter("g1/mon_groups/m", 1, "mbm_total_bytes", "Error")
-    assert sim.read("g1/mon_data/mon_L3_01/mbm_total_bytes") == "Unavailable\n"
+    assert sim.read("g1/mon_data/mon_L3_01/mbm_total_bytes") == "Error\n"  # the last one that was read
     assert sim.read("g1/mon_groups/m/mon_data/mon_L3_01/mbm_total_bytes") == "Error\n"
     sim.set_counter("g1/mon_groups/m", 1, "mbm_total_bytes", 12345678901234)
     assert sim.read("g1/mon_data/mon_L3_01/mbm_total_bytes") == "12345678901234\n"
