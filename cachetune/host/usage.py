@@ -12,13 +12,16 @@ from cachetune.host.model import CacheControl, Host
 
 
 class CacheUsage(msgspec.Struct, frozen=True):
-    """One cache: ``free`` is the mask of ways that no group has; ``*_bytes`` None means that the size is unknown."""
+    """One cache: ``free`` is the mask of ways that no group has, ``io_ways`` of those that devices use as well.
+
+    ``*_bytes`` None means that the size is unknown.
+    """
 
     resource: str
     id: int
     ways: int
     way_bytes: int | None
-    shareable_bits: Cbm
+    io_ways: Cbm
     free: Cbm
     free_ways: int
     free_bytes: int | None
@@ -72,7 +75,7 @@ def _cache_usage(host: Host, cache: CacheControl, cache_id: int) -> CacheUsage:
         id=cache_id,
         ways=cache.ways,
         way_bytes=way_bytes,
-        shareable_bits=cache.shareable_bits,
+        io_ways=cache.io_ways(cache_id),
         free=free,
         free_ways=ways,
         free_bytes=None if way_bytes is None else ways * way_bytes,

@@ -167,7 +167,14 @@ def _draft(
 def resources_of(host: Host) -> tuple[Resource, ...]:
     """What is needed to draw masks."""
     return tuple(
-        Resource(c.name, c.ways, {i: c.way_bytes(i) for i in c.size_bytes}, c.shareable_bits) for c in host.caches
+        Resource(
+            name=cache.name,
+            ways=cache.ways,
+            way_bytes={i: cache.way_bytes(i) for i in cache.size_bytes},
+            io_ways={i: cache.io_ways(i) for i in cache.size_bytes},
+            snc_nodes=host.snc_nodes if cache.level == 3 else 1,
+        )
+        for cache in host.caches
     )
 
 

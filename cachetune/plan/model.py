@@ -49,12 +49,16 @@ class PlannedGroup(msgspec.Struct, frozen=True):
 
 
 class Resource(msgspec.Struct, frozen=True):
-    """What is needed to draw a mask: number of ways, bytes per way by cache id, ways shared with I/O."""
+    """What is needed to draw a mask: number of ways, and by cache id the bytes per way and the ways shared with I/O.
+
+    ``snc_nodes`` Sub-NUMA nodes share each cache: each node has that part of every way.
+    """
 
     name: str
     ways: Annotated[int, msgspec.Meta(ge=1, le=64)]
     way_bytes: dict[int, int | None]
-    shareable_bits: Cbm
+    io_ways: dict[int, Cbm] = {}
+    snc_nodes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
 
 
 class DefaultShrink(msgspec.Struct, frozen=True):

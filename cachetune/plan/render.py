@@ -3,13 +3,15 @@
 Marks: "+" created, "~" changed, "-" removed, ">" threads that move, " " unchanged or an explanation, "" the summary.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from typing import NamedTuple, assert_never
 
-from cachetune.cbm import Cbm
+from cachetune.cbm import Cbm, Masks
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.resctrl.schemata import Schemata, merge, parse
+from cachetune.idset import format_ids
+from cachetune.plan.bandwidth import with_unit
 from cachetune.plan.model import Plan, PlannedGroup, Resource, Usage
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
 from cachetune.text import count, counts, listed
@@ -29,7 +31,8 @@ class Line(NamedTuple):
 def render(plan: Plan, draw: Draw) -> Iterator[Line]:
     """The whole plan: changes outside the guests' groups, the groups, the threads, the summary.
 
-    ``draw`` returns a picture of a mask, given the mask, the number of ways and the ways shared with I/O.
+    ``draw`` returns a picture of a mask, given the mask, the number of ways and the ways shared with I/O. Caches that
+    are treated alike share a line.
     """
     writes: dict[str, list[WriteSchemata]] = {}
     for step in plan.steps:
@@ -106,46 +109,68 @@ def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: D
     who = "whole process" if group.vcpus is None else f"vCPU{'' if group.vcpus.isdigit() else 's'} {group.vcpus}"
     what = ", monitor only" if group.kind == "monitor" else ""
     yield Line(mark, f"{mark} {group.path}  ({who}{what})")
-    before, state = _merged(writes, "before"), plan.host_groups.get(group.path)
-    for name, i, mask in group.schemata.masks.entries():
-        if resource := _resource(name, plan):
-            shown = _mask(mask, before.masks.at(name, i), resource, draw)
-            yield Line(mark, f"    {name} {i}  {shown}{_size(mask, group.requested.at(name, i), resource, i)}")
-    for name, i, value in group.schemata.bandwidth.entries():
-        old = state.bandwidth.at(name, i) if state and before.bandwidth.at(name, i) is not None else None
-        shown = _bandwidth(value, group.requested.at(name, i), plan)
-        yield Line(mark, f"    {name} {i}  {shown if old in (None, value) else f'{old} -> {shown}'}")
+    before = _merged(writes, "before")
+    masks = _masks(group.schemata.masks, before.masks, plan, draw)
+    sizes = (
+        (resource.name, i, f"{shown}{_size(mask, group.requested.at(resource.name, i), resource, i)}")
+        for resource, i, mask, shown in masks
+    )
+    yield from _folded(mark, sizes)
+    yield from _folded(mark, _bandwidths(group, before, plan))
 
 
 def _before_and_after(steps: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
     before, after = _merged(steps, "before"), _merged(steps, "after")
-    for name, i, mask in after.masks.entries():
-        if resource := _resource(name, plan):
-            yield Line("~", f"    {name} {i}  {_mask(mask, before.masks.at(name, i), resource, draw)}")
+    masks = _masks(after.masks, before.masks, plan, draw)
+    yield from _folded("~", ((resource.name, i, shown) for resource, i, _, shown in masks))
 
 
-def _resource(name: str, plan: Plan) -> Resource | None:
-    return next((resource for resource in plan.resources if resource.name == name), None)
+def _folded(mark: str, values: Iterable[tuple[str, int, str]]) -> Iterator[Line]:
+    """A line for each (resource, id, text); ids of one resource with the same text share a line."""
+    alike: dict[tuple[str, str], list[int]] = {}
+    for name, i, text in values:
+        alike.setdefault((name, text), []).append(i)
+    for (name, text), ids in alike.items():
+        yield Line(mark, f"    {name} {format_ids(ids)}  {text}")
 
 
-def _mask(mask: Cbm, old: Cbm | None, resource: Resource, draw: Draw) -> str:
-    width, shared = -(-resource.ways // 4), resource.shareable_bits
-    now = f"{draw(mask, resource.ways, shared)} {mask:0{width}x}"
+def _masks(masks: Masks, before: Masks, plan: Plan, draw: Draw) -> Iterator[tuple[Resource, int, Cbm, str]]:
+    """Each mask of a known resource, with its picture and, if it changes, the one before."""
+    resources = {resource.name: resource for resource in plan.resources}
+    for name, i, mask in masks.entries():
+        if resource := resources.get(name):
+            yield resource, i, mask, _mask(mask, before.at(name, i), resource, resource.io_ways.get(i, Cbm(0)), draw)
+
+
+def _mask(mask: Cbm, old: Cbm | None, resource: Resource, io_ways: Cbm, draw: Draw) -> str:
+    width = -(-resource.ways // 4)
+    now = f"{draw(mask, resource.ways, io_ways)} {mask:0{width}x}"
     if old is None or old == mask:
         return now
-    return f"{draw(old, resource.ways, shared)} {old:0{width}x} -> {now}"
+    return f"{draw(old, resource.ways, io_ways)} {old:0{width}x} -> {now}"
+
+
+def _bandwidths(group: PlannedGroup, before: Schemata, plan: Plan) -> Iterator[tuple[str, int, str]]:
+    state = plan.host_groups.get(group.path)
+    for name, i, value in group.schemata.bandwidth.entries():
+        old = state.bandwidth.at(name, i) if state and before.bandwidth.at(name, i) is not None else None
+        shown = _bandwidth(value, group.requested.at(name, i), plan)
+        yield name, i, shown if old in (None, value) else f"{old} -> {shown}"
+
+
+def _bandwidth(value: int, requested: int | None, plan: Plan) -> str:
+    if requested in (None, value):
+        return with_unit(value, plan.bandwidth_unit)
+    return f"{with_unit(requested, plan.bandwidth_unit)} (the host keeps {value})"
 
 
 def _size(mask: Cbm, requested: int | None, resource: Resource, cache_id: int) -> str:
     if requested is None:
         return "  shared with the default group"
     size = mask.bit_count() * (resource.way_bytes.get(cache_id) or 0)
-    return f"  {about(size)}" + ("" if size == requested else f" (requested: {format_size(requested)})")
-
-
-def _bandwidth(value: int, requested: int | None, plan: Plan) -> str:
-    unit = f" {plan.bandwidth_unit}" if plan.bandwidth_unit else ""
-    return f"{value}{unit}" if requested in (None, value) else f"{requested}{unit} (the host keeps {value})"
+    nodes = resource.snc_nodes
+    each = f" ({about(size // nodes)} in each of {nodes} Sub-NUMA nodes)" if nodes > 1 else ""
+    return f"  {about(size)}{each}" + ("" if size == requested else f" (requested: {format_size(requested)})")
 
 
 def _merged(steps: list[WriteSchemata], which: str) -> Schemata:

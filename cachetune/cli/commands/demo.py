@@ -113,8 +113,8 @@ def _show_ways(before: Host, after: Host) -> None:
                 for host in (before, after)
             ]
             click.echo(f"  {cache.name} cache {cache_id}   {pictures[0]}  ->  {pictures[1]}")
-            if cache.shareable_bits:
-                shared = io_picture(cache.shareable_bits, cache.ways)
+            if io_ways := cache.io_ways(cache_id):
+                shared = io_picture(io_ways, cache.ways)
                 click.echo(f"  {'':{len(cache.name) + 8}}   {shared}      {shared}")
     click.echo()
     for path, letter in letters.items():

@@ -9,7 +9,10 @@ from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Host
 
 
 class Occupancy(msgspec.Struct, frozen=True):
-    """``followers`` are groups of ours with the default group's mask; ``taken`` are the ways of all other groups."""
+    """``followers`` are groups of ours with the default group's mask; ``taken`` are the ways of all other groups.
+
+    Where a group's mask is not known, ``taken`` has the ways that are in use and that no known mask explains.
+    """
 
     default: Cbm
     followers: tuple[str, ...]
@@ -21,6 +24,12 @@ def mask_of(group: Group, control: CacheControl, cache_id: int) -> Cbm:
     return group.masks.at(control.name, cache_id) or Cbm(0)
 
 
+def io_to_avoid(control: CacheControl, cache_id: int) -> Cbm:
+    """The ways of a cache that devices use as well; none if they use all of it, since then none can be avoided."""
+    ways = control.io_ways(cache_id)
+    return Cbm(0) if ways == control.cbm_mask else ways
+
+
 def occupancy_of(host: Host, control: CacheControl, cache_id: int, ignored: Collection[str]) -> Occupancy:
     """Who holds the ways of a cache, without the groups ``ignored``.
 
@@ -28,7 +37,7 @@ def occupancy_of(host: Host, control: CacheControl, cache_id: int, ignored: Coll
     """
     default = mask_of(host.default_group, control, cache_id)
     followers = []
-    taken = 0
+    taken = int(_unexplained(host, control, cache_id, ignored))
     for group in host.control_groups():
         if group.path == DEFAULT_GROUP or group.path in ignored:
             continue
@@ -44,6 +53,28 @@ def exclusive_bits(host: Host, control: CacheControl, cache_id: int) -> Cbm:
     """The ways that a default group in mode exclusive keeps from all others."""
     group = host.default_group
     return _of_all_types(group, control, cache_id, host) if group.mode == "exclusive" else Cbm(0)
+
+
+def groups_without_mask(host: Host, control: CacheControl, cache_id: int, ignored: Collection[str]) -> list[Group]:
+    """The control groups that have ways of the cache, nobody knows which: their schemata cannot be read."""
+    unread = {problem.path for problem in host.problems}
+    return [
+        group
+        for group in host.control_groups()
+        if group.path not in ignored
+        and group.masks.at(control.name, cache_id) is None
+        and unread & {group.path, f"{group.path}/schemata"}
+    ]
+
+
+def _unexplained(host: Host, control: CacheControl, cache_id: int, ignored: Collection[str]) -> Cbm:
+    """The ways that bit_usage marks as used and no group's mask has, if some group's mask is not known."""
+    if not host.problems or not groups_without_mask(host, control, cache_id, ignored):
+        return Cbm(0)
+    known = 0
+    for group in host.control_groups():
+        known |= mask_of(group, control, cache_id)
+    return control.used_ways(cache_id) & ~known
 
 
 def _of_all_types(group: Group, control: CacheControl, cache_id: int, host: Host) -> Cbm:

@@ -34,11 +34,15 @@ class WayRequest(msgspec.Struct, frozen=True):
 
 
 class Cache(msgspec.Struct, frozen=True):
-    """One cache as it is now. ``taken`` are the bits of all groups but the default group and the requesting ones."""
+    """One cache as it is now. ``taken`` are the bits of all groups but the default group and the requesting ones.
+
+    ``io`` are the bits that devices use as well and that a group can avoid.
+    """
 
     control: CacheControl
     default: Cbm
     taken: Cbm
+    io: Cbm = Cbm(0)
 
 
 def place(ways: int, free: int) -> Cbm:
@@ -84,7 +88,7 @@ def settle(cache: Cache, requests: Sequence[WayRequest], default: Cbm) -> list[C
 def shrink_default(cache: Cache, requests: Sequence[WayRequest]) -> tuple[Cbm, list[Cbm]]:
     """The largest mask that the default group can keep so that all requests fit, and the masks of the requests.
 
-    It keeps the ways shared with I/O (unless that is the whole cache) and at least min_cbm_bits, never less than one.
+    It keeps those of its ways that are shared with I/O, and at least min_cbm_bits, never less than one.
     Of equally large masks it keeps the highest, so that guests get the low end. Raises DoesNotFitError for the default
     group as it is when no mask will do.
     """
@@ -97,17 +101,17 @@ def shrink_default(cache: Cache, requests: Sequence[WayRequest]) -> tuple[Cbm, l
 
 
 def _remainders(cache: Cache) -> Iterator[Cbm]:
-    """Masks that the default group could be left with, the largest first, the highest of equals first."""
+    """Masks that the default group could be left with, the largest first; of equals those without holes, the highest."""
     control = cache.control
-    shared = cache.default & control.shareable_bits
-    keep = 0 if control.shareable_bits == control.cbm_mask else int(shared)
+    keep = cache.default & cache.io
     least = max(1, control.min_cbm_bits)
-    bits = [bit for bit in range(cache.default.bit_length()) if cache.default >> bit & 1]
-    for count in range(len(bits), least - 1, -1):
-        for start in range(len(bits) - count, -1, -1):
-            mask = sum(1 << bit for bit in bits[start : start + count])
-            if mask & keep == keep and _is_legal(mask, control):
-                yield Cbm(mask)
+    bits = [bit for bit in range(cache.default.bit_length()) if (cache.default & ~keep) >> bit & 1]
+    for count in range(len(bits), max(least - keep.bit_count(), 0) - 1, -1):
+        starts = range(len(bits) - count if count else 0, -1, -1)
+        masks = [keep | sum(1 << bit for bit in bits[start : start + count]) for start in starts]
+        yield from (mask for mask in masks if mask and is_contiguous(mask))
+        if control.sparse_masks:
+            yield from (mask for mask in masks if not is_contiguous(mask))
 
 
 def _held(now: Cbm, after: Cbm | None, default: Cbm) -> int:

@@ -14,14 +14,13 @@ from cachetune.domain.model import CacheRequest
 from cachetune.findings import Finding
 from cachetune.host.bandwidth import kept
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
+from cachetune.plan.allocate.advice import Situation
 from cachetune.plan.allocate.capacity import ways_of
-from cachetune.plan.allocate.occupancy import exclusive_bits, mask_of, occupancy_of
+from cachetune.plan.allocate.occupancy import exclusive_bits, io_to_avoid, mask_of, occupancy_of
 from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, settle, shrink_default
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.groups.translate import DesiredGroup
 from cachetune.plan.rules import RULES
-from cachetune.text import count
-from cachetune.units import format_size
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -68,23 +67,21 @@ def _settle_cache(
     groups = [g for g in groups if not _is_libvirts_copy(g, host, control, cache_id)]
     occupancy = occupancy_of(host, control, cache_id, removed | {g.path for g in groups})
     default = occupancy.default
-    cache = Cache(control, default, occupancy.taken)
+    cache = Cache(control, default, occupancy.taken, io_to_avoid(control, cache_id))
     requests = [_request_for(group, control, cache_id) for group in groups]
     ways = [
         WayRequest(_ways(request, host), mask_of(now, control, cache_id) if (now := host.group(group.path)) else None)
         for group, request in zip(groups, requests, strict=True)
     ]
+    situation = Situation(host, cache, cache_id, requests, ways)
     try:
         kept, masks = shrink_default(cache, ways) if shrink else (default, settle(cache, ways, default))
     except DoesNotFitError as error:
-        request = requests[error.index]
-        assert request is not None  # noqa: S101 - only a request can fail to fit
-        return _Settled({}, (_no_room(request, error, cache, cache_id, host, shrink=shrink, requests=ways),))
+        return _Settled({}, (situation.no_room(error, shrink=shrink),))
     settled = {group.path: mask for group, mask in zip(groups, masks, strict=True)}
     if kept != default:
         settled |= dict.fromkeys((DEFAULT_GROUP, *occupancy.followers), kept)
-    placed = [(r, mask) for r, way, mask in zip(requests, ways, masks, strict=True) if r and way.ways is not None]
-    return _Settled(settled, _shared_findings(placed, control, cache_id))
+    return _Settled(settled, situation.shared_with_io(masks, shrink=shrink))
 
 
 def _is_libvirts_copy(group: DesiredGroup, host: Host, control: CacheControl, cache_id: int) -> bool:
@@ -119,66 +116,6 @@ def _bandwidth(group: DesiredGroup, host: Host) -> Bandwidth:
     if existing and existing.owner != "libvirt" and (most := control.max_bandwidth) is not None:
         values |= {i: most for i in current if i not in values and current[i] != most}
     return Bandwidth({"MB": dict(sorted(values.items()))} if values else {})
-
-
-def _no_room(
-    request: CacheRequest,
-    error: DoesNotFitError,
-    cache: Cache,
-    cache_id: int,
-    host: Host,
-    *,
-    shrink: bool,
-    requests: Sequence[WayRequest],
-) -> Finding:
-    control = cache.control
-    free, hole = error.free.bit_count(), error.largest_hole
-    advice = "request less, or remove groups that are no longer needed"
-    if free >= error.ways:
-        advice = f"the free ways are not contiguous; at most {format_size(_bytes(control, cache_id, hole))} fits"
-    if not shrink:
-        try:
-            kept, _ = shrink_default(cache, requests)
-            advice = f"plan with --shrink-default: the default group would keep {kept:x} of {cache.default:x}"
-        except DoesNotFitError:
-            pass
-    return RULES["CT207"].at(
-        request.at,
-        ways=count(error.ways, "way"),
-        size=format_size(request.size_bytes),
-        resource=control.name,
-        id=cache_id,
-        free=free,
-        hole=hole,
-        owners=_owners(control, cache_id, host),
-        advice=advice,
-    )
-
-
-def _bytes(control: CacheControl, cache_id: int, ways: int) -> int:
-    return ways * (control.way_bytes(cache_id) or 0)
-
-
-def _owners(control: CacheControl, cache_id: int, host: Host) -> str:
-    """Which group has which mask, in one line."""
-    held = [
-        f"{'the default group' if g.path == DEFAULT_GROUP else f'{g.path} ({g.owner})'} has {mask:x}"
-        for g in host.control_groups()
-        if (mask := mask_of(g, control, cache_id))
-    ]
-    return ", ".join(held)
-
-
-def _shared_findings(
-    placed: Iterable[tuple[CacheRequest, Cbm]], control: CacheControl, cache_id: int
-) -> tuple[Finding, ...]:
-    return tuple(
-        RULES["CT217"].at(
-            request.at, mask=f"{mask:x}", resource=control.name, id=cache_id, shared=f"{control.shareable_bits:x}"
-        )
-        for request, mask in placed
-        if mask & control.shareable_bits and control.shareable_bits != control.cbm_mask
-    )
 
 
 def _exclusive_findings(

@@ -228,7 +228,7 @@ def test_a_plan_of_another_schema_version_is_refused(run: Run, sim: SimulatedRes
     [
         ('"0": "7"', '"0": "zz"'),
         ('"0": "7"', '"0": -1.5'),
-        ('"shareable_bits": "600"', '"shareable_bits": "zz"'),
+        ('"0": "600"', '"0": "zz"'),
         ('"ways": 11', '"ways": 30000000'),
         ('"ways": 11', '"ways": 0'),
         ('"vcpus": "0-1"', '"vcpus": "abc"'),

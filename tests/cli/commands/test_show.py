@@ -103,7 +103,7 @@ def test_json_has_the_host_and_its_free_resources(tmp_path: Path) -> None:
         "id": 0,
         "ways": 11,
         "way_bytes": 2359296,
-        "shareable_bits": "600",
+        "io_ways": "600",
         "free": "c",
         "free_ways": 2,
         "free_bytes": 4718592,

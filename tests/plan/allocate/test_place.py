@@ -9,8 +9,8 @@ from cachetune.host.model import CacheControl
 from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, place, settle, shrink_default
 
 
-def control(ways: int = 11, *, shareable: int = 0, least: int = 1, sparse: bool = False) -> CacheControl:
-    return CacheControl("L3", 3, "both", Cbm((1 << ways) - 1), least, {0: ways << 20}, Cbm(shareable), sparse)
+def control(ways: int = 11, *, least: int = 1, sparse: bool = False) -> CacheControl:
+    return CacheControl("L3", 3, "both", Cbm((1 << ways) - 1), least, {0: ways << 20}, sparse_masks=sparse)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def caches(draw: st.DrawFn) -> tuple[Cache, list[WayRequest]]:
             held |= now
         requests.append(WayRequest(want, now))
     shareable = draw(st.integers(0, (1 << ways) - 1)) if draw(st.booleans()) else 0
-    return Cache(control(ways, shareable=shareable), Cbm(default), Cbm(taken)), requests
+    return Cache(control(ways), Cbm(default), Cbm(taken), Cbm(shareable)), requests
 
 
 @given(caches())
@@ -132,30 +132,28 @@ def test_a_shrunk_default_group_keeps_a_way_and_those_shared_with_io(case: tuple
     assert kept
     assert kept & ~cache.default == 0
     assert is_contiguous(kept)
-    shared = cache.default & cache.control.shareable_bits
-    if cache.control.shareable_bits != cache.control.cbm_mask:
-        assert kept & shared == shared
+    assert kept & cache.io == cache.default & cache.io
     for request, mask in zip(requests, masks, strict=True):
         assert request.ways is None or mask & kept == 0
 
 
 @pytest.mark.parametrize(
-    ("shareable", "least", "ways", "kept", "mask"),
+    ("io", "least", "ways", "kept", "mask"),
     [
         (0x600, 1, 3, 0x7F8, 0x007),
         (0x600, 1, 9, 0x600, 0x1FF),
         (0x003, 1, 3, 0x0FF, 0x700),
         (0, 2, 9, 0x600, 0x1FF),
-        (0x7FF, 1, 10, 0x400, 0x3FF),
+        (0, 1, 10, 0x400, 0x3FF),
     ],
 )
-def test_the_default_group_gives_up_just_enough(shareable: int, least: int, ways: int, kept: int, mask: int) -> None:
-    cache = Cache(control(shareable=shareable, least=least), Cbm(0x7FF), Cbm(0))
+def test_the_default_group_gives_up_just_enough(io: int, least: int, ways: int, kept: int, mask: int) -> None:
+    cache = Cache(control(least=least), Cbm(0x7FF), Cbm(0), Cbm(io))
     assert shrink_default(cache, [WayRequest(ways)]) == (kept, [mask])
 
 
 def test_ways_that_the_default_group_must_keep_are_never_given_away() -> None:
-    cache = Cache(control(shareable=0x600), Cbm(0x7FF), Cbm(0))
+    cache = Cache(control(), Cbm(0x7FF), Cbm(0), Cbm(0x600))
     with pytest.raises(DoesNotFitError):
         shrink_default(cache, [WayRequest(10)])
     with pytest.raises(DoesNotFitError):
@@ -164,7 +162,7 @@ def test_ways_that_the_default_group_must_keep_are_never_given_away() -> None:
 
 def test_the_last_ways_shared_with_io_are_not_given_away() -> None:
     with pytest.raises(DoesNotFitError):
-        shrink_default(Cache(control(shareable=0x600), Cbm(0x600), Cbm(0x1FF)), [WayRequest(1)])
+        shrink_default(Cache(control(), Cbm(0x600), Cbm(0x1FF), Cbm(0x600)), [WayRequest(1)])
 
 
 def test_a_valid_mask_is_kept_even_if_another_would_fit_better() -> None:
@@ -175,3 +173,9 @@ def test_a_valid_mask_is_kept_even_if_another_would_fit_better() -> None:
 def test_a_group_that_needs_less_keeps_the_low_end_of_what_it_has() -> None:
     cache = Cache(control(), Cbm(0x600), Cbm(0))
     assert settle(cache, [WayRequest(2, Cbm(0x0F0))], cache.default) == [0x030]
+
+
+@pytest.mark.parametrize(("io", "kept"), [(0x003, 0x01F), (0x600, 0x7C0), (0x081, 0x781)])
+def test_a_default_group_that_may_have_holes_keeps_io_ways_wherever_they_are(io: int, kept: int) -> None:
+    cache = Cache(control(sparse=True), Cbm(0x7FF), Cbm(0), Cbm(io))
+    assert shrink_default(cache, [WayRequest(6)])[0] == kept

@@ -1,0 +1,187 @@
+"""What to do about a request that does not fit, or that gets ways which devices use as well.
+
+A hint recommends only what has been tried with the same placement.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from cachetune.cbm import Cbm, largest_run
+from cachetune.domain.model import CacheRequest
+from cachetune.findings import Finding
+from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
+from cachetune.plan.allocate.occupancy import mask_of
+from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, settle, shrink_default
+from cachetune.plan.rules import RULES
+from cachetune.text import count, listed
+from cachetune.units import about, format_size
+
+_Fit = Callable[[Sequence[WayRequest]], tuple[Cbm, list[Cbm]]]
+
+
+class Situation:
+    """One cache with all that is requested of it: ``ways`` in the order of ``requests`` (None: no size requested)."""
+
+    def __init__(
+        self, host: Host, cache: Cache, cache_id: int, requests: Sequence[CacheRequest | None], ways: list[WayRequest]
+    ) -> None:
+        self.host, self.cache, self.cache_id = host, cache, cache_id
+        self.requests, self.ways = requests, ways
+
+    @property
+    def control(self) -> CacheControl:
+        """The resource that the cache belongs to."""
+        return self.cache.control
+
+    def no_room(self, error: DoesNotFitError, *, shrink: bool) -> Finding:
+        """CT207 for the request that failed: who has which ways, and the most that fits."""
+        request = self.requests[error.index]
+        assert request is not None  # noqa: S101 - only a request can fail to fit
+        return RULES["CT207"].at(
+            request.at,
+            ways=count(error.ways, "way"),
+            size=format_size(request.size_bytes),
+            resource=self.control.name,
+            id=self.cache_id,
+            free=error.free.bit_count(),
+            hole=error.largest_hole,
+            owners=self._owners(),
+            advice=self._advice_on_room(error, shrink=shrink),
+        )
+
+    def shared_with_io(self, masks: Sequence[Cbm], *, shrink: bool) -> tuple[Finding, ...]:
+        """CT217 for each requested mask that includes ways which devices use; on MPAM all do, so that says nothing."""
+        io = self.control.io_ways(self.cache_id)
+        if self.control.shares_all:
+            return ()
+        return tuple(
+            RULES["CT217"].at(
+                request.at,
+                mask=f"{masks[i]:x}",
+                resource=self.control.name,
+                id=self.cache_id,
+                shared=f"{io:x}",
+                advice=self._advice_on_io(i, masks, shrink=shrink),
+            )
+            for i, request in enumerate(self.requests)
+            if request and self.ways[i].ways is not None and masks[i] & io
+        )
+
+    # -- no room --------------------------------------------------------------------------------------------------
+
+    def _advice_on_room(self, error: DoesNotFitError, *, shrink: bool) -> str:
+        if not shrink and (kept := self._kept_by_shrinking()) is not None:
+            return f"plan with --shrink-default: the default group would keep {kept:x} of {self.cache.default:x}"
+        now = self._most(error.index, self._shrunk if shrink else self._settled, shrink=shrink)
+        shrunk = now if shrink else self._most(error.index, self._shrunk, shrink=True)
+        words = []
+        if error.free.bit_count() >= error.ways:
+            words.append("the free ways are not contiguous")
+        if now:
+            words.append(f"at most {self._size(now)} fit")
+        if shrunk > now:
+            words.append(f"with --shrink-default at most {self._size(shrunk)} fit")
+        return "; ".join(words) if now or shrunk else self._nothing()
+
+    def _kept_by_shrinking(self) -> Cbm | None:
+        try:
+            return self._shrunk(self.ways)[0]
+        except DoesNotFitError:
+            return None
+
+    def _settled(self, ways: Sequence[WayRequest]) -> tuple[Cbm, list[Cbm]]:
+        return self.cache.default, settle(self.cache, ways, self.cache.default)
+
+    def _shrunk(self, ways: Sequence[WayRequest]) -> tuple[Cbm, list[Cbm]]:
+        return shrink_default(self.cache, ways)
+
+    def _most(self, index: int, fit: _Fit, *, shrink: bool) -> int:
+        """The most ways that this request could ask for and get, the others being as they are; 0 if it gets none."""
+        cache = self.cache
+        kept = cache.default & cache.io if shrink else cache.default
+        largest = largest_run(cache.control.cbm_mask & ~(cache.taken | kept))
+        for ways in range(min(largest, (self.ways[index].ways or 1) - 1), self._least - 1, -1):
+            try:
+                fit(self._with(index, ways))
+            except DoesNotFitError:
+                continue
+            return ways
+        return 0
+
+    @property
+    def _least(self) -> int:
+        return max(self.control.min_cbm_bits, 1)
+
+    def _with(self, index: int, ways: int) -> list[WayRequest]:
+        changed = list(self.ways)
+        changed[index] = replace(changed[index], ways=ways)
+        return changed
+
+    def _nothing(self) -> str:
+        """Why no request at all would fit."""
+        others = [name for name, _ in self._holders() if name]
+        if others:
+            return f"nothing is left to give until other groups have fewer ways: {listed(others, 3)}"
+        return "nothing is left to give: the default group needs the ways that it has"
+
+    def _size(self, ways: int) -> str:
+        size = ways * (self.control.way_bytes(self.cache_id) or 0)
+        return f"{count(ways, 'way')} ({about(size)})"
+
+    def _owners(self) -> str:
+        """Which group has which mask, in one line."""
+        return ", ".join(f"{name or 'the default group'} has {mask:x}" for name, mask in self._holders())
+
+    def _holders(self) -> Iterator[tuple[str, Cbm]]:
+        """The groups with ways of the cache, by path and owner, "" for the default group."""
+        for group in self.host.control_groups():
+            if mask := mask_of(group, self.control, self.cache_id):
+                yield "" if group.path == DEFAULT_GROUP else f"{group.path} ({group.owner})", mask
+
+    # -- ways that devices use ------------------------------------------------------------------------------------
+
+    def _advice_on_io(self, index: int, masks: Sequence[Cbm], *, shrink: bool) -> str:
+        io = self.cache.io
+        words = []
+        if io and (ways := self._beside_io(index, shrink=shrink)):
+            words.append(f"request {self._size(ways)}, which is free beside them")
+        if io and (grown := self._given_back(index, masks)):
+            back = grown & ~self.cache.default
+            line = f"{self.control.name}:{self.cache_id}={grown:x}"
+            words.append(
+                f"give {back:x} back to the default group ({line} in its schemata) and plan with --shrink-default"
+            )
+        if masks[index] & self.control.io_alloc_cbm.get(self.cache_id, 0):
+            words.append(f"give devices other ways (info/{self.control.name}/io_alloc_cbm)")
+        return ", or ".join(words) or "no other ways are free; remove groups that are no longer needed, or accept it"
+
+    def _beside_io(self, index: int, *, shrink: bool) -> int:
+        """The number of ways nearest to the request that would be placed beside those of devices; 0 if there is none."""
+        asked = self.ways[index].ways or 0
+        clear = largest_run(self.control.cbm_mask & ~(self.cache.taken | self.cache.io))
+        fit = self._shrunk if shrink else self._settled
+        for ways in (*range(min(asked - 1, clear), self._least - 1, -1), *range(asked + 1, clear + 1)):
+            try:
+                mask = fit(self._with(index, ways))[1][index]
+            except DoesNotFitError:
+                continue
+            if not mask & self.cache.io:
+                return ways
+        return 0
+
+    def _given_back(self, index: int, masks: Sequence[Cbm]) -> Cbm | None:
+        """The default group's mask with the free ways of devices, if the request then fits beside them."""
+        held = self.ways[index].now or Cbm(0)
+        others = [mask for i, mask in enumerate(masks) if i != index and self.ways[i].ways is not None]
+        used = self.cache.taken | held
+        for mask in others:
+            used |= mask
+        grown = self.cache.default | (self.cache.io & ~used)
+        if grown == self.cache.default:
+            return None
+        try:
+            _, placed = shrink_default(replace(self.cache, default=grown), self.ways)
+        except DoesNotFitError:
+            return None
+        return None if placed[index] & self.cache.io else grown

@@ -1,0 +1,22 @@
+"""Bandwidth values as people read them, and which caches or nodes they are for."""
+
+from cachetune.host.model import BandwidthControl, BandwidthUnit, Host
+
+_GB_PER_S = 8  # AMD counts eighths of a GB/s
+
+
+def with_unit(value: int, unit: BandwidthUnit | None) -> str:
+    """The value and its unit: "50 percent", "3000 MiB/s", and on AMD "50 (6.25 GB/s)"."""
+    if unit == "1/8 GB/s":
+        return f"{value} ({value / _GB_PER_S:.3f}".rstrip("0").rstrip(".") + " GB/s)"
+    return f"{value} {unit}" if unit else str(value)
+
+
+def are_numa_nodes(control: BandwidthControl, host: Host) -> bool:
+    """Whether the ids of a bandwidth resource are NUMA nodes rather than L3 caches, as on some MPAM hosts."""
+    return bool(set(control.ids) - l3_ids(host)) and host.is_mpam
+
+
+def l3_ids(host: Host) -> set[int]:
+    """The ids of the L3 caches, as far as the host tells them."""
+    return {i for c in host.caches if c.level == 3 for i in c.size_bytes} | set(host.topology.caches.get(3, ()))

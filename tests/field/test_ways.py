@@ -1,0 +1,89 @@
+"""Ways on hosts as people reported them: those that devices use, those that others have, and what is left."""
+
+from pathlib import Path
+
+import pytest
+
+from cachetune.plan import Options
+from cachetune.plan.steps import WriteSchemata
+from tests.field.hosts import (
+    CONTAINERS,
+    EXCLUSIVE,
+    IO_ALLOC,
+    L3_WAY,
+    ONLY_IO_WAYS_FREE,
+    SHRINK,
+    guest,
+    host,
+    l3,
+    planned,
+    refused,
+    rules,
+    text,
+    warning,
+)
+
+
+def test_ways_of_io_alloc_stay_with_the_default_group(tmp_path: Path) -> None:
+    made = planned(guest(l3(8192)), host(IO_ALLOC, tmp_path), options=SHRINK)
+    assert made.steps[0] == WriteSchemata(".", "L3:0=ffff\n", "L3:0=0fff\n")
+    assert made.groups[0].schemata.masks["L3"] == {0: 0xF000, 1: 0xFFFF}
+    assert rules(made) == []
+    assert "L3 0  ############**** ffff -> ....########**** 0fff" in text(made)
+    assert "L3 0  ####........^^^^ f000  8 MiB" in text(made)
+
+
+def test_ways_of_io_alloc_are_used_with_a_warning_if_no_others_are_free(tmp_path: Path) -> None:
+    shrunk = {**IO_ALLOC, "schemata": "L3:0=fff0;1=fff0\nMB:0=4096;1=4096", "size": "L3:0=25165824;1=25165824"}
+    made = planned(guest(l3(8192)), host(shrunk, tmp_path))
+    found = warning(made, "CT217")
+    assert found.message == "mask f on L3 cache 0 includes ways shared with I/O (f)"
+    assert found.hint == (
+        "give f back to the default group (L3:0=ffff in its schemata) and plan with --shrink-default, "
+        "or give devices other ways (info/L3/io_alloc_cbm)"
+    )
+
+
+def test_where_devices_use_every_way_only_they_can_give_way(tmp_path: Path) -> None:
+    everything = {
+        **IO_ALLOC,
+        "info/L3/io_alloc_cbm": "0=ffff;1=000f",
+        "info/L3/bit_usage": f"0={'X' * 16};1={'X' * 16}",
+    }
+    made = planned(guest(l3(8192)), host(everything, tmp_path), options=SHRINK)
+    assert warning(made, "CT217").hint == "give devices other ways (info/L3/io_alloc_cbm)"
+
+
+@pytest.mark.parametrize("options", [SHRINK, Options()], ids=["with --shrink-default", "without"])
+def test_the_way_out_of_ways_shared_with_io_is_true(options: Options, tmp_path: Path) -> None:
+    made = planned(guest(l3(2 * L3_WAY)), host(ONLY_IO_WAYS_FREE, tmp_path), options=options)
+    advice = "give 600 back to the default group (L3:0=7ff in its schemata) and plan with --shrink-default"
+    assert warning(made, "CT217").hint == advice
+    followed = {**ONLY_IO_WAYS_FREE, "schemata": "L3:0=7ff;1=1ff\nMB:0=100;1=100", "size": "L3:0=25952256;1=21233664"}
+    again = planned(guest(l3(2 * L3_WAY)), host(followed, tmp_path / "followed"), options=SHRINK)
+    assert again.groups[0].schemata.masks["L3"][0] == 0x003
+    assert rules(again) == []
+
+
+def test_the_most_that_fits_beside_an_exclusive_group_is_named(tmp_path: Path) -> None:
+    on = host(EXCLUSIVE, tmp_path)
+    found = refused(guest(l3(8 * L3_WAY)), on, SHRINK)
+    assert (found.rule, found.hint) == ("CT207", "at most 7 ways (15.75 MiB) fit")
+    without = refused(guest(l3(8 * L3_WAY)), on)
+    assert without.hint == "at most 2 ways (4.5 MiB) fit; with --shrink-default at most 7 ways (15.75 MiB) fit"
+    assert planned(guest(l3(7 * L3_WAY)), on, options=SHRINK).groups[0].schemata.masks["L3"][0] == 0x1FC
+
+
+@pytest.mark.parametrize("options", [SHRINK, Options()], ids=["with --shrink-default", "without"])
+def test_where_others_have_every_way_nobody_is_told_to_ask_for_less(options: Options, tmp_path: Path) -> None:
+    found = refused(guest(l3(6144)), host(CONTAINERS, tmp_path), options)
+    container = "0123456789abcdef" * 4
+    assert found.message == (
+        "no room for 2 ways (6 MiB) on L3 cache 0: 0 free, largest hole 0; the default group has fff, "
+        f"{container} (containers) has fff, goresctrl.BestEffort (containers) has 7, "
+        "goresctrl.Guaranteed (containers) has ff8"
+    )
+    assert found.hint == (
+        f"nothing is left to give until other groups have fewer ways: {container} (containers), "
+        "goresctrl.BestEffort (containers) and goresctrl.Guaranteed (containers)"
+    )
