@@ -30,7 +30,10 @@ class CacheUsage(msgspec.Struct, frozen=True):
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """A limited number of things; ``total`` and ``left`` None are unknown."""
+    """A limited number of things; ``total`` and ``left`` None are unknown.
+
+    RMIDs have no total on MPAM, where each control group has its own. What exceeds its total has nothing known left.
+    """
 
     used: int
     total: int | None
@@ -54,7 +57,7 @@ def usage_of(host: Host) -> HostUsage:
         fingerprint=host.fingerprint,
         caches=tuple(_cache_usage(host, cache, cache_id) for cache in host.caches for cache_id in cache.size_bytes),
         closids=_limit(host.closids_used, host.closids_total),
-        rmids=_limit(host.rmids_used, host.rmids_total),
+        rmids=_limit(host.rmids_used, None if host.is_mpam else host.rmids_total),
         host=host,
     )
 
@@ -85,4 +88,4 @@ def _cache_usage(host: Host, cache: CacheControl, cache_id: int) -> CacheUsage:
 
 
 def _limit(used: int, total: int | None) -> Limit:
-    return Limit(used, total, None if total is None else max(total - used, 0))
+    return Limit(used, total, None if total is None or used > total else total - used)

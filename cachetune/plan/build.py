@@ -155,7 +155,7 @@ def _draft(
 ) -> _Draft:
     ours = [g for g in desired if g.request and not is_foreign(host.group(g.path), own)]
     removed = frozenset(removal.paths if removal.first else ())
-    at = desired[0].request.at if desired and desired[0].request else Source()
+    at = {group.path: group.at for group in desired}
     target = find_target(ours, host, removed, shrink=shrink)
     if any(f.severity == "error" for f in target.findings):
         creates = [CreateGroup(group.path) for group in desired if host.group(group.path) is None]

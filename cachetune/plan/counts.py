@@ -1,13 +1,21 @@
-"""What the steps of a plan add up to: its summary, and whether the host has enough CLOSIDs and RMIDs for them."""
+"""What the steps of a plan add up to: its summary, and whether the host has enough CLOSIDs and RMIDs for them.
 
-from collections.abc import Iterable, Sequence
+A limit that the host exceeds already is none. On MPAM each control group has RMIDs of its own, as many as there are
+PMGs; where the kernel does not tell how many, mkdir decides.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from cachetune.findings import Finding, Source
-from cachetune.host.model import DEFAULT_GROUP, Host, is_monitor
+from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
 from cachetune.plan.model import Summary, Usage
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import Step, effect_of
-from cachetune.text import count
+from cachetune.text import count, listed
+
+_OWNERS = {"default": "the default group", "unknown": "other programs"}
+_NAMES = 2
 
 
 def summarize(steps: Iterable[Step], host: Host) -> Summary:
@@ -16,53 +24,140 @@ def summarize(steps: Iterable[Step], host: Host) -> Summary:
     created = [effect.created for effect in effects if effect.created]
     removed = [effect.removed for effect in effects if effect.removed]
     written = {effect.written for effect in effects if effect.written}
+    after = [*({group.path for group in host.groups} - set(removed)), *created]
     monitors = sum(map(is_monitor, created))
-    closids = host.closids_used + (len(created) - monitors) - sum(not is_monitor(path) for path in removed)
-    rmids = host.rmids_used + len(created) - len(removed) if host.monitors else 0
     return Summary(
         control_groups_created=len(created) - monitors,
         monitor_groups_created=monitors,
         groups_changed=len(written.difference(created)),
         groups_removed=len(removed),
         tasks_moved=len({tid for effect in effects for tid in effect.tids}),
-        closids=Usage(closids, host.closids_total),
-        rmids=Usage(rmids, host.rmids_total),
+        closids=Usage(sum(not is_monitor(path) for path in after), host.closids_total),
+        rmids=Usage(len(after) if host.monitors else 0, None if host.is_mpam else host.rmids_total),
+        rmids_per_control_group=_most_in_a_control_group(after, host),
         settings_changed=len({effect.setting for effect in effects if effect.setting}),
     )
 
 
-def limit_findings(steps: Sequence[Step], host: Host, at: Source) -> list[Finding]:
-    """CLOSIDs and RMIDs that the steps lack, counted at the moment when most are in use."""
-    findings = []
-    created, peak = _growth(steps, monitors=False)
-    total, used = host.closids_total, host.closids_used
-    if total is not None and peak > 0 and used + peak > total:
-        owners = ", ".join(f"{g.path} ({g.owner})" for g in host.control_groups() if g.path != DEFAULT_GROUP)
-        findings.append(
-            RULES["CT212"].at(
-                at,
-                groups=count(created, "control group"),
-                free=max(total - used, 0),
-                total=count(total, "CLOSID"),
-                owners=f"used by {owners}" if owners else "none in use",
-            )
-        )
-    created, peak = _growth(steps, monitors=True)
-    total, used = host.rmids_total, host.rmids_used
-    if total is not None and peak > 0 and used + peak > total:
-        findings.append(
-            RULES["CT213"].at(at, groups=count(created, "group"), free=max(total - used, 0), total=count(total, "RMID"))
-        )
+def limit_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Source]) -> list[Finding]:
+    """CLOSIDs and RMIDs that the steps lack, counted at the moment when most are in use.
+
+    ``places`` are the places in the XML that request the groups, by path.
+    """
+    findings = [*_closid_findings(steps, host, places)]
+    if host.is_mpam:
+        findings += _mpam_findings(steps, host, places)
+    elif (left := _left(host.rmids_used, host.rmids_total)) is not None:
+        needed, first = _needed(steps, left, lambda _: True)
+        if first:
+            groups = count(needed, "group")
+            findings.append(_no_rmid(groups, left, host.rmids_total or 0, host.groups, host, places.get(first)))
     return findings
 
 
-def _growth(steps: Sequence[Step], *, monitors: bool) -> tuple[int, int]:
-    """How many groups the steps create, and by how many at most the number of groups exceeds that at the start."""
-    created = level = peak = 0
+def _closid_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Source]) -> Iterator[Finding]:
+    left = _left(host.closids_used, host.closids_total)
+    if left is None:
+        return
+    needed, first = _needed(steps, left, lambda path: not is_monitor(path))
+    if first:
+        held = list(host.control_groups())
+        yield RULES["CT212"].at(
+            places.get(first, Source()),
+            groups=count(needed, "control group"),
+            free=left,
+            total=count(host.closids_total or 0, "CLOSID"),
+            held=_held(held),
+            idle=_idle(held, host),
+        )
+
+
+def _mpam_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Source]) -> Iterator[Finding]:
+    created = [path for step in steps if (path := effect_of(step).created)]
+    most = _rmid_limit(host)
+    if most is None:
+        if created and host.monitors:
+            known = "" if host.rmids_total is None else f" (num_rmids is {host.rmids_total})"
+            yield RULES["CT224"].at(places.get(created[0], Source()), known=known)
+        return
+    for parent in dict.fromkeys(map(parent_of, created)):
+        held = [group for group in host.groups if group.parent == parent]
+        needed, first = _needed(steps, most - max(len(held), 1), _monitors_of(parent))
+        if first:
+            place, groups = places.get(first), f"{count(needed, 'monitor group')} in {_name(parent)}"
+            yield _no_rmid(groups, most - max(len(held), 1), most, held, host, place)
+
+
+def _monitors_of(parent: str) -> Callable[[str], bool]:
+    return lambda path: is_monitor(path) and parent_of(path) == parent
+
+
+def _no_rmid(groups: str, left: int, total: int, held: Collection[Group], host: Host, place: Source | None) -> Finding:
+    return RULES["CT213"].at(
+        place or Source(),
+        groups=groups,
+        free=left,
+        total=count(total, "RMID"),
+        held=_held(held),
+        idle=_idle(held, host),
+    )
+
+
+def _left(used: int, total: int | None) -> int | None:
+    """How many are left; None if that is not known, because the host exceeds what it reports."""
+    return None if total is None or used > total else total - used
+
+
+def _rmid_limit(host: Host) -> int | None:
+    """The RMIDs of each control group on MPAM; None if not known, or if a control group has more."""
+    most = host.rmids_per_control_group
+    used = Counter(group.parent for group in host.groups)
+    return None if most is None or max(used.values()) > most else most
+
+
+def _most_in_a_control_group(paths: Iterable[str], host: Host) -> Usage | None:
+    """The RMIDs in use by the control group that has most; None where all groups share one pool, or not known."""
+    most = _rmid_limit(host) if host.is_mpam else None
+    return None if most is None else Usage(max(Counter(map(parent_of, paths)).values()), most)
+
+
+def _needed(steps: Sequence[Step], left: int, counts: Callable[[str], bool]) -> tuple[int, str | None]:
+    """How many such groups the steps create, and the first of them for which none is left; None if all fit."""
+    created = level = 0
+    first = None
     for effect in map(effect_of, steps):
-        if effect.created and (monitors or not is_monitor(effect.created)):
+        if effect.created and counts(effect.created):
             created, level = created + 1, level + 1
-            peak = max(peak, level)
-        elif effect.removed and (monitors or not is_monitor(effect.removed)):
+            if level > left and first is None:
+                first = effect.created
+        elif effect.removed and counts(effect.removed):
             level -= 1
-    return created, peak
+    return created, first
+
+
+def _held(groups: Collection[Group]) -> str:
+    """Who has how many, the most first: "30 held by cadvisor (a, b and 28 more), 1 by the default group"."""
+    owners: dict[str, list[str]] = {}
+    for group in groups:
+        owners.setdefault(group.owner, []).append(group.path)
+    most_first = sorted(owners.items(), key=lambda item: -len(item[1]))
+    words = [
+        f"{len(paths)} by {_OWNERS.get(owner, owner)}"
+        + ("" if owner == "default" and paths == [DEFAULT_GROUP] else f" ({listed(paths, _NAMES)})")
+        for owner, paths in most_first
+    ]
+    return ", ".join(words).replace(" by ", " held by ", 1) or "none in use"
+
+
+def _idle(groups: Collection[Group], host: Host) -> str:
+    """How many groups nobody uses; "" if there are none, or if the host is a copy without tasks."""
+    if not host.default_group.tids:
+        return ""
+    idle = [g for g in groups if g.path != DEFAULT_GROUP and not (g.tids or g.other_tasks or g.cpus)]
+    if not idle:
+        return ""
+    return f"; {len(idle)} of them {'has' if len(idle) == 1 else 'have'} no tasks and no CPUs"
+
+
+def _name(path: str) -> str:
+    return "the default group" if path == DEFAULT_GROUP else f"control group '{path}'"

@@ -73,14 +73,18 @@ class DefaultShrink(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """How many of a limited resource are in use after the plan; ``total`` is None if the host does not report it."""
+    """How many of a limited resource are in use after the plan; ``total`` is None if no limit is known."""
 
     used: int
     total: int | None
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The counts behind the plan's last sentence."""
+    """The counts behind the plan's last sentence.
+
+    On MPAM the RMIDs have no total: each control group has its own, and ``rmids_per_control_group`` is for the one that
+    has most in use.
+    """
 
     control_groups_created: int
     monitor_groups_created: int
@@ -90,6 +94,7 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     closids: Usage
     rmids: Usage
     settings_changed: int = 0
+    rmids_per_control_group: Usage | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,10 +61,9 @@ def foreign_findings(
         holder = host.group(group.parent)
         if not existing and holder and is_foreign(holder, own):
             why = "a monitor group would have to be created in it"
-            findings.append(RULES["CT216"].at(Source(), path=holder.path, owner=_owner(holder), why=why))
+            findings.append(RULES["CT216"].at(group.at, path=holder.path, owner=_owner(holder), why=why))
         if existing and is_foreign(existing, own) and (why := _differs(group, existing, places, host)):
-            at = group.request.at if group.request else Source()
-            findings.append(RULES["CT216"].at(at, path=group.path, owner=_owner(existing), why=why))
+            findings.append(RULES["CT216"].at(group.at, path=group.path, owner=_owner(existing), why=why))
     if take_tasks:
         return findings
     for tid, path in held_threads(places, host, own).items():

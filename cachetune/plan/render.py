@@ -68,6 +68,8 @@ def summary_sentence(plan: Plan) -> str:
             return f"No changes. The host already matches the {'domains' if many else 'domain'}."
         return f"No changes. {'These guests have' if many else 'This guest has'} no groups."
     used = [_usage(s.closids, "CLOSID"), _usage(s.rmids, "RMID")]
+    if s.rmids_per_control_group:
+        used.append(f"at most {_usage(s.rmids_per_control_group, 'RMID')} of a control group")
     after = " and ".join(u for u in used if u)
     return f"{doing}." + (f" {after} used afterwards." if after else "")
 
@@ -193,7 +195,7 @@ def _name(path: str) -> str:
 
 
 def _usage(usage: Usage, noun: str) -> str:
-    """What is used, or "" if the host reports no total, or one that it exceeds (MPAM counts RMIDs per group)."""
+    """What is used, or "" if the host reports no total, or one that it exceeds."""
     if usage.total is None or usage.used > usage.total:
         return ""
     return f"{usage.used} of {count(usage.total, noun)}"

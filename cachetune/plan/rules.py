@@ -141,8 +141,8 @@ _ALL = (
         id="CT212",
         severity="error",
         summary="Every control group needs a CLOSID.",
-        message="cannot create {groups}: {free} of {total} free, {owners}",
-        fix="remove groups that are no longer needed; monitors without <cache> or <node> need no CLOSID",
+        message="cannot create {groups}: {free} of {total} free; {held}",
+        fix="remove groups that are no longer needed{idle}; monitors without <cache> or <node> need no CLOSID",
         why="A CLOSID selects a group's masks in the processor, which has only a few.",
         bad=_cputune(
             "".join(f"<memorytune vcpus='{n}'><node id='0' bandwidth='50'/></memorytune>" for n in range(16)), vcpus=16
@@ -154,8 +154,8 @@ _ALL = (
         id="CT213",
         severity="error",
         summary="Every group on a host with monitoring needs an RMID.",
-        message="cannot create {groups}: {free} of {total} free",
-        fix="remove monitors that are no longer needed",
+        message="cannot create {groups}: {free} of {total} free; {held}",
+        fix="request fewer monitors, or remove groups that are no longer needed{idle}",
         why="An RMID marks the cache lines and the traffic that a group's counters include. Their number is limited.",
         bad=_cputune(
             "".join(f"<cachetune vcpus='{n}'><monitor level='3' vcpus='{n}'/></cachetune>" for n in range(512)),
@@ -257,6 +257,17 @@ _ALL = (
         why="libvirt does not notice such changes, and sets its own values again when the guest restarts.",
         bad="libvirt gave the guest the 2 ways it requests, and another program has changed the mask",
         good="libvirt gave the guest the 2 ways it requests",
+        host="scene",
+    ),
+    Rule(
+        id="CT224",
+        severity="warning",
+        summary="On MPAM each control group has RMIDs of its own, and the kernel should report how many.",
+        message="this kernel does not report how many monitor groups a control group can have{known}",
+        fix="the plan goes on; if one cannot be created, apply undoes the plan and shows the kernel's reason",
+        why="num_rmids counts control groups times RMIDs of each. A number below that of control groups says nothing.",
+        bad="an MPAM host with 8 CLOSIDs and num_rmids 1",
+        good="an MPAM host with 8 CLOSIDs and num_rmids 32",
         host="scene",
     ),
     Rule(

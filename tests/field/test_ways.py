@@ -45,11 +45,7 @@ def test_ways_of_io_alloc_are_used_with_a_warning_if_no_others_are_free(tmp_path
 
 
 def test_where_devices_use_every_way_only_they_can_give_way(tmp_path: Path) -> None:
-    everything = {
-        **IO_ALLOC,
-        "info/L3/io_alloc_cbm": "0=ffff;1=000f",
-        "info/L3/bit_usage": f"0={'X' * 16};1={'X' * 16}",
-    }
+    everything = {**IO_ALLOC, "info/L3/io_alloc_cbm": "0=ffff;1=000f", "info/L3/bit_usage": f"0={'X' * 16}"}
     made = planned(guest(l3(8192)), host(everything, tmp_path), options=SHRINK)
     assert warning(made, "CT217").hint == "give devices other ways (info/L3/io_alloc_cbm)"
 

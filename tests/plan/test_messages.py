@@ -55,7 +55,7 @@ def without_closids() -> Host:
 
 
 def with_rmids(total: int) -> Host:
-    """A host with two groups and ``total`` RMIDs: Arm's MPAM counts RMIDs per control group."""
+    """A host with two groups and ``total`` RMIDs."""
     on = host(FREE, {"COS1/schemata": "L3:0=600;1=600\n"})
     return msgspec.structs.replace(
         on, monitors=tuple(msgspec.structs.replace(monitor, num_rmids=total) for monitor in on.monitors)
@@ -76,21 +76,24 @@ SINGLE_CACHE = "<cachetune vcpus='0'><cache id='7' level='3' type='both' size='2
         ("CT209", NODE.format(7), with_one_cache()),
         ("CT212", NODE.format(0), without_closids()),
         ("CT213", MONITOR, with_rmids(2)),
-        ("CT213", MONITOR, with_rmids(1)),
     ],
-    ids=["one cache", "one node", "no CLOSID left", "no RMID left", "fewer RMIDs than groups"],
+    ids=["one cache", "one node", "no CLOSID left", "no RMID left"],
 )
 def test_a_request_for_one_more_than_there_is_counts_correctly(rule: str, cputune: str, on: Host) -> None:
     (finding,) = (finding for finding in check(web(cputune), on) if finding.rule == rule)
     assert miscounted(finding) == []
 
 
-def test_a_host_with_more_groups_than_rmids_needs_none_for_existing_groups() -> None:
-    on = host(FREE, {"cachetune-web-vcpus_0/schemata": "L3:0=01f;1=01f\n"})
-    monitors = tuple(msgspec.structs.replace(monitor, num_rmids=1) for monitor in on.monitors)
-    made = plan(web(NODE.format(0)), msgspec.structs.replace(on, monitors=monitors), GUEST)
+def test_a_limit_that_the_host_exceeds_already_is_none() -> None:
+    made = plan(web(NODE.format(0) + MONITOR.replace("'0'", "'1'")), with_rmids(1), GUEST)
     assert "RMID" not in summary_sentence(made)
-    assert "2 of 8 CLOSIDs used afterwards" in summary_sentence(made)
+    assert "3 of 8 CLOSIDs used afterwards" in summary_sentence(made)
+
+
+def test_more_groups_than_closids_are_no_reason_to_refuse_another() -> None:
+    on = host(FREE, {"COS1/schemata": "L3:0=600;1=600\n"})
+    few = msgspec.structs.replace(on, unknown_resources={"X": 1})
+    assert "CLOSID" not in summary_sentence(plan(web(NODE.format(0)), few, GUEST))
 
 
 @pytest.mark.parametrize(

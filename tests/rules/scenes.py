@@ -110,6 +110,14 @@ def planning(domain: Domain, on: Host, guest: Guest | None = GUEST, machine_name
     return made.warnings
 
 
+def mpam(num_rmids: int) -> Host:
+    """The host as if it were MPAM: every way counts as shared with devices, and each control group has its RMIDs."""
+    on = host(FREE)
+    caches = tuple(msgspec.structs.replace(cache, shareable_bits=cache.cbm_mask) for cache in on.caches)
+    monitors = tuple(msgspec.structs.replace(monitor, num_rmids=num_rmids) for monitor in on.monitors)
+    return msgspec.structs.replace(on, caches=caches, monitors=monitors)
+
+
 # -- applying -----------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +222,10 @@ SCENES = {
     "CT222": Scene(
         bad=lambda: planning(STARTED_BY_LIBVIRT, host(FREE, libvirts("L3:0=3c0\n"))),
         good=lambda: planning(STARTED_BY_LIBVIRT, host(FREE, libvirts("L3:0=060\n"))),
+    ),
+    "CT224": Scene(
+        bad=lambda: planning(WEB, mpam(num_rmids=1)),
+        good=lambda: planning(WEB, mpam(num_rmids=32)),
     ),
     # Only vCPU 0 has a thread, and the group is for vCPUs 0 and 1.
     "CT401": Scene(

@@ -3,6 +3,7 @@
 A hint recommends only what has been tried with the same placement.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
@@ -157,11 +158,12 @@ class Situation:
         return ", or ".join(words) or "no other ways are free; remove groups that are no longer needed, or accept it"
 
     def _beside_io(self, index: int, *, shrink: bool) -> int:
-        """The number of ways nearest to the request that would be placed beside those of devices; 0 if there is none."""
+        """The number of ways nearest to the request that would be placed beside those of devices, 0 if none."""
         asked = self.ways[index].ways or 0
         clear = largest_run(self.control.cbm_mask & ~(self.cache.taken | self.cache.io))
-        fit = self._shrunk if shrink else self._settled
-        for ways in (*range(min(asked - 1, clear), self._least - 1, -1), *range(asked + 1, clear + 1)):
+        fit: _Fit = self._shrunk if shrink else self._settled
+        fewer, more = range(min(asked - 1, clear), self._least - 1, -1), range(asked + 1, clear + 1)
+        for ways in itertools.chain(fewer, more):
             try:
                 mask = fit(self._with(index, ways))[1][index]
             except DoesNotFitError:

@@ -101,7 +101,7 @@ def shrink_default(cache: Cache, requests: Sequence[WayRequest]) -> tuple[Cbm, l
 
 
 def _remainders(cache: Cache) -> Iterator[Cbm]:
-    """Masks that the default group could be left with, the largest first; of equals those without holes, the highest."""
+    """Masks that could be left to the default group: the largest first, then those without holes, then the highest."""
     control = cache.control
     keep = cache.default & cache.io
     least = max(1, control.min_cbm_bits)

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from cachetune.domain.model import Domain, GroupRequest, VcpuSet
-from cachetune.findings import Finding
+from cachetune.domain.model import Domain, GroupRequest, MonitorRequest, VcpuSet
+from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.idset import numbered
@@ -20,12 +20,13 @@ _LONGEST_NAME = 2000
 
 
 class DesiredGroup(msgspec.Struct, frozen=True):
-    """A control group (``request`` set) or a monitor group (``request`` None) that must exist."""
+    """A control group (``request`` set) or a monitor group (``request`` None) that the element ``at`` requests."""
 
     path: str
     parent: str
     vcpus: VcpuSet | None
     request: GroupRequest | None = None
+    at: Source = Source()
 
     @property
     def is_control(self) -> bool:
@@ -46,9 +47,9 @@ def translate(domain: Domain, machine: str) -> tuple[DesiredGroup, ...]:
     for request in domain.groups:
         control = _control_path(request, machine)
         if request.has_allocation:
-            desired[control] = DesiredGroup(control, control, request.vcpus, request)
-        for path, vcpus in _monitor_paths(request, machine):
-            desired.setdefault(path, DesiredGroup(path, control, vcpus))
+            desired[control] = DesiredGroup(control, control, request.vcpus, request, request.at)
+        for path, monitor in _monitor_paths(request, machine):
+            desired.setdefault(path, DesiredGroup(path, control, monitor.vcpus, at=monitor.at))
     return tuple(desired.values())
 
 
@@ -118,11 +119,11 @@ def _control_path(request: GroupRequest, machine: str) -> str:
     return _name(machine, request.id) if request.has_allocation else DEFAULT_GROUP
 
 
-def _monitor_paths(request: GroupRequest, machine: str) -> list[tuple[str, VcpuSet | None]]:
+def _monitor_paths(request: GroupRequest, machine: str) -> list[tuple[str, MonitorRequest]]:
     control = _control_path(request, machine)
     prefix = "" if control == DEFAULT_GROUP else f"{control}/"
     return [
-        (f"{prefix}mon_groups/{_name(machine, monitor.id)}", monitor.vcpus)
+        (f"{prefix}mon_groups/{_name(machine, monitor.id)}", monitor)
         for monitor in request.monitors
         if not (request.has_allocation and monitor.id == request.id)
     ]
