@@ -271,6 +271,17 @@ _ALL = (
         host="scene",
     ),
     Rule(
+        id="CT228",
+        severity="warning",
+        summary="The ways of every group should be known, so that none of them is given away.",
+        message="group '{path}' has ways of {caches}, nobody knows which: its schemata cannot be read",
+        fix="repair or remove the group; this plan may give its ways away, as this host has no bit_usage to tell them",
+        why="Damaged schemata of another program's group do not make the host unusable, but they hide who has what.",
+        bad="the schemata of another program's group is damaged, on a host without bit_usage",
+        good="the schemata of another program's group is damaged, and bit_usage marks its ways",
+        host="scene",
+    ),
+    Rule(
         id="CT401",
         severity="warning",
         summary="Every vCPU in a group should have a thread.",

@@ -22,6 +22,7 @@ from tests.field.hosts import (
     text,
     warning,
 )
+from tests.host.trees import below, group
 
 
 def test_ways_of_io_alloc_stay_with_the_default_group(tmp_path: Path) -> None:
@@ -68,6 +69,32 @@ def test_the_most_that_fits_beside_an_exclusive_group_is_named(tmp_path: Path) -
     without = refused(guest(l3(8 * L3_WAY)), on)
     assert without.hint == "at most 2 ways (4.5 MiB) fit; with --shrink-default at most 7 ways (15.75 MiB) fit"
     assert planned(guest(l3(7 * L3_WAY)), on, options=SHRINK).groups[0].schemata.masks["L3"][0] == 0x1FC
+
+
+# The default group has two ways, and so has a group that says which in a damaged file.
+DAMAGED = {
+    **ONLY_IO_WAYS_FREE,
+    "schemata": "L3:0=600;1=600\nMB:0=100;1=100",
+    "size": "L3:0=4718592;1=4718592",
+    **below("batch", group("L3:0=06;1=zz", "700")),
+}
+IN_USE = {**DAMAGED, "info/L3/bit_usage": "0=XX00SS00000;1=XX00SS00000"}
+
+
+def test_ways_of_a_group_that_cannot_be_read_are_not_given_away(tmp_path: Path) -> None:
+    on = host(IN_USE, tmp_path)
+    made = planned(guest(l3(6 * L3_WAY, 1)), host(DAMAGED, tmp_path / "unknown"))
+    assert made.groups[0].schemata.masks["L3"][1] == 0x03F, "what happens if nothing tells"
+    found = refused(guest(l3(6 * L3_WAY, 1)), on)
+    assert "7 free, largest hole 5" in found.message
+    made = planned(guest(l3(5 * L3_WAY, 1)), on)
+    assert made.groups[0].schemata.masks["L3"][1] == 0x01F
+    assert rules(made) == []
+
+
+def test_without_bit_usage_a_plan_warns_of_ways_that_it_may_give_away(tmp_path: Path) -> None:
+    made = planned(guest(l3(4 * L3_WAY, 1)), host(DAMAGED, tmp_path))
+    assert warning(made, "CT228").message.startswith("group 'batch' has ways of L3 cache 1, nobody knows which")
 
 
 @pytest.mark.parametrize("options", [SHRINK, Options()], ids=["with --shrink-default", "without"])

@@ -15,12 +15,13 @@ import msgspec
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.journal import Journal
+from cachetune.cbm import Masks
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import ApplyRefusedError
 from cachetune.findings import Finding
 from cachetune.guests.model import Guest
-from cachetune.host.model import Host
+from cachetune.host.model import Host, Problem
 from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_guests
 from cachetune.plan.steps import Step, WriteSchemata
@@ -116,6 +117,16 @@ def mpam(num_rmids: int) -> Host:
     caches = tuple(msgspec.structs.replace(cache, shareable_bits=cache.cbm_mask) for cache in on.caches)
     monitors = tuple(msgspec.structs.replace(monitor, num_rmids=num_rmids) for monitor in on.monitors)
     return msgspec.structs.replace(on, caches=caches, monitors=monitors)
+
+
+def unreadable(bit_usage: str) -> Host:
+    """The host with a group whose schemata is damaged; ``bit_usage`` of both caches, "" where the kernel has none."""
+    on = host(FREE, {"batch/schemata": "L3:0=600;1=600\n"})
+    groups = tuple(msgspec.structs.replace(g, masks=Masks()) if g.path == "batch" else g for g in on.groups)
+    usage = dict.fromkeys((0, 1), bit_usage) if bit_usage else {}
+    caches = tuple(msgspec.structs.replace(cache, bit_usage=usage) for cache in on.caches)
+    problems = (Problem("batch/schemata", "not understood: L3:0=6000000"),)
+    return msgspec.structs.replace(on, caches=caches, groups=groups, problems=problems)
 
 
 # -- applying -----------------------------------------------------------------------------------------------------
@@ -226,6 +237,10 @@ SCENES = {
     "CT224": Scene(
         bad=lambda: planning(WEB, mpam(num_rmids=1)),
         good=lambda: planning(WEB, mpam(num_rmids=32)),
+    ),
+    "CT228": Scene(
+        bad=lambda: planning(WEB, unreadable("")),
+        good=lambda: planning(WEB, unreadable("XX0000SSSSS")),
     ),
     # Only vCPU 0 has a thread, and the group is for vCPUs 0 and 1.
     "CT401": Scene(

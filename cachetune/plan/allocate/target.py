@@ -11,16 +11,23 @@ import msgspec
 
 from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.domain.model import CacheRequest
-from cachetune.findings import Finding
+from cachetune.findings import Finding, Source
 from cachetune.host.bandwidth import kept
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
 from cachetune.plan.allocate.advice import Situation
-from cachetune.plan.allocate.capacity import ways_of
-from cachetune.plan.allocate.occupancy import exclusive_bits, io_to_avoid, mask_of, occupancy_of
+from cachetune.plan.allocate.capacity import control_of, ways_of
+from cachetune.plan.allocate.occupancy import (
+    exclusive_bits,
+    groups_without_mask,
+    io_to_avoid,
+    mask_of,
+    occupancy_of,
+)
 from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, settle, shrink_default
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.groups.translate import DesiredGroup
 from cachetune.plan.rules import RULES
+from cachetune.text import listed
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -52,7 +59,10 @@ def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[
         group.path: Allocation(Masks.of(masks.pop(group.path, ())), _bandwidth(group, host)) for group in groups
     }
     allocations |= {path: Allocation(Masks.of(entries)) for path, entries in masks.items()}
-    return Target(allocations, (*findings, *_exclusive_findings(allocations, host, groups)))
+    return Target(
+        allocations,
+        (*findings, *_exclusive_findings(allocations, host, groups), *_unread_findings(groups, host, removed)),
+    )
 
 
 def _settle_cache(
@@ -134,3 +144,22 @@ def _exclusive_findings(
         if shared and group.request:
             findings.append(RULES["CT219"].at(group.request.at, caches=", ".join(shared)))
     return findings
+
+
+def _unread_findings(groups: Sequence[DesiredGroup], host: Host, removed: frozenset[str]) -> list[Finding]:
+    """Groups whose ways are not known, on caches where ways are given away and bit_usage does not tell either."""
+    if not host.problems:
+        return []
+    ignored = removed | {group.path for group in groups}
+    unread: dict[str, list[str]] = {}
+    for group in groups:
+        for request in group.request.caches if group.request else ():
+            control = control_of(request, host)
+            if control and request.cache_id in control.size_bytes and request.cache_id not in control.bit_usage:
+                for other in groups_without_mask(host, control, request.cache_id, ignored):
+                    unread.setdefault(other.path, []).append(f"{control.name} cache {request.cache_id}")
+    at = groups[0].at if groups else Source()
+    return [
+        RULES["CT228"].at(at, path=path, caches=listed(list(dict.fromkeys(caches)), 4))
+        for path, caches in unread.items()
+    ]
