@@ -3,12 +3,13 @@
 A way is free if no control group has it, including the default group. libvirt counts the same way.
 """
 
+from collections.abc import Collection
 from typing import Literal
 
 import msgspec
 
 from cachetune.cbm import Cbm, largest_run
-from cachetune.host.model import CacheControl, Host
+from cachetune.host.model import CacheControl, Group, Host
 
 
 class CacheUsage(msgspec.Struct, frozen=True):
@@ -64,10 +65,35 @@ def usage_of(host: Host) -> HostUsage:
 
 def free_mask(host: Host, cache: CacheControl, cache_id: int) -> Cbm:
     """The ways of one cache that no control group has."""
-    taken = 0
+    taken = int(unexplained_ways(host, cache, cache_id))
     for group in host.control_groups():
         taken |= group.masks.at(cache.name, cache_id) or 0
     return Cbm(cache.cbm_mask & ~taken)
+
+
+def groups_without_mask(host: Host, cache: CacheControl, cache_id: int, ignored: Collection[str] = ()) -> list[Group]:
+    """The control groups that have ways of the cache, nobody knows which: their schemata cannot be read."""
+    unread = {problem.path for problem in host.problems}
+    return [
+        group
+        for group in host.control_groups()
+        if group.path not in ignored
+        and group.masks.at(cache.name, cache_id) is None
+        and unread & {group.path, f"{group.path}/schemata"}
+    ]
+
+
+def unexplained_ways(host: Host, cache: CacheControl, cache_id: int, ignored: Collection[str] = ()) -> Cbm:
+    """The ways in use according to bit_usage that no known mask has, if the mask of some group is not known.
+
+    Groups that are ``ignored`` are no reason to ask.
+    """
+    if not host.problems or not groups_without_mask(host, cache, cache_id, ignored):
+        return Cbm(0)
+    known = 0
+    for group in host.control_groups():
+        known |= group.masks.at(cache.name, cache_id) or 0
+    return cache.used_ways(cache_id) & ~known
 
 
 def _cache_usage(host: Host, cache: CacheControl, cache_id: int) -> CacheUsage:

@@ -20,3 +20,12 @@ def are_numa_nodes(control: BandwidthControl, host: Host) -> bool:
 def l3_ids(host: Host) -> set[int]:
     """The ids of the L3 caches, as far as the host tells them."""
     return {i for c in host.caches if c.level == 3 for i in c.size_bytes} | set(host.topology.caches.get(3, ()))
+
+
+LOOKS_LIKE_PERCENT = 100
+"""Up to here a number may be meant as percent where the host counts something else."""
+
+
+def in_words(value: int, unit: BandwidthUnit) -> str:
+    """The value as a rate alone: "50 percent", "50 MiB/s", "6.25 GB/s"."""
+    return with_unit(value, unit).partition("(")[2].rstrip(")") or with_unit(value, unit)

@@ -48,7 +48,7 @@ class Situation:
             free=error.free.bit_count(),
             hole=error.largest_hole,
             owners=self._owners(),
-            advice=self._advice_on_room(error, shrink=shrink),
+            hint=self._advice_on_room(error, shrink=shrink),
         )
 
     def shared_with_io(self, masks: Sequence[Cbm], *, shrink: bool) -> tuple[Finding, ...]:
@@ -63,7 +63,7 @@ class Situation:
                 resource=self.control.name,
                 id=self.cache_id,
                 shared=f"{io:x}",
-                advice=self._advice_on_io(i, masks, shrink=shrink),
+                hint=self._advice_on_io(i, masks, shrink=shrink),
             )
             for i, request in enumerate(self.requests)
             if request and self.ways[i].ways is not None and masks[i] & io

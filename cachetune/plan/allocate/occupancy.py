@@ -6,6 +6,7 @@ import msgspec
 
 from cachetune.cbm import Cbm
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Host
+from cachetune.host.usage import unexplained_ways
 
 
 class Occupancy(msgspec.Struct, frozen=True):
@@ -37,7 +38,7 @@ def occupancy_of(host: Host, control: CacheControl, cache_id: int, ignored: Coll
     """
     default = mask_of(host.default_group, control, cache_id)
     followers = []
-    taken = int(_unexplained(host, control, cache_id, ignored))
+    taken = int(unexplained_ways(host, control, cache_id, ignored))
     for group in host.control_groups():
         if group.path == DEFAULT_GROUP or group.path in ignored:
             continue
@@ -53,28 +54,6 @@ def exclusive_bits(host: Host, control: CacheControl, cache_id: int) -> Cbm:
     """The ways that a default group in mode exclusive keeps from all others."""
     group = host.default_group
     return _of_all_types(group, control, cache_id, host) if group.mode == "exclusive" else Cbm(0)
-
-
-def groups_without_mask(host: Host, control: CacheControl, cache_id: int, ignored: Collection[str]) -> list[Group]:
-    """The control groups that have ways of the cache, nobody knows which: their schemata cannot be read."""
-    unread = {problem.path for problem in host.problems}
-    return [
-        group
-        for group in host.control_groups()
-        if group.path not in ignored
-        and group.masks.at(control.name, cache_id) is None
-        and unread & {group.path, f"{group.path}/schemata"}
-    ]
-
-
-def _unexplained(host: Host, control: CacheControl, cache_id: int, ignored: Collection[str]) -> Cbm:
-    """The ways that bit_usage marks as used and no group's mask has, if some group's mask is not known."""
-    if not host.problems or not groups_without_mask(host, control, cache_id, ignored):
-        return Cbm(0)
-    known = 0
-    for group in host.control_groups():
-        known |= mask_of(group, control, cache_id)
-    return control.used_ways(cache_id) & ~known
 
 
 def _of_all_types(group: Group, control: CacheControl, cache_id: int, host: Host) -> Cbm:

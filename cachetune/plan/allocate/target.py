@@ -14,11 +14,11 @@ from cachetune.domain.model import CacheRequest
 from cachetune.findings import Finding, Source
 from cachetune.host.bandwidth import kept
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
+from cachetune.host.usage import groups_without_mask
 from cachetune.plan.allocate.advice import Situation
 from cachetune.plan.allocate.capacity import control_of, ways_of
 from cachetune.plan.allocate.occupancy import (
     exclusive_bits,
-    groups_without_mask,
     io_to_avoid,
     mask_of,
     occupancy_of,
