@@ -15,9 +15,11 @@ from cachetune.domain.model import (
 )
 from cachetune.domain.parse import Group, Monitor, ParsedGroups
 from cachetune.domain.xml.positions import Positions
-from cachetune.idset import format_ids, ids_of
+from cachetune.domain.xml.schema import cputunes
+from cachetune.idset import format_ids, format_mask, ids_of, parse_vcpu_mask
 
 _TYPES = ("both", "code", "data")
+_LONGEST_NUMBER = 10
 
 
 def elements_of(parsed: ParsedGroups) -> list[etree._Element]:
@@ -46,7 +48,33 @@ def build_domain(root: etree._Element, parsed: ParsedGroups, positions: Position
         type=root.get("type", ""),
         vcpus=parsed.maximum,
         groups=tuple(groups),
+        cpuset=_cpuset(root),
+        vcpupins=_vcpupins(root),
     )
+
+
+def _cpuset(root: etree._Element) -> str:
+    """The CPUs of <vcpu cpuset>, which placement='auto' replaces by what numad says."""
+    vcpu = root.find("vcpu")
+    return "" if vcpu is None or vcpu.get("placement") == "auto" else _cpu_list(vcpu.get("cpuset", ""))
+
+
+def _vcpupins(root: etree._Element) -> dict[int, str]:
+    """The CPUs of each <vcpupin> by vCPU. An element that is not understood pins nothing: libvirt checks it, not we."""
+    pins: dict[int, str] = {}
+    for cputune in cputunes(root):
+        for pin in cputune.iterchildren("vcpupin"):
+            vcpu, cpus = pin.get("vcpu", ""), _cpu_list(pin.get("cpuset", ""))
+            if cpus and vcpu.isascii() and vcpu.isdigit() and len(vcpu) < _LONGEST_NUMBER:
+                pins.setdefault(int(vcpu), cpus)
+    return pins
+
+
+def _cpu_list(text: str) -> str:
+    try:
+        return format_mask(parse_vcpu_mask(text)) if text else ""
+    except ValueError:
+        return ""
 
 
 def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:

@@ -64,7 +64,10 @@ class GroupRequest(msgspec.Struct, frozen=True):
 
 
 class Domain(msgspec.Struct, frozen=True):
-    """A guest's definition. ``id`` is the running domain's number (live XML only), ``vcpus`` the maximum count."""
+    """A guest's definition. ``id`` is the running domain's number (live XML only), ``vcpus`` the maximum count.
+
+    ``cpuset`` and, by vCPU, ``vcpupins`` are the host CPUs that vCPUs may run on, as canonical lists; "" is any CPU.
+    """
 
     name: str
     uuid: str | None
@@ -72,6 +75,12 @@ class Domain(msgspec.Struct, frozen=True):
     type: str
     vcpus: int
     groups: tuple[GroupRequest, ...]
+    cpuset: str = ""
+    vcpupins: dict[int, str] = {}
+
+    def cpus_of(self, vcpu: int) -> str:
+        """The host CPUs that a vCPU is pinned to: <vcpupin>, or else <vcpu cpuset>; "" if it is not pinned."""
+        return self.vcpupins.get(vcpu) or self.cpuset
 
     @property
     def needs_vcpus(self) -> bool:

@@ -220,3 +220,22 @@ FINER_POINTS = {
 def test_details_of_libvirts_verdict(inner: str, kept: bool) -> None:
     text = f"<domain type='kvm'><vcpu>4</vcpu><cputune>{inner}</cputune></domain>"
     assert (load(text.encode(), "web.xml").domain is not None) == kept
+
+
+PINNED = """<domain type='kvm'><name>web</name>{vcpu}<cputune>
+<vcpupin vcpu='0' cpuset='2'/><vcpupin vcpu='1' cpuset='0-3,^2'/><vcpupin vcpu='2' cpuset='x'/>
+<vcpupin vcpu='0' cpuset='9'/>
+</cputune></domain>"""
+
+
+def test_each_vcpu_has_the_cpus_of_its_vcpupin_or_else_those_of_vcpu() -> None:
+    domain = load(PINNED.format(vcpu="<vcpu cpuset='0-17'>4</vcpu>").encode(), "web.xml").domain
+    assert domain is not None
+    assert [domain.cpus_of(vcpu) for vcpu in range(4)] == ["2", "0-1,3", "0-17", "0-17"]
+
+
+@pytest.mark.parametrize("vcpu", ["<vcpu>4</vcpu>", "<vcpu placement='auto' cpuset='0-17'>4</vcpu>", ""])
+def test_a_vcpu_without_a_pin_can_run_anywhere(vcpu: str) -> None:
+    domain = load(PINNED.format(vcpu=vcpu).encode(), "web.xml").domain
+    assert domain is not None
+    assert (domain.cpus_of(0), domain.cpus_of(3)) == ("2", "")
