@@ -12,7 +12,7 @@ import msgspec
 from cachetune.errors import ProcessNotFoundError, UnreadableFileError
 from cachetune.guests import sources
 from cachetune.guests.model import RunningGuest
-from cachetune.guests.proc.threads import find_process
+from cachetune.guests.proc.threads import find_process, with_affinity
 from cachetune.guests.sources.sighting import Sighting
 from cachetune.text import listed
 
@@ -39,7 +39,7 @@ def combine(sightings: Sequence[Sighting], proc: Path) -> RunningGuest | None:
         name=next((one.name for one in sightings if one.name), ""),
         uuid=next((one.uuid for one in sightings if one.uuid), None),
         source=believed.source,
-        guest=msgspec.structs.replace(guest, threads=threads),
+        guest=with_affinity(msgspec.structs.replace(guest, threads=threads), proc),
         libvirt_id=next((one.libvirt_id for one in sightings if one.libvirt_id is not None), None),
         xml=next((one.xml for one in sightings if one.xml is not None), None),
         disagreements=tuple(dict.fromkeys(_disagreements(sightings, believed))),

@@ -6,12 +6,16 @@ from cachetune.guests.sources import SourceName
 
 
 class Thread(msgspec.Struct, frozen=True):
-    """One thread. ``start_time`` (ticks after boot, /proc/TID/stat field 22) exposes a reused tid; 0 if unknown."""
+    """One thread. ``start_time`` (ticks after boot, /proc/TID/stat field 22) exposes a reused tid; 0 if unknown.
+
+    ``cpus`` is the list of CPUs that the thread of a vCPU may run on ("0-17,36-53"), "" if unknown.
+    """
 
     tid: int
     start_time: int = 0
     comm: str = ""
     vcpu: int | None = None
+    cpus: str = ""
 
 
 class Guest(msgspec.Struct, frozen=True):
@@ -19,6 +23,10 @@ class Guest(msgspec.Struct, frozen=True):
 
     pid: int | None
     threads: tuple[Thread, ...]
+
+    def without_affinity(self) -> "Guest":
+        """The guest without the CPUs that its threads may run on."""
+        return Guest(self.pid, tuple(msgspec.structs.replace(thread, cpus="") for thread in self.threads))
 
 
 class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,13 @@ def with_unit(value: int, unit: BandwidthUnit | None) -> str:
     return f"{value} {unit}" if unit else str(value)
 
 
+def cpus_of_nodes(control: BandwidthControl, host: Host) -> dict[int, str]:
+    """The CPUs of each of the host's bandwidth nodes, as far as they are known."""
+    topology = host.topology
+    cpus = topology.nodes if are_numa_nodes(control, host) else topology.caches.get(3, {})
+    return {i: cpus[i] for i in control.ids if i in cpus}
+
+
 def are_numa_nodes(control: BandwidthControl, host: Host) -> bool:
     """Whether the ids of a bandwidth resource are NUMA nodes rather than L3 caches, as on some MPAM hosts."""
     return bool(set(control.ids) - l3_ids(host)) and host.is_mpam

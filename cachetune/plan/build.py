@@ -29,6 +29,7 @@ from cachetune.plan.ownership import (
     nested_findings,
     touched,
 )
+from cachetune.plan.pinning import pinning_findings
 from cachetune.plan.request import GuestRequest, Options
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import CreateGroup, Step, effect_of
@@ -73,6 +74,7 @@ def plan_guests(requests: Sequence[GuestRequest], host: Host, options: Options) 
         common += name_findings(request.domain, machine)
         common += (f for group in request.domain.groups for f in capacity_findings(group, host))
         common += guest_findings(request.domain, request.guest)
+        common += pinning_findings(request.domain, request.guest, host)
     common += foreign_findings(desired, places, host, own, take_tasks=options.take_tasks)
     obsolete = tuple(path for path in own if path not in {g.path for g in desired})
     common += nested_findings(host, obsolete)

@@ -261,6 +261,17 @@ _ALL = (
         host="scene",
     ),
     Rule(
+        id="CT223",
+        severity="warning",
+        summary="vCPUs should be able to run on CPUs that have the cache or bandwidth node requested for them.",
+        message="{who} can only run on {cpus}, which have {have}, not {noun} {id}",
+        fix="request the cache that their CPUs have, or pin the vCPUs to CPUs of the requested one",
+        why="Ways and bandwidth belong to one cache. Threads on other CPUs do not use them, and nobody else can.",
+        bad=_cputune("<vcpupin vcpu='0' cpuset='2'/><memorytune vcpus='0'><node id='1' bandwidth='50'/></memorytune>"),
+        good=_cputune("<vcpupin vcpu='0' cpuset='2'/><memorytune vcpus='0'><node id='0' bandwidth='50'/></memorytune>"),
+        host="sim:skylake-2s",
+    ),
+    Rule(
         id="CT224",
         severity="warning",
         summary="On MPAM each control group has RMIDs of its own, and the kernel should report how many.",

@@ -148,7 +148,8 @@ def _request_of(running: RunningGuest, document: Document | None, machine_name: 
 def _named_guest(selection: Selection, domain: Domain, location: Location) -> Guest | None:
     """The guest of --pid or --vcpu; without these options, None."""
     if selection.pid is not None:
-        return guest_of_process(selection.pid, domain, location)
+        guest = guest_of_process(selection.pid, domain, location)
+        return guest.without_affinity() if location.host else guest  # the CPUs of another host are others
     if not selection.vcpus:
         return None
     threads = dict(selection.vcpus)

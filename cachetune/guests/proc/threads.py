@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from cachetune.errors import (
     GuestVcpusUnknownError,
     InputError,
@@ -37,7 +39,7 @@ def find_guest(pid: int, proc: Path) -> Guest:
     guest = find_process(pid, proc)
     if not any(thread.vcpu is not None for thread in guest.threads):
         raise _no_vcpus(pid, guest.threads)
-    return guest
+    return with_affinity(guest, proc)
 
 
 def find_process(pid: int, proc: Path) -> Guest:
@@ -77,7 +79,13 @@ def named_threads(vcpus: Mapping[int, int], proc: Path | None) -> Guest:
         return Guest(pid=None, threads=threads)
     found = tuple(_named_thread(vcpu, tid, proc) for vcpu, tid in sorted(vcpus.items()))
     leaders = {_leader(thread.tid, proc) for thread in found}
-    return Guest(pid=leaders.pop() if len(leaders) == 1 else None, threads=found)
+    return with_affinity(Guest(pid=leaders.pop() if len(leaders) == 1 else None, threads=found), proc)
+
+
+def with_affinity(guest: Guest, proc: Path) -> Guest:
+    """Return the guest with the CPUs that each vCPU's thread may run on."""
+    vcpus = {thread.tid: _cpus(thread.tid, proc) for thread in guest.threads if thread.vcpu is not None}
+    return replace(guest, threads=tuple(replace(t, cpus=vcpus.get(t.tid, "")) for t in guest.threads))
 
 
 def is_same_thread(thread: Thread, proc: Path, pid: int | None = None) -> bool:
@@ -127,12 +135,24 @@ def read_thread(directory: Path, tid: int) -> Thread | None:
 
 def _leader(tid: int, proc: Path) -> int | None:
     """The process of a thread (Tgid); None if there is no such thread."""
+    leader = _status(tid, proc, "Tgid")
+    return int(leader) if leader.isdecimal() else None
+
+
+def _cpus(tid: int, proc: Path) -> str:
+    """The CPUs that a thread may run on; "" if it has ended."""
+    cpus = _status(tid, proc, "Cpus_allowed_list")
+    return cpus if re.fullmatch(r"[0-9,-]+", cpus) else ""
+
+
+def _status(tid: int, proc: Path, field: str) -> str:
+    """A field of a thread's status file; "" if there is no such thread."""
     try:
         status = (proc / str(tid) / "status").read_bytes().decode("utf-8", "replace")
     except OSError:
-        return None
-    match = re.search(r"^Tgid:\s*([0-9]+)$", status, re.MULTILINE | re.ASCII)
-    return int(match[1]) if match else None
+        return ""
+    match = re.search(rf"^{field}:\s*(\S+)$", status, re.MULTILINE | re.ASCII)
+    return match[1] if match else ""
 
 
 def _no_vcpus(pid: int, threads: tuple[Thread, ...]) -> GuestVcpusUnknownError:

@@ -16,6 +16,7 @@ from cachetune.errors import (
     ZombieProcessError,
 )
 from cachetune.guests import Thread, find_guest, find_process, is_same_thread, named_threads
+from cachetune.idset import format_ids
 from cachetune.testing.guests import NamedThreads
 from tests.guests.lookalike import PROC
 
@@ -119,6 +120,17 @@ def test_one_thread_for_all_vcpus_cannot_be_tuned_individually() -> None:
     ):
         find_guest(process.pid, PROC)
     assert "whole process" in caught.value.hint
+
+
+def test_a_vcpus_thread_has_the_cpus_that_it_may_run_on() -> None:
+    every, last = format_ids(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+    with NamedThreads("worker", "CPU 0/KVM", "CPU 1/KVM") as process:
+        os.sched_setaffinity(process.tids["CPU 0/KVM"], {last})
+        guest = find_guest(process.pid, PROC)
+        named = named_threads({0: process.tids["CPU 0/KVM"]}, PROC)
+    assert {t.vcpu: t.cpus for t in guest.threads} == {None: "", 0: str(last), 1: every}
+    assert named.threads[0].cpus == str(last)
+    assert {t.cpus for t in guest.without_affinity().threads} == {""}
 
 
 def test_a_missing_named_thread_is_an_error() -> None:
