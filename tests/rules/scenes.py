@@ -63,6 +63,7 @@ def cachetune(vcpus: str, ways: int, *cache_ids: int) -> str:
     return f"<cachetune {f'vcpus={vcpus!r}' if vcpus else ''}>{caches}</cachetune>"
 
 
+NODE_0 = web("<memorytune vcpus='0-1'><node id='0' bandwidth='400'/></memorytune>")
 WEB = web(cachetune("0-1", 2))
 WHOLE_PROCESS = web(cachetune("", 2))
 STARTED_BY_LIBVIRT = web(cachetune("0-1", 2), " id='7'")
@@ -117,6 +118,21 @@ def mpam(num_rmids: int) -> Host:
     caches = tuple(msgspec.structs.replace(cache, shareable_bits=cache.cbm_mask) for cache in on.caches)
     monitors = tuple(msgspec.structs.replace(monitor, num_rmids=num_rmids) for monitor in on.monitors)
     return msgspec.structs.replace(on, caches=caches, monitors=monitors)
+
+
+def with_snc(nodes: int) -> Host:
+    """The host with this many Sub-NUMA nodes on each L3 cache."""
+    return msgspec.structs.replace(host(FREE), snc_nodes=nodes)
+
+
+def amd(*, default: int) -> Host:
+    """An AMD host where the guest's group has a limit on every node, and so has the default group: ``default``."""
+    sim = host_with_guest("genoa")
+    ids = read_host(sim).bandwidths[0].ids
+    sim.mkdir("cachetune-web-vcpus_0-1")
+    for path, value in (("schemata", default), ("cachetune-web-vcpus_0-1/schemata", 400)):
+        sim.write(path, f"MB:{';'.join(f'{i}={value}' for i in ids)}\n")
+    return read_host(sim)
 
 
 def unreadable(bit_usage: str) -> Host:
@@ -237,6 +253,14 @@ SCENES = {
     "CT224": Scene(
         bad=lambda: planning(WEB, mpam(num_rmids=1)),
         good=lambda: planning(WEB, mpam(num_rmids=32)),
+    ),
+    "CT226": Scene(
+        bad=lambda: planning(WEB, with_snc(2)),
+        good=lambda: planning(WEB, with_snc(1)),
+    ),
+    "CT227": Scene(
+        bad=lambda: planning(NODE_0, amd(default=1000)),
+        good=lambda: planning(NODE_0, amd(default=4096)),
     ),
     "CT228": Scene(
         bad=lambda: planning(WEB, unreadable("")),

@@ -13,8 +13,9 @@ from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.domain.model import CacheRequest
 from cachetune.findings import Finding, Source
 from cachetune.host.bandwidth import kept
-from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
+from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, CacheControl, Host
 from cachetune.host.usage import groups_without_mask
+from cachetune.idset import numbered
 from cachetune.plan.allocate.advice import Situation
 from cachetune.plan.allocate.capacity import control_of, ways_of
 from cachetune.plan.allocate.occupancy import (
@@ -28,6 +29,9 @@ from cachetune.plan.allocation import Allocation
 from cachetune.plan.groups.translate import DesiredGroup
 from cachetune.plan.rules import RULES
 from cachetune.text import listed
+from cachetune.units import about
+
+_DIVIDED_LEVEL = 3  # Sub-NUMA clustering divides the L3
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -61,7 +65,13 @@ def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[
     allocations |= {path: Allocation(Masks.of(entries)) for path, entries in masks.items()}
     return Target(
         allocations,
-        (*findings, *_exclusive_findings(allocations, host, groups), *_unread_findings(groups, host, removed)),
+        (
+            *findings,
+            *_exclusive_findings(allocations, host, groups),
+            *_unread_findings(groups, host, removed),
+            *_limit_findings(groups, host),
+            *_snc_findings(groups, host),
+        ),
     )
 
 
@@ -123,9 +133,42 @@ def _bandwidth(group: DesiredGroup, host: Host) -> Bandwidth:
     current = existing.bandwidth.row("MB") if existing else {}
     wanted = {n.node_id: n.bandwidth for n in group.request.nodes}
     values = {i: value if current.get(i) == value else kept(control, value) for i, value in wanted.items()}
-    if existing and existing.owner != "libvirt" and (most := control.max_bandwidth) is not None:
-        values |= {i: most for i in current if i not in values and current[i] != most}
+    if (most := control.max_bandwidth) is not None:
+        values |= dict.fromkeys(_released(group, host, control), most)
     return Bandwidth({"MB": dict(sorted(values.items()))} if values else {})
+
+
+def _released(group: DesiredGroup, host: Host, control: BandwidthControl) -> list[int]:
+    """The nodes on which an existing group has a limit that is no longer requested."""
+    existing = host.group(group.path)
+    if existing is None or existing.owner == "libvirt":
+        return []
+    requested = {n.node_id for n in group.request.nodes} if group.request else set()
+    current = existing.bandwidth.row("MB")
+    return [i for i in current if i not in requested and current[i] != control.max_bandwidth]
+
+
+def _limit_findings(groups: Iterable[DesiredGroup], host: Host) -> list[Finding]:
+    """Limits that are no longer requested and that cannot be lifted, since AMD's maximum is in no file."""
+    controls = [b for b in host.bandwidths if b.name == "MB" and b.max_bandwidth is None]
+    return [
+        RULES["CT227"].at(group.at, path=group.path, nodes=numbered("node", released))
+        for control in controls
+        for group in groups
+        if (released := _released(group, host, control))
+    ]
+
+
+def _snc_findings(groups: Iterable[DesiredGroup], host: Host) -> list[Finding]:
+    """Once: what a size means on a host with Sub-NUMA clustering."""
+    if host.snc_nodes == 1:
+        return []
+    for group in groups:
+        for request in group.request.caches if group.request else ():
+            if request.level == _DIVIDED_LEVEL:
+                size, nodes = request.size_bytes, host.snc_nodes
+                return [RULES["CT226"].at(request.at, nodes=nodes, size=about(size), each=about(size // nodes))]
+    return []
 
 
 def _exclusive_findings(
