@@ -77,8 +77,7 @@ def _mpam_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Sourc
     most = _rmid_limit(host)
     if most is None:
         if created and host.monitors:
-            known = "" if host.rmids_total is None else f" (num_rmids is {host.rmids_total})"
-            yield RULES["CT224"].at(places.get(created[0], Source()), known=known)
+            yield RULES["CT224"].at(places.get(created[0], Source()), reason=_why_unknown(host))
         return
     for parent in dict.fromkeys(map(parent_of, created)):
         held = [group for group in host.groups if group.parent == parent]
@@ -113,6 +112,15 @@ def _rmid_limit(host: Host) -> int | None:
     most = host.rmids_per_control_group
     used = Counter(group.parent for group in host.groups)
     return None if most is None or max(used.values()) > most else most
+
+
+def _why_unknown(host: Host) -> str:
+    """Why num_rmids does not say how many RMIDs each control group has."""
+    if host.rmids_total is None:
+        return "it has no num_rmids"
+    if host.rmids_per_control_group is None:
+        return f"num_rmids is {host.rmids_total}, less than the {count(host.closids_total or 0, 'CLOSID')}"
+    return f"num_rmids is {host.rmids_total}, but there are more groups in one control group"
 
 
 def _most_in_a_control_group(paths: Iterable[str], host: Host) -> Usage | None:

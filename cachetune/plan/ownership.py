@@ -133,7 +133,13 @@ def guest_findings(domain: Domain, guest: Guest | None) -> list[Finding]:
 def nested_findings(host: Host, removed: Collection[str]) -> list[Finding]:
     """Foreign monitor groups inside control groups to be removed: rmdir would remove them as well."""
     return [
-        RULES["CT216"].at(Source(), path=g.path, owner=_owner(g), why="it is inside a group that would be removed")
+        RULES["CT216"].at(
+            Source(),
+            path=g.path,
+            owner=_owner(g),
+            why="it is inside a group that would be removed",
+            hint=f"remove it first (rmdir {g.path} in the resctrl directory) if its owner does not need it any more",
+        )
         for g in host.groups
         if g.path not in removed and g.kind == "monitor" and g.parent in removed
     ]

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import msgspec
+
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
+from cachetune.host.model import Group
 from cachetune.plan.render import summary_sentence
 from cachetune.plan.steps import CreateGroup
 from cachetune.sim import simulate_host
@@ -35,7 +38,7 @@ def test_an_mpam_host_that_reports_one_rmid_gets_a_plan_and_a_warning(tmp_path: 
     made = planned(guest(node(0)), host(MPAM_WITH_ONE_RMID, tmp_path))
     assert CreateGroup("cachetune-web-vcpus_0-3") in made.steps
     assert rules(made) == ["CT224"]
-    assert warning(made, "CT224").message.endswith("a control group can have (num_rmids is 1)")
+    assert warning(made, "CT224").message.endswith(": num_rmids is 1, less than the 64 CLOSIDs")
     assert summary_sentence(made) == "1 control group to create. 3 of 64 CLOSIDs used afterwards."
 
 
@@ -54,6 +57,14 @@ def test_on_mpam_each_control_group_has_its_own_rmids() -> None:
         "cannot create 3 monitor groups in the default group: 2 of 3 RMIDs free; 1 held by the default group"
     )
     assert found.line == 7, "the third monitor"
+
+
+def test_a_control_group_with_more_monitor_groups_than_rmids_shows_that_the_limit_is_none() -> None:
+    on = mpam(num_rmids=8)
+    crowded = Group(path="mon_groups/a", kind="monitor", owner="unknown")
+    made = planned(guest(THREE_MONITORS), msgspec.structs.replace(on, groups=(*on.groups, crowded)), GUEST)
+    assert warning(made, "CT224").message.endswith("num_rmids is 8, but there are more groups in one control group")
+    assert summary_sentence(made).endswith("1 of 8 CLOSIDs used afterwards.")
 
 
 def test_monitor_groups_of_one_control_group_do_not_count_for_another() -> None:

@@ -246,6 +246,11 @@ def test_what_bandwidth_nodes_are_is_true(cases: list[Case]) -> None:
     assert len(seen) == 4
 
 
+def test_caches_that_cannot_be_shared_are_listed_once(cases: list[Case]) -> None:
+    caches = {finding.message.rpartition(" on ")[2] for *_, finding in of_rule(cases, "CT219")}
+    assert caches == {"L3 caches 0-1", "L3 cache 1"}
+
+
 def test_a_mount_option_is_recommended_only_if_it_is_not_as_it_should_be(cases: list[Case]) -> None:
     for on, cputune, _, finding in of_rule(cases, "CT202"):
         level = int(cputune.partition("level='")[2][0])

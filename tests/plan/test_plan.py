@@ -348,7 +348,13 @@ def test_a_foreign_monitor_group_inside_a_group_to_remove_refuses_the_plan() -> 
     sim = fresh("skylake-2s", ROOM)
     applied(sim, plan(parse(f"<cachetune vcpus='0-1'>{l3(1)}</cachetune>"), read_host(sim), GUEST))
     sim.mkdir("cachetune-web-vcpus_0-1/mon_groups/cadvisor-x")
-    assert refusal(parse(f"<cachetune vcpus='2'>{l3(1)}</cachetune>"), read_host(sim)) == ["CT216"]
+    with pytest.raises(PlanRefusedError) as caught:
+        plan(parse(f"<cachetune vcpus='2'>{l3(1)}</cachetune>"), read_host(sim), GUEST)
+    (finding,) = caught.value.findings
+    inside = "cachetune-web-vcpus_0-1/mon_groups/cadvisor-x"
+    assert (finding.rule, f"rmdir {inside}" in finding.hint) == ("CT216", True)
+    sim.rmdir(inside)
+    assert plan(parse(f"<cachetune vcpus='2'>{l3(1)}</cachetune>"), read_host(sim), GUEST).steps
 
 
 def test_the_default_group_in_mode_exclusive_cannot_be_shared() -> None:

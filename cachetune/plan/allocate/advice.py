@@ -18,6 +18,9 @@ from cachetune.plan.rules import RULES
 from cachetune.text import count, listed
 from cachetune.units import about, format_size
 
+_OWNERS = 12
+"""How many groups are listed with their masks."""
+
 _Fit = Callable[[Sequence[WayRequest]], tuple[Cbm, list[Cbm]]]
 
 
@@ -132,7 +135,8 @@ class Situation:
 
     def _owners(self) -> str:
         """Which group has which mask, in one line."""
-        return ", ".join(f"{name or 'the default group'} has {mask:x}" for name, mask in self._holders())
+        held = [f"{name or 'the default group'} has {mask:x}" for name, mask in self._holders()]
+        return ", ".join(held[:_OWNERS]) + (f" and {len(held) - _OWNERS} more" if len(held) > _OWNERS else "")
 
     def _holders(self) -> Iterator[tuple[str, Cbm]]:
         """The groups with ways of the cache, by path and owner, "" for the default group."""

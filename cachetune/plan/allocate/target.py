@@ -179,13 +179,12 @@ def _exclusive_findings(
     for group in groups:
         masks = allocations[group.path].masks
         shared = [
-            f"{control.name} cache {i}"
+            numbered(f"{control.name} cache", ids)
             for control in host.caches
-            for i, mask in masks.row(control.name).items()
-            if mask & exclusive_bits(host, control, i)
+            if (ids := [i for i, mask in masks.row(control.name).items() if mask & exclusive_bits(host, control, i)])
         ]
         if shared and group.request:
-            findings.append(RULES["CT219"].at(group.request.at, caches=", ".join(shared)))
+            findings.append(RULES["CT219"].at(group.request.at, caches=listed(shared)))
     return findings
 
 

@@ -63,7 +63,8 @@ def name_findings(domain: Domain, machine: str) -> list[Finding]:
         findings += [_name_finding(request, name, why) for name in names if (why := _unusable(name))]
         path = _control_path(request, machine)
         if request.has_allocation and path in seen:
-            findings.append(_name_finding(request, path, "another group of this domain has the same name"))
+            same = "another group of this domain has the same name"
+            findings.append(_name_finding(request, path, same, hint="change the id attribute of one of them"))
         seen[path] = request
     return findings
 
@@ -141,6 +142,6 @@ def _unusable(name: str) -> str:
     return ""
 
 
-def _name_finding(request: GroupRequest, name: str, why: str) -> Finding:
+def _name_finding(request: GroupRequest, name: str, why: str, hint: str | None = None) -> Finding:
     vcpus = "the whole process" if request.vcpus is None else numbered("vCPU", request.vcpus)
-    return RULES["CT215"].at(request.at, vcpus=vcpus, name=name, why=why)
+    return RULES["CT215"].at(request.at, vcpus=vcpus, name=name, why=why, hint=hint)
