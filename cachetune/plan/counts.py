@@ -7,6 +7,8 @@ PMGs; where the kernel does not tell how many, mkdir decides.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from cachetune.findings import Finding, Source
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
 from cachetune.plan.model import Summary, Usage
@@ -81,10 +83,13 @@ def _mpam_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Sourc
         return
     for parent in dict.fromkeys(map(parent_of, created)):
         held = [group for group in host.groups if group.parent == parent]
-        needed, first = _needed(steps, most - max(len(held), 1), _monitors_of(parent))
+        left = most - max(len(held), 1)
+        needed, first = _needed(steps, left, _monitors_of(parent))
         if first:
-            place, groups = places.get(first), f"{count(needed, 'monitor group')} in {_name(parent)}"
-            yield _no_rmid(groups, most - max(len(held), 1), most, held, host, place)
+            groups = f"{count(needed, 'monitor group')} in {_name(parent)}"
+            finding = _no_rmid(groups, left, most, held, host, places.get(first))
+            alone = f"request fewer monitors there: each control group has {count(most, 'RMID')} of its own"
+            yield finding if len(held) > 1 else replace(finding, hint=alone)
 
 
 def _monitors_of(parent: str) -> Callable[[str], bool]:
@@ -144,7 +149,10 @@ def _needed(steps: Sequence[Step], left: int, counts: Callable[[str], bool]) -> 
 
 
 def _held(groups: Collection[Group]) -> str:
-    """Who has how many, the most first: "30 held by cadvisor (a, b and 28 more), 1 by the default group"."""
+    """Who has how many, the most first: "30 held by cadvisor (a, b and 28 more), 1 by the default group".
+
+    Without groups, it is about a control group that does not exist yet.
+    """
     owners: dict[str, list[str]] = {}
     for group in groups:
         owners.setdefault(group.owner, []).append(group.path)
@@ -154,7 +162,7 @@ def _held(groups: Collection[Group]) -> str:
         + ("" if owner == "default" and paths == [DEFAULT_GROUP] else f" ({listed(paths, _NAMES)})")
         for owner, paths in most_first
     ]
-    return ", ".join(words).replace(" by ", " held by ", 1) or "none in use"
+    return ", ".join(words).replace(" by ", " held by ", 1) or "1 held by the control group itself"
 
 
 def _idle(groups: Collection[Group], host: Host) -> str:

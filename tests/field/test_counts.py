@@ -74,9 +74,12 @@ def test_monitor_groups_of_one_control_group_do_not_count_for_another() -> None:
     )
     assert rules(planned(guest(two), mpam(num_rmids=16), GUEST)) == []
     one = two.partition("</memorytune>")[0] + "</memorytune>"
-    assert refused(guest(one), mpam(num_rmids=8)).message.startswith(
-        "cannot create 1 monitor group in control group 'cachetune-web-vcpus_0-1': 0 of 1 RMID free"
+    found = refused(guest(one), mpam(num_rmids=8))
+    assert found.message == (
+        "cannot create 1 monitor group in control group 'cachetune-web-vcpus_0-1': 0 of 1 RMID free; "
+        "1 held by the control group itself"
     )
+    assert found.hint == "request fewer monitors there: each control group has 1 RMID of its own"
 
 
 def test_if_mkdir_finds_no_rmid_the_plan_is_undone_with_the_kernels_reason(tmp_path: Path) -> None:

@@ -83,9 +83,9 @@ class Situation:
         if error.free.bit_count() >= error.ways:
             words.append("the free ways are not contiguous")
         if now:
-            words.append(f"at most {self._size(now)} fit")
+            words.append(f"at most {self._size(now)} {_fit(now)}")
         if shrunk > now:
-            words.append(f"with --shrink-default at most {self._size(shrunk)} fit")
+            words.append(f"with --shrink-default at most {self._size(shrunk)} {_fit(shrunk)}")
         return "; ".join(words) if now or shrunk else self._nothing()
 
     def _kept_by_shrinking(self) -> Cbm | None:
@@ -191,3 +191,7 @@ class Situation:
         except DoesNotFitError:
             return None
         return None if placed[index] & self.cache.io else grown
+
+
+def _fit(ways: int) -> str:
+    return "fits" if ways == 1 else "fit"
