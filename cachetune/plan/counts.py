@@ -18,6 +18,7 @@ from cachetune.text import count, listed
 
 _OWNERS = {"default": "the default group", "unknown": "other programs"}
 _NAMES = 2
+_ALL = "all"  # the pool of ids that all groups share
 
 
 def summarize(steps: Iterable[Step], host: Host) -> Summary:
@@ -48,21 +49,17 @@ def limit_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Sourc
     """
     findings = [*_closid_findings(steps, host, places)]
     if host.is_mpam:
-        findings += _mpam_findings(steps, host, places)
-    elif (left := _left(host.rmids_used, host.rmids_total)) is not None:
-        needed, first = _needed(steps, left, lambda _: True)
-        if first:
-            groups = count(needed, "group")
-            findings.append(_no_rmid(groups, left, host.rmids_total or 0, host.groups, host, places.get(first)))
+        return [*findings, *_mpam_findings(steps, host, places)]
+    left = _left(host.rmids_used, host.rmids_total)
+    for needed, first in _shortages(steps, lambda _: _ALL, {_ALL: left}).values():
+        groups = count(needed, "group")
+        findings.append(_no_rmid(groups, left or 0, host.rmids_total or 0, host.groups, host, places.get(first)))
     return findings
 
 
 def _closid_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Source]) -> Iterator[Finding]:
     left = _left(host.closids_used, host.closids_total)
-    if left is None:
-        return
-    needed, first = _needed(steps, left, lambda path: not is_monitor(path))
-    if first:
+    for needed, first in _shortages(steps, lambda path: None if is_monitor(path) else _ALL, {_ALL: left}).values():
         held = list(host.control_groups())
         yield RULES["CT212"].at(
             places.get(first, Source()),
@@ -81,19 +78,17 @@ def _mpam_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Sourc
         if created and host.monitors:
             yield RULES["CT224"].at(places.get(created[0], Source()), reason=_why_unknown(host))
         return
-    for parent in dict.fromkeys(map(parent_of, created)):
-        held = [group for group in host.groups if group.parent == parent]
-        left = most - max(len(held), 1)
-        needed, first = _needed(steps, left, _monitors_of(parent))
-        if first:
-            groups = f"{count(needed, 'monitor group')} in {_name(parent)}"
-            finding = _no_rmid(groups, left, most, held, host, places.get(first))
-            alone = f"request fewer monitors there: each control group has {count(most, 'RMID')} of its own"
-            yield finding if len(held) > 1 else replace(finding, hint=alone)
-
-
-def _monitors_of(parent: str) -> Callable[[str], bool]:
-    return lambda path: is_monitor(path) and parent_of(path) == parent
+    inside: dict[str, list[Group]] = {parent_of(path): [] for path in created}
+    for group in host.groups:
+        if group.parent in inside:
+            inside[group.parent].append(group)
+    left = {parent: most - max(len(groups), 1) for parent, groups in inside.items()}
+    shortages = _shortages(steps, lambda path: parent_of(path) if is_monitor(path) else None, left)
+    for parent, (needed, first) in shortages.items():
+        held, groups = inside[parent], f"{count(needed, 'monitor group')} in {_name(parent)}"
+        finding = _no_rmid(groups, left[parent], most, held, host, places.get(first))
+        alone = f"request fewer monitors there: each control group has {count(most, 'RMID')} of its own"
+        yield finding if len(held) > 1 else replace(finding, hint=alone)
 
 
 def _no_rmid(groups: str, left: int, total: int, held: Collection[Group], host: Host, place: Source | None) -> Finding:
@@ -134,18 +129,27 @@ def _most_in_a_control_group(paths: Iterable[str], host: Host) -> Usage | None:
     return None if most is None else Usage(max(Counter(map(parent_of, paths)).values()), most)
 
 
-def _needed(steps: Sequence[Step], left: int, counts: Callable[[str], bool]) -> tuple[int, str | None]:
-    """How many such groups the steps create, and the first of them for which none is left; None if all fit."""
-    created = level = 0
-    first = None
+def _shortages(
+    steps: Sequence[Step], pool_of: Callable[[str], str | None], left: Mapping[str, int | None]
+) -> dict[str, tuple[int, str]]:
+    """The pools that run out along the steps: how many groups the steps create from each, and the first without.
+
+    ``pool_of`` names the pool that a group's path takes from, None for none. What is ``left`` in a pool may be unknown.
+    """
+    created: Counter[str] = Counter()
+    level: Counter[str] = Counter()
+    first: dict[str, str] = {}
     for effect in map(effect_of, steps):
-        if effect.created and counts(effect.created):
-            created, level = created + 1, level + 1
-            if level > left and first is None:
-                first = effect.created
-        elif effect.removed and counts(effect.removed):
-            level -= 1
-    return created, first
+        path = effect.created or effect.removed
+        pool = None if path is None else pool_of(path)
+        if path is None or pool is None:
+            continue
+        level[pool] += 1 if effect.created else -1
+        created[pool] += effect.created is not None
+        limit = left.get(pool)
+        if limit is not None and effect.created and level[pool] > limit:
+            first.setdefault(pool, path)
+    return {pool: (created[pool], path) for pool, path in first.items()}
 
 
 def _held(groups: Collection[Group]) -> str:
