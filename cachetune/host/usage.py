@@ -72,7 +72,7 @@ def free_mask(host: Host, cache: CacheControl, cache_id: int) -> Cbm:
 
 
 def groups_without_mask(host: Host, cache: CacheControl, cache_id: int, ignored: Collection[str] = ()) -> list[Group]:
-    """The control groups that have ways of the cache, nobody knows which: their schemata cannot be read."""
+    """The control groups whose ways of the cache are unknown because their schemata cannot be read."""
     unread = {problem.path for problem in host.problems}
     return [
         group

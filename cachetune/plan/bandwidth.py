@@ -25,7 +25,7 @@ def are_numa_nodes(control: BandwidthControl, host: Host) -> bool:
 
 
 def l3_ids(host: Host) -> set[int]:
-    """The ids of the L3 caches, as far as the host tells them."""
+    """The ids of the L3 caches, as far as they are known."""
     return {i for c in host.caches if c.level == 3 for i in c.size_bytes} | set(host.topology.caches.get(3, ()))
 
 

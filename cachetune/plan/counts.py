@@ -1,7 +1,7 @@
 """What the steps of a plan add up to: its summary, and whether the host has enough CLOSIDs and RMIDs for them.
 
-A limit that the host exceeds already is none. On MPAM each control group has RMIDs of its own, as many as there are
-PMGs; where the kernel does not tell how many, mkdir decides.
+A limit that the host already exceeds is ignored. On MPAM each control group has separate RMIDs, as many as there are
+PMGs; where the kernel does not report how many, mkdir decides.
 """
 
 from collections import Counter
@@ -87,7 +87,7 @@ def _mpam_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Sourc
     for parent, (needed, first) in shortages.items():
         held, groups = inside[parent], f"{count(needed, 'monitor group')} in {_name(parent)}"
         finding = _no_rmid(groups, left[parent], most, held, host, places.get(first))
-        alone = f"request fewer monitors there: each control group has {count(most, 'RMID')} of its own"
+        alone = f"request fewer monitors in it: every control group has {count(most, 'RMID')}"
         yield finding if len(held) > 1 else replace(finding, hint=alone)
 
 
@@ -170,7 +170,7 @@ def _held(groups: Collection[Group]) -> str:
 
 
 def _idle(groups: Collection[Group], host: Host) -> str:
-    """How many groups nobody uses; "" if there are none, or if the host is a copy without tasks."""
+    """The number of unused groups, "" for zero and for a host that is a copy without tasks."""
     if not host.default_group.tids:
         return ""
     idle = [g for g in groups if g.path != DEFAULT_GROUP and not (g.tids or g.other_tasks or g.cpus)]

@@ -138,7 +138,7 @@ def nested_findings(host: Host, removed: Collection[str]) -> list[Finding]:
             path=g.path,
             owner=_owner(g),
             why="it is inside a group that would be removed",
-            hint=f"remove it first (rmdir {g.path} in the resctrl directory) if its owner does not need it any more",
+            hint=f"remove it first (rmdir {g.path} in the resctrl directory) if its owner no longer needs it",
         )
         for g in host.groups
         if g.path not in removed and g.kind == "monitor" and g.parent in removed

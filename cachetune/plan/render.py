@@ -161,7 +161,7 @@ def _bandwidths(group: PlannedGroup, before: Schemata, plan: Plan) -> Iterator[t
 
 
 def _bandwidth(value: int, requested: int | None, plan: Plan) -> str:
-    if requested in (None, value):
+    if requested is None or requested == value:
         return with_unit(value, plan.bandwidth_unit)
     return f"{with_unit(requested, plan.bandwidth_unit)} (the host keeps {value})"
 

@@ -149,7 +149,7 @@ def _named_guest(selection: Selection, domain: Domain, location: Location) -> Gu
     """The guest of --pid or --vcpu; without these options, None."""
     if selection.pid is not None:
         guest = guest_of_process(selection.pid, domain, location)
-        return guest.without_affinity() if location.host else guest  # the CPUs of another host are others
+        return guest.without_affinity() if location.host else guest  # those are CPUs of this host
     if not selection.vcpus:
         return None
     threads = dict(selection.vcpus)

@@ -38,7 +38,7 @@ CADVISOR_ORPHANS = {
     **_empty(*(f"mon_groups/cadvisor-container-{number:02}" for number in range(30))),
 }
 
-# Somebody has shrunk the default group, so the only free ways are those shared with I/O.
+# The default group has been shrunk by hand, so the only free ways are those shared with I/O.
 ONLY_IO_WAYS_FREE = {**_skylake("L3:0=1ff;1=1ff"), "size": "L3:0=21233664;1=21233664"}
 
 # A real-time group of the operator has two ways of each cache for itself.

@@ -1,4 +1,4 @@
-"""CLOSIDs and RMIDs on hosts as people reported them: who holds them, and limits that are none."""
+"""CLOSIDs and RMIDs on hosts as people reported them: who holds them, and limits that do not apply."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def test_on_mpam_each_control_group_has_its_own_rmids() -> None:
     assert found.line == 7, "the third monitor"
 
 
-def test_a_control_group_with_more_monitor_groups_than_rmids_shows_that_the_limit_is_none() -> None:
+def test_a_control_group_with_more_monitor_groups_than_rmids_shows_that_the_limit_is_wrong() -> None:
     on = mpam(num_rmids=8)
     crowded = Group(path="mon_groups/a", kind="monitor", owner="unknown")
     made = planned(guest(THREE_MONITORS), msgspec.structs.replace(on, groups=(*on.groups, crowded)), GUEST)
@@ -79,7 +79,7 @@ def test_monitor_groups_of_one_control_group_do_not_count_for_another() -> None:
         "cannot create 1 monitor group in control group 'cachetune-web-vcpus_0-1': 0 of 1 RMID free; "
         "1 held by the control group itself"
     )
-    assert found.hint == "request fewer monitors there: each control group has 1 RMID of its own"
+    assert found.hint == "request fewer monitors in it: every control group has 1 RMID"
 
 
 def test_if_mkdir_finds_no_rmid_the_plan_is_undone_with_the_kernels_reason(tmp_path: Path) -> None:

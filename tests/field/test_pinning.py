@@ -1,4 +1,4 @@
-"""Guests that are pinned to CPUs without the caches that they ask for."""
+"""Guests that are pinned to CPUs without the caches that they request."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def running(*cpus: str) -> Guest:
     return Guest(GUEST.pid, tuple(threads))
 
 
-def test_a_guest_pinned_to_another_socket_is_told_which_cache_its_cpus_have() -> None:
+def test_for_a_guest_pinned_to_another_socket_the_cache_of_its_cpus_is_named() -> None:
     made = planned(guest(PINS + l3(2 * L3_WAY, 1), FIRST_SOCKET), skylake(), options=SHRINK)
     found = warning(made, "CT223")
     assert found.message == "vCPUs 0-1 can only run on CPUs 2-3, which have L3 cache 0, not L3 cache 1"

@@ -84,7 +84,7 @@ IN_USE = {**DAMAGED, "info/L3/bit_usage": "0=XX00SS00000;1=XX00SS00000"}
 def test_ways_of_a_group_that_cannot_be_read_are_not_given_away(tmp_path: Path) -> None:
     on = host(IN_USE, tmp_path)
     made = planned(guest(l3(6 * L3_WAY, 1)), host(DAMAGED, tmp_path / "unknown"))
-    assert made.groups[0].schemata.masks["L3"][1] == 0x03F, "what happens if nothing tells"
+    assert made.groups[0].schemata.masks["L3"][1] == 0x03F, "what happens without bit_usage"
     found = refused(guest(l3(6 * L3_WAY, 1)), on)
     assert "7 free, largest hole 5" in found.message
     made = planned(guest(l3(5 * L3_WAY, 1)), on)
@@ -94,11 +94,11 @@ def test_ways_of_a_group_that_cannot_be_read_are_not_given_away(tmp_path: Path) 
 
 def test_without_bit_usage_a_plan_warns_of_ways_that_it_may_give_away(tmp_path: Path) -> None:
     made = planned(guest(l3(4 * L3_WAY, 1)), host(DAMAGED, tmp_path))
-    assert warning(made, "CT228").message.startswith("group 'batch' has ways of L3 cache 1, nobody knows which")
+    assert warning(made, "CT228").message.startswith("the ways of group 'batch' on L3 cache 1 are unknown")
 
 
 @pytest.mark.parametrize("options", [SHRINK, Options()], ids=["with --shrink-default", "without"])
-def test_where_others_have_every_way_nobody_is_told_to_ask_for_less(options: Options, tmp_path: Path) -> None:
+def test_where_others_have_every_way_a_smaller_request_is_not_recommended(options: Options, tmp_path: Path) -> None:
     found = refused(guest(l3(6144)), host(CONTAINERS, tmp_path), options)
     container = "0123456789abcdef" * 4
     assert found.message == (

@@ -100,7 +100,7 @@ SIZES = (0, 1, MIB, 3 * MIB, 2304 << 10, 4608 << 10, 16128 << 10, 18 * MIB, 2534
 
 
 def requests() -> Iterator[str]:
-    """Groups that ask for a little, for much, and for what most hosts lack."""
+    """Requests for a little, for much, and for what most hosts lack."""
     wide = itertools.product((2, 3), (0, 7), ("both", "code"), SIZES)
     for level, cache_id, kind, size in itertools.chain(wide, itertools.product((1, 4), (0,), ("both",), (MIB,))):
         cache = f"<cache id='{cache_id}' level='{level}' type='{kind}' size='{size}' unit='B'/>"

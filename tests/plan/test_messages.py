@@ -84,7 +84,7 @@ def test_a_request_for_one_more_than_there_is_counts_correctly(rule: str, cputun
     assert miscounted(finding) == []
 
 
-def test_a_limit_that_the_host_exceeds_already_is_none() -> None:
+def test_a_limit_that_the_host_already_exceeds_does_not_apply() -> None:
     made = plan(web(NODE.format(0) + MONITOR.replace("'0'", "'1'")), with_rmids(1), GUEST)
     assert "RMID" not in summary_sentence(made)
     assert "3 of 8 CLOSIDs used afterwards" in summary_sentence(made)

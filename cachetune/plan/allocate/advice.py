@@ -101,7 +101,7 @@ class Situation:
         return shrink_default(self.cache, ways)
 
     def _most(self, index: int, fit: _Fit, *, shrink: bool) -> int:
-        """The most ways that this request could ask for and get, the others being as they are; 0 if it gets none."""
+        """The most ways that would fit for this request, with the others unchanged; 0 if none would."""
         cache = self.cache
         kept = cache.default & cache.io if shrink else cache.default
         largest = largest_run(cache.control.cbm_mask & ~(cache.taken | kept))

@@ -101,7 +101,7 @@ def _caches_of(control: CacheControl) -> str:
 
 
 def _nearest(size: int, step: int, least: int, most: int) -> str:
-    """The valid sizes around a size; with one way, or where the minimum is all ways, there is none."""
+    """The valid sizes around a size. A cache of one way, or whose minimum is all ways, has no valid size."""
     if most < least:
         return "no size is valid: every group on this host has the whole cache"
     below, above = size // step * step, (size // step + 1) * step

@@ -189,7 +189,7 @@ def _exclusive_findings(
 
 
 def _unread_findings(groups: Sequence[DesiredGroup], host: Host, removed: frozenset[str]) -> list[Finding]:
-    """Groups whose ways are not known, on caches where ways are given away and bit_usage does not tell either."""
+    """Groups whose ways are not known, on caches where ways are allocated and bit_usage is missing."""
     if not host.problems:
         return []
     ignored = removed | {group.path for group in groups}
