@@ -1,18 +1,32 @@
 """CLOSIDs and RMIDs on hosts as people reported them: who holds them, and limits that do not apply."""
 
+import errno
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
+from cachetune.errors import ResctrlError
 from cachetune.host.model import Group
 from cachetune.plan.render import summary_sentence
 from cachetune.plan.steps import CreateGroup
 from cachetune.sim import simulate_host
-from tests.field.hosts import CADVISOR_ORPHANS, MPAM_WITH_ONE_RMID, guest, host, node, planned, refused, rules, warning
+from tests.field.hosts import (
+    CADVISOR_ORPHANS,
+    MPAM_WITH_ONE_RMID,
+    SHRINK,
+    guest,
+    host,
+    node,
+    planned,
+    refused,
+    rules,
+    warning,
+)
 from tests.rules.scenes import mpam
-from tests.samples import GUEST
+from tests.samples import GUEST, host_with_guest
 
 THREE_MONITORS = """<cachetune vcpus='0-3'>
 <monitor level='3' vcpus='0'/>
@@ -82,8 +96,33 @@ def test_monitor_groups_of_one_control_group_do_not_count_for_another() -> None:
     assert found.hint == "request fewer monitors in it: every control group has 1 RMID"
 
 
+@pytest.mark.parametrize(("monitors", "outcome"), [(3, "done"), (4, "refused")])
+def test_a_plan_has_as_many_monitor_groups_as_a_control_group_has_rmids(
+    monitors: int, outcome: str, tmp_path: Path
+) -> None:
+    sim = host_with_guest("kunpeng-920-mpam", kernel="7.3")
+    connection = Connection(sim, tmp_path)
+    inside = "".join(f"<monitor level='3' vcpus='{vcpu}'/>" for vcpu in range(monitors))
+    size = "<cache id='1' level='3' type='both' size='4' unit='MiB'/>"
+    asked = guest(f"<cachetune vcpus='0-3'>{size}{inside}</cachetune>")
+    on = connection.look(Ledger())
+    if outcome == "refused":
+        assert refused(asked, on, SHRINK).message.startswith(
+            "cannot create 4 monitor groups in control group 'cachetune-web-vcpus_0-3': 3 of 4 RMIDs free"
+        )
+        for number in range(3):
+            sim.mkdir(f"mon_groups/{number}")
+        with pytest.raises(ResctrlError, match="Out of RMIDs"):
+            sim.mkdir("mon_groups/3")
+        return
+    made = planned(asked, on, GUEST, SHRINK)
+    assert summary_sentence(made).endswith("at most 4 of 4 RMIDs of a control group used afterwards.")
+    assert apply(made, connection).outcome == outcome
+
+
 def test_if_mkdir_finds_no_rmid_the_plan_is_undone_with_the_kernels_reason(tmp_path: Path) -> None:
     sim = simulate_host(host(MPAM_WITH_ONE_RMID, tmp_path))
+    sim.fail(errno.ENOSPC, operation="mkdir", kernel_says="Out of RMIDs")
     connection = Connection(sim, tmp_path / "run")
     before = connection.look(Ledger())
     report = apply(planned(guest(node(0)), before), connection)

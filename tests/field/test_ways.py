@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cachetune.apply.run import Connection, apply
+from cachetune.apply.state.ledger import Ledger
 from cachetune.plan import Options
 from cachetune.plan.steps import WriteSchemata
 from tests.field.hosts import (
@@ -23,6 +25,7 @@ from tests.field.hosts import (
     warning,
 )
 from tests.host.trees import below, group
+from tests.samples import GUEST, host_with_guest
 
 
 def test_ways_of_io_alloc_stay_with_the_default_group(tmp_path: Path) -> None:
@@ -32,6 +35,24 @@ def test_ways_of_io_alloc_stay_with_the_default_group(tmp_path: Path) -> None:
     assert rules(made) == []
     assert "L3 0  ############**** ffff -> ....########**** 0fff" in text(made)
     assert "L3 0  ####........^^^^ f000  8 MiB" in text(made)
+
+
+def test_a_kernel_with_io_alloc_keeps_its_ways_apart_from_the_guests(tmp_path: Path) -> None:
+    sim = host_with_guest("turin", kernel="7.3")
+    sim.write("info/L3/io_alloc", "1\n")
+    sim.write("info/L3/io_alloc_cbm", "0=000f\n")
+    connection = Connection(sim, tmp_path)
+    asked = guest(l3(8192) + l3(8192, 1).replace("0-1", "2"))
+    report = apply(planned(asked, connection.look(Ledger()), GUEST, SHRINK), connection)
+    assert report.outcome == "done"
+    after = connection.look(Ledger())
+    io = [after.caches[0].io_ways(i) for i in (0, 1)]
+    first, second = (after.group(f"cachetune-web-vcpus_{vcpus}") for vcpus in ("0-1", "2"))
+    assert first is not None
+    assert second is not None
+    assert (io[0], first.masks["L3"][0] & io[0]) == (0x000F, 0)
+    assert io[1] == 0xFFFF, "io_alloc begins with every way, so on cache 1 none can be avoided"
+    assert second.masks["L3"][1] == 0x000F
 
 
 def test_ways_of_io_alloc_are_used_with_a_warning_if_no_others_are_free(tmp_path: Path) -> None:

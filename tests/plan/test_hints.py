@@ -69,6 +69,7 @@ def mpam_with_cdp() -> Host:
 PROFILES = (
     *("skylake-2s", "haswell", "icelake", "genoa", "milan", "atom-l2", "cascade-lake", "allocation-only"),
     *("monitor-only", "sapphire-rapids-cdp", "sapphire-rapids-mbps"),
+    *("turin", "granite-rapids-snc3", "kunpeng-920-mpam", "clearwater-forest"),
 )
 TREES = {
     name: tree
