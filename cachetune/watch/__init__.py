@@ -5,6 +5,6 @@ decided in ``service.readings``, and the output is made in ``cli``.
 """
 
 from cachetune.watch.counters import read_counters
-from cachetune.watch.model import Counter, Reading, Readings
+from cachetune.watch.model import Counter, Reading, Readings, unit_of
 
-__all__ = ["Counter", "Reading", "Readings", "read_counters"]
+__all__ = ["Counter", "Reading", "Readings", "read_counters", "unit_of"]

@@ -69,7 +69,7 @@ def _values(
         yield Counter(resource, number, event, value, state, node)
 
 
-def _value(fs: Resctrl, path: str) -> tuple[int | float | None, State]:
+def _value(fs: Resctrl, path: str) -> tuple[int | str | None, State]:
     try:
         text = fs.read(path).strip()
     except ResctrlError as error:
@@ -79,7 +79,7 @@ def _value(fs: Resctrl, path: str) -> tuple[int | float | None, State]:
     if re.fullmatch(r"[0-9]{1,20}", text, re.ASCII):
         return int(text), "ok"
     if re.fullmatch(r"[0-9]{1,20}\.[0-9]{1,20}", text, re.ASCII):
-        return float(text), "ok"
+        return text, "ok"
     return None, _WORDS.get(text, "Error")
 
 

@@ -1,29 +1,53 @@
 """Readings: one for each group, with one counter for each cache (or package) and event."""
 
-from typing import Literal
+from decimal import Decimal
+from typing import Annotated, Literal
 
 import msgspec
 
 from cachetune.host.model import Owner
 
 State = Literal["ok", "Unavailable", "Error", "Unassigned", "Vanished"]
+DecimalText = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}\.[0-9]{1,20}$")]
+
+# Source: the events of intel_aet.c and their description in the kernel's resctrl.rst. The units of c1_res and c6_res
+# depend on the chip, uops_retired has none.
+_UNITS = {
+    "core_energy": "joules",
+    "activity": "farads",
+    "stalls_llc_hit": "cycles",
+    "stalls_llc_miss": "cycles",
+    "unhalted_core_cycles": "cycles",
+    "unhalted_ref_cycles": "cycles",
+}
+
+
+def unit_of(event: str) -> str:
+    """The unit of an event's values, "" where none is known."""
+    return "bytes" if event.startswith(("llc_", "mbm_")) else _UNITS.get(event, "")
 
 
 class Counter(msgspec.Struct, frozen=True):
     """One value. ``resource`` and ``id`` name a cache (L3 0) or a package (PERF_PKG 0).
 
-    ``node`` is a NUMA node within the cache with sub-NUMA clustering, None for the whole cache. ``value`` is in bytes
-    for llc_occupancy (current) and mbm_* (since the group was created), in joules for core_energy, in farads for
-    activity; it is None unless ``state`` is "ok". The other states are the kernel's words, except "Vanished": the file
-    no longer exists.
+    ``node`` is a NUMA node within the cache with Sub-NUMA clustering, None for the sum of the whole cache. ``value`` is
+    an integer, or the kernel's text where that has a decimal point: no digit is lost. ``number`` is the same to compute
+    with. Its unit is ``unit_of(event)``; llc_occupancy is current, all others count since the group was created. Both
+    are None unless ``state`` is "ok". The other states are the kernel's words, except "Vanished": the file no longer
+    exists.
     """
 
     resource: str
     id: int
     event: str
-    value: int | float | None
+    value: int | DecimalText | None
     state: State
     node: int | None = None
+
+    @property
+    def number(self) -> int | Decimal | None:
+        """The value as a number, exactly."""
+        return Decimal(self.value) if isinstance(self.value, str) else self.value
 
 
 class Reading(msgspec.Struct, frozen=True):

@@ -1,4 +1,5 @@
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from cachetune import documents
 from cachetune.errors import GroupNotFoundError, ResctrlError
 from cachetune.host import SysfsResctrl, read_host
-from cachetune.watch import Counter, Reading, Readings, read_counters
+from cachetune.watch import Counter, Reading, Readings, read_counters, unit_of
 from tests.host.trees import SKYLAKE, Tree, below, make, monitoring
 
 WEB = "cachetune-web-vcpus_0-1"
@@ -99,6 +100,36 @@ def test_nodes_of_a_cache_are_read_in_addition_to_its_sum(tmp_path: Path) -> Non
     assert [(c.node, c.value) for c in root.counters] == [(None, 3), (0, 1), (1, 2)]
 
 
+@pytest.mark.parametrize("text", ["1234.567890", "0.000099", "36028797018963968.000000", "0.0000000001", "7.0"])
+def test_a_value_with_a_decimal_point_keeps_every_digit(text: str, tmp_path: Path) -> None:
+    tree = {**below("info/PERF_PKG_MON", monitoring("activity")), "mon_data/mon_PERF_PKG_01/activity": text}
+    (root,) = readings(tmp_path, tree, ".")
+    document = documents.encode(root)
+    (counter,) = documents.decode(document, Reading, "reading").counters
+    assert json.loads(document)["counters"][0]["value"] == counter.value == text
+    assert counter.number == Decimal(text)
+
+
+def test_the_largest_count_is_a_whole_number(tmp_path: Path) -> None:
+    tree = {**below("info/PERF_PKG_MON", monitoring("c6_res")), "mon_data/mon_PERF_PKG_00/c6_res": f"{2**64 - 1}"}
+    (root,) = readings(tmp_path, tree, ".")
+    (counter,) = documents.decode(documents.encode(root), Reading, "reading").counters
+    assert (counter.value, counter.number) == (2**64 - 1, 2**64 - 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "unit"),
+    [("llc_occupancy", "bytes"), ("mbm_local_bytes", "bytes"), ("core_energy", "joules"), ("activity", "farads"),
+     ("unhalted_ref_cycles", "cycles"), ("uops_retired", ""), ("new_event", "")],
+)  # fmt: skip
+def test_a_known_event_has_a_unit(event: str, unit: str) -> None:
+    assert unit_of(event) == unit
+
+
+def test_a_missing_value_has_no_number() -> None:
+    assert Counter("L3", 0, "llc_occupancy", None, "Unavailable").number is None
+
+
 def test_package_telemetry_is_read_as_fractions(tmp_path: Path) -> None:
     tree = {
         **below("info/PERF_PKG_MON", monitoring("core_energy", "activity")),
@@ -106,7 +137,7 @@ def test_package_telemetry_is_read_as_fractions(tmp_path: Path) -> None:
     }
     (root,) = readings(tmp_path, tree, ".")
     assert root.counters == (
-        Counter("PERF_PKG", 1, "core_energy", 1234.56789, "ok"),
+        Counter("PERF_PKG", 1, "core_energy", "1234.567890", "ok"),
         Counter("PERF_PKG", 1, "activity", None, "Unavailable"),
     )
 
