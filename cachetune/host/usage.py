@@ -42,13 +42,17 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 class HostUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that ``show --json`` prints: the host, and what is left on it."""
+    """The document that ``show --json`` prints: the host, and what is left on it.
+
+    ``rmids_per_control_group`` is not None on MPAM hosts where each control group has its own RMIDs.
+    """
 
     schema_version: Literal[1] = 1
     fingerprint: str
     caches: tuple[CacheUsage, ...]
     closids: Limit
     rmids: Limit
+    rmids_per_control_group: int | None
     host: Host
 
 
@@ -59,6 +63,7 @@ def usage_of(host: Host) -> HostUsage:
         caches=tuple(_cache_usage(host, cache, cache_id) for cache in host.caches for cache_id in cache.size_bytes),
         closids=_limit(host.closids_used, host.closids_total),
         rmids=_limit(host.rmids_used, None if host.is_mpam else host.rmids_total),
+        rmids_per_control_group=host.rmids_per_control_group,
         host=host,
     )
 

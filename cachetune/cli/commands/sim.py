@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from cachetune import documents
-from cachetune.cli.show.console import show, table
+from cachetune.cli.show.console import show
+from cachetune.cli.show.table import Table, names, numbers, words
 from cachetune.cli.verb import VerbGroup, option
 from cachetune.errors import InputError
 from cachetune.service.connection import Location
@@ -22,8 +23,6 @@ from cachetune.sim.rules import KERNELS
 from cachetune.text import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from cachetune.sim import SimulatedResctrl
     from cachetune.sim.fuse.mounts import Mount
 
@@ -209,15 +208,16 @@ def _write_sysfs(profile: Profile, sysfs: Path) -> None:
         raise InputError(f"cannot write {error.filename or sysfs}: {error.strerror}") from None
 
 
-def _profiles() -> "Table":
-    rows = table("profile", "description")
+def _profiles() -> Table:
+    rows = Table(numbers("profile", right=False), words("description"))
     for name in profile_names():
         rows.add_row(name, load_profile(name).description)
     return rows
 
 
-def _mounts(found: "list[Mount]") -> "Table":
-    rows = table("mounted at", "state", "profile", "kernel", "tids", "pid")
+def _mounts(found: "list[Mount]") -> Table:
+    columns = (words("state"), names("profile"), words("kernel"), words("tids"), numbers("pid"))
+    rows = Table(names("mounted at"), *columns)
     for mount in found:
         record = mount.record
         about = (record.profile, record.kernel, record.tids, str(record.pid)) if record else ("", "", "", "")

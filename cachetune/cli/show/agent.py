@@ -1,15 +1,12 @@
 """The agent's status as a table."""
 
 import time
-from typing import TYPE_CHECKING
 
 from cachetune.agent.model import AgentStatus
-from cachetune.cli.show.console import show, table
+from cachetune.cli.show.console import show
 from cachetune.cli.show.findings import show_error
+from cachetune.cli.show.table import Table, names, numbers, words
 from cachetune.text import printable
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def show_status(status: AgentStatus) -> None:
@@ -19,8 +16,10 @@ def show_status(status: AgentStatus) -> None:
         show_error(status.problem)
 
 
-def _rows(status: AgentStatus) -> "Table":
-    rows = table("GUEST", "STATE", "SINCE", "PID", "GROUPS", "REQUESTED BY", "REASON OR LAST CHANGE", right=("PID",))
+def _rows(status: AgentStatus) -> Table:
+    since = numbers("SINCE", right=False)
+    why = (words("REQUESTED BY"), words("REASON OR LAST CHANGE"))
+    rows = Table(names("GUEST"), words("STATE"), since, numbers("PID"), names("GROUPS"), *why)
     for guest in status.guests:
         rows.add_row(
             printable(guest.name),

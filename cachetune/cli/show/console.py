@@ -3,7 +3,6 @@
 import os
 import stat
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,9 @@ from cachetune.errors import UnwritableFileError
 from cachetune.files import replace_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console, RenderableType
-    from rich.table import Table
 
 _PIPE_WIDTH = 160
 _ASCII = str.maketrans({"█": "#", "▓": "%", "░": ":", "·": ".", "…": "~"})
@@ -29,27 +29,21 @@ def console() -> "Console":
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
-def show(parts: Iterable["RenderableType"]) -> None:
-    """Print the parts, with ASCII pictures if stdout cannot encode Unicode."""
+def show(parts: "Iterable[RenderableType]") -> None:
+    """Print the parts, with ASCII pictures if stdout cannot encode Unicode. A sentence wraps, but no size does."""
+    from rich.text import Text
+
+    from cachetune.cli.show.table import Sentence
+
     out = console()
     with out.capture() as captured:
         for part in parts:
-            out.print(part, crop=False)
+            out.print(Sentence(part) if isinstance(part, str | Text) else part, crop=False)
     lines = (line.rstrip(" ") for line in captured.get().split("\n"))
     text = "\n".join(lines)
     if not (sys.stdout.encoding or "utf-8").lower().startswith("utf"):
         text = text.translate(_ASCII)
     click.echo(text, nl=False, color=True)
-
-
-def table(*headers: str, right: Sequence[str] = ()) -> "Table":
-    """A table without lines. The columns in ``right`` are right-aligned; long cells wrap."""
-    from rich.table import Table
-
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for header in headers:
-        made.add_column(header, justify="right" if header in right else "left", overflow="fold")
-    return made
 
 
 def print_document(document: object) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cachetune.cli.show.console import table
+from cachetune.cli.show.table import Table, names, numbers, words
 from cachetune.idset import format_ids
 from cachetune.plan.model import Summary
 from cachetune.service.status import Guests, GuestState
@@ -11,6 +11,7 @@ from cachetune.text import count, counts, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 _STYLES = {"applied": "green", "drifted": "yellow", "refused": "red", "invalid": "red"}
 
@@ -20,7 +21,8 @@ def guests_page(found: Guests) -> Iterator["RenderableType"]:
     if not found.guests:
         yield "No guests are running."
         return
-    rows = table("guest", "uuid", "pid", "vCPUs", "threads", "found by", "tuning", right=["pid"])
+    threads = (numbers("pid"), words("vCPUs"), words("threads"))
+    rows = Table(names("guest"), names("uuid"), *threads, names("found by"), words("tuning"))
     for guest in found.guests:
         rows.add_row(
             printable(guest.name) or "-",
@@ -38,7 +40,7 @@ def guests_page(found: Guests) -> Iterator["RenderableType"]:
         yield from remarks
 
 
-def _tuning(guest: GuestState) -> "RenderableType":
+def _tuning(guest: GuestState) -> "Text":
     """The state of the tuning. A guest without tuning can still be in groups, which are then shown."""
     from rich.text import Text
 

@@ -1,92 +1,91 @@
-"""A host as text: pictures of its caches, its groups and its limits."""
+"""A host as text: pictures of its caches, which CPUs have them, its groups and its limits."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from cachetune.cli.show.console import table
+from cachetune.cli.show.groups import STYLES, groups_table
+from cachetune.cli.show.limits import limits_table
+from cachetune.cli.show.table import Table, numbers, unbroken, words
+from cachetune.cli.show.topology import topology_table
 from cachetune.cli.show.ways import IO_MARK, SEVERAL, io_picture, letter_of, owners_picture, scale
+from cachetune.host.diagnosis import missing_l3_control
 from cachetune.host.model import BandwidthControl, CacheControl, Group, Host
-from cachetune.host.usage import CacheUsage, HostUsage, Limit
+from cachetune.host.usage import CacheUsage, HostUsage
 from cachetune.idset import format_ids
-from cachetune.text import count, printable
+from cachetune.text import count, listed, printable
 from cachetune.units import about
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
     from rich.text import Text
-
-_STYLES = {
-    "default": "",
-    "cachetune": "bold green",
-    "libvirt": "bold cyan",
-    "pqos": "yellow",
-    "containers": "magenta",
-    "cadvisor": "magenta",
-    "dra": "magenta",
-    "unknown": "red",
-}
 
 
 def host_page(usage: HostUsage) -> Iterator["RenderableType"]:
-    """A host on one page: the ways of each cache and their owners, free space, groups, and limits."""
+    """A host on one page: the ways of each cache and their owners, free space, CPUs, groups, and limits."""
     host = usage.host
     letters = {group.path: letter_of(i) for i, group in enumerate(host.control_groups())}
     yield _title(host)
     for cache in host.caches:
+        yield ""
         yield from _cache_section(cache, host, [u for u in usage.caches if u.resource == cache.name], letters)
     for bandwidth in host.bandwidths:
         yield ""
-        yield _heading(bandwidth.name, _bandwidth(bandwidth))
-    yield ""
-    yield _groups(host, letters)
-    yield ""
-    yield _limits(usage)
-    if advice := _advice(usage):
-        yield ""
-        yield advice
+        yield _heading(bandwidth.name, _bandwidth(bandwidth, host))
+    for table in (topology_table(host), groups_table(host, letters), limits_table(usage)):
+        if table:
+            yield ""
+            yield table
+    for advice in (_room_advice(usage), _l3_advice(host)):
+        if advice:
+            yield ""
+            yield advice
 
 
-def _title(host: Host) -> "RenderableType":
-    from rich.console import Group
-
-    title = _text((f"Host {printable(host.source)}", "bold"))
+def _title(host: Host) -> "Text":
+    title = unbroken(f"Host {printable(host.source)}", "bold")  # a long path stays in one piece
     if host.mount_options:
-        title.append(f", mounted with {printable(', '.join(host.mount_options))}")
-    title.no_wrap, title.overflow = True, "ignore"  # a long path stays in one piece
-    return Group(title)  # a Text that is printed directly loses these settings
+        title.append(f", mounted with {printable(', '.join(host.mount_options))}", "not bold")
+    return title
 
 
-def _heading(name: str, words: str) -> "Text":
-    return _text((f"{name:<6} ", "bold"), (words, ""))
+def _heading(name: str, sentence: str) -> "Text":
+    return _text((f"{name:<6} ", "bold"), (sentence, ""))
 
 
 def _cache_section(
     cache: CacheControl, host: Host, usages: list[CacheUsage], letters: Mapping[str, str]
 ) -> Iterator["RenderableType"]:
-    """The pictures of one resource; identical caches share a line."""
-    yield ""
-    yield _heading(cache.name, _cache_words(cache, usages))
+    """The pictures of one resource."""
+    yield _heading(cache.name, _cache_words(cache, usages, host.snc_nodes))
     if not usages:
         yield "  no caches: the default group's schemata does not list them"
         return
+    yield _pictures(cache, host, usages, letters)
+    if cache.level == 3 and host.snc_nodes > 1:
+        yield f"  A size counts all Sub-NUMA nodes of a cache; a guest on one node has 1/{host.snc_nodes} of it."
+
+
+def _pictures(cache: CacheControl, host: Host, usages: list[CacheUsage], letters: Mapping[str, str]) -> Table:
+    """One line for each cache; identical caches share one. Ways that are shared with I/O are marked below."""
     ways = cache.cbm_mask.bit_length()
+    styles = {letters[g.path]: STYLES[g.owner] for g in host.control_groups()}
     masks = {u.id: [(letters[g.path], _mask(g, cache, u.id)) for g in host.control_groups()] for u in usages}
-    alike = _alike((u.id, (tuple(masks[u.id]), u.way_bytes)) for u in usages)
-    names = {ids: f"  {'cache' if len(ids) == 1 else 'caches'} {format_ids(ids)}" for ids in alike.values()}
-    margin = max(map(len, names.values())) + 2
-    styles = {letters[g.path]: _STYLES[g.owner] for g in host.control_groups()}
-    yield _text((" " * margin + scale(ways), "dim"))
-    for ids, name in names.items():
+    alike = _alike((u.id, (tuple(masks[u.id]), u.way_bytes, cache.io_ways(u.id))) for u in usages)
+    several = len(alike) > 1 and len({u.way_bytes for u in usages}) > 1
+    marks = [] if cache.shares_all else [io_picture(cache.io_ways(ids[0]), ways) for ids in alike.values()]
+    legend = f"{IO_MARK} shared with I/O" + (" (io_alloc)" if cache.io_alloc else "")
+    table = Table(words(""), numbers("", right=False), words(""))
+    table.add_row("", _text((scale(ways), "dim")), "")
+    for i, ids in enumerate(alike.values()):
         usage = next(u for u in usages if u.id == ids[0])
-        line = _text((name.ljust(margin), ""))
+        picture = _text()
         for letter in owners_picture(masks[usage.id], ways):
-            line.append(letter, styles.get(letter, "bold" if letter == SEVERAL else "dim"))
-        line.append("  " + _free(usage, several=len(alike) > 1 and len({u.way_bytes for u in usages}) > 1))
-        yield line
-    if cache.shareable_bits:
-        marks = " " * margin + io_picture(cache.shareable_bits, ways)
-        yield _text((f"{marks}  {IO_MARK} shared with I/O", "dim"))
+            picture.append(letter, styles.get(letter, "bold" if letter == SEVERAL else "dim"))
+        table.add_row(f"  {'cache' if len(ids) == 1 else 'caches'} {format_ids(ids)}", picture, _free(usage, several))
+        is_last_of_its_kind = i == len(alike) - 1 or marks[i : i + 1] != marks[i + 1 : i + 2]
+        if marks and IO_MARK in marks[i] and is_last_of_its_kind:
+            table.add_row("", _text((marks[i], "dim")), _text((legend, "dim")))
+    return table
 
 
 def _mask(group: Group, cache: CacheControl, cache_id: int) -> int:
@@ -101,20 +100,26 @@ def _alike(pairs: Iterable[tuple[int, Hashable]]) -> dict[Hashable, tuple[int, .
     return alike
 
 
-def _cache_words(cache: CacheControl, usages: list[CacheUsage]) -> str:
+def _cache_words(cache: CacheControl, usages: list[CacheUsage], snc_nodes: int) -> str:
     sizes = {u.way_bytes for u in usages}
     size = sizes.pop() if len(sizes) == 1 else None
-    words = [count(cache.ways, "way") + (f" of {about(size)}" if size else "")]
+    sentence = [count(cache.ways, "way") + (f" of {about(size)}" if size else "")]
+    if cache.level == 3 and snc_nodes > 1:
+        share = about(size // snc_nodes) if size else f"1/{snc_nodes} of a way"
+        sentence.append(f"{share} for each of {snc_nodes} Sub-NUMA nodes")
     if cache.min_cbm_bits > 1:
-        words.append(f"at least {cache.min_cbm_bits} per group")
+        sentence.append(f"at least {cache.min_cbm_bits} per group")
     if cache.sparse_masks:
-        words.append("masks can have holes")
+        sentence.append("masks can have holes")
+    if cache.shares_all:
+        sentence.append("all may be shared with I/O")
     if cache.io_alloc:
-        words.append("io_alloc is on")
-    return ", ".join(words)
+        sentence.append("io_alloc is on and takes a CLOSID")
+    return ", ".join(sentence)
 
 
-def _free(usage: CacheUsage, *, several: bool) -> str:
+def _free(usage: CacheUsage, several: bool) -> str:
+    """What is free, with the size of a way if there are ``several``."""
     size = f" of {about(usage.way_bytes)}" if several and usage.way_bytes else ""
     if not usage.free_ways:
         return "nothing free" + (f" ({count(usage.ways, 'way')}{size})" if size else "")
@@ -128,10 +133,12 @@ def _in_bytes(size: int | None) -> str:
     return "" if size is None else f" ({about(size)})"
 
 
-def _bandwidth(control: BandwidthControl) -> str:
-    nodes = count(len(control.ids), "node")
+def _bandwidth(control: BandwidthControl, host: Host) -> str:
+    nodes = _bandwidth_ids(control, host)
     if control.unit == "percent":
         steps = f" in steps of {control.bandwidth_gran}" if control.bandwidth_gran > 1 else ""
+        if bits := control.fraction_bits:
+            steps = f", kept in steps of 1/{1 << bits}"
         return f"{nodes}, percent from {control.min_bandwidth} to {control.max_bandwidth}{steps}"
     unit = "MiB/s (mba_MBps)" if control.unit == "MiB/s" else "eighths of a GB/s"
     if control.max_bandwidth is None:
@@ -139,68 +146,26 @@ def _bandwidth(control: BandwidthControl) -> str:
     return f"{nodes}, {unit}, {control.max_bandwidth} means no limit"
 
 
-def _groups(host: Host, letters: Mapping[str, str]) -> "Table":
-    rows = table("", "group", "owner", "tasks", "has", right=["tasks"])
-    ids = {cache.name: frozenset(cache.size_bytes) for cache in host.caches}
-    ids |= {bandwidth.name: frozenset(bandwidth.ids) for bandwidth in host.bandwidths}
-    for group in host.groups:
-        style = _STYLES[group.owner]
-        letter = _text((letters.get(group.path, ""), style))
-        rows.add_row(letter, _name(group), _text((group.owner, style)), str(len(group.tids)), _values(group, ids))
-    return rows
+def _bandwidth_ids(control: BandwidthControl, host: Host) -> str:
+    """How many ids it has. They are those of the L3 caches; some can be missing, and on Arm they are NUMA nodes."""
+    l3 = {*host.topology.caches.get(3, ()), *(i for c in host.caches if c.level == 3 for i in c.size_bytes)}
+    if l3 and not l3.issuperset(control.ids):
+        return f"NUMA {'node' if len(control.ids) == 1 else 'nodes'} {format_ids(control.ids)}"
+    nodes = count(len(control.ids), "node")
+    missing = l3.difference(control.ids)
+    return f"{nodes}, none for L3 cache {format_ids(missing)}" if missing else nodes
 
 
-def _name(group: Group) -> str:
-    if group.kind == "monitor":
-        return f"  mon {printable(group.path.rpartition('/')[2])}"
-    return ". (default group)" if group.owner == "default" else printable(group.path)
-
-
-def _values(group: Group, ids: Mapping[str, frozenset[int]]) -> str:
-    words = [group.mode] if group.mode != "shareable" else []
-    for name, masks in group.masks.items():
-        words.append(_compact(name, {i: f"{mask:x}" for i, mask in masks.items()}, ids.get(name, frozenset())))
-    for name, values in group.bandwidth.items():
-        words.append(_compact(name, {i: str(value) for i, value in values.items()}, ids.get(name, frozenset())))
-    words += [printable(line) for line in group.other_lines]
-    if group.cpus and group.owner != "default":
-        words.append(f"CPUs {group.cpus}")
-    return "  ".join(words)
-
-
-def _compact(name: str, values: Mapping[int, str], every: frozenset[int]) -> str:
-    """L3:0-1=7ff: ids grouped by value; "all" for every id of the host."""
-    alike = _alike(values.items())
-    if len(alike) == 1 and len(values) > 1 and set(values) == every:
-        return f"{name}:all={next(iter(alike))}"
-    return f"{name}:" + ";".join(f"{format_ids(ids)}={value}" for value, ids in alike.items())
-
-
-def _limits(usage: HostUsage) -> "Table":
-    from rich.table import Table
-
-    rows = Table.grid(padding=(0, 2, 0, 0))
-    host = usage.host
-    rows.add_row("Control groups", _limit(usage.closids, "CLOSID"))
-    if host.monitors:
-        rows.add_row("Groups monitored", _limit(usage.rmids, "RMID"))
-    for monitor in host.monitors:
-        rows.add_row("Events", f"{monitor.name}: {', '.join(monitor.features) or 'none'}")
-    if not host.monitors:
-        rows.add_row("Events", "none: this host has no monitoring")
-    if not host.caches and not host.bandwidths:
-        rows.add_row("Allocation", "none: this host can only monitor")
-    if host.unknown_resources:
-        rows.add_row("Unsupported", printable(", ".join(host.unknown_resources)))
-    return rows
-
-
-def _advice(usage: HostUsage) -> str:
+def _room_advice(usage: HostUsage) -> str:
     """A hint for a host whose default group has all ways, so that no group can get any."""
-    caches = [f"{u.resource} {u.id}" for u in usage.caches if _is_default_groups_alone(u, usage.host)]
-    if not caches:
+    ids: dict[str, list[int]] = {}
+    for cache in usage.caches:
+        if _is_default_groups_alone(cache, usage.host):
+            ids.setdefault(cache.resource, []).append(cache.id)
+    if not ids:
         return ""
-    what = "all caches" if len(caches) == len(usage.caches) > 1 else ", ".join(caches)
+    is_all = sum(map(len, ids.values())) == len(usage.caches) > 1
+    what = "all caches" if is_all else listed([f"{name} {format_ids(each)}" for name, each in ids.items()])
     return f"The default group has {what} alone; 'cachetune plan --shrink-default' makes room."
 
 
@@ -214,12 +179,15 @@ def _is_default_groups_alone(cache: CacheUsage, host: Host) -> bool:
     return all(mask is None or (owner, mask) == ("cachetune", whole) for owner, mask in masks)
 
 
-def _limit(limit: Limit, noun: str) -> str:
-    if limit.total is None:
-        return f"{limit.used}, the host does not report a maximum"
-    if limit.used > limit.total:
-        return f"{limit.used}, more than the {count(limit.total, noun)} that the host reports"
-    return f"{limit.used} of {count(limit.total, noun)} used, {limit.left} left"
+def _l3_advice(host: Host) -> str:
+    """Why a host that monitors L3 caches, or limits bandwidth, cannot allocate L3 ways, and what to do."""
+    missing = missing_l3_control(host)
+    has_more = any(monitor.name == "L3_MON" for monitor in host.monitors) or host.bandwidths
+    return f"{_sentence(missing.what)}\n{_sentence(missing.remedy)}" if missing and has_more else ""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _text(*parts: tuple[str, str]) -> "Text":

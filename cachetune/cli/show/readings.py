@@ -1,44 +1,121 @@
-"""Readings as tables."""
+"""Readings as tables: a row for each group and cache, or for each event if the events do not fit side by side."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from cachetune.cli.show.console import table
+from cachetune.cli.show.table import Table, names, numbers
 from cachetune.host.model import Host
 from cachetune.text import printable
 from cachetune.units import about
-from cachetune.watch import Counter, Reading, Readings
+from cachetune.watch import Counter, Reading, Readings, unit_of
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
+    from rich.console import Console, ConsoleOptions, RenderableType
 
-Line = tuple[Reading, str, dict[str, Counter]]
+SUM = "sum"
+
+
+class Place(NamedTuple):
+    """A cache or a package, or a node of a cache; ``node`` is "sum" for a cache that also has nodes."""
+
+    number: int
+    node: str = ""
+
+
+class Line(NamedTuple):
+    """The counters of one group at one place, by event."""
+
+    reading: Reading
+    place: Place
+    counters: dict[str, Counter]
 
 
 def readings_page(document: Readings, host: Host) -> Iterator["RenderableType"]:
     """One table for each resource with counters, then the groups without."""
     resources = [monitor.name.removesuffix("_MON") for monitor in host.monitors]
-    lines_of = {resource: [line for r in document.monitors for line in _lines(r, resource)] for resource in resources}
-    for resource, lines in lines_of.items():
-        if lines:
-            yield _table("package" if resource == "PERF_PKG" else "cache", lines)
+    tables = {resource: [line for r in document.monitors for line in _lines(r, resource)] for resource in resources}
+    filled = [Measured("package" if resource == "PERF_PKG" else "cache", t) for resource, t in tables.items() if t]
+    for i, table in enumerate(filled):
+        if i:
+            yield ""
+        yield table
     without = [reading.path for reading in document.monitors if not reading.counters]
     if without:
         yield f"No counters, or removed in the meantime: {', '.join(map(printable, without))}"
 
 
-def _table(what: str, lines: list[Line]) -> "Table":
-    """One row for each group and cache, one column for each event. Only the first row of a group has its name."""
-    events = list(dict.fromkeys(event for _, _, values in lines for event in values))
-    headers = [event.removesuffix("_bytes") for event in events]  # the values carry their units
-    rows = table("group", what, *headers, right=headers)
-    before = None
-    for reading, where, values in lines:
-        name = "" if reading is before else _name(reading)
-        rows.add_row(name, where, *(_value(values.get(event)) for event in events))
-        before = reading
-    return rows
+class Measured:
+    """The readings of one resource, in one table or, on a narrow terminal, in several."""
+
+    def __init__(self, what: str, lines: Sequence[Line]) -> None:
+        self._what, self._lines = what, lines
+        self._events = list(dict.fromkeys(event for line in lines for event in line.counters))
+        self._places = list(dict.fromkeys(line.place for line in lines))
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[RenderableType]":
+        wide = self._by_place()
+        if wide.least_width <= options.max_width:
+            yield wide
+            return
+        for i, places in enumerate(self._fitting(options.max_width)):
+            if i:
+                yield ""
+            yield self._by_event(places)
+
+    def _by_place(self) -> Table:
+        """One line for each group and place, one column for each event."""
+        nodes = any(place.node for place in self._places)
+        where = [numbers(self._what, right=False), *([numbers("node", right=False)] if nodes else [])]
+        table = Table(names("group"), *where, *map(numbers, map(_title, self._events)))
+        for reading, lines in _by_reading(self._lines).items():
+            places = [[f"{line.place.number}", *([line.place.node] if nodes else [])] for line in lines]
+            values = [[_value(line.counters.get(event)) for event in self._events] for line in lines]
+            table.add_row(
+                _name(reading), *map(_stacked, zip(*places, strict=True)), *map(_stacked, zip(*values, strict=True))
+            )
+        return table
+
+    def _by_event(self, places: Sequence[Place]) -> Table:
+        """One line for each group and event, one column for each place."""
+        headers = [f"{self._what} {place.number}" + (f" {_node(place)}" if place.node else "") for place in places]
+        table = Table(names("group"), numbers("event", right=False), *map(numbers, headers))
+        for reading, lines in _by_reading(self._lines).items():
+            at = {line.place: line.counters for line in lines}
+            values = [[_value(at.get(place, {}).get(event)) for event in self._events] for place in places]
+            table.add_row(_name(reading), _stacked(map(_title, self._events)), *map(_stacked, values))
+        return table
+
+    def _fitting(self, width: int) -> Iterator[Sequence[Place]]:
+        """The places in as few tables as fit; a table has at least one."""
+        places = self._places
+        while places:
+            fitting = next((n for n in range(len(places), 1, -1) if self._by_event(places[:n]).least_width <= width), 1)
+            yield places[:fitting]
+            places = places[fitting:]
+
+
+def _lines(reading: Reading, resource: str) -> Iterator[Line]:
+    """The counters of a group, those of each cache before those of its nodes."""
+    counters = [counter for counter in reading.counters if counter.resource == resource]
+    with_nodes = {counter.id for counter in counters if counter.node is not None}
+    found: dict[Place, dict[str, Counter]] = {}
+    for counter in counters:
+        node = f"{counter.node}" if counter.node is not None else SUM if counter.id in with_nodes else ""
+        found.setdefault(Place(counter.id, node), {})[counter.event] = counter
+    yield from (Line(reading, place, values) for place, values in found.items())
+
+
+def _by_reading(lines: Iterable[Line]) -> dict[Reading, list[Line]]:
+    """The lines of each group."""
+    found: dict[Reading, list[Line]] = {}
+    for line in lines:
+        found.setdefault(line.reading, []).append(line)
+    return found
+
+
+def _stacked(cells: Iterable[str]) -> str:
+    """Cells below each other in one row, so that a long name can wrap beside them."""
+    return "\n".join(cells)
 
 
 def _name(reading: Reading) -> str:
@@ -47,20 +124,22 @@ def _name(reading: Reading) -> str:
     return f"  {printable(reading.name)}" if reading.kind == "monitor" else printable(reading.name)
 
 
-def _lines(reading: Reading, resource: str) -> Iterator[Line]:
-    source_options: dict[tuple[int, int | None], dict[str, Counter]] = {}
-    for counter in reading.counters:
-        if counter.resource == resource:
-            source_options.setdefault((counter.id, counter.node), {})[counter.event] = counter
-    for (number, node), values in source_options.items():
-        yield reading, f"{number}" if node is None else f"{number} node {node}", values
+def _node(place: Place) -> str:
+    return place.node if place.node == SUM else f"node {place.node}"
+
+
+def _title(event: str) -> str:
+    """The event and the unit of its values, unless they show it themselves or the event's name has it."""
+    unit = unit_of(event)
+    return event.removesuffix("_bytes") if unit == "bytes" or unit in event else f"{event} ({unit})"
 
 
 def _value(counter: Counter | None) -> str:
+    """A size as a person reads it, any other number as the kernel writes it, or the reason that there is none."""
     if counter is None:
         return ""
     if counter.value is None:
         return counter.state
-    if isinstance(counter.value, int) and counter.event.startswith(("llc_", "mbm_")):
+    if isinstance(counter.value, int) and unit_of(counter.event) == "bytes":
         return about(counter.value)
     return f"{counter.value}"

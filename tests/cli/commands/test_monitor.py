@@ -132,7 +132,7 @@ def test_package_telemetry_has_its_own_table(root: Path) -> None:
     table = run("--resctrl", root, "--machine-name", "qemu-3-db").output
     assert "package" not in table
     assert [line.split() for line in run("--resctrl", root).output.splitlines()[-2:]] == [
-        ["group", "package", "core_energy"],
+        ["group", "package", "core_energy", "(joules)"],
         [".", "(default", "group)", "0", "12.5"],
     ]
 

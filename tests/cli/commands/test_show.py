@@ -37,8 +37,8 @@ d  . (default group)            default        3  L3:0=7f0;1=7ff  MB:all=100
 A  cachetune-web-vcpus_0-1      cachetune      2  L3:0=3;1=7ff  MB:0=50;1=100
      mon cachetune-web-vcpus_0  cachetune      1
 
-Control groups    2 of 8 CLOSIDs used, 6 left
-Groups monitored  4 of 144 RMIDs used, 140 left
+Control groups    2 of 8 CLOSIDs used, 6 left (cachetune 1)
+Groups monitored  4 of 144 RMIDs used, 140 left (cachetune 2, cadvisor 1)
 Events            L3_MON: llc_occupancy, mbm_total_bytes, mbm_local_bytes
 
 The default group has L3 1 alone; 'cachetune plan --shrink-default' makes room.
@@ -74,7 +74,9 @@ def test_caches_that_look_the_same_share_a_line() -> None:
 def test_more_groups_than_rmids_are_shown_as_such(tmp_path: Path) -> None:
     root = make(tmp_path, {**SKYLAKE, "info/L3_MON/num_rmids": "1"})
     output = run("show", "--resctrl", root).output
-    assert re.search(r"^Groups monitored  \d+, more than the 1 RMID that the host reports$", output, re.MULTILINE)
+    assert re.search(
+        r"^Groups monitored  \d+, more than the 1 RMID that the host reports, so that is no\n", output, re.MULTILINE
+    )
 
 
 def test_modes_cpus_and_unknown_lines_are_shown(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_modes_cpus_and_unknown_lines_are_shown(tmp_path: Path) -> None:
     assert "exclusive" in output
     assert "CPUs 2-3" in output
     assert "NEW:0=7" in output
-    assert "Unsupported       NEW" in output
+    assert "Not understood    NEW (4 CLOSIDs); such lines are kept\n" in output
 
 
 def test_control_characters_in_a_name_are_escaped(tmp_path: Path) -> None:

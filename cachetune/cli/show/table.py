@@ -1,0 +1,189 @@
+"""Tables and sentences that fit the terminal: words and names wrap, a number and its unit never do.
+
+A table is as wide as its contents if the terminal has room. Otherwise its columns of words get narrower, then those of
+names. Columns of numbers keep their width, so a table can be wider than the terminal.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, zip_longest
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
+
+Kind = Literal["number", "words", "name"]
+
+_GAP = 2
+_LEAST = {"words": 20, "name": 16}
+# Entries such as L3:0=f;1=7ff are two spaces apart.
+_ENTRY = re.compile(r"(?:[^ ]| (?! ))+ *")
+# Where a line can end within an entry: after these, but not at the one space between a number and its unit or noun.
+_BREAKS = {
+    "words": re.compile(r"(?<![0-9]) +|(?<=[;,])"),
+    "name": re.compile(r" +|(?<=[-_./:;,])"),
+}
+
+
+class Column(NamedTuple):
+    """One column: its header, what its cells are, and whether they are right-aligned."""
+
+    header: str
+    kind: Kind
+    right: bool = False
+
+
+def numbers(header: str, *, right: bool = True) -> Column:
+    """A column whose cells stay in one piece."""
+    return Column(header, "number", right)
+
+
+def words(header: str) -> Column:
+    """A column whose cells wrap between words, and after a comma or a semicolon."""
+    return Column(header, "words")
+
+
+def names(header: str) -> Column:
+    """A column whose cells wrap at punctuation, and anywhere if a part is longer than the column."""
+    return Column(header, "name")
+
+
+class Table:
+    """Rows of cells below a header; without one if all headers are empty."""
+
+    def __init__(self, *columns: Column) -> None:
+        self._columns = columns
+        self._rows: list[list[Text]] = []
+
+    def add_row(self, *cells: "str | Text", style: str = "") -> None:
+        """Add one row, with a cell for each column. Lines in a cell stay lines."""
+        self._rows.append([_text(cell, style) for cell in cells])
+
+    @property
+    def least_width(self) -> int:
+        """The width that the table needs."""
+        return sum(map(self._least, range(len(self._columns)))) + _GAP * (len(self._columns) - 1)
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
+        widths = self._widths(options.max_width)
+        if any(column.header for column in self._columns):
+            yield from self._lines([_text(column.header, "bold") for column in self._columns], widths)
+        for row in self._rows:
+            yield from self._lines(row, widths)
+
+    def _widths(self, most: int) -> list[int]:
+        """The width of each column in a table that is ``most`` wide if it can be."""
+        widths = [max(map(_width, self._cells_of(i))) for i in range(len(self._columns))]
+        least = [self._least(i) for i in range(len(self._columns))]
+        excess = sum(widths) + _GAP * (len(widths) - 1) - most
+        for kind in ("words", "name"):
+            columns = [i for i, column in enumerate(self._columns) if column.kind == kind]
+            while excess > 0 and (wide := [i for i in columns if widths[i] > least[i]]):
+                widths[max(wide, key=widths.__getitem__)] -= 1
+                excess -= 1
+        return widths
+
+    def _cells_of(self, column: int) -> Iterator[str]:
+        """The lines of all cells of a column, its header among them."""
+        yield self._columns[column].header
+        for row in self._rows:
+            yield from row[column].plain.split("\n")
+
+    def _least(self, column: int) -> int:
+        """The least width of a column: that of its longest piece, or of a part of a name that can be cut."""
+        kind = self._columns[column].kind
+        cells = list(self._cells_of(column))
+        longest = max(map(_width, cells))
+        if kind == "number":
+            return longest
+        pieces = max(_width(cell[a:b].rstrip()) for cell in cells for a, b in pairwise(_breaks(cell, kind, 0)))
+        return min(longest, max(_LEAST[kind], pieces) if kind == "words" else _LEAST[kind])
+
+    def _lines(self, row: "Sequence[Text]", widths: Sequence[int]) -> "Iterator[Text]":
+        """A row as lines: those of its cells side by side."""
+        cells = [
+            [line for text in cell.split("\n", allow_blank=True) for line in wrapped(text, width, column.kind)]
+            for cell, width, column in zip(row, widths, self._columns, strict=True)
+        ]
+        for parts in zip_longest(*cells, fillvalue=_text("")):
+            line = unbroken("")
+            for part, width, column in zip(parts, widths, self._columns, strict=True):
+                space = " " * (width - part.cell_len)
+                line.append(" " * _GAP if len(line) else "")
+                line = line + space + part if column.right else line + part + space
+            yield line
+
+
+class Sentence:
+    """A text outside of tables. It wraps like a cell of words, unless it must not wrap at all."""
+
+    def __init__(self, text: "str | Text") -> None:
+        self._text = _text(text)
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
+        if self._text.no_wrap:
+            yield self._text
+            return
+        for text in self._text.split("\n", allow_blank=True):
+            for line in wrapped(text, options.max_width):
+                yield unbroken("") + line
+
+
+def wrapped(text: "Text", width: int, kind: Kind = "words") -> "Iterator[Text]":
+    """The text in lines of at most ``width``, each indented as the first. A piece of words can be longer."""
+    indent = _indent(text.plain)
+    for start, end in _spans(text.plain, width, kind):
+        line = text[start:end]
+        yield line if start == 0 else _text(" " * indent) + line
+
+
+def _spans(text: str, width: int, kind: Kind) -> Iterator[tuple[int, int]]:
+    """Where each line of a text starts and ends."""
+    start, end, room = 0, 0, width
+    for piece_end in _breaks(text, kind, width)[1:]:
+        if end > start and _width(text[start:piece_end].rstrip()) > room:
+            yield start, start + len(text[start:end].rstrip())
+            start, room = end, width - _indent(text)
+        while kind == "name" and _width(text[start:piece_end].rstrip()) > room:
+            cut = start + max(room, 1)
+            yield start, cut
+            start, room = cut, width - _indent(text)
+        end = piece_end
+    yield start, end
+
+
+def _breaks(text: str, kind: Kind, width: int) -> list[int]:
+    """Where a text can be broken, its start and its end among them: within an entry only if it is wider than a line."""
+    if kind == "number":
+        return [0, len(text)]
+    places = [0]
+    for entry in _ENTRY.finditer(text, _indent(text)):
+        if _width(entry[0].rstrip()) > width or kind == "name":
+            places += [entry.start() + match.end() for match in _BREAKS[kind].finditer(entry[0])]
+        places.append(entry.end())
+    return sorted({place for place in places if place <= len(text.rstrip())} | {len(text)})
+
+
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _text(text: "str | Text", style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(text, style=style) if isinstance(text, str) else text
+
+
+def unbroken(text: str, style: str = "") -> "Text":
+    """A line that stays one line, however long it is."""
+    from rich.text import Text
+
+    return Text(text, style=style, no_wrap=True, overflow="ignore")
