@@ -37,6 +37,7 @@ from cachetune.guests.tuning_files import TuningFiles
 from cachetune.plan import PlanRefusedError
 from cachetune.plan.steps import effect_of
 from cachetune.service.changes import carry_out
+from cachetune.service.hosts import problems_of
 from cachetune.service.plans import Removal, planner_of, removal_planner
 from cachetune.service.requests import live_domain
 from cachetune.service.select import doubts_about
@@ -113,19 +114,14 @@ class Reconciler:
         with connection.resctrl.lock(exclusive=False, timeout=_LOCK_SECONDS):
             ledger = load_ledger(connection.run)
             host = connection.look(ledger)
-        self._log_doubts(running, files or {})
+        self._log_warnings({*problems_of(host), *_doubts(running, files or {})})
         return Observation(files, running, host, ledger)
 
-    def _log_doubts(self, running: Iterable[RunningGuest], files: TuningFiles) -> None:
-        """Log each reason to doubt a guest's identity once; an unverified guest only if it has a tuning file."""
-        doubts = {
-            f"{guest.name}: {doubt}"
-            for guest in running
-            for doubt in (doubts_about(guest) if guest.name in files else guest.disagreements)
-        }
-        for doubt in sorted(doubts - self._warned):
-            self._log("warning", doubt)
-        self._warned = doubts
+    def _log_warnings(self, warnings: set[str]) -> None:
+        """Log each warning once, and again if it had gone."""
+        for warning in sorted(warnings - self._warned):
+            self._log("warning", warning)
+        self._warned = warnings
 
     def _recover(self, connection: Connection) -> None:
         """Undo or finish a run that was killed. Raises CachetuneError if that fails."""
@@ -243,6 +239,15 @@ class Reconciler:
             self._log("notice", f"{guest.name}: {change}")
         if not same and (not change or state in {"failed", "drifted"}):
             self._log(_LEVELS[state], f"{guest.name}: {state}" + (f": {reason}" if reason else ""))
+
+
+def _doubts(running: Iterable[RunningGuest], files: TuningFiles) -> set[str]:
+    """The reasons to doubt a guest's identity; an unverified guest only counts if it has a tuning file."""
+    return {
+        f"{guest.name}: {doubt}"
+        for guest in running
+        for doubt in (doubts_about(guest) if guest.name in files else guest.disagreements)
+    }
 
 
 def _change(report: Report) -> str:

@@ -38,7 +38,8 @@ def change(
             show_plan(plan, document, err=as_json)
 
     try:
-        report = carry_out(planner, connection, show=show, approve=_confirm if prompt else None, adopt=adopt)
+        approve = _confirm if prompt else None
+        report = carry_out(planner, connection, show=show, approve=approve, warn=show_warnings, adopt=adopt)
     except PlanRefusedError as refused:
         raise unplanned(refused, document) from None
     finish(report, as_json=as_json)

@@ -29,6 +29,11 @@ class HookLog:
         """Log a change."""
         self._log(syslog.LOG_NOTICE, text)
 
+    def warnings(self, texts: Iterable[str]) -> None:
+        """Log warnings, which do not stop a guest."""
+        for text in texts:
+            self._log(syslog.LOG_WARNING, f"warning: {text}")
+
     def problem(self, text: str, hint: str = "") -> None:
         """Log an error and its hint."""
         self.failed = True

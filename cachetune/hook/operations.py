@@ -83,7 +83,7 @@ def _prepare(call: Call, log: HookLog) -> None:
 
     done = False
     try:
-        report = carry_out(planner, connect(location))
+        report = carry_out(planner, connect(location), warn=log.warnings)
         done = report.exit_code == 0
     finally:
         if not done:
@@ -103,7 +103,8 @@ def _started(call: Call, log: HookLog) -> None:
     if tuning.own:
         _verify(call, request, location, log)
     else:
-        log.report(carry_out(planner_of([request], _options(call)), connect(location)))
+        planner = planner_of([request], _options(call))
+        log.report(carry_out(planner, connect(location), warn=log.warnings))
 
 
 def _verify(call: Call, request: GuestRequest, location: Location, log: HookLog) -> None:
@@ -115,7 +116,7 @@ def _verify(call: Call, request: GuestRequest, location: Location, log: HookLog)
         missing.extend(map(describe, plan.steps))
         return msgspec.structs.replace(plan, groups=(), steps=())
 
-    carry_out(planner, connect(location))
+    carry_out(planner, connect(location), warn=log.warnings)
     for what in missing:
         log.problem(
             f"libvirt did not place the guest as its XML requests; still to do: {what}",
@@ -133,7 +134,7 @@ def _release(call: Call, log: HookLog) -> None:
         owned = ledger.groups_of(guest.machine_name)
         return plan_removal(host, [guest], owned, ledger.shrunk if owned or options.shrink_default else None)
 
-    log.report(carry_out(planner, connect(location)))
+    log.report(carry_out(planner, connect(location), warn=log.warnings))
 
 
 _OPERATIONS: dict[str, Callable[[Call, HookLog], None]] = {

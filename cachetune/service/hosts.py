@@ -14,6 +14,7 @@ from cachetune.host.check import check_host
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.host.resctrl.files import SysfsResctrl
+from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.sysfs import sizes_for
 from cachetune.host.usage import HostUsage, usage_of
 from cachetune.service.connection import SIMULATED, Location, open_resctrl
@@ -44,13 +45,17 @@ def read_location(location: Location) -> HostReading:
     if location.host is not None and not location.host.startswith(SIMULATED):
         name = "<stdin>" if location.host == "-" else location.host
         host = check_host(documents.decode(_read_snapshot(location.host), Host, name), name)
-        return HostReading(host, notes=_problem_notes(host))
-    resctrl = open_resctrl(location)
+        return HostReading(host, notes=problems_of(host))
+    return read_tree(open_resctrl(location), location)
+
+
+def read_tree(resctrl: Resctrl, location: Location) -> HostReading:
+    """Read the host behind the opened resctrl of a location, which is not a snapshot, as ``read_location`` does."""
     if not isinstance(resctrl, SysfsResctrl):
         return HostReading(read_host(resctrl))
     ledger, notes = readable_ledger(location)
     host, warnings = _read_locked(resctrl, location.sysfs, ledger.owned)
-    return HostReading(host, ledger, (*notes, *warnings, *_problem_notes(host)))
+    return HostReading(host, ledger, (*notes, *warnings, *problems_of(host)))
 
 
 def read_for_planning(location: Location) -> HostReading:
@@ -71,8 +76,8 @@ def readable_ledger(location: Location) -> tuple[Ledger, tuple[str, ...]]:
         return Ledger(), (str(error),)
 
 
-def _problem_notes(host: Host) -> tuple[str, ...]:
-    """What could not be read of the host's groups, in one line for each file."""
+def problems_of(host: Host) -> tuple[str, ...]:
+    """Warnings about the files of the host's groups that could not be read or understood, one for each file."""
     return tuple(f"{host.source}/{problem}" for problem in host.problems)
 
 

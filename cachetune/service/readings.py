@@ -6,9 +6,9 @@ import msgspec
 
 from cachetune.errors import HostError
 from cachetune.host.model import Host
-from cachetune.host.read import read_host
 from cachetune.service.connection import Location, open_resctrl
-from cachetune.service.hosts import readable_ledger
+from cachetune.service.hosts import read_tree
+from cachetune.service.notes import noted
 from cachetune.service.requests import Document, load_document
 from cachetune.service.select import Selection, select_groups
 from cachetune.watch import Readings, read_counters
@@ -30,11 +30,13 @@ def read_monitors(location: Location, selection: Selection, document: Document |
     """
     resctrl = open_resctrl(location)
     began = time.time()
-    ledger, notes = readable_ledger(location)
-    host = read_host(resctrl, None, ledger.owned)
+    reading = read_tree(resctrl, location)
+    host = reading.host
     if not host.monitors:
         raise HostError(host.source, "no monitoring", hint="info/L3_MON is missing")
     domain = None if document is None else load_document(document)[0]
-    groups = select_groups(host, selection, domain)
-    readings = Readings(source=host.source, time=round(began, 6), monitors=read_counters(resctrl, host, groups.paths))
-    return HostReadings(readings, host, (*notes, *groups.notes))
+    with noted(reading.notes):
+        groups = select_groups(host, selection, domain)
+        monitors = read_counters(resctrl, host, groups.paths)
+    readings = Readings(source=host.source, time=round(began, 6), monitors=monitors)
+    return HostReadings(readings, host, (*reading.notes, *groups.notes))

@@ -96,9 +96,10 @@ def _in_order(names: Collection[str], features: tuple[str, ...]) -> list[str]:
 
 
 def _names(fs: Resctrl, path: str) -> list[str]:
+    """The entries of a directory; none if it does not exist or cannot be read, so that other groups still can."""
     try:
         return fs.listdir(path)
     except ResctrlError as error:
-        if error.errno in _GONE:
-            return []
-        raise
+        if error.errno == errno.EACCES:
+            raise
+        return []

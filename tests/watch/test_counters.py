@@ -1,3 +1,4 @@
+import errno
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -92,6 +93,22 @@ def test_a_file_without_permission_is_an_error(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(SysfsResctrl, "read", forbidden)
     with pytest.raises(ResctrlError, match="EACCES"):
         read_counters(fs, host, ["."])
+
+
+def test_a_directory_that_cannot_be_listed_does_not_hide_other_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs = SysfsResctrl(make(tmp_path, {**SKYLAKE, **l3("00", "1"), **below(WEB, l3("00", "2"))}))
+    host, listdir = read_host(fs), SysfsResctrl.listdir
+
+    def broken(self: SysfsResctrl, path: str) -> list[str]:
+        if path == f"{WEB}/mon_data":
+            raise ResctrlError(errno.EIO, "listdir", path)
+        return listdir(self, path)
+
+    monkeypatch.setattr(SysfsResctrl, "listdir", broken)
+    web, default = read_counters(fs, host, [WEB, "."])
+    assert (web.counters, default.counters[0].value) == ((), 1)
 
 
 def test_nodes_of_a_cache_are_read_in_addition_to_its_sum(tmp_path: Path) -> None:
