@@ -48,8 +48,10 @@ def _title(host: Host) -> "Text":
     return title
 
 
-def _heading(name: str, sentence: str) -> "Text":
-    return _text((f"{name:<6} ", "bold"), (sentence, ""))
+def _heading(name: str, sentence: str) -> Table:
+    table = Table(numbers("", right=False), words(""))
+    table.add_row(_text((f"{name:<5}", "bold")), sentence)
+    return table
 
 
 def _cache_section(

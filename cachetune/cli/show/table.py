@@ -1,7 +1,7 @@
 """Tables and sentences that fit the terminal: words and names wrap, a number and its unit never do.
 
-A table is as wide as its contents if the terminal has room. Otherwise its columns of words get narrower, then those of
-names. Columns of numbers keep their width, so a table can be wider than the terminal.
+A table is as wide as its contents if the terminal has room. Otherwise its columns of words and names get narrower.
+Columns of numbers keep their width, so a table can be wider than the terminal.
 """
 
 import re
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 Kind = Literal["number", "words", "name"]
 
 _GAP = 2
-_LEAST = {"words": 20, "name": 16}
+# How far columns shrink, in this order, where their longest piece allows it.
+_SHRINKING: tuple[tuple[Kind, int], ...] = (("words", 20), ("name", 16), ("words", 10), ("name", 12))
 # Entries such as L3:0=f;1=7ff are two spaces apart.
 _ENTRY = re.compile(r"(?:[^ ]| (?! ))+ *")
 # Where a line can end within an entry: after these, but not at the one space between a number and its unit or noun.
@@ -63,7 +64,7 @@ class Table:
     @property
     def least_width(self) -> int:
         """The width that the table needs."""
-        return sum(map(self._least, range(len(self._columns)))) + _GAP * (len(self._columns) - 1)
+        return sum(self._widths(0)) + _GAP * (len(self._columns) - 1)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
         widths = self._widths(options.max_width)
@@ -75,11 +76,10 @@ class Table:
     def _widths(self, most: int) -> list[int]:
         """The width of each column in a table that is ``most`` wide if it can be."""
         widths = [max(map(_width, self._cells_of(i))) for i in range(len(self._columns))]
-        least = [self._least(i) for i in range(len(self._columns))]
         excess = sum(widths) + _GAP * (len(widths) - 1) - most
-        for kind in ("words", "name"):
-            columns = [i for i, column in enumerate(self._columns) if column.kind == kind]
-            while excess > 0 and (wide := [i for i in columns if widths[i] > least[i]]):
+        for kind, floor in _SHRINKING:
+            least = {i: max(floor, self._longest_piece(i)) for i, c in enumerate(self._columns) if c.kind == kind}
+            while excess > 0 and (wide := [i for i in least if widths[i] > least[i]]):
                 widths[max(wide, key=widths.__getitem__)] -= 1
                 excess -= 1
         return widths
@@ -90,15 +90,13 @@ class Table:
         for row in self._rows:
             yield from row[column].plain.split("\n")
 
-    def _least(self, column: int) -> int:
-        """The least width of a column: that of its longest piece, or of a part of a name that can be cut."""
+    def _longest_piece(self, column: int) -> int:
+        """The width of the longest piece of words; names can be cut anywhere."""
         kind = self._columns[column].kind
-        cells = list(self._cells_of(column))
-        longest = max(map(_width, cells))
-        if kind == "number":
-            return longest
-        pieces = max(_width(cell[a:b].rstrip()) for cell in cells for a, b in pairwise(_breaks(cell, kind, 0)))
-        return min(longest, max(_LEAST[kind], pieces) if kind == "words" else _LEAST[kind])
+        if kind == "name":
+            return 0
+        cells = self._cells_of(column)
+        return max(_width(cell[a:b].rstrip()) for cell in cells for a, b in pairwise(_breaks(cell, kind, 0)))
 
     def _lines(self, row: "Sequence[Text]", widths: Sequence[int]) -> "Iterator[Text]":
         """A row as lines: those of its cells side by side."""

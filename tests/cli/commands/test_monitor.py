@@ -53,7 +53,7 @@ def run(*words: object) -> Result:
 
 
 def paths(*words: object) -> list[str]:
-    return [monitor["path"] for monitor in json.loads(run("--json", *words).output)["monitors"]]
+    return [monitor["path"] for monitor in json.loads(run("--json", *words).stdout)["monitors"]]
 
 
 PAGE = """\
