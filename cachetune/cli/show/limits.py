@@ -48,9 +48,9 @@ def _limit(limit: Limit, noun: str) -> str:
 def _rmids(usage: HostUsage) -> str:
     """The RMIDs in use. On Arm, each control group has its own, or their number is not known."""
     host, each = usage.host, usage.rmids_per_control_group
+    if each is None and host.is_mpam:
+        return f"{usage.rmids.used}, the host does not report how many a control group can have"
     if each is None:
-        if host.is_mpam and usage.rmids.total is not None and usage.rmids.left is not None:
-            return f"{usage.rmids.used}, the host does not report how many a control group can have"
         return _limit(usage.rmids, "RMID") + _owners(host.groups)
     used = Counter(group.parent for group in host.groups)
     full = [printable(path) for path, number in used.items() if number >= each]

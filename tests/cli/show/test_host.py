@@ -276,11 +276,18 @@ def test_on_arm_a_control_group_with_one_rmid_has_none_for_monitor_groups(page: 
     )
 
 
-def test_on_arm_a_number_that_is_no_limit_is_called_so(page: Page) -> None:
-    assert "1, the host does not report how many a control group can have\n" in page(arm(rmids=1))
-    exceeded = arm(control("a"), monitor("a/mon_groups/m"), rmids=1)
-    assert page.line(exceeded, "Groups monitored").startswith(
-        "Groups monitored  3, more than the 1 RMID that the host reports, so that is no limit"
+@pytest.mark.parametrize("groups", [(), (control("a"), monitor("a/mon_groups/m"))])
+def test_on_arm_a_number_that_is_no_limit_is_not_shown_as_one(groups: tuple[Group, ...], page: Page) -> None:
+    used = 1 + len(groups)
+    assert page.line(arm(*groups, rmids=1), "Groups monitored") == (
+        f"Groups monitored  {used}, the host does not report how many a control group can have"
+    )
+
+
+def test_a_limit_that_the_host_exceeds_is_no_limit(page: Page) -> None:
+    shown = host(control("a"), monitors=(l3_mon(1),))
+    assert page.line(shown, "Groups monitored") == (
+        "Groups monitored  2, more than the 1 RMID that the host reports, so that is no limit (unknown 1)"
     )
 
 
