@@ -118,7 +118,7 @@ class Reconciler:
         return Observation(files, running, host, ledger)
 
     def _log_warnings(self, warnings: set[str]) -> None:
-        """Log each warning once, and again if it had gone."""
+        """Log each warning once, and again when it comes back."""
         for warning in sorted(warnings - self._warned):
             self._log("warning", warning)
         self._warned = warnings

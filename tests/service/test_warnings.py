@@ -1,4 +1,4 @@
-"""A damaged group of others: every verb goes on, and shows each warning once, with the name of the file."""
+"""A damaged foreign group: every verb works, and shows each warning once, with the name of the file."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ from tests.agent.machine import wanted
 from tests.host.trees import SKYLAKE, below, make
 from tests.samples import GUEST, TIDS
 
-DAMAGED = {"schemata": "L3:0=zz", "mode": "no-mode", "tasks": "nobody", "cpus_list": "x-y"}
+DAMAGED = {"schemata": "L3:0=zz", "mode": "no-mode", "tasks": "no-thread", "cpus_list": "x-y"}
 REASONS = {
     "schemata": "not understood: L3:0=zz",
     "mode": "not a mode: no-mode",
-    "tasks": "not a thread id: nobody",
+    "tasks": "not a thread id: no-thread",
     "cpus_list": "not a list of CPUs: x-y",
 }
 XML = """<domain type='kvm'><name>app</name><vcpu>2</vcpu>
@@ -106,7 +106,7 @@ def test_a_change_is_made_with_each_warning_once(approve: OnPlan | None, damaged
     assert (report.outcome, sorted(found)) == ("done", warnings(damaged.source))
 
 
-def test_the_agent_logs_each_warning_once_until_it_has_gone(damaged: Damaged, tmp_path: Path) -> None:
+def test_the_agent_logs_each_warning_once_until_it_ends(damaged: Damaged, tmp_path: Path) -> None:
     logged: list[tuple[str, str]] = []
     inputs = Inputs(connection=lambda: Connection(damaged, tmp_path), files=lambda _: {}, guests=lambda: ())
     clock = Clock(lambda: 0.0, lambda: 0.0)

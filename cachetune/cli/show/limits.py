@@ -55,8 +55,8 @@ def _rmids(usage: HostUsage) -> str:
     used = Counter(group.parent for group in host.groups)
     full = [printable(path) for path, number in used.items() if number >= each]
     left = f", none left in {listed(full, _SHOWN)}" if full and each > 1 else ""
-    for_itself = "one for itself" if each > 1 else "for itself"
-    return f"{usage.rmids.used}; each control group has {count(each, 'RMID')}, {for_itself}{left}"
+    own = "its own included" if each > 1 else "its own"
+    return f"{usage.rmids.used}; each control group has {count(each, 'RMID')}, {own}{left}"
 
 
 def _owners(groups: Iterable[Group]) -> str:

@@ -1,4 +1,4 @@
-"""Readings as tables: a row for each group and cache, or for each event if the events do not fit side by side."""
+"""Readings as tables: a row for each group and cache, or for each event if the terminal is too narrow for that."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -135,7 +135,7 @@ def _title(event: str) -> str:
 
 
 def _value(counter: Counter | None) -> str:
-    """A size as a person reads it, any other number as the kernel writes it, or the reason that there is none."""
+    """A size as a person reads it, any other number as the kernel writes it, or why it is missing."""
     if counter is None:
         return ""
     if counter.value is None:

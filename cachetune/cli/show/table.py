@@ -99,7 +99,7 @@ class Table:
         return max(_width(cell[a:b].rstrip()) for cell in cells for a, b in pairwise(_breaks(cell, kind, 0)))
 
     def _lines(self, row: "Sequence[Text]", widths: Sequence[int]) -> "Iterator[Text]":
-        """A row as lines: those of its cells side by side."""
+        """A row as lines: the lines of its cells beside each other."""
         cells = [
             [line for text in cell.split("\n", allow_blank=True) for line in wrapped(text, width, column.kind)]
             for cell, width, column in zip(row, widths, self._columns, strict=True)

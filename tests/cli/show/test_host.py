@@ -54,7 +54,7 @@ def page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 class Page:
-    """A host as it is shown on a terminal with 80 columns, or as many as asked for."""
+    """A host as it is shown on a terminal with 80 columns, or any other number."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys, self._monkeypatch = capsys, monkeypatch
@@ -266,13 +266,13 @@ def arm(*groups: Group, rmids: int) -> Host:
 def test_on_arm_the_rmids_of_each_control_group_are_shown_and_which_have_none_left(page: Page) -> None:
     shown = arm(control("a"), monitor("a/mon_groups/m"), rmids=128)
     assert page.line(shown, "Groups monitored") == (
-        "Groups monitored  3; each control group has 2 RMIDs, one for itself, none left in a"
+        "Groups monitored  3; each control group has 2 RMIDs, its own included, none left in a"
     )
 
 
 def test_on_arm_a_control_group_with_one_rmid_has_none_for_monitor_groups(page: Page) -> None:
     assert page.line(arm(rmids=64), "Groups monitored") == (
-        "Groups monitored  1; each control group has 1 RMID, for itself"
+        "Groups monitored  1; each control group has 1 RMID, its own"
     )
 
 

@@ -77,7 +77,7 @@ def test_every_number_of_nine_events_is_whole_and_no_line_is_too_long(width: int
     assert sorted(shown) == sorted(f"{counter.value}" for each in readings for counter in each.counters)
 
 
-def test_two_packages_fit_side_by_side_on_eighty_columns() -> None:
+def test_two_packages_fit_on_eighty_columns() -> None:
     assert page(telemetry(2), 80)[:4] == [
         "group                 event                           package 0        package 1",
         ". (default group)     core_energy (joules)      10000000.000000  10000000.000001",

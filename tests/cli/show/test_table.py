@@ -65,7 +65,7 @@ def test_a_number_stays_with_its_noun() -> None:
         assert not [line for line in printed(Sentence(text), width) if re.search(r"[0-9]$", line)]
 
 
-def test_lines_of_a_cell_are_side_by_side_with_a_name_that_wraps() -> None:
+def test_lines_of_a_cell_are_beside_a_name_that_wraps() -> None:
     table = Table(names("group"), numbers("bytes"))
     table.add_row("cachetune-web-vcpus_0-1", "123456789\n2\n3")
     assert printed(table, 31) == [
