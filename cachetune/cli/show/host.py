@@ -140,7 +140,7 @@ def _bandwidth(control: BandwidthControl, host: Host) -> str:
     if control.unit == "percent":
         steps = f" in steps of {control.bandwidth_gran}" if control.bandwidth_gran > 1 else ""
         if bits := control.fraction_bits:
-            steps = f", kept in steps of 1/{1 << bits}"
+            steps += f", rounded to 1/{1 << bits}"
         return f"{nodes}, percent from {control.min_bandwidth} to {control.max_bandwidth}{steps}"
     unit = "MiB/s (mba_MBps)" if control.unit == "MiB/s" else "eighths of a GB/s"
     if control.max_bandwidth is None:

@@ -204,7 +204,7 @@ def test_bandwidth_by_numa_node_is_called_so(page: Page) -> None:
 
 def test_the_fraction_that_arm_keeps_of_a_percentage_is_shown(page: Page) -> None:
     shown = page(host(bandwidths=(mb(0, 1, min_bandwidth=2, bandwidth_gran=2),)))
-    assert "\nMB     2 nodes, percent from 2 to 100, kept in steps of 1/64\n" in shown
+    assert "\nMB     2 nodes, percent from 2 to 100 in steps of 2, rounded to 1/64\n" in shown
 
 
 def test_a_maximum_that_is_not_known_is_not_invented(page: Page) -> None:
