@@ -271,10 +271,11 @@ def _hint_to_mount(root: Path) -> str:
         return "pass the directory where resctrl is mounted, or a copy of it that includes info/"
     if not root.is_dir():
         return (
-            "this kernel or processor has no resctrl, or needs rdt= on the kernel's command line; "
+            "this kernel has no resctrl: it needs CONFIG_X86_CPU_RESCTRL (Arm: CONFIG_ARM64_MPAM) and a processor with "
+            "RDT, PQoS or MPAM that the BIOS has not turned off; a virtual machine has none; "
             "try a simulated host: --host sim:skylake-2s"
         )
     return (
-        "mount it: mount -t resctrl resctrl /sys/fs/resctrl; if that fails, the processor may need rdt= on the "
-        "kernel's command line"
+        "mount it: mount -t resctrl resctrl /sys/fs/resctrl; if that fails, turn RDT on in the BIOS, or request it "
+        "with rdt= on the kernel's command line, such as rdt=l3cat"
     )
