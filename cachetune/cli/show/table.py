@@ -55,11 +55,11 @@ class Table:
 
     def __init__(self, *columns: Column) -> None:
         self._columns = columns
-        self._rows: list[list[Text]] = []
+        self._rows: list[tuple[str | Text, ...]] = []
 
-    def add_row(self, *cells: "str | Text", style: str = "") -> None:
+    def add_row(self, *cells: "str | Text") -> None:
         """Add one row, with a cell for each column. Lines in a cell stay lines."""
-        self._rows.append([_text(cell, style) for cell in cells])
+        self._rows.append(cells)
 
     @property
     def least_width(self) -> int:
@@ -69,7 +69,7 @@ class Table:
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
         widths = self._widths(options.max_width)
         if any(column.header for column in self._columns):
-            yield from self._lines([_text(column.header, "bold") for column in self._columns], widths)
+            yield from self._lines([column.header for column in self._columns], widths, "bold")
         for row in self._rows:
             yield from self._lines(row, widths)
 
@@ -88,7 +88,7 @@ class Table:
         """The lines of all cells of a column, its header among them."""
         yield self._columns[column].header
         for row in self._rows:
-            yield from row[column].plain.split("\n")
+            yield from f"{row[column]}".split("\n")
 
     def _longest_piece(self, column: int) -> int:
         """The width of the longest piece of words; names can be cut anywhere."""
@@ -98,18 +98,17 @@ class Table:
         cells = self._cells_of(column)
         return max(_width(cell[a:b].rstrip()) for cell in cells for a, b in pairwise(_breaks(cell, kind, 0)))
 
-    def _lines(self, row: "Sequence[Text]", widths: Sequence[int]) -> "Iterator[Text]":
+    def _lines(self, row: "Sequence[str | Text]", widths: Sequence[int], style: str = "") -> "Iterator[Text]":
         """A row as lines: the lines of its cells beside each other."""
-        cells = [
-            [line for text in cell.split("\n", allow_blank=True) for line in wrapped(text, width, column.kind)]
-            for cell, width, column in zip(row, widths, self._columns, strict=True)
-        ]
-        for parts in zip_longest(*cells, fillvalue=_text("")):
-            line = unbroken("")
+        cells = [_wrapped(cell, width, c.kind) for cell, width, c in zip(row, widths, self._columns, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            line = unbroken("", style)
             for part, width, column in zip(parts, widths, self._columns, strict=True):
-                space = " " * (width - part.cell_len)
-                line.append(" " * _GAP if len(line) else "")
-                line = line + space + part if column.right else line + part + space
+                space = " " * (width - _width(f"{part}"))
+                gap = " " * _GAP if len(line) else ""
+                line.append(f"{gap}{space}" if column.right else gap)
+                line.append(part)
+                line.append("" if column.right else space)
             yield line
 
 
@@ -117,23 +116,25 @@ class Sentence:
     """A text outside of tables. It wraps like a cell of words, unless it must not wrap at all."""
 
     def __init__(self, text: "str | Text") -> None:
-        self._text = _text(text)
+        self._text = text
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
-        if self._text.no_wrap:
+        if not isinstance(self._text, str) and self._text.no_wrap:
             yield self._text
             return
-        for text in self._text.split("\n", allow_blank=True):
-            for line in wrapped(text, options.max_width):
-                yield unbroken("") + line
+        yield from (unbroken("").append(line) for line in _wrapped(self._text, options.max_width))
 
 
-def wrapped(text: "Text", width: int, kind: Kind = "words") -> "Iterator[Text]":
-    """The text in lines of at most ``width``, each indented as the first. A piece of words can be longer."""
-    indent = _indent(text.plain)
-    for start, end in _spans(text.plain, width, kind):
-        line = text[start:end]
-        yield line if start == 0 else _text(" " * indent) + line
+def _wrapped(cell: "str | Text", width: int, kind: Kind = "words") -> "list[str | Text]":
+    """The lines of a cell, of at most ``width``, each indented as the first. A piece of words can be longer."""
+    lines = cell.split("\n") if isinstance(cell, str) else cell.split("\n", allow_blank=True)
+    return [part for line in lines for part in _parts(line, width, kind)]
+
+
+def _parts(line: "str | Text", width: int, kind: Kind) -> "Iterator[str | Text]":
+    plain = f"{line}"
+    for start, end in _spans(plain, width, kind):
+        yield line[start:end] if start == 0 else unbroken(" " * _indent(plain)).append(line[start:end])
 
 
 def _spans(text: str, width: int, kind: Kind) -> Iterator[tuple[int, int]]:
@@ -172,12 +173,6 @@ def _width(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
-
-
-def _text(text: "str | Text", style: str = "") -> "Text":
-    from rich.text import Text
-
-    return Text(text, style=style) if isinstance(text, str) else text
 
 
 def unbroken(text: str, style: str = "") -> "Text":
