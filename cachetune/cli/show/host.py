@@ -64,7 +64,7 @@ def _cache_section(
         return
     yield _pictures(cache, host, usages, letters)
     if cache.level == 3 and host.snc_nodes > 1:
-        yield f"  A size counts all Sub-NUMA nodes of a cache; a guest on one node has 1/{host.snc_nodes} of it."
+        yield f"  A size counts all Sub-NUMA nodes of a cache; a guest on one node has 1/{host.snc_nodes}."
 
 
 def _pictures(cache: CacheControl, host: Host, usages: list[CacheUsage], letters: Mapping[str, str]) -> Table:

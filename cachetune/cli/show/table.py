@@ -158,7 +158,7 @@ def _breaks(text: str, kind: Kind, width: int) -> list[int]:
         return [0, len(text)]
     places = [0]
     for entry in _ENTRY.finditer(text, _indent(text)):
-        if _width(entry[0].rstrip()) > width or kind == "name":
+        if _width(entry[0].rstrip()) > width - _indent(text) or kind == "name":
             places += [entry.start() + match.end() for match in _BREAKS[kind].finditer(entry[0])]
         places.append(entry.end())
     return sorted({place for place in places if place <= len(text.rstrip())} | {len(text)})

@@ -82,7 +82,7 @@ class Page:
 def test_a_way_of_a_clustered_cache_has_the_size_of_each_nodes_share(page: Page) -> None:
     shown = page(host(snc_nodes=2))
     assert "\nL3     16 ways of 2 MiB, 1 MiB for each of 2 Sub-NUMA nodes\n" in shown
-    assert "\n  A size counts all Sub-NUMA nodes of a cache; a guest on one node has 1/2 of it.\n" in shown
+    assert "\n  A size counts all Sub-NUMA nodes of a cache; a guest on one node has 1/2.\n" in shown
 
 
 def test_caches_that_are_not_l3_are_not_clustered(page: Page) -> None:

@@ -59,6 +59,11 @@ def test_an_entry_that_fits_in_a_line_is_not_broken(width: int) -> None:
     assert [entry for line in lines for entry in line.split("  ")] == entries
 
 
+def test_an_indented_sentence_is_no_longer_than_the_terminal() -> None:
+    for width in range(20, 60):
+        assert max(map(len, printed(Sentence("  a sentence of many short words, and of no long one"), width))) <= width
+
+
 def test_a_number_stays_with_its_noun() -> None:
     text = "L3 has 11 ways of 2.25 MiB, at least 2 per group"
     for width in range(12, 60):
