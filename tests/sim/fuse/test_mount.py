@@ -1,6 +1,7 @@
 """The mount as used by shells and system calls."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -273,3 +275,32 @@ def test_a_mounted_snapshot_has_its_groups_and_masks(tmp_path: Path) -> None:
     with mounted(tmp_path / "mount", "--tids", "any", profile=file) as fs:
         assert fs.read("g1/schemata") == sim.read("g1/schemata")
         assert _comparable(_read(fs.root, Path("/sys"))) == _comparable(read_host(sim))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda host: host["caches"][0].update(cbm_mask="0"), "L3: cbm_mask is 0"),
+        (lambda host: host["groups"].pop(1), "group 'g1/mon_groups/m' has no control group 'g1'"),
+        (
+            lambda host: host.update(snc_nodes=5),
+            "it cannot be simulated: sub_numa_nodes: 5 is not one of 1, 2, 3, 4, 6",
+        ),
+        (lambda host: host["monitors"].clear(), "group 'g1/mon_groups/m' is a monitor group"),
+    ],
+)
+def test_a_snapshot_that_contradicts_itself_is_refused_in_one_line(
+    tmp_path: Path, damage: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    sim = SimulatedResctrl(load_profile("cascade-lake"))
+    sim.mkdir("g1")
+    sim.mkdir("g1/mon_groups/m")
+    host = json.loads(documents.encode(read_host(sim)))
+    damage(host)
+    (tmp_path / "host.json").write_text(json.dumps(host))
+    (tmp_path / "resctrl").mkdir()
+    refused = run("sim", "mount", tmp_path / "resctrl", "--profile", tmp_path / "host.json", "--run", tmp_path / "run")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: ")
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
