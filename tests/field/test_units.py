@@ -1,11 +1,13 @@
 """Numbers that mean something else than the user thinks: other units, shared ways, unknown maxima."""
 
+import time
+
 import msgspec
 import pytest
 
 from cachetune.cli.show.ways import ways_picture
 from cachetune.host.read import read_host
-from cachetune.plan import plan
+from cachetune.plan import PlanRefusedError, plan
 from cachetune.plan.render import render
 from cachetune.plan.steps import WriteSchemata
 from cachetune.sim import SimulatedResctrl, load_profile
@@ -112,3 +114,14 @@ def test_a_cache_that_differs_has_its_own_line() -> None:
     lines = text(planned(asked, on, options=SHRINK)).splitlines()
     assert lines[1].startswith("    L2 7  ################ ffff -> ")
     assert [line.split()[:2] for line in lines[3:6]] == [["L2", "0-6,8-255"], ["L2", "7"], ["L3", "0-1"]]
+
+
+def test_two_requests_that_fill_every_cache_are_refused_in_seconds() -> None:
+    caches = "".join(f"<cache id='{i}' level='2' type='both' size='1920' unit='KiB'/>" for i in range(256))
+    asked = guest(f"<cachetune vcpus='0'>{caches}</cachetune><cachetune vcpus='1'>{caches}</cachetune>")
+    before = time.process_time()
+    with pytest.raises(PlanRefusedError) as caught:
+        plan(asked, read_host(SimulatedResctrl(granite())), None, SHRINK)
+    assert time.process_time() - before < 10
+    hints = {f.hint for f in caught.value.findings if f.rule == "CT207"}
+    assert hints == {"nothing is left beside the other requests for this cache; request less in each"}

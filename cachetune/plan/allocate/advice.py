@@ -86,7 +86,7 @@ class Situation:
             words.append(f"at most {self._size(now)} {_fit(now)}")
         if shrunk > now:
             words.append(f"with --shrink-default at most {self._size(shrunk)} {_fit(shrunk)}")
-        return "; ".join(words) if now or shrunk else self._nothing()
+        return "; ".join(words) if now or shrunk else self._nothing(error.index)
 
     def _kept_by_shrinking(self) -> Cbm | None:
         try:
@@ -104,8 +104,10 @@ class Situation:
         """The most ways that would fit for this request, with the others unchanged; 0 if none would."""
         cache = self.cache
         kept = cache.default & cache.io if shrink else cache.default
-        largest = largest_run(cache.control.cbm_mask & ~(cache.taken | kept))
-        for ways in range(min(largest, (self.ways[index].ways or 1) - 1), self._least - 1, -1):
+        free = cache.control.cbm_mask & ~(cache.taken | kept)
+        left = free.bit_count() - sum(self.ways[i].ways or 0 for i in self._others(index))
+        most = min(largest_run(free), left, (self.ways[index].ways or 1) - 1)
+        for ways in range(most, self._least - 1, -1):
             try:
                 fit(self._with(index, ways))
             except DoesNotFitError:
@@ -122,8 +124,14 @@ class Situation:
         changed[index] = replace(changed[index], ways=ways)
         return changed
 
-    def _nothing(self) -> str:
+    def _others(self, index: int) -> list[int]:
+        """The other requests for ways of this cache."""
+        return [i for i, request in enumerate(self.ways) if i != index and request.ways]
+
+    def _nothing(self, index: int) -> str:
         """Why no request at all would fit."""
+        if self._others(index):
+            return "nothing is left beside the other requests for this cache; request less in each"
         others = [name for name, _ in self._holders() if name]
         if others:
             return f"nothing is left to give until other groups have fewer ways: {listed(others, 3)}"
@@ -178,11 +186,9 @@ class Situation:
 
     def _given_back(self, index: int, masks: Sequence[Cbm]) -> Cbm | None:
         """The default group's mask with the free ways of devices, if the request then fits beside them."""
-        held = self.ways[index].now or Cbm(0)
-        others = [mask for i, mask in enumerate(masks) if i != index and self.ways[i].ways is not None]
-        used = self.cache.taken | held
-        for mask in others:
-            used |= mask
+        used = self.cache.taken | (self.ways[index].now or 0)
+        for i in self._others(index):
+            used |= masks[i]
         grown = self.cache.default | (self.cache.io & ~used)
         if grown == self.cache.default:
             return None

@@ -92,7 +92,10 @@ def shrink_default(cache: Cache, requests: Sequence[WayRequest]) -> tuple[Cbm, l
     Of equally large masks it keeps the highest, so that guests get the low end. Raises DoesNotFitError for the default
     group as it is when no mask will do.
     """
+    needed = sum(request.ways or 0 for request in requests)
     for default in _remainders(cache):
+        if (cache.control.cbm_mask & ~(cache.taken | default)).bit_count() < needed:
+            continue
         try:
             return default, settle(cache, requests, default)
         except DoesNotFitError:
