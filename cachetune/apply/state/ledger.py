@@ -5,6 +5,7 @@ lost, groups whose name starts with ``cachetune-`` are still recognized by name.
 """
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Literal, assert_never
 
@@ -97,7 +98,9 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 def load_ledger(run: Path) -> Ledger:
     """The ledger in the run directory, empty if there is no file. Raises StateFileError if it cannot be read."""
     try:
-        data = (run / "ledger.json").read_bytes()
+        fd = os.open(run / "ledger.json", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a named pipe must not block
+        with os.fdopen(fd, "rb") as file:
+            data = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return Ledger()
     except OSError as error:
