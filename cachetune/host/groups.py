@@ -47,11 +47,14 @@ class GroupReader:
     """Reads all groups behind ``fs``; then ``problems`` lists what could not be read.
 
     ``owned`` are paths of groups in our ledger, whatever their names. ``assignments`` is whether each group has a file
-    that lists the counters assigned to it.
+    that lists the counters assigned to it, ``allocates`` whether the host has anything to put into ``schemata``.
     """
 
-    def __init__(self, fs: Resctrl, owned: Collection[str] = (), *, assignments: bool = False) -> None:
+    def __init__(
+        self, fs: Resctrl, owned: Collection[str] = (), *, assignments: bool = False, allocates: bool = True
+    ) -> None:
         self._fs, self._owned, self._assignments = fs, frozenset(owned), assignments
+        self._allocates = allocates
         self.problems: list[Problem] = []
         # A host that only monitors has no schemata, a copy may lack any file. What the default group lacks, all may.
         self._expected: frozenset[str] = frozenset()
@@ -178,7 +181,7 @@ class GroupReader:
         return True
 
     def _schemata(self, path: str, text: str | None) -> Schemata:
-        if text == "":
+        if text == "" and self._allocates:
             self._empty(path)
         values = parse(text or "")
         for line in values.malformed:

@@ -33,7 +33,12 @@ def read_host(fs: Resctrl, sysfs: Path | None = None, owned: Collection[str] = (
     _refuse_old_mpam(fs, info)
     monitors = tuple(read_monitors(fs, info))
     assignment = next((m.assignment for m in monitors if m.assignment), None)
-    reader = GroupReader(fs, owned, assignments=assignment is not None and assignment.is_active)
+    reader = GroupReader(
+        fs,
+        owned,
+        assignments=assignment is not None and assignment.is_active,
+        allocates=any(not name.endswith("_MON") for name in info),
+    )
     groups = tuple(reader.groups())
     levels = {3, *(cache[0] for name in info if (cache := cache_resource(name)))}
     in_sysfs = read_sysfs_caches(sysfs, levels) if sysfs else {}

@@ -123,6 +123,11 @@ def test_without_a_line_in_the_default_group_the_bandwidth_nodes_are_the_l3_cach
     assert host_of(LIBVIRT["resctrl"], tmp_path).bandwidths[0].ids == (0, 1)
 
 
+def test_the_empty_schemata_of_a_host_that_only_monitors_is_no_problem() -> None:
+    host = read_host(SimulatedResctrl(load_profile("monitor-only")))
+    assert host.problems == ()
+
+
 def test_a_host_that_only_monitors_limits_rmids_but_not_groups(tmp_path: Path) -> None:
     host = host_of(LIBVIRT["resctrl-cmt"], tmp_path)
     assert (host.caches, host.bandwidths, host.closids_total, host.rmids_total) == ((), (), None, 176)
