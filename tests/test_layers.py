@@ -18,6 +18,7 @@ FLOORS = (
     {"apply", "watch"},
     {"service"},
     {"agent", "hook", "testing"},
+    {"doctor"},
     {"cli"},
 )
 # What a package does not need of the floors below it.

@@ -22,12 +22,13 @@ import pytest
 
 from cachetune.apply.rules import RULES as APPLY_RULES
 from cachetune.cli.main import VERBS, Verbs
+from cachetune.doctor.checks import RULES as DOCTOR_RULES
 from cachetune.domain.rules import RULES as DOMAIN_RULES
 from cachetune.findings import Rule
 from cachetune.plan.rules import RULES as PLAN_RULES
 
 ROOT = Path(__file__).parent.parent
-RULES = {**DOMAIN_RULES, **PLAN_RULES, **APPLY_RULES}
+RULES = {**DOMAIN_RULES, **PLAN_RULES, **APPLY_RULES, **DOCTOR_RULES}
 
 WORDS = {
     r"tells?|told|telling": "reports, shows, knows; 'distinguish' for 'tell apart'",
