@@ -31,6 +31,7 @@ from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.cli.main import VERBS, Verbs
 from cachetune.cli.show.rules import RULES
+from cachetune.doctor.model import Diagnosis
 from cachetune.domain import load
 from cachetune.findings import Findings, Refusal, RuleTable
 from cachetune.guests import Guest, RunningGuest, Thread, named_threads
@@ -231,7 +232,7 @@ def test_every_outcome_has_the_exit_code_in_the_table() -> None:
 
 # JSON documents
 
-DOCUMENTS = (Findings, Plan, Refusal, Report, Host, HostUsage, Readings, Guests, AgentStatus, RuleTable)
+DOCUMENTS = (Findings, Plan, Refusal, Report, Host, HostUsage, Readings, Guests, AgentStatus, Diagnosis, RuleTable)
 JSON_PAGE = TEXTS.get("json.md", "")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", JSON_PAGE, re.MULTILINE | re.DOTALL))
 MEASURED = {"time", "value", "started", "looked", "since", "changed"}

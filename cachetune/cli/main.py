@@ -19,6 +19,7 @@ VERBS = {
     "remove": "Remove a guest's groups.",
     "recover": "Finish or undo an interrupted run.",
     "agent": "Keep guests' allocations in place; report their state.",
+    "doctor": "Check a host; say what is wrong and what fixes it.",
     "show": "Show a host: ways and owners, free space, limits.",
     "monitor": "Read the counters of a guest's groups.",
     "guests": "List running guests and how each was found.",

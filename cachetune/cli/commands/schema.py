@@ -9,7 +9,7 @@ from cachetune.cli.verb import Verb
 from cachetune.domain.xml.schema import schema_path
 
 _XML = {"rng": "domain.rng", "xsd": "domain.xsd", "cachetune-rng": "cachetune.rng", "cachetune-xsd": "cachetune.xsd"}
-_JSON = ("plan", "refusal", "host", "usage", "readings", "report", "findings", "rules", "guests", "agent")
+_JSON = ("plan", "refusal", "host", "usage", "readings", "report", "findings", "rules", "guests", "agent", "doctor")
 
 
 @click.command("schema", cls=Verb, exit_codes={0: "printed", 2: "no such schema"})
@@ -23,7 +23,7 @@ def command(name: str) -> None:
       cachetune-rng, cachetune-xsd  cachetune, memorytune and energytune alone
     JSON that it prints, as JSON Schema:
       plan, refusal, host, usage (of show), readings (of monitor), report,
-      findings, rules, guests, agent
+      findings, rules, guests, agent, doctor
 
     \b
     Examples:
@@ -43,6 +43,7 @@ def command(name: str) -> None:
 def _kind(name: str) -> Any:
     from cachetune.agent.model import AgentStatus
     from cachetune.apply.report import Report
+    from cachetune.doctor.model import Diagnosis
     from cachetune.findings import Findings, Refusal, RuleTable
     from cachetune.host.model import Host
     from cachetune.host.usage import HostUsage
@@ -50,5 +51,5 @@ def _kind(name: str) -> Any:
     from cachetune.service.status import Guests
     from cachetune.watch import Readings
 
-    kinds = (Plan, Refusal, Host, HostUsage, Readings, Report, Findings, RuleTable, Guests, AgentStatus)
+    kinds = (Plan, Refusal, Host, HostUsage, Readings, Report, Findings, RuleTable, Guests, AgentStatus, Diagnosis)
     return dict(zip(_JSON, kinds, strict=True))[name]

@@ -5,11 +5,13 @@ import re
 import click
 
 from cachetune.apply import rules as apply_rules
+from cachetune.doctor.checks import RULES as DOCTOR_RULES
 from cachetune.domain import rules as domain_rules
 from cachetune.findings import Rule
 from cachetune.plan import rules as plan_rules
 
-RULES: dict[str, Rule] = dict(sorted({**domain_rules.RULES, **plan_rules.RULES, **apply_rules.RULES}.items()))
+_TABLES = (domain_rules.RULES, plan_rules.RULES, apply_rules.RULES, DOCTOR_RULES)
+RULES: dict[str, Rule] = dict(sorted((name, rule) for table in _TABLES for name, rule in table.items()))
 SECTIONS = {
     "CT0": "XML and schema",
     "CT1": "What the domain means",
@@ -17,6 +19,7 @@ SECTIONS = {
     "CT3": "Against a version of libvirt (`--libvirt`)",
     "CT4": "Against a running guest",
     "CT5": "While applying",
+    "CT6": "A whole host (`cachetune doctor`)",
 }
 _JUDGES = {
     "schema": "judged with --libvirt-schema",
