@@ -1,9 +1,12 @@
 """The JSON documents: how values become JSON and JSON becomes values again.
 
 Every document (host snapshot, plan, report, findings) is a msgspec Struct with ``schema_version``. Decoding checks
-types, so a document from outside is safe to use as a value; what it *says* is checked by those who use it.
+types; a ``check`` of the document's own then finds where its fields contradict each other, before anything is done with
+it. Such a check is in the module of the document's struct, or next to it, and yields each problem as a phrase.
 """
 
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,6 +15,8 @@ from cachetune.cbm import Cbm
 from cachetune.errors import DocumentError
 
 T = TypeVar("T")
+
+_HINT = "check that this version of cachetune made it and that it was not edited"
 
 
 def encode(document: object) -> bytes:
@@ -24,13 +29,25 @@ def encode_line(record: object) -> bytes:
     return msgspec.json.encode(record, enc_hook=to_json) + b"\n"
 
 
-def decode(data: bytes, kind: type[T], name: str) -> T:
-    """The value in ``data``. Raises DocumentError, which names the document and the place in it."""
+def decode(data: bytes, kind: type[T], name: str, check: Callable[[T], Iterable[str]] | None = None) -> T:
+    """The value in ``data``, without problems that ``check`` finds.
+
+    Raises DocumentError, which names the document and the place in it, or the first problem.
+    """
     try:
-        return msgspec.json.decode(data, type=kind, dec_hook=_from_json)
+        value = msgspec.json.decode(data, type=kind, dec_hook=_from_json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        hint = "check that this version of cachetune made it and that it was not edited"
-        raise DocumentError(name, str(error), hint=hint) from None
+        raise DocumentError(name, str(error), hint=_HINT) from None
+    for problem in check(value) if check else ():
+        raise DocumentError(name, problem, hint=_HINT)
+    return value
+
+
+def repeated(what: str, names: Iterable[str]) -> Iterator[str]:
+    """A problem for each name that occurs more than once."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield f"{what} {name!r} occurs {times} times"
 
 
 def schema(kind: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from cachetune.errors import DocumentError
-from cachetune.host.groups import MODES, NOT_GROUPS, STRAY
+from cachetune.host.groups import MODES
 from cachetune.host.model import (
     DEFAULT_GROUP,
     BandwidthControl,
@@ -19,6 +19,7 @@ from cachetune.host.model import (
     Host,
     MonitorControl,
 )
+from cachetune.host.paths import kind_of
 from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource
 from cachetune.idset import parse_cpu_list
 from cachetune.text import count
@@ -151,7 +152,7 @@ def _closid_problems(name: str, num_closids: int | None) -> Iterator[str]:
 
 
 def _group_problems(group: Group, host: Host) -> Iterator[str]:
-    kind = _kind_of(group.path, monitoring=bool(host.monitors))
+    kind = kind_of(group.path, monitoring=bool(host.monitors))
     if kind is None:
         yield f"{group.path!r} is not the path of a group"
         return
@@ -192,21 +193,3 @@ def _is_cpu_list(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _kind_of(path: str, *, monitoring: bool) -> str | None:
-    """Control or monitor, by the place in the tree; None for a path that resctrl cannot have."""
-    if path == DEFAULT_GROUP:
-        return "control"
-    parts = path.split("/")
-    if "\0" in path or any(part in {"", ".", ".."} for part in parts):
-        return None
-    match parts:
-        case [name] if name not in NOT_GROUPS or (name in STRAY and not monitoring):
-            return "control"
-        case ["mon_groups", name] if name != "mon_groups":
-            return "monitor"
-        case [parent, "mon_groups", name] if parent not in NOT_GROUPS and name != "mon_groups":
-            return "monitor"
-        case _:
-            return None
