@@ -1,13 +1,16 @@
-"""Finish or undo what a killed run left, using its journal. A second recover changes nothing."""
+"""Finish or undo what a killed run left, using its journal, and settle the host. A second recover changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
+
+import msgspec
 
 from cachetune.apply.guard import refused
 from cachetune.apply.guard_files import FileGuard
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, undo
-from cachetune.apply.state import journal
+from cachetune.apply.settle import settle_locked
+from cachetune.apply.state import journal, reservations
 from cachetune.apply.state.ledger import Ledger, follow_shrink, load_ledger, save_ledger
 from cachetune.apply.steps import StepRunner
 from cachetune.cbm import Cbm, Masks
@@ -15,6 +18,7 @@ from cachetune.errors import JournalDamagedError
 from cachetune.host.model import DEFAULT_GROUP, Host, parent_of
 from cachetune.host.resctrl.schemata import format_schemata, parse
 from cachetune.plan.model import DefaultShrink, Plan
+from cachetune.plan.render import describe
 from cachetune.plan.settings import group_of_file
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata, effect_of
 
@@ -22,27 +26,48 @@ from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, Writ
 def recover(connection: Connection) -> Report:
     """Bring the host to the state after the interrupted run if it had taken all its steps, else to the one before.
 
+    Then, and without an interrupted run, settle the host: unclaimed ways go back.
+
     Raises ApplyRefusedError for a damaged journal, LockTimeoutError, HostError.
     """
     with connection.resctrl.lock(exclusive=True, timeout=connection.lock_timeout):
-        try:
-            unfinished = journal.read(connection.run)
-        except JournalDamagedError as error:
-            raise refused("CT506", path=error.path, why=error.reason) from None
-        if unfinished is None:
-            return Report(outcome="nothing to do", machine_names=())
-        if unfinished.plan is None:
-            return _discard(connection, (), "the run was interrupted before its first step")
-        if unfinished.same_boot and unfinished.resctrl != connection.resctrl.source:
-            raise refused("CT507", run=connection.run, theirs=unfinished.resctrl, ours=connection.resctrl.source)
-        machines = unfinished.plan.machine_names
-        if not unfinished.same_boot:
-            save_ledger(Ledger(), connection.run)
-            return _discard(connection, machines, "the machine has been restarted since, so there is nothing to undo")
-        if unfinished.complete:
-            save_ledger(load_ledger(connection.run).after(unfinished.plan), connection.run)
-            return _discard(connection, machines, "the run had taken all its steps; the ledger is now up to date")
-        return _undo(connection, unfinished.plan, unfinished.started)
+        recovered = _recover(connection)
+        return recovered if recovered.exit_code else _settled(recovered, connection)
+
+
+def _recover(connection: Connection) -> Report:
+    try:
+        unfinished = journal.read(connection.run)
+    except JournalDamagedError as error:
+        raise refused("CT506", path=error.path, why=error.reason) from None
+    if unfinished is None:
+        return Report(outcome="nothing to do", machine_names=())
+    if unfinished.plan is None:
+        return _discard(connection, (), "the run was interrupted before its first step")
+    if unfinished.same_boot and unfinished.resctrl != connection.resctrl.source:
+        raise refused("CT507", run=connection.run, theirs=unfinished.resctrl, ours=connection.resctrl.source)
+    machines = unfinished.plan.machine_names
+    if not unfinished.same_boot:
+        save_ledger(Ledger(), connection.run)
+        return _discard(connection, machines, "the machine has been restarted since, so there is nothing to undo")
+    if unfinished.complete:
+        save_ledger(load_ledger(connection.run).after(unfinished.plan), connection.run)
+        return _discard(connection, machines, "the run had taken all its steps; the ledger is now up to date")
+    return _undo(connection, unfinished.plan, unfinished.started)
+
+
+def _settled(recovered: Report, connection: Connection) -> Report:
+    """The report of both: what was recovered, and what settling did then."""
+    settled = settle_locked(connection)
+    if settled.outcome == "nothing to do":
+        return recovered
+    returned = () if settled.exit_code else (f"no longer needed: {describe(step)}" for step in settled.done)
+    return msgspec.structs.replace(
+        settled,
+        machine_names=tuple(dict.fromkeys((*recovered.machine_names, *settled.machine_names))),
+        undone=(*recovered.undone, *settled.undone),
+        notes=(*recovered.notes, *returned, *settled.notes),
+    )
 
 
 def _discard(connection: Connection, machines: tuple[str, ...], note: str) -> Report:
@@ -53,7 +78,7 @@ def _discard(connection: Connection, machines: tuple[str, ...], note: str) -> Re
 def _undo(connection: Connection, plan: Plan, started: Sequence[Step]) -> Report:
     ledger = load_ledger(connection.run)
     host = connection.look(ledger)
-    reversal = _Reversal(started, host, plan)
+    reversal = _Reversal(started, host, plan, reservations.seconds_left(connection.run))
     runner = StepRunner(connection.resctrl, connection.proc, plan.guests, host.bandwidths)
     undone, failures = undo(reversal.steps, runner)
     report = Report(
@@ -73,11 +98,12 @@ def _undo(connection: Connection, plan: Plan, started: Sequence[Step]) -> Report
 class _Reversal:
     """The ``steps`` that can be undone on the current host; ``notes`` explain the others.
 
-    ``kept`` are ways that the default group does not get back now, for the ledger: a later removal may return them.
+    ``reserved`` are groups that libvirt may still create, with the seconds until they expire. ``kept`` are ways that
+    the default group does not get back now, for the ledger: they are returned once they are unclaimed.
     """
 
-    def __init__(self, started: Sequence[Step], host: Host, plan: Plan) -> None:
-        self._host = host
+    def __init__(self, started: Sequence[Step], host: Host, plan: Plan, reserved: Mapping[str, float]) -> None:
+        self._host, self._reserved = host, reserved
         self._before = plan.host_groups
         effects = [effect_of(step) for step in started]
         self._made = {effect.created for effect in effects if effect.created}
@@ -121,8 +147,7 @@ class _Reversal:
                 self.notes.append(f"group {step.path}: {name} cache {cache_id} was changed by another program since")
             elif now is not None and (taker := self._taker(name, cache_id, mask & ~now)):
                 self.notes.append(
-                    f"group {step.path}: {name} cache {cache_id} keeps its mask {now:x}, because {taker} has the other "
-                    "ways now"
+                    f"group {step.path}: {name} cache {cache_id} keeps its mask {now:x}, {self._why(taker)}"
                 )
                 if step.path == DEFAULT_GROUP:
                     self.kept = follow_shrink(
@@ -150,6 +175,15 @@ class _Reversal:
         if now is not None:
             self._files.write(path, before)
         return step
+
+    def _why(self, taker: str) -> str:
+        """Why a group keeps another from getting its ways back."""
+        if taker not in self._reserved:
+            return f"because {taker} has the other ways now"
+        return (
+            f"because libvirt may still create {taker}; if it does not within {self._reserved[taker]:.0f} s, run "
+            "'cachetune recover' again to return the ways"
+        )
 
     def _taker(self, name: str, cache_id: int, ways: int) -> str:
         """A foreign group that has some of the ways now but did not share them before the run; "" for none."""

@@ -77,17 +77,24 @@ def apply_planned(
     Raises what ``planner`` raises, and as ``apply`` does.
     """
     with connection.resctrl.lock(exclusive=True, timeout=connection.lock_timeout):
-        if journal.exists(connection.run):
-            raise _leftover(connection.run)
-        ledger = load_ledger(connection.run)
-        host = connection.look(ledger)
-        ledger = ledger.without_lost(host)
-        plan = planner(host, ledger)
-        check_plan(plan, host, ledger, adopt=adopt)
-        if not plan.steps and not _new_threads(plan, connection).steps:
-            save_ledger_if_changed(ledger, connection.run)
-            return Report(outcome="nothing to do", machine_names=plan.machine_names)
-        return _Run(plan, connection, ledger, on_step, host.bandwidths).run()
+        return apply_locked(planner, connection, on_step, adopt=adopt)
+
+
+def apply_locked(
+    planner: Planner, connection: Connection, on_step: OnStep = lambda _: None, *, adopt: bool = False
+) -> Report:
+    """``apply_planned`` for a caller that holds the lock."""
+    if journal.exists(connection.run):
+        raise _leftover(connection.run)
+    ledger = load_ledger(connection.run)
+    host = connection.look(ledger)
+    ledger = ledger.without_lost(host)
+    plan = planner(host, ledger)
+    check_plan(plan, host, ledger, adopt=adopt)
+    if not plan.steps and not _new_threads(plan, connection).steps:
+        save_ledger_if_changed(ledger, connection.run)
+        return Report(outcome="nothing to do", machine_names=plan.machine_names)
+    return _Run(plan, connection, ledger, on_step, host.bandwidths).run()
 
 
 class _Run:

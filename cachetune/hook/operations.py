@@ -12,14 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from cachetune.apply.state import reservations
+from cachetune.apply.settle import settle
+from cachetune.apply.state import departures, reservations
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import Loaded, load
 from cachetune.domain.model import Domain
 from cachetune.errors import (
     CachetuneError,
     InputError,
-    MachineNameError,
     PlanRefusedError,
     UnreadableFileError,
     WrongGuestError,
@@ -30,8 +30,7 @@ from cachetune.guests.tuning_files import tuning_of
 from cachetune.hook import Call
 from cachetune.hook.log import HookLog
 from cachetune.host.model import Host
-from cachetune.plan import machine_name, plan_removal
-from cachetune.plan.model import Plan, PlanGuest
+from cachetune.plan.model import Plan
 from cachetune.plan.render import describe
 from cachetune.plan.request import GuestRequest, Options
 from cachetune.plan.reserve import only_default_group, upcoming_groups
@@ -41,7 +40,6 @@ from cachetune.service.plans import plan_requests, planner_of
 from cachetune.service.requests import guest_of_process
 
 _LONGEST_WAIT = 60.0
-_NO_GUEST = "qemu-0-none"  # a machine name without groups: libvirt's numbers start at 1
 
 
 class GuestTuning(msgspec.Struct, frozen=True):
@@ -73,6 +71,8 @@ def _prepare(call: Call, log: HookLog) -> None:
         return
     location, options = _location(call), _options(call)
     reservations.release(location.run, call.guest)
+    departures.forget(location.run, call.guest)
+    _settle_others(location, log)
 
     def planner(host: Host, ledger: Ledger) -> Plan:
         plan = plan_requests([GuestRequest(domain)], host, ledger, options)
@@ -99,6 +99,7 @@ def _started(call: Call, log: HookLog) -> None:
         return
     location = _location(call)
     reservations.release(location.run, call.guest)
+    departures.forget(location.run, call.guest)
     request = GuestRequest(domain, _guest(call, domain, location))
     if tuning.own:
         _verify(call, request, location, log)
@@ -125,16 +126,26 @@ def _verify(call: Call, request: GuestRequest, location: Location, log: HookLog)
 
 
 def _release(call: Call, log: HookLog) -> None:
-    """The guest has ended: remove its groups and return the default group's ways."""
+    """The guest has ended: remove its groups, and return unclaimed ways to the default group.
+
+    The end is recorded first: if the hook is killed or resctrl is locked, the groups are removed later.
+    """
     location, options = _location(call), _options(call)
     reservations.release(location.run, call.guest)
+    departures.record(location.run, call.guest)
+    log.report(settle(connect(location), call.guest, return_ways=options.shrink_default))
 
-    def planner(host: Host, ledger: Ledger) -> Plan:
-        guest = _known_guest(call.guest, ledger) or PlanGuest("", _NO_GUEST)
-        owned = ledger.groups_of(guest.machine_name)
-        return plan_removal(host, [guest], owned, ledger.shrunk if owned or options.shrink_default else None)
 
-    log.report(carry_out(planner, connect(location), warn=log.warnings))
+def _settle_others(location: Location, log: HookLog) -> None:
+    """Remove what guests that ended have left, for they may have what this one needs; failing to is not its fault."""
+    if not departures.departed(location.run):
+        return
+    try:
+        report = settle(connect(location), return_ways=False)
+    except CachetuneError as error:
+        log.change(f"note: groups of guests that have ended remain: {error}")
+        return
+    log.report(report) if not report.exit_code else log.change(f"note: groups remain: {report.error}")
 
 
 _OPERATIONS: dict[str, Callable[[Call, HookLog], None]] = {
@@ -199,15 +210,3 @@ def _guest(call: Call, domain: Domain, location: Location) -> Guest:
     if not re.fullmatch(rb"[1-9][0-9]{0,9}\n?", text):
         raise UnreadableFileError(path, "it does not contain a process id")
     return guest_of_process(int(text), domain, location)
-
-
-def _known_guest(name: str, ledger: Ledger) -> PlanGuest | None:
-    """The guest with its machine name and UUID; None if the ledger has another guest with that machine name."""
-    try:
-        machine = machine_name(name)
-    except MachineNameError:  # no character of the name can be used, so the guest has no groups
-        return None
-    known = ledger.guests.get(machine)
-    if known and known.name != name:
-        return None
-    return PlanGuest(name, machine, known.uuid if known else None)

@@ -7,16 +7,14 @@ been removed, the host must be in its initial state.
 
 import dataclasses
 import errno
-import os
 import random
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
+from cachetune.apply.settle import settle
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.guests.model import Guest, Thread
@@ -25,13 +23,13 @@ from cachetune.host.read import read_host
 from cachetune.plan import Plan, PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.sim import SimulatedResctrl, load_profile
+from tests.apply.dying import until_death
 from tests.apply.test_exclusive import overlaps
 from tests.drawn import drawn_domain
 from tests.samples import FAST_PROFILES, plan_for
 
 RUNS = 20
 GUESTS = ("web", "db", "mail", "cache", "build")
-RECORDS = ("open", "write", "rename", "unlink")  # the calls on the journal and the ledger
 FAULTS = (errno.EIO, errno.ENOSPC, errno.EINVAL)
 
 
@@ -49,10 +47,6 @@ class Counts:
         """Add the counts of another."""
         for field in dataclasses.fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
-
-
-class Killed(BaseException):
-    """As close to SIGKILL as one process gets: no code of ours catches it."""
 
 
 def episode(seed: str, run: Path) -> Counts:
@@ -104,12 +98,14 @@ class Episode:
 
     def _one_run(self) -> None:
         name = self._draw.choice(GUESTS)
+        how = self._draw.choice([self._undisturbed, self._failing, self._dying, self._dying])
+        if how == self._dying:
+            settle(self._connection)  # recover does so, too: it returns ways that a smaller request has left
         wanted = self._wish(name) if self._draw.random() < 0.7 else self._removal(name)
         if wanted is None:
             self.counts.refused += 1
             return
         self.counts.runs += 1
-        how = self._draw.choice([self._undisturbed, self._failing, self._dying, self._dying])
         how(wanted)
 
     def _wish(self, name: str) -> Plan | None:
@@ -165,55 +161,14 @@ class Episode:
         assert self._state() == after
 
     def _until_death(self, run: Callable[[], object], number: int) -> None:
-        left = number
-
-        def change(*_: object) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise Killed
-
-        self._sim.before_operation = change
-        with self._counted_records(change), suppress(Killed):
-            run()
-        self._sim.before_operation = None
-        self._close_journals()
-
-    @contextmanager
-    def _counted_records(self, change: Callable[[], None]) -> Any:
-        """Kill before or after a change; calls on the journal and the ledger count as changes."""
-
-        def counted(name: str) -> Callable[..., Any]:
-            original = getattr(os, name)
-
-            def call(*words: Any, **options: Any) -> Any:
-                if name == "open" and not words[1] & os.O_CREAT:
-                    return original(*words, **options)
-                change()
-                answer = original(*words, **options)
-                change()
-                return answer
-
-            return call
-
-        with ExitStack() as patches:
-            for name in RECORDS:
-                patches.enter_context(mock.patch.object(os, name, counted(name)))
-            yield
-
-    def _close_journals(self) -> None:
-        """As the end of a real process would."""
-        for entry in list(Path("/proc/self/fd").iterdir()):
-            with suppress(OSError):
-                if self._connection.run in entry.readlink().parents:
-                    os.close(int(entry.name))
+        until_death(self._sim, self._connection.run, run, number)
 
     def _state(self) -> tuple[dict[str, str], Any]:
         ledger = load_ledger(self._connection.run)
         return self._sim.tree(), (ledger.guests, ledger.shrunk)
 
     def _is_after(self, wanted: Plan) -> None:
-        """The groups have the masks and threads of the plan, and the records match."""
+        """The groups have the masks that the plan is for, and the records match."""
         machine = wanted.guests[0].machine_name
         host = self._look()
         there = {group.path for group in host.groups if f"{machine}-" in group.path}
@@ -221,7 +176,8 @@ class Episode:
         assert load_ledger(self._connection.run).groups_of(machine) == there
         for group in wanted.groups:
             found = host.group(group.path)
-            assert found.masks.covers(group.schemata.masks)
+            requested = group.requested.places()
+            assert all(found.masks.at(*of) == group.schemata.masks.at(*of) for of in requested)
 
     def _check(self) -> None:
         """Two groups never share ways that they must not share, and foreign groups keep what they have."""

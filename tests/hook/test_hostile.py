@@ -209,7 +209,7 @@ def test_a_closed_pipe_for_standard_error_is_handled(libvirt: Libvirt) -> None:
     assert hook.returncode == 0
 
 
-NOBODY = """if 1:
+NO_GUEST = """if 1:
     import os
     from cachetune.hook import main, operations
     os.setgid(65534)
@@ -220,7 +220,7 @@ NOBODY = """if 1:
 def test_without_root_the_hook_reports_the_missing_permission(libvirt: Libvirt) -> None:
     if os.geteuid():
         pytest.skip("only root can become another user")
-    words = [sys.executable, "-c", NOBODY, *libvirt.source_options, "--strict", "web", "prepare", "begin", "-"]
+    words = [sys.executable, "-c", NO_GUEST, *libvirt.source_options, "--strict", "web", "prepare", "begin", "-"]
     done = waiting.run(words, input=LIVE.encode(), capture_output=True, cwd=ROOT)
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()

@@ -1,12 +1,10 @@
 """Reservations: groups that libvirt is about to create, whose ways no run of ours may take in the meantime.
 
 libvirt creates a guest's groups some moments after the hook has checked that they fit. Until then they are recorded
-here, in one small file per guest in the run directory, and every run of ours counts them as existing. They expire after
-a minute: libvirt has given up by then.
+here, and every run of ours counts them as existing. They expire after a minute: libvirt has given up by then. A group
+that does not exist then owns nothing, and ``cachetune.apply.settle`` returns the ways that were freed for it.
 """
 
-import hashlib
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +12,14 @@ from typing import Literal
 
 import msgspec
 
-from cachetune import documents
+from cachetune.apply.state import per_guest
 from cachetune.apply.state.journal import boot_id
-from cachetune.errors import DocumentError, StateFileError
-from cachetune.files import replace_file
-from cachetune.host.model import Group, Host
+from cachetune.documents import repeated
+from cachetune.host.model import DEFAULT_GROUP, Group, Host
+from cachetune.host.paths import kind_of
+from cachetune.host.resctrl.schemata import cache_resource
 
 _SECONDS = 60.0
-_LARGEST = 1 << 20
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,45 +32,53 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reserve(run: Path, guest: str, groups: tuple[Group, ...]) -> None:
-    """Reserve the groups of a guest. Raises StateFileError where that cannot be written."""
-    reservation = Reservation(boot_id=boot_id(), until=_now() + _SECONDS, groups=groups)
-    path = _path(run, guest)
-    try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        replace_file(path, documents.encode(reservation))
-    except OSError as error:
-        raise StateFileError(path, error.strerror, operation="write", hint="run as root, or free space there") from None
+    """Reserve the groups of a guest; the caller holds the lock. Raises StateFileError where that cannot be written."""
+    per_guest.write(run / "expected", guest, Reservation(boot_id=boot_id(), until=_now() + _SECONDS, groups=groups))
 
 
 def release(run: Path, guest: str) -> None:
     """Delete a guest's reservation: its groups exist now, or will not be created."""
-    _path(run, guest).unlink(missing_ok=True)
+    per_guest.delete(run / "expected", guest)
+
+
+def forget_expired(run: Path) -> None:
+    """Delete what is no longer a reservation; the caller holds the lock, without which none is made."""
+    per_guest.sweep(run / "expected", Reservation, _problems, _is_valid)
 
 
 def with_reservations(host: Host, run: Path) -> Host:
     """The host with the reserved groups that do not exist yet. Unreadable reservations are ignored."""
-    upcoming = [group for reservation in _valid(run) for group in reservation.groups if host.group(group.path) is None]
-    return msgspec.structs.replace(host, groups=(*host.groups, *upcoming)) if upcoming else host
+    upcoming = {group.path: group for found in _valid(run) for group in found.groups if host.group(group.path) is None}
+    return msgspec.structs.replace(host, groups=(*host.groups, *upcoming.values())) if upcoming else host
+
+
+def seconds_left(run: Path) -> dict[str, float]:
+    """How long each reserved group may still be created, by path, whether it exists or not."""
+    return {group.path: found.until - _now() for found in _valid(run) for group in found.groups}
 
 
 def _valid(run: Path) -> Iterator[Reservation]:
-    try:
-        files = sorted((run / "expected").glob("*.json"))
-    except OSError:
-        return
-    for file in files:
-        try:
-            with file.open("rb") as opened:
-                reservation = documents.decode(opened.read(_LARGEST), Reservation, str(file))
-        except (OSError, DocumentError):
-            continue
-        if reservation.boot_id == boot_id() and reservation.until > _now():
-            yield reservation
+    return filter(_is_valid, per_guest.read(run / "expected", Reservation, _problems))
 
 
-def _path(run: Path, guest: str) -> Path:
-    """The file of one guest, named by a digest because a guest's name can be any text."""
-    return run / "expected" / f"{hashlib.sha256(os.fsencode(guest)).hexdigest()[:32]}.json"
+def _is_valid(found: Reservation) -> bool:
+    return found.until > _now()
+
+
+def _problems(found: Reservation) -> Iterator[str]:
+    """What cannot be a reservation of ours: it is never longer than a minute, for groups that libvirt can create."""
+    if found.until > _now() + _SECONDS:
+        yield f"it expires {found.until - _now():.0f} s from now"
+    yield from repeated("group", (group.path for group in found.groups))
+    controls = {DEFAULT_GROUP, *(group.path for group in found.groups if group.kind == "control")}
+    for group in found.groups:
+        if group.path == DEFAULT_GROUP or kind_of(group.path) != group.kind:
+            yield f"{group.path!r} is not the path of a {group.kind} group"
+        if group.parent not in controls:
+            yield f"group {group.path!r} has no control group {group.parent!r}"
+        for name, cache_id, mask in group.masks.entries():
+            if cache_resource(name) is None or cache_id < 0 or not mask:
+                yield f"group {group.path!r}: {name}:{cache_id}={mask:x} is not a mask"
 
 
 def _now() -> float:

@@ -10,7 +10,12 @@ from cachetune.cli.changing import EXIT_CODES, finish
 from cachetune.cli.verb import Verb
 from cachetune.service.connection import connect
 
-_EXIT_CODES = {code: EXIT_CODES[code] for code in (0, 2)} | {3: "something could not be undone"}
+_EXIT_CODES = {
+    0: EXIT_CODES[0],
+    1: "recovered, but unclaimed ways could not be returned",
+    2: EXIT_CODES[2],
+    3: "something could not be undone",
+}
 
 
 @click.command("recover", cls=Verb, exit_codes=_EXIT_CODES)
@@ -18,8 +23,9 @@ _EXIT_CODES = {code: EXIT_CODES[code] for code in (0, 2)} | {3: "something could
 def command(*, as_json: bool, **values: Any) -> None:
     """Finish or undo an apply or remove that was interrupted.
 
-    A run that completed all its steps is finished; any other is undone, according to its journal. Does nothing if no
-    run was interrupted, so it is safe at every boot or before every apply.
+    A run that completed all its steps is finished; any other is undone, according to its journal. Then unclaimed
+    ways go back to the default group, and groups of guests that have ended are removed. With nothing to recover it does
+    only that, so it is safe at every boot or before every apply.
 
     \b
     Example:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cachetune.apply.run import Connection
-from cachetune.apply.state import reservations
+from cachetune.apply.state import per_guest, reservations
 from cachetune.apply.state.ledger import Ledger
 from cachetune.cbm import Cbm, Masks
 from cachetune.errors import StateFileError
@@ -61,7 +61,7 @@ def test_a_reservation_expires_after_a_minute(connection: Connection, monkeypatc
 
 def test_a_reservation_expires_with_the_boot(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     reservations.reserve(connection.run, "web", (COMING,))
-    monkeypatch.setattr(reservations, "boot_id", lambda: "another")
+    monkeypatch.setattr(per_guest, "boot_id", lambda: "another")
     assert paths(connection) == ["."]
 
 
