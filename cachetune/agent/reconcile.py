@@ -28,7 +28,9 @@ from cachetune.agent.model import GuestStatus, State
 from cachetune.apply.recover import recover
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, Planner
+from cachetune.apply.settle import settle, settlement
 from cachetune.apply.state import journal
+from cachetune.apply.state.departures import departed
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.errors import CachetuneError, RecoveryFailedError, error_text
 from cachetune.findings import first_error
@@ -82,6 +84,7 @@ class Reconciler:
         self.statuses = {status.name: status for status in previous}
         self.problem = ""
         self._warned: set[str] = set()
+        self._unsettled = ""
         self._known = {name: Memory(s.machine_name, s.requested_by) for name, s in self.statuses.items()}
 
     def forget_failures(self) -> None:
@@ -106,7 +109,7 @@ class Reconciler:
             if is_stopped():
                 break
             soon |= self._act(guest, decision, connection)
-        return soon
+        return soon or self._settle(observation, connection)
 
     def _observe(self, connection: Connection) -> Observation:
         running = self._inputs.guests()
@@ -133,6 +136,24 @@ class Reconciler:
         if report.outcome == "done":
             what = "; ".join((f"{count(len(report.undone), 'step')} undone", *report.notes))
             self._log("warning", f"recovered from an interrupted run for {listed(report.machine_names)}: {what}")
+
+    def _settle(self, observation: Observation, connection: Connection) -> bool:
+        """Settle the host, in a round that changed nothing else; return whether there was anything to settle."""
+        gone = departed(connection.run)
+        if not settlement(observation.host, observation.ledger, gone).steps:
+            return False
+        try:
+            report = settle(connection)
+        except CachetuneError as error:
+            what = error_text(error)
+        else:
+            what = report.error
+            if not what:
+                self._log("notice", f"no longer needed: {_change(report)}")
+        if what and what != self._unsettled:
+            self._log("warning", f"cannot return what is no longer needed: {what}")
+        self._unsettled = what
+        return not what
 
     def _set_problem(self, text: str) -> None:
         if text and text != self.problem:
