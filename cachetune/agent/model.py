@@ -1,11 +1,16 @@
 """The agent's status document, written after every round."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
 
+from cachetune.documents import repeated
+
 State = Literal["placed", "failed", "drifted", "waiting"]
 RequestedBy = Literal["file", "libvirt"]
+_LAST_SECOND = 253402300799.0  # of the year 9999
+_LARGEST_PID = (1 << 31) - 1
 
 
 class GuestStatus(msgspec.Struct, frozen=True, kw_only=True, rename={"requested_by": "asker"}):
@@ -44,3 +49,18 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     libvirt_events: bool = False
     problem: str = ""
     guests: tuple[GuestStatus, ...] = ()
+
+
+def status_problems(status: AgentStatus) -> Iterator[str]:
+    """What contradicts itself in a status document."""
+    yield from repeated("guest", (guest.name for guest in status.guests))
+    times = [status.started, status.looked, *(guest.since for guest in status.guests)]
+    times += [guest.changed for guest in status.guests if guest.changed is not None]
+    for seconds in times:
+        if not 0 <= seconds <= _LAST_SECOND:
+            yield f"{seconds:g} is not a time"
+    for pid in (status.pid, *(guest.pid for guest in status.guests if guest.pid is not None)):
+        if not 0 < pid <= _LARGEST_PID:
+            yield f"{pid} is not the id of a process"
+    if status.start_time < 0 or not 0 < status.period_seconds <= _LAST_SECOND:
+        yield f"a start time of {status.start_time} and a period of {status.period_seconds:g} s are not possible"

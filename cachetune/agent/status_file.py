@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cachetune import documents
-from cachetune.agent.model import AgentStatus
+from cachetune.agent.model import AgentStatus, status_problems
 from cachetune.errors import AlreadyRunningError, DocumentError, StateFileError
 from cachetune.files import replace_file
 from cachetune.guests import find_process
@@ -69,6 +69,6 @@ def read(run: Path) -> AgentStatus | None:
     except OSError as error:
         raise StateFileError(path, error.strerror) from None
     try:
-        return documents.decode(data, AgentStatus, str(path))
+        return documents.decode(data, AgentStatus, str(path), status_problems)
     except DocumentError as error:
         raise StateFileError(path, error.reason, hint=error.hint) from None

@@ -9,10 +9,10 @@ from cachetune.apply.guard import check_names
 from cachetune.apply.run import Planner
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain.model import Domain
-from cachetune.errors import ApplyRefusedError, DocumentError, InputError, PlanRefusedError
+from cachetune.errors import ApplyRefusedError, InputError, PlanRefusedError
 from cachetune.host.model import Host
-from cachetune.idset import parse_vcpus
 from cachetune.plan import plan_guests, plan_removal
+from cachetune.plan.consistency import plan_problems
 from cachetune.plan.groups.names import checked_machine_name, machine_name, machine_name_of
 from cachetune.plan.model import Plan, PlanGuest
 from cachetune.plan.request import GuestRequest, Options
@@ -86,13 +86,7 @@ def is_saved_plan(document: Document) -> bool:
 
 def read_plan(document: Document) -> Plan:
     """Read a saved plan, and check it as far as that is possible without the host. Raises DocumentError."""
-    saved = documents.decode(document.data, Plan, document.name)
-    try:
-        for group in saved.groups:
-            parse_vcpus(group.vcpus or "0")
-    except ValueError as error:
-        raise DocumentError(document.name, str(error)) from None
-    return saved
+    return documents.decode(document.data, Plan, document.name, plan_problems)
 
 
 def _guests_to_remove(removal: Removal, ledger: Ledger) -> Sequence[PlanGuest]:

@@ -359,6 +359,7 @@ def test_ways_that_the_default_group_cannot_get_back_yet_are_remembered(tmp_path
     connection = place_on(sim, tmp_path)
     made = plan_for(web("skylake-2s"), connection)
     both = WriteSchemata(".", "L3:0=7ff;1=7ff\n", "L3:0=7fc;1=7fc\n")
+    made = msgspec.structs.replace(made, steps=(both, *made.steps))
     log = journal.Journal.begin(tmp_path, made, sim.source)
     log.taking(both)
     log.keep()

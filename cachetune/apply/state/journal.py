@@ -18,8 +18,10 @@ import msgspec
 
 from cachetune import documents
 from cachetune.errors import DocumentError, JournalDamagedError, StateFileError
+from cachetune.host.model import parent_of
+from cachetune.plan.consistency import plan_problems
 from cachetune.plan.model import Plan
-from cachetune.plan.steps import Step
+from cachetune.plan.steps import MoveTasks, Step
 
 _NAME = "journal.jsonl"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -146,16 +148,35 @@ def read(run: Path) -> Unfinished | None:
     except DocumentError as error:
         raise JournalDamagedError(path, str(error)) from None
     first, rest = records[0], records[1:]
-    if not isinstance(first, _Begin) or any(isinstance(r, _Begin) for r in rest):
+    if not isinstance(first, _Begin):
         raise JournalDamagedError(path, "it does not start with a plan")
-    steps: list[Step] = []
-    for record in rest:
-        if isinstance(record, _Taking):
-            steps.append(record.step)
-        elif isinstance(record, _NotTaken) and steps:
-            steps.pop()
+    for problem in (*plan_problems(first.plan), *_problems(first.plan, rest)):
+        raise JournalDamagedError(path, problem)
+    steps = [record.step for record in rest if isinstance(record, _Taking)]
+    if any(isinstance(record, _NotTaken) for record in rest):
+        steps.pop()
     complete = bool(rest) and isinstance(rest[-1], _Done)
     return Unfinished(first.plan, first.resctrl, first.boot_id == boot_id(), tuple(steps), complete)
+
+
+def _problems(plan: Plan, rest: Sequence[msgspec.Struct]) -> Iterator[str]:
+    """What no run writes. It takes the plan's steps one by one, then moves new threads, then records how it ended."""
+    taken = [record.step for record in rest if isinstance(record, _Taking)]
+    end = rest[len(taken) :]
+    kinds = [type(record) for record in end]
+    if kinds not in ([], [_Done], [_Undoing], [_Done, _Undoing], [_NotTaken], [_NotTaken, _Undoing]):
+        yield "its records are not in the order of a run"
+    if kinds[:1] == [_NotTaken] and not taken:
+        yield "a step was not taken, but none was begun"
+    ours = {path for group in plan.groups for path in (group.path, parent_of(group.path))}
+    for number, step in enumerate(taken):
+        if number < len(plan.steps):
+            if step != plan.steps[number]:
+                yield f"step {number + 1} is not that of the plan"
+        elif not isinstance(step, MoveTasks) or step.path not in ours:
+            yield f"step {number + 1} is not in the plan"
+    if kinds[:1] == [_Done] and len(taken) < len(plan.steps):
+        yield f"all steps are done, but only {len(taken)} of {len(plan.steps)} were begun"
 
 
 def _checked(lines: Sequence[bytes]) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ lost, groups whose name starts with ``cachetune-`` are still recognized by name.
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, assert_never
 
@@ -14,10 +15,12 @@ import msgspec
 from cachetune import documents
 from cachetune.apply.state.journal import boot_id
 from cachetune.cbm import Cbm, Masks
+from cachetune.documents import repeated
 from cachetune.errors import DocumentError, StateFileError
 from cachetune.files import replace_file
 from cachetune.host.model import DEFAULT_GROUP, Host
-from cachetune.host.resctrl.schemata import parse
+from cachetune.host.paths import kind_of
+from cachetune.host.resctrl.schemata import cache_resource, parse
 from cachetune.plan.groups.names import machine_of
 from cachetune.plan.model import DefaultShrink, Plan
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteFile, WriteSchemata
@@ -106,10 +109,37 @@ def load_ledger(run: Path) -> Ledger:
     except OSError as error:
         raise StateFileError(run / "ledger.json", error.strerror, hint="run as root") from None
     try:
-        ledger = documents.decode(data, Ledger, str(run / "ledger.json"))
+        ledger = documents.decode(data, Ledger, str(run / "ledger.json"), _problems)
     except DocumentError as error:
-        raise StateFileError(run / "ledger.json", error.reason, hint=error.hint) from None
+        hint = "if it was edited, move it away; groups called cachetune-... are still recognized"
+        raise StateFileError(run / "ledger.json", error.reason, hint=hint) from None
     return ledger if ledger.boot_id == boot_id() else Ledger()
+
+
+def _problems(ledger: Ledger) -> Iterator[str]:
+    """What contradicts itself in a ledger."""
+    yield from repeated("group", (path for entry in ledger.guests.values() for path in entry.groups))
+    for machine, entry in ledger.guests.items():
+        for path in entry.groups:
+            if path == DEFAULT_GROUP or kind_of(path) is None or not machine_of(path, [machine]):
+                yield f"{path!r} is not the path of a group of {machine!r}"
+    if ledger.shrunk:
+        yield from _shrink_problems(ledger.shrunk)
+
+
+def _shrink_problems(shrunk: DefaultShrink) -> Iterator[str]:
+    before, after, shared = shrunk.before, shrunk.after, shrunk.shared
+    for name, cache_id in sorted(before.places() ^ after.places() | shared.places() - before.places()):
+        yield f"shrunk: before, after and shared differ in whether they have {name} cache {cache_id}"
+    for name, cache_id, mask in before.entries():
+        left, common = after.at(name, cache_id) or Cbm(0), shared.at(name, cache_id) or Cbm(0)
+        where = f"shrunk: {name} cache {cache_id}"
+        if cache_resource(name) is None or cache_id < 0:
+            yield f"{where} is not a cache"
+        if not left or left & mask == mask:
+            yield f"{where} was {mask:x} and is {left:x}, which gives nothing up"
+        if common & ~mask:
+            yield f"{where} shared {common:x}, which is not within {mask:x}"
 
 
 def save_ledger(ledger: Ledger, run: Path) -> None:

@@ -10,12 +10,13 @@ listener must run as that process's user or as root. Otherwise any listener coul
 
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from cachetune.documents import repeated
 from cachetune.errors import InputError, MissingExtraError, SourceTimeoutError, SourceUnavailableError
 from cachetune.guests.proc.processes import Process, canonical_uuid, read_process, tids_at
 from cachetune.guests.sources.sighting import Search, Seen, Sighting, share_a_thread
@@ -25,6 +26,8 @@ LABEL = "QEMU's monitor"
 SECONDS = 5.0
 """How long the whole conversation may take."""
 
+_LARGEST_VCPU = 16383  # of libvirt's schema; QEMU has fewer
+_LARGEST_TID = (1 << 31) - 1
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred
 
 
@@ -67,7 +70,7 @@ def look(search: Search) -> Seen:
     path, proc = search.options.qmp, search.options.proc
     if path is None:
         raise InputError("source qmp needs a socket", hint="pass --qmp SOCKET")
-    answer = _ask(path)
+    answer = _checked(*_ask(path), path)
     said = {cpu.index: cpu.tid for cpu in answer.cpus}
     uuid = canonical_uuid(answer.uuid.uuid)
     process, tids = _process(path, answer, uuid, search.processes, proc)
@@ -108,8 +111,8 @@ def _process(
     )
 
 
-def _ask(path: Path) -> _Answer:
-    """Raises SourceUnavailableError and MissingExtraError."""
+def _ask(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The answers of QEMU, and the pid and uid of the listener. Raises SourceUnavailableError and MissingExtraError."""
     import asyncio  # the other sources, which import this module too, do without
 
     try:
@@ -127,10 +130,28 @@ def _ask(path: Path) -> _Answer:
             ) from None
         listener, user = _listener(connection)
         said = asyncio.run(_converse(connection, path))
+    return said, listener, user
+
+
+def _checked(said: dict[str, Any], listener: int, user: int, path: Path) -> _Answer:
+    """The answers, if they can be QEMU's. Raises SourceUnavailableError."""
     try:
-        return msgspec.convert({**said, "listener": listener, "user": user}, _Answer)
+        answer = msgspec.convert({**said, "listener": listener, "user": user}, _Answer)
     except msgspec.ValidationError as error:
         raise SourceUnavailableError("qmp", f"{path} does not answer like QEMU: {error}") from None
+    for problem in _problems(answer):
+        raise SourceUnavailableError("qmp", f"{path} does not answer like QEMU: {problem}")
+    return answer
+
+
+def _problems(answer: _Answer) -> Iterator[str]:
+    """What contradicts itself in the answers. Several vCPUs may share a thread: TCG does that."""
+    yield from repeated("vCPU", (str(cpu.index) for cpu in answer.cpus))
+    for cpu in answer.cpus:
+        if not 0 <= cpu.index <= _LARGEST_VCPU:
+            yield f"there is no vCPU {cpu.index}"
+        if not 0 < cpu.tid <= _LARGEST_TID:
+            yield f"{cpu.tid} is not the id of a thread"
 
 
 def _listener(connection: socket.socket) -> tuple[int, int]:

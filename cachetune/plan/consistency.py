@@ -1,0 +1,69 @@
+"""Check a plan from outside (a saved plan, a journal) before anything is shown or done with it.
+
+Decoding has checked the types. This checks that its parts belong together; whether its steps may be taken on the host
+is for ``cachetune.apply.guard``.
+"""
+
+from collections.abc import Iterator
+
+from cachetune.documents import repeated
+from cachetune.host.model import DEFAULT_GROUP
+from cachetune.host.paths import kind_of
+from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES
+from cachetune.idset import parse_vcpus
+from cachetune.plan.model import Plan, PlannedGroup, Resource, Summary
+
+_LARGEST_TID = (1 << 31) - 1
+_LARGEST_ID = (1 << 32) - 1
+
+
+def plan_problems(plan: Plan) -> Iterator[str]:
+    """What contradicts itself in a plan."""
+    yield from repeated("machine name", plan.machine_names)
+    yield from repeated("group", (group.path for group in plan.groups))
+    yield from repeated("resource", (resource.name for resource in plan.resources))
+    yield from repeated("thread", (str(thread.tid) for thread in plan.threads))
+    for guest in plan.guests:
+        pids = [guest.pid] if guest.pid is not None else []
+        for tid in (*pids, *(thread.tid for thread in guest.threads)):
+            if not 0 < tid <= _LARGEST_TID:
+                yield f"guest {guest.name!r}: {tid} is not the id of a thread"
+    resources = {resource.name: resource for resource in plan.resources}
+    for group in plan.groups:
+        yield from _group_problems(group, resources)
+    for path in plan.host_groups:
+        if kind_of(path) is None and kind_of(path, monitoring=False) is None:
+            yield f"{path!r} is not the path of a group"
+    yield from _summary_problems(plan.summary)
+
+
+def _group_problems(group: PlannedGroup, resources: dict[str, Resource]) -> Iterator[str]:
+    if group.path == DEFAULT_GROUP or kind_of(group.path) != group.kind:
+        yield f"{group.path!r} is not the path of a {group.kind} group of a guest"
+    try:
+        parse_vcpus(group.vcpus or "0")
+    except ValueError as error:
+        yield f"group {group.path!r}: {error}"
+    for name, cache_id, mask in group.schemata.masks.entries():
+        resource = resources.get(name)
+        if resource is None or cache_id not in resource.way_bytes:
+            yield f"group {group.path!r} has a mask on {name} cache {cache_id}, which the host does not have"
+        elif not mask or mask >> resource.ways:
+            yield f"group {group.path!r}: {mask:x} is not a mask of the {resource.ways} ways of {name}"
+    for name, node, value in group.schemata.bandwidth.entries():
+        if name not in BANDWIDTH_RESOURCES or not 0 <= node <= _LARGEST_ID or not 0 <= value <= _LARGEST_ID:
+            yield f"group {group.path!r}: {name} {node}={value} is not a bandwidth"
+    values = group.schemata.masks.places() | group.schemata.bandwidth.places()
+    for name, cache_id, amount in group.requested.entries():
+        if (name, cache_id) not in values or amount < 0:
+            yield f"group {group.path!r} requests {amount} of {name} {cache_id}, but gets none"
+
+
+def _summary_problems(summary: Summary) -> Iterator[str]:
+    counts = (
+        *(summary.control_groups_created, summary.monitor_groups_created, summary.groups_changed),
+        *(summary.groups_removed, summary.tasks_moved, summary.settings_changed),
+        *(number for usage in (summary.closids, summary.rmids) for number in (usage.used, usage.total or 0)),
+    )
+    if min(counts) < 0:
+        yield f"the summary counts {min(counts)} of something"
