@@ -19,7 +19,7 @@ from tests.samples import host_with_guest
 
 WAYS = 2  # of cache 0, for each guest
 FLAGS = ("--shrink-default",)
-GUESTS = {"db": 9, "mail": 10, "file": None}
+GUESTS = {"db": 9, "mail": 10, "file": None, "other": None}
 """The guests, with libvirt's number if it places them. The others have a tuning file."""
 
 
@@ -90,6 +90,10 @@ class Site:
             self.sim.write(f"{path}/schemata", f"L3:0={free:x}\n")
         return bool(free)
 
+    def is_running(self, name: str) -> bool:
+        """Whether the guest's QEMU runs."""
+        return name in self._tids
+
     def ends(self, name: str) -> None:
         """End the guest; libvirt removes the group that it made."""
         for tid in self._tids.pop(name, ()):
@@ -120,6 +124,7 @@ class Site:
         return [*differs, *ledger.guests, *(["shrunk"] if ledger.shrunk else []), *records]
 
     def overlaps(self) -> list[str]:
-        """Groups of guests that have ways of cache 0 which another group has."""
-        masks = {g.path: g.masks["L3"][0] for g in read_host(self.sim).control_groups()}
+        """Groups with ways of cache 0 that another group has, as a new group may before it has threads."""
+        groups = [g for g in read_host(self.sim).control_groups() if g.tids or not self.interrupted()]
+        masks = {g.path: g.masks["L3"][0] for g in groups}
         return [f"{a} and {b}" for a, x in masks.items() for b, y in masks.items() if a < b and x & y]

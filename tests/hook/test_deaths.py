@@ -12,6 +12,13 @@ from tests.hook.site import Site
 
 pytestmark = pytest.mark.slow
 
+
+@pytest.fixture(autouse=True)
+def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing to disk takes most of the time otherwise, and nothing here needs to survive a power failure."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
 MOST = 400  # changes; no operation has as many
 LONGER = reservations._SECONDS + 1
 

@@ -47,9 +47,25 @@ def forget_expired(run: Path) -> None:
 
 
 def with_reservations(host: Host, run: Path) -> Host:
-    """The host with the reserved groups that do not exist yet. Unreadable reservations are ignored."""
-    upcoming = {group.path: group for found in _valid(run) for group in found.groups if host.group(group.path) is None}
+    """The host with the reserved groups that do not exist yet.
+
+    Unreadable reservations are ignored, and those whose ways another group has: the hook was killed before it could
+    free them, or another program took them, so libvirt cannot create the groups there.
+    """
+    upcoming: dict[str, Group] = {}
+    for found in _valid(run):
+        groups = [group for group in found.groups if host.group(group.path) is None]
+        if all(_has_room(group, host) for group in groups):
+            upcoming |= {group.path: group for group in groups}
     return msgspec.structs.replace(host, groups=(*host.groups, *upcoming.values())) if upcoming else host
+
+
+def _has_room(group: Group, host: Host) -> bool:
+    return not any(
+        (other.masks.at(name, cache_id) or 0) & mask
+        for name, cache_id, mask in group.masks.entries()
+        for other in host.control_groups()
+    )
 
 
 def seconds_left(run: Path) -> dict[str, float]:

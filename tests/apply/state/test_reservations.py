@@ -17,7 +17,9 @@ COMING = Group(path="qemu-3-web-vcpus_0", kind="control", owner="libvirt", masks
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Connection:
-    return Connection(SimulatedResctrl(load_profile("skylake-2s")), tmp_path / "run")
+    sim = SimulatedResctrl(load_profile("skylake-2s"))
+    sim.write("schemata", "L3:0=7f0\n")
+    return Connection(sim, tmp_path / "run")
 
 
 def paths(connection: Connection) -> list[str]:
@@ -36,7 +38,7 @@ def test_a_group_that_libvirt_has_made_replaces_its_reservation(connection: Conn
     connection.resctrl.mkdir(COMING.path)
     found = connection.look(Ledger()).group(COMING.path)
     assert found is not None
-    assert found.masks["L3"][0] == 0x7FF
+    assert found.masks["L3"][0] == 0x7FF, "what the kernel gives to a new group, and not what was reserved"
     assert paths(connection) == [".", COMING.path]
 
 
@@ -88,3 +90,17 @@ def test_a_reservation_that_cannot_be_written_is_an_error_with_the_file(tmp_path
         reservations.reserve(run, "web", (COMING,))
     assert Path(caught.value.path).is_relative_to(run)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("holder", [".", "COS1"])
+def test_a_reservation_of_ways_that_another_group_has_reserves_nothing(connection: Connection, holder: str) -> None:
+    """Found by random calls: recover took a group that was never made for one that shared the ways before the run."""
+    monitor = Group(path=f"{COMING.path}/mon_groups/x", kind="monitor", owner="libvirt")
+    reservations.reserve(connection.run, "web", (COMING, monitor))
+    assert paths(connection) == [".", COMING.path, monitor.path]
+    if holder != ".":
+        connection.resctrl.mkdir(holder)
+        connection.resctrl.write(f"{holder}/schemata", "L3:0=002\n")
+    else:
+        connection.resctrl.write("schemata", "L3:0=7fe\n")
+    assert paths(connection) == list(dict.fromkeys([".", holder]))
