@@ -14,7 +14,7 @@ PACKAGES_KERNEL := qemu-system-x86 busybox-static zstd
 PYTEST = $(BIN)/python -m pytest -n 2 --benchmark-disable
 UNIT := not kernel and not libvirt
 
-.PHONY: help demo check lint lint-code spelling types test-fast test test-unit test-libvirt test-kernel coverage soak \
+.PHONY: help demo check lint lint-code spelling types test-fast test test-unit test-libvirt test-kernel coverage soak mutants \
 	conformance libvirt-answers bench dist clean
 .DELETE_ON_ERROR:
 
@@ -26,6 +26,7 @@ help:
 	@echo "make coverage         run the unit tests with coverage, subprocesses included, and report per package"
 	@echo "make bench            measure, each row next to a comparable tool"
 	@echo "make soak             test random domains, operations, failures and kills for MINUTES=30"
+	@echo "make mutants          measure how many changes of the code the tests notice, for MINUTES=30 (ONLY=a module)"
 	@echo "make conformance      record how real kernels answer (20 minutes; one: CONFIGURATIONS=6.12-cdp)"
 	@echo "make libvirt-answers  record how libvirt answers, from Debian 12 and its backports (10 minutes)"
 	@echo "make dist             build the wheel and the source archive in dist/"
@@ -80,6 +81,9 @@ coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 soak: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh --must $(PACKAGES_KERNEL)
 	$(BIN)/python -m tests.soak $(MINUTES)
+
+mutants: $(DEVELOPMENT)
+	$(BIN)/python -m tests.soak.mutation $(MINUTES) $(ONLY:%=--only %)
 
 conformance: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh --must $(PACKAGES_KERNEL) fuse3

@@ -14,11 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.apply.random_runs import Counts, episode
+from tests.apply import random_runs
 from tests.conformance.answers import differences
 from tests.conformance.configurations import CONFIGURATIONS
 from tests.conformance.on_simulator import Simulator
 from tests.conformance.record import answer
+from tests.hook import random_calls
 from tests.kernel import vm
 from tests.kernel.vm import VmError
 from tests.waiting import StalledError
@@ -29,9 +30,10 @@ EFFORT = "5"
 OPERATIONS = 400  # of one boot: a minute, and several on a machine with much else to do
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-disable")
 PROPERTIES = (
-    *("tests/property", "tests/apply", "tests/sim/kernel/test_invariants.py", "tests/sim/test_documents.py"),
-    "tests/host/test_check.py",
+    *("tests/property", "tests/apply", "tests/fuzz", "tests/plan/test_consistency.py"),
+    *("tests/sim/kernel/test_invariants.py", "tests/sim/test_documents.py", "tests/host/test_check.py"),
 )
+MUTANTS = 0.25  # of the time of what needs no virtual machine
 
 
 def main() -> int:
@@ -80,21 +82,31 @@ def conformance(seed: int, end: float) -> int:
 
 def without_machines(seed: int, end: float) -> int:
     """How many of the parts that need no virtual machine found something."""
-    return pytest(*PROPERTIES, CACHETUNE_EFFORT=EFFORT) + simulated_runs(seed, end)
+    found = pytest(*PROPERTIES, CACHETUNE_EFFORT=EFFORT)
+    mutation(MUTANTS * (end - time.monotonic()))
+    return found + simulated(seed, end)
 
 
-def simulated_runs(seed: int, end: float) -> int:
-    """Random runs for many guests on simulated hosts until then; 1 if a state was lost."""
-    total, episodes, lost = Counts(), 0, 0
+def mutation(seconds: float) -> None:
+    """Print how many mutants the tests notice; what they do not notice is a place to look, not a failure."""
+    command = (sys.executable, "-m", "tests.soak.mutation", str(max(seconds, 0) / 60))
+    subprocess.run(command, cwd=ROOT, check=False)
+
+
+def simulated(seed: int, end: float) -> int:
+    """Random runs and random calls of the hook on simulated hosts until then; 1 if a state was lost."""
+    runs, calls = random_runs.Counts(), random_calls.Counts()
+    episodes = lost = 0
     while time.monotonic() < end:
         with tempfile.TemporaryDirectory() as directory:
             try:
-                total.add(episode(f"{seed} {episodes}", Path(directory) / "run"))
+                runs.add(random_runs.episode(f"{seed} {episodes}", Path(directory) / "runs"))
+                calls.add(random_calls.episode(f"{seed} {episodes}", Path(directory) / "calls"))
             except AssertionError as error:
                 lost += 1
-                print(f"simulated runs: {error}", flush=True)
+                print(f"simulated hosts: {error}", flush=True)
         episodes += 1
-    print(f"simulated runs: {episodes} episodes, {total}, {lost} lost", flush=True)
+    print(f"simulated hosts: {episodes} episodes of {runs} and {calls}, {lost} lost", flush=True)
     return int(bool(lost))
 
 
