@@ -108,6 +108,7 @@ class _Reversal:
         effects = [effect_of(step) for step in started]
         self._made = {effect.created for effect in effects if effect.created}
         self._removed = {effect.removed for effect in effects if effect.removed}
+        self._lost: set[str] = set()
         self._files = FileGuard(host, {group.path: group for group in host.groups})
         self._now = {group.path: group.masks for group in host.control_groups()}
         self.notes: list[str] = []
@@ -117,6 +118,10 @@ class _Reversal:
 
     def _undoable(self, step: Step) -> Step | None:
         missing = next((path for path in _needs(step) if not self._will_exist(path)), None)
+        if missing and isinstance(step, RemoveGroup):
+            self._lost.add(step.path)  # a monitor group in a group that stays removed
+        if missing in self._lost:
+            return None
         if missing:
             self.notes.append(f"group {missing} was removed by another program since, so nothing is undone there")
             return None
@@ -128,13 +133,31 @@ class _Reversal:
             case CreateGroup(path):
                 self._files.remove(path)
                 return step
-            case MoveTasks() | RemoveGroup():
+            case RemoveGroup():
+                return self._removal(step)
+            case MoveTasks():
                 return step
             case _:
                 assert_never(step)
 
     def _will_exist(self, path: str) -> bool:
+        if path in self._lost:
+            return False
         return path in self._removed or path in self._made or self._host.group(path) is not None
+
+    def _removal(self, step: RemoveGroup) -> RemoveGroup | None:
+        """The step, unless another program has ways now that only the removed group had."""
+        if self._host.group(step.path) is not None:
+            return step
+        default = self._before.get(DEFAULT_GROUP)
+        for name, cache_id, mask in parse(step.schemata).masks.entries():
+            followed = default is not None and default.masks.at(name, cache_id) == mask
+            if not followed and (taker := self._taker(name, cache_id, mask)):
+                self._lost.add(step.path)
+                what = f"its ways of {name} cache {cache_id}"
+                self.notes.append(f"group {step.path} stays removed, {self._why(taker, what)}")
+                return None
+        return step
 
     def _write(self, step: WriteSchemata) -> WriteSchemata | None:
         """The step without the entries that another program has changed, or whose ways another program has now."""
@@ -146,9 +169,8 @@ class _Reversal:
             if now not in (mask, after.masks.at(name, cache_id)):
                 self.notes.append(f"group {step.path}: {name} cache {cache_id} was changed by another program since")
             elif now is not None and (taker := self._taker(name, cache_id, mask & ~now)):
-                self.notes.append(
-                    f"group {step.path}: {name} cache {cache_id} keeps its mask {now:x}, {self._why(taker)}"
-                )
+                why = self._why(taker, "the other ways")
+                self.notes.append(f"group {step.path}: {name} cache {cache_id} keeps its mask {now:x}, {why}")
                 if step.path == DEFAULT_GROUP:
                     self.kept = follow_shrink(
                         self.kept, Masks.of([(name, cache_id, mask)]), Masks.of([(name, cache_id, now)])
@@ -176,10 +198,10 @@ class _Reversal:
             self._files.write(path, before)
         return step
 
-    def _why(self, taker: str) -> str:
-        """Why a group keeps another from getting its ways back."""
+    def _why(self, taker: str, what: str) -> str:
+        """Why a group cannot get its ways back."""
         if taker not in self._reserved:
-            return f"because {taker} has the other ways now"
+            return f"because {taker} has {what} now"
         return (
             f"because libvirt may still create {taker}; if it does not within {self._reserved[taker]:.0f} s, run "
             "'cachetune recover' again to return the ways"

@@ -23,7 +23,7 @@ class Counts:
     calls: int = 0
     deaths: int = 0
     deaths_of_recover: int = 0
-    cancelled: int = 0
+    canceled: int = 0
     starts: int = 0
     refused: int = 0
 
@@ -79,12 +79,12 @@ class Lives:
     def _start(self, name: str) -> None:
         lived = self._call("prepare", name)
         if self._draw.random() < 0.3:  # libvirtd dies, or cancels the start and says so
-            self.counts.cancelled += 1
+            self.counts.canceled += 1
             if self._draw.random() < 0.5:
                 self._call("release", name)
             return
         if not lived and self._draw.random() < 0.5:
-            self._others()  # the start goes on, but somebody else is faster
+            self._others()  # the start continues, but another program is faster
         if not self._site.appears(name):
             self.counts.refused += 1
             self._call("release", name)

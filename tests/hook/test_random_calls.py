@@ -17,4 +17,4 @@ def test_no_ways_are_shared_and_nothing_is_left_when_all_guests_have_ended(
     for number in range(30):
         total.add(episode(f"1 {number}", tmp_path / str(number)))
     assert min(total.deaths, total.starts) > 50
-    assert min(total.deaths_of_recover, total.cancelled, total.refused) > 10
+    assert min(total.deaths_of_recover, total.canceled, total.refused) > 10

@@ -167,7 +167,7 @@ def _problems(plan: Plan, rest: Sequence[msgspec.Struct]) -> Iterator[str]:
     if kinds not in ([], [_Done], [_Undoing], [_Done, _Undoing], [_NotTaken], [_NotTaken, _Undoing]):
         yield "its records are not in the order of a run"
     if kinds[:1] == [_NotTaken] and not taken:
-        yield "a step was not taken, but none was begun"
+        yield "a step was not taken, but none was recorded"
     ours = {path for group in plan.groups for path in (group.path, parent_of(group.path))}
     for number, step in enumerate(taken):
         if number < len(plan.steps):
@@ -176,7 +176,7 @@ def _problems(plan: Plan, rest: Sequence[msgspec.Struct]) -> Iterator[str]:
         elif not isinstance(step, MoveTasks) or step.path not in ours:
             yield f"step {number + 1} is not in the plan"
     if kinds[:1] == [_Done] and len(taken) < len(plan.steps):
-        yield f"all steps are done, but only {len(taken)} of {len(plan.steps)} were begun"
+        yield f"all steps are done, but only {len(taken)} of {len(plan.steps)} were started"
 
 
 def _checked(lines: Sequence[bytes]) -> Iterator[bytes]:

@@ -125,7 +125,7 @@ JOURNALS: dict[str, tuple[Callable[[Plan], tuple[list[Step], tuple[str, ...]]], 
     "done and not taken": (lambda p: (list(p.steps), ("done", "not_taken")), "not in the order of a run"),
     "done twice": (lambda p: (list(p.steps), ("done", "done")), "not in the order of a run"),
     "undone and then done": (lambda p: (list(p.steps), ("undoing", "done")), "not in the order of a run"),
-    "nothing begun": (lambda _: ([], ("not_taken",)), "a step was not taken, but none was begun"),
+    "nothing started": (lambda _: ([], ("not_taken",)), "a step was not taken, but none was recorded"),
 }
 
 
