@@ -48,7 +48,7 @@ def _group_problems(group: PlannedGroup, resources: dict[str, Resource]) -> Iter
         resource = resources.get(name)
         if resource is None or cache_id not in resource.way_bytes:
             yield f"group {group.path!r} has a mask on {name} cache {cache_id}, which the host does not have"
-        elif not mask or mask >> resource.ways:
+        elif mask >> resource.ways:  # AMD accepts an empty mask
             yield f"group {group.path!r}: {mask:x} is not a mask of the {resource.ways} ways of {name}"
     for name, node, value in group.schemata.bandwidth.entries():
         if name not in BANDWIDTH_RESOURCES or not 0 <= node <= _LARGEST_ID or not 0 <= value <= _LARGEST_ID:

@@ -64,7 +64,6 @@ IMPOSSIBLE = {
     ),
     "an unknown cache": (change(*L3, "7", to="3"), "a mask on L3 cache 7, which the host does not have"),
     "a mask beyond": (change(*L3, "0", to="800"), "800 is not a mask of the 11 ways of L3"),
-    "no mask": (change(*L3, "0", to="0"), "0 is not a mask"),
     "an unknown bandwidth": (change(*L3[:-1], "XB", to={"0": 10}), "XB 0=10 is not a bandwidth"),
     "a bandwidth below": (change(*L3[:-1], "MB", "0", to=-1), "MB 0=-1 is not a bandwidth"),
     "a node below": (change(*L3[:-1], "MB", "-1", to=10), "MB -1=10 is not a bandwidth"),

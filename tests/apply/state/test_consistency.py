@@ -126,6 +126,7 @@ JOURNALS: dict[str, tuple[Callable[[Plan], tuple[list[Step], tuple[str, ...]]], 
     "done twice": (lambda p: (list(p.steps), ("done", "done")), "not in the order of a run"),
     "undone and then done": (lambda p: (list(p.steps), ("undoing", "done")), "not in the order of a run"),
     "nothing started": (lambda _: ([], ("not_taken",)), "a step was not taken, but none was recorded"),
+    "nothing started, and undone": (lambda _: ([], ("not_taken", "undoing")), "but none was recorded"),
 }
 
 
