@@ -7,7 +7,7 @@ The hook settles when a guest ends, the agent in every round, and ``recover`` al
 Each goes by what is on the host then, so it does not matter who died when.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -25,21 +25,37 @@ from cachetune.plan.ownership import nested_findings
 from cachetune.plan.removal import NO_GUEST, plan_removal
 
 
-def settle(connection: Connection, ended: str | None = None, *, return_ways: bool = True) -> Report:
-    """Carry out a ``settlement``.
+OnHost = Callable[[Host], None]
+
+
+def settle(
+    connection: Connection,
+    ended: str | None = None,
+    *,
+    return_ways: bool = True,
+    on_host: OnHost = lambda _: None,
+) -> Report:
+    """Carry out a ``settlement``. ``on_host`` is called with the host before the first step.
 
     Raises ApplyRefusedError, LockTimeoutError, HostError or StateFileError if nothing was changed.
     """
     with connection.resctrl.lock(exclusive=True, timeout=connection.lock_timeout):
-        return settle_locked(connection, ended, return_ways=return_ways)
+        return settle_locked(connection, ended, return_ways=return_ways, on_host=on_host)
 
 
-def settle_locked(connection: Connection, ended: str | None = None, *, return_ways: bool = True) -> Report:
+def settle_locked(
+    connection: Connection,
+    ended: str | None = None,
+    *,
+    return_ways: bool = True,
+    on_host: OnHost = lambda _: None,
+) -> Report:
     """``settle`` for a caller that holds the lock."""
     gone = departed(connection.run)
     forget_expired(connection.run)
 
     def planner(host: Host, ledger: Ledger) -> Plan:
+        on_host(host)
         return settlement(host, ledger, gone, ended, return_ways=return_ways)
 
     report = apply_locked(planner, connection)

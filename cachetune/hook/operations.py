@@ -36,6 +36,7 @@ from cachetune.plan.request import GuestRequest, Options
 from cachetune.plan.reserve import only_default_group, upcoming_groups
 from cachetune.service.changes import carry_out
 from cachetune.service.connection import Location, connect
+from cachetune.service.hosts import problems_of
 from cachetune.service.plans import plan_requests, planner_of
 from cachetune.service.requests import guest_of_process
 
@@ -133,7 +134,11 @@ def _release(call: Call, log: HookLog) -> None:
     location, options = _location(call), _options(call)
     reservations.release(location.run, call.guest)
     departures.record(location.run, call.guest)
-    log.report(settle(connect(location), call.guest, return_ways=options.shrink_default))
+
+    def warn(host: Host) -> None:
+        log.warnings(problems_of(host))
+
+    log.report(settle(connect(location), call.guest, return_ways=options.shrink_default, on_host=warn))
 
 
 def _settle_others(location: Location, log: HookLog) -> None:
