@@ -24,7 +24,6 @@ from cachetune.plan.model import Plan, PlanGuest
 from cachetune.plan.ownership import nested_findings
 from cachetune.plan.removal import NO_GUEST, plan_removal
 
-
 OnHost = Callable[[Host], None]
 
 
