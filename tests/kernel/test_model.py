@@ -32,6 +32,9 @@ WRITES = [
     ("amd", EXT_CFG, 0b11, 0b100),
     ("amd", EVT_CFG + 1, 0x7F, 0x80),
     ("amd-bmec", EVT_CFG, 0, 1 << 7),
+    ("intel", PQR_ASSOC, 15 << 32 | 63, 64),
+    ("intel", PQR_ASSOC, 0, 16 << 32),
+    ("amd", PQR_ASSOC, 15 << 32 | 255, 16 << 32 | 256),
 ]
 # Machine and register that it does not have.
 ABSENT = [
@@ -139,6 +142,20 @@ def test_an_amd_limit_slows_the_traffic_down() -> None:
     assert of.read(0, QM_CTR) == GIB // 4 // 64
 
 
+def test_what_is_kept_in_the_cache_stays_charged_until_a_mark() -> None:
+    now = [0.0]
+    machine = MACHINES["intel"]
+    of = model(dataclasses.replace(machine, rdt=dataclasses.replace(machine.rdt, counters="kept")), now)
+    of.write(0, PQR_ASSOC, 5)
+    now[0] = 1.0
+    of.write(0, PQR_ASSOC, 0)
+    of.write(0, QM_EVTSEL, 5 << 32 | 1)
+    now[0] = 100.0
+    assert of.read(0, QM_CTR) == 11 * 3840 * 1024 // 65536
+    of.marked()
+    assert of.read(0, QM_CTR) == 0
+
+
 def test_each_sub_numa_node_counts_with_its_own_rmids_unless_they_are_shared() -> None:
     for shared, busy in ((0, {3, 32 + 3}), (1, {3})):
         now = [0.0]
@@ -175,6 +192,7 @@ def test_each_processor_has_its_own_l2_and_shares_the_l3_of_its_socket() -> None
         ("amd", 0x80000020, 0, (0, 1 << 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6, 0, 0)),
         ("amd-bmec", 0x80000020, 0, (0, 1 << 1 | 1 << 2 | 1 << 3, 0, 0)),
         ("amd", 0x80000020, 1, (11, 0, 0, 15)),
+        ("amd", 0x80000020, 3, (0, 2, 0x7F, 0)),
         ("amd", 0x80000020, 5, (0, 31, 0, 0)),
         ("amd-bmec", 0x80000020, 5, (0, 0, 0, 0)),
         ("snc", 0xF, 1, (8, 65536, 63, 0b111)),

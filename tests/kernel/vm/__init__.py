@@ -8,8 +8,21 @@ performance. As a command: ``python -m tests.kernel.vm -- cat /sys/fs/resctrl/sc
 
 from tests.kernel.vm.kernels import Kernel
 from tests.kernel.vm.machine import MACHINES, Machine
-from tests.kernel.vm.packages import VmError
+from tests.kernel.vm.packages import NEWEST, VmError
 from tests.kernel.vm.rdt import Amd, HwState, Rdt
 from tests.kernel.vm.run import Result, missing, prepare, run
 
-__all__ = ["MACHINES", "Amd", "HwState", "Kernel", "Machine", "Rdt", "Result", "VmError", "missing", "prepare", "run"]
+__all__ = [
+    "MACHINES",
+    "NEWEST",
+    "Amd",
+    "HwState",
+    "Kernel",
+    "Machine",
+    "Rdt",
+    "Result",
+    "VmError",
+    "missing",
+    "prepare",
+    "run",
+]

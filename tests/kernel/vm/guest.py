@@ -172,7 +172,7 @@ class Guest:
         for line in data.decode(errors="replace").splitlines():
             word, _, rest = line.partition(" ")
             if word == "mark":
-                self.marks[rest] = self.registers.state()
+                self.marks[rest] = self.registers.marked()
             elif word == "exit":
                 self._status = int(rest)
             elif word == "failed":

@@ -42,12 +42,12 @@ class Suite:
         (self.directory / "sources.list").write_text(f"deb [{options}] {mirror()} {self.name} main\n")
         done = self._apt("apt-get", "update", "-q", "--error-on=any")
         if done.returncode:
-            raise VmError(f"cannot fetch the index of {self.name}: {_last_line(done)}")
+            raise VmError(f"cannot fetch the index of {self.name}: {_reason(done)}")
 
     def kernel(self, version: str) -> str:
         """The newest image package of a version such as "6.12". Raises VmError if the suite has none."""
         if version == NEWEST:
-            found = self._depends("linux-image-amd64")[:1]
+            found = [name for name in self._depends("linux-image-amd64") if name.startswith("linux-image-")][:1]
         else:
             names = self._apt("apt-cache", "pkgnames", f"linux-image-{version}").stdout.decode().split()
             # Neither "cloud" (which lacks 9p), "rt" and "unsigned", nor debugging symbols.
@@ -69,7 +69,7 @@ class Suite:
         done = self._apt("apt-get", "download", "-q", *names, cwd=directory)
         debs = [deb for name in names for deb in directory.glob(f"{name}_*.deb")]
         if done.returncode or len(debs) != len(names):
-            raise VmError(f"cannot fetch {' and '.join(names)} of {self.name}: {_last_line(done)}")
+            raise VmError(f"cannot fetch {' and '.join(names)} of {self.name}: {_reason(done)}")
         return debs
 
     def label(self, name: str) -> str:
@@ -125,7 +125,8 @@ def _numbers(name: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", name)]
 
 
-def _last_line(done: subprocess.CompletedProcess[bytes]) -> str:
+def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
+    """apt's first error; the later ones only sum up."""
     lines = done.stderr.decode(errors="replace").strip().splitlines()
     errors = [line for line in lines if line.startswith("E: ")]
-    return (errors or lines or ["apt said nothing"])[-1]
+    return (errors or lines or ["apt said nothing"])[0].removeprefix("E: ")

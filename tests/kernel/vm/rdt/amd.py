@@ -6,7 +6,7 @@ Layouts follow the AMD64 Architecture Programmer's Manual, volume 2, chapter "Pl
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from tests.kernel.vm.rdt.counters import BYTES_PER_SECOND, LOCAL_SHARE, Counter, Pace
@@ -133,6 +133,11 @@ class AmdRegisters(Registers):
             },
         )
 
+    def _closids(self) -> Iterator[int]:
+        yield from super()._closids()
+        if self._amd.smba_closids:
+            yield self._amd.smba_closids
+
     def _counts_assigned(self, cache: int) -> bool:
         return self._features.bit(0).get(cache, False)
 
@@ -174,7 +179,7 @@ class AmdRegisters(Registers):
                 return amd.bandwidth_bits, 0, 0, mba - 1
             case 2 if amd.smba_closids:
                 return amd.bandwidth_bits, 0, 0, amd.smba_closids - 1
-            case 3 if amd.event_configuration:
+            case 3 if amd.event_configuration or amd.counters:
                 return 0, CONFIGURED_EVENTS, ALL_KINDS, 0
             case 5 if amd.counters:
                 return 0, amd.counters - 1, 0, 0

@@ -40,12 +40,16 @@ class Counter:
 
 
 class Counters:
-    """A counter for each RMID of each L3 cache; ``pace(cpu)`` is what the processor has been doing."""
+    """A counter for each RMID of each L3 cache; ``pace(cpu)`` is what the processor has been doing.
+
+    While ``fades`` is false, what is held stays.
+    """
 
     def __init__(
         self, cache_of: Sequence[int], rmids: int, pace: Callable[[int], Pace], clock: Callable[[], float]
     ) -> None:
         now = clock()
+        self.fades = True
         self._cache_of, self._pace, self._clock = cache_of, pace, clock
         self._charged = [now] * len(cache_of)
         self._of = {cache: [Counter(settled=now) for _ in range(max(rmids, 1))] for cache in set(cache_of)}
@@ -61,14 +65,20 @@ class Counters:
         for counter in self._of[cache]:
             counter.moved_bytes = 0.0
 
+    def flush(self) -> None:
+        """Empty the caches."""
+        for counter in (counter for counters in self._of.values() for counter in counters):
+            counter.held_bytes = 0.0
+
     def settle(self, cache: int) -> None:
         """Account for all processors of a cache; call before the pace of one changes."""
         now = self._clock()
         for cpu, home in enumerate(self._cache_of):
             if home == cache:
                 self._charge(cpu, now)
-        for counter in self._of[cache]:
-            counter.fade(now)
+        if self.fades:
+            for counter in self._of[cache]:
+                counter.fade(now)
 
     def _charge(self, cpu: int, now: float) -> None:
         seconds, self._charged[cpu] = now - self._charged[cpu], now
@@ -76,7 +86,8 @@ class Counters:
         if pace.rmid < len(counters):
             counter = counters[pace.rmid]
             counter.moved_bytes += seconds * pace.bytes_per_second
-            counter.fade(now - seconds)
+            if self.fades:
+                counter.fade(now - seconds)
             missing = counter.held_bytes - pace.held_bytes
             counter.held_bytes = pace.held_bytes + missing * math.exp(-seconds / _FILLS_SECONDS)
             counter.settled = now

@@ -38,9 +38,14 @@ class IntelRegisters(Registers):
             super().state(),
             mba_delay=copied(self._mba),
             l2_mask=copied(self._l2_mask),
-            l2_cdp=self._l2_config.bit(0),
+            l2_cdp=self._l2_config.bit(0) or dict.fromkeys(copied(self._l2_mask), False),
             rmids_shared=self._snc.bit(0),
         )
+
+    def _closids(self) -> Iterator[int]:
+        yield from super()._closids()
+        if self._rdt.l2_ways:
+            yield self._rdt.l2_closids
 
     def _legal_l2_mask(self, mask: int) -> bool:
         return not mask >> self._rdt.l2_ways and is_run(mask)

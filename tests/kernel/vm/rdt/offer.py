@@ -26,7 +26,8 @@ class Rdt:
 
     The default is a Cascade Lake server's, but for a bigger way (3840 KiB) and fewer RMIDs (so that they run out).
     Each processor has its own L2 cache. ``snc_nodes`` are the Sub-NUMA nodes of each L3 cache; they share the RMIDs
-    between them.
+    between them. If ``counters`` are "kept", what was charged to an RMID stays in the cache until the command writes a
+    mark, so that the RMID stays in limbo.
     """
 
     l3_ways: int = 11
@@ -41,7 +42,7 @@ class Rdt:
     mba_closids: int = 8
     mba_max_delay: int = 90  # Intel: the kernel shows 100 less this as min_bandwidth
     rmids: int = 64
-    counters: Literal["model", "zero", "error", "unavailable"] = "model"
+    counters: Literal["model", "kept", "zero", "error", "unavailable"] = "model"
     snc_nodes: int = 1
     amd: Amd | None = None
 

@@ -77,6 +77,7 @@ class Registers(abc.ABC):
         self._select = [0] * len(self._cache_of)
         self._refused: list[tuple[str, str]] = []
         self._counters = Counters(self._cache_of, rdt.rmids, self._pace, clock)
+        self._counters.fades = rdt.counters != "kept"
         full, closids = (1 << rdt.l3_ways) - 1, rdt.l3_closids if rdt.l3_ways else 0
         self._l3_mask = Bank("L3_MASK", range(0xC90, 0xD10), closids, self._cache_of, self._legal_l3_mask, (full,))
         self._l3_config = one("L3_QOS_CFG", 0xC81, self._cache_of, int(rdt.cdp and bool(rdt.l3_ways)))
@@ -117,8 +118,7 @@ class Registers(abc.ABC):
     def write(self, cpu: int, msr: int, value: int) -> None:
         """WRMSR on a processor."""
         if msr == PQR_ASSOC:
-            self._counters.settle(self._cache_of[cpu])
-            self._association[cpu] = value >> 32, value & 0x3FF
+            self._associate(cpu, value)
         elif msr == QM_EVTSEL:
             self._select[cpu] = value
         elif msr == QM_CTR:
@@ -141,6 +141,13 @@ class Registers(abc.ABC):
             return closid << 32 | rmid
         return self._bank(msr).read(cpu, msr)
 
+    def marked(self) -> HwState:
+        """The state at a mark; ends what ``counters`` "kept" says."""
+        if not self._counters.fades:
+            self._counters.fades = True
+            self._counters.flush()
+        return self.state()
+
     def state(self) -> HwState:
         """What the hardware holds now."""
         return HwState(
@@ -150,6 +157,21 @@ class Registers(abc.ABC):
             association=list(self._association),
             refused=list(self._refused),
         )
+
+    def _associate(self, cpu: int, value: int) -> None:
+        closid, rmid = value >> 32, value & LOW32
+        if closid < max(self._closids(), default=1) and rmid < max(self._rdt.rmids, 1):
+            self._counters.settle(self._cache_of[cpu])
+            self._association[cpu] = closid, rmid
+        else:
+            self._refuse("PQR_ASSOC", value)
+
+    def _closids(self) -> Iterator[int]:
+        """The number of CLOSIDs of each resource."""
+        if self._rdt.l3_ways:
+            yield self._rdt.l3_closids
+        if self._rdt.mba_closids:
+            yield self._rdt.mba_closids
 
     def _bank(self, msr: int) -> Bank:
         return next(bank for bank in self.banks if msr in bank.numbers)
@@ -184,7 +206,7 @@ class Registers(abc.ABC):
                 return QM_UNAVAILABLE
             case "zero":
                 return 0
-            case "model":
+            case "model" | "kept":
                 return self._selected(cpu, self._select[cpu])
 
     def _selected(self, cpu: int, select: int) -> int:
