@@ -1,6 +1,8 @@
 """How kernels are fetched and kept, without booting one: nothing broken or partial stays in the cache."""
 
+import hashlib
 import lzma
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -179,6 +181,98 @@ def test_a_suite_that_the_mirror_does_not_have_is_named_with_apts_reason(
     monkeypatch.setattr(packages, "mirror", lambda: uri)
     with pytest.raises(VmError, match=says):
         kernel_directory(cache, "newest")
+
+
+class Archive:
+    """An archive with one suite, for apt itself. It is not signed, so only a source that is declared trusted may use
+    it."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.directory = directory
+        monkeypatch.setattr(packages, "mirror", lambda: f"file:{directory}")
+        monkeypatch.setattr(packages, "KEYRING", f"{packages.KEYRING} trusted=yes")
+
+    def publish(self, *debs: tuple[Path, str]) -> None:
+        """Have an index of these packages; the text is what each depends on."""
+        index = ""
+        for deb, depends in debs:
+            name, version, _ = deb.stem.split("_")
+            target = self.directory / deb.name
+            target.write_bytes(deb.read_bytes())
+            checksum = hashlib.sha256(deb.read_bytes()).hexdigest()
+            index += f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: {deb.name}\n"
+            index += f"Depends: {depends}\n" if depends else ""
+            index += f"Size: {deb.stat().st_size}\nSHA256: {checksum}\nDescription: a\n\n"
+        suite = self.directory / "dists" / packages.BACKPORTS
+        (suite / "main/binary-amd64").mkdir(parents=True, exist_ok=True)
+        (suite / "main/binary-amd64/Packages").write_text(index)
+        checksum = hashlib.sha256(index.encode()).hexdigest()
+        (suite / "Release").write_text(
+            f"Suite: {packages.BACKPORTS}\nArchitectures: amd64\nComponents: main\n"
+            f"Date: Mon, 01 Jan 2024 00:00:00 UTC\nSHA256:\n {checksum} {len(index)} main/binary-amd64/Packages\n"
+        )
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
+    directory = tmp_path / "archive"
+    directory.mkdir()
+    return Archive(directory, monkeypatch)
+
+
+@pytest.fixture
+def split(build: Callable[..., Path]) -> list[tuple[Path, str]]:
+    """A kernel over several packages, an older one, and one that cannot boot here, as Debian has them."""
+    binary, modules = at("usr/lib/modules", {"vmlinuz": bzimage()}), at("usr/lib/modules", MODULES)
+    image = f"linux-image-{RELEASE}"
+    return [
+        (build("linux-image-amd64", {}, "7.9.1"), f"{image} (= 7.9.1), linux-base-amd64, linux-modules-amd64"),
+        (build(image, {}), f"linux-binary-{RELEASE}, linux-modules-{RELEASE}, kmod"),
+        (build(f"linux-binary-{RELEASE}", binary), "linux-base"),
+        (build(f"linux-modules-{RELEASE}", modules), ""),
+        (build("linux-image-7.9.0+deb13-amd64", {}), ""),
+        (build("linux-image-7.9.2+deb13-cloud-amd64", {}), ""),
+    ]
+
+
+@pytest.mark.parametrize("version", ["newest", "7.9", "7.9.1"])
+def test_a_kernel_is_found_by_its_version_and_fetched_with_all_its_packages(
+    version: str, archive: Archive, split: list[tuple[Path, str]], cache: Path
+) -> None:
+    archive.publish(*split)
+    root = kernel_directory(cache, version)
+    assert (root.name, (root / "vmlinux").read_bytes()) == (f"linux-image-{RELEASE}_7.9.1-1", ELF)
+    assert {path.name for path in cache.iterdir()} == {root.name, version, "apt"}
+
+
+def test_a_kernel_whose_modules_the_mirror_has_dropped_is_refused(
+    archive: Archive, split: list[tuple[Path, str]], cache: Path
+) -> None:
+    archive.publish(*(each for each in split if "modules-7" not in each[0].name))
+    with pytest.raises(VmError, match=rf"(fetch|module).*{re.escape(RELEASE)}"):
+        kernel_directory(cache, "newest")
+    assert {path.name for path in cache.iterdir()} == {"apt"}
+
+
+def test_a_version_that_the_suite_does_not_have_is_named(
+    archive: Archive, split: list[tuple[Path, str]], cache: Path
+) -> None:
+    archive.publish(*split)
+    with pytest.raises(VmError, match=r"trixie-backports has no kernel 7\.8"):
+        kernel_directory(cache, "7.8")
+
+
+def test_a_package_that_is_not_what_the_index_says_is_refused_and_fetched_again_later(
+    archive: Archive, split: list[tuple[Path, str]], cache: Path
+) -> None:
+    archive.publish(*split)
+    damaged = archive.directory / split[2][0].name
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    with pytest.raises(VmError, match="cannot fetch"):
+        kernel_directory(cache, "newest")
+    assert {path.name for path in cache.iterdir()} == {"apt"}
+    archive.publish(*split)
+    assert (kernel_directory(cache, "newest") / "vmlinux").read_bytes() == ELF
 
 
 def test_an_index_that_is_not_signed_by_debian_is_refused(
