@@ -2,20 +2,19 @@
 
 import pytest
 
-from cachetune.sim.rules import KERNELS
-from tests.kernel import vm
 from tests.kernel.conftest import Count, FileOf, Scenario
 from tests.kernel.domains import WHOLE_PROCESS
+from tests.kernel.hosts import host
 from tests.kernel.scenarios.crowds import Outcome
 
 pytestmark = pytest.mark.kernel
 THREADS, ENDING, TIMES = 500, 50, 5
 
 
-# 6.1 moves threads one by one, 6.12 in lists, which stop at the first that has ended.
-@pytest.fixture(scope="module", params=KERNELS)
+# 6.1 moves threads one by one, later kernels in lists, which stop at the first that has ended.
+@pytest.fixture(scope="module", params=["6.1", "6.12", "newest"])
 def outcome(request: pytest.FixtureRequest, scenario: Scenario, file_of: FileOf) -> Outcome:
-    machine = vm.Machine(sockets=1, kernel=request.param, registers=False)
+    machine = host(request.param, sockets=1, registers=False)
     words = (str(THREADS), str(ENDING), str(TIMES), file_of(WHOLE_PROCESS))
     found: Outcome = scenario("crowds", Outcome, *words, machine=machine)[0]
     return found

@@ -4,17 +4,18 @@ import json
 
 import pytest
 
-from tests.kernel import vm
 from tests.kernel.conftest import FileOf, Scenario
 from tests.kernel.domains import FAULTS_TWO_CACHES, ONE_VCPU
+from tests.kernel.hosts import NO_MBM, host
 from tests.kernel.scenarios import limbo, rollback
 
 pytestmark = pytest.mark.kernel
+HOSTS = ["6.1", "newest, AMD", "newest, SNC"]
 
 
-@pytest.fixture(scope="module")
-def failures(scenario: Scenario, file_of: FileOf) -> rollback.Outcome:
-    machine = vm.Machine(registers=False)
+@pytest.fixture(scope="module", params=HOSTS)
+def failures(request: pytest.FixtureRequest, scenario: Scenario, file_of: FileOf) -> rollback.Outcome:
+    machine = host(request.param, registers=False)
     found: rollback.Outcome = scenario("rollback", rollback.Outcome, file_of(FAULTS_TWO_CACHES), machine=machine)[0]
     return found
 
@@ -42,8 +43,10 @@ def test_apply_rolls_back_when_another_program_takes_the_last_ids(what: str, fai
     assert crowded.differs == ()
 
 
-def test_rmids_in_limbo_are_waited_for(scenario: Scenario, file_of: FileOf) -> None:
-    machine = vm.Machine(sockets=1, rdt=vm.Rdt(rmids=8))
+@pytest.mark.parametrize("name", HOSTS)
+def test_rmids_in_limbo_are_waited_for(name: str, scenario: Scenario, file_of: FileOf) -> None:
+    rmids = 16 if "SNC" in name else 8  # each of two nodes has its own
+    machine = host(name, sockets=1, append=NO_MBM, rdt={"rmids": rmids, "counters": "kept"})
     outcome, _ = scenario("limbo", limbo.Outcome, file_of(ONE_VCPU), machine=machine)
     assert outcome.refused == ("EBUSY",)
     assert outcome.report.outcome == "done"

@@ -21,12 +21,13 @@ from cachetune.plan.model import Plan
 from cachetune.plan.steps import CreateGroup, RemoveGroup, WriteSchemata
 from tests.kernel import vm
 from tests.kernel.conftest import ROOT, Count, Scenario
+from tests.kernel.hosts import NO_MBM, host
 from tests.kernel.scenarios.registers import Case, Outcome
 
 pytestmark = pytest.mark.kernel
 SEED = os.environ.get("CACHETUNE_REGISTERS_SEED", "1")
 RANDOM_CASES = int(os.environ.get("CACHETUNE_CASES", "5"))  # for each setting; a case takes one to two seconds
-MOST_BANDWIDTH = 100
+MOST_PERCENT, MOST_EIGHTHS = 100, 2048
 
 T = TypeVar("T")
 Registers = dict[tuple[str, int], int]  # resource name and cache id to mask, or to percent of bandwidth
@@ -34,18 +35,24 @@ Registers = dict[tuple[str, int], int]  # resource name and cache id to mask, or
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """A host to test on: its processor, and how resctrl is mounted."""
+    """A machine to test on, and how resctrl is mounted."""
 
-    caches: int
-    ways: int
+    machine: vm.Machine
     options: str = ""
-    kernel: str = "6.1"
+
+
+def _setting(name: str, options: str = "", sockets: int = 2, **rdt: int) -> Setting:
+    return Setting(host(name, sockets=sockets, append=NO_MBM, rdt={"mba_closids": 16, **rdt}), options)
 
 
 SETTINGS = {
-    "2 caches of 11 ways": Setting(2, 11),
-    "1 cache of 20 ways, cdp": Setting(1, 20, "cdp"),
-    "4 caches of 20 ways, 6.12": Setting(4, 20, "debug", "6.12"),
+    "6.1, 2 caches of 11 ways": _setting("6.1"),
+    "6.1, 1 cache of 20 ways, cdp": _setting("6.1", "cdp", 1, l3_ways=20),
+    "6.12, 4 caches of 20 ways": _setting("6.12", "debug", 4, l3_ways=20),
+    "newest, AMD": _setting("newest, AMD", "debug"),
+    "newest, AMD, cdp": _setting("newest, AMD", "cdp"),
+    "newest, SNC": _setting("newest, SNC", "debug"),
+    "newest, holes and L2, cdp": _setting("newest, L2", "cdp,cdpl2", l2_closids=16),
 }
 
 
@@ -58,12 +65,10 @@ def setting(request: pytest.FixtureRequest) -> Setting:
 def ran(setting: Setting, scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, vm.Result]:
     given = tmp_path_factory.mktemp("domains") / "examples.json"
     given.write_bytes(documents.encode(_examples()))
-    rdt = vm.Rdt(l3_ways=setting.ways, mba_closids=16)
-    machine = vm.Machine(sockets=setting.caches, kernel=setting.kernel, rdt=rdt)
     words = (SEED, str(RANDOM_CASES), str(given))
     cpu_limit = 900 + 30 * RANDOM_CASES
     outcome, result = scenario(
-        "registers", Outcome, *words, machine=machine, options=setting.options, cpu_limit=cpu_limit
+        "registers", Outcome, *words, machine=setting.machine, options=setting.options, cpu_limit=cpu_limit
     )
     return outcome, result
 
@@ -77,7 +82,7 @@ def _examples() -> dict[str, Domain]:
 def test_the_registers_match_the_plan(ran: tuple[Outcome, vm.Result], record_property: Count) -> None:
     outcome, result = ran
     compared = [
-        (f"{case.name}: {path} (CLOSID {closid})", _promised(path, plan, before), _registers(after, closid))
+        (f"{case.name}: {path} (CLOSID {closid})", _promised(path, plan, before, after), _registers(after, closid))
         for case in outcome.cases
         for before, plan, after, closids in _applies(case, result)
         for path, closid in closids.items()
@@ -149,12 +154,13 @@ def _follow(closids: dict[str, int], plan: Plan) -> dict[str, int]:
     return now
 
 
-def _promised(path: str, plan: Plan, before: dict[str, Registers]) -> Registers:
+def _promised(path: str, plan: Plan, before: dict[str, Registers], after: vm.HwState) -> Registers:
     """A group's values according to the plan: all of them for the guest's groups, only written ones for others."""
     planned = next((g for g in plan.groups if g.path == path), None)
     if planned:
         said = _flat(planned.schemata.masks) | _flat(planned.schemata.bandwidth)
-        free = {key: MOST_BANDWIDTH for key in before[DEFAULT_GROUP] if key[0] == "MB"}
+        most = MOST_EIGHTHS if after.mb_limit else MOST_PERCENT
+        free = {key: most for key in before[DEFAULT_GROUP] if key[0] in ("MB", "SMBA")}
         return free | said
     values = dict(before[path])
     for step in plan.steps:
@@ -171,10 +177,13 @@ def _flat(values: Mapping[str, Mapping[int, T]]) -> dict[tuple[str, int], T]:
 def _registers(state: vm.HwState, closid: int) -> Registers:
     """All that the hardware holds for a CLOSID; code and data apart where CDP is on."""
     found: Registers = {}
-    for cache, masks in state.l3_mask.items():
-        if state.cdp[cache]:
-            found["L3DATA", cache], found["L3CODE", cache] = masks[2 * closid : 2 * closid + 2]
-        else:
-            found["L3", cache] = masks[closid]
-        found["MB", cache] = MOST_BANDWIDTH - state.mba_delay[cache][closid]
+    for level, of_level, cdp in (("L3", state.l3_mask, state.cdp), ("L2", state.l2_mask, state.l2_cdp)):
+        for cache, masks in of_level.items():
+            if cdp[cache]:
+                found[f"{level}DATA", cache], found[f"{level}CODE", cache] = masks[2 * closid : 2 * closid + 2]
+            else:
+                found[level, cache] = masks[closid]
+    found |= {("MB", cache): MOST_PERCENT - delays[closid] for cache, delays in state.mba_delay.items()}
+    found |= {("MB", cache): limits[closid] for cache, limits in state.mb_limit.items()}
+    found |= {("SMBA", cache): limits[closid] for cache, limits in state.smba_limit.items()}
     return found

@@ -1,13 +1,15 @@
 """Apply, remove and recover, killed between any two changes that they make; then recover, twice.
 
-``python -m … DOMAIN.xml [all]``. Recover is killed after runs that died at their end: the one with most to undo, and
-the first that is to be finished; with "all" after runs that died anywhere. One process has all imported and planned,
-and forks a child for each death: starting a program takes seconds in the machine.
+``python -m … DOMAIN.xml EXTENT [SEED]``. Recover is killed after runs that died at their end: the one with most to
+undo, and the first that is to be finished; if the extent is "all", after runs that died anywhere. If it is "sample", a
+run is killed before its first change and after one change of each kind, drawn with the seed. One process has all
+imported and planned, and forks a child for each death: starting a program takes seconds in the machine.
 """
 
 import gc
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +28,13 @@ State = dict[str, str]
 
 
 class Death(msgspec.Struct, frozen=True):
-    """One run that died, and what came of it.
+    """One run that died after ``number`` changes, and what came of it.
 
     ``left`` is whether the state was neither of the two at that moment. ``ended`` is "before" or "after", or describes
     the differences from both after recovery; ``again`` is what a second recover said, and what it changed.
     """
 
+    number: int
     killed_by: int
     left: bool
     recovered: str
@@ -40,7 +43,7 @@ class Death(msgspec.Struct, frozen=True):
 
 
 class Round(msgspec.Struct, frozen=True):
-    """The changes that a run makes when it lives; ``deaths[n]`` is that after n of them."""
+    """The changes that a run makes when it lives, and the deaths in between."""
 
     changes: tuple[str, ...]
     deaths: tuple[Death, ...]
@@ -58,8 +61,9 @@ class Outcome(msgspec.Struct, frozen=True):
 class Scene:
     """A guest, without its groups or with them, and the plans that lead from one to the other."""
 
-    def __init__(self, domain: Path, pid: int) -> None:
-        self.connection = place_on(Path("/run/deaths"))
+    def __init__(self, domain: Path, pid: int, moments: Callable[[tuple[str, ...]], Iterable[int]]) -> None:
+        """``moments`` says after how many of a run's changes it is killed."""
+        self.connection, self._moments = place_on(Path("/run/deaths")), moments
         wanted = domain_in(domain)
         guest = guest_of(wanted, pid)
         self._tids = {thread.tid for thread in guest.threads}
@@ -89,7 +93,7 @@ class Scene:
 
         return self._killed_everywhere(verb, run, lambda: None)
 
-    def recoveries(self, verb: str, *, everywhere: bool) -> dict[str, Round]:
+    def recoveries(self, verb: str, *, all_ends: bool) -> dict[str, Round]:
         """Recover killed at every moment, after the verb has died."""
 
         def run() -> None:
@@ -98,7 +102,7 @@ class Scene:
         changes = changes_of(run)
         self._go_back(verb)
         done = last_record(changes)
-        died = range(3, len(changes)) if everywhere else (done, done + 1)  # with two changes there is an empty journal
+        died = range(3, len(changes)) if all_ends else (done, done + 1)  # with two changes there is an empty journal
         return {
             f"recover after {made} changes of {verb}": self._killed_everywhere(
                 verb, self._recover, partial(killed, run, made)
@@ -115,20 +119,20 @@ class Scene:
         changes = changes_of(run)
         self._go_back(verb)
         deaths = []
-        for number in range(len(changes) + 1):
+        for number in self._moments(changes):
             begin()
-            deaths.append(self._death(verb, killed(run, number)))
+            deaths.append(self._death(verb, number, killed(run, number)))
             self._go_back(verb)
         return Round(changes, tuple(deaths))
 
-    def _death(self, verb: str, killed_by: int) -> Death:
+    def _death(self, verb: str, number: int, killed_by: int) -> Death:
         before, after = self._ends(verb)
         left = self.look() not in (before, after)
         first = recover(self.connection).outcome
         state = self.look()
         ended = {str(before): "before", str(after): "after"}.get(str(state)) or str(tree.differences(before, state))
         again = recover(self.connection).outcome
-        return Death(killed_by, left, first, ended, (again, *tree.differences(state, self.look())))
+        return Death(number, killed_by, left, first, ended, (again, *tree.differences(state, self.look())))
 
     def _go_back(self, verb: str) -> None:
         """To where the verb begins, for the next death."""
@@ -149,17 +153,39 @@ def last_record(changes: tuple[str, ...]) -> int:
     return max(n for n, change in enumerate(changes) if change == "write journal.jsonl")
 
 
+def kind_of(change: str) -> str:
+    """A change without the name of its group."""
+    verb, _, _ = change.partition(" ")
+    return verb if verb in ("mkdir", "rmdir") else change
+
+
+def everywhere(changes: tuple[str, ...]) -> range:
+    """Every moment of a run."""
+    return range(len(changes) + 1)
+
+
+def sampled(changes: tuple[str, ...], draw: random.Random) -> list[int]:
+    """The beginning, and a moment after a change of each kind."""
+    numbers: dict[str, list[int]] = {}
+    for number, change in enumerate(changes, 1):
+        numbers.setdefault(kind_of(change), []).append(number)
+    return [0, *sorted(map(draw.choice, numbers.values()))]
+
+
 def main() -> None:
     """Print an Outcome."""
     with running(4) as process:
         tids = process.threads.tids
         first = tree.state(tids)
-        scene = Scene(Path(sys.argv[1]), process.threads.pid)
+        extent, *seed = sys.argv[2:]
+        draw = random.Random("".join(seed))  # noqa: S311 - reproducible on purpose
+        moments = partial(sampled, draw=draw) if extent == "sample" else everywhere
+        scene = Scene(Path(sys.argv[1]), process.threads.pid, moments)
         gc.disable()  # its looks at every value would copy all memory in every child
-        everywhere = sys.argv[2:] == ["all"]
-        rounds = {"apply": scene.round("apply"), **scene.recoveries("apply", everywhere=everywhere)}
+        all_ends = extent == "all"
+        rounds = {"apply": scene.round("apply"), **scene.recoveries("apply", all_ends=all_ends)}
         carried_out(scene.plans["apply"], scene.connection)
-        rounds |= {"remove": scene.round("remove"), **scene.recoveries("remove", everywhere=everywhere)}
+        rounds |= {"remove": scene.round("remove"), **scene.recoveries("remove", all_ends=all_ends)}
         carried_out(scene.plans["remove"], scene.connection)
         differs = tree.differences(first, tree.state(tids))
     sys.stdout.buffer.write(documents.encode(Outcome(scene.plans["apply"], scene.plans["remove"], rounds, differs)))

@@ -1,7 +1,7 @@
 """RMIDs that rest in limbo: a guest's groups are removed and made again at once, with no other RMID left.
 
-``python -m … DOMAIN.xml``, on a machine with few RMIDs whose counters count: an RMID is free again only when little of
-the cache is still charged to it.
+``python -m … DOMAIN.xml``, on a machine with few RMIDs: an RMID is free again only when little of the cache is still
+charged to it. What was charged stays until a group has been refused.
 """
 
 import contextlib
@@ -65,6 +65,7 @@ def _watched(refused: list[str]) -> Any:
             mkdir(fs, path)
         except ResctrlError as error:
             refused.append(errno.errorcode[error.errno])
+            tree.mark("refused")
             raise
 
     with mock.patch.object(SysfsResctrl, "mkdir", watch):

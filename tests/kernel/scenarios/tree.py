@@ -1,5 +1,6 @@
 """The whole resctrl tree as a value, to compare two moments."""
 
+import errno
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,11 +14,19 @@ def state(tids: Collection[int]) -> dict[str, str]:
     found = {}
     for path in sorted(RESCTRL.rglob("*")):
         name = str(path.relative_to(RESCTRL))
-        text = "" if path.is_dir() or path.name in _PASSING else path.read_text()
+        text = "" if path.is_dir() or path.name in _PASSING else _text(path)
         if path.name == "tasks":
             text = " ".join(tid for tid in text.split() if int(tid) in tids)
         found[name] = f"{path.stat().st_mode:o} {text}"
     return found
+
+
+def _text(path: Path) -> str:
+    """The content, or why it cannot be read: so it is with assignable counters and io_alloc while these are off."""
+    try:
+        return path.read_text()
+    except OSError as error:
+        return errno.errorcode[error.errno or errno.EIO]
 
 
 def groups() -> dict[str, dict[str, str]]:
