@@ -22,7 +22,7 @@ help:
 	@echo "make demo             show the whole pipeline on a simulated host"
 	@echo "make check            run lint and the fast tests, in parallel: before each commit"
 	@echo "make lint             run ruff, codespell and mypy"
-	@echo "make test             run all tests: test-unit, test-libvirt (a real libvirt), test-kernel (a real kernel in a VM)"
+	@echo "make test             run all tests: test-unit, test-libvirt (a real libvirt), test-kernel (real kernels in VMs)"
 	@echo "make coverage         run the unit tests with coverage, subprocesses included, and report per package"
 	@echo "make bench            measure, each row next to a comparable tool"
 	@echo "make soak             test random domains, operations, failures and kills for MINUTES=30"
