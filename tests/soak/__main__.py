@@ -25,7 +25,7 @@ from tests.kernel.vm import VmError
 from tests.waiting import StalledError
 
 ROOT = Path(__file__).parents[2]
-CASES = "67"  # on each of three hosts
+CASES = "29"  # on each of seven hosts
 EFFORT = "5"
 OPERATIONS = 400  # of one boot: a minute, and several on a machine with much else to do
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-disable")
