@@ -17,6 +17,7 @@ from cachetune.errors import InputError, ProfileNotFoundError
 from cachetune.host.read import read_host
 from cachetune.service.connection import Location
 from cachetune.sim import SimulatedResctrl, load_profile, profile_names, write_tree
+from tests.doctor.scenes import an_interrupted_run
 from tests.doctor.servers import RELEASE, VCPUS, Server, problems_of, results_of
 
 ROUNDS = 150
@@ -194,8 +195,6 @@ def test_a_configuration_that_is_not_toml_is_reported_as_not_known(tmp_path: Pat
 
 
 def test_a_run_in_progress_is_not_an_interrupted_one(tmp_path: Path) -> None:
-    from tests.doctor.scenes import an_interrupted_run
-
     server = Server(tmp_path)
     an_interrupted_run(server)
     seen = server.examined()

@@ -1,6 +1,7 @@
 """``doctor --fix`` on a mounted resctrl with a real process, and what it must never do."""
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ NAME = "doctor-web"
 
 
 @pytest.fixture
-def mount(tmp_path: Path):  # type: ignore[no-untyped-def]
+def mount(tmp_path: Path) -> Iterator[MountedResctrl]:
     need_fuse()
     with mounted(tmp_path / "mount") as found:
         yield found
