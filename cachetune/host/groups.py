@@ -19,6 +19,7 @@ from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.errors import ResctrlError
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Problem
 from cachetune.host.owners import owner_of
+from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.host.resctrl.port import GONE, Resctrl
 from cachetune.host.resctrl.schemata import Schemata, format_entry, parse
 from cachetune.idset import parse_cpu_list
@@ -36,7 +37,6 @@ STRAY = frozenset({"mon_data", "mon_groups"})
 MODES = frozenset({"shareable", "exclusive", "pseudo-locksetup", "pseudo-locked"})
 
 _DEVICE = re.compile(r"[a-z_]+:[0-9]+", re.ASCII)
-_ASSIGNMENT = re.compile(r"([0-9]{1,10})=([e_])", re.ASCII)
 _LARGEST_BANDWIDTH = (1 << 32) - 1
 # Three times as fast as int() of each line, and it checks the range.
 _TIDS = msgspec.json.Decoder(tuple[Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)], ...])
@@ -227,15 +227,10 @@ class GroupReader:
         if not self._assignments:
             return {}
         path = f"{prefix}mbm_L3_assignments"
-        found: dict[str, dict[int, bool]] = {}
-        for line in (self._read(path) or "").split("\n"):
-            event, _, entries = line.strip().partition(":")
-            matches = [_ASSIGNMENT.fullmatch(entry) for entry in entries.split(";")]
-            if all(matches):
-                found[event] = {int(match[1]): match[2] == "e" for match in matches if match}
-            elif event:
-                self._problem(path, f"not understood: {line.strip()[:60]}")
-        return found
+        found = parse_assignments(self._read(path) or "")
+        for line in found.malformed:
+            self._problem(path, f"not understood: {line[:60]}")
+        return found.assigned
 
     def _empty(self, path: str) -> None:
         """A file that always has content is empty. The reason that it cannot be read, if there is one, is enough."""

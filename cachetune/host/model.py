@@ -147,6 +147,11 @@ class CounterAssignment(msgspec.Struct, frozen=True):
         """Whether a group without an assigned counter has no reading."""
         return self.mode == "mbm_event"
 
+    @property
+    def rules(self) -> tuple[str, bool | None]:
+        """What decides which counters a new group gets, besides those that the groups have: mode and on_mkdir."""
+        return self.mode, self.on_mkdir
+
 
 class MonitorControl(msgspec.Struct, frozen=True):
     """L3_MON or PERF_PKG_MON: the events that can be read (``*_config`` entries are not events).
@@ -216,7 +221,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         replace = msgspec.structs.replace
         groups = [replace(g, tids=(), other_tasks=(), owner="unknown") for g in self.groups]
         caches = [replace(c, bit_usage={}) for c in self.caches]
-        monitors = [(m.name, m.features, m.num_rmids, m.assignment and m.assignment.mode) for m in self.monitors]
+        monitors = [(m.name, m.features, m.num_rmids, m.assignment and m.assignment.rules) for m in self.monitors]
         state = (self.mount_options, caches, self.bandwidths, monitors, groups, self.unknown_resources)
         plain = msgspec.to_builtins(state, enc_hook=_plain, str_keys=True, order="deterministic")
         return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()[:16]

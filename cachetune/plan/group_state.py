@@ -7,24 +7,37 @@ from typing import Any
 
 from cachetune.cbm import Bandwidth, Masks
 from cachetune.host.model import Group, Host
+from cachetune.host.resctrl.assignments import Assigned, format_assignments
+from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.host.resctrl.schemata import parse
 
 
 class GroupState:
     """One group. Its text, which is its JSON form, is like ``L3:0=7ff;1=7ff MB:0=100 shareable cpus 0-71``.
 
-    ``other`` are the schemata lines that cachetune does not know.
+    Where counters are assigned, ``counters mbm_total_bytes:0=e;1=_`` and its other events follow. ``other`` are the
+    schemata lines that cachetune does not know.
     """
 
-    __slots__ = ("bandwidth", "cpus", "masks", "mode", "other")
+    __slots__ = ("assignments", "bandwidth", "cpus", "masks", "mode", "other")
 
-    def __init__(self, masks: Masks, bandwidth: Bandwidth, other: str = "", mode: str = "", cpus: str = "") -> None:
+    def __init__(
+        self,
+        masks: Masks,
+        bandwidth: Bandwidth,
+        other: str = "",
+        mode: str = "",
+        cpus: str = "",
+        assignments: Assigned | None = None,
+    ) -> None:
         self.masks, self.bandwidth, self.other, self.mode, self.cpus = masks, bandwidth, other, mode, cpus
+        self.assignments = assignments or {}
 
     @classmethod
     def of(cls, group: Group) -> "GroupState":
         """The state of a group."""
-        return cls(group.masks, group.bandwidth, " ".join(group.other_lines), group.mode, group.cpus)
+        other = " ".join(group.other_lines)
+        return cls(group.masks, group.bandwidth, other, group.mode, group.cpus, group.assignments)
 
     def to_json(self) -> str:
         """The state in words."""
@@ -33,6 +46,7 @@ class GroupState:
         ]
         words += [f"{name}:" + ";".join([f"{i}={n}" for i, n in row.items()]) for name, row in self.bandwidth.items()]
         words += [self.other, self.mode, self.cpus and f"cpus {self.cpus}"]
+        words += ["counters", format_assignments(self.assignments)] if self.assignments else []
         return " ".join(filter(None, words))
 
     @classmethod
@@ -40,13 +54,17 @@ class GroupState:
         """The state in such words; any text is accepted, and what is not recognized counts as ``other``."""
         if not isinstance(value, str):
             raise ValueError(f"expected a string, got {value!r}")  # noqa: TRY004 - what decoders expect
-        words = value.split(" ")
+        rest, word, text = value.rpartition(" counters ")
+        assigned = parse_assignments(text if word else "")
+        if not word or format_assignments(assigned.assigned) != text:
+            rest, assigned = value, parse_assignments("")
+        words = rest.split(" ")
         cpus = words.pop() if words[-2:-1] == ["cpus"] else ""
         if cpus:
             words.pop()
         mode = words.pop() if words else ""
         found = parse("\n".join(words))
-        return cls(found.masks, found.bandwidth, " ".join(found.other_lines), mode, cpus)
+        return cls(found.masks, found.bandwidth, " ".join(found.other_lines), mode, cpus, assigned.assigned)
 
     @staticmethod
     def json_schema() -> dict[str, Any]:

@@ -31,7 +31,26 @@ def test_lines_that_are_not_known_are_kept_as_they_are() -> None:
     assert GroupState.from_json(state.to_json()) == state
 
 
-@pytest.mark.parametrize("text", ["", "cpus", "cpus 0", "nonsense", "L3:0=zz shareable", "exclusive cpus 0-3"])
+def test_counters_are_part_of_the_state() -> None:
+    counters = {"mbm_total_bytes": {0: True, 1: False}, "mbm_local_bytes": {0: False, 1: False}}
+    group = Group("web", "control", "unknown", cpus="2-3", assignments=counters)
+    state = GroupState.of(group)
+    assert state.to_json() == "shareable cpus 2-3 counters mbm_total_bytes:0=e;1=_ mbm_local_bytes:0=_;1=_"
+    again = GroupState.from_json(state.to_json())
+    assert (again, again.assignments, again.cpus) == (state, counters, "2-3")
+
+
+def test_a_line_that_is_not_known_and_says_counters_is_kept() -> None:
+    state = GroupState.of(Group(".", "control", "default", other_lines=("XY: counters 1",), assignments={"a": {0: True}}))
+    assert GroupState.from_json(state.to_json()) == state
+    assert GroupState.from_json(state.to_json()).assignments == {"a": {0: True}}
+
+
+TEXTS = ["", "cpus", "cpus 0", "nonsense", "L3:0=zz shareable", "exclusive cpus 0-3"]
+TEXTS += ["shareable counters", "shareable counters odd", "shareable counters a:0=x", "counters a:00=e", "x counters a:00=e"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
 def test_any_text_of_an_older_plan_is_accepted(text: str) -> None:
     assert GroupState.from_json(text).to_json() == text
 
