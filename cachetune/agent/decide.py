@@ -41,6 +41,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
     """The operator's choices. ``period`` is the time between two rounds in seconds."""
 
     shrink_default: bool = False
+    assign_counters: bool = False
     adopt: bool = False
     period: float = 5.0
 
@@ -256,7 +257,7 @@ def _running(
 
 def plan_options(options: AgentOptions) -> Options:
     """The options of the agent's plans."""
-    return Options(shrink_default=options.shrink_default)
+    return Options(shrink_default=options.shrink_default, assign_counters=options.assign_counters)
 
 
 def _confirmed(state: State, why: str, memory: Memory | None) -> Decision:

@@ -15,7 +15,7 @@ from cachetune.cbm import Cbm, Masks
 from cachetune.errors import ApplyRefusedError, MachineNameError
 from cachetune.findings import Source
 from cachetune.host.bandwidth import shows
-from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
+from cachetune.host.model import DEFAULT_GROUP, Host, is_monitor, parent_of
 from cachetune.host.resctrl.schemata import Schemata, merge, parse
 from cachetune.plan.diff import removal_of
 from cachetune.plan.group_state import GroupState, group_states
@@ -149,7 +149,7 @@ class DryRun:
         if is_monitor(path) and parent != DEFAULT_GROUP and parent not in self._own:
             return f"create a monitor group in {parent}, which is not this guest's"
         self._own.add(path)
-        self._groups[path] = Group(path, "monitor" if is_monitor(path) else "control", "cachetune")
+        self._files.create(path)
         if not is_monitor(path):
             self._put(path, Schemata())
         return ""

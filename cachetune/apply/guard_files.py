@@ -2,16 +2,20 @@
 
 A step must be undone by writing ``before``, so it may not have side effects that this would leave behind. CPUs must
 come from the group that gets them back: the default group for a control group, the control group for a monitor group.
+Counters must be free.
 """
 
 from collections.abc import MutableMapping
-from typing import assert_never
+from typing import Literal, assert_never
 
 from msgspec.structs import replace
 
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
-from cachetune.idset import format_ids, parse_cpu_list
-from cachetune.plan.settings import group_file, group_of_file, is_value, value_in, value_on
+from cachetune.host.resctrl.assignments import format_assignments
+from cachetune.host.resctrl.assignments import parse as parse_assignments
+from cachetune.idset import format_ids, numbered, parse_cpu_list
+from cachetune.plan.counters import Counters, copy_of
+from cachetune.plan.settings import ASSIGNMENTS, group_file, group_of_file, is_value, value_in, value_on
 from cachetune.plan.steps import WriteFile
 
 
@@ -20,6 +24,7 @@ class FileGuard:
 
     def __init__(self, host: Host, groups: MutableMapping[str, Group]) -> None:
         self._host, self._groups = host, groups
+        self._counters = Counters(host)
         self._settings: dict[str, str] = {}
 
     def follow(self, step: WriteFile) -> str:
@@ -35,9 +40,19 @@ class FileGuard:
         return ""
 
     def obstacle(self, path: str, value: str) -> str:
-        """Which other group keeps the file from having this value; "" for none."""
+        """What keeps the file from having this value, such as another group; "" for nothing."""
         group = self._group(path)
-        return self._obstacle(group, parse_cpu_list(value)) if group and group_file(path) == "cpus_list" else ""
+        file = group_file(path)
+        if group and file == "cpus_list":
+            return self._obstacle(group, parse_cpu_list(value))
+        return self._lacks(group, value) if group and file == ASSIGNMENTS else ""
+
+    def attainable(self, path: str, value: str) -> str:
+        """The value, without counters that other groups have."""
+        if group_file(path) != ASSIGNMENTS:
+            return value
+        wanted = parse_assignments(value).assigned
+        return format_assignments(self._counters.attainable(group_of_file(path) or "", wanted))
 
     def write(self, path: str, value: str) -> None:
         """Give the file this value."""
@@ -50,17 +65,27 @@ class FileGuard:
                 self._groups[group.path] = replace(group, mode=value)
             case "cpus_list":
                 self._assign(group, parse_cpu_list(value))
+            case "mbm_L3_assignments":
+                assigned = parse_assignments(value).assigned
+                self._counters.put(group.path, assigned)
+                self._groups[group.path] = replace(group, assignments=assigned)
             case None:
                 pass
             case file:
                 assert_never(file)
 
+    def create(self, path: str) -> None:
+        """Create a group; the kernel may assign counters to it."""
+        kind: Literal["monitor", "control"] = "monitor" if is_monitor(path) else "control"
+        self._groups[path] = Group(path, kind, "cachetune", assignments=copy_of(self._counters.create(path)))
+
     def remove(self, path: str) -> None:
-        """Remove the group; its CPUs return to the default group."""
+        """Remove the group; its CPUs return to the default group, and its counters are free."""
         group = self._groups.get(path)
         if group is not None and not is_monitor(path):
             self._assign(group, frozenset())
         self._groups.pop(path, None)
+        self._counters.remove(path)
 
     def _group(self, path: str) -> Group | None:
         return self._groups.get(group_of_file(path) or "")
@@ -84,6 +109,15 @@ class FileGuard:
             if loses:
                 return f"{monitor.path} would lose CPUs {format_ids(loses)}"
         return ""
+
+    def _lacks(self, group: Group, value: str) -> str:
+        """Why the group cannot have these counters."""
+        wanted, now = parse_assignments(value).assigned, group.assignments
+        if {event: set(row) for event, row in wanted.items()} != {event: set(row) for event, row in now.items()}:
+            return "it has other events or caches"
+        most = self._counters.attainable(group.path, wanted)
+        lacking = {i for event, row in wanted.items() for i, counter in row.items() if counter != most[event][i]}
+        return f"no counter is left on {numbered('L3 cache', lacking)}" if lacking else ""
 
     def _assign(self, group: Group, cpus: frozenset[int]) -> None:
         before = _cpus(group)

@@ -19,7 +19,7 @@ from cachetune.host.model import DEFAULT_GROUP, Host, parent_of
 from cachetune.host.resctrl.schemata import format_schemata, parse
 from cachetune.plan.model import DefaultShrink, Plan
 from cachetune.plan.render import describe
-from cachetune.plan.settings import group_of_file
+from cachetune.plan.settings import ASSIGNMENTS, group_of_file, may_remain
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata, effect_of
 
 
@@ -148,7 +148,7 @@ class _Reversal:
     def _removal(self, step: RemoveGroup) -> RemoveGroup | None:
         """The step, unless another program has ways now that only the removed group had."""
         if self._host.group(step.path) is not None:
-            return step
+            return self._with_counters(step)
         default = self._before.get(DEFAULT_GROUP)
         for name, cache_id, mask in parse(step.schemata).masks.entries():
             followed = default is not None and default.masks.at(name, cache_id) == mask
@@ -157,7 +157,7 @@ class _Reversal:
                 what = f"its ways of {name} cache {cache_id}"
                 self.notes.append(f"group {step.path} stays removed, {self._why(taker, what)}")
                 return None
-        return step
+        return self._with_counters(step)
 
     def _write(self, step: WriteSchemata) -> WriteSchemata | None:
         """The step without the entries that another program has changed, or whose ways another program has now."""
@@ -184,19 +184,38 @@ class _Reversal:
 
     def _write_file(self, step: WriteFile) -> WriteFile | None:
         """The step, unless another program has changed the file or taken its CPUs since."""
-        path, before, after = step.path, step.before, step.after
+        path = step.path
         group, now = group_of_file(path), self._files.now(path)
         # A group of this run is removed, or made again with its old values.
-        if group not in self._made and group not in self._removed:
-            if now not in (before, after):
-                self.notes.append(f"{path} was changed by another program since, so it stays {now or 'empty'}")
-                return None
-            if why := self._files.obstacle(path, before):
-                self.notes.append(f"{path} stays {now or 'empty'}: {why}")
-                return None
+        remains = group not in self._made and group not in self._removed
+        if remains and (now is None or not may_remain(path, now, step.before, step.after)):
+            self.notes.append(f"{path} was changed by another program since, so it stays {now or 'empty'}")
+            return None
+        before = self._attainable(path, step.before)
+        if remains and (why := self._files.obstacle(path, before)):
+            self.notes.append(f"{path} stays {now or 'empty'}: {why}")
+            return None
         if now is not None:
             self._files.write(path, before)
-        return step
+        return msgspec.structs.replace(step, before=before)
+
+    def _with_counters(self, step: RemoveGroup) -> RemoveGroup:
+        """The step, with as many of the group's counters as are free; mkdir assigns some of them."""
+        if not step.assignments:
+            return step
+        path = f"{step.path}/{ASSIGNMENTS}"
+        if self._files.now(path) is None:
+            self._files.create(step.path)
+        assignments = self._attainable(path, step.assignments)
+        self._files.write(path, assignments)
+        return msgspec.structs.replace(step, assignments=assignments)
+
+    def _attainable(self, path: str, value: str) -> str:
+        """The value, without counters that another program has assigned to other groups since."""
+        attainable = self._files.attainable(path, value)
+        if attainable != value and group_of_file(path) not in self._made:
+            self.notes.append(f"{path} gets back {attainable!r}: its other counters are in use by other groups now")
+        return attainable
 
     def _why(self, taker: str, what: str) -> str:
         """Why a group cannot get its ways back."""

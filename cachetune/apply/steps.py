@@ -19,7 +19,7 @@ from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, parent_of
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.resctrl.schemata import parse
 from cachetune.plan.model import PlanGuest
-from cachetune.plan.settings import format_value, group_of_file, parse_value
+from cachetune.plan.settings import ASSIGNMENTS, format_value, group_of_file, parse_value
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
 
 # The kernel takes one page per write; a tid has at most 7 digits and a comma.
@@ -128,6 +128,9 @@ class StepRunner:
             self._write(_file(step.path, "cpus_list"), f"{step.cpus}\n")
         if step.mode != "shareable":
             self._write(_file(step.path, "mode"), f"{step.mode}\n")
+        counters = _file(step.path, ASSIGNMENTS)
+        if step.assignments and self._value(counters) != step.assignments:
+            self._write_file(counters, step.assignments)
 
     def _mkdir(self, path: str) -> None:
         self._resctrl.mkdir(path)  # all or nothing, as is rmdir

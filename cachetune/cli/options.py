@@ -76,6 +76,12 @@ shrink_default = option(
     "--shrink-default", is_flag=True, heading=_HOW, help="Take ways from the default group, as few as needed."
 )
 take_tasks = option("--take-tasks", is_flag=True, heading=_HOW, help="Also move threads out of foreign groups.")
+assign_counters = option(
+    "--assign-counters",
+    is_flag=True,
+    heading=_HOW,
+    help="Assign bandwidth counters to monitors that have none (AMD ABMC, MPAM).",
+)
 adopt = option("--adopt", is_flag=True, heading=_HOW, help="Also change groups that libvirt made for the guest.")
 yes = option("-y", "--yes", is_flag=True, heading=_HOW, help="Do not prompt for confirmation.")
 lock_timeout = option(
@@ -151,7 +157,7 @@ finding = stack(source, *_settings.values())
 
 planning = stack(
     *(guest, all_guests, pid, vcpus, machine_name),
-    *(shrink_default, take_tasks),
+    *(shrink_default, take_tasks, assign_counters),
     finding,
     *(resctrl, sysfs, run),
 )

@@ -8,7 +8,7 @@ imports nothing until it knows that one has; the rest is in ``cachetune.hook.ope
 import os
 import sys
 
-FLAGS = ("--strict", "--shrink-default")
+FLAGS = ("--strict", "--shrink-default", "--assign-counters")
 VALUES = {
     "--guests-d": "/etc/cachetune/guests.d",
     "--libvirt-run": "/run/libvirt/qemu",

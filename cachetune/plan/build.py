@@ -15,6 +15,7 @@ from cachetune.idset import format_ids
 from cachetune.plan.allocate.capacity import capacity_findings, control_of
 from cachetune.plan.allocate.target import Target, find_target
 from cachetune.plan.allocation import Allocation
+from cachetune.plan.assignment import assigning_steps
 from cachetune.plan.counts import limit_findings, summarize
 from cachetune.plan.diff import Removal, steps_between
 from cachetune.plan.group_state import group_states
@@ -33,6 +34,7 @@ from cachetune.plan.pinning import pinning_findings
 from cachetune.plan.request import GuestRequest, Options
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import CreateGroup, Step, effect_of
+from cachetune.plan.unassigned import unassigned_findings
 
 _ALONE = "plan one of them separately, with another --machine-name"
 
@@ -81,7 +83,7 @@ def plan_guests(requests: Sequence[GuestRequest], host: Host, options: Options) 
     removals = [Removal(obsolete)] + ([Removal(obsolete, first=True)] if obsolete else [])
     shrinks = [False, True] if options.shrink_default else [False]
     for shrink, removal in product(shrinks, removals):
-        draft = _draft(desired, places, own, host, removal, shrink=shrink)
+        draft = _draft(desired, places, own, host, removal, shrink=shrink, assign=options.assign_counters)
         if draft.possible:
             break
     findings = (*common, *draft.findings, *_adoptions(draft.steps, host, guests))
@@ -154,6 +156,7 @@ def _draft(
     removal: Removal,
     *,
     shrink: bool,
+    assign: bool,
 ) -> _Draft:
     ours = [g for g in desired if g.request and not is_foreign(host.group(g.path), own)]
     removed = frozenset(removal.paths if removal.first else ())
@@ -163,7 +166,10 @@ def _draft(
         creates = [CreateGroup(group.path) for group in desired if host.group(group.path) is None]
         return _Draft(target, (), (*target.findings, *limit_findings(creates, host, at)))
     steps = steps_between(host, desired, target.groups, places, removal)
-    return _Draft(target, steps, (*target.findings, *limit_findings(steps, host, at)))
+    if assign:
+        steps += assigning_steps(host, desired, own, steps)
+    unassigned = unassigned_findings(host, desired, own, steps, assign=assign)
+    return _Draft(target, steps, (*target.findings, *limit_findings(steps, host, at), *unassigned))
 
 
 def resources_of(host: Host) -> tuple[Resource, ...]:

@@ -11,6 +11,7 @@ import msgspec
 from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.host.bandwidth import as_written
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor
+from cachetune.host.resctrl.assignments import format_assignments
 from cachetune.host.resctrl.schemata import format_schemata
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.groups.translate import DesiredGroup, Membership
@@ -48,7 +49,8 @@ def removal_of(host: Host, path: str) -> RemoveGroup:
     group = host.group(path)
     if group is None:
         return RemoveGroup(path, "")
-    return RemoveGroup(path, _format(host, group.masks, group.bandwidth), group.cpus, group.mode)
+    values = _format(host, group.masks, group.bandwidth)
+    return RemoveGroup(path, values, group.cpus, group.mode, format_assignments(group.assignments))
 
 
 def locations(host: Host, tids: Collection[int]) -> dict[int, Membership]:

@@ -9,10 +9,12 @@ from typing import NamedTuple, assert_never
 
 from cachetune.cbm import Cbm, Masks
 from cachetune.host.model import DEFAULT_GROUP
+from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.host.resctrl.schemata import Schemata, merge, parse
-from cachetune.idset import format_ids
+from cachetune.idset import format_ids, numbered
 from cachetune.plan.bandwidth import with_unit
 from cachetune.plan.model import Plan, PlannedGroup, Resource, Usage
+from cachetune.plan.settings import ASSIGNMENTS, group_file, group_of_file
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
 from cachetune.text import count, counts, listed
 from cachetune.units import about, format_size
@@ -81,7 +83,9 @@ def describe(step: Step) -> str:
             return f"create {path}"
         case WriteSchemata(path, _, after):
             return f"write {' '.join(after.split())} to {_name(path)}"
-        case WriteFile(path, _, after):
+        case WriteFile(path, before, after):
+            if group_file(path) == ASSIGNMENTS:
+                return f"{_counters(before, after)} {_name(group_of_file(path) or path)}"
             return f"write {after} to {path}" if after else f"clear {path}"
         case MoveTasks(path, source, tids):
             return f"move {count(len(tids), 'task')} from {_name(source)} to {_name(path)}"
@@ -94,6 +98,8 @@ def describe(step: Step) -> str:
 def _line_of(step: Step, plan: Plan) -> Iterator[Line]:
     """The line of a step that the groups above do not show."""
     match step:
+        case WriteFile(path, _, _) if group_file(path) == ASSIGNMENTS:
+            yield Line("~", f"~ {describe(step)}")
         case WriteFile(path, before, after):
             yield Line("~", f"~ {path}  {before or '(empty)'} -> {after or '(empty)'}")
         case MoveTasks(path, source):
@@ -104,6 +110,20 @@ def _line_of(step: Step, plan: Plan) -> Iterator[Line]:
             pass
         case _:
             assert_never(step)
+
+
+def _counters(before: str, after: str) -> str:
+    """What a write to mbm_L3_assignments does to counters, up to the name of the group."""
+    old, new = parse_assignments(before).assigned, parse_assignments(after).assigned
+    done = []
+    for assigned, verb, preposition in ((False, "release", "of"), (True, "assign", "to")):
+        events: dict[tuple[int, ...], list[str]] = {}
+        for event, row in new.items():
+            ids = tuple(i for i, counter in row.items() if counter == assigned != old.get(event, {}).get(i))
+            events.setdefault(ids, []).append(event)
+        what = [f"{listed(names)} on {numbered('L3 cache', ids)}" for ids, names in events.items() if ids]
+        done += [f"{verb} counters for {listed(what)} {preposition}"] if what else []
+    return " and ".join(done) or "write the same counters to"
 
 
 def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:

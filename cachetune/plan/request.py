@@ -11,11 +11,13 @@ from cachetune.plan.groups.names import checked_machine_name, machine_name_of
 class Options(msgspec.Struct, frozen=True):
     """How to plan.
 
-    ``shrink_default`` allows taking ways from the default group, ``take_tasks`` moving threads out of foreign groups.
+    ``shrink_default`` allows taking ways from the default group, ``take_tasks`` moving threads out of foreign groups,
+    ``assign_counters`` assigning bandwidth counters to monitors that have none.
     """
 
     shrink_default: bool = False
     take_tasks: bool = False
+    assign_counters: bool = False
 
 
 class GuestRequest(msgspec.Struct, frozen=True):

@@ -49,13 +49,14 @@ class MoveTasks(msgspec.Struct, frozen=True, tag_field="kind", tag="move_tasks",
 class RemoveGroup(msgspec.Struct, frozen=True, tag_field="kind", tag="remove_group"):
     """rmdir of one of our groups. Undone by making it again from the other fields.
 
-    ``schemata`` is "" for a monitor group.
+    ``schemata`` is "" for a monitor group, ``assignments`` where no counters are assigned.
     """
 
     path: str
     schemata: str
     cpus: str = ""
     mode: str = "shareable"
+    assignments: str = ""
 
 
 Step = CreateGroup | WriteSchemata | WriteFile | MoveTasks | RemoveGroup

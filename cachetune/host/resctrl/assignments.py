@@ -1,8 +1,8 @@
 """The file mbm_L3_assignments of a group: which bandwidth event has a counter in which cache (AMD ABMC, MPAM).
 
-Reading gives one line for each event, such as ``mbm_total_bytes:0=e;1=_``: the event has a counter (``e``) in cache 0 and
-none (``_``) in cache 1. A write may name any entries, one line for each event; the kernel takes them from left to right,
-so that those before a failure remain. An entry that is already so changes nothing. Source: fs/resctrl/monitor.c.
+Reading gives one line for each event, such as ``mbm_total_bytes:0=e;1=_``: the event has a counter (``e``) in cache 0
+and none (``_``) in cache 1. A write may name any entries, one line for each event. The kernel takes them from left to
+right, so those before a failure remain; an entry that is already so changes nothing. Source: fs/resctrl/monitor.c.
 """
 
 import re

@@ -20,13 +20,17 @@ _LONGEST_NAME = 2000
 
 
 class DesiredGroup(msgspec.Struct, frozen=True):
-    """A control group (``request`` set) or a monitor group (``request`` None) that the element ``at`` requests."""
+    """A control group (``request`` set) or a monitor group (``request`` None) that the element ``at`` requests.
+
+    ``monitors`` are the <monitor> elements that read this group.
+    """
 
     path: str
     parent: str
     vcpus: VcpuSet | None
     request: GroupRequest | None = None
     at: Source = Source()
+    monitors: tuple[MonitorRequest, ...] = ()
 
     @property
     def is_control(self) -> bool:
@@ -47,9 +51,11 @@ def translate(domain: Domain, machine: str) -> tuple[DesiredGroup, ...]:
     for request in domain.groups:
         control = _control_path(request, machine)
         if request.has_allocation:
-            desired[control] = DesiredGroup(control, control, request.vcpus, request, request.at)
+            whole = tuple(monitor for monitor in request.monitors if monitor.id == request.id)
+            desired[control] = DesiredGroup(control, control, request.vcpus, request, request.at, whole)
         for path, monitor in _monitor_paths(request, machine):
-            desired.setdefault(path, DesiredGroup(path, control, monitor.vcpus, at=monitor.at))
+            group = desired.setdefault(path, DesiredGroup(path, control, monitor.vcpus, at=monitor.at))
+            desired[path] = msgspec.structs.replace(group, monitors=(*group.monitors, monitor))
     return tuple(desired.values())
 
 
