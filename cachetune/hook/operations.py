@@ -186,9 +186,7 @@ def _checked(loaded: Loaded) -> Domain:
 
 
 def _options(call: Call) -> Options:
-    return Options(
-        shrink_default="--shrink-default" in call.flags, assign_counters="--assign-counters" in call.flags
-    )
+    return Options(shrink_default="--shrink-default" in call.flags, assign_counters="--assign-counters" in call.flags)
 
 
 def _location(call: Call) -> Location:

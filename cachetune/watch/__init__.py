@@ -6,5 +6,6 @@ decided in ``service.readings``, and the output is made in ``cli``.
 
 from cachetune.watch.counters import read_counters
 from cachetune.watch.model import Counter, Reading, Readings, unit_of
+from cachetune.watch.partial import uncounted
 
-__all__ = ["Counter", "Reading", "Readings", "read_counters", "unit_of"]
+__all__ = ["Counter", "Reading", "Readings", "read_counters", "uncounted", "unit_of"]

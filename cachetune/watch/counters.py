@@ -12,6 +12,7 @@ from cachetune.errors import GroupNotFoundError, ResctrlError
 from cachetune.host.model import Group, Host
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.watch.model import Counter, Reading, State
+from cachetune.watch.partial import uncounted, with_partial_sums
 
 _GONE = {errno.ENOENT, errno.ENODEV, errno.ENOTDIR}
 _DIRECTORY = re.compile(r"mon_(sub_)?([A-Z0-9_]+)_([0-9]+)", re.ASCII)
@@ -26,7 +27,8 @@ def read_counters(fs: Resctrl, host: Host, paths: Iterable[str]) -> tuple[Readin
     group.
     """
     events = {m.name.removesuffix("_MON"): m.features for m in host.monitors}
-    return tuple(_reading(fs, _group(host, path), events) for path in paths)
+    lacking = uncounted(host)
+    return tuple(with_partial_sums(_reading(fs, _group(host, path), events), lacking) for path in paths)
 
 
 def _group(host: Host, path: str) -> Group:

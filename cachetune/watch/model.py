@@ -34,7 +34,7 @@ class Counter(msgspec.Struct, frozen=True):
     an integer, or the kernel's text where that has a decimal point: no digit is lost. ``number`` is the same to compute
     with. Its unit is ``unit_of(event)``; llc_occupancy is current, all others count since the group was created. Both
     are None unless ``state`` is "ok". The other states are the kernel's words, except "Vanished": the file no longer
-    exists.
+    exists. ``partial`` is set for a control group's sum that lacks a group without a counter (see ``watch.partial``).
     """
 
     resource: str
@@ -43,6 +43,7 @@ class Counter(msgspec.Struct, frozen=True):
     value: int | DecimalText | None
     state: State
     node: int | None = None
+    partial: bool = False
 
     @property
     def number(self) -> int | Decimal | None:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from cachetune.cli.show.table import Table, names, numbers
-from cachetune.host.model import Host
-from cachetune.text import printable
+from cachetune.host.model import DEFAULT_GROUP, Host
+from cachetune.text import listed, printable
 from cachetune.units import about
-from cachetune.watch import Counter, Reading, Readings, unit_of
+from cachetune.watch import Counter, Reading, Readings, uncounted, unit_of
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -39,6 +39,7 @@ def readings_page(document: Readings, host: Host) -> Iterator["RenderableType"]:
         if i:
             yield ""
         yield table
+    yield from _partial_sums(document, host)
     without = [reading.path for reading in document.monitors if not reading.counters]
     if without:
         yield f"No counters, or removed in the meantime: {', '.join(map(printable, without))}"
@@ -118,6 +119,20 @@ def _stacked(cells: Iterable[str]) -> str:
     return "\n".join(cells)
 
 
+def _partial_sums(document: Readings, host: Host) -> Iterator[str]:
+    """What the marked sums lack."""
+    marked = [reading.path for reading in document.monitors if any(counter.partial for counter in reading.counters)]
+    lacking = uncounted(host)
+    groups = dict.fromkeys(path for of in marked for places in lacking[of].values() for path in places)
+    if groups:
+        shown = [_short(path) for path in groups]
+        yield f"* without {listed(shown, 8)}, which {'has' if len(shown) == 1 else 'have'} no counter"
+
+
+def _short(path: str) -> str:
+    return "the default group" if path == DEFAULT_GROUP else printable(path.rpartition("/")[2])
+
+
 def _name(reading: Reading) -> str:
     if reading.owner == "default":
         return ". (default group)"
@@ -141,5 +156,5 @@ def _value(counter: Counter | None) -> str:
     if counter.value is None:
         return counter.state
     if isinstance(counter.value, int) and unit_of(counter.event) == "bytes":
-        return about(counter.value)
+        return about(counter.value) + "*" * counter.partial
     return f"{counter.value}"
