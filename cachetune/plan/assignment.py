@@ -1,9 +1,9 @@
 """Which of the guests' groups get assignable counters (AMD ABMC, MPAM), and which monitors get none.
 
-Counters go to the monitors that the domains request, first to those of <memorytune>, and event by event: every monitor
-reads mbm_total_bytes before one reads mbm_local_bytes. Then, if new groups get counters at all, they go to the other
-groups with vCPUs of their own. A group that exists keeps its counters, except a control group whose vCPUs are all in
-monitor groups: there is nothing for its own counters to count.
+Counters go to the monitors that the domains request: first to those of <memorytune>, then to those of <cachetune>,
+event by event, so that each reads mbm_total_bytes before one reads mbm_local_bytes. Then, if new groups get counters at
+all, they go to the other groups with vCPUs of their own. A group that exists keeps its counters, except a control group
+whose vCPUs are all in monitor groups: there is nothing for its own counters to count.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -15,9 +15,6 @@ from cachetune.plan.groups.translate import DesiredGroup
 from cachetune.plan.ownership import is_foreign
 from cachetune.plan.settings import ASSIGNMENTS
 from cachetune.plan.steps import Step, WriteFile, effect_of
-
-Missing = dict[str, tuple[tuple[str, int], ...]]
-"""By group path, the events and cache ids for which the group has no counter."""
 
 
 def assigning_steps(
@@ -33,17 +30,16 @@ def assigning_steps(
     return tuple(step for step in (*releases, *assigns) if step.before != step.after)
 
 
-def missing_counters(
+def monitor_counters(
     host: Host, desired: Collection[DesiredGroup], own: Collection[str], steps: Iterable[Step]
-) -> Missing:
-    """The counters that requested monitors of bandwidth or cache lack once the steps have been taken."""
+) -> dict[str, Assigned]:
+    """The counters of the groups whose bandwidth a <monitor> asks for, once the steps have been taken, by path.
+
+    Foreign groups are left out, as is a control group whose vCPUs are all in its monitor groups.
+    """
     counters = _after(host, steps)
-    missing: Missing = {}
-    for path in _ranks(desired, _idle(desired)):
-        rows = {} if is_foreign(host.group(path), own) else counters.held.get(path, {})
-        if lacks := tuple((event, i) for event, row in rows.items() for i, counter in row.items() if not counter):
-            missing[path] = lacks
-    return missing
+    paths = (path for path in _ranks(desired, _idle(desired)) if not is_foreign(host.group(path), own))
+    return {path: counters.held[path] for path in paths if path in counters.held}
 
 
 class _Division:
@@ -72,8 +68,9 @@ class _Division:
             for event, row in self._held[path].items():
                 for cache_id in row:
                     self._release(path, event, cache_id)
-        for path, event, cache_id in self._entries(sorted(self._ranks, key=lambda path: self._ranks[path])):
-            self._take(path, event, cache_id, may_move=True)
+        for rank in sorted({*self._ranks.values()}):
+            for path, event, cache_id in self._entries([path for path in self._ranks if self._ranks[path] == rank]):
+                self._take(path, event, cache_id, may_move=True)
         if self._counters.serves_new_groups:
             others = [path for path in self._held if path not in self._ranks and path not in self._idle]
             for path, event, cache_id in self._entries(others):

@@ -1,11 +1,12 @@
 """The monitors of a plan that will read ``Unassigned``: how many counters are left, who has them, and what helps."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cachetune.findings import Finding
 from cachetune.host.model import DEFAULT_GROUP, Host
+from cachetune.host.resctrl.assignments import Assigned
 from cachetune.idset import numbered
-from cachetune.plan.assignment import Missing, assigning_steps, missing_counters
+from cachetune.plan.assignment import assigning_steps, monitor_counters
 from cachetune.plan.counters import Counters
 from cachetune.plan.groups.translate import DesiredGroup
 from cachetune.plan.rules import RULES
@@ -17,6 +18,10 @@ _NAMES = 3  # of groups, in one message
 _OPTION = "--assign-counters"
 
 
+Missing = dict[str, tuple[tuple[str, int], ...]]
+"""By group path, the events and cache ids for which the group has no counter."""
+
+
 def unassigned_findings(
     host: Host, desired: Collection[DesiredGroup], own: Collection[str], steps: Sequence[Step], *, assign: bool
 ) -> list[Finding]:
@@ -24,23 +29,32 @@ def unassigned_findings(
 
     ``own`` are the guests' existing groups. ``assign`` is whether the steps assign counters (--assign-counters).
     """
-    missing = missing_counters(host, desired, own, steps)
+    counters = monitor_counters(host, desired, own, steps)
+    missing = still = _missing(counters)
     if not missing:
         return []
     at = next(group.monitors[0].at for group in desired if group.path in missing)
     about = {"monitors": _monitors(missing), "events": _events(missing)}
     advice = []
-    still = missing
     if not assign:
         more = assigning_steps(host, desired, own, steps)
-        still = missing_counters(host, desired, own, (*steps, *more))
+        counters = monitor_counters(host, desired, own, (*steps, *more))
+        still = _missing(counters)
         donors = sorted({group for step in more if (group := group_of_file(step.path)) and group not in missing})
         if not still and not donors:
             return [RULES["CT231"].at(at, remedy=_on_mkdir(host, missing, steps), **about)]
         advice += [_what_the_option_does(donors, still)] if _size(still) < _size(missing) else []
     if still:
-        advice.append(listed(list(_other_remedies(host, desired, still)), joint="or"))
+        advice += _either(list(_other_remedies(host, counters, still)))
     return [RULES["CT230"].at(at, left=_left(host, missing), advice="; ".join(advice), **about)]
+
+
+def _missing(counters: Mapping[str, Assigned]) -> Missing:
+    lacks = {
+        path: tuple((event, i) for event, row in rows.items() for i, counter in row.items() if not counter)
+        for path, rows in counters.items()
+    }
+    return {path: entries for path, entries in lacks.items() if entries}
 
 
 def _what_the_option_does(donors: Sequence[str], still: Missing) -> str:
@@ -58,14 +72,23 @@ def _on_mkdir(host: Host, missing: Missing, steps: Sequence[Step]) -> str:
     return ", and writing 1 to info/L3_MON/mbm_assign_on_mkdir beforehand has the kernel assign them"
 
 
-def _other_remedies(host: Host, desired: Collection[DesiredGroup], still: Missing) -> Iterator[str]:
-    """What helps whether or not counters are assigned; each is true on this host."""
+def _other_remedies(host: Host, counters: Mapping[str, Assigned], still: Missing) -> Iterator[str]:
+    """What helps whether or not counters are assigned; each is true on this host.
+
+    ``counters`` are those of the monitors: with fewer monitors, one would leave some to another.
+    """
+    ids = set(_cache_ids(still))
     if _holders(host, still):
         yield "write '_' to mbm_L3_assignments of a group that does not need its counters"
-    if len(still) < sum(bool(group.monitors) for group in desired):
+    if len(counters) > 1 and any(row.get(i) for rows in counters.values() for row in rows.values() for i in ids):
         yield "request fewer monitors"
     if host.counter_assignment and "default" in host.counter_assignment.modes:
         yield "write 'default' to info/L3_MON/mbm_assign_mode, which restarts every count on this host"
+
+
+def _either(remedies: Sequence[str]) -> list[str]:
+    """The remedies as one, none if there are none; they are too long to be read without a comma before "or"."""
+    return [", or ".join(filter(None, (", ".join(remedies[:-1]), *remedies[-1:])))] if remedies else []
 
 
 def _left(host: Host, missing: Missing) -> str:

@@ -41,13 +41,21 @@ def test_counters_are_part_of_the_state() -> None:
 
 
 def test_a_line_that_is_not_known_and_says_counters_is_kept() -> None:
-    state = GroupState.of(Group(".", "control", "default", other_lines=("XY: counters 1",), assignments={"a": {0: True}}))
+    state = GroupState.of(
+        Group(".", "control", "default", other_lines=("XY: counters 1",), assignments={"a": {0: True}})
+    )
     assert GroupState.from_json(state.to_json()) == state
     assert GroupState.from_json(state.to_json()).assignments == {"a": {0: True}}
 
 
 TEXTS = ["", "cpus", "cpus 0", "nonsense", "L3:0=zz shareable", "exclusive cpus 0-3"]
-TEXTS += ["shareable counters", "shareable counters odd", "shareable counters a:0=x", "counters a:00=e", "x counters a:00=e"]
+TEXTS += [
+    "shareable counters",
+    "shareable counters odd",
+    "shareable counters a:0=x",
+    "counters a:00=e",
+    "x counters a:00=e",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)
