@@ -98,10 +98,12 @@ def test_a_failed_last_step_gives_every_counter_back(deaths: counter_deaths.Outc
     assert (deaths.failed.outcome, deaths.differs) == ("rolled back", ())
 
 
-def test_a_run_killed_anywhere_is_recovered_to_before_or_after(deaths: counter_deaths.Outcome) -> None:
-    assert len(deaths.deaths) == len(deaths.changes) + 1
-    assert [death for death in deaths.deaths if all(death)] == []
-    ended = ["before" if not before else "after" for before, _ in deaths.deaths]
+def test_a_run_killed_while_it_assigns_counters_is_recovered_to_before_or_after(
+    deaths: counter_deaths.Outcome,
+) -> None:
+    assert deaths.changes.count("write mbm_L3_assignments") == len(MONITORS) + 1
+    assert [death for death in deaths.deaths.values() if all(death)] == []
+    ended = ["before" if not before else "after" for before, _ in deaths.deaths.values()]
     assert ended == sorted(ended, reverse=True)
     assert set(ended) == {"before", "after"}
     assert deaths.left == ()

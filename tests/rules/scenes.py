@@ -1,8 +1,8 @@
 """A scene for each rule that takes more than a document to break: existing groups, threads, a plan, a journal.
 
 ``bad`` builds a situation that breaks the rule, ``good`` the nearest one that breaks none. Both return the findings.
-The host is always a simulated skylake-2s: two L3 caches of 11 ways of 2304 KiB each, the two ways 600 shared with I/O,
-and 8 CLOSIDs. The guest is ``web``, with four vCPUs whose threads are TIDS.
+The host is a simulated skylake-2s, unless its counters matter: two L3 caches of 11 ways of 2304 KiB each, the two ways
+600 shared with I/O, and 8 CLOSIDs. The guest is ``web``, with four vCPUs whose threads are TIDS.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_g
 from cachetune.plan.steps import Step, WriteSchemata
 from cachetune.service.connection import Location, connect
 from cachetune.sim import SimulatedResctrl, load_profile, write_tree
+from tests.plan import counted
 from tests.samples import GUEST, TIDS, host_with_guest, plan_for
 from tests.sim.fuse.mounted import mounted, need_fuse
 
@@ -265,6 +266,17 @@ SCENES = {
     "CT228": Scene(
         bad=lambda: planning(WEB, unreadable("")),
         good=lambda: planning(WEB, unreadable("XX0000SSSSS")),
+    ),
+    # Two of four counters are left. A group takes two: the control group has them, and each of two monitors lacks them.
+    "CT230": Scene(
+        bad=lambda: planning(counted.guest(counted.tune("0-1", "0", "1")), counted.host()),
+        good=lambda: planning(counted.guest(counted.tune("0-1", "0-1")), counted.host()),
+    ),
+    "CT231": Scene(
+        bad=lambda: planning(counted.guest(counted.tune("0-1", "0-1")), counted.host(on_mkdir=False)),
+        good=lambda: planning(
+            counted.guest(counted.tune("0-1", "0-1")), counted.host(on_mkdir=False), assign_counters=True
+        ),
     ),
     # Only vCPU 0 has a thread, and the group is for vCPUs 0 and 1.
     "CT401": Scene(

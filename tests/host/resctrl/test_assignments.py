@@ -18,6 +18,8 @@ def test_a_write_releases_counters_before_it_assigns_others() -> None:
     assert format_command(ASSIGNED) == "mbm_total_bytes:0=_\nmbm_total_bytes:1=e\nmbm_local_bytes:0=e;1=e\n"
 
 
-@pytest.mark.parametrize("line", ["mbm_total_bytes", "mbm_total_bytes:", "mbm_total_bytes:0=x", "a:0=e;", ":0=e", "A:*=e"])
+@pytest.mark.parametrize(
+    "line", ["mbm_total_bytes", "mbm_total_bytes:", "mbm_total_bytes:0=x", "a:0=e;", ":0=e", "A:*=e"]
+)
 def test_a_line_of_another_form_is_kept_apart(line: str) -> None:
     assert parse(f"{RECORDED}{line}\n") == (ASSIGNED, (line,))

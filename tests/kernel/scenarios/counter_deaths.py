@@ -1,4 +1,4 @@
-"""Apply with --assign-counters, failing at its last step, and killed between any two changes; then recover.
+"""Apply with --assign-counters, failing at its last step, and killed between any two changes from the first counter on.
 
 ``python -m … DOMAIN.xml``; the domain has one control group with a monitor for each of its vCPUs.
 """
@@ -16,6 +16,7 @@ from cachetune.apply.run import apply
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.plan import Options, Plan
 from cachetune.plan.request import GuestRequest
+from cachetune.plan.settings import ASSIGNMENTS
 from cachetune.service.plans import plan_requests
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.changes import changes_of, killed
@@ -27,15 +28,15 @@ from tests.kernel.scenarios.library import carried_out, domain_in, guest_of, pla
 class Outcome(msgspec.Struct, frozen=True):
     """The plan; what a failure of its last step left behind.
 
-    ``deaths[n]`` is what differs from before, and from after, once a run killed after n changes is recovered. ``left``
-    is what is not as found in the end.
+    ``deaths`` says for each number of changes what differs from before, and from after, once a run killed then is
+    recovered. ``left`` is what is not as found in the end.
     """
 
     plan: Plan
     failed: Report
     differs: tuple[str, ...]
     changes: tuple[str, ...]
-    deaths: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    deaths: dict[int, tuple[tuple[str, ...], tuple[str, ...]]]
     left: tuple[str, ...]
 
 
@@ -58,16 +59,16 @@ def main() -> None:
         changes = changes_of(lambda: carried_out(plan, connection))
         after = tree.state(tids)
         carried_out(removal(domain, connection), connection)
-        deaths = []
-        for number in range(len(changes) + 1):
+        deaths = {}
+        for number in range(changes.index(f"write {ASSIGNMENTS}"), len(changes) + 1):
             killed(lambda: carried_out(plan, connection), number)
             recover(connection)
             state = tree.state(tids)
-            deaths.append((tree.differences(before, state), tree.differences(after, state)))
+            deaths[number] = (tree.differences(before, state), tree.differences(after, state))
             if state != before:
                 carried_out(removal(domain, connection), connection)
         left = tree.differences(before, tree.state(tids))
-    sys.stdout.buffer.write(documents.encode(Outcome(plan, failed, differs, changes, tuple(deaths), left)))
+    sys.stdout.buffer.write(documents.encode(Outcome(plan, failed, differs, changes, deaths, left)))
 
 
 if __name__ == "__main__":
