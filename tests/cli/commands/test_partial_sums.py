@@ -22,13 +22,12 @@ def monitor(root: Path, *words: str) -> str:
 def test_a_partial_sum_is_marked_and_the_groups_that_it_lacks_are_named(tmp_path: Path) -> None:
     page = monitor(make(tmp_path, FEW))
     assert page.count("0 B*") == 4
-    assert f"* without {M0} and {M1}: no counter is assigned there" in page
+    assert "\n* without cachetune-web-vcpus_0 and cachetune-web-vcpus_1, which have no counter\n" in page
 
 
 def test_only_partial_sums_are_marked(tmp_path: Path) -> None:
-    assert "*" not in monitor(
-        make(tmp_path, FEW | below(M0, counters(ALL, "3", "2", "11")) | below(M1, counters(ALL, "1", "1")))
-    )
+    counted = below(M0, counters(ALL, "3", "2", "11")) | below(M1, counters(ALL, "1", "1", "12"))
+    assert "*" not in monitor(make(tmp_path, FEW | counted))
 
 
 def test_the_document_says_which_values_are_partial(tmp_path: Path) -> None:
