@@ -2,8 +2,8 @@
 
 Counters go to the monitors that the domains request: first to those of <memorytune>, then to those of <cachetune>,
 event by event, so that each reads mbm_total_bytes before one reads mbm_local_bytes. Then, if new groups get counters at
-all, they go to the other groups with vCPUs of their own. A group that exists keeps its counters, except a control group
-whose vCPUs are all in monitor groups: there is nothing for its own counters to count.
+all, they go to the guests' other groups. Only a control group whose vCPUs are all in monitor groups gets none, and gives
+up those that it has: its own counters would count nothing. Any other group that exists keeps its counters.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -33,7 +33,7 @@ def assigning_steps(
 def monitor_counters(
     host: Host, desired: Collection[DesiredGroup], own: Collection[str], steps: Iterable[Step]
 ) -> dict[str, Assigned]:
-    """The counters of the groups whose bandwidth a <monitor> asks for, once the steps have been taken, by path.
+    """The counters of the groups whose bandwidth a <monitor> requests, once the steps have been taken, by path.
 
     Foreign groups are left out, as is a control group whose vCPUs are all in its monitor groups.
     """
@@ -110,7 +110,7 @@ class _Division:
 
 
 def _ranks(desired: Collection[DesiredGroup], idle: Collection[str]) -> dict[str, int]:
-    """How early each group gets counters that has vCPUs of its own and whose bandwidth a <monitor> asks for."""
+    """How early each group gets counters whose bandwidth a <monitor> requests; ``idle`` ones get none."""
     ranks = {}
     for group in desired:
         resources = {monitor.resource for monitor in group.monitors}

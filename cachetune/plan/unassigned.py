@@ -87,7 +87,7 @@ def _other_remedies(host: Host, counters: Mapping[str, Assigned], still: Missing
 
 
 def _either(remedies: Sequence[str]) -> list[str]:
-    """The remedies as one, none if there are none; they are too long to be read without a comma before "or"."""
+    """The remedies as one, if there are any; they are too long to be read without a comma before "or"."""
     return [", or ".join(filter(None, (", ".join(remedies[:-1]), *remedies[-1:])))] if remedies else []
 
 

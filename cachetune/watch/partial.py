@@ -1,4 +1,4 @@
-"""Which sums lack something: a control group's bandwidth is that of its own threads and of its monitor groups.
+"""Which sums lack something: a control group's bandwidth is that of its direct threads and of its monitor groups.
 
 Where counters are assigned to groups (AMD ABMC, MPAM), the kernel leaves a group without a counter out of the sum and
 does not say so. Source: mon_event_count in fs/resctrl/monitor.c.
@@ -19,8 +19,8 @@ Places = Mapping[tuple[str, int], tuple[str, ...]]
 def uncounted(host: Host) -> dict[str, Places]:
     """By control group, the groups that its sums lack: those with threads or CPUs, the control group among them.
 
-    A control group counts as one of its own parts while threads or CPUs are in no monitor group. The default group
-    always does.
+    A control group is one of its parts while it has direct threads or CPUs, which are in no monitor group. The default
+    group always has.
     """
     parts: dict[str, list[Group]] = {}
     for group in host.groups:

@@ -193,7 +193,7 @@ def test_recover_leaves_counters_to_a_group_that_has_them_now(sim: SimulatedResc
     assert (counters(sim, WEB), counters(sim, "batch")) == ("", "total local")
 
 
-def test_a_removed_group_comes_back_without_counters_that_are_gone(
+def test_a_removed_group_comes_back_without_counters_that_others_have(
     sim: SimulatedResctrl, connection: Connection
 ) -> None:
     applied(connection, WITHOUT_MONITORS)

@@ -61,7 +61,7 @@ def values(outcome: counters.Outcome, path: str, event: str) -> list[Any]:
     return found
 
 
-def test_the_plan_says_who_has_the_counters_and_that_some_can_be_had(outcome: counters.Outcome) -> None:
+def test_the_plan_says_who_has_the_counters_and_which_are_available(outcome: counters.Outcome) -> None:
     assert outcome.left[0] == "0=2;1=2"
     assert outcome.plain.code == 0
     assert "will read 'Unassigned' for mbm_total_bytes and mbm_local_bytes: " in outcome.plain.err

@@ -120,7 +120,7 @@ def test_with_mbm_assign_on_mkdir_off_new_groups_have_none() -> None:
     )
     assert counters_of(assigned(TWO_MONITORS, off)) == {"vcpus_0-1": "", "vcpus_0": "both", "vcpus_1": "both"}
     (again,) = about_counters(planned(TWO_MONITORS, placed(off)))
-    assert again.hint == "--assign-counters assigns them", "the groups exist, so on_mkdir does not matter any more"
+    assert again.hint == "--assign-counters assigns them", "the groups exist, so on_mkdir no longer matters"
 
 
 # -- who gets counters --------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_monitors_that_exist_are_drift_only_with_the_option() -> None:
     assert counters_of(assigned(TWO_MONITORS, there)) == {"vcpus_0-1": "", "vcpus_0": "total", "vcpus_1": "total"}
 
 
-def test_a_control_group_with_vcpus_of_its_own_keeps_its_counters() -> None:
+def test_a_control_group_with_vcpus_outside_its_monitor_groups_keeps_its_counters() -> None:
     domain = guest(tune("0-2", "0", "1"))
     there = placed(host(), domain)
     assert counters_of(assigned(domain, there)) == {"vcpus_0-2": "both", "vcpus_0": "", "vcpus_1": ""}
@@ -198,7 +198,7 @@ def test_removed_groups_leave_their_counters_to_others() -> None:
     assert counters_of(assigned(guest(tune("0-1", "0-1")), there)) == {"vcpus_0-1": "both"}
 
 
-def test_counters_of_one_guest_serve_another_in_the_same_plan_but_not_in_a_plan_of_its_own() -> None:
+def test_counters_of_one_guest_serve_another_in_the_same_plan_but_not_in_a_separate_plan() -> None:
     db = guest(tune("0-1", "0-1"), "db")
     there = placed(host(counters=6))
     assert counters_of(there) == {"vcpus_0-1": "both", "vcpus_0": "both", "vcpus_1": ""}

@@ -77,7 +77,7 @@ def on(*groups: object) -> dict[str, set[str]]:
     }  # type: ignore[arg-type]
 
 
-def test_a_control_group_without_counters_lacks_only_threads_of_its_own() -> None:
+def test_a_control_group_without_counters_lacks_only_its_direct_threads() -> None:
     inside = counted_group(M0, ALL, tids=[11])
     assert on(counted_group(WEB, NONE, tids=[11]), inside) == {}
     assert on(counted_group(WEB, NONE, tids=[11, 12]), inside) == {WEB: {WEB}}
@@ -92,7 +92,7 @@ def test_an_empty_monitor_group_lacks_nothing() -> None:
     }
 
 
-def test_the_default_group_has_monitor_groups_too_and_always_threads_of_its_own() -> None:
+def test_the_default_group_has_monitor_groups_too_and_always_direct_threads() -> None:
     assert on(counted_group("mon_groups/web", NONE, tids=[11])) == {".": {"mon_groups/web"}}
     bare = counted_host()
     assert uncounted(replace(bare, groups=(counted_group(".", NONE, "default"),))) == {

@@ -29,7 +29,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """The plan; what a failure of its last step left behind.
 
     ``deaths`` says for each number of changes what differs from before, and from after, once a run killed then is
-    recovered. ``left`` is what is not as found in the end.
+    recovered. ``left`` is what is not as found after all that.
     """
 
     plan: Plan
