@@ -2,8 +2,8 @@
 
 Counters go to the monitors that the domains request: first to those of <memorytune>, then to those of <cachetune>,
 event by event, so that each reads mbm_total_bytes before one reads mbm_local_bytes. Then, if new groups get counters at
-all, they go to the guests' other groups. Only a control group whose vCPUs are all in monitor groups gets none, and gives
-up those that it has: its own counters would count nothing. Any other group that exists keeps its counters.
+all, they go to the guests' other groups. A group that exists keeps its counters, except a control group whose vCPUs are
+all in monitor groups: its own counters count nothing, so others may have them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
