@@ -23,6 +23,7 @@ from cachetune.plan.model import PlanGuest
 from cachetune.plan.steps import CreateGroup, RemoveGroup, Step, WriteFile, effect_of
 from cachetune.service.plans import plan_requests
 from cachetune.sim import SimulatedResctrl
+from cachetune.sim.faults import Operation
 from cachetune.watch import read_counters
 from tests.plan.counted import guest, tune
 from tests.samples import GUEST, host_with_guest
@@ -175,6 +176,24 @@ def test_counters_come_back_to_the_control_group_with_the_option(sim: SimulatedR
     applied(connection)
     applied(connection, WITHOUT_MONITORS)
     assert counters(sim, WEB) == "total local"
+
+
+def test_a_write_that_fails_half_way_is_undone(sim: SimulatedResctrl, connection: Connection) -> None:
+    """Another program takes all free counters but one, so the kernel assigns the first entry and refuses the second."""
+    applied(connection, assign=False)
+
+    def strike(operation: Operation) -> None:
+        if operation.path == f"{M0}/{FILE}" and not sim.exists("batch"):
+            sim.mkdir("batch")
+            sim.write(f"batch/{FILE}", "mbm_total_bytes:0=_\n")
+
+    sim.before_operation = strike
+    report = apply(planned(connection), connection)
+    assert f"to {M0}/{FILE}: ENOSPC" in report.error
+    assert "=e" not in sim.read(f"{M0}/{FILE}")
+    assert report.outcome == "rollback incomplete", "the control group cannot get back what another program has"
+    assert recover(connection).outcome == "done"
+    assert sim.read(f"{WEB}/{FILE}").split()[0].startswith("mbm_total_bytes:0=e;1=_")
 
 
 # -- other programs -----------------------------------------------------------------------------------------------
