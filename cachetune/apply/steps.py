@@ -40,7 +40,7 @@ _REFUSALS = {
     *(errno.EINVAL, errno.ERANGE, errno.EOVERFLOW, errno.E2BIG, errno.ENOSPC, errno.EBUSY, errno.ESRCH),
 }
 # Those of a command that takes its entries one after the other.
-_PART_WAY = {errno.EPERM, errno.EINVAL, errno.ESRCH}
+_PART_WAY = {errno.EPERM, errno.EINVAL, errno.ESRCH, errno.ENOSPC}
 # Once a second the kernel checks whether a freed RMID still has cache lines.
 _LIMBO_SECONDS = 1.1
 
@@ -264,10 +264,11 @@ def _refused_all_of_it(error: ResctrlError, mount_options: Collection[str]) -> b
     """Whether a write that failed with this error had no effect at all.
 
     schemata is checked as a whole before anything is set, except for bandwidths in MiB/s. A list of thread ids is taken
-    from left to right.
+    from left to right, as are counters.
     """
     written, name = error.written or "", error.path.rpartition("/")[2]
     one_by_one = "," in written if name == "tasks" else "MB:" in written and "mba_MBps" in mount_options
+    one_by_one |= name == ASSIGNMENTS
     return error.errno in (_REFUSALS - _PART_WAY if one_by_one else _REFUSALS)
 
 
