@@ -16,7 +16,7 @@ MONITORS = "<memorytune vcpus='0-1'><node id='0' bandwidth='512'/><monitor vcpus
 @pytest.fixture(scope="module")
 def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
     need_fuse()
-    with mounted(tmp_path_factory.mktemp("hook") / "mount", profile="turin-few-counters") as fs:
+    with mounted(tmp_path_factory.mktemp("hook") / "mount", profile="turin-few-counters", kernel="7.3") as fs:
         yield fs
 
 
