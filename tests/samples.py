@@ -94,9 +94,14 @@ def domains(draw: st.DrawFn, host: Host) -> Domain:
     return found
 
 
-def plan_for(wanted: Domain, connection: Connection, guest: Guest = GUEST) -> Plan:
+def plan_for(
+    wanted: Domain,
+    connection: Connection,
+    guest: Guest = GUEST,
+    options: Options = Options(shrink_default=True),  # noqa: B008
+) -> Plan:
     """The plan for the guest on the host in its current state; it may shrink the default group."""
     ledger = load_ledger(connection.run)
     machine = f"cachetune-{wanted.name}"
     request = GuestRequest(wanted, guest, owned=ledger.groups_of(machine))
-    return plan_guests([request], connection.look(ledger), Options(shrink_default=True))
+    return plan_guests([request], connection.look(ledger), options)

@@ -20,7 +20,7 @@ from cachetune.apply.state.ledger import load_ledger
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.read import read_host
-from cachetune.plan import Plan, PlanRefusedError, plan_removal
+from cachetune.plan import Options, Plan, PlanRefusedError, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.sim import SimulatedResctrl, load_profile
 from tests.apply.dying import until_death
@@ -49,9 +49,9 @@ class Counts:
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
-def episode(seed: str, run: Path) -> Counts:
-    """Run one episode. Raises AssertionError with the seed when an invariant does not hold."""
-    played = Episode(seed, run)
+def episode(seed: str, run: Path, on: SimulatedResctrl | None = None) -> Counts:
+    """Run one episode, on a drawn host or on this one. Raises AssertionError with the seed when an invariant fails."""
+    played = Episode(seed, run, on)
     try:
         return played.play()
     except Exception as error:
@@ -61,11 +61,12 @@ def episode(seed: str, run: Path) -> Counts:
 class Episode:
     """A host, its guests, and the generator that decides what happens."""
 
-    def __init__(self, seed: str, run: Path) -> None:
+    def __init__(self, seed: str, run: Path, on: SimulatedResctrl | None) -> None:
         self._draw = random.Random(seed)  # noqa: S311 - reproducible on purpose
         self.counts = Counts()
         profile = load_profile(self._draw.choice(FAST_PROFILES))
-        self._sim = SimulatedResctrl(profile, kernel=self._draw.choice(["6.1", "6.12"]))
+        self._sim = on or SimulatedResctrl(profile, kernel=self._draw.choice(["6.1", "6.12"]))
+        self._options = Options(shrink_default=True, assign_counters=on is not None)
         self._connection = Connection(self._sim, run)
         self._guests = {name: self._start(1000 * n) for n, name in enumerate(GUESTS, 1)}
         for number in range(self._draw.randrange(3)):
@@ -110,7 +111,8 @@ class Episode:
 
     def _wish(self, name: str) -> Plan | None:
         try:
-            return plan_for(drawn_domain(self._draw, self._look(), name), self._connection, self._guests[name])
+            domain = drawn_domain(self._draw, self._look(), name)
+            return plan_for(domain, self._connection, self._guests[name], self._options)
         except PlanRefusedError:
             return None
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cachetune.sim import SimulatedResctrl, load_profile
 from tests.apply.random_runs import Counts, episode
 
 pytestmark = pytest.mark.slow
@@ -14,6 +15,14 @@ def test_after_any_sequence_of_events_removing_all_guests_restores_the_host(tmp_
     for number in range(40):
         total.add(episode(f"1 {number}", tmp_path / str(number)))
     assert min(total.runs, total.failures, total.deaths, total.deaths_of_recover) > 50
+
+
+def test_counters_are_restored_with_everything_else(tmp_path: Path) -> None:
+    total = Counts()
+    for number in range(12):
+        few = SimulatedResctrl(load_profile("turin-few-counters"), kernel="7.3")
+        total.add(episode(f"2 {number}", tmp_path / str(number), few))
+    assert min(total.runs, total.failures, total.deaths, total.deaths_of_recover) > 15
 
 
 def test_an_undo_that_fails_is_repeated_from_there_step_by_step(tmp_path: Path) -> None:
