@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cachetune.findings import Finding
-from cachetune.host.model import DEFAULT_GROUP, Host
+from cachetune.host.model import DEFAULT_GROUP, Group, Host
 from cachetune.host.resctrl.assignments import Assigned
 from cachetune.idset import numbered
 from cachetune.plan.assignment import assigning_steps, monitor_counters
@@ -45,7 +45,7 @@ def unassigned_findings(
             return [RULES["CT231"].at(at, remedy=_on_mkdir(host, missing, steps), **about)]
         advice += [_what_the_option_does(donors, still)] if _size(still) < _size(missing) else []
     if still:
-        advice += _either(list(_other_remedies(host, counters, still)))
+        advice += _either(list(_other_remedies(host, desired, counters, still)))
     return [RULES["CT230"].at(at, left=_left(host, missing), advice="; ".join(advice), **about)]
 
 
@@ -59,7 +59,7 @@ def _missing(counters: Mapping[str, Assigned]) -> Missing:
 
 def _what_the_option_does(donors: Sequence[str], still: Missing) -> str:
     taken = f"takes counters from {listed(donors, _NAMES)}, whose vCPUs are all in monitor groups"
-    rest = f", but then {_monitors(still)} still lack {_events(still)}" if still else ""
+    rest = f", but then {_monitors(still)} still lack{'s' * (len(still) == 1)} {_events(still)}" if still else ""
     return f"{_OPTION} {taken if donors else 'assigns those that are left'}{rest}"
 
 
@@ -72,18 +72,38 @@ def _on_mkdir(host: Host, missing: Missing, steps: Sequence[Step]) -> str:
     return ", and writing 1 to info/L3_MON/mbm_assign_on_mkdir beforehand has the kernel assign them"
 
 
-def _other_remedies(host: Host, counters: Mapping[str, Assigned], still: Missing) -> Iterator[str]:
+def _other_remedies(
+    host: Host, desired: Collection[DesiredGroup], counters: Mapping[str, Assigned], still: Missing
+) -> Iterator[str]:
     """What helps whether or not counters are assigned; each is true on this host.
 
     ``counters`` are those of the monitors: with fewer monitors, one would leave some to another.
     """
     ids = set(_cache_ids(still))
+    planned = {group.path for group in desired}
+    idle = [g.path for g in host.groups if g.path not in planned and _has_idle_counters(g, host, ids)]
+    if idle:
+        yield f"plan all guests together (--all-guests {_OPTION}), because {listed(idle, _NAMES)} could give some up"
     if _holders(host, still):
         yield "write '_' to mbm_L3_assignments of a group that does not need its counters"
     if len(counters) > 1 and any(row.get(i) for rows in counters.values() for row in rows.values() for i in ids):
         yield "request fewer monitors"
     if host.counter_assignment and "default" in host.counter_assignment.modes:
         yield "write 'default' to info/L3_MON/mbm_assign_mode, which restarts every count on this host"
+
+
+def _has_idle_counters(group: Group, host: Host, ids: Collection[int]) -> bool:
+    """Whether a control group of ours could give up counters of these caches to another guest.
+
+    All its threads are in its monitor groups, and those lack none.
+    """
+    if group.kind != "control" or group.owner != "cachetune" or not group.tids or group.cpus:
+        return False
+    inside = [g for g in host.groups if g.kind == "monitor" and g.parent == group.path]
+    monitored = {tid for g in inside for tid in g.tids}
+    own = [row.get(i) for row in group.assignments.values() for i in ids]
+    theirs = [row.get(i) for g in inside for row in g.assignments.values() for i in ids]
+    return monitored.issuperset(group.tids) and any(own) and all(theirs)
 
 
 def _either(remedies: Sequence[str]) -> list[str]:

@@ -71,6 +71,24 @@ def test_other_holders_are_named_with_their_owners() -> None:
     )
 
 
+def test_groups_of_other_guests_that_could_give_counters_up_are_named() -> None:
+    db = GuestRequest(guest(tune("3", "3"), "db"))
+    full = placed(host(counters=8))
+    (found,) = about_counters(plan_guests([db], full, Options()))
+    assert found.hint.startswith(
+        f"plan all guests together (--all-guests --assign-counters), because {WEB} could give some up, write '_' to"
+    )
+    together = [GuestRequest(TWO_MONITORS, GUEST), db]
+    both = after(full, plan_guests(together, full, Options(assign_counters=True)))
+    assert counters_of(both) == {"vcpus_0-1": "", "vcpus_0": "both", "vcpus_1": "both", "cachetune-db-vcpus_3": "both"}
+
+
+def test_a_guest_whose_monitors_lack_counters_gives_none_to_another() -> None:
+    there = placed(host())
+    (found,) = about_counters(plan_guests([GuestRequest(guest(tune("3", "3"), "db"))], there, Options()))
+    assert "--all-guests" not in found.hint
+
+
 def test_no_hint_recommends_a_mode_that_the_host_does_not_have() -> None:
     (found,) = about_counters(planned(TWO_MONITORS, host(modes="mbm_event")))
     assert "default'" not in found.hint
