@@ -27,6 +27,15 @@ def group(path: str, counters: str = ALL, owner: Owner = "cachetune", tids: Iter
     return Group(path, kind, owner, bandwidth=bandwidth, tids=tuple(tids), assignments=parse(counters).assigned)  # type: ignore[arg-type]
 
 
+def with_left(on: Host, *left: int) -> Host:
+    """The host with this many counters left on each cache."""
+    assignment = on.counter_assignment
+    assert assignment is not None
+    used = {i: sum(row.get(i, False) for g in on.groups for row in g.assignments.values()) for i in (0, 1)}
+    counters = replace(assignment, total={i: used[i] + left[i] for i in used}, available=dict(enumerate(left)))
+    return replace(on, monitors=(replace(on.monitors[0], assignment=counters),))
+
+
 def host(*groups: Group, counters: int = 4, on_mkdir: bool = True, mode: str = "mbm_event", modes: str = "") -> Host:
     """An EPYC without cache control, with this many counters for each of two L3; the default group has two of each."""
     all_groups = (group(".", ALL if mode == "mbm_event" else "", "default"), *groups)
