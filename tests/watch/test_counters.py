@@ -175,4 +175,5 @@ def test_the_document_decodes_to_the_same_value(tmp_path: Path) -> None:
         "value": None,
         "state": "Error",
         "node": None,
+        "partial": False,
     }
