@@ -40,10 +40,11 @@ def guest_of(domain: Domain, pid: int) -> Guest:
     return (find_guest if any(group.vcpus for group in domain.groups) else find_process)(pid, PROC)
 
 
-def planned(domain: Domain, guest: Guest, connection: Connection) -> Plan:
+def planned(domain: Domain, guest: Guest, connection: Connection, *, assign_counters: bool = False) -> Plan:
     """What the domain needs on the host as it is."""
     ledger = load_ledger(connection.run)
-    return plan_requests([GuestRequest(domain, guest)], connection.look(ledger), ledger, Options(shrink_default=True))
+    options = Options(shrink_default=True, assign_counters=assign_counters)
+    return plan_requests([GuestRequest(domain, guest)], connection.look(ledger), ledger, options)
 
 
 def removal(domain: Domain, connection: Connection) -> Plan:
