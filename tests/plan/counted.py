@@ -68,7 +68,7 @@ def tune(vcpus: str, *monitors: str, kind: str = "memory") -> str:
     at = f" vcpus='{vcpus}'" if vcpus else ""
     level = " level='3'" if kind == "cache" else ""
     inside = "\n".join(f"<monitor{level}{f' vcpus={m!r}' if m else ''}/>" for m in monitors)
-    limit = f"<memorytune{at}><node id='0' bandwidth='64'/>"
+    limit = f"<memorytune{at}><node id='0' bandwidth='512'/>"
     if kind == "memory":
         return f"{limit}\n{inside}</memorytune>"
     return f"{limit}</memorytune>\n<{kind}tune{at}>\n{inside}</{kind}tune>"
