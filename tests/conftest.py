@@ -14,6 +14,9 @@ from cachetune.sim import SimulatedResctrl
 from cachetune.testing import plugin
 from tests.samples import host_with_guest
 
+# pytest-xdist pretends a terminal of 80 columns in its workers; output is that of a pipe unless a test wants another.
+os.environ.pop("COLUMNS", None)
+
 # No check goes by the clock, which says nothing on a loaded machine. CI draws the same examples each time: fresh ones
 # are for developers and the soak tests, and a failure prints how to reproduce it.
 settings.register_profile(

@@ -1,5 +1,6 @@
 """``doctor --fix`` on a mounted resctrl with a real process, and what it must never do."""
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,8 @@ from tests.sim.fuse.mounted import need_fuse
 
 pytestmark = pytest.mark.slow
 
-NAME = "doctor-web"
+# Unique, because other processes run these tests at the same time.
+NAME = f"doctor{os.getpid()}"
 
 
 @pytest.fixture

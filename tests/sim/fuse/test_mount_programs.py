@@ -92,7 +92,7 @@ def test_pqos_reads_and_changes_the_mount(tmp_path: Path) -> None:
     profile = load_profile("icelake")
     cache = msgspec.structs.replace(profile.caches[-1], ids=ids, cpu_lists=tuple(map(str, range(len(ids)))), level=3)
     file = tmp_path / "profile.json"
-    file.write_bytes(msgspec.json.encode(msgspec.structs.replace(profile, caches=(cache,))))
+    file.write_bytes(msgspec.json.encode(msgspec.structs.replace(profile, caches=(cache,), threads_per_core=1)))
     with mounted(tmp_path, profile=file) as fs:
         assert "L3 CAT" in _pqos(fs, "-d")
         assert "L3CA COS0 => MASK 0xfff" in _pqos(fs, "-s")
