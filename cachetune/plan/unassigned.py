@@ -85,7 +85,7 @@ def _other_remedies(
     if idle:
         yield f"plan all guests together (--all-guests {_OPTION}), because {listed(idle, _NAMES)} could give some up"
     if _holders(host, still):
-        yield "write '_' to mbm_L3_assignments of a group that does not need its counters"
+        yield "write 'EVENT:*=_' to mbm_L3_assignments of a group that does not need its counters"
     if len(counters) > 1 and any(row.get(i) for rows in counters.values() for row in rows.values() for i in ids):
         yield "request fewer monitors"
     if host.counter_assignment and "default" in host.counter_assignment.modes:

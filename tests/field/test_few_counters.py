@@ -73,7 +73,7 @@ def test_the_plan_warns_names_the_holders_and_recommends_what_helps(files: tuple
         "batch (unknown)"
     )
     assert found["hint"] == (
-        "write '_' to mbm_L3_assignments of a group that does not need its counters, or write 'default' to "
+        "write 'EVENT:*=_' to mbm_L3_assignments of a group that does not need its counters, or write 'default' to "
         "info/L3_MON/mbm_assign_mode, which restarts every count on this host"
     )
 

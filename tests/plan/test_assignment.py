@@ -47,8 +47,8 @@ def test_a_plan_says_which_monitors_will_lack_counters_who_has_them_and_what_hel
     )
     assert found.hint == (
         f"--assign-counters takes counters from {WEB}, whose vCPUs are all in monitor groups, but then monitors "
-        "cachetune-web-vcpus_0 and cachetune-web-vcpus_1 still lack mbm_local_bytes; write '_' to mbm_L3_assignments "
-        f"of a group that does not need its counters, request fewer monitors, or {DEFAULT_MODE}"
+        "cachetune-web-vcpus_0 and cachetune-web-vcpus_1 still lack mbm_local_bytes; write 'EVENT:*=_' to "
+        f"mbm_L3_assignments of a group that does not need its counters, request fewer monitors, or {DEFAULT_MODE}"
     )
 
 
@@ -67,7 +67,8 @@ def test_other_holders_are_named_with_their_owners() -> None:
         "0 of 4 counters left on L3 caches 0-1, held by the default group and batch (unknown)"
     )
     assert (
-        found.hint == f"write '_' to mbm_L3_assignments of a group that does not need its counters, or {DEFAULT_MODE}"
+        found.hint
+        == f"write 'EVENT:*=_' to mbm_L3_assignments of a group that does not need its counters, or {DEFAULT_MODE}"
     )
 
 
@@ -76,7 +77,8 @@ def test_groups_of_other_guests_that_could_give_counters_up_are_named() -> None:
     full = placed(host(counters=8))
     (found,) = about_counters(plan_guests([db], full, Options()))
     assert found.hint.startswith(
-        f"plan all guests together (--all-guests --assign-counters), because {WEB} could give some up, write '_' to"
+        f"plan all guests together (--all-guests --assign-counters), because {WEB} could give some up, "
+        "write 'EVENT:*=_' to"
     )
     together = [GuestRequest(TWO_MONITORS, GUEST), db]
     both = after(full, plan_guests(together, full, Options(assign_counters=True)))
