@@ -42,7 +42,7 @@ def readings_page(document: Readings, host: Host) -> Iterator["RenderableType"]:
     yield from _partial_sums(document, host)
     without = [reading.path for reading in document.monitors if not reading.counters]
     if without:
-        yield f"No counters, or removed in the meantime: {', '.join(map(printable, without))}"
+        yield f"No counters, or removed in the meantime: {', '.join(map(_named, without))}"
 
 
 class Measured:
@@ -130,7 +130,11 @@ def _partial_sums(document: Readings, host: Host) -> Iterator[str]:
 
 
 def _short(path: str) -> str:
-    return "the default group" if path == DEFAULT_GROUP else printable(path.rpartition("/")[2])
+    return _named(path if path == DEFAULT_GROUP else path.rpartition("/")[2])
+
+
+def _named(path: str) -> str:
+    return "the default group" if path == DEFAULT_GROUP else printable(path)
 
 
 def _name(reading: Reading) -> str:

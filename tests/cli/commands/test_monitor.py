@@ -142,6 +142,12 @@ def test_a_group_without_counters_is_named(root: Path) -> None:
     assert "No counters, or removed in the meantime: qemu-9-new\n" in run("--resctrl", root).output
 
 
+def test_a_default_group_without_counters_is_not_named_by_its_path(tmp_path: Path) -> None:
+    make(tmp_path, {name: text for name, text in SKYLAKE.items() if "mon_data" not in name})
+    output = run("--resctrl", tmp_path).output
+    assert output.startswith("No counters, or removed in the meantime: the default group")
+
+
 def test_all_guests_is_refused_when_no_guest_runs(root: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
