@@ -19,6 +19,10 @@ T = TypeVar("T")
 _HINT = "check that this version of cachetune made it and that it was not edited"
 
 
+class _Kind(msgspec.Struct):
+    kind: str | None = None
+
+
 def encode(document: object) -> bytes:
     """The document as indented JSON with a newline at its end; masks are hexadecimal strings."""
     return msgspec.json.format(msgspec.json.encode(document, enc_hook=to_json), indent=2) + b"\n"
@@ -41,6 +45,11 @@ def decode(data: bytes, kind: type[T], name: str, check: Callable[[T], Iterable[
     for problem in check(value) if check else ():
         raise DocumentError(name, problem, hint=_HINT)
     return value
+
+
+def kind_of(data: bytes, name: str) -> str | None:
+    """What distinguishes a profile from a snapshot: its field ``kind``. Raises DocumentError."""
+    return decode(data, _Kind, name).kind
 
 
 def repeated(what: str, names: Iterable[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import msgspec
 from cachetune import documents
 from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.apply.state.reservations import with_reservations
-from cachetune.errors import LockTimeoutError, StateFileError, UnreadableFileError
+from cachetune.errors import InputError, LockTimeoutError, StateFileError, UnreadableFileError
 from cachetune.host.check import check_host
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
@@ -21,6 +21,7 @@ from cachetune.service.connection import SIMULATED, Location, open_resctrl
 
 _LOCK_SECONDS = 1.0
 _LARGEST_SNAPSHOT = 1 << 28
+_MOUNT_PROFILES = "mount it: cachetune sim mount DIR --profile FILE; then pass --resctrl DIR"
 
 
 class HostReading(msgspec.Struct, frozen=True):
@@ -44,7 +45,10 @@ def read_location(location: Location) -> HostReading:
     """
     if location.host is not None and not location.host.startswith(SIMULATED):
         name = "<stdin>" if location.host == "-" else location.host
-        host = check_host(documents.decode(_read_snapshot(location.host), Host, name), name)
+        data = _read_snapshot(location.host)
+        if documents.kind_of(data, name) == "profile":
+            raise InputError(f"{name} is a profile, not a snapshot", hint=_MOUNT_PROFILES)
+        host = check_host(documents.decode(data, Host, name), name)
         return HostReading(host, notes=problems_of(host))
     return read_tree(open_resctrl(location), location)
 

@@ -36,12 +36,6 @@ _run = option(
 )
 
 
-class _Kind(msgspec.Struct):
-    """The field that distinguishes a profile from a snapshot."""
-
-    kind: str | None = None
-
-
 class _MountOptions(msgspec.Struct, frozen=True):
     """The options of ``sim mount``."""
 
@@ -188,7 +182,7 @@ def _simulated(profile: str, kernel: str | None) -> "SimulatedResctrl":
         known = ", ".join(profile_names())
         raise InputError(f"neither a profile nor a file: {profile!r}", hint=f"profiles: {known}")
     data = file.read_bytes()
-    if documents.decode(data, _Kind, profile).kind is None:
+    if documents.kind_of(data, profile) is None:
         return simulate_host(read_location(Location(host=profile)).host, kernel=kernel)
     return SimulatedResctrl(decode_profile(data, profile), kernel=kernel)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import cachetune.sim
 from cachetune.cli.main import command
 from cachetune.errors import InputError
 from cachetune.sim import profile_names
@@ -60,6 +61,13 @@ def test_every_simulated_host_fits_in_eighty_columns(name: str) -> None:
     assert output.startswith(f"Host sim:{name}")
     assert max(map(len, output.splitlines())) <= 80
     assert "\x1b" not in output
+
+
+def test_the_file_of_a_profile_is_not_taken_for_a_snapshot() -> None:
+    profile = Path(cachetune.sim.__file__).parent / "profiles" / "milan.json"
+    with pytest.raises(InputError, match=r"milan\.json is a profile, not a snapshot") as caught:
+        run("show", "--host", profile)
+    assert "cachetune sim mount DIR --profile FILE" in caught.value.hint
 
 
 def test_free_ways_that_are_not_contiguous_name_the_largest_hole(tmp_path: Path) -> None:
