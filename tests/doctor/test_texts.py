@@ -117,6 +117,14 @@ def test_shared_ways_name_both_groups_the_cache_and_the_ways(tmp_path: Path) -> 
     assert result.text == "cachetune-web-vcpus_0-1 shares ways 3 of L3 cache 0 with test (unknown)"
 
 
+def test_ways_that_the_default_group_has_taken_back_are_not_blamed_on_a_program(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.write("sys/fs/resctrl/schemata", "    MB:0=100;1=100\n    L3:0=7ff;1=7ff\n")
+    result = server.results()["CT645"]
+    assert result.text == "cachetune-web-vcpus_0-1 shares ways 3 of L3 cache 0 with the default group"
+    assert result.fix.startswith("apply the guest again with --shrink-default, or ")
+
+
 def test_idle_ways_are_returned_by_the_command(tmp_path: Path) -> None:
     result = after(scenes.ways_that_never_came_back, tmp_path, "CT646")
     assert result.command == "printf 'L3:0=7ff\\n' > /sys/fs/resctrl/schemata"

@@ -16,6 +16,8 @@ from cachetune.units import about
 
 _LONGEST_COMMAND = 60
 _LEFT_BEHIND = ("pqos", "unknown")
+_WITH_DEFAULT = "with the default group"
+_SHRINK = "apply the guest again with --shrink-default, or take those ways out of the default group's schemata"
 
 
 def _empty_groups(rule: Rule, seen: Examination) -> Verdict:
@@ -152,7 +154,8 @@ def _overlaps(rule: Rule, seen: Examination) -> Verdict:
     found = [overlap for group in groups for overlap in _overlaps_of(host, group)]
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        return broken(rule, first=found[0], more=more, details=tuple(found))
+        fix = _SHRINK if found[0].endswith(_WITH_DEFAULT) else None
+        return broken(rule, first=found[0], more=more, details=tuple(found), fix=fix)
     return ok("no group of a guest shares its ways" if groups else "there are no groups of guests")
 
 
@@ -163,8 +166,8 @@ def _overlaps_of(host: Host, group: Group) -> Iterator[str]:
             theirs = other.masks.at(cache.name, cache_id) or 0
             seen_before = other.path in guests and other.path < group.path
             if other is not group and not seen_before and (both := mask & theirs):
-                who = f"{named([other.path])} ({other.owner})" if other.owner != "default" else named([other.path])
-                yield f"{printable(group.path)} shares ways {both:x} of {cache.name} cache {cache_id} with {who}"
+                who = _WITH_DEFAULT if other is host.default_group else f"with {named([other.path])} ({other.owner})"
+                yield f"{printable(group.path)} shares ways {both:x} of {cache.name} cache {cache_id} {who}"
 
 
 OVERLAPS = check(
