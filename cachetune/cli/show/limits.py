@@ -75,7 +75,7 @@ def _counters(assignment: CounterAssignment) -> str:
         left = assignment.available.get(number)
         places.setdefault(f"{total}" if left is None else f"{left} of {total} left", []).append(number)
     where = ", ".join(f"{text} on L3 {format_ids(ids)}" for text, ids in places.items())
-    new = {True: "; new groups are given counters", False: "; new groups are given none", None: ""}
+    new = {True: "; new groups get those that are left", False: "; new groups get none", None: ""}
     return f"{assignment.mode}: {where or 'their number is not known'}{new[assignment.on_mkdir]}"
 
 

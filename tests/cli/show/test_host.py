@@ -307,14 +307,14 @@ def counters(**more: object) -> Host:
 def test_the_counters_left_on_each_cache_are_shown(page: Page) -> None:
     shown = counters(available={0: 1, 1: 0}, on_mkdir=True)
     assert page.line(shown, "Counters") == (
-        "Counters          mbm_event: 1 of 32 left on L3 0, 0 of 32 left on L3 1; new groups are given counters"
+        "Counters          mbm_event: 1 of 32 left on L3 0, 0 of 32 left on L3 1; new groups get those that are left"
     )
 
 
 def test_caches_with_as_many_counters_left_share_their_number(page: Page) -> None:
     shown = counters(available={0: 4, 1: 4}, on_mkdir=False)
     assert page.line(shown, "Counters") == (
-        "Counters          mbm_event: 4 of 32 left on L3 0-1; new groups are given none"
+        "Counters          mbm_event: 4 of 32 left on L3 0-1; new groups get none"
     )
 
 
