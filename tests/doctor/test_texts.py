@@ -99,6 +99,29 @@ def test_rmids_in_limbo_are_recognized_by_the_last_mkdir(tmp_path: Path) -> None
     assert result.command.endswith(" > /sys/fs/resctrl/info/L3_MON/max_threshold_occupancy")
 
 
+def test_empty_monitor_groups_that_hold_most_rmids_are_named_before_all_are_used(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    for number in range(4):
+        name = f"sys/fs/resctrl/mon_groups/cadvisor-{number}"
+        server.write(f"{name}/tasks", "")
+        server.write(f"{name}/cpus_list", "\n")
+    server.write("sys/fs/resctrl/info/L3_MON/num_rmids", "9\n")
+    result = server.results()["CT632"]
+    assert (result.status, result.text) == ("warn", "3 of 9 RMIDs are left; empty monitor groups hold 4 of cadvisor")
+    server.write("sys/fs/resctrl/info/L3_MON/num_rmids", "16\n")
+    assert server.results()["CT632"].status == "ok"
+
+
+def test_counters_that_are_used_up_on_one_cache_are_not_called_used_up_on_all(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    scenes.counters(left=1, assigned="e")(server)
+    server.write("sys/fs/resctrl/info/L3_MON/available_mbm_cntrs", "0=1;1=0\n")
+    assert server.results()["CT631"].text == (
+        "bandwidth counters: 1 of 32 left on cache 0, 0 of 32 left on cache 1; a new group reads Unassigned where none "
+        "is left"
+    )
+
+
 def test_the_command_for_empty_groups_removes_exactly_those(tmp_path: Path) -> None:
     result = after(scenes.groups_of_pqos, tmp_path, "CT641")
     assert result.text == "empty groups hold 6 of 8 CLOSIDs: 6 of pqos"

@@ -2,14 +2,18 @@
 
 import shlex
 
-from cachetune.doctor.checks.groups import holders, named
+from cachetune.doctor.checks.groups import holders, is_empty, named
 from cachetune.doctor.examination import Examination
 from cachetune.doctor.model import Verdict, broken, check, info, known, ok
 from cachetune.findings import Rule
 from cachetune.host.model import CounterAssignment, Host
 from cachetune.text import count
 
+_OURS = ("cachetune", "libvirt")
 _OUT_OF_RMIDS = "Out of RMIDs"
+_MAKE_ROOM = (
+    "remove groups that are no longer needed, or write 'EVENT:*=_' to mbm_L3_assignments of one that needs none"
+)
 
 
 def _assignment(rule: Rule, seen: Examination) -> Verdict:
@@ -31,8 +35,8 @@ def _assignment(rule: Rule, seen: Examination) -> Verdict:
     if left == 0:
         return broken(
             rule,
-            text=f"no bandwidth counter is left ({_left(assignment)}): the next group reads Unassigned",
-            fix="remove monitor groups that are no longer needed",
+            text=f"bandwidth counters: {_left(assignment)}; a new group reads Unassigned where none is left",
+            fix=_MAKE_ROOM,
         )
     return ok(f"bandwidth counters are assigned; {_left(assignment)}")
 
@@ -87,6 +91,9 @@ def _rmids(rule: Rule, seen: Examination) -> Verdict:
             fix=f"wait a few seconds, or let the kernel reuse RMIDs earlier: {command}",
             command=command,
         )
+    idle = [g for g in host.groups if g.kind == "monitor" and g.owner not in _OURS and is_empty(g)]
+    if len(idle) > left:
+        return broken(rule, text=f"{left} of {total} RMIDs are left; empty monitor groups hold {holders(idle)}")
     if threshold == 0:
         return info("max_threshold_occupancy is 0, so the RMIDs of removed groups stay in limbo for long")
     return ok(f"{host.rmids_used} of {total} RMIDs used")

@@ -107,7 +107,7 @@ RESOURCES = check(
 def _sub_numa(rule: Rule, seen: Examination) -> Verdict:
     nodes = known(seen.host).snc_nodes
     if nodes == 1:
-        return ok("Sub-NUMA clustering is off")
+        return ok("no Sub-NUMA clustering is visible in mon_data")
     try:
         requests = requests_of(seen)
     except NotCheckedError:

@@ -24,7 +24,7 @@ def _empty_groups(rule: Rule, seen: Examination) -> Verdict:
     host = known(seen.host)
     empty = [g for g in host.control_groups() if g.owner not in ("default", "cachetune", "libvirt") and is_empty(g)]
     if not empty:
-        return ok("no foreign group is empty")
+        return ok("no foreign control group is empty")
     total = host.closids_total
     none_left = total is not None and host.closids_used >= total
     paths = [group.path for group in empty]
