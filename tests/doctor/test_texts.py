@@ -122,6 +122,19 @@ def test_counters_that_are_used_up_on_one_cache_are_not_called_used_up_on_all(tm
     )
 
 
+def test_a_control_group_whose_threads_are_all_in_monitor_groups_needs_no_counter(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    scenes.counters(left=0, assigned="_")(server)
+    group = f"sys/fs/resctrl/{scenes.GROUP}"
+    for number, tid in enumerate(scenes.VCPUS):
+        monitor = f"{group}/mon_groups/cachetune-web-vcpus_{number}"
+        server.write(f"{monitor}/tasks", f"{tid}\n")
+        server.write(f"{monitor}/mbm_L3_assignments", "mbm_total_bytes:0=e;1=e\n")
+    assert "reads Unassigned where none is left" in server.results()["CT631"].text
+    server.write(f"{group}/mon_groups/cachetune-web-vcpus_0/tasks", "")
+    assert server.results()["CT631"].text == "no bandwidth counter is assigned to cachetune-web-vcpus_0-1; 0 of 32 left"
+
+
 def test_the_command_for_empty_groups_removes_exactly_those(tmp_path: Path) -> None:
     result = after(scenes.groups_of_pqos, tmp_path, "CT641")
     assert result.text == "empty groups hold 6 of 8 CLOSIDs: 6 of pqos"

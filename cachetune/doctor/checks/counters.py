@@ -6,7 +6,7 @@ from cachetune.doctor.checks.groups import holders, is_empty, named
 from cachetune.doctor.examination import Examination
 from cachetune.doctor.model import Verdict, broken, check, info, known, ok
 from cachetune.findings import Rule
-from cachetune.host.model import CounterAssignment, Host
+from cachetune.host.model import CounterAssignment, Group, Host
 from cachetune.text import count
 
 _OURS = ("cachetune", "libvirt")
@@ -28,7 +28,7 @@ def _assignment(rule: Rule, seen: Examination) -> Verdict:
         )
     left = min(assignment.available.values(), default=None)
     without = [
-        g.path for g in host.groups if g.assignments and not any(any(e.values()) for e in g.assignments.values())
+        g.path for g in host.groups if g.assignments and not _has_counters(g) and not _has_none_to_count(g, host)
     ]
     if without:
         return broken(rule, groups=named(without), left=_left(assignment), details=tuple(without))
@@ -39,6 +39,16 @@ def _assignment(rule: Rule, seen: Examination) -> Verdict:
             fix=_MAKE_ROOM,
         )
     return ok(f"bandwidth counters are assigned; {_left(assignment)}")
+
+
+def _has_counters(group: Group) -> bool:
+    return any(any(caches.values()) for caches in group.assignments.values())
+
+
+def _has_none_to_count(group: Group, host: Host) -> bool:
+    """Whether all threads of a control group are in its monitor groups: its values are their sums."""
+    inside = {tid for each in host.groups if each.kind == "monitor" and each.parent == group.path for tid in each.tids}
+    return group.kind == "control" and bool(group.tids) and not group.cpus and inside.issuperset(group.tids)
 
 
 def _left(assignment: CounterAssignment) -> str:
@@ -56,7 +66,8 @@ ASSIGNMENT = check(
         severity="warning",
         summary="Where bandwidth counters must be assigned, every group that is read needs one.",
         message="no bandwidth counter is assigned to {groups}; {left}",
-        fix="write 'EVENT:*=e' to mbm_L3_assignments of the group, after '=_' in a group that needs no counter",
+        fix="apply the guest with --assign-counters, or write 'EVENT:*=e' to mbm_L3_assignments of the group;"
+        " if none is left, first write 'EVENT:*=_' to that of a group that needs none",
         why="With mbm_assign_mode mbm_event, a group without a counter reads Unassigned.",
         bad="4 counters, of which 0 are available, and a group whose mbm_L3_assignments has only _",
         good="32 counters, of which 28 are available, and every group has some",

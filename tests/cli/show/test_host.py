@@ -313,9 +313,7 @@ def test_the_counters_left_on_each_cache_are_shown(page: Page) -> None:
 
 def test_caches_with_as_many_counters_left_share_their_number(page: Page) -> None:
     shown = counters(available={0: 4, 1: 4}, on_mkdir=False)
-    assert page.line(shown, "Counters") == (
-        "Counters          mbm_event: 4 of 32 left on L3 0-1; new groups get none"
-    )
+    assert page.line(shown, "Counters") == ("Counters          mbm_event: 4 of 32 left on L3 0-1; new groups get none")
 
 
 def test_a_mode_that_is_off_but_available_is_named(page: Page) -> None:
