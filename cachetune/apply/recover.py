@@ -22,6 +22,8 @@ from cachetune.plan.render import describe
 from cachetune.plan.settings import ASSIGNMENTS, group_of_file, may_remain
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata, effect_of
 
+_AGAIN = "run 'cachetune recover' again to return the ways"
+
 
 def recover(connection: Connection) -> Report:
     """Bring the host to the state after the interrupted run if it had taken all its steps, else to the one before.
@@ -41,7 +43,7 @@ def _recover(connection: Connection) -> Report:
     except JournalDamagedError as error:
         raise refused("CT506", path=error.path, why=error.reason) from None
     if unfinished is None:
-        return Report(outcome="nothing to do", machine_names=())
+        return Report(outcome="nothing to do", machine_names=(), notes=_awaited(connection))
     if unfinished.plan is None:
         return _discard(connection, (), "the run was interrupted before its first step")
     if unfinished.same_boot and unfinished.resctrl != connection.resctrl.source:
@@ -52,7 +54,8 @@ def _recover(connection: Connection) -> Report:
         return _discard(connection, machines, "the machine has been restarted since, so there is nothing to undo")
     if unfinished.complete:
         save_ledger(load_ledger(connection.run).after(unfinished.plan), connection.run)
-        return _discard(connection, machines, "the run had taken all its steps; the ledger is now up to date")
+        complete = "the run had taken all its steps; the ledger is now up to date"
+        return _discard(connection, machines, complete, *_awaited(connection))
     return _undo(connection, unfinished.plan, unfinished.started)
 
 
@@ -70,9 +73,21 @@ def _settled(recovered: Report, connection: Connection) -> Report:
     )
 
 
-def _discard(connection: Connection, machines: tuple[str, ...], note: str) -> Report:
+def _awaited(connection: Connection) -> tuple[str, ...]:
+    """Notes about ways that stay free because libvirt may still create a group in them."""
+    seconds = reservations.seconds_left(connection.run)
+    expected = connection.look(load_ledger(connection.run)).control_groups() if seconds else ()
+    return tuple(
+        f"the ways of {group.path} stay free, because libvirt may still create it; if it does not within "
+        f"{seconds[group.path]:.0f} s, {_AGAIN}"
+        for group in expected
+        if group.path in seconds and not connection.resctrl.exists(group.path)
+    )
+
+
+def _discard(connection: Connection, machines: tuple[str, ...], *notes: str) -> Report:
     journal.delete(connection.run)
-    return Report(outcome="done", machine_names=machines, notes=(note,))
+    return Report(outcome="done", machine_names=machines, notes=notes)
 
 
 def _undo(connection: Connection, plan: Plan, started: Sequence[Step]) -> Report:
@@ -222,8 +237,7 @@ class _Reversal:
         if taker not in self._reserved:
             return f"because {taker} has {what} now"
         return (
-            f"because libvirt may still create {taker}; if it does not within {self._reserved[taker]:.0f} s, run "
-            "'cachetune recover' again to return the ways"
+            f"because libvirt may still create {taker}; if it does not within {self._reserved[taker]:.0f} s, {_AGAIN}"
         )
 
     def _taker(self, name: str, cache_id: int, ways: int) -> str:
