@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from cachetune.cbm import Cbm, Masks
 from cachetune.doctor.examination import Unknown
 from cachetune.doctor.model import CheckResult
 from tests.doctor import scenes
@@ -163,7 +164,20 @@ def test_ways_that_the_default_group_has_taken_back_are_not_blamed_on_a_program(
 
 def test_idle_ways_are_returned_by_the_command(tmp_path: Path) -> None:
     result = after(scenes.ways_that_never_came_back, tmp_path, "CT646")
-    assert result.command == "printf 'L3:0=7ff\\n' > /sys/fs/resctrl/schemata"
+    assert result.text == "the default group gave up ways that no group has: it can have L3:0=7ff again"
+    assert result.command == "cachetune recover"
+
+
+def test_idle_ways_are_noticed_while_a_guest_has_others(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    shrunk = server.ledger.shrunk
+    assert shrunk
+    wider = msgspec.structs.replace(shrunk, after=Masks({"L3": {0: Cbm(0x7F0)}}))
+    server.change_ledger(msgspec.structs.replace(server.ledger, shrunk=wider))
+    server.write("sys/fs/resctrl/schemata", "    MB:0=100;1=100\n    L3:0=7f0;1=7ff\n")
+    result = server.results()["CT646"]
+    assert result.status == "warn"
+    assert "it can have L3:0=7fc again" in result.text
 
 
 def test_free_ways_are_mentioned_with_their_size(tmp_path: Path) -> None:

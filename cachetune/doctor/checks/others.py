@@ -9,8 +9,11 @@ from cachetune.doctor.examination import Examination, Program, Unknown
 from cachetune.doctor.model import Verdict, broken, check, info, known, ok
 from cachetune.doctor.tools import KERNEL_INTERFACE, TOOLS
 from cachetune.findings import Rule
-from cachetune.host.model import Group, Host
+from cachetune.host.model import DEFAULT_GROUP, Group, Host
 from cachetune.host.usage import usage_of
+from cachetune.plan.model import DefaultShrink
+from cachetune.plan.removal import NO_GUEST, plan_removal
+from cachetune.plan.steps import WriteSchemata
 from cachetune.text import count, listed, printable
 from cachetune.units import about
 
@@ -190,17 +193,9 @@ OVERLAPS = check(
 def _idle_ways(rule: Rule, seen: Examination) -> Verdict:
     host = known(seen.host)
     ledger = Ledger() if isinstance(seen.ledger, Unknown) else seen.ledger
-    if ledger.shrunk and not ledger.guests and not seen.expected:
-        lost = [
-            (name, cache_id, given)
-            for name, cache_id, given in ledger.shrunk.before.entries()
-            if given & ~(host.default_group.masks.at(name, cache_id) or 0) & _free(host, name, cache_id)
-        ]
-        if lost:
-            lines = "\\n".join(f"{name}:{cache_id}={given:x}" for name, cache_id, given in lost)
-            command = f"printf '{lines}\\n' > {shlex.quote(seen.resctrl + '/schemata')}"
-            caches = listed([f"{name} cache {cache_id}" for name, cache_id, _ in lost])
-            return broken(rule, caches=caches, command=command)
+    awaited = seen.expected or any(host.group(path) is None for path in ledger.owned)  # CT662 says what to do then
+    if ledger.shrunk and not awaited and (masks := _unclaimed(host, ledger.shrunk)):
+        return broken(rule, masks=masks, command="cachetune recover")
     idle = [
         f"{usage.resource} cache {usage.id}: {count(usage.free_ways, 'way')}{_size(usage.free_bytes)}"
         for usage in usage_of(host).caches
@@ -211,8 +206,11 @@ def _idle_ways(rule: Rule, seen: Examination) -> Verdict:
     return ok("every way is used" if host.caches else "the host allocates no cache")
 
 
-def _free(host: Host, name: str, cache_id: int) -> int:
-    return next((u.free for u in usage_of(host).caches if (u.resource, u.id) == (name, cache_id)), 0)
+def _unclaimed(host: Host, shrunk: DefaultShrink) -> str:
+    """The masks that ``recover`` would give back to the default group; "" for none."""
+    steps = plan_removal(host, [NO_GUEST], shrunk=shrunk).steps
+    returned = (step.after for step in steps if isinstance(step, WriteSchemata) and step.path == DEFAULT_GROUP)
+    return " ".join(" ".join(returned).split())
 
 
 def _size(number: int | None) -> str:
@@ -224,11 +222,11 @@ IDLE_WAYS = check(
         id="CT646",
         severity="warning",
         summary="Ways that the default group gave up for guests must come back to it.",
-        message="the default group did not get ways of {caches} back after the last guest, so they are idle",
+        message="the default group gave up ways that no group has: it can have {masks} again",
         fix="return them: {command}",
         why="A guest that was announced but never started leaves the room that was made for it.",
-        bad="the ledger says that the default group gave up ways, and has no guest",
-        good="the ledger says that the default group gave up ways, and a guest has them",
+        bad="the ledger says that the default group gave up ways, and no group has them",
+        good="the ledger says that the default group gave up ways, and a guest's group has them",
         host="scene",
     ),
     "others",
