@@ -87,10 +87,12 @@ class Measured:
         return table
 
     def _fitting(self, width: int) -> Iterator[Sequence[Place]]:
-        """The places in as few tables as fit; a table has at least one."""
+        """The places in as few tables as fit, with names in one piece if they can be; a table has at least one."""
         places = self._places
         while places:
-            fitting = next((n for n in range(len(places), 1, -1) if self._by_event(places[:n]).least_width <= width), 1)
+            tables = [(n, self._by_event(places[:n])) for n in range(len(places), 0, -1)]
+            whole = (n for n, table in tables if table.full_width <= width)
+            fitting = next(whole, 0) or next((n for n, table in tables if table.least_width <= width), 1)
             yield places[:fitting]
             places = places[fitting:]
 

@@ -66,6 +66,11 @@ class Table:
         """The width that the table needs."""
         return sum(self._widths(0)) + _GAP * (len(self._columns) - 1)
 
+    @property
+    def full_width(self) -> int:
+        """The width with which nothing wraps."""
+        return sum(self._full_widths()) + _GAP * (len(self._columns) - 1)
+
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
         widths = self._widths(options.max_width)
         if any(column.header for column in self._columns):
@@ -75,7 +80,7 @@ class Table:
 
     def _widths(self, most: int) -> list[int]:
         """The width of each column in a table that is ``most`` wide if it can be."""
-        widths = [max(map(_width, self._cells_of(i))) for i in range(len(self._columns))]
+        widths = self._full_widths()
         excess = sum(widths) + _GAP * (len(widths) - 1) - most
         for kind, floor in _SHRINKING:
             least = {i: max(floor, self._longest_piece(i)) for i, c in enumerate(self._columns) if c.kind == kind}
@@ -83,6 +88,9 @@ class Table:
                 widths[max(wide, key=widths.__getitem__)] -= 1
                 excess -= 1
         return widths
+
+    def _full_widths(self) -> list[int]:
+        return [max(map(_width, self._cells_of(i))) for i in range(len(self._columns))]
 
     def _cells_of(self, column: int) -> Iterator[str]:
         """The lines of all cells of a column, its header among them."""

@@ -77,6 +77,13 @@ def test_every_number_of_nine_events_is_whole_and_no_line_is_too_long(width: int
     assert sorted(shown) == sorted(f"{counter.value}" for each in readings for counter in each.counters)
 
 
+def test_names_stay_whole_if_fewer_packages_beside_each_other_allow_it() -> None:
+    readings = [each for each in telemetry(2) if each.path in GROUPS[:2]]
+    lines = page(readings, 80)
+    assert [line.split()[0] for line in lines if line[:1] not in ("", " ")] == 2 * ["group", ".", GROUPS[1]]
+    assert len(page(readings, 100)) == len(lines) // 2
+
+
 def test_two_packages_fit_on_eighty_columns() -> None:
     assert page(telemetry(2), 80)[:4] == [
         "group                 event                           package 0        package 1",
