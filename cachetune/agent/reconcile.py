@@ -149,9 +149,9 @@ class Reconciler:
         else:
             what = report.error
             if not what:
-                self._log("notice", f"no longer needed: {_change(report)}")
+                self._log("notice", f"cleanup: {_change(report)}")
         if what and what != self._unsettled:
-            self._log("warning", f"cannot return what is no longer needed: {what}")
+            self._log("warning", f"cleanup failed: {what}")
         self._unsettled = what
         return not what
 

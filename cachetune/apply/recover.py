@@ -64,7 +64,7 @@ def _settled(recovered: Report, connection: Connection) -> Report:
     settled = settle_locked(connection)
     if settled.outcome == "nothing to do":
         return recovered
-    returned = () if settled.exit_code else (f"no longer needed: {describe(step)}" for step in settled.done)
+    returned = () if settled.exit_code else (f"cleanup: {describe(step)}" for step in settled.done)
     return msgspec.structs.replace(
         settled,
         machine_names=tuple(dict.fromkeys((*recovered.machine_names, *settled.machine_names))),

@@ -46,7 +46,7 @@ def test_ways_are_kept_for_a_guest_that_may_come_and_returned_once_when_it_has_n
     reservations.release(world.connection.run, "db")
     assert reconciler.round()
     assert default(world) == FRESH
-    assert world.logged() == ["notice: no longer needed: 1 group written"]
+    assert world.logged() == ["notice: cleanup: 1 group written"]
     assert not reconciler.round()
     assert world.logged() == []
 
@@ -58,7 +58,7 @@ def test_that_the_ways_cannot_be_returned_is_logged_once(world: World) -> None:
     for _ in range(2):
         assert not reconciler.round()
     (line,) = world.logged()
-    assert line.startswith("warning: cannot return what is no longer needed: cannot write")
+    assert line.startswith("warning: cleanup failed: cannot write")
     assert reconciler.round()
     assert default(world) == FRESH
 

@@ -209,6 +209,6 @@ def test_what_recover_says_about_a_guest_that_may_still_come_is_true(tmp_path: P
         assert "if it does not within 60 s, run 'cachetune recover' again" in note
         site.seconds = LONGER
         again = site.recover()
-        assert again.notes == ("no longer needed: write L3:0=7ff to the default group",)
+        assert again.notes == ("cleanup: write L3:0=7ff to the default group",)
         assert again.outcome == "done"
     assert kept
