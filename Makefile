@@ -27,7 +27,7 @@ help:
 	@echo "make bench            measure, each row next to a comparable tool"
 	@echo "make soak             test random domains, operations, failures and kills for MINUTES=30"
 	@echo "make mutants          measure how many changes of the code the tests notice, for MINUTES=30 (ONLY=a module)"
-	@echo "make conformance      record how real kernels answer (20 minutes; one: CONFIGURATIONS=6.12-cdp)"
+	@echo "make conformance      record how real kernels answer (an hour or less; one: CONFIGURATIONS=6.12-cdp)"
 	@echo "make libvirt-answers  record how libvirt answers, from Debian 12 and its backports (10 minutes)"
 	@echo "make dist             build the wheel and the source archive in dist/"
 	@echo "make clean            remove .venv and all generated files"
