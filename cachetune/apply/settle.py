@@ -75,14 +75,16 @@ def settlement(
     """The plan that removes the groups of the guests ``gone`` and returns unclaimed ways; it may be empty.
 
     A guest stays as it is while one of its groups has threads, because it may run again, or a monitor group of another
-    program: except the guest that has just ``ended``. Without ``return_ways`` the default group gets ways back only if
+    program: except the guest that has just ``ended``, if its groups are in the ledger. Names alone do not tell it from
+    a guest with the same machine name. Without ``return_ways`` the default group gets ways back only if
     a group is removed. Raises PlanRefusedError for a foreign monitor group in a group of the guest that has ended.
     """
     guests: list[PlanGuest] = []
     paths: set[str] = set()
     for name in gone:
         guest, groups = _called(name, ledger), _groups_of(name, host, ledger)
-        if guest and groups and (name == ended or _is_abandoned(groups, host)):
+        certain = name == ended and set(groups) <= ledger.owned
+        if guest and groups and (certain or _is_abandoned(groups, host)):
             guests.append(guest)
             paths.update(groups)
     return plan_removal(host, guests or [NO_GUEST], paths, ledger.shrunk if return_ways or paths else None)

@@ -2,11 +2,14 @@
 
 import errno
 
+import pytest
+
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.settle import settle, settlement
 from cachetune.apply.state import departures
 from cachetune.apply.state.ledger import GuestEntry, Ledger, load_ledger, save_ledger
 from cachetune.cbm import Cbm, Masks
+from cachetune.errors import StateFileError
 from cachetune.plan.model import DefaultShrink
 from cachetune.plan.steps import RemoveGroup
 from cachetune.sim import SimulatedResctrl
@@ -136,3 +139,34 @@ def test_a_guest_under_whose_machine_name_another_has_groups_has_none(connection
     assert steps == (), "its machine name is cachetune-w-e-b"
     removed = settlement(host, ledger, ["web"], "web").steps
     assert {step.path for step in removed if isinstance(step, RemoveGroup)} == set(web_groups)
+
+
+def test_without_the_ledger_a_guest_that_runs_keeps_its_groups_when_one_with_the_same_machine_name_ends(
+    sim: SimulatedResctrl, connection: Connection
+) -> None:
+    placed(connection)
+    (connection.run / "ledger.json").unlink()
+    departures.record(connection.run, "w_eb")
+    assert settle(connection, "w_eb").outcome == "nothing to do"
+    assert sim.exists(GROUP)
+    ended(sim)
+    assert settle(connection).outcome == "done"
+    assert not sim.exists(GROUP)
+
+
+def test_what_is_no_record_does_not_keep_a_host_from_being_settled(
+    sim: SimulatedResctrl, connection: Connection
+) -> None:
+    shrunk(connection, "L3:0=7f0\n", 0x7FF, 0x7F0)
+    (connection.run / "expected" / "directory").mkdir(parents=True)
+    assert settle(connection).outcome == "done"
+    assert "L3:0=7ff" in sim.read("schemata")
+
+
+def test_a_record_that_cannot_be_deleted_is_an_error_of_ours(connection: Connection) -> None:
+    departures.record(connection.run, "web")
+    (record,) = (connection.run / "departed").iterdir()
+    record.unlink()
+    record.mkdir()
+    with pytest.raises(StateFileError, match="cannot delete"):
+        departures.forget(connection.run, "web")

@@ -4,6 +4,7 @@ libvirt calls the hook for a guest once at a time, so a file has one writer. A f
 itself or is from another boot says nothing, and is no reason to refuse anything: resctrl itself shows what is there.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -41,8 +42,12 @@ def write(directory: Path, guest: str, record: msgspec.Struct) -> None:
 
 
 def delete(directory: Path, guest: str) -> None:
-    """Delete a guest's record, if there is one."""
-    _path(directory, guest).unlink(missing_ok=True)
+    """Delete a guest's record, if there is one. Raises StateFileError where that is impossible."""
+    path = _path(directory, guest)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StateFileError(path, error.strerror, operation="delete", hint="run as root") from None
 
 
 def read(directory: Path, kind: type[R], check: Callable[[R], Iterable[str]]) -> Iterator[R]:
@@ -51,10 +56,14 @@ def read(directory: Path, kind: type[R], check: Callable[[R], Iterable[str]]) ->
 
 
 def sweep(directory: Path, kind: type[R], check: Callable[[R], Iterable[str]], wanted: Callable[[R], bool]) -> None:
-    """Delete all files but the records that are ``wanted``. No other program may write one at the time."""
+    """Delete all files but the records that are ``wanted``. No other program may write one at the time.
+
+    What cannot be deleted, such as a directory, says nothing anyway.
+    """
     for file, record in _files(directory, kind, check, "*"):
         if record is None or not wanted(record):
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
 
 
 def _files(
