@@ -131,7 +131,7 @@ class Reconciler:
         if not journal.exists(connection.run):
             return
         report = recover(connection)
-        if report.exit_code:
+        if report.undo_errors:
             raise RecoveryFailedError(report.undo_errors)
         if report.outcome == "done":
             what = "; ".join((f"{count(len(report.undone), 'step')} undone", *report.notes))
@@ -144,7 +144,7 @@ class Reconciler:
             return False
         try:
             report = settle(connection)
-        except CachetuneError as error:
+        except (CachetuneError, OSError) as error:
             what = error_text(error)
         else:
             what = report.error

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from cachetune.apply.run import apply_planned
+from cachetune.apply.settle import settlement
 from cachetune.apply.state import departures, reservations
-from cachetune.apply.state.ledger import Ledger
+from cachetune.apply.state.journal import Journal
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.host.model import Host
 from cachetune.plan import plan_guests
 from cachetune.plan.model import Plan
@@ -61,6 +63,17 @@ def test_that_the_ways_cannot_be_returned_is_logged_once(world: World) -> None:
     assert line.startswith("warning: cleanup failed: cannot write")
     assert reconciler.round()
     assert default(world) == FRESH
+
+
+def test_an_interrupted_run_is_recovered_whether_or_not_the_ways_can_be_returned_then(world: World) -> None:
+    reservations.release(world.connection.run, "db")
+    ledger = load_ledger(world.connection.run)
+    plan = settlement(world.connection.look(ledger), ledger, ())
+    Journal.begin(world.connection.run, plan, world.sim.source).keep()
+    world.sim.fail(errno.EIO, operation="write")
+    assert world.reconciler().round()
+    assert default(world) == FRESH
+    assert [line.split(":")[0] for line in world.logged()] == ["notice"]
 
 
 def test_groups_of_a_guest_whose_end_the_hook_recorded_are_removed_once_they_are_empty(tmp_path: Path) -> None:
