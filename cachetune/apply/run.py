@@ -10,7 +10,7 @@ import msgspec
 
 from cachetune.apply.guard import check_plan, refused
 from cachetune.apply.report import Report
-from cachetune.apply.state import journal, reservations
+from cachetune.apply.state import departures, journal, reservations
 from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import Ledger, load_ledger, save_ledger, save_ledger_if_changed
 from cachetune.apply.steps import StepRunner
@@ -21,6 +21,7 @@ from cachetune.errors import (
     JournalDamagedError,
     ProcessNotFoundError,
     ResctrlError,
+    StateFileError,
     UnreadableFileError,
     error_text,
 )
@@ -91,10 +92,21 @@ def apply_locked(
     ledger = ledger.without_lost(host)
     plan = planner(host, ledger)
     check_plan(plan, host, ledger, adopt=adopt)
-    if not plan.steps and not _new_threads(plan, connection).steps:
+    if plan.steps or _new_threads(plan, connection).steps:
+        report = _Run(plan, connection, ledger, on_step, host.bandwidths).run()
+    else:
         save_ledger_if_changed(ledger, connection.run)
-        return Report(outcome="nothing to do", machine_names=plan.machine_names)
-    return _Run(plan, connection, ledger, on_step, host.bandwidths).run()
+        report = Report(outcome="nothing to do", machine_names=plan.machine_names)
+    if plan.groups and not report.exit_code:
+        _forget_departures(plan, connection.run)
+    return report
+
+
+def _forget_departures(plan: Plan, run: Path) -> None:
+    """These guests have groups because somebody wants them now, whatever has ended before."""
+    for guest in plan.guests:
+        with contextlib.suppress(StateFileError):
+            departures.forget(run, guest.name)
 
 
 class _Run:

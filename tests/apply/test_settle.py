@@ -141,6 +141,19 @@ def test_a_guest_under_whose_machine_name_another_has_groups_has_none(connection
     assert {step.path for step in removed if isinstance(step, RemoveGroup)} == set(web_groups)
 
 
+def test_a_guest_that_is_given_groups_again_has_not_ended(sim: SimulatedResctrl, connection: Connection) -> None:
+    """As with 'cachetune apply' for a guest that is yet to start: nothing runs in its groups."""
+    departures.record(connection.run, "web")
+    placed(connection)
+    ended(sim)
+    assert settle(connection).outcome == "nothing to do"
+    assert sim.exists(GROUP)
+    departures.record(connection.run, "web")
+    assert not apply(plan_for(web("skylake-2s"), connection), connection).exit_code
+    assert settle(connection).outcome == "nothing to do"
+    assert sim.exists(GROUP)
+
+
 def test_without_the_ledger_a_guest_that_runs_keeps_its_groups_when_one_with_the_same_machine_name_ends(
     sim: SimulatedResctrl, connection: Connection
 ) -> None:
