@@ -22,8 +22,8 @@ from cachetune.host.owners import owner_of
 from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.host.resctrl.port import GONE, Resctrl
 from cachetune.host.resctrl.schemata import Schemata, format_entry, parse
-from cachetune.idset import parse_cpu_list
-from cachetune.text import printable
+from cachetune.idset import numbered, parse_cpu_list
+from cachetune.text import listed, printable
 
 # Entries of the root that are not groups.
 NOT_GROUPS = frozenset(
@@ -34,7 +34,8 @@ NOT_GROUPS = frozenset(
 )
 # Without monitoring these names are free, so mkdir of a monitor group there creates a control group.
 STRAY = frozenset({"mon_data", "mon_groups"})
-MODES = frozenset({"shareable", "exclusive", "pseudo-locksetup", "pseudo-locked"})
+ASSIGNED_MODES = frozenset({"shareable", "exclusive"})
+MODES = ASSIGNED_MODES | {"pseudo-locksetup", "pseudo-locked"}
 
 _DEVICE = re.compile(r"[a-z_]+:[0-9]+", re.ASCII)
 _LARGEST_BANDWIDTH = (1 << 32) - 1
@@ -72,12 +73,35 @@ class GroupReader:
                 yield from self._monitor_groups(f"{name}/mon_groups")
 
     def plausible(self, groups: Iterable[Group], caches: Collection[CacheControl]) -> Iterator[Group]:
-        """The groups without values that their host cannot have; those are kept as ``other_lines``."""
+        """The groups without values that their host cannot have; those are kept as ``other_lines``.
+
+        It is a problem, too, if a group lacks the mask of a cache: the kernel lists all of them in each group.
+        """
         beyond = {cache.name: ~int(cache.cbm_mask) for cache in caches}
         for group in groups:
             masks = [(n, i, m) for n, row in group.masks.items() for i, m in row.items() if int(m) & beyond.get(n, 0)]
             values = [(n, i, v) for n, row in group.bandwidth.items() for i, v in row.items() if v > _LARGEST_BANDWIDTH]
-            yield self._without(group, masks, values) if masks or values else group
+            if masks or values:
+                yield self._without(group, masks, values)
+            else:
+                self._check_complete(group, caches)
+                yield group
+
+    def _check_complete(self, group: Group, caches: Collection[CacheControl]) -> None:
+        """The ways of a group without a mask are unknown, not free. Pseudo-locked groups list only their own cache."""
+        file = _file(group.path, "schemata")
+        if group.kind == "monitor" or group.mode not in ASSIGNED_MODES or self._has_problem(file):
+            return
+        missing = [
+            numbered(f"{cache.name} cache", lacking)
+            for cache in caches
+            if (lacking := cache.size_bytes.keys() - group.masks.row(cache.name).keys())
+        ]
+        if missing:
+            self._problem(file, f"it has no mask of {listed(missing)}")
+
+    def _has_problem(self, path: str) -> bool:
+        return any(problem.path in (path, path.rpartition("/")[0]) for problem in self.problems)
 
     def _without(
         self, group: Group, masks: Sequence[tuple[str, int, Cbm]], bandwidth: Sequence[tuple[str, int, int]]

@@ -49,6 +49,9 @@ def test_a_device_in_a_group_is_kept_and_is_no_problem(tmp_path: Path) -> None:
         ("nic/schemata", "no colon", "not understood: no colon"),
         ("nic/schemata", "L3:0=fff;1=3", "impossible on this host: L3:0=fff"),
         ("nic/schemata", "MB:0=99999999999", "impossible on this host: MB:0=99999999999"),
+        ("nic/schemata", "L3:0=3\nMB:0=50;1=50", "it has no mask of L3 cache 1"),
+        ("nic/schemata", "L3:1=3\nL3:0=3", "it has no mask of L3 cache 1"),
+        ("nic/schemata", "XX:0=3", "it has no mask of L3 caches 0-1"),
         ("nic/mode", "", "the file is empty; a copy by tar or rsync loses the content of kernel files"),
         ("nic/mode", "pseudo", "not a mode: pseudo"),
         ("nic/cpus_list", "0-x", "not a list of CPUs: 0-x"),
@@ -66,6 +69,16 @@ def test_impossible_values_are_kept_as_lines_and_take_no_ways(tmp_path: Path) ->
     nic = host_of({"nic/schemata": "L3:0=fff;1=3\nMB:0=50"}, tmp_path).group("nic")
     assert nic is not None
     assert (nic.masks, nic.other_lines) == ({"L3": {1: 3}}, ("L3:0=fff",))
+
+
+def test_ways_of_a_group_whose_mask_of_a_cache_is_missing_are_not_free(tmp_path: Path) -> None:
+    tree = {"schemata": "L3:0=700;1=7ff", "info/L3/bit_usage": "0=SSS00SSSSSS", "nic/schemata": "L3:1=3\nMB:0=50;1=50"}
+    assert usage_of(host_of(tree, tmp_path)).caches[0].free == 0x0C0, "030 is of nic, whatever its file says"
+
+
+def test_a_pseudo_locked_group_lists_only_its_own_cache(tmp_path: Path) -> None:
+    host = host_of({"nic/mode": "pseudo-locked", "nic/schemata": "L3:1=3"}, tmp_path)
+    assert host.problems == ()
 
 
 def test_a_missing_file_of_a_group_that_exists_is_named(tmp_path: Path) -> None:
