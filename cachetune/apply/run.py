@@ -103,7 +103,7 @@ def apply_locked(
 
 
 def _forget_departures(plan: Plan, run: Path) -> None:
-    """These guests have groups because somebody wants them now, whatever has ended before."""
+    """Groups that are requested now stay, whichever guest has ended before."""
     for guest in plan.guests:
         with contextlib.suppress(StateFileError):
             departures.forget(run, guest.name)

@@ -75,9 +75,9 @@ def settlement(
     """The plan that removes the groups of the guests ``gone`` and returns unclaimed ways; it may be empty.
 
     A guest stays as it is while one of its groups has threads, because it may run again, or a monitor group of another
-    program: except the guest that has just ``ended``, if its groups are in the ledger. Names alone do not tell it from
-    a guest with the same machine name. Without ``return_ways`` the default group gets ways back only if
-    a group is removed. Raises PlanRefusedError for a foreign monitor group in a group of the guest that has ended.
+    program: except the guest that has just ``ended``, if its groups are in the ledger. Otherwise they may be those of
+    another guest with its machine name. Without ``return_ways`` the default group gets ways back only if a group is
+    removed. Raises PlanRefusedError for a foreign monitor group in a group of the guest that has ended.
     """
     guests: list[PlanGuest] = []
     paths: set[str] = set()

@@ -1,6 +1,7 @@
 """Carry out the repairs that ``doctor --fix`` offers.
 
-They mount resctrl, recover an interrupted run, and remove empty groups that cachetune made for guests that have ended.
+They mount resctrl, recover an interrupted run, return unclaimed ways, and remove empty groups that cachetune made for
+guests that have ended.
 Everything else is left to the operator; a foreign group is never changed.
 """
 
@@ -31,7 +32,7 @@ def described(repair: Repair) -> str:
         case "mount":
             return " ".join(repair.argv)
         case "recover":
-            return "recover the interrupted run"
+            return "finish or undo an interrupted run, and return unclaimed ways"
         case "remove":
             return f"remove the empty groups of {', '.join(repair.machines)}"
         case _:
@@ -97,4 +98,5 @@ def _reported(report: Report) -> str:
     steps = len(report.done) + len(report.undone)
     verb = "undone" if report.undone else "done"
     notes = "".join(f"; {note}" for note in report.notes)
-    return f"{machines}: {count(steps, 'step')} {verb}{notes}" if steps else f"{machines or 'nothing to do'}{notes}"
+    whose = f"{machines}: " if machines else ""
+    return f"{whose}{count(steps, 'step')} {verb}{notes}" if steps else f"{machines or 'nothing to do'}{notes}"

@@ -295,7 +295,7 @@ SCENES: Mapping[str, Scene] = {
     "CT654": Scene(pinned_to("18-35"), pinned_to("0-35")),
     "CT655": Scene(whole_process("9000.0"), whole_process("12008.0")),
     "CT661": Scene(an_interrupted_run),
-    "CT662": Scene(a_group_that_was_removed, also=frozenset({"CT653"})),
+    "CT662": Scene(a_group_that_was_removed, also=frozenset({"CT646", "CT653"})),
     "CT663": Scene(a_guest_that_ended),
     "CT664": Scene(room(8 << 10), room(100 << 20)),
     "CT665": Scene(a_file_of_tomorrow),

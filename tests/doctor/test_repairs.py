@@ -108,6 +108,21 @@ def test_an_interrupted_run_is_recovered(mount: MountedResctrl, tmp_path: Path) 
         assert status(mount, tmp_path / "guests.d")[0]["CT661"] == "ok"
 
 
+def test_ways_that_no_group_has_are_returned(mount: MountedResctrl, tmp_path: Path) -> None:
+    fresh = (mount.root / "schemata").read_text()
+    with GuestProcess(NAME, vcpus=2):
+        (made,) = placed(mount, tmp_path / "guests.d").groups
+    (mount.root / made.path).rmdir()
+    assert (mount.root / "schemata").read_text() != fresh
+    statuses, repairs = status(mount, tmp_path / "guests.d")
+    assert statuses["CT646"] == "warn"
+    (done,), failed = carry_out_repairs({"CT646": repairs["CT646"]}, location_of(mount))
+    assert done == "CT646: 1 step done; no longer needed: write L3:0=7ff to the default group"
+    assert failed == ()
+    assert (mount.root / "schemata").read_text() == fresh
+    assert status(mount, tmp_path / "guests.d")[0]["CT646"] == "ok"
+
+
 def test_a_run_that_still_holds_the_lock_is_not_offered_for_recovery(mount: MountedResctrl, tmp_path: Path) -> None:
     with GuestProcess(NAME, vcpus=2):
         plan = placed(mount, tmp_path / "guests.d")

@@ -3,16 +3,16 @@
 import shlex
 from collections.abc import Iterator
 
+from cachetune.apply.settle import settlement
 from cachetune.apply.state.ledger import Ledger
 from cachetune.doctor.checks.groups import guest_groups, holders, is_empty, named, own_ways
 from cachetune.doctor.examination import Examination, Program, Unknown
-from cachetune.doctor.model import Verdict, broken, check, info, known, ok
+from cachetune.doctor.model import Repair, Verdict, broken, check, info, known, ok
 from cachetune.doctor.tools import KERNEL_INTERFACE, TOOLS
 from cachetune.findings import Rule
 from cachetune.host.model import DEFAULT_GROUP, Group, Host
+from cachetune.host.resctrl.schemata import parse
 from cachetune.host.usage import usage_of
-from cachetune.plan.model import DefaultShrink
-from cachetune.plan.removal import NO_GUEST, plan_removal
 from cachetune.plan.steps import WriteSchemata
 from cachetune.text import count, listed, printable
 from cachetune.units import about
@@ -193,9 +193,9 @@ OVERLAPS = check(
 def _idle_ways(rule: Rule, seen: Examination) -> Verdict:
     host = known(seen.host)
     ledger = Ledger() if isinstance(seen.ledger, Unknown) else seen.ledger
-    awaited = seen.expected or any(host.group(path) is None for path in ledger.owned)  # CT662 says what to do then
-    if ledger.shrunk and not awaited and (masks := _unclaimed(host, ledger.shrunk)):
-        return broken(rule, masks=masks, command="cachetune recover")
+    unclaimed = [] if seen.expected else _unclaimed(host, ledger)
+    if unclaimed:
+        return broken(rule, caches=listed(unclaimed), command="cachetune recover", repair=Repair("recover"))
     idle = [
         f"{usage.resource} cache {usage.id}: {count(usage.free_ways, 'way')}{_size(usage.free_bytes)}"
         for usage in usage_of(host).caches
@@ -206,11 +206,11 @@ def _idle_ways(rule: Rule, seen: Examination) -> Verdict:
     return ok("every way is used" if host.caches else "the host allocates no cache")
 
 
-def _unclaimed(host: Host, shrunk: DefaultShrink) -> str:
-    """The masks that ``recover`` would give back to the default group; "" for none."""
-    steps = plan_removal(host, [NO_GUEST], shrunk=shrunk).steps
-    returned = (step.after for step in steps if isinstance(step, WriteSchemata) and step.path == DEFAULT_GROUP)
-    return " ".join(" ".join(returned).split())
+def _unclaimed(host: Host, ledger: Ledger) -> list[str]:
+    """The caches with ways that ``cachetune recover`` returns, whichever groups it removes."""
+    steps = settlement(host, ledger, ()).steps
+    written = [parse(s.after).masks for s in steps if isinstance(s, WriteSchemata) and s.path == DEFAULT_GROUP]
+    return [f"{name} cache {cache_id}" for masks in written for name, cache_id, _ in masks.entries()]
 
 
 def _size(number: int | None) -> str:
@@ -222,11 +222,11 @@ IDLE_WAYS = check(
         id="CT646",
         severity="warning",
         summary="Ways that the default group gave up for guests must come back to it.",
-        message="the default group gave up ways that no group has: it can have {masks} again",
+        message="the default group gave up ways of {caches} that no group has and no starting guest is expected to get",
         fix="return them: {command}",
-        why="A guest that was announced but never started leaves the room that was made for it.",
+        why="A guest that never started leaves the room that was made for it. The agent returns it, the hook later.",
         bad="the ledger says that the default group gave up ways, and no group has them",
-        good="the ledger says that the default group gave up ways, and a guest's group has them",
+        good="the ledger says that the default group gave up ways, and a guest has them",
         host="scene",
     ),
     "others",

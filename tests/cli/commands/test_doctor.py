@@ -122,7 +122,7 @@ def test_a_fix_that_fails_is_reported_and_the_problem_remains(server: Server) ->
     an_interrupted_run(server)
     result = run("--root", server.root, "--fix", "--yes", "CT661")
     assert result.exit_code == 1
-    assert "CT661: recover the interrupted run" in result.stderr
+    assert "CT661: finish or undo an interrupted run" in result.stderr
     assert "not fixed CT661: " in result.output
     assert "is a copy of a resctrl tree" in result.output
     assert (server.run / "journal.jsonl").exists()
