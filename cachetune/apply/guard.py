@@ -17,6 +17,7 @@ from cachetune.findings import Source
 from cachetune.host.bandwidth import shows
 from cachetune.host.model import DEFAULT_GROUP, Host, is_monitor, parent_of
 from cachetune.host.resctrl.schemata import Schemata, merge, parse
+from cachetune.host.usage import unexplained_ways
 from cachetune.plan.diff import removal_of
 from cachetune.plan.group_state import GroupState, group_states
 from cachetune.plan.groups.names import belongs_to, checked_machine_name, machine_of
@@ -24,6 +25,8 @@ from cachetune.plan.model import Plan, PlanGuest
 from cachetune.plan.ownership import made_by_libvirt, touched
 from cachetune.plan.settings import group_of_file, is_writable
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata, effect_of
+
+_UNREAD = ""  # stands for the groups whose masks cannot be read
 
 
 def refused(rule: str, **values: Any) -> ApplyRefusedError:
@@ -111,6 +114,10 @@ class DryRun:
         ours = (g.path for g in host.groups if g.owner == "cachetune")
         self._own = {p for p in ours if p in owned or any(belongs_to(p, machine) for machine in self._machines)}
         self._own.update(made_by_libvirt(host, plan.guests))
+        for cache in host.caches:
+            for cache_id in cache.size_bytes:
+                unread = unexplained_ways(host, cache, cache_id, self._own)
+                self._holders[cache.name, cache_id][unread].add(_UNREAD)
         self._foreign_monitors = {parent_of(p): p for p in self._groups if is_monitor(p) and p not in self._own}
         self._location: dict[int, str] = {}
         for group in sorted(host.groups, key=lambda g: g.kind):  # monitor groups last: they are more specific

@@ -231,6 +231,19 @@ def test_an_edited_plan_gives_the_guest_no_foreign_ways_or_threads(
     assert what in refused(with_steps(connection, CreateGroup("cachetune-web-vcpus_0"), *steps), connection)
 
 
+def test_ways_of_a_group_whose_masks_cannot_be_read_are_not_given_away(
+    sim: SimulatedResctrl, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim.write("schemata", "L3:0=7f0\n")
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", "L3:0=3;1=7ff\n")
+    made = "cachetune-web-vcpus_0"
+    steps = (CreateGroup(made), WriteSchemata(made, "", "L3:0=3;1=7ff\n"))
+    intact = sim.read
+    monkeypatch.setattr(sim, "read", lambda path: "damaged\n" if path == "COS1/schemata" else intact(path))
+    assert f"give group {made} the mask 3 on L3 cache 0" in refused(with_steps(connection, *steps), connection)
+
+
 @pytest.mark.parametrize("masks", ["", "L3:0=10\n"])
 def test_an_edited_plan_does_not_leave_a_new_group_with_the_kernels_masks(
     masks: str, sim: SimulatedResctrl, connection: Connection
