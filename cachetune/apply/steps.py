@@ -15,7 +15,7 @@ from cachetune.errors import ResctrlError, StepError
 from cachetune.guests import is_same_thread
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.bandwidth import shows
-from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, parent_of
+from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, file_of, parent_of
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.resctrl.schemata import parse
 from cachetune.plan.model import PlanGuest
@@ -125,10 +125,10 @@ class StepRunner:
         if step.schemata:
             self._write_schemata(step.path, step.schemata)
         if step.cpus:
-            self._write(_file(step.path, "cpus_list"), f"{step.cpus}\n")
+            self._write(file_of(step.path, "cpus_list"), f"{step.cpus}\n")
         if step.mode != "shareable":
-            self._write(_file(step.path, "mode"), f"{step.mode}\n")
-        counters = _file(step.path, ASSIGNMENTS)
+            self._write(file_of(step.path, "mode"), f"{step.mode}\n")
+        counters = file_of(step.path, ASSIGNMENTS)
         if step.assignments and self._value(counters) != step.assignments:
             self._write_file(counters, step.assignments)
 
@@ -163,7 +163,7 @@ class StepRunner:
             raise StepError(path, "rmdir succeeded, but the group still exists")
 
     def _write_schemata(self, path: str, text: str) -> None:
-        file = _file(path, "schemata")
+        file = file_of(path, "schemata")
         self._write(file, text)
         if not self._reads(path, text):
             found = self._resctrl.read(file)
@@ -171,7 +171,7 @@ class StepRunner:
 
     def _reads(self, path: str, text: str) -> bool:
         """Whether the group's schemata has these values, as far as the host can keep them."""
-        return shows(self._bandwidths, parse(self._resctrl.read(_file(path, "schemata"))), parse(text))
+        return shows(self._bandwidths, parse(self._resctrl.read(file_of(path, "schemata"))), parse(text))
 
     def _write_file(self, path: str, value: str) -> None:
         self._write(path, format_value(path, value))
@@ -184,7 +184,7 @@ class StepRunner:
     def _move(self, path: str, tids: Iterable[int]) -> None:
         present = [tid for tid in tids if self._is_same(tid)]
         ended = set(tids).difference(present)
-        file = _file(path, "tasks")
+        file = file_of(path, "tasks")
         try:
             for start in range(0, len(present), _TIDS_PER_WRITE):
                 ended |= self._write_tids(file, present[start : start + _TIDS_PER_WRITE])
@@ -206,7 +206,7 @@ class StepRunner:
 
     def _tids_in(self, path: str) -> set[int]:
         """The threads of a group. Lines for devices ("iommu_group:17") are left out."""
-        lines = self._resctrl.read(_file(path, "tasks")).split()
+        lines = self._resctrl.read(file_of(path, "tasks")).split()
         return {int(line) for line in lines if line.isascii() and line.isdigit()}
 
     def _write_tids(self, file: str, tids: list[int]) -> set[int]:
@@ -270,10 +270,6 @@ def _refused_all_of_it(error: ResctrlError, mount_options: Collection[str]) -> b
     one_by_one = "," in written if name == "tasks" else "MB:" in written and "mba_MBps" in mount_options
     one_by_one |= name == ASSIGNMENTS
     return error.errno in (_REFUSALS - _PART_WAY if one_by_one else _REFUSALS)
-
-
-def _file(path: str, name: str) -> str:
-    return name if path == DEFAULT_GROUP else f"{path}/{name}"
 
 
 @contextlib.contextmanager

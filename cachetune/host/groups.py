@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.errors import ResctrlError
-from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Problem
+from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Problem, file_of
 from cachetune.host.owners import owner_of
 from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.host.resctrl.port import GONE, Resctrl
@@ -89,7 +89,7 @@ class GroupReader:
 
     def _check_complete(self, group: Group, caches: Collection[CacheControl]) -> None:
         """The ways of a group without a mask are unknown, not free. Pseudo-locked groups list only their own cache."""
-        file = _file(group.path, "schemata")
+        file = file_of(group.path, "schemata")
         if group.kind == "monitor" or group.mode not in ASSIGNED_MODES or self._has_problem(file):
             return
         missing = [
@@ -107,7 +107,7 @@ class GroupReader:
         self, group: Group, masks: Sequence[tuple[str, int, Cbm]], bandwidth: Sequence[tuple[str, int, int]]
     ) -> Group:
         lines = [format_entry(name, i, value) for name, i, value in (*masks, *bandwidth)]
-        self._problem(_file(group.path, "schemata"), f"impossible on this host: {', '.join(lines)}")
+        self._problem(file_of(group.path, "schemata"), f"impossible on this host: {', '.join(lines)}")
         wrong = {entry[:2] for entry in (*masks, *bandwidth)}
         return replace(
             group,
@@ -201,7 +201,7 @@ class GroupReader:
             self._problem(path, os.strerror(error.errno))
         for name, text in texts.items():
             if text is None and name in self._expected:
-                self._problem(_file(path, name), "the file is missing")
+                self._problem(file_of(path, name), "the file is missing")
         return True
 
     def _schemata(self, path: str, text: str | None) -> Schemata:
@@ -269,10 +269,6 @@ def _tid(text: str) -> int | None:
     """The thread id, None for anything else."""
     number = int(text) if len(text) < 12 and text.isascii() and text.isdigit() else 0
     return number if 0 < number < 1 << 31 else None
-
-
-def _file(path: str, name: str) -> str:
-    return name if path == DEFAULT_GROUP else f"{path}/{name}"
 
 
 def _printable(path: str) -> str:

@@ -30,6 +30,11 @@ def parent_of(path: str) -> str:
     return path.rpartition("mon_groups/")[0].rstrip("/") or DEFAULT_GROUP
 
 
+def file_of(path: str, name: str) -> str:
+    """The path of a file of a group: those of the default group are in the root."""
+    return name if path == DEFAULT_GROUP else f"{path}/{name}"
+
+
 class Problem(msgspec.Struct, frozen=True):
     """A file of a group that cannot be read or understood; the Host lacks what it would have said.
 
