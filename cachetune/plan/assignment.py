@@ -20,14 +20,24 @@ from cachetune.plan.steps import Step, WriteFile, effect_of
 def assigning_steps(
     host: Host, desired: Collection[DesiredGroup], own: Collection[str], steps: Sequence[Step]
 ) -> tuple[WriteFile, ...]:
-    """The writes that assign counters after the other ``steps``; ``own`` are the guests' existing groups."""
+    """The writes that assign counters after the other ``steps``; ``own`` are the guests' existing groups.
+
+    A new group that does not get all counters may have fewer than expected: where one cache has none left, Linux 6.18
+    does not try the next. Its target is written in any case.
+    """
     counters = _after(host, steps)
     target = _Division(host, desired, own, steps, counters).target()
-    changed = [path for path, assigned in target.items() if assigned != counters.held[path]]
+    created = {path for step in steps if (path := effect_of(step).created)}
+    short = {path for path in created.intersection(target) if not all(_flat(counters.held[path]))}
+    changed = [path for path, assigned in target.items() if assigned != counters.held[path] or path in short]
     kept = {path: _both(counters.held[path], target[path]) for path in changed}
-    releases = (_write(path, counters.held[path], kept[path]) for path in changed)
-    assigns = (_write(path, kept[path], target[path]) for path in changed)
-    return tuple(step for step in (*releases, *assigns) if step.before != step.after)
+    releases = [_write(path, counters.held[path], kept[path]) for path in changed if kept[path] != counters.held[path]]
+    assigns = [
+        _write(path, kept[path], target[path])
+        for path in changed
+        if kept[path] != target[path] or (path in short and any(_flat(target[path])))
+    ]
+    return (*releases, *assigns)
 
 
 def monitor_counters(
@@ -134,6 +144,10 @@ def _after(host: Host, steps: Iterable[Step]) -> Counters:
     for step in steps:
         counters.follow(step)
     return counters
+
+
+def _flat(assigned: Assigned) -> list[bool]:
+    return [counter for row in assigned.values() for counter in row.values()]
 
 
 def _both(before: Assigned, after: Assigned) -> Assigned:

@@ -40,7 +40,8 @@ def unassigned_findings(
         more = assigning_steps(host, desired, own, steps)
         counters = monitor_counters(host, desired, own, (*steps, *more))
         still = _missing(counters)
-        donors = sorted({group for step in more if (group := group_of_file(step.path)) and group not in missing})
+        changed = {group_of_file(step.path) for step in more if step.before != step.after}
+        donors = sorted(group for group in changed if group and group not in missing)
         if not still and not donors:
             return [RULES["CT231"].at(at, remedy=_on_mkdir(host, missing, steps), **about)]
         advice += [_what_the_option_does(donors, still)] if _size(still) < _size(missing) else []

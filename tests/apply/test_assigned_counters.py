@@ -94,6 +94,22 @@ def test_monitors_get_counters_and_read_numbers(sim: SimulatedResctrl, connectio
     assert (found["mbm_total_bytes"], found["mbm_local_bytes"]) == ("ok", "Unassigned")
 
 
+@pytest.mark.parametrize("kernel", ["6.18", "7.3"])
+def test_a_cache_without_counters_does_not_keep_monitors_from_those_of_other_caches(
+    kernel: str, tmp_path: Path
+) -> None:
+    """Linux 6.18 gives a new group no counters on the caches after the first one that has none left."""
+    sim = host_with_guest("turin-few-counters", kernel)
+    connection = Connection(sim, tmp_path)
+    ids = list(connection.look(Ledger()).caches[0].size_bytes)
+    sim.mkdir("theirs")
+    for event in ("mbm_total_bytes", "mbm_local_bytes"):
+        sim.write(f"theirs/{FILE}", f"{event}:" + ";".join(f"{i}=_" for i in ids[1:]) + "\n")
+    applied(connection, guest(tune("0-1", "0-1")))
+    rest = ";".join(f"{i}=e" for i in ids[1:])
+    assert sim.read(f"{WEB}/{FILE}").split() == [f"mbm_{event}_bytes:{ids[0]}=_;{rest}" for event in ("total", "local")]
+
+
 def test_every_step_is_read_back(
     sim: SimulatedResctrl, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
