@@ -22,7 +22,7 @@ def counts(*numbers: tuple[int, str, str]) -> str:
 
 
 def listed(words: Sequence[str], most: int | None = None, joint: str = "and") -> str:
-    """The words as a list in a sentence: "a, b and c"; past ``most`` of them "a, b and 3 more"."""
-    if most is not None and len(words) > most:
+    """The words as a list in a sentence: "a, b and c"; past ``most`` of them "a, b and 3 more", but never "1 more"."""
+    if most is not None and len(words) > most + 1:
         return f"{', '.join(words[:most])} and {len(words) - most} more"
     return f" {joint} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
