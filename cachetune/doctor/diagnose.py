@@ -1,11 +1,10 @@
 """Run the checks on an Examination, and put the results into one document."""
 
 from collections.abc import Collection, Iterable
-from typing import Literal
 
 from cachetune.doctor.checks import CHECKS
 from cachetune.doctor.examination import Examination
-from cachetune.doctor.model import Check, CheckResult, Diagnosis, Repair, result_of
+from cachetune.doctor.model import Check, CheckResult, Diagnosis, Repair, Worst, result_of
 from cachetune.errors import InputError
 
 
@@ -27,6 +26,14 @@ def diagnose(seen: Examination, checks: Iterable[Check] = CHECKS) -> tuple[Diagn
         results.append(result)
         if repair:
             repairs[check.id] = repair
+    return Diagnosis(source=seen.source, worst=_worst(results), checks=tuple(results)), repairs
+
+
+def _worst(results: Iterable[CheckResult]) -> Worst:
+    """The worst status; "ok" if nothing is worse than info, "skipped" if nothing was checked."""
     statuses = {result.status for result in results}
-    worst: Literal["ok", "warn", "fail"] = "fail" if "fail" in statuses else "warn" if "warn" in statuses else "ok"
-    return Diagnosis(source=seen.source, worst=worst, checks=tuple(results)), repairs
+    if "fail" in statuses:
+        return "fail"
+    if "warn" in statuses:
+        return "warn"
+    return "skipped" if statuses <= {"skipped"} else "ok"

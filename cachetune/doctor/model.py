@@ -72,16 +72,19 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     fixable: bool = False
 
 
+Worst = Literal["ok", "warn", "fail", "skipped"]
+
+
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """The document that ``doctor --json`` prints.
 
-    ``source`` is the host, ``worst`` the worst status ("ok" if nothing is worse than info), ``fixed`` says what
-    ``--fix`` has done and ``not_fixed`` what it could not do.
+    ``source`` is the host, ``worst`` the worst status ("ok" if nothing is worse than info, "skipped" if nothing was
+    checked), ``fixed`` says what ``--fix`` has done and ``not_fixed`` what it could not do.
     """
 
     schema_version: Literal[1] = 1
     source: str
-    worst: Literal["ok", "warn", "fail"]
+    worst: Worst
     checks: tuple[CheckResult, ...]
     fixed: tuple[str, ...] = ()
     not_fixed: tuple[str, ...] = ()

@@ -117,7 +117,7 @@ def test_ways_that_no_group_has_are_returned(mount: MountedResctrl, tmp_path: Pa
     statuses, repairs = status(mount, tmp_path / "guests.d")
     assert statuses["CT646"] == "warn"
     (done,), failed = carry_out_repairs({"CT646": repairs["CT646"]}, location_of(mount))
-    assert done == "CT646: 1 step done; no longer needed: write L3:0=7ff to the default group"
+    assert done == "CT646: 1 step done; cleanup: write L3:0=7ff to the default group"
     assert failed == ()
     assert (mount.root / "schemata").read_text() == fresh
     assert status(mount, tmp_path / "guests.d")[0]["CT646"] == "ok"

@@ -21,10 +21,17 @@ from cachetune.errors import InputError
 _DIR = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
+_CODES = {"ok": 0, "warn": 1, "fail": 1, "skipped": 2}
+
+
 @click.command(
     "doctor",
     cls=Verb,
-    exit_codes={0: "no problems", 1: "at least one warning or failure", 2: "could not run, or fix declined"},
+    exit_codes={
+        0: "no problems",
+        1: "at least one warning or failure",
+        2: "could not run or check anything, or fix declined",
+    },
 )
 @click.argument("checks", nargs=-1, metavar="[CHECK]...")
 @option("--fix", is_flag=True, heading="How", help="Fix what is safe: mount, recover, remove our empty groups.")
@@ -72,7 +79,7 @@ def command(
         print_document(diagnosis)
     else:
         show_diagnosis(diagnosis, verbose=verbose, quiet=quiet)
-    sys.exit(0 if diagnosis.worst == "ok" else 1)
+    sys.exit(_CODES[diagnosis.worst])
 
 
 def _scope(values: Mapping[str, Any]) -> Scope:

@@ -88,6 +88,11 @@ def test_names_of_other_programs_cannot_control_the_terminal(server: Server) -> 
     assert "evil\\x1b[2J" in output
 
 
+def test_a_run_that_could_check_nothing_is_no_success(tmp_path: Path) -> None:
+    result = run("--resctrl", tmp_path / "nowhere", "--json", "CT632", "CT633")
+    assert (result.exit_code, json.loads(result.output)["worst"]) == (2, "skipped")
+
+
 def test_json_has_every_check_and_the_worst_status(server: Server) -> None:
     document = json.loads(run("--root", server.root, "--json").output)
     assert document["worst"] == "ok"
