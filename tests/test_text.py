@@ -27,6 +27,7 @@ def test_zeros_are_left_out_of_a_list_of_counts() -> None:
         (["a"], None, "a"),
         (["a", "b"], None, "a and b"),
         (["a", "b", "c"], 3, "a, b and c"),
+        (["a", "b", "c", "d"], 3, "a, b, c and d"),
         (["a", "b", "c", "d", "e"], 3, "a, b, c and 2 more"),
     ],
 )
