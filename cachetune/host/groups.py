@@ -89,15 +89,13 @@ class GroupReader:
 
     def _check_complete(self, group: Group, caches: Collection[CacheControl]) -> None:
         """The ways of a group without a mask are unknown, not free. Pseudo-locked groups list only their own cache."""
-        file = file_of(group.path, "schemata")
-        if group.kind == "monitor" or group.mode not in ASSIGNED_MODES or self._has_problem(file):
+        lacking = [c for c in caches if not group.masks.row(c.name).keys() >= c.size_bytes.keys()]
+        if not lacking or group.kind == "monitor" or group.mode not in ASSIGNED_MODES:
             return
-        missing = [
-            numbered(f"{cache.name} cache", lacking)
-            for cache in caches
-            if (lacking := cache.size_bytes.keys() - group.masks.row(cache.name).keys())
-        ]
-        if missing:
+        file = file_of(group.path, "schemata")
+        if not self._has_problem(file):
+            ids = ((c.name, c.size_bytes.keys() - group.masks.row(c.name).keys()) for c in lacking)
+            missing = [numbered(f"{name} cache", without) for name, without in ids]
             self._problem(file, f"it has no mask of {listed(missing)}")
 
     def _has_problem(self, path: str) -> bool:
