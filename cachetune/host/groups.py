@@ -237,6 +237,8 @@ class GroupReader:
 
     def _cpus(self, path: str, text: str | None) -> str:
         cpus = (text or "").strip()
+        if not cpus:
+            return ""
         try:
             parse_cpu_list(cpus)
         except ValueError:
@@ -271,4 +273,4 @@ def _tid(text: str) -> int | None:
 
 def _printable(path: str) -> str:
     """The path as text for JSON: bytes that are not UTF-8 become escapes."""
-    return path.encode("utf-8", "backslashreplace").decode()
+    return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()

@@ -20,6 +20,7 @@ _CHUNK = 1 << 14
 _PAGE = 4096
 _LARGEST = 1 << 26
 _POLL_SECONDS = 0.005
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a named pipe in a copy must not block us forever
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWN_OPTIONS = ("cdp", "cdpl2", "mba_MBps", "debug")
@@ -65,7 +66,7 @@ class SysfsResctrl:
     def listdir(self, path: str) -> list[str]:
         """The names in a directory, sorted."""
         try:
-            fd = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
+            fd = os.open(_checked(path, "open"), _LIST, dir_fd=self._root)
             try:
                 return sorted(os.listdir(fd))  # noqa: PTH208 - pathlib cannot list an open directory
             finally:
@@ -158,9 +159,6 @@ class SysfsResctrl:
             except OSError as error:
                 raise self._failure(error, "lock", ".") from None
             time.sleep(_POLL_SECONDS)
-
-    def _open(self, path: str, flags: int) -> int:
-        return os.open(_checked(path, "open"), flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root)
 
     @contextlib.contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:
