@@ -50,6 +50,16 @@ def test_a_device_in_a_foreign_group_stops_no_verb(root: Path, domain: Path) -> 
     assert run("monitor", "--resctrl", root, "--machine-name", "cachetune-web").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("schemata", ""), ("mode", "x"), ("tasks", "two"), ("cpus_list", "0-x"), ("schemata", "L3:0=zz")]
+)
+def test_each_verb_names_the_damaged_file(name: str, text: str, root: Path, domain: Path) -> None:
+    (root / "nic" / name).write_text(text)
+    for words in (("show",), ("plan", "--shrink-default", domain), ("monitor", "--machine-name", "cachetune-web")):
+        result = run(*words, "--resctrl", root)
+        assert (result.exit_code, f"nic/{name}: " in result.stderr.replace("\n", "")) == (0, True), result.stderr
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_no_damage_to_a_foreign_group_stops_a_verb(seed: int, root: Path, domain: Path) -> None:
     chance = random.Random(seed)  # noqa: S311 - no secret
@@ -63,5 +73,5 @@ def test_no_damage_to_a_foreign_group_stops_a_verb(seed: int, root: Path, domain
     assert [result.exit_code for result in runs] == [0, 0, 0], [result.stderr for result in runs]
     assert "- nic" not in runs[1].stdout
     assert "~ nic" not in runs[1].stdout
-    if "warning" in runs[0].stderr:
+    if "warning" in runs[0].stderr:  # some damage, such as fewer thread ids, cannot be noticed
         assert str(file.relative_to(root)) in runs[0].stderr.replace("\n", "")
