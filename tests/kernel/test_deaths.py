@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cachetune.apply.state.per_guest import path_of
 from cachetune.plan.model import Plan
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup
 from tests.kernel.conftest import Count, FileOf, Scenario, fresh_seed
@@ -106,6 +107,8 @@ def _changes_for(plan: Plan) -> Iterator[str]:
             case _:
                 yield "write schemata"
     yield from ("write journal.jsonl", *RECORDS)
+    if plan.groups:  # a guest that has groups has not departed
+        yield from (f"unlink {path_of(Path(), guest.name).name}" for guest in plan.guests)
 
 
 def _without_repeats(changes: tuple[str, ...]) -> list[str]:

@@ -33,7 +33,7 @@ R = TypeVar("R", bound=_Record)
 
 def write(directory: Path, guest: str, record: msgspec.Struct) -> None:
     """Replace a guest's record. Raises StateFileError where that cannot be written."""
-    path = _path(directory, guest)
+    path = path_of(directory, guest)
     try:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         replace_file(path, documents.encode(record), sole_writer=True)
@@ -43,7 +43,7 @@ def write(directory: Path, guest: str, record: msgspec.Struct) -> None:
 
 def delete(directory: Path, guest: str) -> None:
     """Delete a guest's record, if there is one. Raises StateFileError where that is impossible."""
-    path = _path(directory, guest)
+    path = path_of(directory, guest)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -66,6 +66,11 @@ def sweep(directory: Path, kind: type[R], check: Callable[[R], Iterable[str]], w
                 file.unlink(missing_ok=True)
 
 
+def path_of(directory: Path, guest: str) -> Path:
+    """The file of one guest, named by a digest because a guest's name can be any text."""
+    return directory / f"{hashlib.sha256(os.fsencode(guest)).hexdigest()[:32]}.json"
+
+
 def _files(
     directory: Path, kind: type[R], check: Callable[[R], Iterable[str]], pattern: str = "*.json"
 ) -> Iterator[tuple[Path, R | None]]:
@@ -82,8 +87,3 @@ def _files(
             yield file, None
         else:
             yield file, record if record.boot_id == boot_id() else None
-
-
-def _path(directory: Path, guest: str) -> Path:
-    """The file of one guest, named by a digest because a guest's name can be any text."""
-    return directory / f"{hashlib.sha256(os.fsencode(guest)).hexdigest()[:32]}.json"
