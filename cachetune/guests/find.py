@@ -18,7 +18,8 @@ from cachetune.errors import (
 from cachetune.guests import sources
 from cachetune.guests.merge import combine
 from cachetune.guests.model import RunningGuest
-from cachetune.guests.proc.processes import canonical_uuid, emulators
+from cachetune.guests.proc.processes import emulators
+from cachetune.guests.proc.programs import canonical_uuid
 from cachetune.guests.sources import SourceName
 from cachetune.guests.sources.options import SourceOptions
 from cachetune.guests.sources.sighting import Search, Seen, Sighting

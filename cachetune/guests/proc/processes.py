@@ -8,7 +8,6 @@ ours first, in the NSpid line of ``status``; ``tids_at`` translates.
 """
 
 import re
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,11 +15,8 @@ import msgspec
 
 from cachetune.errors import ProcessNotFoundError, UnreadableFileError
 from cachetune.guests.model import Thread
+from cachetune.guests.proc.programs import can_be_guest, identity_of, is_qemu
 from cachetune.guests.proc.threads import ONE_THREAD, find_process
-
-_PROGRAM = re.compile(r"qemu-system-.+|qemu-kvm|kvm|qemu")
-_NAMING = frozenset({"-name", "--name", "-uuid", "--uuid"})
-_NO_UUID = uuid.UUID(int=0)
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -65,10 +61,8 @@ def read_process(pid: int, proc: Path) -> Process | None:
     leader = next((thread for thread in threads if thread.tid == pid), None)
     if leader is None:
         return None
-    arguments = _arguments(proc / str(pid))
-    name = _guest_option(_value_of("name", arguments))
-    known_as = canonical_uuid(_value_of("uuid", arguments))
-    return Process(pid, leader.start_time, name, known_as, threads, _user(proc / str(pid)))
+    claimed = identity_of(_arguments(proc / str(pid)))
+    return Process(pid, leader.start_time, claimed.name, claimed.uuid, threads, _user(proc / str(pid)))
 
 
 def tids_at(process: Process, pid: int | None, proc: Path) -> dict[int, int] | None:
@@ -92,19 +86,10 @@ def with_uuid(wanted: str | None, processes: Iterable[Process]) -> Process | Non
     return found[0] if len(found) == 1 else None
 
 
-def canonical_uuid(text: str) -> str | None:
-    """The uuid in libvirt's form (lower case, with hyphens); None if invalid, or all zeros (QEMU's "no uuid")."""
-    try:
-        value = uuid.UUID(text)
-    except ValueError:
-        return None
-    return None if value == _NO_UUID else str(value)
-
-
 def _emulator(pid: int, proc: Path) -> Process | None:
     arguments = _arguments(proc / str(pid))  # a kernel thread has none
-    looks_so = bool(arguments) and _PROGRAM.fullmatch(arguments[0].rpartition("/")[2]) is not None
-    if not looks_so and _NAMING.isdisjoint(arguments):
+    looks_so = is_qemu(arguments)
+    if not looks_so and not can_be_guest(arguments):
         return None  # QEMU names its threads only with -name, so most processes cost one small file
     process = read_process(pid, proc)
     if process is None or looks_so:
@@ -118,23 +103,6 @@ def _arguments(directory: Path) -> list[str]:
     except OSError:
         return []
     return text.rstrip("\0").split("\0") if text else []
-
-
-def _value_of(option: str, arguments: list[str]) -> str:
-    """The argument after the last ``-option`` (QEMU also accepts two hyphens)."""
-    for at in range(len(arguments) - 2, 0, -1):
-        if arguments[at] in (f"-{option}", f"--{option}"):
-            return arguments[at + 1]
-    return ""
-
-
-def _guest_option(text: str) -> str:
-    """The guest's name from QEMU's ``-name``: ``guest=NAME,…`` or ``NAME,…``, with commas in NAME doubled."""
-    parts = [part.replace("\0", ",") for part in text.replace(",,", "\0").split(",")]
-    named = [part.removeprefix("guest=") for part in parts if part.startswith("guest=")]
-    if named:
-        return named[-1]
-    return parts[0] if "=" not in parts[0] else ""
 
 
 def _names(directory: Path) -> tuple[int, ...]:

@@ -1,8 +1,9 @@
 """Find a guest's threads in /proc, and the vCPU that each one runs.
 
 With ``-name guest=…,debug-threads=on``, which libvirt uses, QEMU names its threads ``CPU 0/KVM`` or ``CPU 0/TCG``.
-Without it, or with one TCG thread for all vCPUs (``ALL CPUs/TCG``), nothing in /proc identifies the vCPU threads, and
-the user must name them. Threads may end during the search. A zombie has ended.
+Cloud Hypervisor (``vcpu0``), Firecracker (``fc_vcpu 0``) and crosvm (``crosvm_vcpu0``) always name theirs. Without
+names, or with one TCG thread for all vCPUs (``ALL CPUs/TCG``), nothing in /proc identifies the vCPU threads, and the
+user must name them. Threads may end during the search. A zombie has ended.
 """
 
 import re
@@ -23,7 +24,7 @@ from cachetune.errors import (
 from cachetune.guests.model import Guest, Thread
 from cachetune.text import count
 
-_VCPU = re.compile(r"CPU ([0-9]{1,5})/(?:KVM|TCG)", re.ASCII)
+_VCPU = re.compile(r"CPU ([0-9]{1,5})/(?:KVM|TCG)|(?:vcpu|fc_vcpu |crosvm_vcpu)([0-9]{1,5})", re.ASCII)
 ONE_THREAD = "ALL CPUs/TCG"
 """The name of the thread that runs every vCPU (TCG with thread=single)."""
 
@@ -130,7 +131,7 @@ def read_thread(directory: Path, tid: int) -> Thread | None:
     if fields[0] in _ENDED:
         return None
     match = _VCPU.fullmatch(comm)
-    return Thread(tid=tid, start_time=start_time, comm=comm, vcpu=int(match[1]) if match else None)
+    return Thread(tid=tid, start_time=start_time, comm=comm, vcpu=int(match[1] or match[2]) if match else None)
 
 
 def _leader(tid: int, proc: Path) -> int | None:

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
-from cachetune.guests.proc.processes import Process, canonical_uuid, with_uuid
+from cachetune.guests.proc.processes import Process, with_uuid
+from cachetune.guests.proc.programs import canonical_uuid
 from cachetune.guests.sources.live_xml import LiveDomain, LiveXmlError, live_domain, parse
 from cachetune.guests.sources.sighting import Search, Seen, Sighting, seen
 from cachetune.guests.sources.threads import sighting_of

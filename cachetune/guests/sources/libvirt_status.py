@@ -19,7 +19,8 @@ import msgspec
 from lxml import etree
 
 from cachetune.errors import SourceUnavailableError
-from cachetune.guests.proc.processes import Process, canonical_uuid, read_process, tids_at, with_uuid
+from cachetune.guests.proc.processes import Process, read_process, tids_at, with_uuid
+from cachetune.guests.proc.programs import canonical_uuid
 from cachetune.guests.sources.live_xml import MAX_BYTES, LiveDomain, LiveXmlError, live_domain, number, parse
 from cachetune.guests.sources.sighting import Search, Seen, Sighting, seen, share_a_thread
 

@@ -18,7 +18,8 @@ import msgspec
 
 from cachetune.documents import repeated
 from cachetune.errors import InputError, MissingExtraError, SourceTimeoutError, SourceUnavailableError
-from cachetune.guests.proc.processes import Process, canonical_uuid, read_process, tids_at
+from cachetune.guests.proc.processes import Process, read_process, tids_at
+from cachetune.guests.proc.programs import canonical_uuid
 from cachetune.guests.sources.sighting import Search, Seen, Sighting, share_a_thread
 
 LABEL = "QEMU's monitor"

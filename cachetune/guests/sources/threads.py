@@ -1,5 +1,7 @@
 """The names of an emulator's threads: ``CPU 0/KVM``, ``CPU 1/TCG``. QEMU sets them with debug-threads=on.
 
+Other programs that run guests always name their threads (``cachetune.guests.proc.threads``).
+
 Name and uuid come from the arguments. Any user who starts a process can choose all of these.
 """
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cachetune.errors import UnreadableFileError
-from cachetune.guests.proc.processes import canonical_uuid, emulators, read_process, tids_at, with_uuid
+from cachetune.guests.proc.processes import emulators, read_process, tids_at, with_uuid
+from cachetune.guests.proc.programs import canonical_uuid
 from cachetune.testing.guests import NamedThreads
 from tests.guests.lookalike import PROC, add_process
 
