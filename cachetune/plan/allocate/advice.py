@@ -13,7 +13,7 @@ from cachetune.domain.model import CacheRequest
 from cachetune.findings import Finding
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
 from cachetune.plan.allocate.occupancy import mask_of
-from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, settle, shrink_default
+from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, fit, shrink_default
 from cachetune.plan.rules import RULES
 from cachetune.text import count, listed
 from cachetune.units import about, format_size
@@ -95,7 +95,7 @@ class Situation:
             return None
 
     def _settled(self, ways: Sequence[WayRequest]) -> tuple[Cbm, list[Cbm]]:
-        return self.cache.default, settle(self.cache, ways, self.cache.default)
+        return self.cache.default, fit(self.cache, ways, self.cache.default)
 
     def _shrunk(self, ways: Sequence[WayRequest]) -> tuple[Cbm, list[Cbm]]:
         return shrink_default(self.cache, ways)

@@ -24,7 +24,7 @@ from cachetune.plan.allocate.occupancy import (
     mask_of,
     occupancy_of,
 )
-from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, settle, shrink_default
+from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, fit, shrink_default
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.groups.translate import DesiredGroup
 from cachetune.plan.rules import RULES
@@ -95,7 +95,7 @@ def _settle_cache(
     ]
     situation = Situation(host, cache, cache_id, requests, ways)
     try:
-        kept, masks = shrink_default(cache, ways) if shrink else (default, settle(cache, ways, default))
+        kept, masks = shrink_default(cache, ways) if shrink else (default, fit(cache, ways, default))
     except DoesNotFitError as error:
         return _Settled({}, (situation.no_room(error, shrink=shrink),))
     settled = {group.path: mask for group, mask in zip(groups, masks, strict=True)}
