@@ -118,7 +118,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that ``plan --json`` prints when no plan is possible."""
+    """The document that ``plan --json`` and ``apply --dry-run --json`` print when no plan is possible."""
 
     schema_version: Literal[1] = 1
     findings: tuple[Finding, ...]

@@ -9,8 +9,9 @@ from cachetune.apply.guard import refused
 from cachetune.apply.guard_files import FileGuard
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, undo
-from cachetune.apply.settle import settle_locked
+from cachetune.apply.settle import settle_locked, settlement
 from cachetune.apply.state import journal, reservations
+from cachetune.apply.state.departures import departed
 from cachetune.apply.state.ledger import Ledger, follow_shrink, load_ledger, save_ledger
 from cachetune.apply.steps import StepRunner
 from cachetune.cbm import Cbm, Masks
@@ -32,22 +33,49 @@ def recover(connection: Connection) -> Report:
 
     Raises ApplyRefusedError for a damaged journal, LockTimeoutError, HostError.
     """
-    with connection.resctrl.lock(exclusive=True, timeout=connection.lock_timeout):
+    with connection.locked():
         recovered = _recover(connection)
         return recovered if recovered.exit_code else _settled(recovered, connection)
 
 
-def _recover(connection: Connection) -> Report:
+def preview(connection: Connection) -> tuple[str, ...]:
+    """What ``recover`` would do now, in words; empty if nothing. Changes nothing, and shares the lock.
+
+    What settles a host that has an interrupted run depends on what can be undone, so it is not included. Raises what
+    ``recover`` raises.
+    """
+    with connection.locked(exclusive=False):
+        unfinished = _unfinished(connection)
+        ledger = load_ledger(connection.run)
+        host = connection.look(ledger)
+        if unfinished is None:
+            planned = settlement(host, ledger.without_lost(host), departed(connection.run))
+            return tuple(f"settle: {describe(step)}" for step in planned.steps)
+        if unfinished.plan is None or not unfinished.same_boot or not unfinished.started:
+            return ("delete the journal of a run that has nothing to undo",)
+        if unfinished.complete:
+            return ("update the ledger: the interrupted run had taken all its steps",)
+        reversal = _Reversal(unfinished.started, host, unfinished.plan, reservations.seconds_left(connection.run))
+        return (*(f"undo: {describe(step)}" for step in reversed(reversal.steps)), *reversal.notes)
+
+
+def _unfinished(connection: Connection) -> journal.Unfinished | None:
+    """What is in the journal; None without one. Raises ApplyRefusedError if it cannot be used here."""
     try:
         unfinished = journal.read(connection.run)
     except JournalDamagedError as error:
         raise refused("CT506", path=error.path, why=error.reason) from None
+    if unfinished and unfinished.plan and unfinished.same_boot and unfinished.resctrl != connection.resctrl.source:
+        raise refused("CT507", run=connection.run, theirs=unfinished.resctrl, ours=connection.resctrl.source)
+    return unfinished
+
+
+def _recover(connection: Connection) -> Report:
+    unfinished = _unfinished(connection)
     if unfinished is None:
         return Report(outcome="nothing to do", machine_names=(), notes=_awaited(connection))
     if unfinished.plan is None:
         return _discard(connection, (), "the run was interrupted before its first step")
-    if unfinished.same_boot and unfinished.resctrl != connection.resctrl.source:
-        raise refused("CT507", run=connection.run, theirs=unfinished.resctrl, ours=connection.resctrl.source)
     machines = unfinished.plan.machine_names
     if not unfinished.same_boot:
         save_ledger(Ledger(), connection.run)

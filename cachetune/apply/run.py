@@ -3,7 +3,7 @@
 import contextlib
 import signal
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -28,7 +28,7 @@ from cachetune.errors import (
 from cachetune.guests import Guest, find_process, is_same_thread
 from cachetune.host.model import BandwidthControl, Host, parent_of
 from cachetune.host.read import read_host
-from cachetune.host.resctrl.port import Resctrl
+from cachetune.host.resctrl.port import OnWait, Resctrl, in_silence
 from cachetune.idset import parse_vcpus
 from cachetune.plan.diff import moves_between
 from cachetune.plan.groups.names import machine_of
@@ -46,13 +46,21 @@ OnStep = Callable[[Step], None]
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """Where a plan is applied. ``proc`` is None for simulated threads, ``sysfs`` if cache sizes come from resctrl."""
+    """Where a plan is applied. ``proc`` is None for simulated threads, ``sysfs`` if cache sizes come from resctrl.
+
+    ``on_wait`` is called if the lock is not free at once.
+    """
 
     resctrl: Resctrl
     run: Path
     sysfs: Path | None = None
     proc: Path | None = None
     lock_timeout: float = 10.0
+    on_wait: OnWait = in_silence
+
+    def locked(self, *, exclusive: bool = True) -> AbstractContextManager[None]:
+        """The lock on resctrl, for at most ``lock_timeout`` seconds waited for. Raises LockTimeoutError."""
+        return self.resctrl.lock(exclusive=exclusive, timeout=self.lock_timeout, on_wait=self.on_wait)
 
     def look(self, owned: Ledger) -> Host:
         """The current host with all reservations; the groups in the ledger count as ours."""
@@ -77,21 +85,24 @@ def apply_planned(
 
     Raises what ``planner`` raises, and as ``apply`` does.
     """
-    with connection.resctrl.lock(exclusive=True, timeout=connection.lock_timeout):
+    with connection.locked():
         return apply_locked(planner, connection, on_step, adopt=adopt)
+
+
+def rehearse(planner: Planner, connection: Connection, *, adopt: bool = False) -> Plan:
+    """Plan and check the plan as ``apply_planned`` does, and change nothing; the lock is shared.
+
+    Raises what ``apply_planned`` raises before the first step.
+    """
+    with connection.locked(exclusive=False):
+        return _checked_plan(planner, connection, adopt=adopt)[0]
 
 
 def apply_locked(
     planner: Planner, connection: Connection, on_step: OnStep = lambda _: None, *, adopt: bool = False
 ) -> Report:
     """``apply_planned`` for a caller that holds the lock."""
-    if journal.exists(connection.run):
-        raise _leftover(connection.run)
-    ledger = load_ledger(connection.run)
-    host = connection.look(ledger)
-    ledger = ledger.without_lost(host)
-    plan = planner(host, ledger)
-    check_plan(plan, host, ledger, adopt=adopt)
+    plan, host, ledger = _checked_plan(planner, connection, adopt=adopt)
     if plan.steps or _new_threads(plan, connection).steps:
         report = _Run(plan, connection, ledger, on_step, host.bandwidths).run()
     else:
@@ -100,6 +111,18 @@ def apply_locked(
     if plan.groups and not report.exit_code:
         _forget_departures(plan, connection.run)
     return report
+
+
+def _checked_plan(planner: Planner, connection: Connection, *, adopt: bool) -> tuple[Plan, Host, Ledger]:
+    """The plan, and the host and the ledger that it was checked against."""
+    if journal.exists(connection.run):
+        raise interrupted(connection.run)
+    ledger = load_ledger(connection.run)
+    host = connection.look(ledger)
+    ledger = ledger.without_lost(host)
+    plan = planner(host, ledger)
+    check_plan(plan, host, ledger, adopt=adopt)
+    return plan, host, ledger
 
 
 def _forget_departures(plan: Plan, run: Path) -> None:
@@ -284,8 +307,8 @@ def _desired(group: PlannedGroup) -> DesiredGroup:
     return DesiredGroup(group.path, parent_of(group.path), None if group.vcpus is None else parse_vcpus(group.vcpus))
 
 
-def _leftover(run: Path) -> ApplyRefusedError:
-    """The error for the journal of an interrupted run."""
+def interrupted(run: Path) -> ApplyRefusedError:
+    """The error for the journal that an interrupted run left in its directory: CT503, or CT506 if it is damaged."""
     try:
         unfinished = journal.read(run)
     except JournalDamagedError as error:

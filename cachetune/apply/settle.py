@@ -38,7 +38,7 @@ def settle(
 
     Raises ApplyRefusedError, LockTimeoutError, HostError or StateFileError if nothing was changed.
     """
-    with connection.resctrl.lock(exclusive=True, timeout=connection.lock_timeout):
+    with connection.locked():
         return settle_locked(connection, ended, return_ways=return_ways, on_host=on_host)
 
 

@@ -39,6 +39,17 @@ class _VcpuThread(click.ParamType):  # type: ignore[type-arg]
         return int(vcpu), int(tid)
 
 
+def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator, in the order of --help."""
+
+    def decorate(function: F) -> F:
+        for each in reversed(options):
+            function = each(function)
+        return function
+
+    return decorate
+
+
 as_json = option("--json", "as_json", is_flag=True, heading=_OUTPUT, help="Print a JSON document instead of text.")
 
 
@@ -83,7 +94,13 @@ assign_counters = option(
     help="Assign bandwidth counters to monitors that have none (AMD ABMC, MPAM).",
 )
 adopt = option("--adopt", is_flag=True, heading=_HOW, help="Also change groups that libvirt made for the guest.")
-yes = option("-y", "--yes", is_flag=True, heading=_HOW, help="Do not prompt for confirmation.")
+yes = option(
+    *("-y", "--yes"), is_flag=True, heading=_HOW, help="Do not prompt for confirmation; required without a terminal."
+)
+dry_run = option("--dry-run", is_flag=True, heading=_HOW, help="Show what would be done, and change nothing.")
+consent = stack(yes, dry_run)
+"""The options of every verb that changes a host."""
+
 lock_timeout = option(
     "--lock-timeout",
     type=click.FloatRange(min=0),
@@ -141,23 +158,12 @@ _settings = {name: _setting(name, setting) for name, setting in settings().items
 proc = _settings["proc"]
 
 
-def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Several options as one decorator, in the order of --help."""
-
-    def decorate(function: F) -> F:
-        for each in reversed(options):
-            function = each(function)
-        return function
-
-    return decorate
-
-
 finding = stack(source, *_settings.values())
 """Where to look for running guests: --source, and the settings of the sources."""
 
 planning = stack(
     *(guest, all_guests, pid, vcpus, machine_name),
-    *(shrink_default, take_tasks, assign_counters),
+    *(shrink_default, take_tasks, assign_counters, adopt),
     finding,
     *(resctrl, sysfs, run),
 )

@@ -1,5 +1,9 @@
-"""The layout of --help: options under headings, and exit codes in a section at the end."""
+"""What all verbs have in common: the layout of --help, and no option with two values.
 
+--help lists options under headings, and exit codes in a section at the end.
+"""
+
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -26,6 +30,17 @@ class Verb(click.Command):
         super().__init__(*args, **attributes)
         self.exit_codes = exit_codes or {}
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does, except that an option with one value must not be given twice.
+
+        click silently takes the last value. Repeated flags are harmless.
+        """
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing:
+            _check_given_once(self.make_parser(ctx).parse_args(given)[2], ctx)
+        return rest
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their headings, and the exit codes."""
         write_options(self, ctx, formatter)
@@ -46,6 +61,13 @@ class VerbGroup(click.Group):
         write_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
         write_exit_codes(self.exit_codes, formatter)
+
+
+def _check_given_once(order: list[click.Parameter], ctx: click.Context) -> None:
+    """Raise a usage error for an option with one value in the order of the command line that occurs twice."""
+    for parameter, times in Counter(order).items():
+        if isinstance(parameter, click.Option) and times > 1 and not (parameter.multiple or parameter.is_flag):
+            raise click.UsageError(f"option {parameter.opts[-1]!r} is given {times} times, but has one value", ctx)
 
 
 def option(*names: str, heading: str = "", **attributes: Any) -> Callable[[F], F]:

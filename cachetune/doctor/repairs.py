@@ -17,6 +17,7 @@ from cachetune.doctor.checks.groups import is_empty
 from cachetune.doctor.model import Repair
 from cachetune.errors import CachetuneError, HostError, InputError
 from cachetune.host.model import Host
+from cachetune.host.resctrl.port import OnWait, in_silence
 from cachetune.plan.model import Plan
 from cachetune.service.changes import carry_out
 from cachetune.service.connection import Location, connect
@@ -39,25 +40,27 @@ def described(repair: Repair) -> str:
             assert_never(repair.kind)
 
 
-def carry_out_repairs(repairs: Mapping[str, Repair], location: Location) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def carry_out_repairs(
+    repairs: Mapping[str, Repair], location: Location, on_wait: OnWait = in_silence
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Carry out all repairs, by the id of their check: what was done, and what failed, as sentences with the id."""
     done, failed = [], []
     for check, repair in repairs.items():
         try:
-            done.append(f"{check}: {_carry_out(repair, location)}")
+            done.append(f"{check}: {_carry_out(repair, location, on_wait)}")
         except CachetuneError as error:
             failed.append(f"{check}: {error}{f'; {error.hint}' if error.hint else ''}")
     return tuple(done), tuple(failed)
 
 
-def _carry_out(repair: Repair, location: Location) -> str:
+def _carry_out(repair: Repair, location: Location, on_wait: OnWait) -> str:
     match repair.kind:
         case "mount":
             return _mount(repair.argv)
         case "recover":
-            return _reported(recover(connect(location)))
+            return _reported(recover(connect(location, on_wait)))
         case "remove":
-            reports = [carry_out(_removal_of(machine), connect(location)) for machine in repair.machines]
+            reports = [carry_out(_removal_of(machine), connect(location, on_wait)) for machine in repair.machines]
             return "; ".join(map(_reported, reports))
         case _:
             assert_never(repair.kind)

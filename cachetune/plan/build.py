@@ -86,7 +86,7 @@ def plan_guests(requests: Sequence[GuestRequest], host: Host, options: Options) 
         draft = _draft(desired, places, own, host, removal, shrink=shrink, assign=options.assign_counters)
         if draft.possible:
             break
-    findings = (*common, *draft.findings, *_adoptions(draft.steps, host, guests))
+    findings = (*common, *draft.findings, *_adoptions(draft.steps, host, guests, adopt=options.adopt))
     if any(f.severity == "error" for f in findings):
         raise PlanRefusedError(findings)
     return Plan(
@@ -143,9 +143,10 @@ def _plan_guest(request: GuestRequest) -> PlanGuest:
     return PlanGuest(domain.name, request.machine, domain.uuid, pid, threads)
 
 
-def _adoptions(steps: Iterable[Step], host: Host, guests: Iterable[PlanGuest]) -> list[Finding]:
+def _adoptions(steps: Iterable[Step], host: Host, guests: Iterable[PlanGuest], *, adopt: bool) -> list[Finding]:
     paths = touched(steps, made_by_libvirt(host, guests))
-    return [RULES["CT222"].at(Source(), groups=", ".join(paths))] if paths else []
+    hint = "restart the guest instead if libvirt should set them again" if adopt else None
+    return [RULES["CT222"].at(Source(), groups=", ".join(paths), hint=hint)] if paths else []
 
 
 def _draft(

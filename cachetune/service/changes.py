@@ -38,15 +38,17 @@ def carry_out(
     changed; later failures are in the report.
     """
     if approve is None:
-        return apply_planned(_shown(planner, show, warn), connection, on_step, adopt=adopt)
+        return apply_planned(shown(planner, show, warn), connection, on_step, adopt=adopt)
     ledger = load_ledger(connection.run)
-    plan = _shown(planner, show, warn)(connection.look(ledger), ledger)
+    plan = shown(planner, show, warn)(connection.look(ledger), ledger)
     if plan.steps:
         approve(plan)
     return apply(plan, connection, on_step, adopt=adopt)
 
 
-def _shown(planner: Planner, show: OnPlan, warn: Warn) -> Planner:
+def shown(planner: Planner, show: OnPlan, warn: Warn) -> Planner:
+    """The planner, which calls ``warn`` with the warnings about the host and ``show`` with the plan."""
+
     def plan_and_show(host: Host, ledger: Ledger) -> Plan:
         warn(problems_of(host))
         plan = planner(host, ledger)

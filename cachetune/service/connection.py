@@ -8,7 +8,7 @@ from cachetune.apply.guard import refused
 from cachetune.apply.run import Connection
 from cachetune.errors import InputError, ProfileNotFoundError
 from cachetune.host.resctrl.files import SysfsResctrl
-from cachetune.host.resctrl.port import Resctrl
+from cachetune.host.resctrl.port import OnWait, Resctrl, in_silence
 from cachetune.host.sysfs import sizes_for
 
 SIMULATED = "sim:"
@@ -30,13 +30,16 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     lock_timeout: float = 10.0
 
 
-def connect(location: Location) -> Connection:
-    """Connect to a live host. Raises HostError, and ApplyRefusedError (CT502) for a copy of a resctrl tree."""
+def connect(location: Location, on_wait: OnWait = in_silence) -> Connection:
+    """Connect to a live host. Raises HostError, and ApplyRefusedError (CT502) for a copy of a resctrl tree.
+
+    ``on_wait`` is called if the lock on resctrl is not free within a second.
+    """
     resctrl = SysfsResctrl(location.resctrl)
     if not resctrl.is_live:
         raise refused("CT502", root=location.resctrl)
     sizes = sizes_for(resctrl, location.sysfs)
-    return Connection(resctrl, location.run, sizes, location.proc, location.lock_timeout)
+    return Connection(resctrl, location.run, sizes, location.proc, location.lock_timeout, on_wait)
 
 
 def open_resctrl(location: Location) -> Resctrl:

@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 
 from cachetune import documents
+from cachetune.apply.run import interrupted
+from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.apply.state.reservations import with_reservations
 from cachetune.errors import InputError, LockTimeoutError, StateFileError, UnreadableFileError
@@ -41,7 +43,8 @@ def read_location(location: Location) -> HostReading:
     """Read the host of a location.
 
     A live tree is read under a shared lock; if that is not free within a second, it is read without, and a note says
-    so. Snapshots and copies of trees are checked as any input is. Raises InputError, HostError or ResctrlError.
+    so. Another note says that a run was interrupted and not recovered yet. Snapshots and copies of trees are checked as
+    any input is. Raises InputError, HostError or ResctrlError.
     """
     if location.host is not None and not location.host.startswith(SIMULATED):
         name = "<stdin>" if location.host == "-" else location.host
@@ -58,7 +61,7 @@ def read_tree(resctrl: Resctrl, location: Location) -> HostReading:
     if not isinstance(resctrl, SysfsResctrl):
         return HostReading(read_host(resctrl))
     ledger, notes = readable_ledger(location)
-    host, warnings = _read_locked(resctrl, location.sysfs, ledger.owned)
+    host, warnings = _read_locked(resctrl, location, ledger.owned)
     return HostReading(host, ledger, (*notes, *warnings, *problems_of(host)))
 
 
@@ -85,16 +88,24 @@ def problems_of(host: Host) -> tuple[str, ...]:
     return tuple(f"{host.source}/{problem}" for problem in host.problems)
 
 
-def _read_locked(resctrl: SysfsResctrl, sysfs: Path, owned: Collection[str]) -> tuple[Host, tuple[str, ...]]:
+def _read_locked(resctrl: SysfsResctrl, location: Location, owned: Collection[str]) -> tuple[Host, tuple[str, ...]]:
     """The host of a tree of files, read under the lock if it is live, and notes."""
-    sizes = sizes_for(resctrl, sysfs)
+    sizes = sizes_for(resctrl, location.sysfs)
     if not resctrl.is_live:
         return check_host(read_host(resctrl, sizes, owned), resctrl.source), ()
     try:
         with resctrl.lock(exclusive=False, timeout=_LOCK_SECONDS):
-            return read_host(resctrl, sizes, owned), ()
+            return read_host(resctrl, sizes, owned), _interrupted(location.run)
     except LockTimeoutError as error:
         return read_host(resctrl, sizes, owned), (f"{error}; read without the lock, values may be inconsistent",)
+
+
+def _interrupted(run: Path) -> tuple[str, ...]:
+    """A note if there is a journal. Nothing else runs while we hold the lock, so an interrupted run has left it."""
+    if not journal.exists(run):
+        return ()
+    error = interrupted(run)
+    return (f"{error.finding.message}; {error.hint}",)
 
 
 def _read_snapshot(path: str) -> bytes:

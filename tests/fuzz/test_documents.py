@@ -88,7 +88,7 @@ VERBS = {
     "apply": ("apply", "--yes", "--shrink-default"),
     "remove": ("remove", "--yes", "--machine-name", "cachetune-web"),
     "remove all": ("remove", "--yes", "--all-guests"),
-    "recover": ("recover",),
+    "recover": ("recover", "--yes"),
 }
 
 
@@ -137,7 +137,7 @@ def test_a_journal(number: int, removal: bool, tmp_path: Path) -> None:
         world = World(here)
         killed(world, number, removal=removal)
         (world.run / "journal.jsonl").write_bytes(summed(mutant))
-        code = world.verb("recover")
+        code = world.verb("recover", "--yes")
         assert code != 2 or (world.run / "journal.jsonl").exists()
         codes.append(code)
     kinds_of_end(codes)
@@ -154,7 +154,7 @@ def test_a_reservation(tmp_path: Path) -> None:
         reservations.reserve(world.run, "db", ())
         (world.run / "expected" / file.name).write_bytes(encoded(mutant))
         codes.append(world.verb("apply", "--yes", "--shrink-default", world.xml))
-        world.verb("recover")
+        world.verb("recover", "--yes")
     assert codes.count(0) > len(codes) / 2
 
 
@@ -165,7 +165,7 @@ def test_a_departure(tmp_path: Path) -> None:
         world = World(here).placed()
         departures.record(world.run, "web")
         (world.run / "departed" / file.name).write_bytes(encoded(mutant))
-        assert world.verb("recover") == 0
+        assert world.verb("recover", "--yes") == 0
 
 
 def test_an_agents_status(tmp_path: Path) -> None:

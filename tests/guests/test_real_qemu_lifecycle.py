@@ -56,7 +56,7 @@ def test_apply_plug_apply_again_quit_and_remove(host: Host, guest: Qemu) -> None
     before = host.mount.read("schemata")
     others = {int(tid.name) for tid in Path(f"/proc/{guest.pid}/task").iterdir()} - set(guest.vcpus().values())
 
-    applied = host.tune("apply")
+    applied = host.tune("apply", "--yes")
     assert applied.returncode == 0, applied.stderr
     four = guest.vcpus()
     assert host.tids(CONTROL) == set(four.values())
@@ -71,12 +71,12 @@ def test_apply_plug_apply_again_quit_and_remove(host: Host, guest: Qemu) -> None
     in_group = host.tids(CONTROL)
     assert plugged[4] not in in_group, "the main thread, which is in the default group, created it"
     assert host.tune("diff").returncode == 1
-    again = host.tune("apply")
+    again = host.tune("apply", "--yes")
     assert again.returncode == 0, again.stderr
     assert host.tids(CONTROL) == set(plugged.values())
     assert host.tids(MONITOR) == {plugged[0]}
     assert host.tune("diff").returncode == 0
-    assert "Nothing to do" in host.tune("apply").stdout
+    assert "Nothing to do" in host.tune("apply", "--yes").stdout
 
     listed = json.loads(host.cachetune("guests", "--json").stdout)["guests"]
     (state,) = [found for found in listed if found["pid"] == guest.pid]
@@ -85,10 +85,10 @@ def test_apply_plug_apply_again_quit_and_remove(host: Host, guest: Qemu) -> None
 
     guest.quit()
     assert (host.tids(CONTROL), host.tids(MONITOR)) == (set(), set())
-    gone = host.tune("apply")
+    gone = host.tune("apply", "--yes")
     assert (gone.returncode, f"guest '{NAME}' is not running" in gone.stderr) == (2, True)
 
-    removed = host.cachetune("remove", "--machine-name", f"cachetune-{NAME}")
+    removed = host.cachetune("remove", "--yes", "--machine-name", f"cachetune-{NAME}")
     assert removed.returncode == 0, removed.stderr
     assert not host.mount.exists(CONTROL)
     assert host.mount.read("schemata") == before
@@ -105,15 +105,15 @@ def test_one_thread_for_all_vcpus_is_refused_by_every_verb_that_plans_and_nothin
             assert "all its vCPUs run in one thread, so they cannot be tuned individually" in refused.stderr
         assert host.mount.tree() == before
         host.tuning.write_text(TUNING.replace(" vcpus='0-5'", "").replace(" vcpus='0'", ""))
-        whole = host.tune("apply")
+        whole = host.tune("apply", "--yes")
         assert whole.returncode == 0, whole.stderr
         assert host.tids(f"cachetune-{NAME}") >= {guest.pid, *guest.vcpus().values()}
 
 
 def test_without_debug_threads_qmp_provides_the_vcpus(host: Host, tmp_path: Path) -> None:
     with running(tmp_path, NAME, named=False) as guest:
-        untold = host.tune("apply")
+        untold = host.tune("apply", "--yes")
         assert (untold.returncode, "debug-threads=on" in untold.stderr) == (2, True)
-        applied = host.tune("apply", "--qmp", guest.socket)
+        applied = host.tune("apply", "--yes", "--qmp", guest.socket)
         assert applied.returncode == 0, applied.stderr
         assert host.tids(CONTROL) == set(guest.vcpus().values())

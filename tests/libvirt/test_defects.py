@@ -167,7 +167,7 @@ def test_an_existing_group_with_the_guests_name_is_taken_over(skylake: LibvirtHo
     file = _file(body, tmp_path)
     plan = skylake.cachetune("plan", "-o", saved, "--machine-name", coming, file)
     assert "CT222" in plan.stderr, "it says that the group is libvirt's"
-    refused = skylake.cachetune("apply", saved)
+    refused = skylake.cachetune("apply", "--yes", saved)
     assert (refused.returncode, "CT508" in refused.stderr) == (2, True)
     with guest(skylake, body) as machine:
         assert machine == coming

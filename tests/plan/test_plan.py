@@ -252,6 +252,15 @@ def test_drift_of_libvirts_groups_is_planned_with_a_warning(drift: tuple[str, st
     assert [f.rule for f in made.warnings] == ["CT222"]
 
 
+@pytest.mark.parametrize("adopt", [True, False])
+def test_adopt_is_advised_unless_it_is_given_and_the_plan_is_the_same(adopt: bool) -> None:
+    drifted = read_host(placed_by_libvirt((f"{LIBVIRTS}/schemata", "L3:0=060\n")))
+    made = plan(live(1), drifted, GUEST, Options(adopt=adopt))
+    assert made.steps == plan(live(1), drifted, GUEST).steps
+    (warning,) = made.warnings
+    assert (warning.rule, "--adopt" in warning.hint) == ("CT222", not adopt)
+
+
 def test_a_mask_that_libvirt_copied_from_the_default_group_need_not_follow_it() -> None:
     sim = placed_by_libvirt(("schemata", "L3:1=003\n"))
     assert plan(live(1), read_host(sim), GUEST).steps == ()

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from cachetune.errors import LockTimeoutError, ResctrlError
+from cachetune.host.resctrl.port import LockWait
 from cachetune.sim import Operation, SimulatedResctrl
 from tests.sim.kernel.asking import attempt, machine
 
@@ -159,3 +160,15 @@ def test_operations_of_several_threads_do_not_interfere() -> None:
         thread.join()
     listed = [line for group in (".", "g1", "g2") for line in sim.read(f"{group}/tasks").split()]
     assert sorted(map(int, listed)) == [1, *range(100, 300)]
+
+
+def test_a_lock_that_is_not_free_within_a_second_is_reported_once_with_its_holder() -> None:
+    sim = machine()
+    waits: list[LockWait] = []
+    with sim.lock(exclusive=True, timeout=0, holder=4711):
+        with pytest.raises(LockTimeoutError), sim.lock(exclusive=True, timeout=0.5, on_wait=waits.append):
+            pytest.fail("the lock is held")
+        assert waits == []
+        with pytest.raises(LockTimeoutError), sim.lock(exclusive=True, timeout=1.1, on_wait=waits.append):
+            pytest.fail("the lock is held")
+    assert waits == [LockWait(sim.source, 4711)]

@@ -20,18 +20,19 @@ from cachetune.service.select import Selection
 
 @click.command("apply", cls=Verb, exit_codes=EXIT_CODES)
 @click.argument("file", required=False)
-@options.stack(options.as_json, options.planning, options.adopt, options.yes, options.lock_timeout)
-def command(*, file: str | None, adopt: bool, yes: bool, as_json: bool, **values: Any) -> None:
+@options.stack(options.as_json, options.planning, options.consent, options.lock_timeout)
+def command(*, file: str | None, yes: bool, dry_run: bool, as_json: bool, **values: Any) -> None:
     """Carry out a plan: all of it, or nothing.
 
     FILE is a plan saved by 'cachetune plan -o', or domain XML, which is planned first. With --guest, FILE may be a
     tuning file or be omitted, as for plan. --all-guests makes one plan for all running guests. Prompts for confirmation
-    on a terminal. A saved plan is refused if the host has changed since.
+    on a terminal; without one, pass --yes. A saved plan is refused if the host has changed since.
 
     \b
     Examples:
       cachetune apply plan.json
       cachetune apply --guest web tuning.xml
+      cachetune apply --dry-run --guest web tuning.xml
       cachetune apply --pid 4711 --shrink-default guest.xml
       cachetune apply --yes --json --pid 4711 guest.xml
     """
@@ -39,14 +40,15 @@ def command(*, file: str | None, adopt: bool, yes: bool, as_json: bool, **values
     connection = connect(location)
     document = read_document(file)
     name = source_name(document, selection)
-    planner = _planner(location, selection, document, options.plan_options(values), name)
-    change(planner, connection, name, yes=yes, as_json=as_json, adopt=adopt)
+    how = options.plan_options(values)
+    planner = _planner(location, selection, document, how, name)
+    change(planner, connection, name, yes=yes, dry_run=dry_run, as_json=as_json, adopt=how.adopt)
 
 
 def _planner(location: Location, selection: Selection, document: Document | None, how: Options, name: str) -> Planner:
     """The planner: it returns the saved plan, or plans the XML on the host once the lock is held."""
     if document and is_saved_plan(document):
-        if not selection.is_empty or how != Options():
+        if not selection.is_empty or how != Options(adopt=how.adopt):
             raise InputError(
                 "a saved plan already names its guests and options", hint="pass them to 'cachetune plan' instead"
             )

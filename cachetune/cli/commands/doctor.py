@@ -9,12 +9,13 @@ import click
 import msgspec
 
 from cachetune.cli import options
+from cachetune.cli.changing import confirm, must_ask, show_wait
 from cachetune.cli.show.console import print_document
 from cachetune.cli.show.doctor import show_diagnosis, show_repairs
 from cachetune.cli.verb import Verb, option
 from cachetune.doctor.diagnose import checks_named, diagnose
 from cachetune.doctor.examine import Scope, examine
-from cachetune.doctor.model import Diagnosis, Repair
+from cachetune.doctor.model import Diagnosis
 from cachetune.doctor.repairs import carry_out_repairs
 from cachetune.errors import InputError
 
@@ -67,12 +68,15 @@ def command(
     selected, scope = checks_named(checks), _scope(values)
     if fix and values["host"] is not None:
         raise InputError("a snapshot or a simulated host cannot be fixed", hint="omit --host")
+    prompt = fix and must_ask(yes=yes, hint="pass --yes to go ahead, or omit --fix to see what can be fixed")
     diagnosis, repairs = diagnose(examine(scope), selected)
     if fix:
         _check_fixable(checks, diagnosis)
     if fix and repairs:
-        _confirm(repairs, prompt=not yes and sys.stdin.isatty())
-        fixed, not_fixed = carry_out_repairs(repairs, scope.settled.location)
+        show_repairs(repairs)
+        if prompt:
+            confirm("Do this?")
+        fixed, not_fixed = carry_out_repairs(repairs, scope.settled.location, show_wait)
         after, _ = diagnose(examine(scope), selected)
         diagnosis = msgspec.structs.replace(after, fixed=fixed, not_fixed=not_fixed)
     if as_json:
@@ -98,17 +102,3 @@ def _check_fixable(checks: tuple[str, ...], diagnosis: Diagnosis) -> None:
     for result in diagnosis.checks if checks else ():
         if result.status in ("warn", "fail") and not result.fixable:
             raise InputError(f"{result.id} cannot be fixed automatically: {result.text}", hint=result.fix)
-
-
-def _confirm(repairs: Mapping[str, Repair], *, prompt: bool) -> None:
-    """Show the repairs; on a terminal, any answer except yes ends the command with 2."""
-    show_repairs(repairs)
-    if not prompt:
-        return
-    try:
-        if click.confirm("Do this?", err=True):
-            return
-    except click.Abort:
-        click.echo(err=True)
-    click.echo("Nothing was changed.", err=True)
-    sys.exit(2)

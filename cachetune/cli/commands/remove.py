@@ -19,7 +19,7 @@ from cachetune.service.requests import load_document, read_document
 @options.guest_option("A guest, running or not.")
 @option("--all-guests", is_flag=True, heading="Which guest", help="Every guest with groups that cachetune made.")
 @option("--machine-name", metavar="NAME", heading="Which guest", help="Prefix of the group names.")
-@options.stack(options.yes, options.lock_timeout)
+@options.stack(options.consent, options.lock_timeout)
 @options.stack(options.as_json, options.resctrl, options.sysfs, options.proc, options.run)
 def command(
     *,
@@ -28,13 +28,14 @@ def command(
     all_guests: bool,
     machine_name: str | None,
     yes: bool,
+    dry_run: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
     """Remove a guest's groups; its threads go back to the default group.
 
     Only groups that cachetune made are removed. The default group gets back the ways that it gave up, where no other
-    group uses them.
+    group uses them. Prompts for confirmation on a terminal; without one, pass --yes.
 
     \b
     Examples:
@@ -50,7 +51,7 @@ def command(
         )
     removal = Removal(domain=_domain(file), machine_name=machine_name, guest=guest)
     connection = connect(options.location(values))
-    change(removal_planner(removal), connection, file or "", yes=yes, as_json=as_json)
+    change(removal_planner(removal), connection, file or "", yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 def _domain(file: str | None) -> Domain | None:

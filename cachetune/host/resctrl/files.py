@@ -13,7 +13,7 @@ from pathlib import Path
 from cachetune.errors import LockTimeoutError, NotMountedError, ResctrlError
 from cachetune.host.model import Topology
 from cachetune.host.resctrl.hints import hint_for
-from cachetune.host.resctrl.port import SIMULATED_TYPE
+from cachetune.host.resctrl.port import NOTICE_SECONDS, SIMULATED_TYPE, LockWait, OnWait, in_silence
 from cachetune.host.resctrl.reasons import reason_in, silence_about
 
 _CHUNK = 1 << 14
@@ -136,26 +136,31 @@ class SysfsResctrl:
         return True
 
     @contextlib.contextmanager
-    def lock(self, *, exclusive: bool, timeout: float) -> Iterator[None]:
+    def lock(self, *, exclusive: bool, timeout: float, on_wait: OnWait = in_silence) -> Iterator[None]:
         """flock on the root directory, through a new descriptor. Raises LockTimeoutError after ``timeout`` seconds.
 
         Polls instead of blocking, so that a lock that is never released cannot hold this process in the kernel.
         """
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
         try:
-            self._wait_for_lock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, timeout)
+            self._wait_for_lock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, timeout, on_wait)
             yield
         finally:
             os.close(fd)
 
-    def _wait_for_lock(self, fd: int, how: int, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
+    def _wait_for_lock(self, fd: int, how: int, timeout: float, on_wait: OnWait) -> None:
+        began = time.monotonic()
+        told = False
         while True:
             try:
                 return fcntl.flock(fd, how | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() >= deadline:
+                waited = time.monotonic() - began
+                if waited >= timeout:
                     raise LockTimeoutError(self.source, timeout, _holder(fd)) from None
+                if waited >= NOTICE_SECONDS and not told:
+                    told = True
+                    on_wait(_wait_for(self.source, _holder(fd)))
             except OSError as error:
                 raise self._failure(error, "lock", ".") from None
             time.sleep(_POLL_SECONDS)
@@ -262,6 +267,13 @@ def _holder(fd: int) -> int | None:
             if fields[1] == "FLOCK" and fields[5] == file:
                 return int(fields[4]) or None
     return None
+
+
+def _wait_for(source: str, holder: int | None) -> LockWait:
+    program = ""
+    with contextlib.suppress(OSError):
+        program = Path(f"/proc/{holder}/comm").read_text(errors="replace").strip() if holder else ""
+    return LockWait(source, holder, program)
 
 
 def _hint_to_mount(root: Path) -> str:

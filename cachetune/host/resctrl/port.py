@@ -11,8 +11,11 @@ The kernel's contract, and what ``SysfsResctrl`` (files.py) does about it:
 """
 
 import errno
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
+
+import msgspec
 
 from cachetune.host.model import Topology
 
@@ -21,6 +24,25 @@ SIMULATED_TYPE = "fuse.resctrl"
 
 GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR})
 """How reading fails if the file does not exist, or if its group has been removed."""
+
+
+NOTICE_SECONDS = 1.0
+"""How long a wait for the lock is not reported."""
+
+
+class LockWait(msgspec.Struct, frozen=True):
+    """A lock on the resctrl directory ``path`` that is not free: the pid and the program of its holder, if known."""
+
+    path: str
+    holder: int | None = None
+    program: str = ""
+
+
+OnWait = Callable[[LockWait], None]
+
+
+def in_silence(_: LockWait) -> None:
+    """Report nothing."""
 
 
 class Resctrl(Protocol):
@@ -52,5 +74,8 @@ class Resctrl(Protocol):
     def exists(self, path: str) -> bool:
         """Whether a file or directory exists at the path."""
 
-    def lock(self, *, exclusive: bool, timeout: float) -> AbstractContextManager[None]:
-        """flock on the root directory. Raises LockTimeoutError after ``timeout`` seconds."""
+    def lock(self, *, exclusive: bool, timeout: float, on_wait: OnWait = in_silence) -> AbstractContextManager[None]:
+        """flock on the root directory. Raises LockTimeoutError after ``timeout`` seconds.
+
+        ``on_wait`` is called once, if the lock is not free within ``NOTICE_SECONDS``.
+        """

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cachetune.errors import LockTimeoutError
+from cachetune.host.resctrl.port import NOTICE_SECONDS, LockWait, OnWait
 
 
 class Flock:
@@ -19,13 +20,16 @@ class Flock:
         self._holders: list[tuple[bool, int | None]] = []
 
     @contextmanager
-    def hold(self, *, exclusive: bool, timeout: float, holder: int | None) -> Iterator[None]:
+    def hold(self, *, exclusive: bool, timeout: float, holder: int | None, on_wait: OnWait) -> Iterator[None]:
         """Hold the lock. Raises LockTimeoutError with a holder after ``timeout`` seconds."""
         mine = (exclusive, holder)
         with self._changed:
-            if not self._changed.wait_for(lambda: self._is_free(exclusive=exclusive), timeout):
-                other = next((pid for _, pid in self._holders if pid is not None), None)
-                raise LockTimeoutError(self._path, timeout, other)
+            silent = min(timeout, NOTICE_SECONDS)
+            if not self._becomes_free(silent, exclusive=exclusive):
+                if timeout > silent:
+                    on_wait(LockWait(self._path, self._holder()))
+                if not self._becomes_free(timeout - silent, exclusive=exclusive):
+                    raise LockTimeoutError(self._path, timeout, self._holder())
             self._holders.append(mine)
         try:
             yield
@@ -33,6 +37,12 @@ class Flock:
             with self._changed:
                 self._holders.remove(mine)
                 self._changed.notify_all()
+
+    def _becomes_free(self, seconds: float, *, exclusive: bool) -> bool:
+        return self._changed.wait_for(lambda: self._is_free(exclusive=exclusive), seconds)
+
+    def _holder(self) -> int | None:
+        return next((pid for _, pid in self._holders if pid is not None), None)
 
     def _is_free(self, *, exclusive: bool) -> bool:
         return not self._holders if exclusive else not any(alone for alone, _ in self._holders)

@@ -27,6 +27,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from cachetune.errors import InputError, ResctrlError
 from cachetune.host.resctrl.hints import hint_for
+from cachetune.host.resctrl.port import OnWait, in_silence
 from cachetune.sim.faults import MUTATING, Fault, Kind, Operation
 from cachetune.sim.kernel import groups, tree
 from cachetune.sim.kernel.flock import Flock
@@ -143,13 +144,15 @@ class SimulatedResctrl:
                 return False
             return True
 
-    def lock(self, *, exclusive: bool, timeout: float, holder: int | None = None) -> AbstractContextManager[None]:
+    def lock(
+        self, *, exclusive: bool, timeout: float, on_wait: OnWait = in_silence, holder: int | None = None
+    ) -> AbstractContextManager[None]:
         """Take the flock on the root directory. ``holder`` is the pid in the LockTimeoutError of others.
 
         Raises LockTimeoutError after ``timeout`` seconds.
         """
         with self._operation(Operation("lock", "")):
-            return self._flock.hold(exclusive=exclusive, timeout=timeout, holder=holder)
+            return self._flock.hold(exclusive=exclusive, timeout=timeout, holder=holder, on_wait=on_wait)
 
     # -- beyond the port ----------------------------------------------------------------------------------------
 

@@ -1,9 +1,4 @@
 import json
-import os
-import pty
-import select
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,10 +7,9 @@ from click.testing import CliRunner, Result
 from cachetune.cli.main import command
 from cachetune.doctor.checks import CHECKS
 from cachetune.errors import InputError
+from tests.cli.terminal import converse
 from tests.doctor.scenes import an_interrupted_run, groups_of_pqos, threads_in_the_default_group
 from tests.doctor.servers import Server
-
-ROOT = Path(__file__).parents[3]
 
 
 def run(*words: object, **environment: str) -> Result:
@@ -115,10 +109,16 @@ def test_a_snapshot_is_never_fixed() -> None:
         run("--fix", "--host", "sim:milan")
 
 
+def test_without_a_terminal_a_fix_needs_yes_even_if_there_is_nothing_to_fix(server: Server) -> None:
+    with pytest.raises(InputError, match="no terminal for the confirmation prompt") as caught:
+        run("--root", server.root, "--fix")
+    assert caught.value.hint == "pass --yes to go ahead, or omit --fix to see what can be fixed"
+
+
 def test_a_check_that_is_named_must_be_fixable(server: Server) -> None:
     groups_of_pqos(server)
     with pytest.raises(InputError, match="CT641 cannot be fixed automatically") as caught:
-        run("--root", server.root, "--fix", "CT641")
+        run("--root", server.root, "--fix", "--yes", "CT641")
     assert "rmdir COS1" in caught.value.hint
 
 
@@ -134,24 +134,8 @@ def test_a_fix_that_fails_is_reported_and_the_problem_remains(server: Server) ->
 
 
 def on_a_terminal(server: Server, answer: str, *words: str) -> tuple[int, str]:
-    """Run doctor on a terminal of 80 columns and answer its prompt; its exit code and output."""
-    program = [sys.executable, "-m", "cachetune.cli.main", "doctor", "--root", str(server.root), *words]
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "LINES": "24", "COLUMNS": "80"}
-    with subprocess.Popen(program, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        output = b""
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                part = os.read(ours, 4096)
-            except OSError:  # it has ended
-                break
-            output += part
-            if b"[y/N]" in part:
-                os.write(ours, f"{answer}\n".encode())
-        code = process.wait(60)
-    os.close(ours)
-    return code, output.decode()
+    """Run doctor on a terminal and answer its prompt; its exit code and output."""
+    return converse(answer, "doctor", "--root", server.root, *words)
 
 
 def test_a_terminal_is_prompted_and_no_changes_nothing(server: Server) -> None:

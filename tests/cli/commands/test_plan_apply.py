@@ -165,21 +165,21 @@ def test_a_saved_plan_is_applied_as_it_was_saved(run: Run, guest: str, sim: Simu
     saved = str(tmp_path / "plan.json")
     assert run("plan", "--shrink-default", *THREADS, "-o", saved, guest).exit_code == 0
     before = sim.tree()
-    result = run("apply", saved)
+    result = run("apply", "--yes", saved)
     assert result.exit_code == 0, result.output
     assert "Done: 6 steps, each read back." in result.stdout
     assert sim.read("cachetune-web-vcpus_0-1/tasks").split() == [str(t) for t in TIDS[:2]]
     assert run("diff", *THREADS, guest).exit_code == 0
-    removed = run("remove", guest)
+    removed = run("remove", "--yes", guest)
     assert removed.exit_code == 0
     assert sim.tree() == before
 
 
 def test_apply_takes_xml_and_reports_in_json(run: Run, guest: str, sim: SimulatedResctrl) -> None:
-    result = run("apply", "--json", "--shrink-default", *THREADS, guest)
+    result = run("apply", "--yes", "--json", "--shrink-default", *THREADS, guest)
     report = documents.decode(result.stdout.encode(), Report, "report")
     assert (result.exit_code, report.outcome, len(report.done)) == (0, "done", 6)
-    again = run("apply", "--json", *THREADS, guest)
+    again = run("apply", "--yes", "--json", *THREADS, guest)
     assert (again.exit_code, json.loads(again.stdout)["outcome"]) == (0, "nothing to do")
     assert sim.exists("cachetune-web-vcpus_0-1")
 
@@ -187,7 +187,7 @@ def test_apply_takes_xml_and_reports_in_json(run: Run, guest: str, sim: Simulate
 def test_a_failed_apply_exits_1_and_lists_what_was_undone(run: Run, guest: str, sim: SimulatedResctrl) -> None:
     before = sim.tree()
     sim.fail(28, operation="mkdir", kernel_says="Out of CLOSIDs")
-    result = run("apply", "--shrink-default", *THREADS, guest)
+    result = run("apply", "--yes", "--shrink-default", *THREADS, guest)
     assert result.exit_code == 1
     assert "Out of CLOSIDs" in result.stderr
     assert "undone: write L3:0=7f8 to the default group" in result.stderr
@@ -199,27 +199,27 @@ def test_an_incomplete_rollback_exits_3_and_recover_finishes_it(run: Run, guest:
     before = sim.tree()
     sim.fail(5, operation="write", path="cachetune-web-vcpus_0-1/schemata")
     sim.fail(5, operation="rmdir", times=2)
-    result = run("apply", "--shrink-default", *THREADS, guest)
+    result = run("apply", "--yes", "--shrink-default", *THREADS, guest)
     assert result.exit_code == 3
     assert "recover" in result.stdout
-    refused = run("apply", "--shrink-default", *THREADS, guest)
+    refused = run("apply", "--yes", "--shrink-default", *THREADS, guest)
     assert "CT503" in str(refused.exception)
-    assert run("recover").exit_code == 0
+    assert run("recover", "--yes").exit_code == 0
     assert sim.tree() == before
-    assert run("recover").stdout.strip() == "Nothing to do."
+    assert run("recover", "--yes").stdout.strip() == "Nothing to do."
 
 
 def test_a_saved_plan_takes_no_other_options(run: Run, guest: str, sim: SimulatedResctrl, tmp_path: Path) -> None:
     saved = str(tmp_path / "plan.json")
     run("plan", "--shrink-default", "-o", saved, guest)
-    assert "already names its guests and options" in str(run("apply", "--shrink-default", saved).exception)
+    assert "already names its guests and options" in str(run("apply", "--yes", "--shrink-default", saved).exception)
     assert not sim.operations
 
 
 def test_a_plan_of_another_schema_version_is_refused(run: Run, sim: SimulatedResctrl, tmp_path: Path) -> None:
     edited = tmp_path / "plan.json"
     edited.write_text('{"schema_version": 2}')
-    assert "plan.json is not valid" in str(run("apply", str(edited)).exception)
+    assert "plan.json is not valid" in str(run("apply", "--yes", str(edited)).exception)
     assert not sim.operations
 
 
@@ -252,7 +252,7 @@ def test_an_edited_plan_is_refused_and_nothing_is_written(
     text = saved.read_text()
     assert old in text
     saved.write_text(text.replace(old, new))
-    result = run("apply", str(saved))
+    result = run("apply", "--yes", str(saved))
     assert isinstance(result.exception, CachetuneError), result.exception
     assert not sim.operations
 
@@ -263,7 +263,7 @@ def test_a_file_that_is_not_a_plan_is_refused_and_nothing_is_written(
 ) -> None:
     file = tmp_path / "plan.json"
     file.write_bytes(data)
-    result = run("apply", str(file))
+    result = run("apply", "--yes", str(file))
     assert isinstance(result.exception, CachetuneError), result.exception
     assert not sim.operations
 

@@ -80,13 +80,13 @@ def test_a_guest_without_libvirt_is_placed_by_name_from_a_tuning_file(host: Host
     with guest(WEB) as threads:
         missing = host.cachetune("plan", "--guest", WEB)
         assert (missing.returncode, "pass a tuning file" in missing.stderr) == (2, True)
-        applied = host.cachetune("apply", "--guest", WEB, file, "--shrink-default")
+        applied = host.cachetune("apply", "--yes", "--guest", WEB, file, "--shrink-default")
         assert applied.returncode == 0, applied.stderr
         assert host.tids(f"cachetune-{WEB}-vcpus_0-1") == set(threads.vcpus.values())
         assert host.cachetune("diff", "--guest", WEB, file, "--shrink-default").returncode == 0
         counted = json.loads(host.cachetune("monitor", "--guest", WEB, "--json").stdout)
         assert [reading["path"] for reading in counted["monitors"]] == [f"cachetune-{WEB}-vcpus_0-1"]
-    assert host.cachetune("remove", "--guest", WEB).returncode == 0
+    assert host.cachetune("remove", "--yes", "--guest", WEB).returncode == 0
     assert f"cachetune-{WEB}-vcpus_0-1/" not in host.mount.tree()
 
 
@@ -100,17 +100,17 @@ def test_libvirts_groups_are_recognised_and_their_drift_is_fixed_only_with_adopt
         for tid in threads.vcpus.values():
             host.mount.write(f"{group}/tasks", str(tid))
         assert host.cachetune("diff", "--guest", WEB).returncode == 0
-        assert host.cachetune("apply", "--guest", WEB).stdout.endswith("Nothing to do.\n")
+        assert host.cachetune("apply", "--yes", "--guest", WEB).stdout.endswith("Nothing to do.\n")
 
         host.mount.write("tasks", str(threads.vcpus[1]))
         drift = host.cachetune("diff", "--guest", WEB)
         assert (drift.returncode, f"{threads.vcpus[1]} (vCPU 1)" in drift.stdout) == (1, True)
-        refused = host.cachetune("apply", "--guest", WEB)
+        refused = host.cachetune("apply", "--yes", "--guest", WEB)
         assert (refused.returncode, "CT508" in refused.stderr, "--adopt" in refused.stderr) == (2, True, True)
-        assert host.cachetune("apply", "--guest", WEB, "--adopt").returncode == 0
+        assert host.cachetune("apply", "--yes", "--guest", WEB, "--adopt").returncode == 0
         assert host.tids(group) == set(threads.vcpus.values())
 
-        assert host.cachetune("remove", "--all-guests").returncode == 2
+        assert host.cachetune("remove", "--yes", "--all-guests").returncode == 2
         assert f"{group}/" in host.mount.tree()
 
 
@@ -119,7 +119,7 @@ def test_a_guest_of_openeulers_libvirt_is_planned_without_what_only_that_libvirt
     extended = extended.replace("</cputune>", "<memorytune vcpus='0-1'><node id='0' bandwidth='60' hardlimit='1'/>")
     with guest(WEB) as threads:
         host.started_by_libvirt(WEB, threads, extended + "</memorytune></cputune>")
-        applied = host.cachetune("apply", "--guest", WEB, "--shrink-default")
+        applied = host.cachetune("apply", "--yes", "--guest", WEB, "--shrink-default")
         assert applied.returncode == 0, applied.stderr
         assert applied.stderr.count("an extension of openEuler's libvirt") == applied.stderr.count("[CT157]") == 2
         made = parse(host.mount.read(f"qemu-1-{WEB}-vcpus_0-1/schemata"))
@@ -131,7 +131,7 @@ def test_all_guests_are_placed_together_or_not_at_all(host: Host) -> None:
         host.started_by_libvirt(WEB, web, tuning(2), 1)
         host.started_by_libvirt(DB, db, tuning(9), 2)
         host.started_by_libvirt(QUIET, quiet, "", 3)
-        full = host.cachetune("apply", "--all-guests", "--shrink-default")
+        full = host.cachetune("apply", "--yes", "--all-guests", "--shrink-default")
         assert full.returncode == 2
         assert "(libvirt):1:" in full.stderr
         assert not [path for path in host.mount.tree() if path.startswith("qemu-")]
@@ -139,11 +139,11 @@ def test_all_guests_are_placed_together_or_not_at_all(host: Host) -> None:
         host.started_by_libvirt(DB, db, tuning(3), 2)
         plan = json.loads(host.cachetune("plan", "--all-guests", "--shrink-default", "--json").stdout)
         assert sorted(each["name"] for each in plan["guests"]) == [DB, WEB]
-        assert host.cachetune("apply", "--all-guests", "--shrink-default").returncode == 0
+        assert host.cachetune("apply", "--yes", "--all-guests", "--shrink-default").returncode == 0
         assert host.tids(f"qemu-1-{WEB}-vcpus_0-1") == set(web.vcpus.values())
         assert host.tids(f"qemu-2-{DB}-vcpus_0-1") == set(db.vcpus.values())
         assert "No changes." in host.cachetune("diff", "--all-guests", "--shrink-default").stdout
-    assert host.cachetune("remove", "--all-guests").returncode == 0
+    assert host.cachetune("remove", "--yes", "--all-guests").returncode == 0
     assert "L3:0=7ff;1=7ff" in host.mount.read("schemata")
 
 
@@ -153,7 +153,7 @@ def test_a_saved_plan_for_several_guests_is_applied(host: Host, tmp_path: Path) 
         host.started_by_libvirt(DB, db, tuning(3), 2)
         saved = tmp_path / "plan.json"
         assert host.cachetune("plan", "--all-guests", "--shrink-default", "-o", saved).returncode == 0
-        assert host.cachetune("apply", saved).returncode == 0
+        assert host.cachetune("apply", "--yes", saved).returncode == 0
         assert host.tids(f"qemu-2-{DB}-vcpus_0-1") == set(db.vcpus.values())
 
 
@@ -189,7 +189,7 @@ def test_a_plan_avoids_the_ways_of_groups_that_libvirt_is_about_to_make(host: Ho
         full = host.cachetune("plan", "--guest", WEB, host.file("t.xml", tuning(5)))
         assert (full.returncode, "4 free" in full.stderr) == (1, True)
         assert host.cachetune("plan", "--guest", WEB, host.file("t.xml", tuning(4)), "-o", saved).returncode == 0
-        assert host.cachetune("apply", saved).returncode == 0
+        assert host.cachetune("apply", "--yes", saved).returncode == 0
     assert "L3:0=0f0;1=7ff" in host.mount.read(f"cachetune-{WEB}-vcpus_0-1/schemata")
 
 

@@ -169,7 +169,7 @@ def _die(scene: Scene, number: int) -> None:
 
 
 def _recover(run_directory: Path = RUN) -> Ran:
-    return run_here("recover", "--run", str(run_directory))
+    return run_here("recover", "--yes", "--run", str(run_directory))
 
 
 def _edited_plan(scene: Scene) -> Case:

@@ -20,6 +20,7 @@ from cachetune.apply.run import apply_planned
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.guests.model import Guest
 from cachetune.host import SysfsResctrl
+from cachetune.host.resctrl.port import OnWait, in_silence
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.children import Child, lock_held
 from tests.kernel.scenarios.guest_process import running
@@ -66,10 +67,10 @@ class _Timed(SysfsResctrl):
         self._on_asking = on_asking
 
     @contextmanager
-    def lock(self, *, exclusive: bool, timeout: float) -> Iterator[None]:
+    def lock(self, *, exclusive: bool, timeout: float, on_wait: OnWait = in_silence) -> Iterator[None]:
         self.asked = time.monotonic()
         self._on_asking()
-        with super().lock(exclusive=exclusive, timeout=timeout):
+        with super().lock(exclusive=exclusive, timeout=timeout, on_wait=on_wait):
             begin = time.monotonic()
             yield
             self.held = begin, time.monotonic()
