@@ -41,6 +41,7 @@ from cachetune.host.read import read_host
 from cachetune.host.usage import HostUsage
 from cachetune.plan import Options, Plan
 from cachetune.plan.build import plan
+from cachetune.service.export import Exported
 from cachetune.service.status import Guests, state_of
 from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.watch import Readings
@@ -232,7 +233,20 @@ def test_every_outcome_has_the_exit_code_in_the_table() -> None:
 
 # JSON documents
 
-DOCUMENTS = (Findings, Plan, Refusal, Report, Host, HostUsage, Readings, Guests, AgentStatus, Diagnosis, RuleTable)
+DOCUMENTS = (
+    Findings,
+    Plan,
+    Refusal,
+    Report,
+    Host,
+    HostUsage,
+    Readings,
+    Guests,
+    Exported,
+    AgentStatus,
+    Diagnosis,
+    RuleTable,
+)
 JSON_PAGE = TEXTS.get("json.md", "")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", JSON_PAGE, re.MULTILINE | re.DOTALL))
 MEASURED = {"time", "value", "started", "looked", "since", "changed"}

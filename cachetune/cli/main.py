@@ -23,6 +23,7 @@ VERBS = {
     "show": "Show a host: ways and owners, free space, limits.",
     "monitor": "Read the counters of a guest's groups.",
     "guests": "List running guests and how each was found.",
+    "export": "Print what is applied to guests, as XML or for pqos.",
     "snapshot": "Save a host as JSON, to plan for it elsewhere.",
     "schema": "Print the schema of a document.",
     "sim": "Mount a simulated resctrl as a file system.",

@@ -51,10 +51,8 @@ def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | 
 
     Raises UnreadableFileError, and WrongGuestError for domain XML of another guest.
     """
-    if not _is_safe(name):
-        return None
-    path = directory / f"{name}{_SUFFIX}"
-    if not _is_there(path):
+    path = path_for(name, directory)
+    if path is None or not _is_there(path):
         return None
     loaded = load(read_file(str(path)), str(path), vcpus=vcpus)
     if loaded.domain is None:
@@ -63,6 +61,11 @@ def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | 
         hint = f"name the file {loaded.domain.name}{_SUFFIX}, or keep only <cputune> in it"
         raise WrongGuestError(str(path), loaded.domain.name, name, hint=hint)
     return msgspec.structs.replace(loaded, domain=msgspec.structs.replace(loaded.domain, name=name, id=None))
+
+
+def path_for(name: str, directory: Path) -> Path | None:
+    """The path of a guest's file, whether or not it exists; None if there can be none for this name."""
+    return directory / f"{name}{_SUFFIX}" if _is_safe(name) else None
 
 
 def names_in(directory: Path) -> tuple[str, ...] | None:

@@ -1,7 +1,6 @@
 """Which guests: running guests by name, UUID or process, and the groups of a selection."""
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -12,7 +11,7 @@ from cachetune.guests.model import RunningGuest
 from cachetune.guests.sources import SourceName
 from cachetune.guests.sources.options import SourceOptions
 from cachetune.host.model import Host
-from cachetune.plan.groups.names import belongs_to, machine_name, machine_name_of
+from cachetune.plan.groups.names import belongs_to, machine_name_of, machine_names
 from cachetune.text import listed, printable
 
 _SHOWN_OWNERS = {"default", "cachetune", "libvirt"}
@@ -93,7 +92,7 @@ def select_groups(host: Host, selection: Selection, domain: Domain | None = None
     running = selected.guests
     if selection.all_guests and not running:
         raise InputError("no guests are running", hint="omit --all-guests to show all groups, running or not")
-    machines = [name for guest in running for name in _machine_names(guest)]
+    machines = [name for guest in running for name in machine_names(guest.name, guest.libvirt_id)]
     names: set[str] = set()
     machine = selection.machine_name
     if domain is not None:
@@ -109,13 +108,6 @@ def select_groups(host: Host, selection: Selection, domain: Domain | None = None
         wanted = listed([repr(each) for each in machines], joint="or")
         raise InputError(f"{host.source} has no groups of {wanted}", hint=_known_machines(host))
     return SelectedGroups(found, (*selected.notes, *(note for guest in running for note in warnings_about(guest))))
-
-
-def _machine_names(guest: RunningGuest) -> Iterator[str]:
-    """The prefixes that a running guest's groups can have: cachetune's, and libvirt's if libvirt runs it."""
-    for number in {None, guest.libvirt_id}:
-        with contextlib.suppress(InputError):
-            yield machine_name(guest.name, number)
 
 
 def _group_ids(domain: Domain) -> Iterable[str]:

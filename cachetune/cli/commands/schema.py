@@ -9,7 +9,20 @@ from cachetune.cli.verb import Verb
 from cachetune.domain.xml.schema import schema_path
 
 _XML = {"rng": "domain.rng", "xsd": "domain.xsd", "cachetune-rng": "cachetune.rng", "cachetune-xsd": "cachetune.xsd"}
-_JSON = ("plan", "refusal", "host", "usage", "readings", "report", "findings", "rules", "guests", "agent", "doctor")
+_JSON = (
+    "plan",
+    "refusal",
+    "host",
+    "usage",
+    "readings",
+    "report",
+    "findings",
+    "rules",
+    "guests",
+    "exported",
+    "agent",
+    "doctor",
+)
 
 
 @click.command("schema", cls=Verb, exit_codes={0: "printed", 2: "no such schema"})
@@ -23,7 +36,7 @@ def command(name: str) -> None:
       cachetune-rng, cachetune-xsd  cachetune, memorytune and energytune alone
     JSON that it prints, as JSON Schema:
       plan, refusal, host, usage (of show), readings (of monitor), report,
-      findings, rules, guests, agent, doctor
+      findings, rules, guests, exported, agent, doctor
 
     \b
     Examples:
@@ -48,8 +61,22 @@ def _kind(name: str) -> Any:
     from cachetune.host.model import Host
     from cachetune.host.usage import HostUsage
     from cachetune.plan.model import Plan
+    from cachetune.service.export import Exported
     from cachetune.service.status import Guests
     from cachetune.watch import Readings
 
-    kinds = (Plan, Refusal, Host, HostUsage, Readings, Report, Findings, RuleTable, Guests, AgentStatus, Diagnosis)
+    kinds = (
+        Plan,
+        Refusal,
+        Host,
+        HostUsage,
+        Readings,
+        Report,
+        Findings,
+        RuleTable,
+        Guests,
+        Exported,
+        AgentStatus,
+        Diagnosis,
+    )
     return dict(zip(_JSON, kinds, strict=True))[name]

@@ -1,7 +1,8 @@
 """Names of groups: libvirt's machine name and the directories made from it."""
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from cachetune.domain.model import Domain
 from cachetune.errors import MachineNameError
@@ -51,6 +52,24 @@ def belongs_to(path: str, machine: str) -> bool:
     """Whether the last part of the path is a name that we give to groups of the machine (default ids only)."""
     name = path.rpartition("/")[2]
     return name == machine or re.fullmatch(re.escape(machine) + r"-vcpus_[0-9,-]+", name) is not None
+
+
+def machine_names(name: str, libvirt_id: int | None) -> Iterator[str]:
+    """The prefixes that the names of a guest's groups can have: cachetune's, and libvirt's if libvirt runs it."""
+    for number in {None, libvirt_id}:
+        with contextlib.suppress(MachineNameError):
+            yield machine_name(name, number)
+
+
+def machine_in(path: str) -> str:
+    """The machine name in a group's path, which has default ids: cachetune-web of cachetune-web-vcpus_0-1."""
+    return re.sub(r"-vcpus_[0-9,-]+$", "", path.rpartition("/")[2], flags=re.ASCII)
+
+
+def guest_in(machine: str) -> str:
+    """What a machine name has kept of the guest's name: web of cachetune-web, qemu-7-web and qemu-root-7-web."""
+    driver = r"(?:cachetune-|(?:qemu|lxc|ch)-(?:[0-9]+|[^/]+?-[0-9]+)-)(?=.)"
+    return re.sub(f"^{driver}", "", machine, count=1, flags=re.ASCII | re.DOTALL)
 
 
 def machine_of(path: str, machines: Iterable[str]) -> str:

@@ -34,6 +34,7 @@ def test_each_xml_schema_is_printed(name: str) -> None:
         ("findings", "Findings"),
         ("rules", "RuleTable"),
         ("guests", "Guests"),
+        ("exported", "Exported"),
         ("agent", "AgentStatus"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from cachetune.sim import load_profile
 from cachetune.testing.guests import NamedThreads
 from tests import waiting
+from tests.pqos import need_pqos, pqos_sees
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
 pytestmark = pytest.mark.slow
@@ -100,3 +101,35 @@ def test_pqos_reads_and_changes_the_mount(tmp_path: Path) -> None:
         assert "L3CA COS1 => MASK 0x3f" in _pqos(fs, "-s")
         assert "03f" in fs.read("COS1/schemata")
         assert "pqos" in run("show", "--resctrl", fs.root).stdout
+
+
+@pytest.mark.parametrize(
+    ("profile", "default", "group"),
+    [
+        ("skylake-2s", ["L3:0=7f0"], ["L3:0=c", "MB:0=50"]),
+        ("sapphire-rapids-cdp", ["L3CODE:0=ff0", "L3DATA:0=ff0"], ["L3CODE:0=3", "L3DATA:0=c", "L2:3=f", "MB:0=50"]),
+        ("sapphire-rapids-mbps", ["L3:0=ff0"], ["L3:0=c", "MB:0=3000"]),
+    ],
+)
+def test_pqos_makes_the_same_schemata_from_an_export(
+    tmp_path: Path, profile: str, default: list[str], group: list[str]
+) -> None:
+    need_pqos()
+    ours, theirs, script = tmp_path / "ours", tmp_path / "theirs", tmp_path / "set.sh"
+    web = "cachetune-web-vcpus_0-1"
+    with (
+        mounted(ours, "--sysfs", ours / "sys", profile=profile) as fs,
+        NamedThreads("CPU 0/KVM", "CPU 1/KVM") as qemu,
+    ):
+        fs.mkdir(web)
+        for path, lines in (("schemata", default), (f"{web}/schemata", group)):
+            for line in lines:
+                fs.write(path, f"{line}\n")
+        fs.write(f"{web}/tasks", str(qemu.tids["CPU 1/KVM"]))
+        done = run("export", "--format", "pqos", "--resctrl", fs.root, "--run", tmp_path / "run", "-o", script)
+        assert (done.returncode, done.stderr) == (0, "")
+        with mounted(theirs, "--sysfs", theirs / "sys", profile=profile) as copy:
+            pqos_sees(["/bin/sh", "-e", str(script)], copy.root, theirs / "sys")
+            assert copy.read("schemata") == fs.read("schemata")
+            assert copy.read("COS1/schemata") == fs.read(f"{web}/schemata")
+            assert copy.read("COS1/tasks").split() == [str(qemu.tids["CPU 1/KVM"])]

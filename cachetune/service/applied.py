@@ -1,0 +1,274 @@
+"""What is applied to guests: their groups on a host, read back as the requests that would make them.
+
+resctrl does not record requests, only values, so a value counts as requested if a plan would otherwise set another. A
+mask that a group copied from the default group is not a request, and neither is the maximum of a bandwidth. What no
+tuning file can express is left out, and a note says so.
+
+The contract: a plan for the result, on the same host and for the same machine name, has no steps, unless a note says
+what differs.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from cachetune.apply.state.ledger import Ledger
+from cachetune.cbm import Cbm
+from cachetune.domain.model import (
+    BandwidthRequest,
+    CacheRequest,
+    Domain,
+    GroupRequest,
+    MonitorRequest,
+    ResourceType,
+    VcpuSet,
+)
+from cachetune.errors import CachetuneError, InputError
+from cachetune.findings import Source
+from cachetune.guests.find import look
+from cachetune.guests.model import RunningGuest
+from cachetune.guests.proc.programs import canonical_uuid
+from cachetune.host.bandwidth import to_write
+from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Host, Owner
+from cachetune.idset import format_ids, parse_vcpus
+from cachetune.plan.groups.names import guest_in, machine_in, machine_names
+from cachetune.service.connection import Location
+from cachetune.service.hosts import read_location
+from cachetune.service.select import Selection
+from cachetune.text import listed, printable
+
+_OURS: tuple[Owner, ...] = ("cachetune", "libvirt")
+_EVENTS: tuple[tuple[ResourceType, str], ...] = (("cache", "llc_"), ("memory", "mbm_"), ("energy", ""))
+_HERE = Source()
+
+
+class AppliedGuest(msgspec.Struct, frozen=True):
+    """The groups of one guest by path, and the ``domain`` that requests them.
+
+    ``owner`` is the program that made the groups. The domain has no id, and its name is the guest's as far as it is
+    known: without a ledger and a running guest it is what the machine name has kept of it. ``notes`` are sentences
+    about what the domain lacks.
+    """
+
+    machine_name: str
+    owner: Owner
+    domain: Domain
+    groups: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The guest's name."""
+        return self.domain.name
+
+
+def applied_guests(host: Host, ledger: Ledger, running: Iterable[RunningGuest] = ()) -> tuple[AppliedGuest, ...]:
+    """What each guest has that cachetune or libvirt has made groups for, running or not, in the host's order.
+
+    ``running`` has the full names of guests that are not in the ledger. A guest with groups by both programs is
+    listed twice, under its two machine names.
+    """
+    known = {name: guest.name for guest in running for name in machine_names(guest.name, guest.libvirt_id)}
+    names = {**known, **{machine: entry.name for machine, entry in ledger.guests.items() if entry.name}}
+    machine_of = {path: machine for machine, entry in ledger.guests.items() for path in entry.groups}
+    found: dict[str, list[Group]] = {}
+    for group in host.groups:
+        if group.owner in _OURS:
+            found.setdefault(machine_of.get(group.path) or machine_in(group.path), []).append(group)
+    return tuple(
+        _applied(machine, names.get(machine) or guest_in(machine), groups, host, ledger)
+        for machine, groups in found.items()
+    )
+
+
+class AppliedOnHost(msgspec.Struct, frozen=True):
+    """What is applied to the selected guests of a host, and ``notes``: warnings."""
+
+    host: Host
+    ledger: Ledger
+    guests: tuple[AppliedGuest, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_applied(location: Location, selection: Selection) -> AppliedOnHost:
+    """Read what is applied to the guest of a selection, or to all guests without one. They need not be running.
+
+    Raises InputError if the guest has no groups, and what ``read_location`` does.
+    """
+    reading = read_location(location)
+    running, notes = _running(location, selection)
+    guests = applied_guests(reading.host, reading.ledger, running)
+    if (key := selection.guest) is not None:
+        uuid = canonical_uuid(key)
+        called = {key, *(guest.name for guest in running if uuid and guest.uuid == uuid)}
+        found = tuple(g for g in guests if called & {g.name, g.machine_name} or (uuid and g.domain.uuid == uuid))
+        if not found:
+            raise InputError(f"{reading.host.source} has no groups of guest {key!r}", hint=_known(guests))
+        guests = found
+    return AppliedOnHost(reading.host, reading.ledger, guests, (*reading.notes, *notes))
+
+
+def _running(location: Location, selection: Selection) -> tuple[tuple[RunningGuest, ...], tuple[str, ...]]:
+    """The running guests, for their names: not those of another host, and none if they cannot be listed.
+
+    Raises what ``look`` does if the selection names the source.
+    """
+    if location.host is not None:
+        return (), ()
+    try:
+        return look(selection.sources, selection.source).guests, ()
+    except CachetuneError as error:
+        if selection.source or selection.sources.requested:
+            raise
+        return (), (str(error),)
+
+
+def _known(guests: Iterable[AppliedGuest]) -> str:
+    names = sorted({guest.name for guest in guests})
+    return f"groups exist for {listed(names, 8)}" if names else "run 'cachetune show' to list the groups"
+
+
+def _applied(machine: str, name: str, groups: list[Group], host: Host, ledger: Ledger) -> AppliedGuest:
+    entry = ledger.guests.get(machine)
+    reader = _Reader(machine, host)
+    for group in sorted(groups, key=lambda group: group.kind):  # "control" sorts before "monitor"
+        reader.read(group)
+    requests = tuple(sorted(reader.requests(), key=lambda request: min(request.vcpus or (0,))))
+    vcpus = max((vcpu for request in requests for vcpu in request.vcpus or ()), default=0) + 1
+    domain = Domain(name, entry.uuid if entry else None, None, "", vcpus, requests)
+    return AppliedGuest(machine, groups[0].owner, domain, tuple(g.path for g in groups), tuple(reader.notes))
+
+
+class _Reader:
+    """The groups of one guest, control groups before their monitor groups, as requests."""
+
+    def __init__(self, machine: str, host: Host) -> None:
+        self._machine, self._host = machine, host
+        self._requests: dict[str, GroupRequest] = {}
+        self.notes: list[str] = []
+
+    def read(self, group: Group) -> None:
+        """Add one group, or a note on why it is left out."""
+        try:
+            vcpus = _vcpus_of(group.path, self._machine)
+        except ValueError as error:
+            self._leave_out(group.path, str(error))
+            return
+        if group.kind == "control":
+            self._control(group, vcpus)
+        else:
+            self._monitor(group, vcpus)
+
+    def requests(self) -> Iterator[GroupRequest]:
+        """The requests, without groups that request nothing."""
+        return (each for each in self._requests.values() if each.has_allocation or each.monitors)
+
+    def _control(self, group: Group, vcpus: VcpuSet | None) -> None:
+        caches: list[CacheRequest] = []
+        strange: list[str] = []
+        for control in self._host.caches:
+            for cache_id in control.size_bytes:
+                mask = group.masks.at(control.name, cache_id)
+                copied = self._host.default_group.masks.at(control.name, cache_id)
+                if mask is None or mask == copied:
+                    continue
+                if cache := _cache_request(control, cache_id, mask, copied or Cbm(0)):
+                    caches.append(cache)
+                else:
+                    strange.append(f"{control.name} cache {cache_id}")
+        if strange:
+            self._leave_out(f"{group.path}: {listed(strange, 4)}", "no size describes its mask")
+        request = _group_request(vcpus, tuple(caches), _nodes(group, self._host, only_limits=True))
+        if not request.has_allocation:  # without a limit, the maximum is what keeps the group
+            request = _group_request(vcpus, (), _nodes(group, self._host, only_limits=False))
+        if not request.has_allocation:
+            self._leave_out(group.path, "it has only what the default group has")
+        elif other := self._overlap(vcpus):
+            self._leave_out(group.path, f"it shares vCPUs with {printable(other)}")
+        else:
+            self._requests[group.path] = request
+
+    def _monitor(self, group: Group, vcpus: VcpuSet | None) -> None:
+        monitor = MonitorRequest(self._watched(), vcpus, _id_of(vcpus), _HERE)
+        if group.parent == DEFAULT_GROUP:
+            if other := self._overlap(vcpus):
+                self._leave_out(group.path, f"it shares vCPUs with {printable(other)}")
+            else:
+                self._requests[group.path] = _group_request(vcpus, (), (), (monitor,))
+            return
+        around = self._requests.get(group.parent)
+        if around is None:
+            self._leave_out(group.path, "the group around it is left out or is not the guest's")
+        elif not _is_inside(vcpus, around):
+            self._leave_out(group.path, "its vCPUs are not within those of the group around it, or in two monitors")
+        else:
+            monitors = (*around.monitors, monitor)
+            self._requests[group.parent] = msgspec.structs.replace(around, monitors=monitors)
+
+    def _watched(self) -> ResourceType:
+        """What a monitor reads on this host: a directory has all events, so the first of them stands for it."""
+        features = [feature for monitor in self._host.monitors for feature in monitor.features]
+        return next((kind for kind, event in _EVENTS if any(f.startswith(event) for f in features)), "cache")
+
+    def _overlap(self, vcpus: VcpuSet | None) -> str | None:
+        """A group read earlier with which one XML document cannot have another group for these vCPUs."""
+        for path, other in self._requests.items():
+            if vcpus is None or other.vcpus is None or vcpus & other.vcpus:
+                return path
+        return None
+
+    def _leave_out(self, what: str, why: str) -> None:
+        self.notes.append(f"{printable(what)} is left out: {why}")
+
+
+def _vcpus_of(path: str, machine: str) -> VcpuSet | None:
+    """The vCPUs in a group's name, None for the whole process. Raises ValueError for a name that requests never get."""
+    name = path.rpartition("/")[2]
+    if name == machine:
+        return None
+    text = name.removeprefix(f"{machine}-vcpus_")
+    vcpus = parse_vcpus(text) if re.fullmatch(r"[0-9,-]+", text, re.ASCII) else frozenset()
+    if format_ids(vcpus) != text or not vcpus:
+        raise ValueError("its name has no list of vCPUs")
+    return vcpus
+
+
+def _cache_request(control: CacheControl, cache_id: int, mask: Cbm, copied: Cbm) -> CacheRequest | None:
+    """The request that a plan keeps this mask for. None for ways of the default group's, and without a known size."""
+    way = control.way_bytes(cache_id)
+    if not way or mask & copied or mask == control.cbm_mask:
+        return None
+    return CacheRequest(control.level, cache_id, control.type, mask.bit_count() * way, _HERE)
+
+
+def _nodes(group: Group, host: Host, *, only_limits: bool) -> tuple[BandwidthRequest, ...]:
+    """The bandwidths of the nodes that have a limit, or of all nodes; as numbers that make the host show its own."""
+    control = next((b for b in host.bandwidths if b.name == "MB"), None)
+    if control is None:
+        return ()
+    return tuple(
+        BandwidthRequest(node, to_write(control, value), _HERE)
+        for node, value in sorted(group.bandwidth.row("MB").items())
+        if not only_limits or value != control.max_bandwidth
+    )
+
+
+def _group_request(
+    vcpus: VcpuSet | None,
+    caches: tuple[CacheRequest, ...],
+    nodes: tuple[BandwidthRequest, ...],
+    monitors: tuple[MonitorRequest, ...] = (),
+) -> GroupRequest:
+    return GroupRequest(vcpus, _id_of(vcpus), caches, nodes, monitors, _HERE)
+
+
+def _id_of(vcpus: VcpuSet | None) -> str | None:
+    return None if vcpus is None else f"vcpus_{format_ids(vcpus)}"
+
+
+def _is_inside(vcpus: VcpuSet | None, around: GroupRequest) -> bool:
+    """Whether a monitor of these vCPUs can be one more of the group. That of all its vCPUs has no directory."""
+    if vcpus is None or (around.vcpus is not None and not vcpus < around.vcpus):
+        return False
+    return not any((monitor.vcpus or vcpus) & vcpus for monitor in around.monitors)
