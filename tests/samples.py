@@ -104,4 +104,4 @@ def plan_for(
     ledger = load_ledger(connection.run)
     machine = f"cachetune-{wanted.name}"
     request = GuestRequest(wanted, guest, owned=ledger.groups_of(machine))
-    return plan_guests([request], connection.look(ledger), options)
+    return plan_guests([request], connection.look(ledger), options, ledger.shrunk)

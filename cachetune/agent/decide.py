@@ -28,7 +28,7 @@ from cachetune.plan import Options, Plan, PlanRefusedError, machine_name_of
 from cachetune.plan.build import groups_of
 from cachetune.plan.render import describe
 from cachetune.plan.request import GuestRequest
-from cachetune.service.plans import plan_requests
+from cachetune.service.plans import compare_requests
 from cachetune.service.requests import live_domain
 from cachetune.text import count
 
@@ -242,7 +242,7 @@ def _running(
     request = GuestRequest(msgspec.structs.replace(domain, uuid=running.uuid), running.guest, guest.machine_name)
     only_compare = guest.requested_by == "libvirt" and not options.adopt
     try:
-        made = plan_requests((request,), observation.host, observation.ledger, plan_options(options))
+        made = compare_requests((request,), observation.host, observation.ledger, plan_options(options))
     except PlanRefusedError as error:
         why = first_error(error.findings)
         return _confirmed("drifted", why, memory) if only_compare else NoAction("failed", why)

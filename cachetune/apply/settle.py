@@ -3,7 +3,8 @@
 Ways that the default group gave up are unclaimed if no group has them and no starting guest is expected to
 (``cachetune.apply.state.reservations``): libvirt never created its groups, or its hook was killed before it could
 return them. libvirt reports the end of a guest to the hook, which records it (``cachetune.apply.state.departures``).
-The hook settles when a guest ends, the agent in every round, and ``recover`` always; ``remove`` returns such ways, too.
+The hook settles when a guest ends, the agent in every round, and ``recover`` always; ``apply`` and ``remove`` return
+such ways, too.
 Each goes by what is on the host then, so it does not matter who died when.
 """
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from cachetune.apply.run import Planner
 from cachetune.apply.settle import settle
 from cachetune.apply.state import departures, reservations
 from cachetune.apply.state.ledger import Ledger
@@ -37,7 +38,7 @@ from cachetune.plan.reserve import only_default_group, upcoming_groups
 from cachetune.service.changes import carry_out
 from cachetune.service.connection import Location, connect
 from cachetune.service.hosts import problems_of
-from cachetune.service.plans import plan_requests, planner_of
+from cachetune.service.plans import comparison, plan_requests, planner_of
 from cachetune.service.requests import guest_of_process
 
 _LONGEST_WAIT = 60.0
@@ -105,8 +106,12 @@ def _started(call: Call, log: HookLog) -> None:
     if tuning.own:
         _verify(call, request, location, log)
     else:
-        planner = planner_of([request], _options(call))
-        log.report(carry_out(planner, connect(location), warn=log.warnings))
+        log.report(carry_out(_placement(request, _options(call)), connect(location), warn=log.warnings))
+
+
+def _placement(request: GuestRequest, options: Options) -> Planner:
+    """Place the guest; unclaimed ways go back only if guests may take them again."""
+    return planner_of([request], options) if options.shrink_default else comparison([request], options)
 
 
 def _verify(call: Call, request: GuestRequest, location: Location, log: HookLog) -> None:
@@ -114,7 +119,7 @@ def _verify(call: Call, request: GuestRequest, location: Location, log: HookLog)
     missing: list[str] = []
 
     def planner(host: Host, ledger: Ledger) -> Plan:
-        plan = plan_requests([request], host, ledger, Options())
+        plan = comparison([request], Options())(host, ledger)
         missing.extend(map(describe, plan.steps))
         return msgspec.structs.replace(plan, groups=(), steps=())
 

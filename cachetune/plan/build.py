@@ -4,24 +4,27 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 
 import msgspec
+from msgspec.structs import replace
 
-from cachetune.cbm import Amounts
+from cachetune.cbm import Amounts, Masks
 from cachetune.domain.model import Domain
 from cachetune.errors import GroupConflictError, MachineNameError, PlanRefusedError
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
 from cachetune.host.model import Host
 from cachetune.idset import format_ids
+from cachetune.plan.after import host_after
 from cachetune.plan.allocate.capacity import capacity_findings, control_of
 from cachetune.plan.allocate.target import Target, find_target
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.assignment import assigning_steps
 from cachetune.plan.counts import limit_findings, summarize
 from cachetune.plan.diff import Removal, steps_between
+from cachetune.plan.giveback import returning_steps
 from cachetune.plan.group_state import group_states
 from cachetune.plan.groups.names import belongs_to
 from cachetune.plan.groups.translate import DesiredGroup, Membership, memberships, name_findings, translate
-from cachetune.plan.model import Action, Plan, PlanGuest, PlannedGroup, Resource
+from cachetune.plan.model import Action, DefaultShrink, Plan, PlanGuest, PlannedGroup, Resource
 from cachetune.plan.ownership import (
     foreign_findings,
     guest_findings,
@@ -56,8 +59,12 @@ def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Option
     return plan_guests([GuestRequest(domain, guest)], host, options)
 
 
-def plan_guests(requests: Sequence[GuestRequest], host: Host, options: Options) -> Plan:
+def plan_guests(
+    requests: Sequence[GuestRequest], host: Host, options: Options, shrunk: DefaultShrink | None = None
+) -> Plan:
     """One plan that gives all these guests what their domains request on this host; all of it or nothing.
+
+    ``shrunk`` is what the default group gave up for guests; what no group has after the plan goes back to it.
 
     Raises PlanRefusedError with all findings, MachineNameError, and GroupConflictError for guests that share a name.
     """
@@ -89,6 +96,7 @@ def plan_guests(requests: Sequence[GuestRequest], host: Host, options: Options) 
     findings = (*common, *draft.findings, *_adoptions(draft.steps, host, guests, adopt=options.adopt))
     if any(f.severity == "error" for f in findings):
         raise PlanRefusedError(findings)
+    draft = replace(draft, steps=(*draft.steps, *returning_steps(host, draft.steps, shrunk)))
     return Plan(
         guests=guests,
         host_fingerprint=host.fingerprint,
@@ -190,6 +198,7 @@ def resources_of(host: Host) -> tuple[Resource, ...]:
 def _planned_groups(desired: tuple[DesiredGroup, ...], draft: _Draft, host: Host) -> Iterable[PlannedGroup]:
     """The guests' groups with their values after the plan."""
     written = {effect_of(step).written for step in draft.steps}
+    later = host_after(host, draft.steps)
     for group in desired:
         vcpus = None if group.vcpus is None else format_ids(group.vcpus)
         existing = host.group(group.path)
@@ -200,7 +209,14 @@ def _planned_groups(desired: tuple[DesiredGroup, ...], draft: _Draft, host: Host
         allocation = draft.target.groups.get(group.path)
         if allocation is None:
             allocation = Allocation(existing.masks, existing.bandwidth) if existing else Allocation()
-        yield PlannedGroup(group.path, "control", vcpus, action, allocation, _requested(group, host))
+        values = Allocation(_masks_in(later, group.path, allocation.masks), allocation.bandwidth)
+        yield PlannedGroup(group.path, "control", vcpus, action, values, _requested(group, host))
+
+
+def _masks_in(later: Host, path: str, masks: Masks) -> Masks:
+    """The group's masks in the same places: a copy of the default group's mask gets back what that gets back."""
+    group = later.group(path)
+    return masks if group is None else Masks.of((n, i, group.masks.at(n, i) or m) for n, i, m in masks.entries())
 
 
 def _requested(group: DesiredGroup, host: Host) -> Amounts:

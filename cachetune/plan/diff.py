@@ -2,6 +2,7 @@
 
 The order is shrink, create, grow, move, remove. At no moment does one of our groups share ways with another group
 unless it does so in the target, except that a new group has no tasks but the kernel's own masks until they are written.
+What goes back to the default group then (``plan.giveback``) follows after all of them.
 """
 
 from collections.abc import Collection, Mapping
@@ -42,6 +43,12 @@ def steps_between(
         moves = moves_between(_without(host, set(removal.paths)), places)
         return (*leaves, *removes, *shrinks, *creates, *changes, *moves)
     return (*shrinks, *creates, *changes, *moves, *leaves, *removes)
+
+
+def writes_to(host: Host, allocations: Mapping[str, Allocation]) -> tuple[Step, ...]:
+    """The writes that give existing groups other values: those that only give ways up first."""
+    shrinks, changes = _changes(host, allocations)
+    return (*shrinks, *changes)
 
 
 def removal_of(host: Host, path: str) -> RemoveGroup:

@@ -131,7 +131,7 @@ def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: D
     who = "whole process" if group.vcpus is None else f"vCPU{'' if group.vcpus.isdigit() else 's'} {group.vcpus}"
     what = ", monitor only" if group.kind == "monitor" else ""
     yield Line(mark, f"{mark} {group.path}  ({who}{what})")
-    before = _merged(writes, "before")
+    before = Schemata() if group.action == "create" else _before(writes)
     masks = _masks(group.schemata.masks, before.masks, plan, draw)
     sizes = (
         (resource.name, i, f"{shown}{_size(mask, group.requested.at(resource.name, i), resource, i)}")
@@ -142,7 +142,7 @@ def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: D
 
 
 def _before_and_after(steps: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
-    before, after = _merged(steps, "before"), _merged(steps, "after")
+    before, after = _before(steps), reduce(merge, (parse(step.after) for step in steps), Schemata())
     masks = _masks(after.masks, before.masks, plan, draw)
     yield from _folded("~", ((resource.name, i, shown) for resource, i, _, shown in masks))
 
@@ -195,9 +195,9 @@ def _size(mask: Cbm, requested: int | None, resource: Resource, cache_id: int) -
     return f"  {about(size)}{each}" + ("" if size == requested else f" (requested: {format_size(requested)})")
 
 
-def _merged(steps: list[WriteSchemata], which: str) -> Schemata:
-    """All writes to one group as one: a group may shrink first and grow later."""
-    return reduce(merge, (parse(getattr(step, which)) for step in steps), Schemata())
+def _before(steps: list[WriteSchemata]) -> Schemata:
+    """What all writes to one group find: a mask may shrink first and grow later."""
+    return reduce(merge, (parse(step.before) for step in reversed(steps)), Schemata())
 
 
 def _threads(step: MoveTasks, plan: Plan) -> str:

@@ -51,10 +51,12 @@ def make_plan(location: Location, selection: Selection, document: Document | Non
 def plan_requests(requests: Sequence[GuestRequest], host: Host, ledger: Ledger, options: Options) -> Plan:
     """Make one plan for all requests; the ledger lists the groups that each guest already has.
 
+    It also gives ways back that the default group gave up for guests and that no group has after it.
+
     Raises PlanRefusedError with all findings (those of the XML first), MachineNameError and GroupConflictError.
     """
     owned = [msgspec.structs.replace(each, owned=ledger.groups_of(each.machine)) for each in requests]
-    planned = plan_guests(owned, host, options)
+    planned = plan_guests(owned, host, options, ledger.shrunk)
     try:
         check_names(planned, host, ledger)
     except ApplyRefusedError as refused:
@@ -63,9 +65,22 @@ def plan_requests(requests: Sequence[GuestRequest], host: Host, ledger: Ledger, 
     return planned
 
 
+def compare_requests(requests: Sequence[GuestRequest], host: Host, ledger: Ledger, options: Options) -> Plan:
+    """Plan only what these guests lack, without giving back what other guests left: to compare, not to apply.
+
+    Raises as plan_requests does.
+    """
+    return plan_requests(requests, host, msgspec.structs.replace(ledger, shrunk=None), options)
+
+
 def planner_of(requests: Sequence[GuestRequest], options: Options) -> Planner:
     """A planner for the requests: it is called with the host once the lock is held."""
     return lambda host, ledger: plan_requests(requests, host, ledger, options)
+
+
+def comparison(requests: Sequence[GuestRequest], options: Options) -> Planner:
+    """A planner for ``compare_requests``."""
+    return lambda host, ledger: compare_requests(requests, host, ledger, options)
 
 
 def removal_planner(removal: Removal) -> Planner:

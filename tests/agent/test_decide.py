@@ -24,7 +24,7 @@ from cachetune.guests.model import Guest, Thread
 from cachetune.guests.tuning_files import TuningFile
 from cachetune.plan import Plan
 from cachetune.plan.request import GuestRequest
-from cachetune.service.plans import plan_requests
+from cachetune.service.plans import compare_requests
 from tests.agent.machine import (
     BROKEN,
     FILE,
@@ -215,9 +215,9 @@ def test_a_bug_in_one_guest_does_not_affect_another(machine: Machine, monkeypatc
     def fail_for_web(requests: Sequence[GuestRequest], *_: object) -> Plan:
         if requests[0].domain.name == "web":
             raise ZeroDivisionError("division by zero")
-        return plan_requests(requests, *_)  # type: ignore[arg-type]
+        return compare_requests(requests, *_)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("cachetune.agent.decide.plan_requests", fail_for_web)
+    monkeypatch.setattr("cachetune.agent.decide.compare_requests", fail_for_web)
     files = {**FILE, "zoo": TuningFile(wanted(1, name="zoo"))}
     decided = decide(machine.observation(runs(), runs(name="zoo"), files=files), {}, OPTIONS, 0.0)
     assert failure(decided["web"][1]) == "ZeroDivisionError: division by zero (this is a bug)"

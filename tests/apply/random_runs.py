@@ -14,7 +14,6 @@ from typing import Any
 
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
-from cachetune.apply.settle import settle
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.guests.model import Guest, Thread
@@ -100,8 +99,6 @@ class Episode:
     def _one_run(self) -> None:
         name = self._draw.choice(GUESTS)
         how = self._draw.choice([self._undisturbed, self._failing, self._dying, self._dying])
-        if how == self._dying:
-            settle(self._connection)  # recover does so, too: it returns ways that a smaller request has left
         wanted = self._wish(name) if self._draw.random() < 0.7 else self._removal(name)
         if wanted is None:
             self.counts.refused += 1

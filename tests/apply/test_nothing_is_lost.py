@@ -223,7 +223,21 @@ def guests_of_libvirt(run: Path) -> Scene:
     return sim, connection, plan_guests(requests, host, Options())
 
 
-SCENES = [prepared, a_change, a_removal, guests_of_libvirt]
+def a_give_back(run: Path) -> Scene:
+    """A guest shrinks, gets a group that copies the default group's mask, and the default group grows back."""
+    sim, connection, first = prepared(run)
+    assert apply(first, connection).outcome == "done"
+    control = connection.look(Ledger()).caches[0]
+    wanted = domain(
+        group({0, 1}, (cache_request(control, 0, 1),), (), [{0}]),
+        group({2}, (cache_request(control, 1, 2),), (), []),
+    )
+    plan = plan_for(wanted, connection)
+    assert [step.path for step in plan.steps[-2:]] == [".", "cachetune-web-vcpus_2"]
+    return sim, connection, plan
+
+
+SCENES = [prepared, a_change, a_removal, a_give_back, guests_of_libvirt]
 
 
 def operations_in(scene: Callable[[Path], Scene], run: Path) -> int:
