@@ -101,6 +101,7 @@ def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:
         nodes=tuple(nodes),
         monitors=tuple(_monitor(monitor, group_id, positions) for monitor in group.monitors),
         at=positions.at(group.element, "vcpus"),
+        exclusive=group.exclusive,
     )
 
 

@@ -96,6 +96,8 @@ def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int
             from cachetune.domain.xml.diagnosis import warn_about_typos
 
             warn_about_typos(parsed.unknown, problems)
+        if root.tag == "domain" or checks.libvirt:  # a tuning file is not for libvirt
+            _warn_about_modes(parsed, problems)
         if checks.libvirt:
             from cachetune.domain.compat import check_version
 
@@ -105,6 +107,11 @@ def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int
     except TooManyProblemsError:
         return None
     return parsed
+
+
+def _warn_about_modes(parsed: ParsedGroups, problems: Problems) -> None:
+    for element in parsed.modes:
+        problems.add("CT170", element, "mode")
 
 
 def _length(part: str | bytes | None) -> int:

@@ -23,7 +23,8 @@ def _tunes(domain: Domain, kind: ResourceType) -> Iterator[str]:
         children = [*_children(group, kind)]
         if children:
             group_id = group.id if domain.id is not None else None
-            yield f"  <{kind}tune{_attributes(vcpus=_vcpus(group), id=group_id)}>"
+            mode = "exclusive" if group.exclusive and kind == "cache" else None
+            yield f"  <{kind}tune{_attributes(vcpus=_vcpus(group), id=group_id, mode=mode)}>"
             yield from (f"    <{child}/>" for child in children)
             yield f"  </{kind}tune>"
 

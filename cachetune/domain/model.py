@@ -47,7 +47,8 @@ class GroupRequest(msgspec.Struct, frozen=True):
     """Everything requested for one set of vCPUs (None: the whole process), merged from the three elements.
 
     ``caches`` are sorted by level, type (both, code, data) and id, ``nodes`` by id; ``monitors`` are in document order.
-    ``id`` is ``vcpus_0-1``, the ``id`` attribute in live XML, or None for the whole process.
+    ``id`` is ``vcpus_0-1``, the ``id`` attribute in live XML, or None for the whole process. An ``exclusive`` group
+    shares no way of any cache with another group or with devices.
     """
 
     vcpus: VcpuSet | None
@@ -56,6 +57,7 @@ class GroupRequest(msgspec.Struct, frozen=True):
     nodes: tuple[BandwidthRequest, ...]
     monitors: tuple[MonitorRequest, ...]
     at: Source
+    exclusive: bool = False
 
     @property
     def has_allocation(self) -> bool:

@@ -58,7 +58,7 @@ class Monitor:
 class Group:
     """Everything requested for one set of vCPUs: a bit mask, None for the whole process, or UNKNOWN."""
 
-    __slots__ = ("caches", "element", "monitors", "nodes", "vcpus", "watched")
+    __slots__ = ("caches", "element", "exclusive", "monitors", "nodes", "vcpus", "watched")
 
     def __init__(self, element: etree._Element, vcpus: int | None) -> None:
         self.element, self.vcpus = element, vcpus
@@ -66,15 +66,17 @@ class Group:
         self.nodes: dict[int, tuple[int, etree._Element]] = {}
         self.monitors: list[Monitor] = []
         self.watched = 0
+        self.exclusive = False
 
 
 class ParsedGroups:
     """The requests of one domain. ``maximum`` is the vCPU count, ``skipped`` are elements none of whose vCPUs exist.
 
-    ``unknown`` are the children of <cputune> that no version of libvirt supports.
+    ``unknown`` are the children of <cputune> that no version of libvirt supports, ``modes`` the elements with a mode,
+    which none supports either.
     """
 
-    __slots__ = ("groups", "maximum", "skipped", "tunes", "unknown")
+    __slots__ = ("groups", "maximum", "modes", "skipped", "tunes", "unknown")
 
     def __init__(self) -> None:
         self.groups: dict[int | None, Group] = {}
@@ -82,6 +84,7 @@ class ParsedGroups:
         self.tunes: list[etree._Element] = []
         self.skipped: set[etree._Element] = set()
         self.unknown: list[etree._Element] = []
+        self.modes: list[etree._Element] = []
 
 
 def read_groups(
@@ -163,6 +166,8 @@ class _Reader:
             return
         group = self._group_for(element, vcpus)
         tag, monitors = str(element.tag), []
+        if (mode := element.get("mode")) is not None and element not in self._faulty:
+            self._read_mode(element, mode, group)
         for child in element:
             kind = child.tag
             if kind == "monitor":
@@ -176,6 +181,12 @@ class _Reader:
         if len(element) == 0 and element not in self._faulty:
             children = {"cachetune": "<cache> or <monitor>", "memorytune": "<node> or <monitor>"}
             self._problems.add("CT152", element, element=tag, children=children.get(tag, "<monitor>"))
+
+    def _read_mode(self, element: etree._Element, mode: str, group: Group) -> None:
+        group.exclusive = mode == "exclusive"
+        if group.exclusive and len(element) and element.find("cache") is None:
+            self._problems.add("CT171", element, "mode")
+        self._parsed.modes.append(element)
 
     def _outer_vcpus(self, element: etree._Element) -> int | None:
         if element in self._faulty:

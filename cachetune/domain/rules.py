@@ -5,7 +5,8 @@ how they are checked: "" as they are, ``libvirt:9.0`` with --libvirt 9.0, ``sche
 ``file`` as the name of a file, ``engine`` by the schema engine without the diagnosis, ``live`` as the XML of a running
 guest.
 
-CT1xx follow libvirt 12.8: CT100 to CT149 are errors there too, CT150 to CT199 are warnings where libvirt is silent.
+CT1xx follow libvirt 12.8: CT100 to CT149 are errors there too, CT150 to CT159 are warnings where libvirt is silent.
+CT16x and CT17x are about what cachetune adds to libvirt's elements.
 """
 
 from cachetune.findings import Rule
@@ -393,6 +394,30 @@ _MEANING = (
     ),
 )
 
+_EXCLUSIVE = "<cachetune vcpus='0-1' mode='exclusive'>{}</cachetune>"
+
+_BEYOND_LIBVIRT = (
+    Rule(
+        id="CT170",
+        severity="warning",
+        summary="libvirt has no attribute mode on <cachetune>.",
+        message="libvirt ignores mode on <cachetune> (`virsh define --validate` refuses it)",
+        fix="keep it in a tuning file (the <cputune> element alone), or pass --exclusive",
+        why="libvirt drops what it does not know, so neither the guest's XML nor its groups will have the mode.",
+        bad=_domain(_EXCLUSIVE.format(_cache())),
+        good="<cputune>" + _EXCLUSIVE.format(_cache()) + "</cputune>",
+    ),
+    Rule(
+        id="CT171",
+        severity="error",
+        summary="A <cachetune> in mode 'exclusive' must have a <cache>.",
+        message="mode 'exclusive' without <cache>: there are no ways to be exclusive",
+        fix="add a <cache>, or remove mode",
+        bad="<cputune>" + _EXCLUSIVE.format(_monitor("0")) + "</cputune>",
+        good="<cputune>" + _EXCLUSIVE.format(_cache() + _monitor("0")) + "</cputune>",
+    ),
+)
+
 _LIBVIRT = (
     Rule(
         id="CT301",
@@ -476,4 +501,4 @@ _LIBVIRT = (
     ),
 )
 
-RULES: dict[str, Rule] = {rule.id: rule for rule in (*_SCHEMA, *_MEANING, *_LIBVIRT)}
+RULES: dict[str, Rule] = {rule.id: rule for rule in (*_SCHEMA, *_MEANING, *_BEYOND_LIBVIRT, *_LIBVIRT)}

@@ -3,7 +3,7 @@
 import pytest
 from lxml import etree
 
-from cachetune.domain import Checker, Checks, load
+from cachetune.domain import Checker, Checks, format_cputune, load
 from cachetune.domain.xml.schema import libvirt_schema, relaxng_says, schema_path, xsd_says
 from cachetune.findings import Source
 
@@ -71,3 +71,52 @@ def test_too_many_elements_are_refused_as_in_a_domain() -> None:
     crowd = "<cachetune vcpus='0'>" + "<monitor level='3'/>" * 10_001 + "</cachetune>"
     (finding,) = load(f"<cputune>{crowd}</cputune>".encode(), "").findings
     assert finding.rule == "CT010"
+
+
+EXCLUSIVE = TUNING.replace("vcpus='0-1'", "vcpus='0-1' mode='exclusive'")
+
+
+def test_a_group_can_be_requested_as_exclusive() -> None:
+    loaded = load(EXCLUSIVE.encode(), "web.xml")
+    assert loaded.domain is not None
+    assert (loaded.domain.groups[0].exclusive, loaded.findings) == (True, ())
+    assert not load(TUNING.encode(), "web.xml").domain.groups[0].exclusive  # type: ignore[union-attr]
+
+
+def test_shareable_is_what_a_group_is_without_a_mode() -> None:
+    loaded = load(EXCLUSIVE.replace("exclusive", "shareable").encode(), "web.xml")
+    assert loaded.domain is not None
+    assert not loaded.domain.groups[0].exclusive
+    assert "mode" not in format_cputune(loaded.domain)
+
+
+def test_an_exclusive_group_is_formatted_as_it_is_read() -> None:
+    domain = load(EXCLUSIVE.encode(), "web.xml").domain
+    assert domain is not None
+    text = format_cputune(domain)
+    assert "<cachetune vcpus='0-1' mode='exclusive'>" in text
+    again = load(text.encode(), "web.xml").domain
+    assert again is not None
+    assert format_cputune(again) == text
+
+
+@pytest.mark.parametrize("libvirt", [None, "12.8"])
+def test_domain_xml_with_a_mode_is_warned_of_and_a_tuning_file_only_for_libvirt(libvirt: str | None) -> None:
+    domain = f"<domain type='kvm'><vcpu>4</vcpu>{EXCLUSIVE}</domain>"
+    (finding,) = load(domain.encode(), "web.xml", libvirt=libvirt).findings
+    assert (finding.rule, finding.severity, finding.path.rpartition("/")[2]) == ("CT170", "warning", "@mode")
+    found = load(EXCLUSIVE.encode(), "web.xml", libvirt=libvirt).findings
+    assert [each.rule for each in found] == (["CT170"] if libvirt else [])
+
+
+def test_only_a_cachetune_has_a_mode() -> None:
+    text = "<cputune><memorytune vcpus='0' mode='exclusive'><node id='0' bandwidth='50'/></memorytune></cputune>"
+    (finding,) = load(text.encode(), "web.xml").findings
+    assert (finding.rule, finding.path.rpartition("/")[2]) == ("CT003", "@mode")
+
+
+def test_an_invalid_mode_is_refused_once() -> None:
+    text = EXCLUSIVE.replace("exclusive", "exclusivee")
+    (finding,) = load(f"<domain type='kvm'><vcpu>4</vcpu>{text}</domain>".encode(), "web.xml").findings
+    assert finding.rule == "CT005"
+    assert "did you mean 'exclusive'?" in finding.message

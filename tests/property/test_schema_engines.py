@@ -32,6 +32,7 @@ attributes = {
     "size": numbers | odd,
     "unit": units,
     "bandwidth": numbers | odd,
+    "mode": st.sampled_from(["shareable", "exclusive", "Exclusive", "exclusive ", ""]),
     "o:id": numbers,
     "xml:lang": st.just("en"),
     "xsi:type": st.just("cache"),

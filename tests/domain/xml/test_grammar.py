@@ -12,7 +12,7 @@ RNG = "{http://relaxng.org/ns/structure/1.0}"
 
 # element: its attributes, with required ones in capitals; and its children
 EXPECTED = {
-    "cachetune": ("vcpus id", "cache monitor"),
+    "cachetune": ("vcpus id mode", "cache monitor"),
     "cachetune/cache": ("ID LEVEL TYPE SIZE unit", ""),
     "cachetune/monitor": ("level vcpus", ""),
     "memorytune": ("vcpus id", "node monitor"),
@@ -26,6 +26,7 @@ EXPECTED = {
 VALUES = {
     "cachetune/@vcpus": ("2", "two"),
     "cachetune/@id": ("mine", None),
+    "cachetune/@mode": ("exclusive", "private"),
     "cachetune/cache/@id": ("9", "-9"),
     "cachetune/cache/@level": ("2", "L2"),
     "cachetune/cache/@type": ("data", "instruction"),
@@ -76,7 +77,7 @@ def with_value(path: str, value: str) -> str:
     """Return the XML of a running guest whose only element has ``value`` at ``path``."""
     element, _, attribute = path.rpartition("/@")
     tune, _, child = element.partition("/")
-    child = child or ("node" if tune == "memorytune" else "monitor")
+    child = child or {"cachetune": "cache", "memorytune": "node", "energytune": "monitor"}[tune]
     outer = etree.fromstring(f"<{tune} vcpus='0-3'><{child} {VALID[child]}/></{tune}>")
     (outer if element == tune else outer[0]).set(attribute, value)
     text = etree.tostring(outer, encoding="unicode")
