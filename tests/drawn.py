@@ -11,7 +11,10 @@ _HERE = Source()
 
 
 def drawn_domain(draw: random.Random, host: Host, name: str) -> Domain:
-    """Some groups of four vCPUs, each with requests for some caches and nodes, and some monitors."""
+    """Some groups of four vCPUs, each with requests for some caches and nodes, and some monitors.
+
+    An exclusive group, which is one in five, requests ways of every cache.
+    """
     vcpus = draw.sample(range(4), 4)
     parts = draw.choice([(4,), (2, 2), (1, 3), (1, 1, 2), (1, 1, 1, 1)])
     groups = [_group(draw, host, {vcpus.pop() for _ in range(size)}) for size in parts]
@@ -20,11 +23,12 @@ def drawn_domain(draw: random.Random, host: Host, name: str) -> Domain:
 
 
 def _group(draw: random.Random, host: Host, vcpus: set[int]) -> GroupRequest:
+    exclusive = bool(host.caches) and draw.random() < 0.2
     caches = tuple(
         CacheRequest(c.level, i, c.type, draw.randint(c.min_cbm_bits, 3) * (c.way_bytes(i) or 0), _HERE)
         for c in host.caches
         for i in c.size_bytes
-        if draw.random() < 0.5
+        if exclusive or draw.random() < 0.5
     )
     nodes = tuple(
         BandwidthRequest(i, draw.randrange(b.min_bandwidth, 101, b.bandwidth_gran), _HERE)
@@ -34,4 +38,4 @@ def _group(draw: random.Random, host: Host, vcpus: set[int]) -> GroupRequest:
     )
     watched = [vcpu for vcpu in vcpus if draw.random() < 0.2]
     monitors = tuple(MonitorRequest("cache", frozenset({v}), f"vcpus_{v}", _HERE) for v in watched)
-    return GroupRequest(frozenset(vcpus), f"vcpus_{format_ids(vcpus)}", caches, nodes, monitors, _HERE)
+    return GroupRequest(frozenset(vcpus), f"vcpus_{format_ids(vcpus)}", caches, nodes, monitors, _HERE, exclusive)

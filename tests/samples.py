@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import msgspec
 from hypothesis import assume
 from hypothesis import strategies as st
 
@@ -65,16 +66,17 @@ def _bandwidth(control: BandwidthControl, steps: int) -> int:
 
 @st.composite
 def domains(draw: st.DrawFn, host: Host) -> Domain:
-    """Any domain of the guest that fits the host."""
+    """Any domain of the guest that fits the host. An exclusive group requests ways of every cache."""
     groups = []
     vcpus = draw(st.permutations(range(4)))
     cuts = draw(st.sampled_from([(0,), (0, 4), (0, 2, 4), (0, 1, 4), (0, 1, 2, 4)]))
     for first, last in pairwise(cuts):
+        exclusive = draw(st.integers(0, 3)) == 3
         caches = tuple(
-            cache_request(c, i, draw(st.integers(max(c.min_cbm_bits, 1), 4)))
+            cache_request(c, i, draw(st.integers(max(c.min_cbm_bits, 1), 2 if exclusive else 4)))
             for c in host.caches
-            for i in list(c.size_bytes)[:2]
-            if draw(st.booleans())
+            for i in list(c.size_bytes)[: None if exclusive else 2]
+            if exclusive or draw(st.booleans())
         )
         nodes = tuple(
             BandwidthRequest(i, _bandwidth(b, draw(st.integers(0, 9))), HERE)
@@ -85,7 +87,8 @@ def domains(draw: st.DrawFn, host: Host) -> Domain:
         )
         inside = vcpus[first:last]
         monitors = [{v} for v in inside if draw(st.booleans())] if host.monitors else []
-        groups.append(group(set(inside), caches, nodes, monitors))
+        made = group(set(inside), caches, nodes, monitors)
+        groups.append(msgspec.structs.replace(made, exclusive=exclusive and bool(caches)))
     found = domain(*groups)
     try:
         plan(found, host, GUEST, Options(shrink_default=True))

@@ -109,7 +109,7 @@ class DryRun:
         for group in host.control_groups():
             self._put(group.path, Schemata(group.masks, group.bandwidth))
         self._groups = {g.path: g for g in host.groups}
-        self._files = FileGuard(host, self._groups)
+        self._files = FileGuard(host, self._groups, self._masks)
         owned = {path for machine in self._machines for path in ledger.groups_of(machine)}
         ours = (g.path for g in host.groups if g.owner == "cachetune")
         self._own = {p for p in ours if p in owned or any(belongs_to(p, machine) for machine in self._machines)}
@@ -175,7 +175,13 @@ class DryRun:
             if not self._may_have(path, name, cache_id, mask):
                 return f"give group {path} the mask {mask:x} on {name} cache {cache_id}"
         self._put(path, merge(now, after))
+        exclusive = [group.path for group in self._groups.values() if group.mode == "exclusive"]
+        if after.masks and (why := next((why for each in exclusive if (why := self._files.shares(each))), "")):
+            return f"give group {path} ways that are not its own in mode exclusive: {why}"
         return ""
+
+    def _masks(self) -> dict[str, Masks]:
+        return {path: values.masks for path, values in self._values.items()}
 
     def _write_file(self, step: WriteFile) -> str:
         path, group = step.path, group_of_file(step.path)

@@ -2,28 +2,35 @@
 
 A step must be undone by writing ``before``, so it may not have side effects that this would leave behind. CPUs must
 come from the group that gets them back: the default group for a control group, the control group for a monitor group.
-Counters must be free.
+Counters must be free, and a group that becomes exclusive must share no ways.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Literal, assert_never
 
 from msgspec.structs import replace
 
+from cachetune.cbm import Masks
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor, parent_of
 from cachetune.host.resctrl.assignments import format_assignments
 from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.idset import format_ids, numbered, parse_cpu_list
 from cachetune.plan.counters import Counters, copy_of
+from cachetune.plan.exclusive import overlap_of
 from cachetune.plan.settings import ASSIGNMENTS, group_file, group_of_file, is_value, value_in, value_on
 from cachetune.plan.steps import WriteFile
 
 
 class FileGuard:
-    """Follows writes to files. ``groups`` are those of the dry run, by path; it shares and updates them."""
+    """Follows writes to files. ``groups`` are those of the dry run, by path; it shares and updates them.
 
-    def __init__(self, host: Host, groups: MutableMapping[str, Group]) -> None:
-        self._host, self._groups = host, groups
+    ``masks`` returns the masks of the control groups at the moment, by path.
+    """
+
+    def __init__(
+        self, host: Host, groups: MutableMapping[str, Group], masks: Callable[[], Mapping[str, Masks]]
+    ) -> None:
+        self._host, self._groups, self._masks = host, groups, masks
         self._counters = Counters(host)
         self._settings: dict[str, str] = {}
 
@@ -42,10 +49,24 @@ class FileGuard:
     def obstacle(self, path: str, value: str) -> str:
         """What keeps the file from having this value, such as another group; "" for nothing."""
         group = self._group(path)
-        file = group_file(path)
-        if group and file == "cpus_list":
-            return self._obstacle(group, parse_cpu_list(value))
-        return self._lacks(group, value) if group and file == ASSIGNMENTS else ""
+        if group is None:
+            return ""
+        match group_file(path):
+            case "cpus_list":
+                return self._obstacle(group, parse_cpu_list(value))
+            case "mbm_L3_assignments":
+                return self._lacks(group, value)
+            case "mode":
+                return self.shares(group.path) if value == "exclusive" else ""
+            case None:
+                return ""
+            case file:
+                assert_never(file)
+
+    def shares(self, path: str) -> str:
+        """What keeps a group from being exclusive: the ways that it shares at the moment; "" for nothing."""
+        masks = {group: masks for group, masks in self._masks().items() if group in self._groups}
+        return str(overlap_of(path, masks, self._host.caches) or "")
 
     def attainable(self, path: str, value: str) -> str:
         """The value, without counters that other groups have."""

@@ -152,7 +152,7 @@ class _Reversal:
         self._made = {effect.created for effect in effects if effect.created}
         self._removed = {effect.removed for effect in effects if effect.removed}
         self._lost: set[str] = set()
-        self._files = FileGuard(host, {group.path: group for group in host.groups})
+        self._files = FileGuard(host, {group.path: group for group in host.groups}, lambda: self._now)
         self._now = {group.path: group.masks for group in host.control_groups()}
         self.notes: list[str] = []
         self.kept: DefaultShrink | None = None
@@ -226,7 +226,7 @@ class _Reversal:
         return WriteSchemata(step.path, text, step.after) if text else None
 
     def _write_file(self, step: WriteFile) -> WriteFile | None:
-        """The step, unless another program has changed the file or taken its CPUs since."""
+        """The step, unless another program has changed the file or taken its CPUs or ways since."""
         path = step.path
         group, now = group_of_file(path), self._files.now(path)
         # A group of this run is removed, or made again with its old values.

@@ -93,6 +93,12 @@ assign_counters = option(
     heading=_HOW,
     help="Assign bandwidth counters to monitors that have none (AMD ABMC, MPAM).",
 )
+exclusive = option(
+    "--exclusive",
+    is_flag=True,
+    heading=_HOW,
+    help="Make the groups exclusive: no other group and no device may have their ways, of any cache.",
+)
 adopt = option("--adopt", is_flag=True, heading=_HOW, help="Also change groups that libvirt made for the guest.")
 yes = option(
     *("-y", "--yes"), is_flag=True, heading=_HOW, help="Do not prompt for confirmation; required without a terminal."
@@ -163,7 +169,7 @@ finding = stack(source, *_settings.values())
 
 planning = stack(
     *(guest, all_guests, pid, vcpus, machine_name),
-    *(shrink_default, take_tasks, assign_counters, adopt),
+    *(shrink_default, exclusive, take_tasks, assign_counters, adopt),
     finding,
     *(resctrl, sysfs, run),
 )

@@ -20,6 +20,7 @@ from cachetune.plan.allocation import Allocation
 from cachetune.plan.assignment import assigning_steps
 from cachetune.plan.counts import limit_findings, summarize
 from cachetune.plan.diff import Removal, steps_between
+from cachetune.plan.exclusive import all_exclusive, exclusive_findings, mode_of
 from cachetune.plan.giveback import returning_steps
 from cachetune.plan.group_state import group_states
 from cachetune.plan.groups.names import belongs_to
@@ -68,6 +69,8 @@ def plan_guests(
 
     Raises PlanRefusedError with all findings, MachineNameError, and GroupConflictError for guests that share a name.
     """
+    if options.exclusive:
+        requests = [msgspec.structs.replace(each, domain=all_exclusive(each.domain)) for each in requests]
     machines = _machines(requests)
     guests = tuple(map(_plan_guest, requests))
     desired: tuple[DesiredGroup, ...] = ()
@@ -84,6 +87,7 @@ def plan_guests(
         common += (f for group in request.domain.groups for f in capacity_findings(group, host))
         common += guest_findings(request.domain, request.guest)
         common += pinning_findings(request.domain, request.guest, host)
+    common += exclusive_findings(host, (g for g in desired if g.request and not is_foreign(host.group(g.path), own)))
     common += foreign_findings(desired, places, host, own, take_tasks=options.take_tasks)
     obsolete = tuple(path for path in own if path not in {g.path for g in desired})
     common += nested_findings(host, obsolete)
@@ -210,7 +214,8 @@ def _planned_groups(desired: tuple[DesiredGroup, ...], draft: _Draft, host: Host
         if allocation is None:
             allocation = Allocation(existing.masks, existing.bandwidth) if existing else Allocation()
         values = Allocation(_masks_in(later, group.path, allocation.masks), allocation.bandwidth)
-        yield PlannedGroup(group.path, "control", vcpus, action, values, _requested(group, host))
+        requested = _requested(group, host)
+        yield PlannedGroup(group.path, "control", vcpus, action, values, requested, mode_of(group, host))
 
 
 def _masks_in(later: Host, path: str, masks: Masks) -> Masks:

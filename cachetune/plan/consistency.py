@@ -31,6 +31,8 @@ def plan_problems(plan: Plan) -> Iterator[str]:
     resources = {resource.name: resource for resource in plan.resources}
     for group in plan.groups:
         yield from _group_problems(group, resources)
+        if group.kind == "monitor" and group.mode != "shareable":
+            yield f"monitor group {group.path!r} has a mode"
     for path in plan.host_groups:
         if kind_of(path) is None and kind_of(path, monitoring=False) is None:
             yield f"{path!r} is not the path of a group"

@@ -1,7 +1,9 @@
 """From the host's current state and the target allocations to the ordered steps between them.
 
-The order is shrink, create, grow, move, remove. At no moment does one of our groups share ways with another group
-unless it does so in the target, except that a new group has no tasks but the kernel's own masks until they are written.
+The order is shrink, create, grow, move, remove. A group becomes exclusive once all masks are written and before threads
+move, so that a refusal moves none; it becomes shareable before everything else. At no moment does one of our groups
+share ways with another group unless it does so in the target, except that a new group has no tasks but the kernel's own
+masks until they are written.
 What goes back to the default group then (``plan.giveback``) follows after all of them.
 """
 
@@ -15,6 +17,7 @@ from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor
 from cachetune.host.resctrl.assignments import format_assignments
 from cachetune.host.resctrl.schemata import format_schemata
 from cachetune.plan.allocation import Allocation
+from cachetune.plan.exclusive import mode_writes
 from cachetune.plan.groups.translate import DesiredGroup, Membership
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteSchemata
 
@@ -34,6 +37,7 @@ def steps_between(
     removal: Removal,
 ) -> tuple[Step, ...]:
     """All steps, in order; empty when the host already is in the target state."""
+    modes = mode_writes(host, desired, allocations)
     shrinks, changes = _changes(host, allocations)
     creates = _creates(host, desired, allocations)
     moves = moves_between(host, places, removal.paths)
@@ -41,8 +45,8 @@ def steps_between(
     removes = [removal_of(host, path) for path in _inner_first(removal.paths)]
     if removal.first:
         moves = moves_between(_without(host, set(removal.paths)), places)
-        return (*leaves, *removes, *shrinks, *creates, *changes, *moves)
-    return (*shrinks, *creates, *changes, *moves, *leaves, *removes)
+        return (*leaves, *removes, *modes.opening, *shrinks, *creates, *changes, *modes.closing, *moves)
+    return (*modes.opening, *shrinks, *creates, *changes, *modes.closing, *moves, *leaves, *removes)
 
 
 def writes_to(host: Host, allocations: Mapping[str, Allocation]) -> tuple[Step, ...]:

@@ -13,7 +13,7 @@ from cachetune.cbm import Cbm, Masks, runs
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
 from cachetune.host.usage import unexplained_ways
 from cachetune.plan.after import host_after
-from cachetune.plan.allocate.occupancy import occupancy_of
+from cachetune.plan.allocate.occupancy import exclusive_ways, occupancy_of
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.diff import writes_to
 from cachetune.plan.model import DefaultShrink
@@ -44,6 +44,7 @@ def _returned(host: Host, later: Host, shrunk: DefaultShrink) -> Iterator[tuple[
             occupancy = occupancy_of(later, control, cache_id, ())
             taken = occupancy.taken | unexplained_ways(host, control, cache_id, removed)
             taken &= ~(shrunk.shared.at(control.name, cache_id) or 0)
+            taken |= exclusive_ways(later, control, cache_id, {DEFAULT_GROUP})
             grown = _grown(occupancy.default, before & ~taken & control.cbm_mask, control)
             if grown != occupancy.default:
                 for path in (DEFAULT_GROUP, *occupancy.followers):

@@ -16,6 +16,7 @@ from cachetune.plan.group_state import GroupState
 from cachetune.plan.steps import Step
 
 Action = Literal["create", "change", "keep"]
+Mode = Literal["shareable", "exclusive"]
 VcpuList = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*$")]
 
 
@@ -37,7 +38,7 @@ class PlannedGroup(msgspec.Struct, frozen=True):
 
     ``schemata`` holds every value of a control group that the plan sets: the masks of all caches, and bandwidth for
     the nodes that the XML requests, as the host will show it. ``requested`` is what the XML requests: bytes for caches,
-    the host's unit for bandwidth.
+    the host's unit for bandwidth. ``mode`` is that of a control group; a monitor group has none and is "shareable".
     """
 
     path: str
@@ -46,6 +47,7 @@ class PlannedGroup(msgspec.Struct, frozen=True):
     action: Action
     schemata: Allocation = msgspec.field(default_factory=Allocation)
     requested: Amounts = msgspec.field(default_factory=Amounts)
+    mode: Mode = "shareable"
 
 
 class Resource(msgspec.Struct, frozen=True):

@@ -98,6 +98,8 @@ def _differs(group: DesiredGroup, existing: Group, places: Mapping[int, Membersh
             mask = existing.masks.at(control.name, cache.cache_id)
             if mask is not None and mask.bit_count() * way != cache.size_bytes:
                 return f"its mask on {control.name} cache {cache.cache_id} is {mask:x}"
+    if group.request and group.request.exclusive and existing.mode != "exclusive":
+        return f"its mode is {existing.mode}"
     bandwidth = next((b for b in host.bandwidths if b.name == "MB"), None)
     for node in group.request.nodes if group.request else ():
         value = existing.bandwidth.at("MB", node.node_id)

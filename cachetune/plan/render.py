@@ -3,7 +3,7 @@
 Marks: "+" created, "~" changed, "-" removed, ">" threads that move, " " unchanged or an explanation, "" the summary.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import reduce
 from typing import NamedTuple, assert_never
 
@@ -48,8 +48,14 @@ def render(plan: Plan, draw: Draw) -> Iterator[Line]:
     for group in plan.groups:
         yield from _group(group, writes.get(group.path, []), plan, draw)
     for step in plan.steps:
-        yield from _line_of(step, plan)
+        if not _is_mode_of(planned, step):
+            yield from _line_of(step, plan)
     yield Line("", summary_sentence(plan))
+
+
+def _is_mode_of(paths: Collection[str], step: Step) -> bool:
+    """Whether the step writes the mode of one of these groups, which has it in its first line."""
+    return isinstance(step, WriteFile) and group_file(step.path) == "mode" and group_of_file(step.path) in paths
 
 
 def summary_sentence(plan: Plan) -> str:
@@ -129,7 +135,7 @@ def _counters(before: str, after: str) -> str:
 def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
     mark = _MARKS[group.action]
     who = "whole process" if group.vcpus is None else f"vCPU{'' if group.vcpus.isdigit() else 's'} {group.vcpus}"
-    what = ", monitor only" if group.kind == "monitor" else ""
+    what = ", monitor only" if group.kind == "monitor" else _mode(group, plan)
     yield Line(mark, f"{mark} {group.path}  ({who}{what})")
     before = Schemata() if group.action == "create" else _before(writes)
     masks = _masks(group.schemata.masks, before.masks, plan, draw)
@@ -139,6 +145,14 @@ def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: D
     )
     yield from _folded(mark, sizes)
     yield from _folded(mark, _bandwidths(group, before, plan))
+
+
+def _mode(group: PlannedGroup, plan: Plan) -> str:
+    """The mode unless it is and stays shareable."""
+    state = plan.host_groups.get(group.path)
+    if state and state.mode != group.mode:
+        return f", {state.mode} -> {group.mode}"
+    return "" if group.mode == "shareable" else f", {group.mode}"
 
 
 def _before_and_after(steps: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:

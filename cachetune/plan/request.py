@@ -13,13 +13,15 @@ class Options(msgspec.Struct, frozen=True):
 
     ``shrink_default`` allows taking ways from the default group, ``take_tasks`` moving threads out of foreign groups,
     ``assign_counters`` assigning bandwidth counters to monitors that have none. ``adopt`` means that groups
-    that libvirt created for the guests may change: the plan is the same, and does not advise that option.
+    that libvirt created for the guests may change: the plan is the same, and does not advise that option. With
+    ``exclusive`` every control group is requested as exclusive.
     """
 
     shrink_default: bool = False
     take_tasks: bool = False
     assign_counters: bool = False
     adopt: bool = False
+    exclusive: bool = False
 
 
 class GuestRequest(msgspec.Struct, frozen=True):

@@ -86,17 +86,20 @@ def plan(
     shrink_default: bool = False,
     take_tasks: bool = False,
     assign_counters: bool = False,
+    exclusive: bool = False,
 ) -> Plan:
     """Plan a guest's allocation on a host. Changes nothing.
 
     Without ``guest``, groups are planned but no task moves. The domain gets a running guest's name and UUID, unless
     it is from the guest's live XML. ``shrink_default`` takes ways from the default group, as few as needed;
     ``take_tasks`` also moves threads out of foreign groups; ``assign_counters`` assigns bandwidth counters to monitors
-    that have none.
+    that have none; ``exclusive`` makes every control group exclusive.
 
     Raises PlanRefusedError with all findings, WrongGuestError, GuestVcpusUnknownError and MachineNameError.
     """
-    options = Options(shrink_default=shrink_default, take_tasks=take_tasks, assign_counters=assign_counters)
+    options = Options(
+        shrink_default=shrink_default, take_tasks=take_tasks, assign_counters=assign_counters, exclusive=exclusive
+    )
     if not isinstance(guest, RunningGuest):
         return build.plan(domain, host, guest, options)
     if domain.id is None or domain.name != guest.name:

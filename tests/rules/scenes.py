@@ -146,6 +146,13 @@ def unreadable(bit_usage: str) -> Host:
     return msgspec.structs.replace(on, caches=caches, groups=groups, problems=problems)
 
 
+def in_mode(mode: str) -> Host:
+    """The host where the guest's group has two ways of each cache, and this mode."""
+    on = host(FREE, {"cachetune-web-vcpus_0-1/schemata": "L3:0=060;1=060\n"})
+    ours = (msgspec.structs.replace(group, mode=mode) if group.path != "." else group for group in on.groups)
+    return msgspec.structs.replace(on, groups=tuple(ours))
+
+
 # -- applying -----------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +284,19 @@ SCENES = {
         good=lambda: planning(
             counted.guest(counted.tune("0-1", "0-1")), counted.host(on_mkdir=False), assign_counters=True
         ),
+    ),
+    # The guest's group would share the default group's ways on cache 1.
+    "CT247": Scene(
+        bad=lambda: planning(web(cachetune("0-1", 2, 0)), host(FREE), exclusive=True),
+        good=lambda: planning(web(cachetune("0-1", 2, 0, 1)), host(FREE), exclusive=True),
+    ),
+    "CT248": Scene(
+        bad=lambda: planning(web(cachetune("0-1", 2, 0, 1)), mpam(num_rmids=32), exclusive=True),
+        good=lambda: planning(web(cachetune("0-1", 2, 0, 1)), mpam(num_rmids=32)),
+    ),
+    "CT249": Scene(
+        bad=lambda: planning(WEB, in_mode("pseudo-locked")),
+        good=lambda: planning(WEB, in_mode("exclusive")),
     ),
     # Only vCPU 0 has a thread, and the group is for vCPUs 0 and 1.
     "CT401": Scene(

@@ -50,6 +50,15 @@ def occupancy_of(host: Host, control: CacheControl, cache_id: int, ignored: Coll
     return Occupancy(default, tuple(followers), Cbm(taken))
 
 
+def exclusive_ways(host: Host, control: CacheControl, cache_id: int, ignored: Collection[str]) -> Cbm:
+    """The ways that exclusive groups keep from all others, without those of the groups ``ignored``."""
+    ways = Cbm(0)
+    for group in host.control_groups():
+        if group.mode == "exclusive" and group.path not in ignored:
+            ways |= _of_all_types(group, control, cache_id, host)
+    return ways
+
+
 def exclusive_bits(host: Host, control: CacheControl, cache_id: int) -> Cbm:
     """The ways that a default group in mode exclusive keeps from all others."""
     group = host.default_group

@@ -229,10 +229,15 @@ def _by_effort(requests: Sequence[WayRequest]) -> list[int]:
     return sorted((i for i, request in enumerate(requests) if request.ways is not None), key=effort)
 
 
+def is_legal(mask: int, control: CacheControl) -> bool:
+    """Whether the processor accepts the holes in a mask, if any."""
+    return control.sparse_masks or is_contiguous(mask)
+
+
 def _is_as_requested(request: WayRequest, control: CacheControl) -> bool:
     """Whether the group has as many ways as requested, in a mask that the processor accepts."""
     now = request.now or Cbm(0)
-    return now.bit_count() == (request.ways or 0) and (control.sparse_masks or is_contiguous(now))
+    return now.bit_count() == (request.ways or 0) and is_legal(now, control)
 
 
 def _bits(mask: int) -> Iterator[int]:

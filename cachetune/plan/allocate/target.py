@@ -18,6 +18,7 @@ from cachetune.host.usage import groups_without_mask
 from cachetune.idset import numbered
 from cachetune.plan.allocate.advice import Situation
 from cachetune.plan.allocate.capacity import control_of, ways_of
+from cachetune.plan.allocate.exclusive import NO_ROOMS, Rooms, find_rooms
 from cachetune.plan.allocate.occupancy import (
     exclusive_bits,
     io_to_avoid,
@@ -52,10 +53,14 @@ def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[
     """Settle every cache of the host for the desired control groups. ``removed`` groups are removed beforehand."""
     groups = [group for group in desired if group.request]
     masks: dict[str, list[tuple[str, int, Cbm]]] = defaultdict(list)
-    findings: list[Finding] = []
+    rooms = _rooms(groups, host, removed, shrink=shrink)
+    findings: list[Finding] = [finding for each in rooms.values() for finding in each.findings]
     for control in host.caches:
         for cache_id in control.size_bytes:
-            settled = _settle_cache(groups, host, removed, control, cache_id, shrink=shrink)
+            beside = rooms.get((control.level, cache_id), NO_ROOMS)
+            if beside.findings:
+                continue
+            settled = _settle_cache(groups, host, removed, control, cache_id, beside, shrink=shrink)
             findings += settled.findings
             for path, mask in settled.masks.items():
                 masks[path].append((control.name, cache_id, mask))
@@ -81,27 +86,41 @@ def _settle_cache(
     removed: frozenset[str],
     control: CacheControl,
     cache_id: int,
+    rooms: Rooms,
     *,
     shrink: bool,
 ) -> _Settled:
+    exclusive = rooms.masks.get(control.name, {})
     groups = [g for g in groups if not _is_libvirts_copy(g, host, control, cache_id)]
     occupancy = occupancy_of(host, control, cache_id, removed | {g.path for g in groups})
-    default = occupancy.default
-    cache = Cache(control, default, occupancy.taken, io_to_avoid(control, cache_id))
+    groups = [g for g in groups if g.path not in exclusive]
+    default = rooms.kept_of(occupancy.default)
+    cache = Cache(control, default, occupancy.taken | rooms.held, io_to_avoid(control, cache_id))
     requests = [_request_for(group, control, cache_id) for group in groups]
+    now = [mask_of(each, control, cache_id) if (each := host.group(group.path)) else None for group in groups]
     ways = [
-        WayRequest(_ways(request, host), mask_of(now, control, cache_id) if (now := host.group(group.path)) else None)
-        for group, request in zip(groups, requests, strict=True)
+        WayRequest(_ways(request, host), default if mask == occupancy.default else mask)
+        for mask, request in zip(now, requests, strict=True)
     ]
     situation = Situation(host, cache, cache_id, requests, ways)
     try:
         kept, masks = shrink_default(cache, ways) if shrink else (default, fit(cache, ways, default))
     except DoesNotFitError as error:
         return _Settled({}, (situation.no_room(error, shrink=shrink),))
-    settled = {group.path: mask for group, mask in zip(groups, masks, strict=True)}
-    if kept != default:
+    settled = {group.path: mask for group, mask in zip(groups, masks, strict=True)} | exclusive
+    if kept != occupancy.default:
         settled |= dict.fromkeys((DEFAULT_GROUP, *occupancy.followers), kept)
     return _Settled(settled, situation.shared_with_io(masks, shrink=shrink))
+
+
+def _rooms(
+    groups: Sequence[DesiredGroup], host: Host, removed: frozenset[str], *, shrink: bool
+) -> dict[tuple[int, int], Rooms]:
+    """The rooms of exclusive groups by level and cache id."""
+    if not any(group.request and group.request.exclusive for group in groups):
+        return {}
+    places = dict.fromkeys((control.level, cache_id) for control in host.caches for cache_id in control.size_bytes)
+    return {place: find_rooms(groups, host, removed, *place, shrink=shrink) for place in places}
 
 
 def _is_libvirts_copy(group: DesiredGroup, host: Host, control: CacheControl, cache_id: int) -> bool:
