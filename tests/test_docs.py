@@ -28,6 +28,7 @@ from cachetune.agent.notify import Notifier
 from cachetune.agent.reconcile import Inputs
 from cachetune.apply.report import Outcome, Report
 from cachetune.apply.run import Connection, apply
+from cachetune.apply.state.change_log import Change
 from cachetune.apply.state.ledger import Ledger
 from cachetune.cli.main import VERBS, Verbs
 from cachetune.cli.show.rules import RULES
@@ -41,6 +42,7 @@ from cachetune.host.read import read_host
 from cachetune.host.usage import HostUsage
 from cachetune.plan import Options, Plan
 from cachetune.plan.build import plan
+from cachetune.service.change_log import ChangeLog
 from cachetune.service.export import Exported
 from cachetune.service.status import Guests, state_of
 from cachetune.sim import SimulatedResctrl, load_profile
@@ -245,6 +247,8 @@ DOCUMENTS = (
     Exported,
     AgentStatus,
     Diagnosis,
+    ChangeLog,
+    Change,
     RuleTable,
 )
 JSON_PAGE = TEXTS.get("json.md", "")
@@ -342,10 +346,16 @@ def status_of_an_agent(run_directory: Path) -> AgentStatus:
     return msgspec.structs.replace(status, pid=812, start_time=2406, running=True, period_seconds=5.0)
 
 
+def first_line_of_the_example(_: Path) -> Change:
+    line, *_others = (ROOT / "examples/changes.jsonl").read_bytes().splitlines()
+    return documents.decode(line, Change, "the first line")
+
+
 MADE: dict[type[msgspec.Struct], Callable[[Path], msgspec.Struct]] = {
     Report: report_on_a_thread_that_ended,
     Guests: a_guest_that_drifted,
     AgentStatus: status_of_an_agent,
+    Change: first_line_of_the_example,
 }
 
 

@@ -7,11 +7,14 @@ import msgspec
 
 from cachetune.apply.guard import refused
 from cachetune.apply.guard_files import FileGuard
+from cachetune.apply.record import Before, Ended, found_on, planned_on, record
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, undo
 from cachetune.apply.settle import settle_locked, settlement
 from cachetune.apply.state import journal, reservations
+from cachetune.apply.state.change_log import Outcome
 from cachetune.apply.state.departures import departed
+from cachetune.apply.state.journal import Unfinished
 from cachetune.apply.state.ledger import Ledger, follow_shrink, load_ledger, save_ledger
 from cachetune.apply.steps import StepRunner
 from cachetune.cbm import Cbm, Masks
@@ -75,16 +78,15 @@ def _recover(connection: Connection) -> Report:
     if unfinished is None:
         return Report(outcome="nothing to do", machine_names=(), notes=_awaited(connection))
     if unfinished.plan is None:
-        return _discard(connection, (), "the run was interrupted before its first step")
-    machines = unfinished.plan.machine_names
+        return _discard(connection, unfinished, "the run was interrupted before its first step")
     if not unfinished.same_boot:
         save_ledger(Ledger(), connection.run)
-        return _discard(connection, machines, "the machine has been restarted since, so there is nothing to undo")
+        return _discard(connection, unfinished, "the machine has been restarted since, so there is nothing to undo")
     if unfinished.complete:
         save_ledger(load_ledger(connection.run).after(unfinished.plan), connection.run)
         complete = "the run had taken all its steps; the ledger is now up to date"
-        return _discard(connection, machines, complete, *_awaited(connection))
-    return _undo(connection, unfinished.plan, unfinished.started)
+        return _discard(connection, unfinished, complete, *_awaited(connection))
+    return _undo(connection, unfinished, unfinished.plan)
 
 
 def _settled(recovered: Report, connection: Connection) -> Report:
@@ -113,29 +115,47 @@ def _awaited(connection: Connection) -> tuple[str, ...]:
     )
 
 
-def _discard(connection: Connection, machines: tuple[str, ...], *notes: str) -> Report:
+def _discard(connection: Connection, unfinished: Unfinished, *notes: str) -> Report:
+    plan = unfinished.plan
+    if plan is None:
+        journal.delete(connection.run)
+        return Report(outcome="done", machine_names=(), notes=notes)
+    outcome: Outcome = "finished" if unfinished.complete and unfinished.same_boot else "undone"
+    logged = record(connection, _ended(unfinished, plan, planned_on(plan), outcome, notes))
     journal.delete(connection.run)
-    return Report(outcome="done", machine_names=machines, notes=notes)
+    return Report(outcome="done", machine_names=plan.machine_names, notes=(*notes, *logged))
 
 
-def _undo(connection: Connection, plan: Plan, started: Sequence[Step]) -> Report:
+def _ended(unfinished: Unfinished, plan: Plan, before: Before, outcome: Outcome, notes: Sequence[str]) -> Ended:
+    return Ended(
+        run_id=unfinished.run_id,
+        plan=plan,
+        started=unfinished.started,
+        before=before,
+        outcome=outcome,
+        notes=notes,
+    )
+
+
+def _undo(connection: Connection, unfinished: Unfinished, plan: Plan) -> Report:
     ledger = load_ledger(connection.run)
     host = connection.look(ledger)
-    reversal = _Reversal(started, host, plan, reservations.seconds_left(connection.run))
+    reversal = _Reversal(unfinished.started, host, plan, reservations.seconds_left(connection.run))
     runner = StepRunner(connection.resctrl, connection.proc, plan.guests, host.bandwidths)
     undone, failures = undo(reversal.steps, runner)
-    report = Report(
+    if reversal.kept and not failures:
+        save_ledger(ledger.with_shrunk(reversal.kept), connection.run)
+    outcome: Outcome = "rollback incomplete" if failures else "undone"
+    logged = record(connection, _ended(unfinished, plan, found_on(host), outcome, reversal.notes))
+    if not failures:
+        journal.delete(connection.run)
+    return Report(
         outcome="rollback incomplete" if failures else "done",
         machine_names=plan.machine_names,
         undone=undone,
         undo_errors=failures,
-        notes=tuple(reversal.notes),
+        notes=(*reversal.notes, *logged),
     )
-    if not failures:
-        if reversal.kept:
-            save_ledger(ledger.with_shrunk(reversal.kept), connection.run)
-        journal.delete(connection.run)
-    return report
 
 
 class _Reversal:

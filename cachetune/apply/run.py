@@ -2,15 +2,18 @@
 
 import contextlib
 import signal
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from cachetune.apply.guard import check_plan, refused
+from cachetune.apply.record import Ended, found_on, record
 from cachetune.apply.report import Report
 from cachetune.apply.state import departures, journal, reservations
+from cachetune.apply.state.change_log import Outcome, log_of
 from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import Ledger, load_ledger, save_ledger, save_ledger_if_changed
 from cachetune.apply.steps import StepRunner
@@ -26,8 +29,9 @@ from cachetune.errors import (
     error_text,
 )
 from cachetune.guests import Guest, find_process, is_same_thread
-from cachetune.host.model import BandwidthControl, Host, parent_of
+from cachetune.host.model import Host, parent_of
 from cachetune.host.read import read_host
+from cachetune.host.resctrl.files import is_kernels
 from cachetune.host.resctrl.port import OnWait, Resctrl, in_silence
 from cachetune.idset import parse_vcpus
 from cachetune.plan.diff import moves_between
@@ -48,7 +52,8 @@ OnStep = Callable[[Step], None]
 class Connection(msgspec.Struct, frozen=True):
     """Where a plan is applied. ``proc`` is None for simulated threads, ``sysfs`` if cache sizes come from resctrl.
 
-    ``on_wait`` is called if the lock is not free at once.
+    ``on_wait`` is called if the lock is not free at once. ``log`` is the change log, None for that of the run directory;
+    ``program`` is named in it.
     """
 
     resctrl: Resctrl
@@ -57,6 +62,13 @@ class Connection(msgspec.Struct, frozen=True):
     proc: Path | None = None
     lock_timeout: float = 10.0
     on_wait: OnWait = in_silence
+    log: Path | None = None
+    program: str = "library"
+
+    @property
+    def change_log(self) -> Path:
+        """The file to which a change is added."""
+        return self.log or log_of(self.run, is_system=is_kernels(self.resctrl))
 
     def locked(self, *, exclusive: bool = True) -> AbstractContextManager[None]:
         """The lock on resctrl, for at most ``lock_timeout`` seconds waited for. Raises LockTimeoutError."""
@@ -104,7 +116,7 @@ def apply_locked(
     """``apply_planned`` for a caller that holds the lock."""
     plan, host, ledger = _checked_plan(planner, connection, adopt=adopt)
     if plan.steps or _new_threads(plan, connection).steps:
-        report = _Run(plan, connection, ledger, on_step, host.bandwidths).run()
+        report = _Run(plan, connection, ledger, on_step, host).run()
     else:
         save_ledger_if_changed(ledger, connection.run)
         report = Report(outcome="nothing to do", machine_names=plan.machine_names)
@@ -135,16 +147,10 @@ def _forget_departures(plan: Plan, run: Path) -> None:
 class _Run:
     """One run under the lock. ``_started`` are the steps to undo if a later one fails."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        connection: Connection,
-        ledger: Ledger,
-        on_step: OnStep,
-        bandwidths: Sequence[BandwidthControl],
-    ) -> None:
+    def __init__(self, plan: Plan, connection: Connection, ledger: Ledger, on_step: OnStep, host: Host) -> None:
         self._plan, self._connection, self._ledger, self._on_step = plan, connection, ledger, on_step
-        self._runner = StepRunner(connection.resctrl, connection.proc, plan.guests, bandwidths)
+        self._host = host
+        self._runner = StepRunner(connection.resctrl, connection.proc, plan.guests, host.bandwidths)
         self._journal = Journal.begin(connection.run, plan, connection.resctrl.source)
         self._started: list[Step] = []
         self._late: dict[int, None] = {}  # ordered
@@ -161,15 +167,15 @@ class _Run:
                 self._journal.done()
         except Exception as error:  # noqa: BLE001 - even a bug of ours must not leave the host changed
             return self._roll_back(error)
+        is_saved = True
         try:
             save_ledger(self._ledger.after(self._plan), self._connection.run)
         except OSError as error:
-            self._journal.keep()
+            is_saved = False
             self._notes.append(
                 f"the ledger cannot be written ({error.strerror}); fix the cause and run 'cachetune recover'"
             )
-        else:
-            self._journal.discard()
+        self._end("done", recoverable=not is_saved)
         return self._report("done", done=tuple(self._started))
 
     def _take(self, step: Step) -> None:
@@ -203,12 +209,26 @@ class _Run:
         with contextlib.suppress(OSError):  # without this record, recover would finish a run whose steps were all taken
             self._journal.undoing()
         undone, failures = undo(self._started, self._runner)
-        done = tuple(self._started)
-        if failures:
+        outcome: Literal["rolled back", "rollback incomplete"] = "rollback incomplete" if failures else "rolled back"
+        self._end(outcome, error, recoverable=bool(failures))
+        return self._report(outcome, error, done=tuple(self._started), undone=undone, undo_errors=failures)
+
+    def _end(self, outcome: Outcome, error: Exception | None = None, *, recoverable: bool) -> None:
+        """Record the run while its journal exists, so that no death loses the record; then close the journal."""
+        ended = Ended(
+            run_id=self._journal.run_id,
+            plan=self._plan,
+            started=self._started,
+            before=found_on(self._host),
+            outcome=outcome,
+            error="" if error is None else error_text(error),
+            notes=self._notes,
+        )
+        self._notes += record(self._connection, ended)
+        if recoverable:
             self._journal.keep()
-            return self._report("rollback incomplete", error, done=done, undone=undone, undo_errors=failures)
-        self._journal.discard()
-        return self._report("rolled back", error, done=done, undone=undone)
+        else:
+            self._journal.discard()
 
     def _report(self, outcome: str, error: Exception | None = None, **fields: object) -> Report:
         return msgspec.convert(

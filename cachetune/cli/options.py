@@ -131,6 +131,13 @@ host = option(
 resctrl = _directory("--resctrl", "/sys/fs/resctrl", "The resctrl tree, or a copy of one.")
 sysfs = _directory("--sysfs", "/sys", "The sysfs tree, for cache sizes.")
 run = _directory("--run", "/run/cachetune", "Directory of the journal and the ledger.")
+log = option(
+    "--log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    heading=_WHERE,
+    help="The change log (default: /var/log/cachetune/changes.jsonl; with --run, changes.jsonl there).",
+)
 guests_d = _directory(
     "--guests-d", "/etc/cachetune/guests.d", "Directory of tuning files, one NAME.xml per guest.", _FINDING
 )
@@ -177,10 +184,12 @@ planning = stack(
 
 
 def location(values: Mapping[str, Any]) -> "Location":
-    """The location that the options describe."""
+    """The location that the options describe. The verb is the program that the change log names."""
     from cachetune.service.connection import Location
 
-    return Location(**_fields_of(Location, values))
+    context = click.get_current_context(silent=True)
+    verb = context.command_path.partition(" ")[2] if context else ""
+    return Location(program=verb or "library", **_fields_of(Location, values))
 
 
 def selection(values: Mapping[str, Any]) -> "Selection":

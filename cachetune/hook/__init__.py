@@ -13,6 +13,7 @@ VALUES = {
     "--guests-d": "/etc/cachetune/guests.d",
     "--libvirt-run": "/run/libvirt/qemu",
     "--lock-timeout": "5",
+    "--log": "",
     "--proc": "/proc",
     "--resctrl": "/sys/fs/resctrl",
     "--run": "/run/cachetune",

@@ -204,7 +204,15 @@ def _location(call: Call) -> Location:
     if not 0 <= seconds <= _LONGEST_WAIT:
         raise InputError(f"--lock-timeout must be between 0 and {_LONGEST_WAIT:g} seconds")
     resctrl, run, sysfs, proc = (Path(values[name]) for name in ("--resctrl", "--run", "--sysfs", "--proc"))
-    return Location(resctrl=resctrl, run=run, sysfs=sysfs, proc=proc, lock_timeout=seconds)
+    return Location(
+        resctrl=resctrl,
+        run=run,
+        sysfs=sysfs,
+        proc=proc,
+        lock_timeout=seconds,
+        log=Path(values["--log"]) if values["--log"] else None,
+        program=f"hook {call.operation}",
+    )
 
 
 def _guest(call: Call, domain: Domain, location: Location) -> Guest:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.errors import ResctrlError
-from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Problem, file_of
+from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Problem, file_of, is_monitor
 from cachetune.host.owners import owner_of
 from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.host.resctrl.port import GONE, Resctrl
@@ -71,6 +71,10 @@ class GroupReader:
             if (name not in NOT_GROUPS or self._is_stray(name)) and (group := self._control_group(name)):
                 yield group
                 yield from self._monitor_groups(f"{name}/mon_groups")
+
+    def group(self, path: str) -> Group | None:
+        """One group; None if it does not exist. Raises ResctrlError if the default group's schemata cannot be read."""
+        return self._monitor_group(path) if is_monitor(path) else self._control_group(path)
 
     def plausible(self, groups: Iterable[Group], caches: Collection[CacheControl]) -> Iterator[Group]:
         """The groups without values that their host cannot have; those are kept as ``other_lines``.
@@ -150,20 +154,23 @@ class GroupReader:
 
     def _monitor_groups(self, directory: str) -> Iterator[Group]:
         for name in self._names(directory):
-            path = f"{directory}/{name}"
-            tasks, cpus = self._read(f"{path}/tasks"), self._read(f"{path}/cpus_list")
-            if None in (tasks, cpus) and not self._still_there(path, tasks=tasks, cpus_list=cpus):
-                continue
-            tids, others = self._tasks(f"{path}/tasks", tasks)
-            yield Group(
-                path=_printable(path),
-                kind="monitor",
-                owner=owner_of(path, self._owned),
-                tids=tids,
-                other_tasks=others,
-                cpus=self._cpus(f"{path}/cpus_list", cpus),
-                assignments=self._assigned(f"{path}/"),
-            )
+            if group := self._monitor_group(f"{directory}/{name}"):
+                yield group
+
+    def _monitor_group(self, path: str) -> Group | None:
+        tasks, cpus = self._read(f"{path}/tasks"), self._read(f"{path}/cpus_list")
+        if None in (tasks, cpus) and not self._still_there(path, tasks=tasks, cpus_list=cpus):
+            return None
+        tids, others = self._tasks(f"{path}/tasks", tasks)
+        return Group(
+            path=_printable(path),
+            kind="monitor",
+            owner=owner_of(path, self._owned),
+            tids=tids,
+            other_tasks=others,
+            cpus=self._cpus(f"{path}/cpus_list", cpus),
+            assignments=self._assigned(f"{path}/"),
+        )
 
     def _names(self, directory: str) -> list[str]:
         try:

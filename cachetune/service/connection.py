@@ -19,7 +19,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 
     ``host`` is the file of a snapshot ("-" for standard input) or a simulated host, ``sim:NAME``; by default, the
     resctrl tree at ``resctrl`` is the host. Cache sizes are read from ``sysfs`` and threads from ``proc``. ``run`` is
-    the directory of the journal, the ledger and the reservations. ``lock_timeout`` is in seconds.
+    the directory of the journal, the ledger and the reservations. ``lock_timeout`` is in seconds. ``log`` is the change
+    log, by default the system's, or the one in another ``run``; ``program`` is named in it.
     """
 
     host: str | None = None
@@ -28,6 +29,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     proc: Path = Path("/proc")
     run: Path = Path("/run/cachetune")
     lock_timeout: float = 10.0
+    log: Path | None = None
+    program: str = "library"
 
 
 def connect(location: Location, on_wait: OnWait = in_silence) -> Connection:
@@ -39,7 +42,16 @@ def connect(location: Location, on_wait: OnWait = in_silence) -> Connection:
     if not resctrl.is_live:
         raise refused("CT502", root=location.resctrl)
     sizes = sizes_for(resctrl, location.sysfs)
-    return Connection(resctrl, location.run, sizes, location.proc, location.lock_timeout, on_wait)
+    return Connection(
+        resctrl,
+        location.run,
+        sizes,
+        location.proc,
+        location.lock_timeout,
+        on_wait,
+        log=location.log,
+        program=location.program,
+    )
 
 
 def open_resctrl(location: Location) -> Resctrl:

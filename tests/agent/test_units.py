@@ -62,4 +62,5 @@ def test_the_service_starts_a_command_that_exists() -> None:
 
 def test_the_service_may_write_to_the_directories_of_the_agent() -> None:
     assert "RuntimeDirectory=cachetune\nRuntimeDirectoryPreserve=yes\n" in SERVICE
+    assert "LogsDirectory=cachetune\n" in SERVICE
     assert "ReadWritePaths=/sys/fs/resctrl\n" in SERVICE

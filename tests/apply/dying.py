@@ -9,7 +9,12 @@ from unittest import mock
 
 from cachetune.sim import SimulatedResctrl
 
-RECORDS = ("open", "write", "rename", "unlink")  # the calls on the journal, the ledger and the records of guests
+RECORDS = (
+    "open",
+    "write",
+    "rename",
+    "unlink",
+)  # the calls on the journal, the ledger, the change log and records of guests
 
 
 class Killed(BaseException):

@@ -8,7 +8,17 @@ import pytest
 
 from cachetune.cli.main import VERBS, Verbs
 
-HEADINGS = {"Which guest", "How", "Where", "Finding guests", "Output", "Options", "Other options", "Commands"}
+HEADINGS = {
+    "Which changes",
+    "Which guest",
+    "How",
+    "Where",
+    "Finding guests",
+    "Output",
+    "Options",
+    "Other options",
+    "Commands",
+}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

@@ -24,7 +24,11 @@ from tests.kernel.scenarios.deaths import Outcome, kind_of, last_record
 pytestmark = pytest.mark.kernel
 ALL = os.environ.get("CACHETUNE_DEATHS") == "all"
 SAMPLED = ["6.12", "newest, AMD", "newest, SNC"]
-RECORDS = ["open ledger.json.new", "rename ledger.json.new", "unlink journal.jsonl"]
+RECORDS = [
+    *("open ledger.json.new", "rename ledger.json.new"),
+    *("open changes.jsonl", "write changes.jsonl"),
+    "unlink journal.jsonl",
+]
 
 
 @pytest.fixture(scope="module", params=["6.1", *SAMPLED])
@@ -49,6 +53,16 @@ def test_after_a_kill_anywhere_recover_reaches_one_of_two_states_and_repeating_i
     record_property("states lost", len(lost))
     assert {death.killed_by for death in deaths} == {signal.SIGKILL}
     assert lost == []
+
+
+def test_no_death_of_a_run_loses_the_line_of_a_change(outcome: Outcome) -> None:
+    for run, of in outcome.rounds.items():
+        for death in of.deaths:
+            has_changed = run.startswith("recover") or any(map(_is_on_a_group, of.changes[: death.number]))
+            assert death.logged or not has_changed, (run, death)
+            assert death.runs == len(death.logged[:1]), death
+    seen = {death.logged for of in outcome.rounds.values() for death in of.deaths}
+    assert seen >= {("undone",), ("finished",)}
 
 
 def test_there_is_a_kill_before_and_after_changes_of_every_kind_of_apply_remove_and_recover(
@@ -109,6 +123,11 @@ def _changes_for(plan: Plan) -> Iterator[str]:
     yield from ("write journal.jsonl", *RECORDS)
     if plan.groups:  # a guest that has groups has not departed
         yield from (f"unlink {path_of(Path(), guest.name).name}" for guest in plan.guests)
+
+
+def _is_on_a_group(change: str) -> bool:
+    verb, name = change.split()
+    return name in ("schemata", "tasks") or (verb in ("mkdir", "rmdir") and name != "deaths")
 
 
 def _without_repeats(changes: tuple[str, ...]) -> list[str]:

@@ -31,6 +31,7 @@ class _Begin(msgspec.Struct, frozen=True, tag_field="record", tag="begin"):
     plan: Plan
     resctrl: str
     boot_id: str
+    run_id: str = ""
     schema_version: Literal[1] = 1
 
 
@@ -56,7 +57,8 @@ _RECORD: Any = _Begin | _Taking | _NotTaken | _Undoing | _Done
 class Unfinished(msgspec.Struct, frozen=True):
     """The content of a journal: the plan, the steps that were started, and whether the run completed all of them.
 
-    ``plan`` is None if not even the plan was written completely, so that no step can have been started.
+    ``plan`` is None if not even the plan was written completely, so that no step can have been started. ``run_id`` is
+    the run's id in the change log.
     """
 
     plan: Plan | None
@@ -64,14 +66,16 @@ class Unfinished(msgspec.Struct, frozen=True):
     same_boot: bool
     started: tuple[Step, ...]
     complete: bool
+    run_id: str = ""
 
 
 class Journal:
-    """An open journal. Each method returns once its line is on disk."""
+    """An open journal. Each method returns once its line is on disk. ``run_id`` names the run in the change log."""
 
     def __init__(self, fd: int, path: Path) -> None:
         self._fd, self._path = fd, path
         self._sum = 0
+        self.run_id = os.urandom(8).hex()
 
     @classmethod
     def begin(cls, run: Path, plan: Plan, resctrl: str) -> "Journal":
@@ -84,7 +88,7 @@ class Journal:
         except OSError as error:
             raise _unwritable(path, error) from None
         try:
-            journal._append(_Begin(plan, resctrl, boot_id()))
+            journal._append(_Begin(plan, resctrl, boot_id(), journal.run_id))
         except OSError as error:
             journal.discard()
             raise _unwritable(path, error) from None
@@ -156,7 +160,7 @@ def read(run: Path) -> Unfinished | None:
     if any(isinstance(record, _NotTaken) for record in rest):
         steps.pop()
     complete = bool(rest) and isinstance(rest[-1], _Done)
-    return Unfinished(first.plan, first.resctrl, first.boot_id == boot_id(), tuple(steps), complete)
+    return Unfinished(first.plan, first.resctrl, first.boot_id == boot_id(), tuple(steps), complete, first.run_id)
 
 
 def _problems(plan: Plan, rest: Sequence[msgspec.Struct]) -> Iterator[str]:

@@ -22,6 +22,8 @@ _JSON = (
     "exported",
     "agent",
     "doctor",
+    "change",
+    "changes",
 )
 
 
@@ -36,7 +38,8 @@ def command(name: str) -> None:
       cachetune-rng, cachetune-xsd  cachetune, memorytune and energytune alone
     JSON that it prints, as JSON Schema:
       plan, refusal, host, usage (of show), readings (of monitor), report,
-      findings, rules, guests, exported, agent, doctor
+      findings, rules, guests, exported, agent, doctor,
+      change (a line of the change log), changes (of log)
 
     \b
     Examples:
@@ -56,11 +59,13 @@ def command(name: str) -> None:
 def _kind(name: str) -> Any:
     from cachetune.agent.model import AgentStatus
     from cachetune.apply.report import Report
+    from cachetune.apply.state.change_log import Change
     from cachetune.doctor.model import Diagnosis
     from cachetune.findings import Findings, Refusal, RuleTable
     from cachetune.host.model import Host
     from cachetune.host.usage import HostUsage
     from cachetune.plan.model import Plan
+    from cachetune.service.change_log import ChangeLog
     from cachetune.service.export import Exported
     from cachetune.service.status import Guests
     from cachetune.watch import Readings
@@ -78,5 +83,7 @@ def _kind(name: str) -> Any:
         Exported,
         AgentStatus,
         Diagnosis,
+        Change,
+        ChangeLog,
     )
     return dict(zip(_JSON, kinds, strict=True))[name]

@@ -13,7 +13,7 @@ from pathlib import Path
 from cachetune.errors import LockTimeoutError, NotMountedError, ResctrlError
 from cachetune.host.model import Topology
 from cachetune.host.resctrl.hints import hint_for
-from cachetune.host.resctrl.port import NOTICE_SECONDS, SIMULATED_TYPE, LockWait, OnWait, in_silence
+from cachetune.host.resctrl.port import NOTICE_SECONDS, SIMULATED_TYPE, LockWait, OnWait, Resctrl, in_silence
 from cachetune.host.resctrl.reasons import reason_in, silence_about
 
 _CHUNK = 1 << 14
@@ -214,6 +214,11 @@ class SysfsResctrl:
             return os.pread(self._status, _PAGE, 0).decode("utf-8", "replace")
         except OSError:
             return ""  # this must not hide the original error
+
+
+def is_kernels(resctrl: Resctrl) -> bool:
+    """Whether this is the kernel's own resctrl, which controls this machine's caches."""
+    return isinstance(resctrl, SysfsResctrl) and resctrl.fs_type == "resctrl"
 
 
 def _checked(path: str, operation: str) -> str:

@@ -1,7 +1,7 @@
 """The system calls by which a run leaves something behind, one after the other, and a death between any two of them.
 
-They are those on groups (mkdir, rmdir, one write for each command) and those on the journal and the ledger. What lies
-between two of them only looks, so a death there is a death after the one and before the other.
+They are those on groups (mkdir, rmdir, one write for each command) and those on the journal, the ledger and the change
+log. What lies between two of them only looks, so a death there is a death after the one and before the other.
 """
 
 import contextlib

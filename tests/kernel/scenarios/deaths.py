@@ -17,8 +17,10 @@ import msgspec
 
 from cachetune import documents
 from cachetune.apply.recover import recover
+from cachetune.apply.state.change_log import Change
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.plan import Plan
+from cachetune.service.change_log import Wanted, log_files, opened, read_changes
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.changes import changes_of, killed
 from tests.kernel.scenarios.guest_process import running
@@ -31,7 +33,8 @@ class Death(msgspec.Struct, frozen=True):
     """One run that died after ``number`` changes, and what came of it.
 
     ``left`` is whether the state was neither of the two at that moment. ``ended`` is "before" or "after", or describes
-    the differences from both after recovery; ``again`` is what a second recover said, and what it changed.
+    the differences from both after recovery; ``again`` is what a second recover said, and what it changed. ``logged``
+    are the outcomes in the change log, ``runs`` how many runs they are of.
     """
 
     number: int
@@ -40,6 +43,8 @@ class Death(msgspec.Struct, frozen=True):
     recovered: str
     ended: str
     again: tuple[str, ...]
+    logged: tuple[str, ...]
+    runs: int
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -82,7 +87,9 @@ class Scene:
             state[path] = " ".join(tid for tid in state[path].split() if int(tid) in self._tids)
         ledger = load_ledger(self.connection.run)
         return (
-            state | {"ledger": f"{ledger.guests} {ledger.shrunk}"} | {p.name: "" for p in self.connection.run.iterdir()}
+            state
+            | {"ledger": f"{ledger.guests} {ledger.shrunk}"}
+            | {p.name: "" for p in sorted(self.connection.run.iterdir())}
         )
 
     def round(self, verb: str) -> Round:
@@ -120,19 +127,33 @@ class Scene:
         self._go_back(verb)
         deaths = []
         for number in self._moments(changes):
+            earlier = len(self._log())
             begin()
-            deaths.append(self._death(verb, number, killed(run, number)))
+            deaths.append(self._death(verb, number, killed(run, number), earlier))
             self._go_back(verb)
         return Round(changes, tuple(deaths))
 
-    def _death(self, verb: str, number: int, killed_by: int) -> Death:
+    def _log(self) -> tuple[Change, ...]:
+        return read_changes(opened(log_files(self.connection.change_log)), Wanted()).changes
+
+    def _death(self, verb: str, number: int, killed_by: int, earlier: int) -> Death:
         before, after = self._ends(verb)
         left = self.look() not in (before, after)
         first = recover(self.connection).outcome
         state = self.look()
         ended = {str(before): "before", str(after): "after"}.get(str(state)) or str(tree.differences(before, state))
+        logged = self._log()[earlier:]
         again = recover(self.connection).outcome
-        return Death(number, killed_by, left, first, ended, (again, *tree.differences(state, self.look())))
+        return Death(
+            number,
+            killed_by,
+            left,
+            first,
+            ended,
+            (again, *tree.differences(state, self.look())),
+            tuple(change.outcome for change in logged),
+            len({change.run_id for change in logged}),
+        )
 
     def _go_back(self, verb: str) -> None:
         """To where the verb begins, for the next death."""
