@@ -74,9 +74,22 @@ def test_a_file_system_that_is_full_or_fills_up_loses_nothing(outcome: Outcome) 
     assert (ROLLED_BACK, False) in endings  # none for one of the steps
     assert (DONE, True) in endings  # none for the ledger, which recover writes then
     assert endings[-1] == (DONE, False)
+    unlogged = [room for room in outcome.rooms if room.apply.ran.code == DONE and not room.logged]
+    assert unlogged
+    for room in unlogged:
+        assert "this change is not in the log /run/tiny/changes.jsonl: No space left on device" in room.apply.ran.err
+    assert enough.logged
     assert {room.recover.ran.code for room in outcome.rooms} == {DONE}
     for room in short:
         assert room.recover.differs == (enough.apply.differs if room.apply.ran.code == DONE else ())
+
+
+@pytest.mark.parametrize(("how", "why"), [("log full", "No space left on device"), ("log read-only", "Read-only file")])
+def test_a_change_log_that_cannot_be_written_fails_no_change(how: str, why: str, outcome: Outcome) -> None:
+    case = outcome.cases[how]
+    assert case.ran.code == DONE
+    assert f"this change is not in the log /run/tiny/changes.jsonl: {why}" in case.ran.err
+    assert case.differs == outcome.cases["all well"].differs
 
 
 def test_without_faults_the_guest_is_placed_and_removed(outcome: Outcome) -> None:

@@ -3,6 +3,7 @@
 ``python -m … DOMAIN.xml``
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.kernel.scenarios.children import Child, lock_held
 from tests.kernel.scenarios.guest_process import running
 
 RUN = Path("/run/surroundings")
+TINY = Path("/run/tiny")
 NOBODY = 65534
 PAGE = 4096
 PAGES = 16
@@ -34,11 +36,15 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class Room(msgspec.Struct, frozen=True):
-    """An apply with so much room for its files, and a recover with more room."""
+    """An apply with so much room for its files, and a recover with more room.
+
+    ``journal`` is whether there is one after apply, ``logged`` whether the change log has a whole line.
+    """
 
     pages: int
     apply: Case
     journal: bool
+    logged: bool
     recover: Case
 
 
@@ -71,9 +77,9 @@ class Scene:
         """What a command has left."""
         return Case(ran, tree.differences(self.before, tree.state(self._tids)))
 
-    def apply(self, run_directory: Path = RUN) -> Ran:
+    def apply(self, run_directory: Path = RUN, *options: str) -> Ran:
         """Plan and apply."""
-        return run_here("apply", "--yes", "--run", str(run_directory), *self._wanted)
+        return run_here("apply", "--yes", "--run", str(run_directory), *options, *self._wanted)
 
     def plan(self, file: Path) -> Ran:
         """Save the plan."""
@@ -99,6 +105,7 @@ def main() -> None:
             "plan edited": _edited_plan(scene),
         }
         rooms = tuple(_rooms(scene))
+        cases |= dict(_logs(scene))
         victim = Path("/run/victim")
         victim.write_text("precious")
         (RUN / "journal.jsonl").symlink_to(victim)
@@ -181,20 +188,37 @@ def _edited_plan(scene: Scene) -> Case:
 
 def _rooms(scene: Scene) -> Iterator[Room]:
     """A run directory that has room for nothing, for a page, for two, until there is enough."""
-    directory = Path("/run/tiny")
+    directory = TINY
     directory.mkdir()
-    filler = directory / "filler"
+    filler, log = directory / "filler", directory / "changes.jsonl"
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={PAGES * PAGE}", "tiny", directory], check=True)  # noqa: S607
     for pages in range(PAGES):
         filler.write_bytes(bytes((PAGES - pages) * PAGE))
         applied = scene.case(scene.apply(directory))
         left = journal.exists(directory)
+        logged = log.exists() and log.read_bytes().endswith(b"\n")
         filler.unlink()
-        yield Room(pages, applied, left, scene.case(_recover(directory)))
+        yield Room(pages, applied, left, logged, scene.case(_recover(directory)))
         if applied.ran.code == 0:
             run_here("remove", "--yes", "--run", str(directory), scene.domain)
-        if applied.ran.code == 0 and not left:
+        log.unlink(missing_ok=True)
+        if applied.ran.code == 0 and logged and not left:
             return
+
+
+def _logs(scene: Scene) -> Iterator[tuple[str, Case]]:
+    """A change log on a disk that is full, or read-only."""
+    log = TINY / "changes.jsonl"
+    filler = TINY / "filler"
+    for name, options in (("log full", ""), ("log read-only", "remount,ro")):
+        if options:
+            subprocess.run(["mount", "-o", options, TINY], check=True)  # noqa: S607 - the machine's
+        else:
+            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+                while file.write(bytes(PAGE)):
+                    pass
+        yield name, scene.case(scene.apply(RUN, "--log", str(log)))
+        run_here("remove", "--yes", "--run", str(RUN), scene.domain)
 
 
 if __name__ == "__main__":
