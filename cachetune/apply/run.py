@@ -52,8 +52,8 @@ OnStep = Callable[[Step], None]
 class Connection(msgspec.Struct, frozen=True):
     """Where a plan is applied. ``proc`` is None for simulated threads, ``sysfs`` if cache sizes come from resctrl.
 
-    ``on_wait`` is called if the lock is not free at once. ``log`` is the change log, None for that of the run directory;
-    ``program`` is named in it.
+    ``on_wait`` is called if the lock is not free at once. ``log`` is the change log, by default the system's or that of
+    the run directory; ``program`` is named in it.
     """
 
     resctrl: Resctrl
