@@ -246,9 +246,8 @@ def _mount_of(root: Path) -> tuple[str, tuple[str, ...]]:
     except OSError:
         return found
     for line in lines:
-        left, _, right = line.partition(" - ")
-        if _unescaped(left.split(" ")[4]) == place:  # the last mount is on top
-            fs_type, source, options = right.split(" ")[:3]
+        if _unescaped(line.split(" ", 5)[4]) == place:  # the last mount is on top
+            fs_type, source, options = line.partition(" - ")[2].split(" ")[:3]
             names = source.split("+") if fs_type == SIMULATED_TYPE else options.split(",")
             keep = fs_type == "resctrl"
             found = fs_type, tuple(o for o in names if o in _OWN_OPTIONS or (keep and o not in _OF_ANY_MOUNT))
@@ -256,7 +255,8 @@ def _mount_of(root: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+    """A path as it is, from mountinfo, which has octal numbers for blanks and backslashes."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text) if "\\" in text else text
 
 
 def _holder(fd: int) -> int | None:
