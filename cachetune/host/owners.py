@@ -1,5 +1,6 @@
 """Who owns a group. resctrl does not record it, so the name decides: each program has its own convention."""
 
+import functools
 import re
 from collections.abc import Collection
 
@@ -37,6 +38,10 @@ def owner_of(path: str, owned: Collection[str] = ()) -> Owner:
         return "default"
     if path in owned:
         return "cachetune"
-    name = path.rpartition("/")[2]
+    return _owner_by_convention(path.rpartition("/")[2])
+
+
+@functools.lru_cache(maxsize=1024)  # hosts are read again and again
+def _owner_by_convention(name: str) -> Owner:
     match = _ANY.fullmatch(name)
     return _OWNERS[match.lastgroup] if match else "unknown"

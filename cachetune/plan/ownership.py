@@ -28,8 +28,10 @@ def made_by_libvirt(host: Host, guests: Iterable[PlanGuest]) -> tuple[str, ...]:
 
     A guest that is given the machine name of another guest does not get that guest's groups.
     """
-    theirs = (g.path for g in host.groups if g.owner == "libvirt")
     machines = [g.machine_name for g in guests if is_libvirts_name(g.machine_name, g.name)]
+    if not machines:
+        return ()
+    theirs = (g.path for g in host.groups if g.owner == "libvirt")
     return tuple(path for path in theirs if any(belongs_to(path, machine) for machine in machines))
 
 

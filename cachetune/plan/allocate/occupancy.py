@@ -8,6 +8,8 @@ from cachetune.cbm import Cbm
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Host
 from cachetune.host.usage import unexplained_ways
 
+_NONE = Cbm(0)
+
 
 class Occupancy(msgspec.Struct, frozen=True):
     """``followers`` are groups of ours with the default group's mask; ``taken`` are the ways of all other groups.
@@ -22,7 +24,7 @@ class Occupancy(msgspec.Struct, frozen=True):
 
 def mask_of(group: Group, control: CacheControl, cache_id: int) -> Cbm:
     """The group's mask of one cache; empty if it has none."""
-    return group.masks.at(control.name, cache_id) or Cbm(0)
+    return group.masks.at(control.name, cache_id) or _NONE
 
 
 def io_to_avoid(control: CacheControl, cache_id: int) -> Cbm:
@@ -42,7 +44,7 @@ def occupancy_of(host: Host, control: CacheControl, cache_id: int, ignored: Coll
     for group in host.control_groups():
         if group.path == DEFAULT_GROUP or group.path in ignored:
             continue
-        mask = mask_of(group, control, cache_id)
+        mask = group.masks.at(control.name, cache_id) or _NONE
         if group.owner == "cachetune" and mask == default:
             followers.append(group.path)
         else:
