@@ -7,7 +7,7 @@ good as missing.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from cachetune.cbm import Cbm
@@ -35,6 +35,66 @@ Missing = TypeVar("Missing", int, None)
 V = TypeVar("V")
 
 
+class Info:
+    """One directory of info/, such as L3: its files are listed once, and what is not there is not read."""
+
+    def __init__(self, fs: Resctrl, name: str) -> None:
+        """List the directory; it is empty if it does not exist. Raises ResctrlError."""
+        self.name, self._fs, self._path = name, fs, f"info/{name}"
+        self.files = frozenset(names_in(fs, self._path))
+
+    def text(self, file: str) -> str | None:
+        """The content of a file without surrounding blanks, None if it does not exist. Raises ResctrlError."""
+        text = read_if_there(self._fs, f"{self._path}/{file}") if file in self.files else None
+        return None if text is None else text.strip()
+
+    def number(self, file: str, missing: Missing) -> int | Missing:
+        """The number in a file, ``missing`` if the file does not exist or is empty. Raises HostError."""
+        text = self.text(file)
+        if not text:
+            return missing
+        if not (text.isascii() and text.isdigit() and len(text) <= 20):
+            raise self._error(file, f"not a number: {text[:40]!r}")
+        return int(text)
+
+    def mask(self, file: str) -> Cbm | None:
+        """The mask in a file, None if the file does not exist. Raises HostError."""
+        text = self.text(file)
+        if text is None:
+            return None
+        if not text:
+            hint = "a copy by tar or rsync loses the content of kernel files; use cp -r, or 'cachetune snapshot'"
+            raise self._error(file, "the file is empty", hint)
+        try:
+            return Cbm.parse(text)
+        except ValueError as error:
+            raise self._error(file, str(error)) from None
+
+    def by_id(self, file: str, parse: Callable[[str], V]) -> dict[int, V]:
+        """A file such as ``0=7ff;1=7ff``, empty if it does not exist. Raises HostError.
+
+        ``parse`` reads a value and raises ValueError.
+        """
+        try:
+            pairs = [entry.partition("=") for entry in (self.text(file) or "").split(";") if entry.strip()]
+            return {_count(cache_id): parse(value) for cache_id, _, value in pairs}
+        except ValueError as error:
+            raise self._error(file, str(error)) from None
+
+    def _error(self, file: str, reason: str, hint: str = "") -> HostError:
+        return HostError(f"{self._fs.source}/{self._path}/{file}", reason, hint=hint)
+
+
+def names_in(fs: Resctrl, path: str) -> list[str]:
+    """The names in a directory; none if it does not exist or no longer exists. Raises ResctrlError."""
+    try:
+        return fs.listdir(path)
+    except ResctrlError as error:
+        if error.errno in GONE:
+            return []
+        raise
+
+
 def read_if_there(fs: Resctrl, path: str) -> str | None:
     """The content of a file, None if it does not exist or no longer exists."""
     try:
@@ -45,90 +105,92 @@ def read_if_there(fs: Resctrl, path: str) -> str | None:
         raise
 
 
-def read_caches(fs: Resctrl, info: Iterable[str], default: Group, sysfs: Caches) -> Iterator[CacheControl]:
+def read_caches(fs: Resctrl, infos: Iterable[Info], default: Group, sysfs: Caches) -> Iterator[CacheControl]:
     """The cache resources by level and type. The cache ids come from the default group's schemata."""
-    usable = {name: mask for name in sorted(info, key=resource_order) if (mask := _cbm_mask(fs, name))}
-    sizes = _sizes(fs, usable, default, sysfs)
-    for name, mask in usable.items():
-        level, cache_type = cache_resource(name) or (0, "")
-        io_alloc = (read_if_there(fs, f"info/{name}/io_alloc") or "").strip() == "enabled"
+    named = [info for info in infos if cache_resource(info.name)]
+    usable = [(info, mask) for info in named if (mask := info.mask("cbm_mask"))]
+    usable.sort(key=lambda pair: resource_order(pair[0].name))
+    sizes = _sizes(fs, {info.name: mask for info, mask in usable}, default, sysfs)
+    for info, mask in usable:
+        level, cache_type = cache_resource(info.name) or (0, "")
+        io_alloc = info.text("io_alloc") == "enabled"
         yield CacheControl(
-            name=name,
+            name=info.name,
             level=level,
             type=_TYPES[cache_type],
             cbm_mask=mask,
-            min_cbm_bits=read_number(fs, f"info/{name}/min_cbm_bits", 1),
-            size_bytes={i: sizes.get((name, i)) for i in default.masks.row(name)},
-            shareable_bits=_mask(fs, f"info/{name}/shareable_bits") or Cbm(0),
-            sparse_masks=read_number(fs, f"info/{name}/sparse_masks", 0) != 0,
-            num_closids=read_number(fs, f"info/{name}/num_closids", None),
+            min_cbm_bits=info.number("min_cbm_bits", 1),
+            size_bytes={i: sizes.get((info.name, i)) for i in default.masks.row(info.name)},
+            shareable_bits=info.mask("shareable_bits") or Cbm(0),
+            sparse_masks=info.number("sparse_masks", 0) != 0,
+            num_closids=info.number("num_closids", None),
             io_alloc=io_alloc,
-            io_alloc_cbm=_by_id(fs, f"info/{name}/io_alloc_cbm", Cbm.parse) if io_alloc else {},
-            bit_usage=_by_id(fs, f"info/{name}/bit_usage", _usage),
+            io_alloc_cbm=info.by_id("io_alloc_cbm", Cbm.parse) if io_alloc else {},
+            bit_usage=info.by_id("bit_usage", _usage),
         )
 
 
 def read_bandwidths(
-    fs: Resctrl, info: Iterable[str], groups: Sequence[Group], caches: Iterable[CacheControl]
+    infos: Iterable[Info], groups: Sequence[Group], caches: Iterable[CacheControl], mount_options: Collection[str]
 ) -> Iterator[BandwidthControl]:
     """MB and SMBA. The ids come from the default group, or from the L3 caches if it has no such line (a copy)."""
     l3_ids = sorted({i for c in caches if c.level == 3 for i in c.size_bytes})
     default = groups[0]
-    for name in sorted(set(info) & set(BANDWIDTH_RESOURCES)):
-        least = read_number(fs, f"info/{name}/min_bandwidth", None)
+    for info in infos:
+        least = info.number("min_bandwidth", None) if info.name in BANDWIDTH_RESOURCES else None
         if least is None:
             continue
-        step = read_number(fs, f"info/{name}/bandwidth_gran", 1)
-        largest = max((v for g in groups for v in g.bandwidth.row(name).values()), default=0)
-        unit = _unit(fs, name, least, step, largest)
+        step = info.number("bandwidth_gran", 1)
+        largest = max((v for g in groups for v in g.bandwidth.row(info.name).values()), default=0)
+        unit = _unit(info, least, step, largest, mount_options)
         most = {"percent": _PERCENT, "MiB/s": _UNLIMITED_MBPS, "1/8 GB/s": _maximum_on_amd(largest)}[unit]
         in_mbps = unit == "MiB/s"
         yield BandwidthControl(
-            name=name,
+            name=info.name,
             unit=unit,
             min_bandwidth=0 if in_mbps else least,
             bandwidth_gran=1 if in_mbps else max(step, 1),
             max_bandwidth=most,
-            ids=tuple(sorted(default.bandwidth.get(name, ()))) or tuple(l3_ids),
-            num_closids=read_number(fs, f"info/{name}/num_closids", None),
+            ids=tuple(default.bandwidth.get(info.name, ())) or tuple(l3_ids),
+            num_closids=info.number("num_closids", None),
         )
 
 
-def read_monitors(fs: Resctrl, info: Iterable[str]) -> Iterator[MonitorControl]:
+def read_monitors(infos: Iterable[Info]) -> Iterator[MonitorControl]:
     """L3_MON, PERF_PKG_MON and any other monitoring resource; ``*_config`` are settings, not events."""
-    for name in sorted(info):
-        if name.endswith("_MON"):
-            features = (read_if_there(fs, f"info/{name}/mon_features") or "").split()
-            modes = (read_if_there(fs, f"info/{name}/mbm_assign_mode") or "").split()
+    for info in infos:
+        if info.name.endswith("_MON"):
+            features = (info.text("mon_features") or "").split()
+            modes = (info.text("mbm_assign_mode") or "").split()
             yield MonitorControl(
-                name=name,
+                name=info.name,
                 features=tuple(f for f in features if not f.endswith("_config")),
-                num_rmids=read_number(fs, f"info/{name}/num_rmids", None),
-                max_threshold_occupancy=read_number(fs, f"info/{name}/max_threshold_occupancy", None),
-                assignment=_assignment(fs, f"info/{name}", modes) if modes else None,
+                num_rmids=info.number("num_rmids", None),
+                max_threshold_occupancy=info.number("max_threshold_occupancy", None),
+                assignment=_assignment(info, modes) if modes else None,
             )
 
 
-def _assignment(fs: Resctrl, directory: str, modes: Sequence[str]) -> CounterAssignment:
+def _assignment(info: Info, modes: Sequence[str]) -> CounterAssignment:
     """The assignable counters; the active one of ``modes`` is in brackets. Most files only exist in mode mbm_event."""
     names = tuple(mode.strip("[]") for mode in modes)
     active = next((mode.strip("[]") for mode in modes if mode.startswith("[")), names[0])
-    total = _by_id(fs, f"{directory}/num_mbm_cntrs", _count)
+    total = info.by_id("num_mbm_cntrs", _count)
     if active != "mbm_event":
         return CounterAssignment(active, names, total)
-    available = _by_id(fs, f"{directory}/available_mbm_cntrs", _count)
-    on_mkdir = read_number(fs, f"{directory}/mbm_assign_on_mkdir", None)
+    on_mkdir = info.number("mbm_assign_on_mkdir", None)
+    available = info.by_id("available_mbm_cntrs", _count)
     return CounterAssignment(active, names, total, available, None if on_mkdir is None else on_mkdir != 0)
 
 
-def _unit(fs: Resctrl, name: str, least: int, step: int, largest: int) -> BandwidthUnit:
+def _unit(info: Info, least: int, step: int, largest: int, mount_options: Collection[str]) -> BandwidthUnit:
     """The unit of a bandwidth resource. AMD has min 0, gran 1 and is not linear.
 
     info/ does not show the mba_MBps option; only the mount options do, and values above 100.
     """
-    if least == 0 and step <= 1 and read_number(fs, f"info/{name}/delay_linear", 0) == 0:
+    if least == 0 and step <= 1 and info.number("delay_linear", 0) == 0:
         return "1/8 GB/s"
-    in_mbps = name == "MB" and ("mba_MBps" in fs.mount_options or largest > _PERCENT)
+    in_mbps = info.name == "MB" and ("mba_MBps" in mount_options or largest > _PERCENT)
     return "MiB/s" if in_mbps else "percent"
 
 
@@ -152,36 +214,6 @@ def _sizes(fs: Resctrl, usable: Mapping[str, Cbm], default: Group, sysfs: Caches
     return found
 
 
-def _cbm_mask(fs: Resctrl, name: str) -> Cbm | None:
-    return _mask(fs, f"info/{name}/cbm_mask") if cache_resource(name) else None
-
-
-def _mask(fs: Resctrl, path: str) -> Cbm | None:
-    text = read_if_there(fs, path)
-    if text is None:
-        return None
-    if not text:
-        raise HostError(
-            f"{fs.source}/{path}",
-            "the file is empty",
-            hint="a copy by tar or rsync loses the content of kernel files; use cp -r, or 'cachetune snapshot'",
-        )
-    try:
-        return Cbm.parse(text)
-    except ValueError as error:
-        raise HostError(f"{fs.source}/{path}", str(error)) from None
-
-
-def _by_id(fs: Resctrl, path: str, parse: Callable[[str], V]) -> dict[int, V]:
-    """A file such as ``0=7ff;1=7ff``, empty if it does not exist. ``parse`` reads a value and raises ValueError."""
-    text = (read_if_there(fs, path) or "").strip()
-    try:
-        pairs = [entry.partition("=") for entry in text.split(";") if entry.strip()]
-        return {_count(cache_id): parse(value) for cache_id, _, value in pairs}
-    except ValueError as error:
-        raise HostError(f"{fs.source}/{path}", str(error)) from None
-
-
 def _usage(text: str) -> str:
     """The letters of bit_usage."""
     if not _USAGE.fullmatch(text.strip()):
@@ -193,14 +225,4 @@ def _count(text: str) -> int:
     text = text.strip()
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
         raise ValueError(f"not a number: {text[:40]!r}")
-    return int(text)
-
-
-def read_number(fs: Resctrl, path: str, missing: Missing) -> int | Missing:
-    """The number in a file of info/, ``missing`` if the file does not exist. Raises HostError."""
-    text = (read_if_there(fs, path) or "").strip()
-    if not text:
-        return missing
-    if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        raise HostError(f"{fs.source}/{path}", f"not a number: {text[:40]!r}")
     return int(text)

@@ -6,13 +6,11 @@ A file that is missing from a plain copy of a tree leaves its part of the Host e
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from cachetune.errors import HostError, ResctrlError
-from cachetune.host.capabilities import read_bandwidths, read_caches, read_monitors, read_number
+from cachetune.errors import HostError
+from cachetune.host.capabilities import Info, names_in, read_bandwidths, read_caches, read_monitors
 from cachetune.host.groups import GroupReader
 from cachetune.host.model import Host, MonitorControl
-from cachetune.host.resctrl.port import GONE, Resctrl
+from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.resctrl.schemata import cache_resource
 from cachetune.host.sysfs import read_caches as read_sysfs_caches
 from cachetune.host.sysfs import topology_of
@@ -29,22 +27,23 @@ def read_host(fs: Resctrl, sysfs: Path | None = None, owned: Collection[str] = (
     Raises HostError for a file in info/ with unexpected content, ResctrlError for one that cannot be read. What is
     wrong in a group is in the Host's ``problems``.
     """
-    info = [name for name in fs.listdir("info") if name not in _NOT_RESOURCES]
-    _refuse_old_mpam(fs, info)
-    monitors = tuple(read_monitors(fs, info))
+    infos = [Info(fs, name) for name in fs.listdir("info") if name not in _NOT_RESOURCES]
+    _refuse_old_mpam(fs, infos)
+    monitors = tuple(read_monitors(infos))
     assignment = next((m.assignment for m in monitors if m.assignment), None)
     reader = GroupReader(
         fs,
         owned,
         assignments=assignment is not None and assignment.is_active,
-        allocates=any(not name.endswith("_MON") for name in info),
+        allocates=any(not info.name.endswith("_MON") for info in infos),
     )
     groups = tuple(reader.groups())
-    levels = {3, *(cache[0] for name in info if (cache := cache_resource(name)))}
+    levels = {3, *(cache[0] for info in infos if (cache := cache_resource(info.name)))}
     in_sysfs = read_sysfs_caches(sysfs, levels) if sysfs else {}
-    caches = tuple(read_caches(fs, info, groups[0], in_sysfs))
-    bandwidths = tuple(read_bandwidths(fs, info, groups, caches))
-    host = Host(
+    caches = tuple(read_caches(fs, infos, groups[0], in_sysfs))
+    bandwidths = tuple(read_bandwidths(infos, groups, caches, fs.mount_options))
+    known = {*(c.name for c in caches), *(b.name for b in bandwidths), *(m.name for m in monitors)}
+    return Host(
         source=fs.source,
         mount_options=fs.mount_options,
         caches=caches,
@@ -53,38 +52,25 @@ def read_host(fs: Resctrl, sysfs: Path | None = None, owned: Collection[str] = (
         groups=(groups[0], *reader.plausible(groups[1:], caches)),
         snc_nodes=_snc_nodes(fs, monitors),
         topology=topology_of(in_sysfs, sysfs) if sysfs else fs.topology,
+        unknown_resources={info.name: info.number("num_closids", None) for info in infos if info.name not in known},
         problems=tuple(reader.problems),
     )
-    unknown = [name for name in info if name not in host.resource_names]
-    return replace(
-        host, unknown_resources={name: read_number(fs, f"info/{name}/num_closids", None) for name in unknown}
-    )
 
 
-def _refuse_old_mpam(fs: Resctrl, info: Iterable[str]) -> None:
+def _refuse_old_mpam(fs: Resctrl, infos: Iterable[Info]) -> None:
     """Refuse the MPAM of vendor kernels of 4.19: other masks, counters that are files, groups without a mode."""
-    for name in info:
-        if fs.exists(f"info/{name}/features"):
-            raise HostError(
-                fs.source,
-                "this is MPAM as vendor kernels of Linux 4.19 have it, which cachetune cannot use",
-                hint="its schemata and counters have another form; use a kernel with mainline MPAM (7.1 or later)",
-            )
+    if any("features" in info.files for info in infos):
+        raise HostError(
+            fs.source,
+            "this is MPAM as vendor kernels of Linux 4.19 have it, which cachetune cannot use",
+            hint="its schemata and counters have another form; use a kernel with mainline MPAM (7.1 or later)",
+        )
 
 
 def _snc_nodes(fs: Resctrl, monitors: Iterable[MonitorControl]) -> int:
     """How many Sub-NUMA nodes share an L3 cache: each has a directory in mon_data/mon_L3_XX."""
     if not any(monitor.name == "L3_MON" for monitor in monitors):
         return 1
-    domain = next((name for name in _names(fs, "mon_data") if name.startswith("mon_L3_")), None)
-    nodes = [name for name in _names(fs, f"mon_data/{domain}") if name.startswith("mon_sub_L3_")] if domain else []
+    domain = next((name for name in names_in(fs, "mon_data") if name.startswith("mon_L3_")), None)
+    nodes = [name for name in names_in(fs, f"mon_data/{domain}") if name.startswith("mon_sub_L3_")] if domain else []
     return max(len(nodes), 1)
-
-
-def _names(fs: Resctrl, path: str) -> list[str]:
-    try:
-        return fs.listdir(path)
-    except ResctrlError as error:
-        if error.errno in GONE:
-            return []
-        raise
