@@ -72,13 +72,6 @@ class _Table(Mapping[str, Mapping[int, V]], Generic[V]):
             table._rows.setdefault(resource, {})[cache_id] = value
         return table
 
-    @classmethod
-    def taking(cls, rows: dict[str, dict[int, V]]) -> Self:
-        """The table of these rows, not copied: the caller gives them up."""
-        table = cls.__new__(cls)
-        table._rows = rows  # noqa: SLF001 - of this class
-        return table
-
     def at(self, resource: str, cache_id: int) -> V | None:
         """The value of one cache; None where the table has none, which is not the same as 0."""
         row = self._rows.get(resource)
@@ -103,6 +96,10 @@ class _Table(Mapping[str, Mapping[int, V]], Generic[V]):
     def updated(self, other: Mapping[str, Mapping[int, V]]) -> Self:
         """This table with the values of ``other`` replacing those in the same places."""
         return type(self)({**self._rows, **{name: {**self._rows.get(name, {}), **row} for name, row in other.items()}})
+
+    def sorted(self) -> Self:
+        """This table with its entries in order, as tables that are read from files and documents are."""
+        return self.of(sorted(self.entries()))
 
     def to_json(self) -> Mapping[str, Mapping[int, V]]:
         """The table as an object of objects."""
@@ -133,7 +130,7 @@ class Masks(_Table[Cbm]):
     @classmethod
     def from_json(cls, value: object) -> Self:
         """The masks of ``to_json``. Raises ValueError."""
-        return cls.of((resource, i, Cbm.from_json(mask)) for resource, i, mask in json_entries(value))
+        return cls.of(sorted((resource, i, Cbm.from_json(mask)) for resource, i, mask in json_entries(value)))
 
     @staticmethod
     def json_schema() -> dict[str, Any]:
@@ -149,7 +146,7 @@ class Amounts(_Table[int]):
     @classmethod
     def from_json(cls, value: object) -> Self:
         """The numbers of ``to_json``. Raises ValueError."""
-        return cls.of((resource, i, json_int(number)) for resource, i, number in json_entries(value))
+        return cls.of(sorted((resource, i, json_int(number)) for resource, i, number in json_entries(value)))
 
     @staticmethod
     def json_schema() -> dict[str, Any]:

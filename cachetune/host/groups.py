@@ -81,9 +81,15 @@ class GroupReader:
 
         It is a problem, too, if a group lacks the mask of a cache: the kernel lists all of them in each group.
         """
-        beyond = {cache.name: ~int(cache.cbm_mask) for cache in caches}
+        limits = {cache.name: int(cache.cbm_mask) for cache in caches}
         for group in groups:
-            masks = [(n, i, m) for n, row in group.masks.items() for i, m in row.items() if int(m) & beyond.get(n, 0)]
+            masks = [
+                (name, i, mask)
+                for name, row in group.masks.items()
+                if (limit := limits.get(name)) is not None
+                for i, mask in row.items()
+                if int(mask) | limit != limit
+            ]
             values = [(n, i, v) for n, row in group.bandwidth.items() for i, v in row.items() if v > _LARGEST_BANDWIDTH]
             if masks or values:
                 yield self._without(group, masks, values)
@@ -93,11 +99,11 @@ class GroupReader:
 
     def _check_complete(self, group: Group, caches: Collection[CacheControl]) -> None:
         """The ways of a group without a mask are unknown, not free. Pseudo-locked groups list only their own cache."""
-        lacking = [c for c in caches if not group.masks.row(c.name).keys() >= c.size_bytes.keys()]
-        if not lacking or group.kind == "monitor" or group.mode not in ASSIGNED_MODES:
+        if group.kind == "monitor" or group.mode not in ASSIGNED_MODES:
             return
+        lacking = [c for c in caches if not group.masks.row(c.name).keys() >= c.size_bytes.keys()]
         file = file_of(group.path, "schemata")
-        if not self._has_problem(file):
+        if lacking and not self._has_problem(file):
             ids = ((c.name, c.size_bytes.keys() - group.masks.row(c.name).keys()) for c in lacking)
             missing = [numbered(f"{name} cache", without) for name, without in ids]
             self._problem(file, f"it has no mask of {listed(missing)}")

@@ -55,6 +55,11 @@ class Topology(msgspec.Struct, frozen=True):
     nodes: dict[int, str] = {}
 
 
+# The binary digit for each letter of bit_usage.
+_OF_HARDWARE = str.maketrans("0HXSEP", "011000")
+_OF_GROUPS = str.maketrans("0HXSEP", "001111")
+
+
 class CacheControl(msgspec.Struct, frozen=True):
     """One cache resource with control: a directory such as info/L3 or info/L3CODE.
 
@@ -90,20 +95,20 @@ class CacheControl(msgspec.Struct, frozen=True):
 
     def io_ways(self, cache_id: int) -> Cbm:
         """The ways that devices use as well: shareable_bits, io_alloc_cbm, and what bit_usage marks as hardware's."""
-        return self.shareable_bits | self.io_alloc_cbm.get(cache_id, 0) | self._marked(cache_id, "HX")
+        return self.shareable_bits | self.io_alloc_cbm.get(cache_id, 0) | self._marked(cache_id, _OF_HARDWARE)
 
     def used_ways(self, cache_id: int) -> Cbm:
         """The ways that some group has according to bit_usage; empty on a copy without that file."""
-        return self._marked(cache_id, "XSEP")
+        return self._marked(cache_id, _OF_GROUPS)
 
     @property
     def shares_all(self) -> bool:
         """Whether every way counts as shared with devices, as on all MPAM hosts, so that none can be avoided."""
         return self.shareable_bits == self.cbm_mask
 
-    def _marked(self, cache_id: int, letters: str) -> Cbm:
-        usage = self.bit_usage.get(cache_id, "")
-        return Cbm(sum(1 << way for way, letter in enumerate(reversed(usage)) if letter in letters))
+    def _marked(self, cache_id: int, digits: dict[int, int]) -> Cbm:
+        usage = self.bit_usage.get(cache_id)
+        return Cbm(int(usage.translate(digits), 2)) if usage else Cbm(0)
 
 
 # The step of MB on MPAM, 100 / 2**bits rounded up, shows how many bits hold the fraction. From 7 bits on every percent
@@ -223,13 +228,17 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
         Tasks and owners do not count: threads come and go. Neither does bit_usage, which follows from the groups.
         """
-        replace = msgspec.structs.replace
-        groups = [replace(g, tids=(), other_tasks=(), owner="unknown") for g in self.groups]
-        caches = [replace(c, bit_usage={}) for c in self.caches]
+        caches = [msgspec.structs.replace(c, bit_usage={}) for c in self.caches]
         monitors = [(m.name, m.features, m.num_rmids, m.assignment and m.assignment.rules) for m in self.monitors]
-        state = (self.mount_options, caches, self.bandwidths, monitors, groups, self.unknown_resources)
-        plain = msgspec.to_builtins(state, enc_hook=_plain, str_keys=True, order="deterministic")
-        return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()[:16]
+        capabilities = (self.mount_options, caches, self.bandwidths, monitors, self.unknown_resources)
+        # Masks are the only values that need the hook. Groups are many: to_builtins would take most of the time, and
+        # is not needed to put them in order, because their tables are sorted.
+        plain = msgspec.to_builtins(capabilities, enc_hook=int, str_keys=True, order="deterministic")
+        groups = [
+            (g.path, g.kind, g.mode, g.masks.to_json(), g.bandwidth.to_json(), g.other_lines, g.cpus, g.assignments)
+            for g in self.groups
+        ]
+        return hashlib.sha256(msgspec.json.encode((plain, groups), enc_hook=int)).hexdigest()[:16]
 
     def group(self, path: str) -> Group | None:
         """The group at ``path``, if there is one."""
@@ -303,8 +312,3 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if not self.is_mpam or not total or not controls or total < controls:
             return None
         return total // controls
-
-
-def _plain(value: Cbm | Masks | Bandwidth) -> object:
-    """Masks count as numbers."""
-    return int(value) if isinstance(value, Cbm) else value.to_json()

@@ -35,8 +35,10 @@ class Schemata(msgspec.Struct, frozen=True):
     malformed: tuple[str, ...] = ()
 
 
+# The same texts occur in many groups, and hosts are read again and again.
+@functools.lru_cache(maxsize=1024)
 def parse(text: str) -> Schemata:
-    """Parse a schemata text. Never fails: see ``other_lines``."""
+    """Parse a schemata text, into sorted tables. Never fails: see ``other_lines``."""
     masks: dict[str, dict[int, Cbm]] = {}
     bandwidth: dict[str, dict[int, int]] = {}
     others: list[str] = []
@@ -61,9 +63,7 @@ def parse(text: str) -> Schemata:
             else:
                 others.append(line.strip())
                 malformed.append(line.strip())
-    tables = Masks.taking(masks), Bandwidth.taking(bandwidth)
-    if not others and not uninitialized:
-        return Schemata(*tables)
+    tables = Masks(masks).sorted(), Bandwidth(bandwidth).sorted()
     return Schemata(*tables, tuple(others), tuple(uninitialized), tuple(malformed))
 
 
@@ -123,8 +123,6 @@ def merge(before: Schemata, written: Schemata) -> Schemata:
     return msgspec.structs.replace(before, masks=masks, bandwidth=bandwidth)
 
 
-# The same lines occur in many groups, and hosts are read again and again. No table changes its rows.
-@functools.lru_cache(maxsize=1024)
 def _masks(values: str) -> dict[int, Cbm]:
     """The masks of one line, such as ``0=7ff;1=7ff``. Raises ValueError."""
     if not _MASKS.fullmatch(values):
@@ -132,7 +130,6 @@ def _masks(values: str) -> dict[int, Cbm]:
     return {int(i): Cbm(int(mask, 16)) for i, mask in _entries(values)}
 
 
-@functools.lru_cache(maxsize=1024)
 def _numbers(values: str) -> dict[int, int]:
     """The numbers of one line, such as ``0=100;1= 50``. Raises ValueError."""
     if not _NUMBERS.fullmatch(values):
