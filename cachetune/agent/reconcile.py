@@ -33,12 +33,12 @@ from cachetune.apply.state import journal
 from cachetune.apply.state.departures import departed
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.errors import CachetuneError, RecoveryFailedError, error_text
-from cachetune.findings import first_error
+from cachetune.findings import Finding, first_error
 from cachetune.guests.model import RunningGuest
 from cachetune.guests.tuning_files import TuningFiles
 from cachetune.plan import PlanRefusedError
 from cachetune.plan.steps import effect_of
-from cachetune.service.changes import carry_out
+from cachetune.service.changes import OnPlan, carry_out
 from cachetune.service.hosts import problems_of
 from cachetune.service.plans import Removal, planner_of, removal_planner
 from cachetune.service.requests import live_domain
@@ -192,9 +192,14 @@ class Reconciler:
         )
 
     def _apply(self, guest: ManagedGuest, decision: Apply, memory: Memory, connection: Connection) -> bool:
-        report = self._carry_out(planner_of((decision.request,), plan_options(self._options)), connection)
+        warnings: list[Finding] = []
+        planner = planner_of((decision.request,), plan_options(self._options))
+        report = self._carry_out(planner, connection, lambda plan: warnings.extend(plan.warnings))
         if isinstance(report, str):
             return self._failed(guest, report, memory, decision)
+        if report.done:
+            for warning in warnings:
+                self._log("warning", f"{guest.name}: {warning.text}")
         self._succeeded(guest.name, memory)
         change = _change(report)
         self._set_status(guest, "failed" if decision.problem else "placed", decision.problem, change)
@@ -213,10 +218,10 @@ class Reconciler:
             self._forget(guest.name)
         return True
 
-    def _carry_out(self, planner: Planner, connection: Connection) -> Report | str:
+    def _carry_out(self, planner: Planner, connection: Connection, show: OnPlan = lambda _: None) -> Report | str:
         """The report of a change, or why nothing was changed: it was refused, or it failed and was rolled back."""
         try:
-            report = carry_out(planner, connection, adopt=self._options.adopt)
+            report = carry_out(planner, connection, show=show, adopt=self._options.adopt)
         except PlanRefusedError as error:
             return first_error(error.findings)
         except Exception as error:  # noqa: BLE001 - a bug that one guest triggers must not affect the others
