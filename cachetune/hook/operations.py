@@ -105,8 +105,13 @@ def _started(call: Call, log: HookLog) -> None:
     request = GuestRequest(domain, _guest(call, domain, location))
     if tuning.own:
         _verify(call, request, location, log)
-    else:
-        log.report(carry_out(_placement(request, _options(call)), connect(location), warn=log.warnings))
+        return
+
+    def show(plan: Plan) -> None:
+        if plan.steps:
+            log.warnings(finding.text for finding in plan.warnings)
+
+    log.report(carry_out(_placement(request, _options(call)), connect(location), show=show, warn=log.warnings))
 
 
 def _placement(request: GuestRequest, options: Options) -> Planner:

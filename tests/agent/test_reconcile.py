@@ -376,7 +376,10 @@ def test_drift_of_libvirts_groups_is_repaired_when_the_operator_adopts_them(worl
     reconciler = world.reconciler(AgentOptions(adopt=True))
     reconciler.round()
     assert world.threads(LIBVIRTS_GROUP) == set(TIDS[:2])
-    assert (state(reconciler), world.logged()) == ("placed", ["notice: web: 1 thread moved"])
+    assert (state(reconciler), world.logged()) == (
+        "placed",
+        [f"warning: web: libvirt created {LIBVIRTS_GROUP} [CT222]", "notice: web: 1 thread moved"],
+    )
 
 
 DOUBTS = {

@@ -40,10 +40,21 @@ def test_a_guest_with_a_tuning_file_gets_counters_as_it_starts_and_frees_them_as
     live, option = domain("web", number=3), "--assign-counters"
     assert libvirt.hook("prepare", "web", live, option) == []
     lines = libvirt.hook("started", "web", live, option)
-    first = next(line for line in lines if "counters" in line)
+    first = next(line for line in lines if "release counters" in line)
     assert first.endswith(f"release counters for mbm_total_bytes and mbm_local_bytes on L3 caches 0-7 of {GROUP}")
     for vcpu in (0, 1):
         assert counters(libvirt, f"{GROUP}/mon_groups/cachetune-web-vcpus_{vcpu}") == {"mbm_total_bytes"}
     assert libvirt.hook("reconnect", "web", live, option) == [], "nothing is left to assign"
     libvirt.hook("release", "web", domain("web"), option)
     assert libvirt.fs.read("info/L3_MON/available_mbm_cntrs") == left
+
+
+def test_a_monitor_without_a_counter_is_logged_as_its_guest_starts(libvirt: Libvirt, qemu: NamedThreads) -> None:
+    libvirt.file("web", tuning(MONITORS))
+    libvirt.runs("web", qemu)
+    live = domain("web", number=3)
+    assert libvirt.hook("prepare", "web", live) == []
+    warnings = [line for line in libvirt.hook("started", "web", live) if "warning: " in line]
+    assert [line[-len("[CT230]") :] for line in warnings] == ["[CT230]"]
+    assert libvirt.hook("reconnect", "web", live) == [], "the guest is as requested, so nothing is logged again"
+    libvirt.hook("release", "web", domain("web"))
