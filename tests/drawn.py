@@ -6,6 +6,7 @@ from cachetune.domain.model import BandwidthRequest, CacheRequest, Domain, Group
 from cachetune.findings import Source
 from cachetune.host.model import Host
 from cachetune.idset import format_ids
+from cachetune.units import Rate, Size
 
 _HERE = Source()
 
@@ -25,13 +26,13 @@ def drawn_domain(draw: random.Random, host: Host, name: str) -> Domain:
 def _group(draw: random.Random, host: Host, vcpus: set[int]) -> GroupRequest:
     exclusive = bool(host.caches) and draw.random() < 0.2
     caches = tuple(
-        CacheRequest(c.level, i, c.type, draw.randint(c.min_cbm_bits, 3) * (c.way_bytes(i) or 0), _HERE)
+        CacheRequest(c.level, i, c.type, Size(draw.randint(c.min_cbm_bits, 3) * (c.way_bytes(i) or 0)), _HERE)
         for c in host.caches
         for i in c.size_bytes
         if exclusive or draw.random() < 0.5
     )
     nodes = tuple(
-        BandwidthRequest(i, draw.randrange(b.min_bandwidth, 101, b.bandwidth_gran), _HERE)
+        BandwidthRequest(i, Rate(draw.randrange(b.min_bandwidth, 101, b.bandwidth_gran)), _HERE)
         for b in host.bandwidths
         for i in b.ids
         if draw.random() < 0.4

@@ -16,6 +16,7 @@ from cachetune.host.read import read_host
 from cachetune.idset import format_ids
 from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan, plan_guests
 from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.units import Rate, Size
 
 TIDS = (4711, 4712, 4713, 4714)
 GUEST = Guest(TIDS[0], tuple(Thread(tid, 0, f"CPU {n}/KVM", n) for n, tid in enumerate(TIDS)))
@@ -35,7 +36,7 @@ def web(profile: str) -> Domain:
     """A domain that fits the profile: an allocation with a monitor in it, and a separate monitor."""
     host = read_host(SimulatedResctrl(load_profile(profile)))
     caches = tuple(cache_request(c, next(iter(c.size_bytes)), 2) for c in host.caches)
-    nodes = tuple(BandwidthRequest(b.ids[0], _bandwidth(b, 5), HERE) for b in host.bandwidths if b.name == "MB")
+    nodes = tuple(BandwidthRequest(b.ids[0], Rate(_bandwidth(b, 5)), HERE) for b in host.bandwidths if b.name == "MB")
     return domain(
         group({0, 1}, caches, nodes, [{0}] if host.monitors else []), group({3}, (), (), [{3}] if host.monitors else [])
     )
@@ -56,7 +57,7 @@ def group(
 
 def cache_request(control: CacheControl, cache_id: int, ways: int) -> CacheRequest:
     """A request for this many ways."""
-    return CacheRequest(control.level, cache_id, control.type, ways * (control.way_bytes(cache_id) or 0), HERE)
+    return CacheRequest(control.level, cache_id, control.type, Size(ways * (control.way_bytes(cache_id) or 0)), HERE)
 
 
 def _bandwidth(control: BandwidthControl, steps: int) -> int:
@@ -79,7 +80,7 @@ def domains(draw: st.DrawFn, host: Host) -> Domain:
             if exclusive or draw(st.booleans())
         )
         nodes = tuple(
-            BandwidthRequest(i, _bandwidth(b, draw(st.integers(0, 9))), HERE)
+            BandwidthRequest(i, Rate(_bandwidth(b, draw(st.integers(0, 9)))), HERE)
             for b in host.bandwidths
             if b.name == "MB"
             for i in b.ids[:2]

@@ -31,6 +31,7 @@ from cachetune.plan.request import GuestRequest
 from cachetune.service.plans import compare_requests
 from cachetune.service.requests import live_domain
 from cachetune.text import count
+from cachetune.units import Rounding
 
 _SHOWN_STEPS = 3
 _NOT_RUNNING = "not running"
@@ -42,6 +43,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
 
     shrink_default: bool = False
     assign_counters: bool = False
+    rounding: Rounding | None = None
     adopt: bool = False
     period: float = 5.0
 
@@ -257,7 +259,9 @@ def _running(
 
 def plan_options(options: AgentOptions) -> Options:
     """The options of the agent's plans."""
-    return Options(shrink_default=options.shrink_default, assign_counters=options.assign_counters)
+    return Options(
+        shrink_default=options.shrink_default, assign_counters=options.assign_counters, rounding=options.rounding
+    )
 
 
 def _confirmed(state: State, why: str, memory: Memory | None) -> Decision:

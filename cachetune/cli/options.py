@@ -10,6 +10,7 @@ import click
 from cachetune.cli.verb import option
 from cachetune.guests.sources import NAMES
 from cachetune.guests.sources.options import Setting, SourceOptions, settings
+from cachetune.units import ROUNDINGS
 
 if TYPE_CHECKING:
     from cachetune.plan.request import Options
@@ -99,6 +100,14 @@ exclusive = option(
     heading=_HOW,
     help="Make the groups exclusive: no other group and no device may have their ways, of any cache.",
 )
+rounding = option(
+    "--round",
+    "rounding",
+    type=click.Choice(ROUNDINGS),
+    heading=_HOW,
+    help="Round sizes to whole ways and bandwidths to the host's steps (default: only percentages and converted rates, "
+    "down).",
+)
 adopt = option("--adopt", is_flag=True, heading=_HOW, help="Also change groups that libvirt made for the guest.")
 yes = option(
     *("-y", "--yes"), is_flag=True, heading=_HOW, help="Do not prompt for confirmation; required without a terminal."
@@ -176,7 +185,7 @@ finding = stack(source, *_settings.values())
 
 planning = stack(
     *(guest, all_guests, pid, vcpus, machine_name),
-    *(shrink_default, exclusive, take_tasks, assign_counters, adopt),
+    *(shrink_default, exclusive, take_tasks, assign_counters, rounding, adopt),
     finding,
     *(resctrl, sysfs, run),
 )

@@ -84,7 +84,7 @@ def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:
             level=cache.level,
             cache_id=cache.cache_id,
             type=cast("CacheType", cache.type),
-            size_bytes=cache.size,
+            size=cache.size,
             at=positions.at(cache.element, "size"),
         )
         for each in group.caches.values()

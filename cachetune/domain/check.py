@@ -4,6 +4,7 @@ Whatever only findings need (rules, positions, the diagnosis) is imported when t
 start fast and check a thousand valid files fast.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lxml import etree
@@ -97,11 +98,7 @@ def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int
 
             warn_about_typos(parsed.unknown, problems)
         if root.tag == "domain" or checks.libvirt:  # a tuning file is not for libvirt
-            _warn_about_modes(parsed, problems)
-        if checks.libvirt:
-            from cachetune.domain.compat import check_version
-
-            check_version(root, parsed, checks.libvirt, problems, faulty)
+            _compare_with_libvirt(root, parsed, checks, problems, faulty)
         if checks.libvirt_schema and (refused := schema.libvirt_says(root, checks.libvirt_schema)):
             problems.add("CT012", refused[0], None, reason=refused[1])
     except TooManyProblemsError:
@@ -109,9 +106,19 @@ def examine(root: etree._Element, checks: Checks, problems: Problems, vcpus: int
     return parsed
 
 
-def _warn_about_modes(parsed: ParsedGroups, problems: Problems) -> None:
+def _compare_with_libvirt(
+    root: etree._Element, parsed: ParsedGroups, checks: Checks, problems: Problems, faulty: Collection[etree._Element]
+) -> None:
     for element in parsed.modes:
         problems.add("CT170", element, "mode")
+    if checks.libvirt:
+        from cachetune.domain.compat import check_version
+
+        check_version(root, parsed, checks.libvirt, problems, faulty)
+    elif parsed.own_units:
+        from cachetune.domain.compat import warn_about_own_units
+
+        warn_about_own_units(parsed, problems)
 
 
 def _length(part: str | bytes | None) -> int:

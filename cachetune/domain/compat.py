@@ -50,6 +50,28 @@ def check_version(
             for child in element:
                 if child not in faulty:
                     _check_child(child, element, version, shown, problems)
+    for child in parsed.own_units:
+        rule, attribute = ("CT309", refused) if (refused := _refused_for_unit(child)) else ("CT310", "unit")
+        problems.add(rule, child, attribute, version=shown, **_own_unit(child))
+
+
+def warn_about_own_units(parsed: ParsedGroups, problems: Problems) -> None:
+    """Add what every libvirt does with units that only cachetune has, for domain XML that one may get to read."""
+    for child in parsed.own_units:
+        rule, attribute = ("CT160", refused) if (refused := _refused_for_unit(child)) else ("CT161", "unit")
+        problems.add(rule, child, attribute, **_own_unit(child))
+
+
+def _refused_for_unit(child: etree._Element) -> str:
+    """The attribute that libvirt refuses: an unknown unit, or decimals. It ignores the unit of a <node>: ""."""
+    if child.tag == "cache":
+        return "unit"
+    return "bandwidth" if "." in child.get("bandwidth", "") else ""
+
+
+def _own_unit(child: etree._Element) -> dict[str, object]:
+    attribute = _refused_for_unit(child) or "unit"
+    return {"what": f"{attribute}={quoted(child.get(attribute, ''))}", "element": child.tag}
 
 
 def _check_type(root: etree._Element, parsed: ParsedGroups, version: Version, problems: Problems) -> None:
@@ -84,7 +106,12 @@ def _check_child(
             problems.add("CT305", child, None, version=shown)
     elif version >= _BANDWIDTH_IN_ANY_UNIT:
         return
-    elif child.tag == "node" and (bandwidth := number(child.get("bandwidth", ""))) > _HIGHEST_PERCENT:
+    elif child.tag == "node" and (bandwidth := _whole(child.get("bandwidth", ""))) > _HIGHEST_PERCENT:
         problems.add("CT303", child, "bandwidth", version=shown, bandwidth=bandwidth)
     elif child.tag == "cache" and (level := number(child.get("level", ""))) < 3:
         problems.add("CT304", child, "level", version=shown, level=level)
+
+
+def _whole(bandwidth: str) -> int:
+    """The number that libvirt reads; it refuses one with decimals for those."""
+    return 0 if "." in bandwidth else number(bandwidth)

@@ -1,15 +1,15 @@
 """Format a domain's groups as libvirt does: the canonical <cputune>.
 
 First every cachetune, then every memorytune, then every energytune, in the order of the groups. Sizes are in the
-largest binary unit that divides them, lists are canonical, and ids are printed only for a running guest. Loading the
-text gives the same groups. Source: libvirt 12.8.
+largest binary unit that divides them, lists are canonical, and ids are printed only for a running guest. Values in
+cachetune's own units keep them. Loading the text gives the same groups. Source: libvirt 12.8.
 """
 
 from collections.abc import Iterator
 
 from cachetune.domain.model import Domain, GroupRequest, MonitorRequest, ResourceType
 from cachetune.idset import format_ids
-from cachetune.units import reduce_size
+from cachetune.units import Size, plain, reduce_size
 
 
 def format_cputune(domain: Domain) -> str:
@@ -32,14 +32,20 @@ def _tunes(domain: Domain, kind: ResourceType) -> Iterator[str]:
 def _children(group: GroupRequest, kind: ResourceType) -> Iterator[str]:
     if kind == "cache":
         for cache in group.caches:
-            number, unit = reduce_size(cache.size_bytes)
-            yield "cache" + _attributes(id=cache.cache_id, level=cache.level, type=cache.type, size=number, unit=unit)
+            size = _size(cache.size)
+            yield "cache" + _attributes(id=cache.cache_id, level=cache.level, type=cache.type, **size)
     elif kind == "memory":
         for node in group.nodes:
-            yield "node" + _attributes(id=node.node_id, bandwidth=node.bandwidth)
+            number, unit = node.bandwidth
+            yield "node" + _attributes(id=node.node_id, bandwidth=plain(number), unit=unit or None)
     for monitor in group.monitors:
         if monitor.resource == kind:
             yield "monitor" + _attributes(level=3 if kind == "cache" else None, vcpus=_vcpus(monitor))
+
+
+def _size(size: Size) -> dict[str, object]:
+    number, unit = reduce_size(int(size.number)) if size.unit == "B" else (plain(size.number), size.unit)
+    return {"size": number, "unit": unit}
 
 
 def _vcpus(wanted: GroupRequest | MonitorRequest) -> str | None:

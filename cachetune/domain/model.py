@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from cachetune.findings import Source
+from cachetune.units import Rate, Rounding, Size
 
 CacheType = Literal["both", "code", "data"]
 ResourceType = Literal["cache", "memory", "energy"]
@@ -12,21 +13,26 @@ VcpuSet = frozenset[int]
 
 
 class CacheRequest(msgspec.Struct, frozen=True):
-    """One <cache>: ``size_bytes`` of the cache ``cache_id`` on ``level``."""
+    """One <cache>: ``size`` of the cache ``cache_id`` on ``level``.
+
+    ``rounding`` is how the user wants a size rounded that no whole number of ways has; None is the plan's default.
+    """
 
     level: int
     cache_id: int
     type: CacheType
-    size_bytes: int
+    size: Size
     at: Source
+    rounding: Rounding | None = None
 
 
 class BandwidthRequest(msgspec.Struct, frozen=True):
-    """One <node>: ``bandwidth`` for the L3 cache ``node_id``, in the host's unit."""
+    """One <node>: ``bandwidth`` for the L3 cache ``node_id``. ``rounding`` is that of CacheRequest."""
 
     node_id: int
-    bandwidth: int
+    bandwidth: Rate
     at: Source
+    rounding: Rounding | None = None
 
 
 class MonitorRequest(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from lxml import etree
 from cachetune.domain.problems import Problems, quoted
 from cachetune.domain.xml.schema import cputunes
 from cachetune.idset import MAX_VCPUS, format_mask, parse_vcpu_mask
-from cachetune.units import format_size, parse_size
+from cachetune.units import HUNDRED, MAX_RATE, OWN_SIZE_UNITS, DecimalsError, Rate, Size
 
 UNKNOWN = -1
 _LONGEST_LIST = 80
@@ -43,7 +43,7 @@ class Cache:
         self.cache_id = number(get("id", ""))
         self.level = number(get("level", ""))
         self.type = get("type", "")
-        self.size = 0
+        self.size = Size(0)
 
 
 class Monitor:
@@ -63,7 +63,7 @@ class Group:
     def __init__(self, element: etree._Element, vcpus: int | None) -> None:
         self.element, self.vcpus = element, vcpus
         self.caches: dict[tuple[int, int], list[Cache]] = {}
-        self.nodes: dict[int, tuple[int, etree._Element]] = {}
+        self.nodes: dict[int, tuple[Rate, etree._Element]] = {}
         self.monitors: list[Monitor] = []
         self.watched = 0
         self.exclusive = False
@@ -73,10 +73,10 @@ class ParsedGroups:
     """The requests of one domain. ``maximum`` is the vCPU count, ``skipped`` are elements none of whose vCPUs exist.
 
     ``unknown`` are the children of <cputune> that no version of libvirt supports, ``modes`` the elements with a mode,
-    which none supports either.
+    and ``own_units`` those with a unit that only cachetune has.
     """
 
-    __slots__ = ("groups", "maximum", "modes", "skipped", "tunes", "unknown")
+    __slots__ = ("groups", "maximum", "modes", "own_units", "skipped", "tunes", "unknown")
 
     def __init__(self) -> None:
         self.groups: dict[int | None, Group] = {}
@@ -85,6 +85,7 @@ class ParsedGroups:
         self.skipped: set[etree._Element] = set()
         self.unknown: list[etree._Element] = []
         self.modes: list[etree._Element] = []
+        self.own_units: list[etree._Element] = []
 
 
 def read_groups(
@@ -278,16 +279,7 @@ class _Reader:
         if element in self._faulty:
             return
         cache = Cache(element)
-        size, unit = element.get("size", ""), element.get("unit")
-        try:
-            cache.size = parse_size(size, unit)
-        except OverflowError:
-            self._problems.add("CT106", element, "size", size=quoted(size), unit=unit or "KiB")
-        else:
-            if not cache.size:
-                self._problems.add("CT154", element, "size")
-            elif unit is None:
-                self._problems.add("CT153", element, "size", size=quoted(size), meaning=format_size(cache.size))
+        cache.size = self._size(element)
         others = group.caches.setdefault((cache.level, cache.cache_id), [])
         for other in others:
             if cache.type == other.type or "both" in (cache.type, other.type):
@@ -304,6 +296,27 @@ class _Reader:
                 return
         others.append(cache)
 
+    def _size(self, element: etree._Element) -> Size:
+        text, unit = element.get("size", ""), element.get("unit")
+        if unit in OWN_SIZE_UNITS:
+            self._parsed.own_units.append(element)
+        try:
+            size = Size.of(text, unit)
+        except OverflowError:
+            if unit == "%":
+                self._problems.add("CT117", element, "size", value=quoted(f"{text}%"), most=f"{HUNDRED}%")
+            else:
+                self._problems.add("CT106", element, "size", size=quoted(text), unit=unit or "KiB")
+            return Size(0)
+        except DecimalsError as error:
+            self._problems.add("CT116", element, "size", what=error.what, instead=error.instead)
+            return Size(0)
+        if not size.number:
+            self._problems.add("CT154", element, "size")
+        elif unit is None:
+            self._problems.add("CT153", element, "size", size=quoted(text), meaning=size)
+        return size
+
     def _read_node(self, element: etree._Element, group: Group) -> None:
         if element in self._faulty:
             return
@@ -312,7 +325,21 @@ class _Reader:
             vcpus = "this element" if group.vcpus == UNKNOWN else named(group.vcpus)
             self._problems.add("CT107", element, "id", node_id=node_id, vcpus=vcpus, other=group.nodes[node_id][1])
         else:
-            group.nodes[node_id] = (number(element.get("bandwidth", "")), element)
+            group.nodes[node_id] = (self._rate(element), element)
+
+    def _rate(self, element: etree._Element) -> Rate:
+        text, unit = element.get("bandwidth", ""), element.get("unit")
+        if unit:
+            self._parsed.own_units.append(element)
+        try:
+            return Rate.of(text, unit)
+        except OverflowError:
+            shown, most = (f"{text}%", f"{HUNDRED}%") if unit == "%" else (f"{text} {unit}", f"{MAX_RATE} {unit}")
+            self._problems.add("CT117", element, "bandwidth", value=quoted(shown), most=most)
+        except DecimalsError as error:
+            instead = f"{error.instead}, or set a unit"
+            self._problems.add("CT116", element, "bandwidth", what=error.what, instead=instead)
+        return Rate(0)
 
     def _read_monitor(self, element: etree._Element, group: Group, resource: str) -> None:
         if element in self._faulty:

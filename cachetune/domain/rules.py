@@ -16,6 +16,10 @@ def _domain(cputune: str, vcpus: str = "4", kind: str = "kvm") -> str:
     return f"<domain type='{kind}'><name>guest</name><vcpu>{vcpus}</vcpu><cputune>{cputune}</cputune></domain>"
 
 
+def _tuning(cputune: str) -> str:
+    return f"<cputune>{cputune}</cputune>"
+
+
 def _cachetune(children: str, vcpus: str = "0-1") -> str:
     return f"<cachetune vcpus='{vcpus}'>{children}</cachetune>"
 
@@ -318,6 +322,25 @@ _MEANING = (
         good=_domain(_ONE, "4"),
     ),
     Rule(
+        id="CT116",
+        severity="error",
+        summary="Only percentages, and rates with a unit, can have decimals.",
+        message="{what} has decimals",
+        fix="write {instead}",
+        why="A cache has whole bytes and whole ways, and a bandwidth without a unit is the whole number for resctrl.",
+        bad=_domain(_cachetune(_cache(size="size='2.25' unit='MiB'"))),
+        good=_domain(_cachetune(_cache(size="size='2304' unit='KiB'"))),
+    ),
+    Rule(
+        id="CT117",
+        severity="error",
+        summary="A percentage must be at most 100, and a bandwidth with a unit less than 2^32 of it.",
+        message="{value} is more than {most}",
+        fix="check the number and its unit",
+        bad=_tuning(_cachetune(_cache(size="size='110' unit='%'"))),
+        good=_tuning(_cachetune(_cache(size="size='10' unit='%'"))),
+    ),
+    Rule(
         id="CT150",
         severity="warning",
         summary="vCPUs beyond the number in <vcpu> are ignored.",
@@ -391,6 +414,26 @@ _MEANING = (
         bad=_domain(_cachetune(_cache() + "<cache id='0' level='3' type='priority' size='2'/>")),
         good=_domain(_cachetune(_cache())),
         host="live",
+    ),
+    Rule(
+        id="CT160",
+        severity="warning",
+        summary="In domain XML, libvirt refuses the units of a cache that only cachetune has, and decimals.",
+        message="libvirt refuses {what} on <{element}>",
+        fix="put it into a tuning file, or use a unit that libvirt has",
+        why="A tuning file is read by cachetune alone; domain XML is read by libvirt first.",
+        bad=_domain(_cachetune(_cache(size="size='3' unit='ways'"))),
+        good=_tuning(_cachetune(_cache(size="size='3' unit='ways'"))),
+    ),
+    Rule(
+        id="CT161",
+        severity="warning",
+        summary="In domain XML, libvirt ignores the unit of a <node> and reads the number in the host's own unit.",
+        message="libvirt ignores {what} on <{element}>",
+        fix="put it into a tuning file, or remove the unit and write the number in the host's own",
+        why="The same number is percent on one host, MiB/s or eighths of a GB/s on another.",
+        bad=_domain(_memorytune("<node id='0' bandwidth='50' unit='%'/>")),
+        good=_tuning(_memorytune("<node id='0' bandwidth='50' unit='%'/>")),
     ),
 )
 
@@ -497,6 +540,26 @@ _LIBVIRT = (
         fix="use <domain type='kvm'>",
         bad=_domain(_ONE, kind="qemu"),
         good=_GOOD,
+        host="libvirt:12.8",
+    ),
+    Rule(
+        id="CT309",
+        severity="error",
+        summary="No version of libvirt has the unit ways or % of a cache, or decimals.",
+        message="libvirt {version} refuses {what} on <{element}>",
+        fix="use a unit that libvirt has and a whole number",
+        bad=_domain(_cachetune(_cache(size="size='30' unit='%'"))),
+        good=_GOOD,
+        host="libvirt:12.8",
+    ),
+    Rule(
+        id="CT310",
+        severity="warning",
+        summary="No version of libvirt has a unit on <node>: it reads the number in the host's own unit.",
+        message="libvirt {version} ignores {what} on <{element}> (`virsh define --validate` refuses it)",
+        fix="remove the unit and write the number in the host's own",
+        bad=_domain(_memorytune("<node id='0' bandwidth='50' unit='%'/>")),
+        good=_domain(_memorytune(_NODE)),
         host="libvirt:12.8",
     ),
 )

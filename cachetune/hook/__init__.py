@@ -16,6 +16,7 @@ VALUES = {
     "--log": "",
     "--proc": "/proc",
     "--resctrl": "/sys/fs/resctrl",
+    "--round": "",
     "--run": "/run/cachetune",
     "--sysfs": "/sys",
 }

@@ -40,6 +40,8 @@ from cachetune.service.connection import Location, connect
 from cachetune.service.hosts import problems_of
 from cachetune.service.plans import comparison, plan_requests, planner_of
 from cachetune.service.requests import guest_of_process
+from cachetune.text import listed
+from cachetune.units import ROUNDINGS
 
 _LONGEST_WAIT = 60.0
 
@@ -196,7 +198,14 @@ def _checked(loaded: Loaded) -> Domain:
 
 
 def _options(call: Call) -> Options:
-    return Options(shrink_default="--shrink-default" in call.flags, assign_counters="--assign-counters" in call.flags)
+    """The options of a plan. Raises InputError."""
+    flags, given = call.flags, call.values["--round"]
+    rounding = next((each for each in ROUNDINGS if each == given), None)
+    if given and rounding is None:
+        raise InputError(f"--round must be {listed(ROUNDINGS, joint='or')}")
+    return Options(
+        shrink_default="--shrink-default" in flags, assign_counters="--assign-counters" in flags, rounding=rounding
+    )
 
 
 def _location(call: Call) -> Location:

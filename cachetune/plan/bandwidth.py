@@ -2,6 +2,13 @@
 
 from cachetune.host.model import BandwidthControl, BandwidthUnit, Host
 
+UNITS: dict[BandwidthUnit, str] = {
+    "percent": "percent",
+    "MiB/s": "MiB/s (mba_MBps)",
+    "1/8 GB/s": "eighths of a GB/s",
+}
+"""What a host counts bandwidth in, in words."""
+
 _GB_PER_S = 8  # AMD counts eighths of a GB/s
 
 
@@ -10,6 +17,12 @@ def with_unit(value: int, unit: BandwidthUnit | None) -> str:
     if unit == "1/8 GB/s":
         return f"{value} ({value / _GB_PER_S:.3f}".rstrip("0").rstrip(".") + " GB/s)"
     return f"{value} {unit}" if unit else str(value)
+
+
+def step_of(control: BandwidthControl) -> str:
+    """The host's step with its unit: "10 percent", "1 MiB/s", "1/8 GB/s"."""
+    step = control.bandwidth_gran
+    return control.unit if (control.unit, step) == ("1/8 GB/s", 1) else in_words(step, control.unit)
 
 
 def cpus_of_nodes(control: BandwidthControl, host: Host) -> dict[int, str]:

@@ -7,14 +7,14 @@ import msgspec
 from msgspec.structs import replace
 
 from cachetune.cbm import Amounts, Masks
-from cachetune.domain.model import Domain
+from cachetune.domain.model import BandwidthRequest, CacheRequest, Domain, GroupRequest
 from cachetune.errors import GroupConflictError, MachineNameError, PlanRefusedError
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
 from cachetune.host.model import Host
 from cachetune.idset import format_ids
 from cachetune.plan.after import host_after
-from cachetune.plan.allocate.capacity import capacity_findings, control_of
+from cachetune.plan.allocate.capacity import amount_of, capacity_findings
 from cachetune.plan.allocate.target import Target, find_target
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.assignment import assigning_steps
@@ -36,6 +36,7 @@ from cachetune.plan.ownership import (
 )
 from cachetune.plan.pinning import pinning_findings
 from cachetune.plan.request import GuestRequest, Options
+from cachetune.plan.rounding import with_rounding
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import CreateGroup, Step, effect_of
 from cachetune.plan.unassigned import unassigned_findings
@@ -70,7 +71,8 @@ def plan_guests(
     Raises PlanRefusedError with all findings, MachineNameError, and GroupConflictError for guests that share a name.
     """
     if options.exclusive:
-        requests = [msgspec.structs.replace(each, domain=all_exclusive(each.domain)) for each in requests]
+        requests = [replace(each, domain=all_exclusive(each.domain)) for each in requests]
+    requests = [replace(r, domain=with_rounding(r.domain, options.rounding)) for r in requests]
     machines = _machines(requests)
     guests = tuple(map(_plan_guest, requests))
     desired: tuple[DesiredGroup, ...] = ()
@@ -114,7 +116,7 @@ def plan_guests(
     )
 
 
-def check(domain: Domain, host: Host) -> tuple[Finding, ...]:
+def check(domain: Domain, host: Host, options: Options = Options()) -> tuple[Finding, ...]:  # noqa: B008
     """The findings of a plan for this domain on the host, whether or not its guest is running."""
     request = GuestRequest(domain)
     try:
@@ -122,7 +124,7 @@ def check(domain: Domain, host: Host) -> tuple[Finding, ...]:
     except MachineNameError:
         request = GuestRequest(domain, machine_name="cachetune-guest")
     try:
-        found = plan_guests([request], host, Options()).warnings
+        found = plan_guests([request], host, options).warnings
     except PlanRefusedError as refused:
         found = refused.findings
     return tuple(f for f in found if f.rule != "CT403")
@@ -214,8 +216,9 @@ def _planned_groups(desired: tuple[DesiredGroup, ...], draft: _Draft, host: Host
         if allocation is None:
             allocation = Allocation(existing.masks, existing.bandwidth) if existing else Allocation()
         values = Allocation(_masks_in(later, group.path, allocation.masks), allocation.bandwidth)
-        requested = _requested(group, host)
-        yield PlannedGroup(group.path, "control", vcpus, action, values, requested, mode_of(group, host))
+        requested, rounded = _requested(group.request, host)
+        mode = mode_of(group, host)
+        yield PlannedGroup(group.path, "control", vcpus, action, values, requested, mode, rounded)
 
 
 def _masks_in(later: Host, path: str, masks: Masks) -> Masks:
@@ -224,11 +227,14 @@ def _masks_in(later: Host, path: str, masks: Masks) -> Masks:
     return masks if group is None else Masks.of((n, i, group.masks.at(n, i) or m) for n, i, m in masks.entries())
 
 
-def _requested(group: DesiredGroup, host: Host) -> Amounts:
-    requested: dict[str, dict[int, int]] = {}
-    for cache in group.request.caches if group.request else ():
-        if control := control_of(cache, host):
-            requested.setdefault(control.name, {})[cache.cache_id] = cache.size_bytes
-    if group.request and group.request.nodes:
-        requested["MB"] = {n.node_id: n.bandwidth for n in group.request.nodes}
-    return Amounts(requested)
+def _requested(request: GroupRequest, host: Host) -> tuple[Amounts, dict[str, dict[int, str]]]:
+    """What the group's requests amount to on this host, and those that were rounded, as they were written."""
+    amounts: dict[str, dict[int, int]] = {}
+    rounded: dict[str, dict[int, str]] = {}
+    requests: tuple[CacheRequest | BandwidthRequest, ...] = (*request.caches, *request.nodes)
+    for each in requests:
+        if found := amount_of(each, host):
+            amounts.setdefault(found.resource, {})[found.id] = found.amount
+            if found.rounded_from:
+                rounded.setdefault(found.resource, {})[found.id] = found.rounded_from
+    return Amounts(amounts), rounded

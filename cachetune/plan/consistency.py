@@ -12,6 +12,7 @@ from cachetune.host.paths import kind_of
 from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES
 from cachetune.idset import parse_vcpus
 from cachetune.plan.model import Plan, PlannedGroup, Resource, Summary
+from cachetune.units import Rate, Size
 
 _LARGEST_TID = (1 << 31) - 1
 _LARGEST_ID = (1 << 32) - 1
@@ -59,6 +60,19 @@ def _group_problems(group: PlannedGroup, resources: dict[str, Resource]) -> Iter
     for name, cache_id, amount in group.requested.entries():
         if (name, cache_id) not in values or amount < 0:
             yield f"group {group.path!r} requests {amount} of {name} {cache_id}, but gets none"
+    yield from _rounding_problems(group)
+
+
+def _rounding_problems(group: PlannedGroup) -> Iterator[str]:
+    for name, row in group.rounded_from.items():
+        parse = Rate.parse if name in BANDWIDTH_RESOURCES else Size.parse
+        for cache_id, text in row.items():
+            if group.requested.at(name, cache_id) is None:
+                yield f"group {group.path!r} has {name} {cache_id} rounded, but does not request it"
+            try:
+                parse(text)
+            except ValueError as error:
+                yield f"group {group.path!r}: {name} {cache_id} is rounded from {error}"
 
 
 def _summary_problems(summary: Summary) -> Iterator[str]:

@@ -37,8 +37,10 @@ class PlannedGroup(msgspec.Struct, frozen=True):
     """A group of a guest after the plan. ``vcpus`` is libvirt's canonical list, None for the whole process.
 
     ``schemata`` holds every value of a control group that the plan sets: the masks of all caches, and bandwidth for
-    the nodes that the XML requests, as the host will show it. ``requested`` is what the XML requests: bytes for caches,
-    the host's unit for bandwidth. ``mode`` is that of a control group; a monitor group has none and is "shareable".
+    the nodes that the XML requests, as the host will show it. ``requested`` is what the requests amount to on this
+    host: bytes for caches (0 if the size of a way is unknown), the host's unit for bandwidth. ``mode`` is that of a
+    control group; a monitor group has none and is "shareable". ``rounded_from`` has the requests that were rounded, as
+    they were written: "30%", "500 MiB/s".
     """
 
     path: str
@@ -48,6 +50,7 @@ class PlannedGroup(msgspec.Struct, frozen=True):
     schemata: Allocation = msgspec.field(default_factory=Allocation)
     requested: Amounts = msgspec.field(default_factory=Amounts)
     mode: Mode = "shareable"
+    rounded_from: dict[str, dict[int, str]] = {}
 
 
 class Resource(msgspec.Struct, frozen=True):

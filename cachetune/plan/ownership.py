@@ -8,7 +8,7 @@ from cachetune.guests.model import Guest
 from cachetune.host.bandwidth import kept
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, parent_of
 from cachetune.idset import format_ids, numbered
-from cachetune.plan.allocate.capacity import control_of
+from cachetune.plan.allocate.capacity import bandwidth_of, control_of, ways_of
 from cachetune.plan.diff import locations
 from cachetune.plan.groups.names import belongs_to, is_libvirts_name
 from cachetune.plan.groups.translate import DesiredGroup, Membership
@@ -94,18 +94,17 @@ def held_threads(places: Mapping[int, Membership], host: Host, own: Collection[s
 def _differs(group: DesiredGroup, existing: Group, places: Mapping[int, Membership], host: Host) -> str:
     """How a foreign group differs from the request; "" if it does not."""
     for cache in group.request.caches if group.request else ():
-        control = control_of(cache, host)
-        way = control.way_bytes(cache.cache_id) if control else None
-        if control and way:
+        control, ways = control_of(cache, host), ways_of(cache, host)
+        if control and not isinstance(ways, Finding):
             mask = existing.masks.at(control.name, cache.cache_id)
-            if mask is not None and mask.bit_count() * way != cache.size_bytes:
+            if mask is not None and mask.bit_count() != ways:
                 return f"its mask on {control.name} cache {cache.cache_id} is {mask:x}"
     if group.request and group.request.exclusive and existing.mode != "exclusive":
         return f"its mode is {existing.mode}"
     bandwidth = next((b for b in host.bandwidths if b.name == "MB"), None)
     for node in group.request.nodes if group.request else ():
-        value = existing.bandwidth.at("MB", node.node_id)
-        if value != node.bandwidth and (bandwidth is None or value != kept(bandwidth, node.bandwidth)):
+        value, wanted = existing.bandwidth.at("MB", node.node_id), bandwidth and bandwidth_of(node, bandwidth)
+        if bandwidth and isinstance(wanted, int) and value not in (wanted, kept(bandwidth, wanted)):
             return f"its bandwidth on node {node.node_id} is {value}"
     inside = set(existing.tids)
     missing = [t for t, p in places.items() if group.path in (p.control, p.monitor) and t not in inside]

@@ -17,7 +17,7 @@ from cachetune.plan.model import Plan, PlannedGroup, Resource, Usage
 from cachetune.plan.settings import ASSIGNMENTS, group_file, group_of_file
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
 from cachetune.text import count, counts, listed
-from cachetune.units import about, format_size
+from cachetune.units import about
 
 Draw = Callable[[int, int, int], str]
 _MARKS = {"create": "+", "change": "~", "keep": " "}
@@ -139,10 +139,7 @@ def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: D
     yield Line(mark, f"{mark} {group.path}  ({who}{what})")
     before = Schemata() if group.action == "create" else _before(writes)
     masks = _masks(group.schemata.masks, before.masks, plan, draw)
-    sizes = (
-        (resource.name, i, f"{shown}{_size(mask, group.requested.at(resource.name, i), resource, i)}")
-        for resource, i, mask, shown in masks
-    )
+    sizes = ((resource.name, i, f"{shown}{_size(mask, group, resource, i)}") for resource, i, mask, shown in masks)
     yield from _folded(mark, sizes)
     yield from _folded(mark, _bandwidths(group, before, plan))
 
@@ -191,7 +188,7 @@ def _bandwidths(group: PlannedGroup, before: Schemata, plan: Plan) -> Iterator[t
     for name, i, value in group.schemata.bandwidth.entries():
         old = state.bandwidth.at(name, i) if state and before.bandwidth.at(name, i) is not None else None
         shown = _bandwidth(value, group.requested.at(name, i), plan)
-        yield name, i, shown if old in (None, value) else f"{old} -> {shown}"
+        yield name, i, (shown if old in (None, value) else f"{old} -> {shown}") + _rounded_from(group, name, i)
 
 
 def _bandwidth(value: int, requested: int | None, plan: Plan) -> str:
@@ -200,13 +197,20 @@ def _bandwidth(value: int, requested: int | None, plan: Plan) -> str:
     return f"{with_unit(requested, plan.bandwidth_unit)} (the host keeps {value})"
 
 
-def _size(mask: Cbm, requested: int | None, resource: Resource, cache_id: int) -> str:
-    if requested is None:
+def _size(mask: Cbm, group: PlannedGroup, resource: Resource, cache_id: int) -> str:
+    if group.requested.at(resource.name, cache_id) is None:
         return "  shared with the default group"
-    size = mask.bit_count() * (resource.way_bytes.get(cache_id) or 0)
-    nodes = resource.snc_nodes
+    rounded, way = _rounded_from(group, resource.name, cache_id), resource.way_bytes.get(cache_id)
+    if not way:
+        return f"  {count(mask.bit_count(), 'way')}{rounded}"
+    size, nodes = mask.bit_count() * way, resource.snc_nodes
     each = f" ({about(size // nodes)} in each of {nodes} Sub-NUMA nodes)" if nodes > 1 else ""
-    return f"  {about(size)}{each}" + ("" if size == requested else f" (requested: {format_size(requested)})")
+    return f"  {about(size)}{each}{rounded}"
+
+
+def _rounded_from(group: PlannedGroup, name: str, cache_id: int) -> str:
+    requested = group.rounded_from.get(name, {}).get(cache_id)
+    return f" (requested: {requested})" if requested else ""
 
 
 def _before(steps: list[WriteSchemata]) -> Schemata:

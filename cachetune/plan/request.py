@@ -6,6 +6,7 @@ from cachetune.domain.model import Domain
 from cachetune.findings import Finding
 from cachetune.guests.model import Guest
 from cachetune.plan.groups.names import checked_machine_name, machine_name_of
+from cachetune.units import Rounding
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -14,7 +15,8 @@ class Options(msgspec.Struct, frozen=True):
     ``shrink_default`` allows taking ways from the default group, ``take_tasks`` moving threads out of foreign groups,
     ``assign_counters`` assigning bandwidth counters to monitors that have none. ``adopt`` means that groups
     that libvirt created for the guests may change: the plan is the same, and does not advise that option. With
-    ``exclusive`` every control group is requested as exclusive.
+    ``exclusive`` every control group is requested as exclusive. ``rounding`` is for values that the host cannot have:
+    None refuses bytes and numbers in the host's own unit, and rounds all others down.
     """
 
     shrink_default: bool = False
@@ -22,6 +24,7 @@ class Options(msgspec.Struct, frozen=True):
     assign_counters: bool = False
     adopt: bool = False
     exclusive: bool = False
+    rounding: Rounding | None = None
 
 
 class GuestRequest(msgspec.Struct, frozen=True):

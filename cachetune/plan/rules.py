@@ -15,6 +15,11 @@ def _node(node: int, bandwidth: int) -> str:
     return _cputune(f"<memorytune vcpus='0-1'><node id='{node}' bandwidth='{bandwidth}'/></memorytune>")
 
 
+def _rate(bandwidth: str, unit: str) -> str:
+    node = f"<node id='0' bandwidth='{bandwidth}' unit='{unit}'/>"
+    return f"<cputune><memorytune vcpus='0-1'>{node}</memorytune></cputune>"
+
+
 # The default group of a fresh host owns every way, so samples that must fit request bandwidth only.
 _FITS = _node(0, 50)
 _MONITOR = _cputune("<cachetune vcpus='0'><monitor level='3' vcpus='0'/></cachetune>")
@@ -66,9 +71,9 @@ _ALL = (
     Rule(
         id="CT205",
         severity="error",
-        summary="A size must be a whole number of ways; sizes are not rounded.",
+        summary="A size in bytes must be a whole number of ways; it is rounded only with --round.",
         message="{size} is not a multiple of the way size {way} of {resource} cache {id}",
-        fix="request a whole number of ways",
+        fix="request a whole number of ways, or plan with --round",
         why="The kernel allocates whole ways, and rounding would hide that the guest gets more or less than requested.",
         bad=_cache(f"{_L3} size='3' unit='MiB'"),
         good=_FITS,
@@ -119,9 +124,9 @@ _ALL = (
     Rule(
         id="CT210",
         severity="error",
-        summary="A bandwidth must be a multiple of the host's step.",
+        summary="A bandwidth in the host's own unit must be a multiple of its step; it is rounded only with --round.",
         message="bandwidth {value} is not a multiple of {step}",
-        fix="nearest valid: {nearest}",
+        fix="request a multiple of the step, or plan with --round",
         why="The kernel rounds other values up, so the guest would get more than requested.",
         bad=_node(0, 55),
         good=_FITS,
@@ -381,6 +386,17 @@ _ALL = (
         bad="another program has pseudo-locked the group of vCPUs 0 and 1",
         good="another program has made the group of vCPUs 0 and 1 exclusive",
         host="scene",
+    ),
+    Rule(
+        id="CT232",
+        severity="error",
+        summary="A bandwidth must have a unit that can be converted to the host's.",
+        message="bandwidth {value} cannot be converted: this host counts {unit}",
+        fix="request the value in the unit that the host counts",
+        why="Hosts count percent, MiB/s or eighths of a GB/s, and none says how much all of its bandwidth is.",
+        bad=_rate("500", "MiB/s"),
+        good=_rate("50", "%"),
+        host="sim:skylake-2s",
     ),
     Rule(
         id="CT401",

@@ -33,6 +33,7 @@ from cachetune.service.connection import SIMULATED, Location, connect, open_resc
 from cachetune.service.hosts import read_location
 from cachetune.service.requests import Document, for_guest, load_document, request_of
 from cachetune.service.select import Selection, select_guests, warnings_about
+from cachetune.units import Rounding
 from cachetune.watch import Reading, counters
 
 RESCTRL = "/sys/fs/resctrl"
@@ -78,7 +79,7 @@ def find_guests(name: str | None = None, *, sources: SourceOptions | None = None
     return found.guests
 
 
-def plan(
+def plan(  # noqa: PLR0913 - a keyword for each option
     domain: Domain,
     host: Host,
     guest: Guest | RunningGuest | None = None,
@@ -87,18 +88,24 @@ def plan(
     take_tasks: bool = False,
     assign_counters: bool = False,
     exclusive: bool = False,
+    rounding: Rounding | None = None,
 ) -> Plan:
     """Plan a guest's allocation on a host. Changes nothing.
 
     Without ``guest``, groups are planned but no task moves. The domain gets a running guest's name and UUID, unless
     it is from the guest's live XML. ``shrink_default`` takes ways from the default group, as few as needed;
     ``take_tasks`` also moves threads out of foreign groups; ``assign_counters`` assigns bandwidth counters to monitors
-    that have none; ``exclusive`` makes every control group exclusive.
+    that have none; ``exclusive`` makes every control group exclusive; ``rounding`` ("up", "down", "nearest") rounds
+    sizes to whole ways, and bandwidths to steps.
 
     Raises PlanRefusedError with all findings, WrongGuestError, GuestVcpusUnknownError and MachineNameError.
     """
     options = Options(
-        shrink_default=shrink_default, take_tasks=take_tasks, assign_counters=assign_counters, exclusive=exclusive
+        shrink_default=shrink_default,
+        take_tasks=take_tasks,
+        assign_counters=assign_counters,
+        exclusive=exclusive,
+        rounding=rounding,
     )
     if not isinstance(guest, RunningGuest):
         return build.plan(domain, host, guest, options)

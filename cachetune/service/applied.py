@@ -37,6 +37,7 @@ from cachetune.service.connection import Location
 from cachetune.service.hosts import read_location
 from cachetune.service.select import Selection
 from cachetune.text import listed, printable
+from cachetune.units import Rate, Size
 
 _OURS: tuple[Owner, ...] = ("cachetune", "libvirt")
 _EVENTS: tuple[tuple[ResourceType, str], ...] = (("cache", "llc_"), ("memory", "mbm_"), ("energy", ""))
@@ -239,7 +240,7 @@ def _cache_request(control: CacheControl, cache_id: int, mask: Cbm, copied: Cbm)
     way = control.way_bytes(cache_id)
     if not way or mask & copied or mask == control.cbm_mask:
         return None
-    return CacheRequest(control.level, cache_id, control.type, mask.bit_count() * way, _HERE)
+    return CacheRequest(control.level, cache_id, control.type, Size(mask.bit_count() * way), _HERE)
 
 
 def _nodes(group: Group, host: Host, *, only_limits: bool) -> tuple[BandwidthRequest, ...]:
@@ -248,7 +249,7 @@ def _nodes(group: Group, host: Host, *, only_limits: bool) -> tuple[BandwidthReq
     if control is None:
         return ()
     return tuple(
-        BandwidthRequest(node, to_write(control, value), _HERE)
+        BandwidthRequest(node, Rate(to_write(control, value)), _HERE)
         for node, value in sorted(group.bandwidth.row("MB").items())
         if not only_limits or value != control.max_bandwidth
     )

@@ -24,6 +24,7 @@ from cachetune.service.connection import Location
 from cachetune.service.hosts import read_location
 from cachetune.service.requests import live_domain
 from cachetune.service.select import Selection
+from cachetune.units import ROUNDINGS, Rounding
 
 TuningState = Literal["unknown", "none", "applied", "drifted", "refused", "invalid", "no resctrl"]
 
@@ -146,13 +147,25 @@ def _files_of(guests: Iterable[RunningGuest], directory: Path) -> tuple[dict[str
 
 
 def _compared(request: GuestRequest, running: RunningGuest, host: Host | None, applied: Tuning) -> Tuning:
-    """``applied``, or the state that the host is in instead. Raises PlanRefusedError and InputError."""
+    """``applied``, or the state that the host is in instead. Raises PlanRefusedError and InputError.
+
+    How a guest's sizes were rounded is not recorded, so what it has may be the result of any rounding.
+    """
     if host is None:
         return msgspec.structs.replace(applied, state="no resctrl")
     if running.problem and request.domain.needs_vcpus:
         return msgspec.structs.replace(applied, state="refused", why=(running.problem,))
+    if any(_matches(request, host, rounding) for rounding in ROUNDINGS):
+        return applied
     made = plan_guests([request], host, Options())
     return msgspec.structs.replace(applied, state="drifted", summary=made.summary) if made.steps else applied
+
+
+def _matches(request: GuestRequest, host: Host, rounding: Rounding) -> bool:
+    try:
+        return not plan_guests([request], host, Options(rounding=rounding)).steps
+    except PlanRefusedError:
+        return False
 
 
 def _errors(findings: Iterable[Finding]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from cachetune.findings import FileReport, Finding, Findings
+    from cachetune.units import Rounding
 
     FindingsIn = Callable[[bytes], tuple[Finding, ...]]
     Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
@@ -74,19 +75,20 @@ def validate(
     checks: Checks,
     *,
     host: str | None = None,
+    rounding: "Rounding | None" = None,
     jobs: int | None = None,
     progress: "Progress | None" = None,
 ) -> Validation:
     """Check files, directories (searched for ``*.xml``), and standard input ("-").
 
-    ``host`` is a snapshot or ``sim:NAME``: also check whether each domain fits there. ``jobs`` is the number of
-    processes; by default all processors are used for many files. For many files ``progress`` is entered with their
-    number, and what it yields is called with the number done so far.
+    ``host`` is a snapshot or ``sim:NAME``: also check whether each domain fits there, with sizes rounded as
+    ``rounding`` says. ``jobs`` is the number of processes; by default all processors are used for many files. For many
+    files ``progress`` is entered with their number, and what it yields is called with the number done so far.
 
     Raises InputError for a host that cannot be read, and CachetuneError if a worker process is killed.
     """
     paths, missing = _expand(files)
-    examine = partial(_examine, findings_in=_on_host(host, checks) if host else Checker(checks).findings)
+    examine = partial(_examine, findings_in=_on_host(host, checks, rounding) if host else Checker(checks).findings)
     return Validation(paths, _examine_all(examine, paths, jobs, progress), missing)
 
 
@@ -117,20 +119,21 @@ def _search(directory: str, note: Callable[[OSError], None]) -> Iterator[str]:
                 yield os.path.join(parent, name)
 
 
-def _on_host(host: str, checks: Checks) -> "FindingsIn":
+def _on_host(host: str, checks: Checks, rounding: "Rounding | None") -> "FindingsIn":
     """A function that checks as Checker does, and whether the domain fits on the host."""
     from cachetune.domain.loading import load_checked
+    from cachetune.plan import Options
     from cachetune.plan import check as check_host
     from cachetune.service.connection import Location
     from cachetune.service.hosts import read_location
 
-    state = read_location(Location(host=host)).host
+    state, options = read_location(Location(host=host)).host, Options(rounding=rounding)
 
     def findings_in(data: bytes) -> "tuple[Finding, ...]":
         loaded = load_checked(data, "", checks)
         if loaded.domain is None:
             return loaded.findings
-        findings = (*loaded.findings, *check_host(loaded.domain, state))
+        findings = (*loaded.findings, *check_host(loaded.domain, state, options))
         return tuple(sorted(findings, key=lambda finding: (finding.line, finding.column)))
 
     return findings_in

@@ -67,7 +67,7 @@ def hold_apart(asked: dict[str, Domain], connection: Connection) -> None:
             control = next(c for c in host.caches if (c.level, c.type) == (request.level, request.type))
             path = next(f"cachetune-{name}-{g.id}" for g in what.groups if request in g.caches)
             mask = host.group(path).masks[control.name][request.cache_id]  # type: ignore[union-attr]
-            assert mask.bit_count() * (control.way_bytes(request.cache_id) or 0) == request.size_bytes
+            assert mask.bit_count() * (control.way_bytes(request.cache_id) or 0) == request.size.number
             others = [g for g in host.control_groups() if g.path != path]
             assert not any(g.masks[control.name][request.cache_id] & mask for g in others), path
 

@@ -21,6 +21,7 @@ from cachetune.plan.model import PlanGuest
 from cachetune.plan.render import render
 from cachetune.plan.steps import WriteSchemata
 from cachetune.sim import SimulatedResctrl
+from cachetune.units import Rate
 from tests.mpam import mpam_host
 from tests.samples import HERE, cache_request, domain, group, plan_for
 
@@ -36,7 +37,7 @@ def prepared(bits: int, run: Path) -> tuple[SimulatedResctrl, Connection]:
 
 def wanting(sim: SimulatedResctrl, percent: int) -> Domain:
     cache = read_host(sim).caches[0]
-    return domain(group({0, 1}, (cache_request(cache, NODE, 2),), (BandwidthRequest(NODE, percent, HERE),), []))
+    return domain(group({0, 1}, (cache_request(cache, NODE, 2),), (BandwidthRequest(NODE, Rate(percent), HERE),), []))
 
 
 def some_steps(sim: SimulatedResctrl) -> list[int]:
@@ -159,4 +160,6 @@ def test_a_percentage_between_the_steps_is_refused_with_the_nearest(tmp_path: Pa
     sim, connection = prepared(4, tmp_path)
     with pytest.raises(PlanRefusedError) as caught:
         plan_for(wanting(sim, 50), connection)
-    assert [finding.hint for finding in caught.value.findings if finding.rule == "CT210"] == ["nearest valid: 49 or 56"]
+    assert [finding.hint for finding in caught.value.findings if finding.rule == "CT210"] == [
+        "nearest valid: 49 or 56; or plan with --round"
+    ]

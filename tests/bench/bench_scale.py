@@ -18,6 +18,7 @@ from cachetune.host.read import read_host
 from cachetune.idset import format_ids
 from cachetune.plan import plan
 from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.units import Rate
 from tests.bench.operations import least
 from tests.bench.table import Row
 from tests.sim.fuse.fleet_on_mount import run_fleet
@@ -67,7 +68,7 @@ def _planning(groups: int, threads: int) -> Callable[[], object]:
         sim.add_task(thread.tid)
     size = threads // groups
     requests = (frozenset(range(n * size, (n + 1) * size)) for n in range(groups))
-    nodes = (BandwidthRequest(0, 80, _HERE),)
+    nodes = (BandwidthRequest(0, Rate(80), _HERE),)
     made = tuple(GroupRequest(v, f"vcpus_{format_ids(v)}", (), nodes, (), _HERE) for v in requests)
     domain = Domain("big", None, None, "kvm", threads, made)
     return lambda: plan(domain, read_host(sim), guest)

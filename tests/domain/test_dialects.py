@@ -10,6 +10,7 @@ from cachetune.domain.check import Engine
 from cachetune.domain.dialects import EXTENSIONS, Extension
 from cachetune.domain.loading import Loaded
 from cachetune.domain.xml import diagnosis
+from cachetune.units import Rate, Size
 
 CACHE = "<cache id='1' level='3' type='both' size='4096' unit='KiB'/>"
 # as openEuler documents it
@@ -79,8 +80,8 @@ def test_in_the_xml_of_a_running_guest_they_are_warnings_and_the_rest_is_request
     assert plain.domain is not None
     assert plain.findings == ()
     (group,), (without,) = found.domain.groups, plain.domain.groups
-    assert [c.size_bytes for c in group.caches] == [c.size_bytes for c in without.caches] == [4 << 20]
-    assert [n.bandwidth for n in group.nodes] == [n.bandwidth for n in without.nodes] == [60]
+    assert [c.size for c in group.caches] == [c.size for c in without.caches] == [Size(4 << 20)]
+    assert [n.bandwidth for n in group.nodes] == [n.bandwidth for n in without.nodes] == [Rate(60)]
 
 
 @EITHER_ENGINE

@@ -22,8 +22,8 @@ def test_a_tuning_file_has_the_same_groups_as_the_domain() -> None:
     assert alone is not None
     assert whole is not None
     for one, other in zip(alone.groups, whole.groups, strict=True):
-        assert (one.vcpus, one.id, [c.size_bytes for c in one.caches], [m.vcpus for m in one.monitors]) == (
-            (other.vcpus, other.id, [c.size_bytes for c in other.caches], [m.vcpus for m in other.monitors])
+        assert (one.vcpus, one.id, [c.size.number for c in one.caches], [m.vcpus for m in one.monitors]) == (
+            (other.vcpus, other.id, [c.size.number for c in other.caches], [m.vcpus for m in other.monitors])
         )
     assert (alone.name, alone.uuid, alone.id) == ("", None, None)
 

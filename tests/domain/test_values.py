@@ -5,6 +5,7 @@ import pytest
 from cachetune.domain import load
 from cachetune.domain.model import Domain, GroupRequest
 from cachetune.findings import Source
+from cachetune.units import Size
 
 
 def read(inner: str, *, attributes: str = "type='kvm'", vcpu: str = "<vcpu>4</vcpu>") -> Domain:
@@ -46,7 +47,7 @@ def test_elements_for_the_same_vcpus_are_one_group() -> None:
     )
     assert group.vcpus == {0, 1}
     assert group.id == "vcpus_0-1"
-    assert [(node.node_id, node.bandwidth) for node in group.nodes] == [(0, 10), (1, 20), (7, 30)]
+    assert [(node.node_id, node.bandwidth.number) for node in group.nodes] == [(0, 10), (1, 20), (7, 30)]
     assert [(monitor.resource, monitor.id) for monitor in group.monitors] == [
         ("cache", "vcpus_1"),
         ("energy", "vcpus_0-1"),
@@ -79,7 +80,7 @@ def test_caches_are_sorted_by_level_type_and_id() -> None:
     ],
 )
 def test_sizes_are_bytes(size: str, expected: int) -> None:
-    assert only_group(f"<cachetune vcpus='0'>{cache(0, size=size)}</cachetune>").caches[0].size_bytes == expected
+    assert only_group(f"<cachetune vcpus='0'>{cache(0, size=size)}</cachetune>").caches[0].size == Size(expected)
 
 
 def test_a_group_of_the_whole_process_has_no_vcpus_and_no_id() -> None:

@@ -20,13 +20,14 @@ from cachetune.plan.exclusive import Overlap, overlap_of
 from cachetune.plan.render import render
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteFile, WriteSchemata
 from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.units import Rate
 from tests.effort import examples
 from tests.samples import GUEST, HERE, TIDS, cache_request, domain, group, host_with_guest, plan_for
 
 GROUP = "cachetune-web-vcpus_0-1"
 SHRINK = Options(shrink_default=True)
 ROOM = "L3:0=7f0;1=7f0\n"
-BANDWIDTH = domain(group({0, 1}, (), (BandwidthRequest(0, 50, HERE),), []))
+BANDWIDTH = domain(group({0, 1}, (), (BandwidthRequest(0, Rate(50), HERE),), []))
 
 
 def exclusive(*ways: int, vcpus: frozenset[int] = frozenset({0, 1}), host: Host | None = None) -> GroupRequest:

@@ -17,6 +17,7 @@ from cachetune.idset import format_ids
 from cachetune.plan import Options, plan, plan_removal
 from cachetune.plan.model import PlanGuest
 from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.units import Rate
 from tests.samples import HERE
 
 pytestmark = pytest.mark.slow
@@ -57,7 +58,7 @@ def big_domain(groups: int, threads: int) -> Domain:
         vcpus = frozenset(map(Number, range(number * size, (number + 1) * size)))
         first = number * size
         monitor = MonitorRequest("cache", frozenset({first}), f"vcpus_{first}", HERE)
-        nodes = (BandwidthRequest(0, 50, HERE),)
+        nodes = (BandwidthRequest(0, Rate(50), HERE),)
         requests.append(GroupRequest(vcpus, f"vcpus_{format_ids(vcpus)}", (), nodes, (monitor,), HERE))
     return Domain("big", None, None, "kvm", threads, tuple(requests))
 

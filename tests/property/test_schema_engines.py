@@ -18,20 +18,23 @@ XSI = "http://www.w3.org/2001/XMLSchema-instance"
 SPACE = " xmlns:o='urn:other' xmlns:xsi='" + XSI + "'"
 
 numbers = st.sampled_from(["0", "3", "007", "4294967295", "4294967296", "18446744073709551615", "18446744073709551616"])
+decimals = st.sampled_from(["1.5", "6.25", "0.0", "12345678901.5", "0012345678.5", "1.1234567890", "1.", ".5", "1.5.5"])
 odd = st.sampled_from(["", " 3", "3 ", "+3", "-0", "0x3", "1.5", "3\u0663", "x", "1e3", "3&#10;", "&#9;3"])
 lists = st.sampled_from(
     ["0", "0-1", "3-0", "0-3,^1", "^1", "0,1,2", "^0-1", "0,", ",0", " 0", "0 ", "0--1", "", "99999"]
 )
 kinds = st.sampled_from(["both", "code", "data", "Both", "both ", "", "instruction"])
-units = st.sampled_from(["B", "bytes", "KiB", "MiB", "mib", "kB", "E", "", "KiBs", " MiB", "Kibi"])
+units = st.sampled_from(["B", "bytes", "KiB", "MiB", "mib", "kB", "E", "", "KiBs", " MiB", "Kibi"]) | st.sampled_from(
+    ["ways", "way", "Ways", "%", "% ", "MiB/s", "GB/s", "gb/s", "percent"]
+)
 attributes = {
     "vcpus": lists | odd,
     "id": numbers | odd,
     "level": numbers | odd,
     "type": kinds,
-    "size": numbers | odd,
+    "size": numbers | odd | decimals,
     "unit": units,
-    "bandwidth": numbers | odd,
+    "bandwidth": numbers | odd | decimals,
     "mode": st.sampled_from(["shareable", "exclusive", "Exclusive", "exclusive ", ""]),
     "o:id": numbers,
     "xml:lang": st.just("en"),
@@ -81,6 +84,10 @@ strangers = element(
     st.sampled_from(["cache", "node", "monitor", "moniter", "o:cache", "cachetune", "x"]), wild(), texts
 )
 caches = child("cache", "id", "level", "type", "size", "unit")
+own = st.sampled_from(["size='3' unit='ways'", "size='12.5' unit='%'", "size='6.25'"]).map(" {}".format)
+caches = mostly(caches, st.builds("<cache id='0' level='3' type='both'{}/>".format, own))
+rates = st.sampled_from(["'50' unit='%'", "'6.25' unit='GB/s'", "'500' unit='MiB/s'", "'6.25'", "'50' unit=''"])
+nodes = mostly(child("node", "id", "bandwidth"), st.builds("<node id='0' bandwidth={}/>".format, rates))
 monitors = mostly(child("monitor", "vcpus"), child("monitor", "level", "vcpus"))
 tunes = st.one_of(
     element(
@@ -89,7 +96,7 @@ tunes = st.one_of(
     element(
         st.just("memorytune"),
         mostly(good("vcpus", "id"), wild()),
-        several(mostly(st.one_of(child("node", "id", "bandwidth"), monitors), strangers)),
+        several(mostly(st.one_of(nodes, monitors), strangers)),
     ),
     element(st.just("energytune"), mostly(st.just(""), wild()), several(mostly(monitors, strangers))),
 )

@@ -21,6 +21,7 @@ from cachetune.service.applied import AppliedGuest, applied_guests, read_applied
 from cachetune.service.connection import Location
 from cachetune.service.select import Selection
 from cachetune.sim import SimulatedResctrl, load_profile, profile_names
+from cachetune.units import Rate, Size
 from tests.drawn import drawn_domain
 from tests.samples import GUEST, TIDS, plan_for, web
 
@@ -71,7 +72,7 @@ def test_the_example_snapshot_is_of_a_host_where_the_example_guest_is_applied() 
     assert loaded.domain
     assert plan_guests([GuestRequest(loaded.domain)], host, Options()).steps == ()
     (applied,) = applied_guests(host, EMPTY)
-    assert [(g.caches[0].size_bytes, g.nodes[0].bandwidth) for g in applied.domain.groups] == [(6912 << 10, 50)]
+    assert [(g.caches[0].size, g.nodes[0].bandwidth) for g in applied.domain.groups] == [(Size(6912 << 10), Rate(50))]
 
 
 # names
@@ -143,7 +144,7 @@ def test_a_group_with_only_copies_requests_the_maximum_so_that_it_stays(sim: Sim
     for tid in TIDS[:2]:
         sim.write("cachetune-web-vcpus_0-1/tasks", str(tid))
     (applied,) = applied_guests(host_of(sim), EMPTY)
-    assert [(n.node_id, n.bandwidth) for n in applied.domain.groups[0].nodes] == [(0, 100), (1, 100)]
+    assert [(n.node_id, n.bandwidth.number) for n in applied.domain.groups[0].nodes] == [(0, 100), (1, 100)]
     assert again(applied, host_of(sim), EMPTY).steps == ()
 
 

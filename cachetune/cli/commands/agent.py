@@ -48,7 +48,8 @@ _PRIORITIES: dict[Level, int] = {"error": 3, "warning": 4, "notice": 5, "info": 
 @option(
     "--adopt", is_flag=True, heading="How", help="Also repair groups that libvirt made (default: only compare them)."
 )
-@options.stack(options.shrink_default, options.assign_counters, options.lock_timeout, options.guests_d)
+@options.stack(options.shrink_default, options.assign_counters, options.rounding)
+@options.stack(options.lock_timeout, options.guests_d)
 @options.stack(options.finding, options.resctrl, options.sysfs, options.run, options.log)
 @click.pass_context
 def command(ctx: click.Context, /, **values: Any) -> None:

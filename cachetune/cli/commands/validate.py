@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from cachetune.domain.xml.schema import LIBVIRT_SCHEMA
 from cachetune.domain.xml.schema import libvirt_schema as read_libvirt_schema
 from cachetune.service.validation import Validation, validate
 from cachetune.text import count
+from cachetune.units import ROUNDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     heading="How",
     help="Also check whether the domain fits on a snapshot or a simulated host.",
 )
+@option("--round", "rounding", type=click.Choice(ROUNDINGS), heading="How", help="With --host: that option of 'plan'.")
 @option(
     "-j",
     "--jobs",
@@ -64,12 +66,13 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, metavar="FILE|DIRECTORY|-...")
 def command(
     files: tuple[str, ...],
+    *,
     engine: Engine,
     libvirt: str | None,
     libvirt_schema: str | None,
-    host: str | None,
     jobs: int | None,
     as_json: bool,
+    **fitting: Any,
 ) -> None:
     """Check domain XML: report every finding, with a suggested fix.
 
@@ -90,7 +93,7 @@ def command(
         read_libvirt_schema(libvirt_schema)  # once, rather than an error for every file
     checks = Checks(engine=engine, libvirt=_version(libvirt), libvirt_schema=libvirt_schema)
     progress = _progress if sys.stderr.isatty() else None
-    found = validate(files, checks, host=host, jobs=jobs, progress=progress)
+    found = validate(files, checks, jobs=jobs, progress=progress, **fitting)
     if as_json:
         from cachetune.cli.show.console import print_document
 

@@ -9,6 +9,8 @@ from cachetune.doctor.model import Repair, Verdict, broken, check, info, known, 
 from cachetune.domain.model import Domain
 from cachetune.findings import Rule
 from cachetune.host.model import Host
+from cachetune.plan.bandwidth import UNITS
+from cachetune.plan.rounding import exact_bandwidth
 from cachetune.text import count, listed, printable
 
 _KINDS = {"copy": "a copy", "simulated": "simulated", "mounted": "mounted"}
@@ -170,7 +172,11 @@ def _misfits(domain: Domain, host: Host) -> Iterator[str]:
         elif kind != "both" and level in levels - split:
             yield f"type '{kind}' on L{level}, but resctrl is mounted without {option}"
     unit = next((bandwidth.unit for bandwidth in host.bandwidths if bandwidth.name == "MB"), None)
-    values = [node.bandwidth for group in domain.groups for node in group.nodes]
+    rates = [node.bandwidth for group in domain.groups for node in group.nodes]
+    if unit:
+        for rate in dict.fromkeys(rate for rate in rates if exact_bandwidth(rate, unit) is None):
+            yield f"bandwidth {rate}, but resctrl counts {UNITS[unit]}"
+    values = [int(rate.number) for rate in rates if not rate.unit]
     if values and unit == "MiB/s" and max(values) <= _PERCENT:
         yield f"bandwidth {max(values)} looks like percent, but with mba_MBps it is in MiB/s"
     if values and unit == "percent" and max(values) > _PERCENT:

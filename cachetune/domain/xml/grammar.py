@@ -4,6 +4,7 @@ Only the RELAX NG patterns that cachetune.rng uses are supported; a test checks 
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -15,8 +16,10 @@ _RNG = "{http://relaxng.org/ns/structure/1.0}"
 _LARGEST = {"unsignedInt": (1 << 32) - 1, "unsignedLong": (1 << 64) - 1}
 _EXPECTED = {
     "cpuset": "a list of vCPUs without blanks, for example 0-3,^1",
-    "unit": "a unit: B, KiB, MiB, GiB, TiB, PiB or EiB (KB, MB, … are powers of 1000)",
+    "unit": "a unit: B, KiB, MiB, GiB, TiB, PiB or EiB (KB, MB, … are powers of 1000), ways or %",
     "identifier": "any text",
+    "size": "a whole number up to 18446744073709551615, in digits only, or a percentage such as 12.5 with unit='%'",
+    "bandwidth": "a whole number up to 4294967295, in digits only, or a number such as 6.25 with a unit",
 }
 
 
@@ -24,24 +27,18 @@ _EXPECTED = {
 class DataType:
     """The valid values of an attribute: listed values and texts that match a pattern, or any text if it has neither.
 
-    ``largest`` is the maximum of a whole number, None for other types.
+    Each pattern has the maximum of a whole number, None if it describes something else.
     """
 
     name: str
     values: tuple[str, ...] = ()
-    patterns: tuple[str, ...] = ()
-    largest: int | None = None
+    patterns: tuple[tuple[str, int | None], ...] = ()
 
     def accepts(self, text: str) -> bool:
         """Whether the schema accepts ``text``."""
-        if text in self.values:
+        if text in self.values or not (self.values or self.patterns):
             return True
-        if not any(re.fullmatch(pattern, text) for pattern in self.patterns):
-            return not self.values and not self.patterns
-        if self.largest is None:
-            return True
-        digits = text.lstrip("0")
-        return len(digits) <= len(str(self.largest)) and int(digits or "0") <= self.largest
+        return any(re.fullmatch(pattern, text) and _within(text, largest) for pattern, largest in self.patterns)
 
     @property
     def closed(self) -> bool:
@@ -53,9 +50,9 @@ class DataType:
         """Return what to write, for a hint."""
         if self.closed:
             return " or ".join((", ".join(self.values[:-1]), self.values[-1]))
-        if self.largest is not None:
-            return f"a whole number up to {self.largest}, in digits only"
-        return _EXPECTED[self.name]
+        if self.name in _EXPECTED:
+            return _EXPECTED[self.name]
+        return f"a whole number up to {self.patterns[0][1]}, in digits only"
 
 
 @dataclass(slots=True)
@@ -100,10 +97,26 @@ def _read_all(parent: etree._Element, into: ElementType, defines: dict[str, etre
 
 def _data_type(ref: etree._Element, defines: dict[str, etree._Element]) -> DataType:
     name = str(ref.get("name"))
-    define = defines[name]
+    parts = [*_parts(name, defines)]
     return DataType(
         name=name,
-        values=tuple(str(value.text) for value in define.iter(_RNG + "value")),
-        patterns=tuple(str(param.text) for param in define.iter(_RNG + "param")),
-        largest=max((_LARGEST.get(str(data.get("type")), 0) for data in define.iter(_RNG + "data")), default=0) or None,
+        values=tuple(str(value.text) for part in parts for value in part.iter(_RNG + "value")),
+        patterns=tuple(
+            (str(param.text), _LARGEST.get(str(data.get("type"))))
+            for part in parts
+            for data in part.iter(_RNG + "data")
+            for param in data.iter(_RNG + "param")
+        ),
     )
+
+
+def _parts(name: str, defines: dict[str, etree._Element]) -> Iterator[etree._Element]:
+    """The definition, and those that it refers to."""
+    yield defines[name]
+    for ref in defines[name].iter(_RNG + "ref"):
+        yield from _parts(str(ref.get("name")), defines)
+
+
+def _within(digits: str, largest: int | None) -> bool:
+    digits = digits.lstrip("0")
+    return largest is None or (len(digits) <= len(str(largest)) and int(digits or "0") <= largest)

@@ -16,7 +16,7 @@ from cachetune.plan.allocate.occupancy import mask_of
 from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, fit, shrink_default
 from cachetune.plan.rules import RULES
 from cachetune.text import count, listed
-from cachetune.units import about, format_size
+from cachetune.units import about
 
 _OWNERS = 12
 """How many groups are listed with their masks."""
@@ -45,7 +45,7 @@ class Situation:
         return RULES["CT207"].at(
             request.at,
             ways=count(error.ways, "way"),
-            size=format_size(request.size_bytes),
+            size=about(self._bytes(error.ways)) if request.size.unit == "ways" else request.size,
             resource=self.control.name,
             id=self.cache_id,
             free=error.free.bit_count(),
@@ -138,8 +138,10 @@ class Situation:
         return "nothing is left to give: the default group needs the ways that it has"
 
     def _size(self, ways: int) -> str:
-        size = ways * (self.control.way_bytes(self.cache_id) or 0)
-        return f"{count(ways, 'way')} ({about(size)})"
+        return f"{count(ways, 'way')} ({about(self._bytes(ways))})"
+
+    def _bytes(self, ways: int) -> int:
+        return ways * (self.control.way_bytes(self.cache_id) or 0)
 
     def _owners(self) -> str:
         """Which group has which mask, in one line."""

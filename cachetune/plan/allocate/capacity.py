@@ -1,17 +1,28 @@
 """Check a domain's requests against the host: convert bytes to ways, and report what the host cannot do."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 from cachetune.domain.model import BandwidthRequest, CacheRequest, GroupRequest, MonitorRequest
 from cachetune.findings import Finding
 from cachetune.host.diagnosis import missing_l3_control
 from cachetune.host.model import BandwidthControl, CacheControl, Host
 from cachetune.idset import numbered
-from cachetune.plan.bandwidth import LOOKS_LIKE_PERCENT, are_numa_nodes, in_words, l3_ids, with_unit
+from cachetune.plan.bandwidth import LOOKS_LIKE_PERCENT, UNITS, are_numa_nodes, in_words, l3_ids, step_of, with_unit
+from cachetune.plan.rounding import (
+    exact_bandwidth,
+    exact_ways,
+    in_unit_of,
+    is_valid_bandwidth,
+    steps_around,
+    valid_ways,
+    whole_bandwidth,
+    whole_ways,
+)
 from cachetune.plan.rules import RULES
-from cachetune.text import listed
-from cachetune.units import format_size
+from cachetune.text import count, listed
+from cachetune.units import HUNDRED, Size, format_size
 
 _EVENTS = {"cache": ("llc_",), "memory": ("mbm_",), "energy": ("core_energy", "activity")}
 _CONTROLLED = (2, 3)  # the levels for which resctrl has allocation at all
@@ -39,7 +50,8 @@ def control_of(request: CacheRequest, host: Host) -> CacheControl | None:
 def ways_of(request: CacheRequest, host: Host) -> int | Finding:
     """The requested number of ways, or the reason why the host cannot provide it.
 
-    The checks, their order and the limits are libvirt's: the whole cache is refused, and nothing is rounded.
+    The checks, their order and the limits are libvirt's: the whole cache is refused, and bytes are rounded only with
+    --round.
     """
     control = control_of(request, host)
     if control is None:
@@ -47,19 +59,58 @@ def ways_of(request: CacheRequest, host: Host) -> int | Finding:
     about: dict[str, Any] = {"resource": control.name, "id": request.cache_id}
     if request.cache_id not in control.size_bytes:
         return RULES["CT203"].at(request.at, hint=_caches_of(control), **about)
-    size, way = control.size_bytes[request.cache_id], control.way_bytes(request.cache_id)
-    if not size or not way:
+    size, total, way = request.size, control.size_bytes[request.cache_id], control.way_bytes(request.cache_id) or 0
+    if size.unit == "B" and not way:
         return RULES["CT218"].at(request.at, **about)
-    requested = format_size(request.size_bytes)
-    least, most = max(control.min_cbm_bits, 0) * way, (control.ways - 1) * way
-    nearest = _nearest(request.size_bytes, way, max(least, way), most)
-    if request.size_bytes == size:
-        return RULES["CT204"].at(request.at, size=requested, hint=nearest, **about)
-    if request.size_bytes % way:
-        return RULES["CT205"].at(request.at, size=requested, way=format_size(way), hint=nearest, **about)
-    if request.size_bytes < least:
-        return RULES["CT206"].at(request.at, size=requested, least=format_size(least), hint=nearest, **about)
-    return request.size_bytes // way
+    exact = exact_ways(size, control, way)
+    nearest = _nearest(exact, size, control, way)
+    if size.number == total if size.unit == "B" else exact == control.ways:
+        return RULES["CT204"].at(request.at, size=size, hint=nearest, **about)
+    ways = whole_ways(size, exact, control, request.rounding)
+    if ways is None:
+        hint = f"{nearest}; or plan with --round"
+        return RULES["CT205"].at(request.at, size=size, way=format_size(way), hint=hint, **about)
+    if ways == control.ways != exact:
+        return RULES["CT204"].at(request.at, size=f"{size}, rounded up,", hint=nearest, **about)
+    least = max(control.min_cbm_bits, 0 if ways == exact else 1)
+    if ways < least:
+        shown = format_size(least * way) if size.unit == "B" else count(least, "way")
+        return RULES["CT206"].at(request.at, size=size, least=shown, hint=nearest, **about)
+    return ways
+
+
+class Amount(NamedTuple):
+    """What a valid request amounts to: bytes of a cache, or a bandwidth in the host's unit.
+
+    ``rounded_from`` is the request as it was written if it had to be rounded, else "".
+    """
+
+    resource: str
+    id: int
+    amount: int
+    rounded_from: str
+
+
+def amount_of(request: CacheRequest | BandwidthRequest, host: Host) -> Amount | None:
+    """What a request amounts to on the host; None if it is not valid there."""
+    if isinstance(request, CacheRequest):
+        control, ways = control_of(request, host), ways_of(request, host)
+        if control is None or isinstance(ways, Finding):
+            return None
+        way = control.way_bytes(request.cache_id) or 0
+        written = "" if ways == exact_ways(request.size, control, way) else str(request.size)
+        return Amount(control.name, request.cache_id, ways * way, written)
+    bandwidth = memory_bandwidth(host)
+    value = bandwidth_of(request, bandwidth) if bandwidth else None
+    if bandwidth is None or not isinstance(value, int):
+        return None
+    written = "" if value == exact_bandwidth(request.bandwidth, bandwidth.unit) else str(request.bandwidth)
+    return Amount(bandwidth.name, request.node_id, value, written)
+
+
+def memory_bandwidth(host: Host) -> BandwidthControl | None:
+    """The control that <node> is about: libvirt sets MB alone."""
+    return next((b for b in host.bandwidths if b.name == "MB"), None)
 
 
 def _no_control(request: CacheRequest, host: Host) -> Finding:
@@ -100,17 +151,25 @@ def _caches_of(control: CacheControl) -> str:
     return f"the host has {numbered(f'{control.name} cache', control.size_bytes)}"
 
 
-def _nearest(size: int, step: int, least: int, most: int) -> str:
-    """The valid sizes around a size. A cache of one way, or whose minimum is all ways, has no valid size."""
-    if most < least:
+def _nearest(exact: Fraction, size: Size, control: CacheControl, way: int) -> str:
+    """The valid sizes around a size, in its unit; a cache of one way, or whose minimum is all ways, has none."""
+    valid = valid_ways(control)
+    if not valid:
         return "no size is valid: every group on this host has the whole cache"
-    below, above = size // step * step, (size // step + 1) * step
-    legal = [value for value in (below, above) if least <= value <= most]
-    return "nearest valid: " + listed([format_size(v) for v in legal or [least if size < least else most]], joint="or")
+    around = [ways for ways in (int(exact), int(exact) + 1) if ways in valid]
+    around = around or [valid[0] if exact < valid[0] else valid[-1]]
+    return "nearest valid: " + listed([_in_unit_of(size, ways, control, way) for ways in around], joint="or")
+
+
+def _in_unit_of(size: Size, ways: int, control: CacheControl, way: int) -> str:
+    """A number of ways in the unit of a size; a percentage close enough to mean that number again."""
+    if size.unit == "B":
+        return format_size(ways * way)
+    return str(Size(round(Fraction(HUNDRED * ways, control.ways)), "%") if size.unit == "%" else Size(ways, "ways"))
 
 
 def _node_findings(request: BandwidthRequest, host: Host) -> Iterator[Finding]:
-    control = next((b for b in host.bandwidths if b.name == "MB"), None)
+    control = memory_bandwidth(host)
     if control is None:
         yield RULES["CT208"].at(request.at, hint=_without_bandwidth(host))
         return
@@ -144,33 +203,57 @@ def _nodes_of(node_id: int, control: BandwidthControl, host: Host) -> str:
     return f"the host has {nodes}"
 
 
-def _bandwidth_findings(request: BandwidthRequest, control: BandwidthControl) -> Iterator[Finding]:
-    value, step = request.bandwidth, control.bandwidth_gran
-    least, most = control.min_bandwidth, control.max_bandwidth
+def bandwidth_of(request: BandwidthRequest, control: BandwidthControl) -> int | Finding:
+    """The requested bandwidth in the host's unit, or the reason why the host cannot provide it."""
+    rate = request.bandwidth
+    exact = exact_bandwidth(rate, control.unit)
+    if exact is None:
+        return RULES["CT232"].at(request.at, value=rate, unit=UNITS[control.unit], hint=_own_unit(control))
+    value = whole_bandwidth(rate, exact, control, request.rounding)
+    if value is not None:
+        return value
+    least, step = control.min_bandwidth, control.bandwidth_gran
+    most = control.max_bandwidth
     if most is None:  # the kernel decides
-        most = max(value, least)
-    if not least <= value <= most:
-        yield RULES["CT211"].at(
-            request.at,
-            value=with_unit(value, control.unit),
-            range=f"{with_unit(least, control.unit)} to {with_unit(most, control.unit)}",
-            hint=_nearest_bandwidth(value, least, most, control),
-        )
-    elif value % step and value != most:
-        legal = [v for v in (value // step * step, min((value // step + 1) * step, most)) if least <= v]
-        either = listed([str(v) for v in legal], joint="or")
-        yield RULES["CT210"].at(request.at, value=value, step=step, nearest=either)
-    elif control.unit != "percent" and value <= LOOKS_LIKE_PERCENT:
+        most = max(int(exact) + 1, least)
+    nearest = listed([str(in_unit_of(rate, v, control.unit)) for v in _valid_around(exact, control)], joint="or")
+    shown = rate if rate.unit else with_unit(int(exact), control.unit)
+    if not least <= exact <= most:
+        hint = f"nearest valid: {nearest}"
+        if control.unit == "percent" and exact > most:
+            hint += "; this host counts percent, and MiB/s only if resctrl is mounted with mba_MBps"
+        bounds = f"{with_unit(least, control.unit)} to {with_unit(most, control.unit)}"
+        return RULES["CT211"].at(request.at, value=shown, range=bounds, hint=hint)
+    hint = f"nearest valid: {nearest}" + ("" if rate.unit else "; or plan with --round")
+    return RULES["CT210"].at(request.at, value=rate, step=step_of(control) if rate.unit else step, hint=hint)
+
+
+def _bandwidth_findings(request: BandwidthRequest, control: BandwidthControl) -> Iterator[Finding]:
+    value = bandwidth_of(request, control)
+    if isinstance(value, Finding):
+        yield value
+    elif request.bandwidth.unit or control.unit == "percent":
+        return
+    elif value <= LOOKS_LIKE_PERCENT:
         yield RULES["CT225"].at(request.at, value=value, meaning=in_words(value, control.unit), hint=_units(control))
     elif control.unit == "MiB/s" and value % 10:
         yield RULES["CT221"].at(request.at, value=value)
 
 
-def _nearest_bandwidth(value: int, least: int, most: int, control: BandwidthControl) -> str:
-    nearest = f"nearest valid: {most if value > most else least}"
-    if control.unit == "percent" and value > most:
-        return f"{nearest}; this host counts percent, and MiB/s only if resctrl is mounted with mba_MBps"
-    return nearest
+def _valid_around(exact: Fraction, control: BandwidthControl) -> list[int]:
+    """The values next to one that is not valid: below and above it, or the end of the range that it is outside of."""
+    most = control.max_bandwidth
+    if most is not None and exact > most:
+        return [most]
+    around = [value for value in steps_around(exact, control) if value > 0 and is_valid_bandwidth(value, control)]
+    return around or [max(control.min_bandwidth, control.bandwidth_gran)]
+
+
+def _own_unit(control: BandwidthControl) -> str:
+    """Which units a request may have on this host."""
+    if control.unit == "percent":
+        return "request percent (unit='%'); the host does not say how many MiB/s they are"
+    return "request GB/s or MiB/s (unit='GB/s' or 'MiB/s'); the host does not say how much all of its bandwidth is"
 
 
 def _units(control: BandwidthControl) -> str:

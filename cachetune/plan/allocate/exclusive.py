@@ -98,7 +98,7 @@ class _Sought(msgspec.Struct, frozen=True):
     @property
     def largest(self) -> CacheRequest:
         """The request for most ways: what needs the room."""
-        return max(self.requests, key=lambda request: request.size_bytes)
+        return self.requests[self.ways.index(max(self.ways))]
 
     @property
     def room(self) -> WayRequest:

@@ -17,7 +17,7 @@ from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, CacheControl, 
 from cachetune.host.usage import groups_without_mask
 from cachetune.idset import numbered
 from cachetune.plan.allocate.advice import Situation
-from cachetune.plan.allocate.capacity import control_of, ways_of
+from cachetune.plan.allocate.capacity import bandwidth_of, control_of, ways_of
 from cachetune.plan.allocate.exclusive import NO_ROOMS, Rooms, find_rooms
 from cachetune.plan.allocate.occupancy import (
     exclusive_bits,
@@ -150,7 +150,8 @@ def _bandwidth(group: DesiredGroup, host: Host) -> Bandwidth:
         return Bandwidth()
     existing = host.group(group.path)
     current = existing.bandwidth.row("MB") if existing else {}
-    wanted = {n.node_id: n.bandwidth for n in group.request.nodes}
+    found = {n.node_id: bandwidth_of(n, control) for n in group.request.nodes}
+    wanted = {i: value for i, value in found.items() if not isinstance(value, Finding)}
     values = {i: value if current.get(i) == value else kept(control, value) for i, value in wanted.items()}
     if (most := control.max_bandwidth) is not None:
         values |= dict.fromkeys(_released(group, host, control), most)
@@ -179,13 +180,13 @@ def _limit_findings(groups: Iterable[DesiredGroup], host: Host) -> list[Finding]
 
 
 def _snc_findings(groups: Iterable[DesiredGroup], host: Host) -> list[Finding]:
-    """Once: what a size means on a host with Sub-NUMA clustering."""
+    """Once: what a size in bytes means on a host with Sub-NUMA clustering. Each node has its part of every way."""
     if host.snc_nodes == 1:
         return []
     for group in groups:
         for request in group.request.caches if group.request else ():
-            if request.level == _DIVIDED_LEVEL:
-                size, nodes = request.size_bytes, host.snc_nodes
+            if request.level == _DIVIDED_LEVEL and request.size.unit == "B":
+                size, nodes = int(request.size.number), host.snc_nodes
                 return [RULES["CT226"].at(request.at, nodes=nodes, size=about(size), each=about(size // nodes))]
     return []
 

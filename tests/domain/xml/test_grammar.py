@@ -16,7 +16,7 @@ EXPECTED = {
     "cachetune/cache": ("ID LEVEL TYPE SIZE unit", ""),
     "cachetune/monitor": ("level vcpus", ""),
     "memorytune": ("vcpus id", "node monitor"),
-    "memorytune/node": ("ID BANDWIDTH", ""),
+    "memorytune/node": ("ID BANDWIDTH unit", ""),
     "memorytune/monitor": ("vcpus", ""),
     "energytune": ("vcpus id", "monitor"),
     "energytune/monitor": ("vcpus", ""),
@@ -30,7 +30,7 @@ VALUES = {
     "cachetune/cache/@id": ("9", "-9"),
     "cachetune/cache/@level": ("2", "L2"),
     "cachetune/cache/@type": ("data", "instruction"),
-    "cachetune/cache/@size": ("5", "5.5"),
+    "cachetune/cache/@size": ("5", "5.5.5"),
     "cachetune/cache/@unit": ("GiB", "MiBit"),
     "cachetune/monitor/@level": ("3", ""),
     "cachetune/monitor/@vcpus": ("1", "1,"),
@@ -38,6 +38,7 @@ VALUES = {
     "memorytune/@id": ("mine", None),
     "memorytune/node/@id": ("4", "0x4"),
     "memorytune/node/@bandwidth": ("77", "77%"),
+    "memorytune/node/@unit": ("GB/s", "gb/s"),
     "memorytune/monitor/@vcpus": ("1", "1-"),
     "energytune/@vcpus": ("0-1,^0", "^0-1"),
     "energytune/@id": ("mine", None),
@@ -104,7 +105,7 @@ def test_an_invalid_value_is_refused_at_its_attribute(path: str, value: str) -> 
 def test_rng_and_xsd_have_the_same_patterns_for_texts() -> None:
     rng = etree.parse(schema_path("cachetune.rng"))
     xsd = etree.parse(schema_path("cachetune.xsd"))
-    for name in ("cpuset", "unit"):
+    for name in ("cpuset", "unit", "decimal"):
         (in_rng,) = list(rng.getroot().find(f"{RNG}define[@name='{name}']").iter(f"{RNG}param"))[-1:]
         in_xsd = xsd.getroot().find(f"{XS}simpleType[@name='{name}']/{XS}restriction/{XS}pattern")
         assert in_rng.text == in_xsd.get("value")
