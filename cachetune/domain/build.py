@@ -12,11 +12,13 @@ from cachetune.domain.model import (
     GroupRequest,
     MonitorRequest,
     ResourceType,
+    VcpuSet,
 )
-from cachetune.domain.parse import Group, Monitor, ParsedGroups
+from cachetune.domain.parse import Group, Monitor, ParsedGroups, naming
+from cachetune.domain.threads import Threads, threads_in
 from cachetune.domain.xml.positions import Positions
 from cachetune.domain.xml.schema import cputunes
-from cachetune.idset import format_ids, format_mask, ids_of, parse_vcpu_mask
+from cachetune.idset import format_mask, ids_of, parse_vcpu_mask
 
 _TYPES = ("both", "code", "data")
 _LONGEST_NUMBER = 10
@@ -95,13 +97,14 @@ def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:
         for node_id, (bandwidth, element) in sorted(group.nodes.items())
     )
     return GroupRequest(
-        vcpus=None if group.vcpus is None else ids_of(group.vcpus),
+        vcpus=_vcpus_of(group.vcpus),
         id=group_id,
         caches=tuple(sorted(caches, key=lambda cache: (cache.level, _TYPES.index(cache.type), cache.cache_id))),
         nodes=tuple(nodes),
         monitors=tuple(_monitor(monitor, group_id, positions) for monitor in group.monitors),
-        at=positions.at(group.element, "vcpus"),
+        at=positions.at(group.element, naming(group.element)),
         exclusive=group.exclusive,
+        threads=_threads_of(group.vcpus),
     )
 
 
@@ -109,11 +112,23 @@ def _monitor(monitor: Monitor, group_id: str | None, positions: Positions) -> Mo
     own_id = None if monitor.vcpus is None else _id_of(monitor.vcpus)
     return MonitorRequest(
         resource=cast("ResourceType", monitor.resource),
-        vcpus=None if monitor.vcpus is None else ids_of(monitor.vcpus),
+        vcpus=_vcpus_of(monitor.vcpus),
         id=group_id if monitor.shares_id else own_id,
-        at=positions.at(monitor.element, "vcpus"),
+        at=positions.at(monitor.element, naming(monitor.element)),
+        threads=_threads_of(monitor.vcpus),
     )
 
 
-def _id_of(vcpus: int) -> str:
-    return "vcpus_" + format_ids(ids_of(vcpus))
+def _vcpus_of(mask: int | None) -> VcpuSet | None:
+    if mask is None:
+        return None
+    return frozenset() if threads_in(mask) else ids_of(mask)
+
+
+def _threads_of(mask: int | None) -> Threads | None:
+    return None if mask is None else threads_in(mask)
+
+
+def _id_of(mask: int) -> str:
+    threads = threads_in(mask)
+    return threads.id if threads else "vcpus_" + format_mask(mask)

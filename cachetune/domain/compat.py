@@ -88,7 +88,9 @@ def _beyond_energy(group: Group) -> bool:
 
 
 def _check_element(element: etree._Element, version: Version, shown: str, problems: Problems) -> None:
-    if version < _WHOLE_PROCESS and element.get("vcpus") is None:
+    if element.get("threads") is not None:
+        problems.add("CT311", element, "threads", version=shown, element=element.tag)
+    elif version < _WHOLE_PROCESS and element.get("vcpus") is None:
         problems.add("CT301", element, None, version=shown, element=element.tag, meaning="the whole process")
     if len(element) == 0:
         problems.add("CT306", element, None, version=shown, element=element.tag)
@@ -100,7 +102,9 @@ def _check_child(
     child: etree._Element, parent: etree._Element, version: Version, shown: str, problems: Problems
 ) -> None:
     if child.tag == "monitor":
-        if version < _WHOLE_PROCESS and child.get("vcpus") is None:
+        if child.get("threads") is not None:
+            problems.add("CT311", child, "threads", version=shown, element="monitor")
+        elif version < _WHOLE_PROCESS and child.get("vcpus") is None:
             problems.add("CT301", child, None, version=shown, element="monitor", meaning="the vCPUs of its group")
         if parent.tag == "cachetune" and child.get("level") is None:
             problems.add("CT305", child, None, version=shown)

@@ -2,7 +2,8 @@
 
 First every cachetune, then every memorytune, then every energytune, in the order of the groups. Sizes are in the
 largest binary unit that divides them, lists are canonical, and ids are printed only for a running guest. Values in
-cachetune's own units keep them. Loading the text gives the same groups. Source: libvirt 12.8.
+cachetune's own units keep them. ``threads``, which libvirt does not know, follows vcpus. Loading the text gives the
+same groups. Source: libvirt 12.8.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ def _tunes(domain: Domain, kind: ResourceType) -> Iterator[str]:
         if children:
             group_id = group.id if domain.id is not None else None
             mode = "exclusive" if group.exclusive and kind == "cache" else None
-            yield f"  <{kind}tune{_attributes(vcpus=_vcpus(group), id=group_id, mode=mode)}>"
+            shown = _attributes(vcpus=_vcpus(group), threads=group.threads, id=group_id, mode=mode)
+            yield f"  <{kind}tune{shown}>"
             yield from (f"    <{child}/>" for child in children)
             yield f"  </{kind}tune>"
 
@@ -40,7 +42,8 @@ def _children(group: GroupRequest, kind: ResourceType) -> Iterator[str]:
             yield "node" + _attributes(id=node.node_id, bandwidth=plain(number), unit=unit or None)
     for monitor in group.monitors:
         if monitor.resource == kind:
-            yield "monitor" + _attributes(level=3 if kind == "cache" else None, vcpus=_vcpus(monitor))
+            level = 3 if kind == "cache" else None
+            yield "monitor" + _attributes(level=level, vcpus=_vcpus(monitor), threads=monitor.threads)
 
 
 def _size(size: Size) -> dict[str, object]:
@@ -49,7 +52,7 @@ def _size(size: Size) -> dict[str, object]:
 
 
 def _vcpus(wanted: GroupRequest | MonitorRequest) -> str | None:
-    return None if wanted.vcpus is None else format_ids(wanted.vcpus)
+    return None if wanted.vcpus is None or wanted.threads else format_ids(wanted.vcpus)
 
 
 def _attributes(**values: object) -> str:

@@ -1,9 +1,11 @@
 """A domain's requests as frozen values, each with its place in the XML."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
+from cachetune.domain.threads import Threads, who
 from cachetune.findings import Source
 from cachetune.units import Rate, Rounding, Size
 
@@ -38,6 +40,7 @@ class BandwidthRequest(msgspec.Struct, frozen=True):
 class MonitorRequest(msgspec.Struct, frozen=True):
     """One <monitor>. ``vcpus`` includes those inherited from its group; None is the whole process.
 
+    ``threads`` are threads other than vCPUs, also inherited; ``vcpus`` is empty then.
     ``id`` is libvirt's identifier, None for the whole process. As in libvirt 12.8, a monitor has its group's id if it
     covers exactly the group's vCPUs and the group had an allocation when the monitor was read, otherwise ``vcpus_`` and
     its list.
@@ -47,14 +50,22 @@ class MonitorRequest(msgspec.Struct, frozen=True):
     vcpus: VcpuSet | None
     id: str | None
     at: Source
+    threads: Threads | None = None
+
+    @property
+    def who(self) -> str:
+        """Whom the monitor is for, as a message names it."""
+        return who(self.vcpus, self.threads)
 
 
 class GroupRequest(msgspec.Struct, frozen=True):
     """Everything requested for one set of vCPUs (None: the whole process), merged from the three elements.
 
+    In a tuning file it can be for other ``threads`` instead; ``vcpus`` is empty then.
+
     ``caches`` are sorted by level, type (both, code, data) and id, ``nodes`` by id; ``monitors`` are in document order.
-    ``id`` is ``vcpus_0-1``, the ``id`` attribute in live XML, or None for the whole process. An ``exclusive`` group
-    shares no way of any cache with another group or with devices.
+    ``id`` is ``vcpus_0-1``, ``threads_emulator``, the ``id`` attribute in live XML, or None for the whole process. An
+    ``exclusive`` group shares no way of any cache with another group or with devices.
     """
 
     vcpus: VcpuSet | None
@@ -64,6 +75,12 @@ class GroupRequest(msgspec.Struct, frozen=True):
     monitors: tuple[MonitorRequest, ...]
     at: Source
     exclusive: bool = False
+    threads: Threads | None = None
+
+    @property
+    def who(self) -> str:
+        """Whom the group is for, as a message names it."""
+        return who(self.vcpus, self.threads)
 
     @property
     def has_allocation(self) -> bool:
@@ -92,8 +109,20 @@ class Domain(msgspec.Struct, frozen=True):
 
     @property
     def needs_vcpus(self) -> bool:
-        """Whether a group or monitor names vCPUs, so the guest's vCPU threads must be known to plan it.
+        """Whether the guest's vCPU threads must be known to plan it: for their groups, or to tell the emulator's apart.
 
-        False without groups, or if every group and monitor covers the whole process (``vcpus`` None).
+        False without groups, or if every group and monitor covers the whole process (``vcpus`` None) or other threads.
         """
-        return any(g.vcpus is not None or any(m.vcpus is not None for m in g.monitors) for g in self.groups)
+        return any(scope.vcpus or (scope.threads and scope.threads.kind == "emulator") for scope in self.scopes)
+
+    @property
+    def needs_process(self) -> bool:
+        """Whether a group or monitor covers more than vCPUs, so that all threads of the process must be known."""
+        return any(scope.vcpus is None or scope.threads for scope in self.scopes)
+
+    @property
+    def scopes(self) -> Iterator[GroupRequest | MonitorRequest]:
+        """Every group and every monitor."""
+        for group in self.groups:
+            yield group
+            yield from group.monitors

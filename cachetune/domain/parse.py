@@ -1,8 +1,9 @@
-"""Read groups of vCPUs from the element tree, in libvirt's order and with libvirt's verdicts, and report all problems.
+"""Read the groups of vCPUs or threads from the element tree, in libvirt's order and with libvirt's verdicts.
 
-The order decides which element is the first and which the duplicate: ``<vcpu>``, then every cachetune, memorytune and
-energytune; within each, vcpus, then caches or nodes, then monitors. The tree has been checked against the schema, and
-the values of elements that violate it (``faulty``) are not used. Source: libvirt 12.8 domain_conf.c as observed.
+All problems are reported. The order decides which element is the first and which the duplicate: ``<vcpu>``, then every
+cachetune, memorytune and energytune; within each, vcpus or threads, then caches or nodes, then monitors. The tree has
+been checked against the schema, and the values of elements that violate it (``faulty``) are not used.
+Source: libvirt 12.8 domain_conf.c as observed.
 
 One problem must not cause another: a group that conflicts with an earlier one is still checked but not kept, and an
 invalid list is compared with nothing.
@@ -14,12 +15,12 @@ from collections.abc import Collection
 from lxml import etree
 
 from cachetune.domain.problems import Problems, quoted
+from cachetune.domain.threads import named, parse_threads, threads_in
 from cachetune.domain.xml.schema import cputunes
 from cachetune.idset import MAX_VCPUS, format_mask, parse_vcpu_mask
 from cachetune.units import HUNDRED, MAX_RATE, OWN_SIZE_UNITS, DecimalsError, Rate, Size
 
 UNKNOWN = -1
-_LONGEST_LIST = 80
 _SHORT = 40
 _MOST_VCPUS = (1 << 32) - 1
 _OTHERS_IN_CPUTUNE = frozenset(
@@ -47,7 +48,10 @@ class Cache:
 
 
 class Monitor:
-    """One <monitor>. ``vcpus`` is a bit mask, None for the whole process. ``shares_id``: it has its group's id."""
+    """One <monitor>. ``vcpus`` is a mask as in threads.py, None for the whole process.
+
+    ``shares_id``: it has its group's id.
+    """
 
     __slots__ = ("element", "resource", "shares_id", "vcpus")
 
@@ -56,7 +60,10 @@ class Monitor:
 
 
 class Group:
-    """Everything requested for one set of vCPUs: a bit mask, None for the whole process, or UNKNOWN."""
+    """Everything requested for one set of vCPUs or threads.
+
+    ``vcpus`` is a mask as in threads.py, None for the whole process, or UNKNOWN.
+    """
 
     __slots__ = ("caches", "element", "exclusive", "monitors", "nodes", "vcpus", "watched")
 
@@ -106,7 +113,7 @@ def read_groups(
                 parsed.unknown.append(element)
     for elements in by_kind.values():
         parsed.tunes += elements
-    reader = _Reader(parsed, problems, faulty)
+    reader = _Reader(parsed, problems, faulty, tuning_file=root.tag == "cputune")
     if root.tag == "domain":
         reader.read_maximum(root)
     else:
@@ -116,24 +123,21 @@ def read_groups(
     return parsed
 
 
+def naming(element: etree._Element) -> str:
+    """Return the attribute that says whom an element is for."""
+    return "vcpus" if element.get("threads") is None else "threads"
+
+
 def number(digits: str) -> int:
     """Convert a whole number with any number of leading zeros (int() alone refuses more than 4300 digits)."""
     return int(digits) if len(digits) < _SHORT else int(digits.lstrip("0") or "0")
 
 
-def named(vcpus: int | None) -> str:
-    """Return the vCPUs as a message shows them."""
-    if vcpus is None:
-        return "the whole process"
-    shown = format_mask(vcpus)
-    if len(shown) > _LONGEST_LIST:
-        shown = shown[:_LONGEST_LIST].rpartition(",")[0] + ",…"
-    return f"vCPU{'' if vcpus.bit_count() == 1 else 's'} {shown}"
-
-
 class _Reader:
-    def __init__(self, parsed: ParsedGroups, problems: Problems, faulty: Collection[etree._Element]) -> None:
-        self._parsed, self._problems, self._faulty = parsed, problems, faulty
+    def __init__(
+        self, parsed: ParsedGroups, problems: Problems, faulty: Collection[etree._Element], *, tuning_file: bool
+    ) -> None:
+        self._parsed, self._problems, self._faulty, self._tuning_file = parsed, problems, faulty, tuning_file
         self._taken = 0
         self._limit = 1
         self._maximum_shown = "1 vCPU (no <vcpu>)"
@@ -192,15 +196,28 @@ class _Reader:
     def _outer_vcpus(self, element: etree._Element) -> int | None:
         if element in self._faulty:
             return UNKNOWN
-        text = element.get("vcpus")
-        if text is None:
-            return None
-        vcpus = self._parse(element, text)
+        vcpus = self._named_by(element, None)
         if vcpus == 0:
-            self._problems.add(
-                "CT151", element, "vcpus", element=element.tag, value=quoted(text), maximum=self._maximum_shown
-            )
+            value = quoted(element.get("vcpus", ""))
+            self._problems.add("CT151", element, "vcpus", element=element.tag, value=value, maximum=self._maximum_shown)
         return vcpus
+
+    def _named_by(self, element: etree._Element, otherwise: int | None) -> int | None:
+        """Return whom an element is for: its vCPUs, its threads, or else what it inherits."""
+        vcpus, threads = element.get("vcpus"), element.get("threads")
+        if threads is None:
+            return otherwise if vcpus is None else self._parse(element, vcpus)
+        if not self._tuning_file:
+            self._problems.add("CT165", element, "threads", element=element.tag, value=quoted(threads))
+            return UNKNOWN
+        if vcpus is not None:
+            self._problems.add("CT166", element, "threads", element=element.tag)
+            return UNKNOWN
+        try:
+            return parse_threads(threads).mask
+        except ValueError as error:
+            self._problems.add("CT167", element, "threads", value=quoted(threads), reason=error)
+            return UNKNOWN
 
     def _parse(self, element: etree._Element, text: str) -> int:
         """Return the vCPUs of a list that exist, or UNKNOWN; warn about those that do not."""
@@ -248,7 +265,7 @@ class _Reader:
         if same is not None:
             if tag != "cachetune":
                 return same
-            self._problems.add("CT102", element, "vcpus", vcpus=named(vcpus), other=same.element)
+            self._problems.add("CT102", element, naming(element), vcpus=named(vcpus), other=same.element)
             return group
         conflict = self._conflict(vcpus)
         if conflict is not None:
@@ -256,7 +273,7 @@ class _Reader:
             self._problems.add(
                 "CT104" if mixed else "CT103",
                 element,
-                "vcpus",
+                naming(element),
                 element=tag,
                 vcpus=named(vcpus),
                 other=conflict.element,
@@ -347,12 +364,12 @@ class _Reader:
         level = element.get("level")
         if level is not None and number(level) != 3:
             self._problems.add("CT108", element, "level", level=number(level))
-        text = element.get("vcpus")
-        vcpus = group.vcpus if text is None else self._parse(element, text)
+        vcpus = self._named_by(element, group.vcpus)
         if vcpus == UNKNOWN:
             return
         if vcpus == 0:
-            self._problems.add("CT109", element, "vcpus", value=quoted(text or ""), maximum=self._maximum_shown)
+            value = quoted(element.get("vcpus", ""))
+            self._problems.add("CT109", element, "vcpus", value=value, maximum=self._maximum_shown)
         elif self._fits(element, vcpus, group, resource):
             covers = vcpus == group.vcpus and bool(group.caches or group.nodes)
             group.monitors.append(Monitor(element, resource, vcpus, shares_id=covers))
@@ -363,7 +380,14 @@ class _Reader:
         add, monitors = self._problems.add, group.monitors
         if monitors and (monitors[0].vcpus is None) != (vcpus is None):
             other = monitors[0]
-            add("CT110", element, "vcpus", vcpus=named(vcpus), other=other.element, other_vcpus=named(other.vcpus))
+            add(
+                "CT110",
+                element,
+                naming(element),
+                vcpus=named(vcpus),
+                other=other.element,
+                other_vcpus=named(other.vcpus),
+            )
             return False
         if vcpus is None:
             for other in monitors:
@@ -376,7 +400,8 @@ class _Reader:
         if known and (outside := vcpus & ~(group.vcpus or 0)):
             parent = element.getparent()
             tag = "" if parent is None else parent.tag
-            add("CT112", element, "vcpus", vcpus=named(outside), group_vcpus=named(group.vcpus), element=tag)
+            whom = named(vcpus if threads_in(vcpus) else outside)
+            add("CT112", element, naming(element), vcpus=whom, group_vcpus=named(group.vcpus), element=tag)
             return False
         return self._apart(element, vcpus, group, resource)
 
@@ -389,7 +414,7 @@ class _Reader:
             if other.vcpus == vcpus:
                 if other.resource == resource:
                     self._problems.add(
-                        "CT113", element, "vcpus", resource=resource, vcpus=named(vcpus), other=other.element
+                        "CT113", element, naming(element), resource=resource, vcpus=named(vcpus), other=other.element
                     )
                     return False
             elif overlap is None and (other.vcpus or 0) & vcpus and (empty or group.vcpus not in (vcpus, other.vcpus)):
@@ -404,7 +429,7 @@ class _Reader:
         self._problems.add(
             "CT114",
             element,
-            "vcpus",
+            naming(element),
             vcpus=named(vcpus),
             other=overlap.element,
             other_vcpus=named(overlap.vcpus),

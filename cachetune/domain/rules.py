@@ -32,6 +32,11 @@ def _monitor(vcpus: str, level: str = " level='3'") -> str:
     return f"<monitor{level} vcpus='{vcpus}'/>"
 
 
+def _tuning(children: str, attributes: str) -> str:
+    """A tuning file, with <cachetune> for other threads than vCPUs."""
+    return f"<cputune><cachetune {attributes}>{children}</cachetune></cputune>"
+
+
 def _memorytune(children: str, vcpus: str = "0-1") -> str:
     return f"<memorytune vcpus='{vcpus}'>{children}</memorytune>"
 
@@ -193,7 +198,7 @@ _MEANING = (
     Rule(
         id="CT102",
         severity="error",
-        summary="Each set of vCPUs, and the whole process, may have only one <cachetune>.",
+        summary="Each set of vCPUs or threads, and the whole process, may have only one <cachetune>.",
         message="duplicate <cachetune> for {vcpus}; the first is {other}",
         fix="merge the <cache> and <monitor> elements of both into one",
         bad=_domain(_ONE + _cachetune(_cache(1))),
@@ -202,9 +207,9 @@ _MEANING = (
     Rule(
         id="CT103",
         severity="error",
-        summary="Two elements must be for the same vCPUs, or have no vCPU in common.",
+        summary="Two elements must be for the same vCPUs or threads, or have none in common.",
         message="<{element}> for {vcpus} overlaps {other} for {other_vcpus}",
-        fix="use the same list in both, or lists with no vCPU in common",
+        fix="use the same list in both, or lists with nothing in common",
         why="A thread is in exactly one control group, so a vCPU cannot have the allocations of two.",
         bad=_domain(_ONE + _memorytune(_NODE, "1-2")),
         good=_domain(_ONE + _memorytune(_NODE, "0-1")),
@@ -212,9 +217,9 @@ _MEANING = (
     Rule(
         id="CT104",
         severity="error",
-        summary="Elements for the whole process (without vcpus) and for single vCPUs cannot be combined.",
+        summary="Elements for the whole process (without vcpus) and for a part of it cannot be combined.",
         message="<{element}> is for {vcpus}, but {other} is for {other_vcpus}",
-        fix="set vcpus on all of them, or on none",
+        fix="set vcpus (or threads, in a tuning file) on all of them, or on none",
         why="A group for the whole process holds every thread, and a thread is in exactly one control group.",
         bad=_domain(f"<cachetune>{_cache()}</cachetune>" + _memorytune(_NODE)),
         good=_domain(f"<cachetune>{_cache()}</cachetune><memorytune>{_NODE}</memorytune>"),
@@ -267,9 +272,9 @@ _MEANING = (
     Rule(
         id="CT110",
         severity="error",
-        summary="The monitors of a group must all be for the whole process or all for single vCPUs.",
+        summary="The monitors of a group must all be for the whole process or all for parts of it.",
         message="monitor is for {vcpus}, but {other} is for {other_vcpus}",
-        fix="set vcpus on all monitors of the group, or on none",
+        fix="set vcpus (or threads, in a tuning file) on all monitors of the group, or on none",
         why="A thread is in at most one monitor group, and a monitor of the whole process takes them all.",
         bad=_domain("<energytune><monitor/><monitor vcpus='0'/></energytune>"),
         good=_domain("<energytune><monitor vcpus='1'/><monitor vcpus='0'/></energytune>"),
@@ -286,7 +291,7 @@ _MEANING = (
     Rule(
         id="CT112",
         severity="error",
-        summary="A monitor may name only vCPUs of its group.",
+        summary="A monitor may name only vCPUs or threads of its group.",
         message="monitor names {vcpus}, but its <{element}> is for {group_vcpus}",
         fix="name only {group_vcpus}",
         why="A monitor group is inside a control group and can only hold that group's threads.",
@@ -296,7 +301,7 @@ _MEANING = (
     Rule(
         id="CT113",
         severity="error",
-        summary="A set of vCPUs may have only one monitor of each kind.",
+        summary="A set of vCPUs or threads may have only one monitor of each kind.",
         message="duplicate {resource} monitor for {vcpus}; the first is {other}",
         fix="remove one of them",
         bad=_domain(_cachetune(_cache() + _monitor("0") + _monitor("0"))),
@@ -307,7 +312,7 @@ _MEANING = (
         severity="error",
         summary="Monitors of a group must not overlap, except one that covers all vCPUs of a group with an allocation.",
         message="monitor for {vcpus} overlaps {other} for {other_vcpus}",
-        fix="use lists with no vCPU in common{exception}",
+        fix="use lists with nothing in common{exception}",
         why="A thread is in at most one monitor group. For all vCPUs of an allocation the control group itself counts.",
         bad=_domain(_cachetune(_cache() + _monitor("0-1") + _monitor("1-2"), "0-2")),
         good=_domain(_cachetune(_cache() + _monitor("0-1") + _monitor("2") + _monitor("0-2"), "0-2")),
@@ -459,6 +464,34 @@ _BEYOND_LIBVIRT = (
         bad="<cputune>" + _EXCLUSIVE.format(_monitor("0")) + "</cputune>",
         good="<cputune>" + _EXCLUSIVE.format(_cache() + _monitor("0")) + "</cputune>",
     ),
+    Rule(
+        id="CT165",
+        severity="error",
+        summary="The attribute threads is only for tuning files, not for domain XML.",
+        message="threads={value} on <{element}> works only in a tuning file",
+        fix="move the <cputune> to a tuning file, such as /etc/cachetune/guests.d/NAME.xml",
+        why="libvirt does not know the attribute: it refuses the element, or gives the whole process what it requests.",
+        bad=_domain(f"<cachetune threads='emulator'>{_cache()}</cachetune>"),
+        good=_tuning(_cache(), "threads='emulator'"),
+    ),
+    Rule(
+        id="CT166",
+        severity="error",
+        summary="An element is for vCPUs or for other threads, not for both.",
+        message="<{element}> has both vcpus and threads",
+        fix="use two elements, one with vcpus and one with threads",
+        bad=_tuning(_cache(), "vcpus='0' threads='emulator'"),
+        good=_tuning(_cache(), "threads='emulator'"),
+    ),
+    Rule(
+        id="CT167",
+        severity="error",
+        summary="A list of iothreads must have ascending ranges, and numbers below 16384.",
+        message="invalid threads {value}: {reason}",
+        fix="write iothreads for all of them, or ranges in ascending order, for example iothreads:1-2",
+        bad=_tuning(_cache(), "threads='iothreads:2-1'"),
+        good=_tuning(_cache(), "threads='iothreads:1-2'"),
+    ),
 )
 
 _LIBVIRT = (
@@ -560,6 +593,17 @@ _LIBVIRT = (
         fix="remove the unit and write the number in the host's own",
         bad=_domain(_memorytune("<node id='0' bandwidth='50' unit='%'/>")),
         good=_domain(_memorytune(_NODE)),
+        host="libvirt:12.8",
+    ),
+    Rule(
+        id="CT311",
+        severity="error",
+        summary="No version of libvirt knows the attribute threads of tuning files.",
+        message="libvirt {version} does not know threads on <{element}>",
+        fix="keep it in a tuning file, which only cachetune reads, and check that without --libvirt",
+        why="libvirt 12.8 gives the whole process what such an element requests; earlier versions refuse it.",
+        bad=_tuning(_cache(), "threads='emulator'"),
+        good=_tuning(_cache(), "vcpus='0'"),
         host="libvirt:12.8",
     ),
 )

@@ -27,8 +27,10 @@ kinds = st.sampled_from(["both", "code", "data", "Both", "both ", "", "instructi
 units = st.sampled_from(["B", "bytes", "KiB", "MiB", "mib", "kB", "E", "", "KiBs", " MiB", "Kibi"]) | st.sampled_from(
     ["ways", "way", "Ways", "%", "% ", "MiB/s", "GB/s", "gb/s", "percent"]
 )
+threads = st.sampled_from(["emulator", "vhost", "iothreads", "iothread", "Vhost", "emulator ", "emulator:1", "vhost:"])
 attributes = {
     "vcpus": lists | odd,
+    "threads": threads | lists.map("iothreads:{}".format) | odd,
     "id": numbers | odd,
     "level": numbers | odd,
     "type": kinds,
@@ -50,7 +52,16 @@ texts = st.sampled_from(
 
 def good(*names: str) -> st.SearchStrategy[str]:
     """Valid attributes."""
-    values = {"vcpus": "0-1", "id": "0", "level": "3", "type": "both", "size": "3", "unit": "MiB", "bandwidth": "50"}
+    values = {
+        "vcpus": "0-1",
+        "threads": "iothreads:1-2",
+        "id": "0",
+        "level": "3",
+        "type": "both",
+        "size": "3",
+        "unit": "MiB",
+        "bandwidth": "50",
+    }
     return st.just("".join(f" {name}='{values[name]}'" for name in names))
 
 
@@ -88,10 +99,12 @@ own = st.sampled_from(["size='3' unit='ways'", "size='12.5' unit='%'", "size='6.
 caches = mostly(caches, st.builds("<cache id='0' level='3' type='both'{}/>".format, own))
 rates = st.sampled_from(["'50' unit='%'", "'6.25' unit='GB/s'", "'500' unit='MiB/s'", "'6.25'", "'50' unit=''"])
 nodes = mostly(child("node", "id", "bandwidth"), st.builds("<node id='0' bandwidth={}/>".format, rates))
-monitors = mostly(child("monitor", "vcpus"), child("monitor", "level", "vcpus"))
+monitors = mostly(child("monitor", "vcpus"), child("monitor", "level", "vcpus") | child("monitor", "threads"))
 tunes = st.one_of(
     element(
-        st.just("cachetune"), mostly(good("vcpus"), wild()), several(mostly(st.one_of(caches, monitors), strangers))
+        st.just("cachetune"),
+        mostly(good("vcpus") | good("threads"), wild()),
+        several(mostly(st.one_of(caches, monitors), strangers)),
     ),
     element(
         st.just("memorytune"),

@@ -16,6 +16,7 @@ _RNG = "{http://relaxng.org/ns/structure/1.0}"
 _LARGEST = {"unsignedInt": (1 << 32) - 1, "unsignedLong": (1 << 64) - 1}
 _EXPECTED = {
     "cpuset": "a list of vCPUs without blanks, for example 0-3,^1",
+    "threads": "emulator, iothreads, iothreads:1-2 or vhost",
     "unit": "a unit: B, KiB, MiB, GiB, TiB, PiB or EiB (KB, MB, … are powers of 1000), ways or %",
     "identifier": "any text",
     "size": "a whole number up to 18446744073709551615, in digits only, or a percentage such as 12.5 with unit='%'",

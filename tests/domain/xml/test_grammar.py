@@ -12,19 +12,20 @@ RNG = "{http://relaxng.org/ns/structure/1.0}"
 
 # element: its attributes, with required ones in capitals; and its children
 EXPECTED = {
-    "cachetune": ("vcpus id mode", "cache monitor"),
+    "cachetune": ("vcpus threads id mode", "cache monitor"),
     "cachetune/cache": ("ID LEVEL TYPE SIZE unit", ""),
-    "cachetune/monitor": ("level vcpus", ""),
-    "memorytune": ("vcpus id", "node monitor"),
+    "cachetune/monitor": ("level vcpus threads", ""),
+    "memorytune": ("vcpus threads id", "node monitor"),
     "memorytune/node": ("ID BANDWIDTH unit", ""),
-    "memorytune/monitor": ("vcpus", ""),
-    "energytune": ("vcpus id", "monitor"),
-    "energytune/monitor": ("vcpus", ""),
+    "memorytune/monitor": ("vcpus threads", ""),
+    "energytune": ("vcpus threads id", "monitor"),
+    "energytune/monitor": ("vcpus threads", ""),
 }
 
 # attribute: a valid value, which must appear in the result, and an invalid one
 VALUES = {
     "cachetune/@vcpus": ("2", "two"),
+    "cachetune/@threads": ("iothreads:1-2", "iothreads:"),
     "cachetune/@id": ("mine", None),
     "cachetune/@mode": ("exclusive", "private"),
     "cachetune/cache/@id": ("9", "-9"),
@@ -35,14 +36,19 @@ VALUES = {
     "cachetune/monitor/@level": ("3", ""),
     "cachetune/monitor/@vcpus": ("1", "1,"),
     "memorytune/@vcpus": ("3", " 3"),
+    "cachetune/monitor/@threads": ("vhost", "vhosts"),
+    "memorytune/@threads": ("emulator", "Emulator"),
     "memorytune/@id": ("mine", None),
     "memorytune/node/@id": ("4", "0x4"),
     "memorytune/node/@bandwidth": ("77", "77%"),
     "memorytune/node/@unit": ("GB/s", "gb/s"),
     "memorytune/monitor/@vcpus": ("1", "1-"),
+    "memorytune/monitor/@threads": ("iothreads", "iothreads 1"),
+    "energytune/@threads": ("vhost", "vhost "),
     "energytune/@vcpus": ("0-1,^0", "^0-1"),
     "energytune/@id": ("mine", None),
     "energytune/monitor/@vcpus": ("0", "+0"),
+    "energytune/monitor/@threads": ("emulator", ""),
 }
 VALID = {
     "cache": "id='0' level='3' type='both' size='1' unit='MiB'",
@@ -75,13 +81,17 @@ def test_every_attribute_of_the_schema_is_exercised() -> None:
 
 
 def with_value(path: str, value: str) -> str:
-    """Return the XML of a running guest whose only element has ``value`` at ``path``."""
+    """Return the XML of a running guest whose only element has ``value`` at ``path``; a tuning file for threads."""
     element, _, attribute = path.rpartition("/@")
     tune, _, child = element.partition("/")
     child = child or {"cachetune": "cache", "memorytune": "node", "energytune": "monitor"}[tune]
     outer = etree.fromstring(f"<{tune} vcpus='0-3'><{child} {VALID[child]}/></{tune}>")
+    if attribute == "threads":
+        del outer.attrib["vcpus"]
     (outer if element == tune else outer[0]).set(attribute, value)
     text = etree.tostring(outer, encoding="unicode")
+    if attribute == "threads":
+        return f"<cputune>{text}</cputune>"
     return f"<domain type='kvm' id='1'><vcpu>4</vcpu><cputune>{text}</cputune></domain>"
 
 
@@ -105,7 +115,7 @@ def test_an_invalid_value_is_refused_at_its_attribute(path: str, value: str) -> 
 def test_rng_and_xsd_have_the_same_patterns_for_texts() -> None:
     rng = etree.parse(schema_path("cachetune.rng"))
     xsd = etree.parse(schema_path("cachetune.xsd"))
-    for name in ("cpuset", "unit", "decimal"):
+    for name in ("cpuset", "threads", "unit", "decimal"):
         (in_rng,) = list(rng.getroot().find(f"{RNG}define[@name='{name}']").iter(f"{RNG}param"))[-1:]
         in_xsd = xsd.getroot().find(f"{XS}simpleType[@name='{name}']/{XS}restriction/{XS}pattern")
         assert in_rng.text == in_xsd.get("value")
