@@ -1,17 +1,18 @@
 """Merge what the sources know of one guest into one value, with sentences about their disagreements.
 
-vCPU threads come from the first source that knows them, name, uuid and XML from the first that has them. If any source
+vCPU threads and iothreads come from the first source that knows them, name, uuid and XML from the first that has them,
+vhost workers from /proc. If any source
 says that all vCPUs run in one thread, no source can identify them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from cachetune.errors import ProcessNotFoundError, UnreadableFileError
 from cachetune.guests import sources
-from cachetune.guests.model import RunningGuest
+from cachetune.guests.model import Guest, RunningGuest
 from cachetune.guests.proc.threads import find_process, with_affinity
 from cachetune.guests.sources.sighting import Sighting
 from cachetune.text import listed
@@ -34,12 +35,20 @@ def combine(sightings: Sequence[Sighting], proc: Path) -> RunningGuest | None:
     believed = sightings[0] if problem else next(one for one in sightings if one.vcpus)
     seen = {t.tid: t.start_time for t in process.threads}
     vcpu_of = {} if problem else {(tid, seen.get(tid)): vcpu for vcpu, tid in believed.vcpus.items()}
-    threads = tuple(msgspec.structs.replace(t, vcpu=vcpu_of.get((t.tid, t.start_time))) for t in guest.threads)
+    iothreads = _iothreads(sightings)
+    named = iothreads.iothreads or {} if iothreads else {}
+    iothread_of = {(tid, seen.get(tid)): name for tid, name in named.items()}
+    threads = (
+        msgspec.structs.replace(t, vcpu=vcpu_of.get(key), iothread=iothread_of.get(key))
+        for t in guest.threads
+        for key in [(t.tid, t.start_time)]
+    )
+    guest = Guest(guest.pid, (*threads, *process.workers), told_apart=iothreads is not None)
     return RunningGuest(
         name=next((one.name for one in sightings if one.name), ""),
         uuid=next((one.uuid for one in sightings if one.uuid), None),
         source=believed.source,
-        guest=with_affinity(msgspec.structs.replace(guest, threads=threads), proc),
+        guest=with_affinity(guest, proc),
         libvirt_id=next((one.libvirt_id for one in sightings if one.libvirt_id is not None), None),
         xml=next((one.xml for one in sightings if one.xml is not None), None),
         disagreements=tuple(dict.fromkeys(_disagreements(sightings, believed))),
@@ -58,6 +67,11 @@ def _problem(sightings: Sequence[Sighting]) -> str:
     )
 
 
+def _iothreads(sightings: Sequence[Sighting]) -> Sighting | None:
+    """The first sighting whose source knows which threads are iothreads."""
+    return next((one for one in sightings if one.iothreads is not None), None)
+
+
 def _disagreements(sightings: Sequence[Sighting], believed: Sighting) -> Iterator[str]:
     for one in sightings:
         if one.ended:
@@ -74,6 +88,10 @@ def _disagreements(sightings: Sequence[Sighting], believed: Sighting) -> Iterato
                 f"{_label(believed)} and {_label(one)} list different threads for {_vcpus(different)}: "
                 + ", ".join(f"{_tid(believed, vcpu)} and {_tid(one, vcpu)}" for vcpu in different[:_MOST])
             )
+    known = _iothreads(sightings)
+    for one in sightings:
+        if known and one.iothreads is not None and (differing := set(known.iothreads or ()) ^ set(one.iothreads)):
+            yield f"{_label(known)} and {_label(one)} disagree on whether {_threads(differing)} {_are(differing)}"
 
 
 def _different(believed: Sighting, one: Sighting) -> tuple[int, ...]:
@@ -88,6 +106,14 @@ def _tid(sighting: Sighting, vcpu: int) -> str:
 
 def _vcpus(vcpus: Sequence[int]) -> str:
     return listed([f"vCPU {vcpu}" for vcpu in vcpus], _MOST)
+
+
+def _threads(tids: Collection[int]) -> str:
+    return f"thread{'s' * (len(tids) > 1)} {listed([str(tid) for tid in sorted(tids)], _MOST)}"
+
+
+def _are(tids: Collection[int]) -> str:
+    return "is an iothread" if len(tids) == 1 else "are iothreads"
 
 
 def _label(sighting: Sighting) -> str:

@@ -1,14 +1,20 @@
-"""A running guest: its process, and which thread is which vCPU."""
+"""A running guest: its process, and what each of its threads is for."""
+
+from typing import Literal
 
 import msgspec
 
 from cachetune.guests.sources import SourceName
 
+VhostWorker = Literal["thread", "kernel thread"]
+
 
 class Thread(msgspec.Struct, frozen=True):
     """One thread. ``start_time`` (ticks after boot, /proc/TID/stat field 22) exposes a reused tid; 0 if unknown.
 
-    ``cpus`` is the list of CPUs that the thread of a vCPU may run on ("0-17,36-53"), "" if unknown.
+    ``cpus`` is the list of CPUs that the thread of a vCPU may run on ("0-17,36-53"), "" if unknown. ``iothread`` is the
+    name of an iothread's object in QEMU. ``vhost`` marks a vhost worker: since Linux 6.4 a thread of the process,
+    before that a kernel thread, which is a process of its own. A thread that is none of these is one of the emulator's.
     """
 
     tid: int
@@ -16,17 +22,24 @@ class Thread(msgspec.Struct, frozen=True):
     comm: str = ""
     vcpu: int | None = None
     cpus: str = ""
+    iothread: str | None = None
+    vhost: VhostWorker | None = None
 
 
 class Guest(msgspec.Struct, frozen=True):
-    """The threads of a guest. ``pid`` None means that only vCPU threads were named."""
+    """The threads of a guest. ``pid`` None means that only vCPU threads were named.
+
+    ``told_apart`` is whether every iothread is known, so that the threads without a mark are those of the emulator.
+    """
 
     pid: int | None
     threads: tuple[Thread, ...]
+    told_apart: bool = True
 
     def without_affinity(self) -> "Guest":
         """The guest without the CPUs that its threads may run on."""
-        return Guest(self.pid, tuple(msgspec.structs.replace(thread, cpus="") for thread in self.threads))
+        threads = tuple(msgspec.structs.replace(thread, cpus="") for thread in self.threads)
+        return msgspec.structs.replace(self, threads=threads)
 
 
 class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from cachetune.errors import GuestVcpusUnknownError, InputError, InvalidDomainEr
 from cachetune.findings import Finding
 from cachetune.guests import find_guest, find_process, named_threads
 from cachetune.guests.model import Guest, RunningGuest
+from cachetune.guests.proc.vhost import with_workers
 from cachetune.plan.request import GuestRequest
 from cachetune.service.connection import Location
 from cachetune.service.notes import noted
@@ -160,5 +161,6 @@ def _named_guest(selection: Selection, domain: Domain, location: Location) -> Gu
 
 
 def guest_of_process(pid: int, domain: Domain, location: Location) -> Guest:
-    """The guest of a process, with its vCPU threads if the domain needs them. Raises InputError."""
-    return (find_guest if domain.needs_vcpus else find_process)(pid, location.proc)
+    """The guest of a process, with its vCPU threads and vhost workers if the domain needs them. Raises InputError."""
+    guest = (find_guest if domain.needs_vcpus else find_process)(pid, location.proc)
+    return with_workers(guest, location.proc) if any(scope.threads for scope in domain.scopes) else guest

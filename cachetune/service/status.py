@@ -48,6 +48,7 @@ class Tuning(msgspec.Struct, frozen=True, rename={"requested_by": "asker"}):
 class GuestState(msgspec.Struct, frozen=True, kw_only=True):
     """One running guest. ``vcpus`` maps vCPUs to thread ids; ``groups`` are the groups that hold any of its threads.
 
+    ``iothreads`` maps the names of iothreads to thread ids, ``vhost`` are the ids of its vhost workers.
     The other fields are those of RunningGuest.
     """
 
@@ -62,6 +63,8 @@ class GuestState(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...]
     disagreements: tuple[str, ...] = ()
     problem: str = ""
+    iothreads: dict[str, int] = {}
+    vhost: tuple[int, ...] = ()
 
 
 class Guests(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +104,8 @@ def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = Non
         groups=_groups_with(frozenset(thread.tid for thread in threads), host),
         disagreements=running.disagreements,
         problem=running.problem,
+        iothreads={thread.iothread: thread.tid for thread in threads if thread.iothread is not None},
+        vhost=tuple(thread.tid for thread in threads if thread.vhost),
     )
 
 

@@ -17,7 +17,15 @@ def search(processes: Sequence[Process] | None = None, **settings: Any) -> Searc
     return Search(options, emulators(options.proc) if processes is None else tuple(processes))
 
 
-_STAT = "{tid} ({comm}) {state} 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 4 0 {start} 0 0\n"
+_STAT = "{tid} ({comm}) {state} 1 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 4 0 {start} 0 0\n"
+
+
+_USER, _KERNEL = 0x00400100, 0x00208040  # flags; PF_KTHREAD is 0x00200000
+
+
+def add_kernel_thread(proc: Path, pid: int, name: str, *, start: int = 1000) -> None:
+    """The files of a kernel thread below ``proc``."""
+    add_process(proc, pid, {pid: name}, arguments=(), start=start, flags=_KERNEL)
 
 
 def add_process(
@@ -30,13 +38,14 @@ def add_process(
     start: int = 1000,
     inside: Mapping[int, int] | None = None,
     user: int = 0,
+    flags: int = _USER,
 ) -> None:
     """The files of one process below ``proc``: its threads by name, and their ids ``inside`` its own namespace."""
     uids = f"Uid:\t1\t{user}\t1\t1\n"
     for directory, tid in [(proc / str(pid), pid), *((proc / str(pid) / "task" / str(t), t) for t in threads)]:
         directory.mkdir(parents=True, exist_ok=True)
         comm = threads.get(tid, "qemu-system-x86")
-        (directory / "stat").write_text(_STAT.format(tid=tid, comm=comm, state=state, start=start))
+        (directory / "stat").write_text(_STAT.format(tid=tid, comm=comm, state=state, start=start, flags=flags))
         within = f"\t{inside[tid]}" if inside else ""
         (directory / "status").write_text(f"Name:\tqemu\nTgid:\t{pid}\n{uids}NSpid:\t{tid}{within}\n")
     (proc / str(pid) / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in arguments))

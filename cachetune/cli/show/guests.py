@@ -17,11 +17,14 @@ _STYLES = {"applied": "green", "drifted": "yellow", "refused": "red", "invalid":
 
 
 def guests_page(found: Guests) -> Iterator["RenderableType"]:
-    """One row for each guest, and remarks below the table."""
+    """One row for each guest, and remarks below the table. A column is left out if no guest has what it shows."""
     if not found.guests:
         yield "No guests are running."
         return
-    threads = (numbers("pid"), words("vCPUs"), words("threads"))
+    threads = [numbers("pid"), words("vCPUs"), words("threads")]
+    others = any(guest.iothreads or guest.vhost for guest in found.guests)
+    if others:
+        threads.append(words("other threads"))
     rows = Table(names("guest"), names("uuid"), *threads, names("found by"), words("tuning"))
     for guest in found.guests:
         rows.add_row(
@@ -30,6 +33,7 @@ def guests_page(found: Guests) -> Iterator["RenderableType"]:
             str(guest.pid),
             format_ids(guest.vcpus) or "-",
             format_ids(guest.vcpus.values()) or "-",
+            *([_others(guest)] if others else []),
             guest.source,
             _tuning(guest),
         )
@@ -38,6 +42,12 @@ def guests_page(found: Guests) -> Iterator["RenderableType"]:
     if remarks:
         yield ""
         yield from remarks
+
+
+def _others(guest: GuestState) -> str:
+    """The iothreads and vhost workers with their ids: "iothreads 4713-4714, vhost 4720"."""
+    kinds = (("iothreads", guest.iothreads.values()), ("vhost", guest.vhost))
+    return ", ".join(f"{kind} {format_ids(tids)}" for kind, tids in kinds if tids) or "-"
 
 
 def _tuning(guest: GuestState) -> "Text":

@@ -12,18 +12,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from cachetune.errors import ProcessNotFoundError, UnreadableFileError
 from cachetune.guests.model import Thread
 from cachetune.guests.proc.programs import can_be_guest, identity_of, is_qemu
-from cachetune.guests.proc.threads import ONE_THREAD, find_process
+from cachetune.guests.proc.stat import ONE_THREAD, read_stat
+from cachetune.guests.proc.threads import find_process
+from cachetune.guests.proc.vhost import kernel_workers, processes_in, workers_of
 
 
 class Process(msgspec.Struct, frozen=True):
     """An emulator. ``name`` is "" and ``uuid`` None if its arguments do not contain them.
 
     ``threads`` are all its threads by tid; the leader's tid is ``pid``. ``user`` is the effective uid, None if it
-    cannot be read.
+    cannot be read. ``workers`` are kernel threads that serve its vhost devices.
     """
 
     pid: int
@@ -32,6 +35,7 @@ class Process(msgspec.Struct, frozen=True):
     uuid: str | None
     threads: tuple[Thread, ...]
     user: int | None = None
+    workers: tuple[Thread, ...] = ()
 
     @property
     def tids(self) -> frozenset[int]:
@@ -44,12 +48,11 @@ def emulators(proc: Path) -> tuple[Process, ...]:
 
     Raises UnreadableFileError if ``proc`` cannot be listed.
     """
-    try:
-        pids = sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdecimal())
-    except OSError as error:
-        raise UnreadableFileError(proc, error.strerror, hint="pass --proc DIR") from None
-    found = (_emulator(pid, proc) for pid in pids)
-    return tuple(process for process in found if process)
+    stats = {pid: read_stat(proc / str(pid)) for pid in processes_in(proc)}
+    workers = kernel_workers(stats.items())
+    # A kernel thread has no arguments, and on a large host most processes are kernel threads.
+    found = (_emulator(pid, proc) for pid, stat in stats.items() if stat is None or not stat.is_kernel_thread)
+    return tuple(replace(one, workers=workers_of(one.threads, workers)) for one in found if one)
 
 
 def read_process(pid: int, proc: Path) -> Process | None:
@@ -87,7 +90,7 @@ def with_uuid(wanted: str | None, processes: Iterable[Process]) -> Process | Non
 
 
 def _emulator(pid: int, proc: Path) -> Process | None:
-    arguments = _arguments(proc / str(pid))  # a kernel thread has none
+    arguments = _arguments(proc / str(pid))
     looks_so = is_qemu(arguments)
     if not looks_so and not can_be_guest(arguments):
         return None  # QEMU names its threads only with -name, so most processes cost one small file

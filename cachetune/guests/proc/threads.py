@@ -22,13 +22,10 @@ from cachetune.errors import (
     ZombieProcessError,
 )
 from cachetune.guests.model import Guest, Thread
+from cachetune.guests.proc.stat import ONE_THREAD, named_thread, names_tell, read_stat
+from cachetune.guests.proc.vhost import is_same_worker
 from cachetune.text import count
 
-_VCPU = re.compile(r"CPU ([0-9]{1,5})/(?:KVM|TCG)|(?:vcpu|fc_vcpu |crosvm_vcpu)([0-9]{1,5})", re.ASCII)
-ONE_THREAD = "ALL CPUs/TCG"
-"""The name of the thread that runs every vCPU (TCG with thread=single)."""
-
-_ENDED = ("Z", "X", "x")  # a zombie is listed until its parent reaps it, which may be never
 _BY_HAND = "name the threads: --vcpu 0=TID --vcpu 1=TID … (QEMU's query-cpus-fast lists them)"
 
 
@@ -57,7 +54,7 @@ def find_process(pid: int, proc: Path) -> Guest:
     threads = _threads(pid, proc)
     if not threads:
         raise ZombieProcessError(pid)
-    return Guest(pid=pid, threads=threads)
+    return Guest(pid=pid, threads=threads, told_apart=names_tell([thread.comm for thread in threads]))
 
 
 def named_threads(vcpus: Mapping[int, int], proc: Path | None) -> Guest:
@@ -92,8 +89,11 @@ def with_affinity(guest: Guest, proc: Path) -> Guest:
 def is_same_thread(thread: Thread, proc: Path, pid: int | None = None) -> bool:
     """Whether the thread still runs, in the process ``pid`` if given, and its tid has not been reused.
 
-    If ``start_time`` is 0 (unknown), it is enough that the tid exists.
+    If ``start_time`` is 0 (unknown), it is enough that the tid exists. A kernel thread is a process of its own, and
+    must be a vhost worker of the process ``pid``.
     """
+    if thread.vhost == "kernel thread":
+        return is_same_worker(thread, proc, pid)
     now = read_thread(proc / str(thread.tid) if pid is None else proc / str(pid) / "task" / str(thread.tid), thread.tid)
     return now is not None and thread.start_time in {0, now.start_time}
 
@@ -117,21 +117,9 @@ def _named_thread(vcpu: int, tid: int, proc: Path) -> Thread:
 
 
 def read_thread(directory: Path, tid: int) -> Thread | None:
-    """Read name and start time from ``stat``: ``TID (comm) S …``; comm may contain blanks and parentheses.
-
-    None if there is no such thread, or if it is a zombie.
-    """
-    try:
-        text = (directory / "stat").read_bytes().decode("utf-8", "replace")
-        comm, _, rest = text.partition("(")[2].rpartition(")")
-        fields = rest.split()
-        start_time = int(fields[19])  # field 22; the list starts with field 3
-    except (OSError, ValueError, IndexError):
-        return None
-    if fields[0] in _ENDED:
-        return None
-    match = _VCPU.fullmatch(comm)
-    return Thread(tid=tid, start_time=start_time, comm=comm, vcpu=int(match[1] or match[2]) if match else None)
+    """Read a thread of a guest's process from its directory; None if there is no such thread, or if it is a zombie."""
+    stat = read_stat(directory)
+    return None if stat is None else named_thread(tid, stat)
 
 
 def _leader(tid: int, proc: Path) -> int | None:

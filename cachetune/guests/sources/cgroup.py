@@ -1,4 +1,4 @@
-"""libvirt's cgroups: one directory for each vCPU, with the thread in it.
+"""libvirt's cgroups: one directory for each vCPU and each iothread, with the thread in it.
 
     v2, and v1 with newer libvirt:  …/machine-qemu\\x2d1\\x2dweb.scope/libvirt/vcpu0/{cgroup.threads,tasks}
     v1 with older libvirt:          …/machine-qemu\\x2d1\\x2dweb.scope/vcpu0/tasks
@@ -20,6 +20,7 @@ LABEL = "its cgroup"
 _SCOPE = re.compile(r"machine-(qemu-([0-9]{1,9})-.+)\.scope|(qemu-([0-9]{1,9})-.+)\.libvirt-qemu", re.ASCII)
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 _VCPU = re.compile(r"vcpu([0-9]{1,5})", re.ASCII)
+_IOTHREAD = re.compile(r"iothread[0-9]{1,5}", re.ASCII)  # QEMU's object has the same name
 _LONGEST_LIST = 1 << 16
 
 
@@ -38,20 +39,23 @@ def _sighting(process: Process, root: Path, proc: Path) -> Sighting | None:
     for machine in dict.fromkeys(_machines(process, proc)):
         for mount in _mounts(machine[0], root):
             directory = mount / machine[1].relative_to("/")
-            layouts = (_vcpus(place, process) for place in (directory / "libvirt", directory))
-            threads = next((found for found in layouts if found is not None), None)
-            if threads is None:
-                continue
-            single = share_a_thread(threads)
-            return Sighting(
-                source="cgroup",
-                process=process,
-                vcpus={} if single else threads,
-                one_thread=single,
-                libvirt_id=_libvirt_id(machine[1].name),
-                why_no_vcpus="" if threads else "its cgroups do not have one thread per vCPU",
-            )
+            for place in (directory / "libvirt", directory):
+                if (threads := _vcpus(place, process)) is not None:
+                    return _found(process, place, threads, _libvirt_id(machine[1].name))
     return None
+
+
+def _found(process: Process, place: Path, threads: dict[int, int], libvirt_id: int | None) -> Sighting:
+    single = share_a_thread(threads)
+    return Sighting(
+        source="cgroup",
+        process=process,
+        vcpus={} if single else threads,
+        one_thread=single,
+        libvirt_id=libvirt_id,
+        why_no_vcpus="" if threads else "its cgroups do not have one thread per vCPU",
+        iothreads=_iothreads(place, process),
+    )
 
 
 def _machines(process: Process, proc: Path) -> Iterator[tuple[str, PurePosixPath]]:
@@ -99,6 +103,16 @@ def _thread(vcpu: int, directory: Path, process: Process) -> int | None:
     if len(mine) > 1:
         mine = [thread for thread in mine if thread.vcpu == vcpu]
     return mine[0].tid if len(mine) == 1 else None
+
+
+def _iothreads(directory: Path, process: Process) -> dict[int, str]:
+    """The iothreads by thread id: a directory each, beside those of the vCPUs."""
+    try:
+        names = sorted(entry.name for entry in directory.iterdir() if _IOTHREAD.fullmatch(entry.name))
+    except OSError:
+        return {}
+    inside = ((name, process.tids.intersection(_listed(directory / name))) for name in names)
+    return {tid: name for name, tids in inside if len(tids) == 1 for tid in tids}
 
 
 def _listed(directory: Path) -> set[int]:

@@ -22,7 +22,7 @@ from cachetune.errors import SourceUnavailableError
 from cachetune.guests.proc.processes import Process, read_process, tids_at, with_uuid
 from cachetune.guests.proc.programs import canonical_uuid
 from cachetune.guests.sources.live_xml import MAX_BYTES, LiveDomain, LiveXmlError, live_domain, number, parse
-from cachetune.guests.sources.sighting import Search, Seen, Sighting, seen, share_a_thread
+from cachetune.guests.sources.sighting import Search, Seen, Sighting, named_iothreads, seen, share_a_thread
 
 LABEL = "libvirt's status file"
 
@@ -126,6 +126,7 @@ def _sighting(status: _Status, processes: Sequence[Process], proc: Path) -> Sigh
         xml=status.domain.xml,
         one_thread=single,
         why_no_vcpus="" if status.vcpus else "libvirt's status file lists no vCPU threads",
+        iothreads=named_iothreads(process),  # the file does not list them, but libvirt has QEMU name its threads
     )
 
 

@@ -39,6 +39,13 @@ class _Cpu(msgspec.Struct, frozen=True):
     tid: int = msgspec.field(name="thread-id")
 
 
+class _IoThread(msgspec.Struct, frozen=True):
+    """One entry of query-iothreads: an object of the guest. QEMU's own iothreads are not listed."""
+
+    id: str
+    tid: int = msgspec.field(name="thread-id")
+
+
 class _Name(msgspec.Struct, frozen=True):
     name: str = ""
 
@@ -53,6 +60,7 @@ class _Answer(msgspec.Struct, frozen=True):
     listener: int
     user: int
     cpus: tuple[_Cpu, ...]
+    iothreads: tuple[_IoThread, ...]
     name: _Name
     uuid: _Uuid
 
@@ -85,6 +93,7 @@ def look(search: Search) -> Seen:
         ended=tuple(vcpu for vcpu, tid in said.items() if tid not in tids),
         one_thread=single,
         why_no_vcpus="" if said else "QEMU reports no vCPUs",
+        iothreads={tids[each.tid]: each.id for each in answer.iothreads if each.tid in tids},
     )
     return Seen((sighting,))
 
@@ -151,8 +160,14 @@ def _problems(answer: _Answer) -> Iterator[str]:
     for cpu in answer.cpus:
         if not 0 <= cpu.index <= _LARGEST_VCPU:
             yield f"there is no vCPU {cpu.index}"
-        if not 0 < cpu.tid <= _LARGEST_TID:
-            yield f"{cpu.tid} is not the id of a thread"
+    for tid in (*(cpu.tid for cpu in answer.cpus), *(each.tid for each in answer.iothreads)):
+        if not 0 < tid <= _LARGEST_TID:
+            yield f"{tid} is not the id of a thread"
+    yield from repeated("iothread", (each.id for each in answer.iothreads))
+    vcpus = {cpu.tid: cpu.index for cpu in answer.cpus}
+    for each in answer.iothreads:
+        if each.tid in vcpus:
+            yield f"vCPU {vcpus[each.tid]} and iothread {each.id!r} have the same thread"
 
 
 def _listener(connection: socket.socket) -> tuple[int, int]:
@@ -174,6 +189,7 @@ async def _converse(connection: socket.socket, path: Path) -> dict[str, Any]:
             await client.connect(connection)
             return {
                 "cpus": await client.execute("query-cpus-fast"),
+                "iothreads": await client.execute("query-iothreads"),
                 "name": await client.execute("query-name"),
                 "uuid": await client.execute("query-uuid"),
             }

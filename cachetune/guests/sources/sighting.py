@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from cachetune.guests.proc.processes import Process
+from cachetune.guests.proc.stat import names_tell
 from cachetune.guests.sources import SourceName
 from cachetune.guests.sources.options import SourceOptions
 
@@ -14,7 +15,8 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
 
     ``name`` "" and ``uuid``, ``libvirt_id`` and ``xml`` None are unknown. ``one_thread`` is true if all vCPUs share one
     thread, so that no source can identify them. ``why_no_vcpus`` is a sentence that explains an empty ``vcpus``.
-    ``ended`` are vCPUs whose thread, according to the source, does not belong to the process.
+    ``ended`` are vCPUs whose thread, according to the source, does not belong to the process. ``iothreads`` maps thread
+    id to the name of the iothread's object, None if the source cannot tell iothreads from other threads.
     """
 
     source: SourceName
@@ -27,6 +29,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     xml: str | None = None
     one_thread: bool = False
     why_no_vcpus: str = ""
+    iothreads: Mapping[int, str] | None = None
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -53,6 +56,13 @@ class Search(msgspec.Struct, frozen=True):
 def share_a_thread(vcpus: Mapping[int, int]) -> bool:
     """Whether two vCPUs have the same thread."""
     return len(set(vcpus.values())) < len(vcpus)
+
+
+def named_iothreads(process: Process) -> dict[int, str] | None:
+    """The iothreads as thread names tell them; None if the threads have no names."""
+    if not names_tell([thread.comm for thread in process.threads]):
+        return None
+    return {thread.tid: thread.iothread for thread in process.threads if thread.iothread is not None}
 
 
 def seen(found: Iterable[Sighting | str]) -> Seen:

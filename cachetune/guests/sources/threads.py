@@ -1,4 +1,4 @@
-"""The names of an emulator's threads: ``CPU 0/KVM``, ``CPU 1/TCG``. QEMU sets them with debug-threads=on.
+"""The names of an emulator's threads: ``CPU 0/KVM``, ``IO iothread1``. QEMU sets them with debug-threads=on.
 
 Other programs that run guests always name their threads (``cachetune.guests.proc.threads``).
 
@@ -6,8 +6,8 @@ Name and uuid come from the arguments. Any user who starts a process can choose 
 """
 
 from cachetune.guests.proc.processes import Process
-from cachetune.guests.proc.threads import ONE_THREAD
-from cachetune.guests.sources.sighting import Search, Seen, Sighting
+from cachetune.guests.proc.stat import ONE_THREAD
+from cachetune.guests.sources.sighting import Search, Seen, Sighting, named_iothreads
 
 LABEL = "its process"
 
@@ -38,4 +38,5 @@ def sighting_of(process: Process) -> Sighting:
         vcpus={} if ambiguous else vcpus,
         one_thread=any(thread.comm == ONE_THREAD for thread in process.threads),
         why_no_vcpus=_TWICE if ambiguous else "" if vcpus else _NO_NAMES,
+        iothreads=named_iothreads(process),
     )

@@ -15,7 +15,7 @@ from cachetune.guests.sources import NAMES
 from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.sim.copies import write_tree
 from cachetune.testing.guests import NamedThreads
-from tests.guests.lookalike import add_process, status_xml
+from tests.guests.lookalike import add_kernel_thread, add_process, status_xml
 from tests.sim.fuse.mounted import run
 
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
@@ -182,3 +182,17 @@ def test_an_unusable_source_exits_2_with_a_message(words: list[str], message: st
     assert (result.returncode, result.stdout) == (2, "")
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_iothreads_and_vhost_workers_have_a_column_if_a_guest_has_some(machine: Machine) -> None:
+    machine.process(40, "web")
+    add_process(machine.proc, 40, {43: "IO iothread1", 44: "IO iothread2"}, arguments=["kvm", "-name", "guest=web"])
+    add_kernel_thread(machine.proc, 7, "vhost-40")
+    machine.process(50, "db")
+    lines = machine.guests().stdout.splitlines()
+    assert "threads  other threads" in lines[0]
+    assert "41-42    iothreads 43-44, vhost 7" in lines[1]
+    assert "51-52    -  " in lines[2]
+    (web, db) = machine.listed()
+    assert (web["iothreads"], web["vhost"]) == ({"iothread1": 43, "iothread2": 44}, [7])
+    assert (db["iothreads"], db["vhost"]) == ({}, [])

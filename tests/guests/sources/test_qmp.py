@@ -75,12 +75,17 @@ def answering(path: Path, answers: Mapping[str, Any], greeting: Any = GREETING) 
             assert not server.is_alive()
 
 
-def said(cpus: Mapping[int, int], name: str = "web", uuid: str = NO_UUID) -> dict[str, Any]:
-    """The answers of a QEMU with these vCPU threads."""
+def said(
+    cpus: Mapping[int, int], name: str = "web", uuid: str = NO_UUID, iothreads: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """The answers of a QEMU with these vCPU threads and iothreads."""
     return {
         "query-cpus-fast": [
             {"cpu-index": vcpu, "thread-id": tid, "props": {"core-id": vcpu, "thread-id": 0}, "target": "x86_64"}
             for vcpu, tid in cpus.items()
+        ],
+        "query-iothreads": [
+            {"id": name, "thread-id": tid, "poll-max-ns": 32768} for name, tid in (iothreads or {}).items()
         ],
         "query-name": {"name": name} if name else {},
         "query-uuid": {"UUID": uuid},

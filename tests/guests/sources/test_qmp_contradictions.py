@@ -23,7 +23,27 @@ CASES: dict[str, tuple[list[dict[str, int]], str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_contradiction_is_named(case: str) -> None:
     cpus, message = CASES[case]
-    said: dict[str, Any] = {"cpus": cpus, "name": {"name": "web"}, "uuid": {"UUID": "no"}}
+    said: dict[str, Any] = {"cpus": cpus, "iothreads": [], "name": {"name": "web"}, "uuid": {"UUID": "no"}}
+    with mock.patch.object(qmp, "_ask", return_value=(said, 1, 0)), pytest.raises(SourceUnavailableError) as caught:
+        qmp.look(search((), qmp=SOCKET))
+    assert f"{SOCKET} does not answer like QEMU: {message}" in str(caught.value)
+
+
+IOTHREADS = {
+    "an iothread twice": (
+        [{"id": "io1", "thread-id": 11}, {"id": "io1", "thread-id": 12}],
+        "iothread 'io1' occurs 2 times",
+    ),
+    "no thread": ([{"id": "io1", "thread-id": -1}], "-1 is not the id of a thread"),
+    "that of a vCPU": ([{"id": "io1", "thread-id": 10}], "vCPU 3 and iothread 'io1' have the same thread"),
+}
+
+
+@pytest.mark.parametrize("case", IOTHREADS)
+def test_a_contradiction_between_iothreads_is_named(case: str) -> None:
+    iothreads, message = IOTHREADS[case]
+    cpus = [{"cpu-index": 3, "thread-id": 10}]
+    said: dict[str, Any] = {"cpus": cpus, "iothreads": iothreads, "name": {"name": "web"}, "uuid": {"UUID": "no"}}
     with mock.patch.object(qmp, "_ask", return_value=(said, 1, 0)), pytest.raises(SourceUnavailableError) as caught:
         qmp.look(search((), qmp=SOCKET))
     assert f"{SOCKET} does not answer like QEMU: {message}" in str(caught.value)
