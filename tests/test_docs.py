@@ -314,12 +314,14 @@ def report_on_a_thread_that_ended(run_directory: Path) -> Report:
 def a_guest_that_drifted(_: Path) -> Guests:
     """The page's example: libvirt runs a guest with two vCPUs, whose group is missing on the host."""
     tune = "<memorytune vcpus='0-1'><node id='0' bandwidth='50'/></memorytune>"
+    vcpus = (Thread(4711, vcpu=0), Thread(4712, vcpu=1))
+    others = (Thread(4707), Thread(4713, iothread="iothread1"), Thread(4720, vhost="thread"))
     running = RunningGuest(
         name="web",
         uuid="6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10",
         source="libvirt-status",
         user=64055,
-        guest=Guest(pid=4707, threads=(Thread(4707), Thread(4711, vcpu=0), Thread(4712, vcpu=1))),
+        guest=Guest(pid=4707, threads=(*others, *vcpus)),
         libvirt_id=7,
         xml=f"<domain type='kvm' id='7'><name>web</name><vcpu>2</vcpu><cputune>{tune}</cputune></domain>",
     )

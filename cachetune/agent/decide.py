@@ -143,11 +143,11 @@ def decide(
 
 
 def retry_key(decision: Decision) -> Decision:
-    """The decision without the threads that are not vCPUs: QEMU starts and ends those at any time."""
+    """The decision without the emulator's threads: QEMU starts and ends those at any time."""
     if not isinstance(decision, Apply) or decision.request.guest is None:
         return decision
     guest = decision.request.guest
-    lasting = tuple(thread for thread in guest.threads if thread.vcpu is not None or thread.tid == guest.pid)
+    lasting = tuple(t for t in guest.threads if t.vcpu is not None or t.iothread or t.vhost or t.tid == guest.pid)
     request = msgspec.structs.replace(decision.request, guest=msgspec.structs.replace(guest, threads=lasting))
     return msgspec.structs.replace(decision, request=request)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal
@@ -29,11 +29,11 @@ from cachetune.errors import (
     error_text,
 )
 from cachetune.guests import Guest, find_process, is_same_thread
+from cachetune.guests.proc.vhost import with_workers
 from cachetune.host.model import Host, parent_of
 from cachetune.host.read import read_host
 from cachetune.host.resctrl.files import is_kernels
 from cachetune.host.resctrl.port import OnWait, Resctrl, in_silence
-from cachetune.idset import parse_vcpus
 from cachetune.plan.diff import moves_between
 from cachetune.plan.groups.names import machine_of
 from cachetune.plan.groups.translate import DesiredGroup, memberships
@@ -290,11 +290,16 @@ def _new_threads(plan: Plan, connection: Connection, known: Collection[int] = ()
     Groups that libvirt created are left out: libvirt moves threads there itself.
     """
     known_tids = {t.tid for t in plan.threads}.union(known)
-    current = {one.machine_name: guest for one in plan.guests if (guest := _current_guest(one, connection.proc))}
+    groups = {one.machine_name: _groups_of(one.machine_name, plan) for one in plan.guests}
+    current = {
+        one.machine_name: guest
+        for one in plan.guests
+        if (guest := _current_guest(one, groups[one.machine_name], connection.proc))
+    }
     places = {
         tid: where
         for machine, guest in current.items()
-        for tid, where in memberships(_groups_of(machine, plan), guest).items()
+        for tid, where in memberships(groups[machine], guest).items()
         if tid not in known_tids
     }
     if not places:
@@ -308,13 +313,17 @@ def _new_threads(plan: Plan, connection: Connection, known: Collection[int] = ()
     return _NewThreads(moves, tuple(notes), tuple(current.values()))
 
 
-def _current_guest(guest: PlanGuest, proc: Path | None) -> Guest | None:
-    """The guest's process with all its current threads; None if it has ended, even if its pid is in use again."""
+def _current_guest(guest: PlanGuest, groups: Iterable[DesiredGroup], proc: Path | None) -> Guest | None:
+    """The guest's process with all its current threads; None if it has ended, even if its pid is in use again.
+
+    The kernel threads that serve it are looked for only if one of the ``groups`` can take them.
+    """
     leader = next((t for t in guest.threads if t.tid == guest.pid), None)
     if leader is None or proc is None or not is_same_thread(leader, proc, guest.pid):
         return None
     try:
-        return find_process(leader.tid, proc)
+        found = find_process(leader.tid, proc)
+        return with_workers(found, proc) if any(group.threads for group in groups) else found
     except (ProcessNotFoundError, UnreadableFileError):
         return None
 
@@ -324,7 +333,8 @@ def _groups_of(machine: str, plan: Plan) -> list[DesiredGroup]:
 
 
 def _desired(group: PlannedGroup) -> DesiredGroup:
-    return DesiredGroup(group.path, parent_of(group.path), None if group.vcpus is None else parse_vcpus(group.vcpus))
+    vcpus, threads = group.scope
+    return DesiredGroup(group.path, parent_of(group.path), vcpus, threads=threads)
 
 
 def interrupted(run: Path) -> ApplyRefusedError:

@@ -109,7 +109,7 @@ class Domain(msgspec.Struct, frozen=True):
 
     @property
     def needs_vcpus(self) -> bool:
-        """Whether the guest's vCPU threads must be known to plan it: for their groups, or to tell the emulator's apart.
+        """Whether the guest's vCPU threads must be known to plan it: for their groups, or to know the emulator's.
 
         False without groups, or if every group and monitor covers the whole process (``vcpus`` None) or other threads.
         """

@@ -32,9 +32,9 @@ def _monitor(vcpus: str, level: str = " level='3'") -> str:
     return f"<monitor{level} vcpus='{vcpus}'/>"
 
 
-def _tuning(children: str, attributes: str) -> str:
-    """A tuning file, with <cachetune> for other threads than vCPUs."""
-    return f"<cputune><cachetune {attributes}>{children}</cachetune></cputune>"
+def _for(attributes: str) -> str:
+    """A tuning file whose <cachetune> has these attributes."""
+    return _tuning(f"<cachetune {attributes}>{_cache()}</cachetune>")
 
 
 def _memorytune(children: str, vcpus: str = "0-1") -> str:
@@ -472,7 +472,7 @@ _BEYOND_LIBVIRT = (
         fix="move the <cputune> to a tuning file, such as /etc/cachetune/guests.d/NAME.xml",
         why="libvirt does not know the attribute: it refuses the element, or gives the whole process what it requests.",
         bad=_domain(f"<cachetune threads='emulator'>{_cache()}</cachetune>"),
-        good=_tuning(_cache(), "threads='emulator'"),
+        good=_for("threads='emulator'"),
     ),
     Rule(
         id="CT166",
@@ -480,8 +480,8 @@ _BEYOND_LIBVIRT = (
         summary="An element is for vCPUs or for other threads, not for both.",
         message="<{element}> has both vcpus and threads",
         fix="use two elements, one with vcpus and one with threads",
-        bad=_tuning(_cache(), "vcpus='0' threads='emulator'"),
-        good=_tuning(_cache(), "threads='emulator'"),
+        bad=_for("vcpus='0' threads='emulator'"),
+        good=_for("threads='emulator'"),
     ),
     Rule(
         id="CT167",
@@ -489,8 +489,8 @@ _BEYOND_LIBVIRT = (
         summary="A list of iothreads must have ascending ranges, and numbers below 16384.",
         message="invalid threads {value}: {reason}",
         fix="write iothreads for all of them, or ranges in ascending order, for example iothreads:1-2",
-        bad=_tuning(_cache(), "threads='iothreads:2-1'"),
-        good=_tuning(_cache(), "threads='iothreads:1-2'"),
+        bad=_for("threads='iothreads:2-1'"),
+        good=_for("threads='iothreads:1-2'"),
     ),
 )
 
@@ -602,8 +602,8 @@ _LIBVIRT = (
         message="libvirt {version} does not know threads on <{element}>",
         fix="keep it in a tuning file, which only cachetune reads, and check that without --libvirt",
         why="libvirt 12.8 gives the whole process what such an element requests; earlier versions refuse it.",
-        bad=_tuning(_cache(), "threads='emulator'"),
-        good=_tuning(_cache(), "vcpus='0'"),
+        bad=_for("threads='emulator'"),
+        good=_for("vcpus='0'"),
         host="libvirt:12.8",
     ),
 )

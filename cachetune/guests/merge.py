@@ -43,7 +43,7 @@ def combine(sightings: Sequence[Sighting], proc: Path) -> RunningGuest | None:
         for t in guest.threads
         for key in [(t.tid, t.start_time)]
     )
-    guest = Guest(guest.pid, (*threads, *process.workers), told_apart=iothreads is not None)
+    guest = Guest(guest.pid, (*threads, *process.workers), kinds_known=iothreads is not None)
     return RunningGuest(
         name=next((one.name for one in sightings if one.name), ""),
         uuid=next((one.uuid for one in sightings if one.uuid), None),

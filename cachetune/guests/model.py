@@ -14,7 +14,7 @@ class Thread(msgspec.Struct, frozen=True):
 
     ``cpus`` is the list of CPUs that the thread of a vCPU may run on ("0-17,36-53"), "" if unknown. ``iothread`` is the
     name of an iothread's object in QEMU. ``vhost`` marks a vhost worker: since Linux 6.4 a thread of the process,
-    before that a kernel thread, which is a process of its own. A thread that is none of these is one of the emulator's.
+    before that a kernel thread, which is a separate process. Any other thread is one of the emulator's.
     """
 
     tid: int
@@ -29,12 +29,12 @@ class Thread(msgspec.Struct, frozen=True):
 class Guest(msgspec.Struct, frozen=True):
     """The threads of a guest. ``pid`` None means that only vCPU threads were named.
 
-    ``told_apart`` is whether every iothread is known, so that the threads without a mark are those of the emulator.
+    ``kinds_known`` is whether every iothread is known, so that the threads without a mark are those of the emulator.
     """
 
     pid: int | None
     threads: tuple[Thread, ...]
-    told_apart: bool = True
+    kinds_known: bool = True
 
     def without_affinity(self) -> "Guest":
         """The guest without the CPUs that its threads may run on."""

@@ -131,12 +131,12 @@ def _ranks(desired: Collection[DesiredGroup], idle: Collection[str]) -> dict[str
 
 def _idle(desired: Iterable[DesiredGroup]) -> frozenset[str]:
     """Control groups whose vCPUs are all in their monitor groups, so that their own counters count nothing."""
-    rest = {group.path: group.vcpus for group in desired if group.is_control and group.vcpus is not None}
+    rest = {group.path: mask for group in desired if group.is_control and (mask := group.mask) is not None}
     for group in desired:
-        vcpus = rest.get(group.parent)
-        if vcpus and not group.is_control:
-            rest[group.parent] = vcpus - group.vcpus if group.vcpus is not None else frozenset()
-    return frozenset(path for path, vcpus in rest.items() if not vcpus)
+        mask = rest.get(group.parent)
+        if mask and not group.is_control:
+            rest[group.parent] = 0 if group.mask is None else mask & ~group.mask
+    return frozenset(path for path, mask in rest.items() if not mask)
 
 
 def _after(host: Host, steps: Iterable[Step]) -> Counters:

@@ -207,10 +207,11 @@ def _planned_groups(desired: tuple[DesiredGroup, ...], draft: _Draft, host: Host
     later = host_after(host, draft.steps)
     for group in desired:
         vcpus = None if group.vcpus is None else format_ids(group.vcpus)
+        threads = str(group.threads) if group.threads else None
         existing = host.group(group.path)
         action: Action = "create" if existing is None else "change" if group.path in written else "keep"
         if group.request is None:
-            yield PlannedGroup(group.path, "monitor", vcpus, action)
+            yield PlannedGroup(group.path, "monitor", vcpus, action, threads=threads)
             continue
         allocation = draft.target.groups.get(group.path)
         if allocation is None:
@@ -218,7 +219,7 @@ def _planned_groups(desired: tuple[DesiredGroup, ...], draft: _Draft, host: Host
         values = Allocation(_masks_in(later, group.path, allocation.masks), allocation.bandwidth)
         requested, rounded = _requested(group.request, host)
         mode = mode_of(group, host)
-        yield PlannedGroup(group.path, "control", vcpus, action, values, requested, mode, rounded)
+        yield PlannedGroup(group.path, "control", vcpus, action, values, requested, mode, rounded, threads)
 
 
 def _masks_in(later: Host, path: str, masks: Masks) -> Masks:

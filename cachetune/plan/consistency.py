@@ -10,8 +10,7 @@ from cachetune.documents import repeated
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.paths import kind_of
 from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES
-from cachetune.idset import parse_vcpus
-from cachetune.plan.model import Plan, PlannedGroup, Resource, Summary
+from cachetune.plan.model import Plan, PlanGuest, PlannedGroup, Resource, Summary
 from cachetune.units import Rate, Size
 
 _LARGEST_TID = (1 << 31) - 1
@@ -25,10 +24,7 @@ def plan_problems(plan: Plan) -> Iterator[str]:
     yield from repeated("resource", (resource.name for resource in plan.resources))
     yield from repeated("thread", (str(thread.tid) for thread in plan.threads))
     for guest in plan.guests:
-        pids = [guest.pid] if guest.pid is not None else []
-        for tid in (*pids, *(thread.tid for thread in guest.threads)):
-            if not 0 < tid <= _LARGEST_TID:
-                yield f"guest {guest.name!r}: {tid} is not the id of a thread"
+        yield from _thread_problems(guest)
     resources = {resource.name: resource for resource in plan.resources}
     for group in plan.groups:
         yield from _group_problems(group, resources)
@@ -40,13 +36,22 @@ def plan_problems(plan: Plan) -> Iterator[str]:
     yield from _summary_problems(plan.summary)
 
 
+def _thread_problems(guest: PlanGuest) -> Iterator[str]:
+    pids = [guest.pid] if guest.pid is not None else []
+    for tid in (*pids, *(thread.tid for thread in guest.threads)):
+        if not 0 < tid <= _LARGEST_TID:
+            yield f"guest {guest.name!r}: {tid} is not the id of a thread"
+    for thread in guest.threads:
+        if sum(mark is not None for mark in (thread.vcpu, thread.iothread, thread.vhost)) > 1:
+            yield f"guest {guest.name!r}: thread {thread.tid} is of two kinds"
+        if thread.vhost == "kernel thread" and (guest.pid is None or thread.tid == guest.pid):
+            yield f"guest {guest.name!r}: kernel thread {thread.tid} serves no process"
+
+
 def _group_problems(group: PlannedGroup, resources: dict[str, Resource]) -> Iterator[str]:
     if group.path == DEFAULT_GROUP or kind_of(group.path) != group.kind:
         yield f"{group.path!r} is not the path of a {group.kind} group of a guest"
-    try:
-        parse_vcpus(group.vcpus or "0")
-    except ValueError as error:
-        yield f"group {group.path!r}: {error}"
+    yield from _scope_problems(group)
     for name, cache_id, mask in group.schemata.masks.entries():
         resource = resources.get(name)
         if resource is None or cache_id not in resource.way_bytes:
@@ -73,6 +78,15 @@ def _rounding_problems(group: PlannedGroup) -> Iterator[str]:
                 parse(text)
             except ValueError as error:
                 yield f"group {group.path!r}: {name} {cache_id} is rounded from {error}"
+
+
+def _scope_problems(group: PlannedGroup) -> Iterator[str]:
+    try:
+        group.scope  # noqa: B018 - raises if a list is invalid
+    except ValueError as error:
+        yield f"group {group.path!r}: {error}"
+    if (group.vcpus == "") != (group.threads is not None):
+        yield f"group {group.path!r} is for the vCPUs {group.vcpus!r} and the threads {group.threads!r}"
 
 
 def _summary_problems(summary: Summary) -> Iterator[str]:

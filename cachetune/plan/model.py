@@ -8,16 +8,20 @@ from typing import Annotated, Literal
 import msgspec
 
 from cachetune.cbm import Amounts, Cbm, Masks
+from cachetune.domain.threads import Threads, parse_threads, who
 from cachetune.findings import Finding
 from cachetune.guests.model import Thread
 from cachetune.host.model import BandwidthUnit
+from cachetune.idset import parse_vcpus
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.group_state import GroupState
 from cachetune.plan.steps import Step
 
 Action = Literal["create", "change", "keep"]
 Mode = Literal["shareable", "exclusive"]
-VcpuList = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*$")]
+_LIST = "[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*"
+VcpuList = Annotated[str, msgspec.Meta(pattern=f"^({_LIST})?$")]
+ThreadsText = Annotated[str, msgspec.Meta(pattern=f"^(emulator|vhost|iothreads(:{_LIST})?)$")]
 
 
 class PlanGuest(msgspec.Struct, frozen=True):
@@ -36,6 +40,8 @@ class PlanGuest(msgspec.Struct, frozen=True):
 class PlannedGroup(msgspec.Struct, frozen=True):
     """A group of a guest after the plan. ``vcpus`` is libvirt's canonical list, None for the whole process.
 
+    A group of other ``threads`` ("emulator", "iothreads:1-2") has "" as ``vcpus``.
+
     ``schemata`` holds every value of a control group that the plan sets: the masks of all caches, and bandwidth for
     the nodes that the XML requests, as the host will show it. ``requested`` is what the requests amount to on this
     host: bytes for caches (0 if the size of a way is unknown), the host's unit for bandwidth. ``mode`` is that of a
@@ -51,6 +57,19 @@ class PlannedGroup(msgspec.Struct, frozen=True):
     requested: Amounts = msgspec.field(default_factory=Amounts)
     mode: Mode = "shareable"
     rounded_from: dict[str, dict[int, str]] = {}
+    threads: ThreadsText | None = None
+
+    @property
+    def who(self) -> str:
+        """Whom the group is for, in words: "vCPUs 0-1", "iothreads", "whole process"."""
+        return who(*self.scope).removeprefix("the ")
+
+    @property
+    def scope(self) -> tuple[frozenset[int] | None, Threads | None]:
+        """The vCPUs and the other threads of the group as values. Raises ValueError for an invalid list."""
+        if self.threads is not None:
+            return frozenset(), parse_threads(self.threads)
+        return (None if self.vcpus is None else parse_vcpus(self.vcpus)), None
 
 
 class Resource(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from cachetune.plan.groups.translate import DesiredGroup, Membership
 from cachetune.plan.model import PlanGuest
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import Step, effect_of
+from cachetune.plan.thread_kinds import thread_findings
 from cachetune.text import count
 
 
@@ -119,15 +120,17 @@ def guest_findings(domain: Domain, guest: Guest | None) -> list[Finding]:
         return [RULES["CT403"].at(Source())]
     findings = []
     threads = {t.vcpu: t.tid for t in guest.threads if t.vcpu is not None}
-    whole = [g for g in domain.groups if g.vcpus is None]
-    if whole and guest.pid is None:
-        findings.append(RULES["CT404"].at(whole[0].at))
+    beyond_vcpus = [scope for scope in domain.scopes if scope.vcpus is None or scope.threads]
+    if guest.pid is None:
+        findings += [RULES["CT404"].at(scope.at, who=scope.who) for scope in beyond_vcpus[:1]]
+    else:
+        findings += thread_findings(domain, guest)
     findings += [
         RULES["CT401"].at(group.at, vcpus=numbered("vCPU", missing))
         for group in domain.groups
         if (missing := [vcpu for vcpu in group.vcpus or () if vcpu not in threads])
     ]
-    if guest.pid is None and not whole:
+    if guest.pid is None and not beyond_vcpus:
         grouped = {vcpu for g in domain.groups for vcpu in g.vcpus or ()}
         findings += [RULES["CT405"].at(Source(), vcpu=v, tid=t) for v, t in threads.items() if v not in grouped]
     return findings

@@ -29,6 +29,8 @@ def pinning_findings(domain: Domain, guest: Guest | None, host: Host) -> list[Fi
     threads = {t.vcpu: t.cpus for t in guest.threads if t.vcpu is not None} if guest else {}
     findings = []
     for group in domain.groups:
+        if group.threads:
+            continue  # only vCPUs are pinned by what a domain or a thread's affinity says here
         vcpus = range(min(domain.vcpus, MAX_VCPUS)) if group.vcpus is None else sorted(group.vcpus)
         allowed = _allowed(threads.get(vcpu) or domain.cpus_of(vcpu) for vcpu in vcpus)
         if allowed:

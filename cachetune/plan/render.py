@@ -8,6 +8,7 @@ from functools import reduce
 from typing import NamedTuple, assert_never
 
 from cachetune.cbm import Cbm, Masks
+from cachetune.guests.model import Thread
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.host.resctrl.schemata import Schemata, merge, parse
@@ -16,7 +17,7 @@ from cachetune.plan.bandwidth import with_unit
 from cachetune.plan.model import Plan, PlannedGroup, Resource, Usage
 from cachetune.plan.settings import ASSIGNMENTS, group_file, group_of_file
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
-from cachetune.text import count, counts, listed
+from cachetune.text import count, counts, listed, printable
 from cachetune.units import about
 
 Draw = Callable[[int, int, int], str]
@@ -134,9 +135,8 @@ def _counters(before: str, after: str) -> str:
 
 def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
     mark = _MARKS[group.action]
-    who = "whole process" if group.vcpus is None else f"vCPU{'' if group.vcpus.isdigit() else 's'} {group.vcpus}"
     what = ", monitor only" if group.kind == "monitor" else _mode(group, plan)
-    yield Line(mark, f"{mark} {group.path}  ({who}{what})")
+    yield Line(mark, f"{mark} {group.path}  ({group.who}{what})")
     before = Schemata() if group.action == "create" else _before(writes)
     masks = _masks(group.schemata.masks, before.masks, plan, draw)
     sizes = ((resource.name, i, f"{shown}{_size(mask, group, resource, i)}") for resource, i, mask, shown in masks)
@@ -219,13 +219,17 @@ def _before(steps: list[WriteSchemata]) -> Schemata:
 
 
 def _threads(step: MoveTasks, plan: Plan) -> str:
-    known = {t.tid: t for t in plan.threads}
-    threads = [
-        f"{tid} (vCPU {known[tid].vcpu})" if tid in known and known[tid].vcpu is not None else str(tid)
-        for tid in step.tids
-    ]
+    known = {t.tid: _role(t) for t in plan.threads}
+    threads = [f"{tid} ({role})" if (role := known.get(tid)) else str(tid) for tid in step.tids]
     shown = ", ".join(threads[:8]) + (f" and {len(threads) - 8} more" if len(threads) > 8 else "")
     return f"thread{'s' * (len(threads) > 1)} {shown}"
+
+
+def _role(thread: Thread) -> str:
+    """What a thread is for; "" for one of the emulator's."""
+    if thread.vcpu is not None:
+        return f"vCPU {thread.vcpu}"
+    return "vhost" if thread.vhost else printable(thread.iothread or "")
 
 
 def _name(path: str) -> str:

@@ -11,7 +11,7 @@ from cachetune.guests.model import RunningGuest
 from cachetune.guests.sources import SourceName
 from cachetune.guests.sources.options import SourceOptions
 from cachetune.host.model import Host
-from cachetune.plan.groups.names import belongs_to, machine_name_of, machine_names
+from cachetune.plan.groups.names import belongs_to, machine_name_of, machine_names, scope_of
 from cachetune.text import listed, printable
 
 _SHOWN_OWNERS = {"default", "cachetune", "libvirt"}
@@ -117,9 +117,5 @@ def _group_ids(domain: Domain) -> Iterable[str]:
 
 
 def _known_machines(host: Host) -> str:
-    names = {
-        group.path.rpartition("/")[2].partition("-vcpus_")[0]
-        for group in host.groups
-        if group.owner in {"cachetune", "libvirt"}
-    }
+    names = {scope_of(group.path).machine for group in host.groups if group.owner in {"cachetune", "libvirt"}}
     return f"groups exist for {', '.join(sorted(map(printable, names)))}" if names else "apply a plan first"

@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Iterator
 from cachetune.errors import GroupNotFoundError, ResctrlError
 from cachetune.host.model import Group, Host
 from cachetune.host.resctrl.port import Resctrl
+from cachetune.plan.groups.names import scope_of
 from cachetune.watch.model import Counter, Reading, State
 from cachetune.watch.partial import uncounted, with_partial_sums
 
 _GONE = {errno.ENOENT, errno.ENODEV, errno.ENOTDIR}
 _DIRECTORY = re.compile(r"mon_(sub_)?([A-Z0-9_]+)_([0-9]+)", re.ASCII)
-_VCPUS = re.compile(r".*-vcpus_([0-9,-]+)", re.ASCII | re.DOTALL)
 _WORDS: dict[str, State] = {"Unavailable": "Unavailable", "Unassigned": "Unassigned"}
 
 
@@ -39,15 +39,15 @@ def _group(host: Host, path: str) -> Group:
 
 
 def _reading(fs: Resctrl, group: Group, events: dict[str, tuple[str, ...]]) -> Reading:
-    name = group.path.rpartition("/")[2]
-    vcpus = _VCPUS.fullmatch(name)
+    scope = scope_of(group.path)
     prefix = "" if group.path == "." else f"{group.path}/"
     return Reading(
         path=group.path,
-        name=name,
+        name=group.path.rpartition("/")[2],
         kind=group.kind,
         owner=group.owner,
-        vcpus=vcpus[1] if vcpus else None,
+        vcpus=scope.vcpus,
+        threads=scope.threads,
         counters=tuple(_counters(fs, f"{prefix}mon_data", events)),
     )
 

@@ -54,8 +54,8 @@ class Counter(msgspec.Struct, frozen=True):
 class Reading(msgspec.Struct, frozen=True):
     """The counters of one group, by resource, cache id and event.
 
-    A control group's values include those of its monitor groups. ``vcpus`` is the list in the group's name, or None.
-    ``counters`` is empty if the group has been removed.
+    A control group's values include those of its monitor groups. ``vcpus`` is the list in the group's name, ``threads``
+    the kind of threads ("emulator") in it, or None. ``counters`` is empty if the group has been removed.
     """
 
     path: str
@@ -64,6 +64,7 @@ class Reading(msgspec.Struct, frozen=True):
     owner: Owner
     vcpus: str | None
     counters: tuple[Counter, ...]
+    threads: str | None = None
 
 
 class Readings(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,7 +73,7 @@ def test_the_place_of_a_group_of_threads_is_its_attribute() -> None:
     assert group.at == Source(1, 21, "/cputune/cachetune[1]/@threads", "web.xml")
 
 
-def test_vcpus_and_each_kind_of_threads_can_have_groups_side_by_side() -> None:
+def test_vcpus_and_each_kind_of_threads_can_all_have_groups() -> None:
     text = tuning(
         *(cachetune(f"threads='{kind}'") for kind in ("emulator", "iothreads:1", "iothreads:2-3", "vhost")),
         cachetune("vcpus='0-1'"),

@@ -49,10 +49,10 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_names_tell_the_iothreads_but_not_qemus_own(machine: Machine) -> None:
+def test_names_show_the_iothreads_but_not_qemus_own(machine: Machine) -> None:
     machine.process(NAMED)
     assert iothreads(machine.guest()) == {42: "iothread1"}
-    assert machine.guest().guest.told_apart
+    assert machine.guest().guest.kinds_known
 
 
 def test_a_name_that_the_kernel_may_have_cut_off_ends_in_an_ellipsis(machine: Machine) -> None:
@@ -60,22 +60,22 @@ def test_a_name_that_the_kernel_may_have_cut_off_ends_in_an_ellipsis(machine: Ma
     assert iothreads(machine.guest()) == {42: "iothread1", 45: "iothread-vir…", 46: "iothread-io1…", 47: "io2"}
 
 
-def test_without_names_the_threads_are_not_told_apart(machine: Machine) -> None:
+def test_without_names_the_kinds_of_threads_are_not_known(machine: Machine) -> None:
     machine.process(UNNAMED)
     assert iothreads(machine.guest()) == {}
-    assert not machine.guest().guest.told_apart
-    assert not find_process(40, machine.options.proc).told_apart
+    assert not machine.guest().guest.kinds_known
+    assert not find_process(40, machine.options.proc).kinds_known
 
 
-def test_cgroups_tell_the_iothreads_of_a_qemu_without_names(machine: Machine) -> None:
+def test_cgroups_show_the_iothreads_of_a_qemu_without_names(machine: Machine) -> None:
     machine.process(UNNAMED)
     machine.cgroups({"vcpu0": "41\n", "iothread1": "42\n", "iothread2": "44\n", "emulator": "40\n43\n"})
     assert iothreads(machine.guest()) == {42: "iothread1", 44: "iothread2"}
-    assert machine.guest().guest.told_apart
+    assert machine.guest().guest.kinds_known
 
 
 @pytest.mark.parametrize("inside", ["", "40\n42\n", "4711\n", "x\n"])
-def test_a_cgroup_without_exactly_one_thread_of_the_guest_tells_nothing(inside: str, machine: Machine) -> None:
+def test_a_cgroup_without_exactly_one_thread_of_the_guest_shows_nothing(inside: str, machine: Machine) -> None:
     machine.process(UNNAMED)
     machine.cgroups({"vcpu0": "41\n", "iothread1": inside})
     assert iothreads(machine.guest()) == {}
@@ -89,7 +89,7 @@ def test_a_disagreement_about_iothreads_is_reported_and_the_first_source_wins(ma
     assert guest.disagreements == ("its process and its cgroup disagree on whether threads 42 and 44 are iothreads",)
 
 
-def test_the_monitor_tells_the_whole_name_of_an_iothread_without_a_thread_name(tmp_path: Path) -> None:
+def test_the_monitor_knows_the_whole_name_of_an_iothread_without_a_thread_name(tmp_path: Path) -> None:
     with NamedThreads("a", "b", program="qemu-system-x86_64", arguments=["-name", "guest=web"]) as process:
         answers = said({0: process.tids["a"]}, iothreads={"iothread-virtioscsi0": process.tids["b"], "gone": 4194304})
         with answering(tmp_path / "qmp", answers):

@@ -58,6 +58,23 @@ IMPOSSIBLE = {
     "outside the root": (change("groups", 0, "path", to="../x"), "'../x' is not the path of a control group"),
     "the wrong kind": (change("groups", 1, "kind", to="control"), "is not the path of a control group"),
     "a vCPU beyond": (change("groups", 0, "vcpus", to="0-99999"), "is beyond the maximum"),
+    "an iothread beyond": (
+        lambda plan: plan["groups"][0].update(vcpus="", threads="iothreads:99999"),
+        "iothread 99999 is beyond the maximum",
+    ),
+    "vCPUs and threads": (change("groups", 0, "threads", to="emulator"), "the vCPUs '0-1' and the threads 'emulator'"),
+    "neither vCPUs nor threads": (
+        change("groups", 0, "vcpus", to=""),
+        "group 'cachetune-web-vcpus_0-1': a number is missing",
+    ),
+    "a thread of two kinds": (
+        change("guests", 0, "threads", 0, "vhost", to="thread"),
+        "thread 4711 is of two kinds",
+    ),
+    "a kernel thread as the process": (
+        lambda plan: plan["guests"][0]["threads"][0].update(vcpu=None, vhost="kernel thread"),
+        "kernel thread 4711 serves no process",
+    ),
     "an unknown resource": (
         change(*L3[:-1], "L4", to={"0": "3"}),
         "a mask on L4 cache 0, which the host does not have",

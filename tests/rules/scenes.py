@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 
@@ -20,7 +21,7 @@ from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import ApplyRefusedError
 from cachetune.findings import Finding
-from cachetune.guests.model import Guest
+from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import Host, Problem
 from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_guests
@@ -64,6 +65,14 @@ def cachetune(vcpus: str, ways: int, *cache_ids: int) -> str:
     return f"<cachetune {f'vcpus={vcpus!r}' if vcpus else ''}>{caches}</cachetune>"
 
 
+def for_threads(threads: str) -> Domain:
+    """The guest with a tuning file that gives two ways of L3 cache 0 to these threads."""
+    tuning = f"<cputune>{cachetune('', 2).replace('<cachetune ', f'<cachetune threads={threads!r} ')}</cputune>"
+    loaded = load(tuning.encode(), "web.xml")
+    assert loaded.domain is not None, loaded.findings
+    return msgspec.structs.replace(loaded.domain, name="web")
+
+
 NODE_0 = web("<memorytune vcpus='0-1'><node id='0' bandwidth='400'/></memorytune>")
 WEB = web(cachetune("0-1", 2))
 WHOLE_PROCESS = web(cachetune("", 2))
@@ -73,6 +82,11 @@ STARTED_BY_LIBVIRT = web(cachetune("0-1", 2), " id='7'")
 ONE_THREAD = Guest(TIDS[0], GUEST.threads[:1])
 THREADS_OF_VCPUS_0_AND_1 = Guest(None, GUEST.threads[:2])
 THREADS_ONLY = Guest(None, GUEST.threads)
+
+
+def with_thread(**mark: Any) -> Guest:
+    """The guest with one thread more, of another kind."""
+    return msgspec.structs.replace(GUEST, threads=(*GUEST.threads, Thread(max(TIDS) + 1, 0, **mark)))
 
 
 # -- planning -----------------------------------------------------------------------------------------------------
@@ -320,6 +334,19 @@ SCENES = {
     "CT405": Scene(
         bad=lambda: planning(WEB, host(FREE), THREADS_ONLY),
         good=lambda: planning(WEB, host(FREE), THREADS_OF_VCPUS_0_AND_1),
+    ),
+    # Without debug-threads=on, all threads of QEMU have the name of the program.
+    "CT410": Scene(
+        bad=lambda: planning(for_threads("iothreads"), host(FREE), Guest(GUEST.pid, GUEST.threads, kinds_known=False)),
+        good=lambda: planning(for_threads("iothreads"), host(FREE), with_thread(iothread="iothread1")),
+    ),
+    "CT411": Scene(
+        bad=lambda: planning(for_threads("iothreads:1-2"), host(FREE), with_thread(iothread="iothread1")),
+        good=lambda: planning(for_threads("iothreads:1"), host(FREE), with_thread(iothread="iothread1")),
+    ),
+    "CT412": Scene(
+        bad=lambda: planning(for_threads("vhost"), host(FREE), GUEST),
+        good=lambda: planning(for_threads("vhost"), host(FREE), with_thread(vhost="kernel thread")),
     ),
     # A new group changes the state that the plan was made for; a new thread does not.
     "CT501": Scene(

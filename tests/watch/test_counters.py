@@ -177,3 +177,9 @@ def test_the_document_decodes_to_the_same_value(tmp_path: Path) -> None:
         "node": None,
         "partial": False,
     }
+
+
+def test_a_group_of_other_threads_says_which(tmp_path: Path) -> None:
+    path = "cachetune-web-threads_iothreads_1-2"
+    (reading,) = readings(tmp_path, below(path, l3("00", "65536")), path)
+    assert (reading.vcpus, reading.threads) == (None, "iothreads:1-2")

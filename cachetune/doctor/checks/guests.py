@@ -11,6 +11,7 @@ from cachetune.domain.model import CacheRequest, GroupRequest
 from cachetune.findings import Rule
 from cachetune.host.model import Host
 from cachetune.idset import numbered, parse_cpu_list
+from cachetune.plan.groups.translate import DesiredGroup, memberships
 from cachetune.text import count, listed, printable
 
 _DIFFERING = ("drifted", "refused")
@@ -162,7 +163,7 @@ def _misplaced(guest: ExaminedGuest, host: Host) -> Iterator[str]:
 def _misplacement(
     guest: ExaminedGuest, group: GroupRequest, wanted: list[CacheRequest], cpus: frozenset[int], theirs: list[int]
 ) -> str:
-    who = "all threads" if group.vcpus is None else numbered("vCPU", group.vcpus)
+    who = "all threads" if group.vcpus is None else group.who
     requested = f"L{wanted[0].level} {numbered('cache', sorted({request.cache_id for request in wanted}))}"
     have = f"which have {numbered('cache', theirs)}" if theirs else "which have none"
     name = printable(guest.running.name)
@@ -171,7 +172,8 @@ def _misplacement(
 
 def _cpus_of(guest: ExaminedGuest, group: GroupRequest) -> frozenset[int]:
     """The CPUs that the threads of a group may run on, together."""
-    tids = [t.tid for t in guest.running.guest.threads if group.vcpus is None or t.vcpu in group.vcpus]
+    alone = DesiredGroup(guest.running.name, guest.running.name, group.vcpus, threads=group.threads)
+    tids = memberships([alone], guest.running.guest)
     return frozenset().union(*(guest.cpus.get(tid, frozenset()) for tid in tids))
 
 

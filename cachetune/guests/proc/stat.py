@@ -2,7 +2,7 @@
 
     4713 (IO iothread1) S 1 4711 …
 
-The name may contain blanks and parentheses, and each process chooses the names of its own threads.
+The name may contain blanks and parentheses, and each process chooses the names of its threads.
 """
 
 import re
@@ -19,7 +19,7 @@ WORKER = re.compile(r"vhost-([0-9]{1,10})", re.ASCII)
 
 _VCPU = re.compile(r"CPU ([0-9]{1,5})/(?:KVM|TCG)|(?:vcpu|fc_vcpu |crosvm_vcpu)([0-9]{1,5})", re.ASCII)
 _IOTHREAD = "IO "
-_OF_THE_MONITOR = "IO mon_iothread"  # QEMU's own, which is no object of the guest
+_OF_THE_MONITOR = "IO mon_iothread"  # QEMU's own, not an object of the guest
 _LONGEST = 15  # bytes of a name (TASK_COMM_LEN)
 _ENDED = ("Z", "X", "x")  # a zombie is listed until its parent reaps it, which may be never
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD of linux/sched.h
@@ -58,7 +58,7 @@ def named_thread(tid: int, stat: Stat) -> Thread:
     )
 
 
-def names_tell(comms: list[str]) -> bool:
+def have_names(comms: list[str]) -> bool:
     """Whether the names of a process's threads say what each is for: QEMU names none or all."""
     return any(comm == ONE_THREAD or comm.startswith(_IOTHREAD) or _VCPU.fullmatch(comm) for comm in comms)
 

@@ -22,7 +22,7 @@ from cachetune.errors import (
     ZombieProcessError,
 )
 from cachetune.guests.model import Guest, Thread
-from cachetune.guests.proc.stat import ONE_THREAD, named_thread, names_tell, read_stat
+from cachetune.guests.proc.stat import ONE_THREAD, have_names, named_thread, read_stat
 from cachetune.guests.proc.vhost import is_same_worker
 from cachetune.text import count
 
@@ -54,7 +54,7 @@ def find_process(pid: int, proc: Path) -> Guest:
     threads = _threads(pid, proc)
     if not threads:
         raise ZombieProcessError(pid)
-    return Guest(pid=pid, threads=threads, told_apart=names_tell([thread.comm for thread in threads]))
+    return Guest(pid=pid, threads=threads, kinds_known=have_names([thread.comm for thread in threads]))
 
 
 def named_threads(vcpus: Mapping[int, int], proc: Path | None) -> Guest:
@@ -89,7 +89,7 @@ def with_affinity(guest: Guest, proc: Path) -> Guest:
 def is_same_thread(thread: Thread, proc: Path, pid: int | None = None) -> bool:
     """Whether the thread still runs, in the process ``pid`` if given, and its tid has not been reused.
 
-    If ``start_time`` is 0 (unknown), it is enough that the tid exists. A kernel thread is a process of its own, and
+    If ``start_time`` is 0 (unknown), it is enough that the tid exists. A kernel thread is a separate process, and
     must be a vhost worker of the process ``pid``.
     """
     if thread.vhost == "kernel thread":

@@ -1,7 +1,7 @@
 """The kernel threads that serve a guest's vhost devices.
 
 Since Linux 6.4 a vhost worker is a thread of the process that set up the device, and is found there. Before, and since
-6.17 where a program requests it, it is a kernel thread: a process of its own, called ``vhost-`` and the id of the
+6.17 where a program requests it, it is a kernel thread: a separate process, called ``vhost-`` and the id of the
 thread that set up the device.
 
 Any process can take that name, so only what the kernel marks as its own thread counts. And that thread must not be

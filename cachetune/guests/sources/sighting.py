@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from cachetune.guests.proc.processes import Process
-from cachetune.guests.proc.stat import names_tell
+from cachetune.guests.proc.stat import have_names
 from cachetune.guests.sources import SourceName
 from cachetune.guests.sources.options import SourceOptions
 
@@ -16,7 +16,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     ``name`` "" and ``uuid``, ``libvirt_id`` and ``xml`` None are unknown. ``one_thread`` is true if all vCPUs share one
     thread, so that no source can identify them. ``why_no_vcpus`` is a sentence that explains an empty ``vcpus``.
     ``ended`` are vCPUs whose thread, according to the source, does not belong to the process. ``iothreads`` maps thread
-    id to the name of the iothread's object, None if the source cannot tell iothreads from other threads.
+    id to the name of the iothread's object, None if the source cannot distinguish them.
     """
 
     source: SourceName
@@ -59,8 +59,8 @@ def share_a_thread(vcpus: Mapping[int, int]) -> bool:
 
 
 def named_iothreads(process: Process) -> dict[int, str] | None:
-    """The iothreads as thread names tell them; None if the threads have no names."""
-    if not names_tell([thread.comm for thread in process.threads]):
+    """The iothreads according to thread names; None if the threads have no names."""
+    if not have_names([thread.comm for thread in process.threads]):
         return None
     return {thread.tid: thread.iothread for thread in process.threads if thread.iothread is not None}
 

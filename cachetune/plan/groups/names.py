@@ -3,8 +3,10 @@
 import contextlib
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from cachetune.domain.model import Domain
+from cachetune.domain.threads import threads_of_id
 from cachetune.errors import MachineNameError
 
 _RESERVED = {"info", "mon_groups", "mon_data", "tasks", "cpus", "cpus_list", "mode", "schemata", "size"}
@@ -51,7 +53,28 @@ def is_libvirts_name(machine: str, name: str) -> bool:
 def belongs_to(path: str, machine: str) -> bool:
     """Whether the last part of the path is a name that we give to groups of the machine (default ids only)."""
     name = path.rpartition("/")[2]
-    return name == machine or re.fullmatch(re.escape(machine) + r"-vcpus_[0-9,-]+", name) is not None
+    return name == machine or (name.startswith(f"{machine}-") and scope_of(path).machine == machine)
+
+
+class Scope(NamedTuple):
+    """What the name of a group says: the machine, and whom of it the group is for (neither: the whole process)."""
+
+    machine: str
+    vcpus: str | None = None
+    threads: str | None = None
+
+
+def scope_of(path: str) -> Scope:
+    """What the last part of the path says, as far as it is a name that we or libvirt give by default.
+
+    Only these ids have an underscore, which a machine name cannot have: no name can be read in two ways.
+    """
+    name = path.rpartition("/")[2]
+    match = re.fullmatch(r"(.+)-(?:vcpus_([0-9,-]+)|(threads_.+))", name, re.ASCII | re.DOTALL)
+    threads = threads_of_id(match[3]) if match and match[3] else None
+    if match is None or (match[3] and threads is None):
+        return Scope(name)
+    return Scope(match[1], match[2], str(threads) if threads else None)
 
 
 def machine_names(name: str, libvirt_id: int | None) -> Iterator[str]:

@@ -2,17 +2,20 @@
 
 Source of paths and memberships: libvirt 12.8. A group without an allocation is the default group; a monitor that
 covers a group with an allocation is that control group itself; every other monitor has a directory under mon_groups.
+Groups of ``threads`` follow the same rules; libvirt has none.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from cachetune.domain.model import Domain, GroupRequest, MonitorRequest, VcpuSet
+from cachetune.domain.threads import Threads
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP
-from cachetune.idset import numbered
+from cachetune.idset import mask_of
 from cachetune.plan.rules import RULES
 
 # Kernels 6.1 and 6.12 take names of 2000 bytes; a path must stay below PATH_MAX.
@@ -22,7 +25,7 @@ _LONGEST_NAME = 2000
 class DesiredGroup(msgspec.Struct, frozen=True):
     """A control group (``request`` set) or a monitor group (``request`` None) that the element ``at`` requests.
 
-    ``monitors`` are the <monitor> elements that read this group.
+    ``monitors`` are the <monitor> elements that read this group. A group of ``threads`` has no ``vcpus``.
     """
 
     path: str
@@ -31,11 +34,17 @@ class DesiredGroup(msgspec.Struct, frozen=True):
     request: GroupRequest | None = None
     at: Source = Source()
     monitors: tuple[MonitorRequest, ...] = ()
+    threads: Threads | None = None
 
     @property
     def is_control(self) -> bool:
         """Whether this is a control group."""
         return self.path == self.parent
+
+    @property
+    def mask(self) -> int | None:
+        """Its vCPUs or threads as a mask (cachetune.domain.threads); None for the whole process."""
+        return self.threads.mask if self.threads else None if self.vcpus is None else mask_of(self.vcpus)
 
 
 class Membership(msgspec.Struct, frozen=True):
@@ -52,9 +61,12 @@ def translate(domain: Domain, machine: str) -> tuple[DesiredGroup, ...]:
         control = _control_path(request, machine)
         if request.has_allocation:
             whole = tuple(monitor for monitor in request.monitors if monitor.id == request.id)
-            desired[control] = DesiredGroup(control, control, request.vcpus, request, request.at, whole)
+            desired[control] = DesiredGroup(
+                control, control, request.vcpus, request, request.at, whole, request.threads
+            )
         for path, monitor in _monitor_paths(request, machine):
-            group = desired.setdefault(path, DesiredGroup(path, control, monitor.vcpus, at=monitor.at))
+            new = DesiredGroup(path, control, monitor.vcpus, at=monitor.at, threads=monitor.threads)
+            group = desired.setdefault(path, new)
             desired[path] = msgspec.structs.replace(group, monitors=(*group.monitors, monitor))
     return tuple(desired.values())
 
@@ -91,35 +103,81 @@ def memberships(desired: Iterable[DesiredGroup], guest: Guest) -> dict[int, Memb
     monitors = {parent: _first_takers(of, vcpus) for parent, of in inside.items()}
     places: dict[int, Membership] = {}
     for thread in guest.threads:
-        control = controls.of(thread)
+        kinds = tuple(_kinds(thread, guest))
+        control = controls.of(thread, kinds)
         parent = control or DEFAULT_GROUP
-        monitor = monitors[parent].of(thread) if parent in monitors else None
+        monitor = monitors[parent].of(thread, kinds) if parent in monitors else None
         if control or monitor:
             places[thread.tid] = Membership(parent, monitor)
     return places
 
 
+def iothread_number(name: str) -> int | None:
+    """The number at the end of an iothread's name, as libvirt numbers them (iothread1); None for other names."""
+    match = re.search(r"([0-9]{1,5})$", name, re.ASCII)
+    return int(match[1]) if match else None
+
+
+def _kinds(thread: Thread, guest: Guest) -> Iterator[Threads]:
+    """The values of ``threads`` that include a thread, the most specific first.
+
+    A vhost worker without a separate group counts as one of the emulator's, as for libvirt's <emulatorpin>. If the
+    iothreads are not known, a thread without a mark can be one.
+    """
+    if thread.vcpu is not None:
+        return
+    if thread.iothread is not None:
+        number = iothread_number(thread.iothread)
+        if number is not None:
+            yield Threads("iothreads", frozenset({number}))
+        yield Threads("iothreads")
+        return
+    if thread.vhost:
+        yield Threads("vhost")
+    if thread.vhost or guest.kinds_known:
+        yield Threads("emulator")
+
+
 class _Takers(msgspec.Struct, frozen=True):
-    """The group of each vCPU, and that of all other threads."""
+    """The group of each vCPU, of each kind of threads (each iothread on its own), and that of all other threads."""
 
     by_vcpu: dict[int, str]
+    by_kind: dict[Threads, str]
     rest: str | None
 
-    def of(self, thread: Thread) -> str | None:
-        """The path of the first group that includes the thread."""
-        return self.rest if thread.vcpu is None else self.by_vcpu.get(thread.vcpu, self.rest)
+    def of(self, thread: Thread, kinds: Iterable[Threads]) -> str | None:
+        """The path of the first group that includes the thread.
+
+        The whole process does not include kernel threads: libvirt's group for it has none either.
+        """
+        rest = None if thread.vhost == "kernel thread" else self.rest
+        if thread.vcpu is not None:
+            return self.by_vcpu.get(thread.vcpu, rest)
+        return next((self.by_kind[kind] for kind in kinds if kind in self.by_kind), rest)
 
 
 def _first_takers(groups: Iterable[DesiredGroup], vcpus: VcpuSet) -> _Takers:
-    """Which group takes which vCPU. Each vCPU is assigned once: the cost does not grow with groups times threads."""
+    """Which group takes which thread. Each vCPU is assigned once: the cost does not grow with groups times threads."""
     left, by_vcpu = set(vcpus), dict[int, str]()
+    by_kind: dict[Threads, str] = {}
     for group in groups:
+        if group.threads:
+            for kind in _each(group.threads):
+                by_kind.setdefault(kind, group.path)
+            continue
         if group.vcpus is None:
-            return _Takers(by_vcpu, group.path)
+            return _Takers(by_vcpu, by_kind, group.path)
         found = left & group.vcpus
         by_vcpu.update(dict.fromkeys(found, group.path))
         left -= found
-    return _Takers(by_vcpu, None)
+    return _Takers(by_vcpu, by_kind, None)
+
+
+def _each(threads: Threads) -> Iterator[Threads]:
+    if threads.iothreads is None:
+        yield threads
+    for number in threads.iothreads or ():
+        yield Threads("iothreads", frozenset({number}))
 
 
 def _control_path(request: GroupRequest, machine: str) -> str:
@@ -149,5 +207,4 @@ def _unusable(name: str) -> str:
 
 
 def _name_finding(request: GroupRequest, name: str, why: str, hint: str | None = None) -> Finding:
-    vcpus = "the whole process" if request.vcpus is None else numbered("vCPU", request.vcpus)
-    return RULES["CT215"].at(request.at, vcpus=vcpus, name=name, why=why, hint=hint)
+    return RULES["CT215"].at(request.at, vcpus=request.who, name=name, why=why, hint=hint)
