@@ -135,7 +135,10 @@ class Reconciler:
             raise RecoveryFailedError(report.undo_errors)
         if report.outcome == "done":
             what = "; ".join((f"{count(len(report.undone), 'step')} undone", *report.notes))
-            self._log("warning", f"recovered from an interrupted run for {listed(report.machine_names)}: {what}")
+            self._log(
+                "warning",
+                f"recovered from an interrupted run for {listed(report.machine_names) or 'the default group'}: {what}",
+            )
 
     def _settle(self, observation: Observation, connection: Connection) -> bool:
         """Settle the host, in a round that changed nothing else; return whether there was anything to settle."""

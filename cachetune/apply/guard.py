@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
+from cachetune.apply.guard_default import goal_problem
 from cachetune.apply.guard_files import FileGuard
 from cachetune.apply.rules import RULES
 from cachetune.apply.state.ledger import GuestEntry, Ledger
@@ -42,6 +43,8 @@ def check_plan(plan: Plan, host: Host, ledger: Ledger, *, adopt: bool = False) -
     check_names(plan, host, ledger)
     if plan.host_fingerprint != host.fingerprint:
         raise refused("CT501", changes=_changes(plan.host_groups, group_states(host)))
+    if what := goal_problem(plan, host, ledger):
+        raise refused("CT504", number=0, what=what)
     dry_run = DryRun(plan, host, ledger)
     for number, step in enumerate(plan.steps, 1):
         if what := dry_run.follow(step):
@@ -102,6 +105,7 @@ class DryRun:
 
     def __init__(self, plan: Plan, host: Host, ledger: Ledger) -> None:
         self._machines, self._host = plan.machine_names, host
+        self._for_default = plan.default_group is not None
         self._shared = ledger.shrunk.shared if ledger.shrunk else Masks()
         self._known = {t.tid for t in plan.threads}
         self._values: dict[str, Schemata] = {}
@@ -169,7 +173,7 @@ class DryRun:
             return f"write something other than masks and bandwidth to {path}"
         if not shows(self._host.bandwidths, now, before) or _entries(before) != _entries(after) & _entries(now):
             return f"change {path} from values that it does not have"
-        if path not in self._own and after.bandwidth:
+        if path not in self._own and after.bandwidth and not (self._for_default and path == DEFAULT_GROUP):
             return f"change more than the masks of group {path}"
         for name, cache_id, mask in after.masks.entries():
             if not self._may_have(path, name, cache_id, mask):

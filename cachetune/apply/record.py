@@ -19,8 +19,7 @@ from cachetune.host.groups import GroupReader
 from cachetune.host.model import Group, Host
 from cachetune.host.resctrl.files import is_kernels
 from cachetune.plan.group_state import GroupState
-from cachetune.plan.model import Plan
-from cachetune.plan.removal import NO_GUEST
+from cachetune.plan.model import NO_GUEST, Plan
 from cachetune.plan.render import summary_sentence
 from cachetune.plan.settings import ASSIGNMENTS
 from cachetune.plan.steps import Step, effect_of

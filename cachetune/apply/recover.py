@@ -13,9 +13,10 @@ from cachetune.apply.run import Connection, undo
 from cachetune.apply.settle import settle_locked, settlement
 from cachetune.apply.state import journal, reservations
 from cachetune.apply.state.change_log import Outcome
+from cachetune.apply.state.default_group import follow_shrink
 from cachetune.apply.state.departures import departed
 from cachetune.apply.state.journal import Unfinished
-from cachetune.apply.state.ledger import Ledger, follow_shrink, load_ledger, save_ledger
+from cachetune.apply.state.ledger import Ledger, load_ledger, save_ledger
 from cachetune.apply.steps import StepRunner
 from cachetune.cbm import Cbm, Masks
 from cachetune.errors import JournalDamagedError

@@ -118,7 +118,7 @@ def apply_locked(
     if plan.steps or _new_threads(plan, connection).steps:
         report = _Run(plan, connection, ledger, on_step, host).run()
     else:
-        save_ledger_if_changed(ledger, connection.run)
+        save_ledger_if_changed(ledger.after(plan) if plan.default_group else ledger, connection.run)
         report = Report(outcome="nothing to do", machine_names=plan.machine_names)
     if plan.groups and not report.exit_code:
         _forget_departures(plan, connection.run)
@@ -344,7 +344,7 @@ def interrupted(run: Path) -> ApplyRefusedError:
     except JournalDamagedError as error:
         return refused("CT506", path=error.path, why=error.reason)
     machines = unfinished.plan.machine_names if unfinished and unfinished.plan else ("a guest",)
-    return refused("CT503", machines=", ".join(machines))
+    return refused("CT503", machines=", ".join(machines) or "the default group")
 
 
 @contextmanager

@@ -10,8 +10,6 @@ Each goes by what is on the host then, so it does not matter who died when.
 
 from collections.abc import Callable, Collection
 
-import msgspec
-
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, apply_locked
 from cachetune.apply.state.departures import departed, forget
@@ -21,9 +19,9 @@ from cachetune.errors import MachineNameError
 from cachetune.host.model import Host
 from cachetune.plan.build import groups_of
 from cachetune.plan.groups.names import machine_name
-from cachetune.plan.model import Plan, PlanGuest
+from cachetune.plan.model import NO_GUEST, Plan, PlanGuest
 from cachetune.plan.ownership import nested_findings
-from cachetune.plan.removal import NO_GUEST, plan_removal
+from cachetune.plan.removal import plan_removal
 
 OnHost = Callable[[Host], None]
 
@@ -65,9 +63,7 @@ def settle_locked(
         for name in gone:
             if not _groups_of(name, host, ledger):
                 forget(connection.run, name)
-    return msgspec.structs.replace(
-        report, machine_names=tuple(m for m in report.machine_names if m != NO_GUEST.machine_name)
-    )
+    return report
 
 
 def settlement(

@@ -17,6 +17,7 @@ VERBS = {
     "diff": "Dry run of apply: exit 1 if anything would change.",
     "apply": "Carry out a plan: all of it, or nothing.",
     "remove": "Remove a guest's groups.",
+    "default": "Set the ways and the bandwidth of the default group.",
     "recover": "Finish or undo an interrupted run.",
     "agent": "Keep guests' allocations in place; report their state.",
     "doctor": "Check a host; say what is wrong and what fixes it.",

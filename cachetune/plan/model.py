@@ -37,6 +37,10 @@ class PlanGuest(msgspec.Struct, frozen=True):
     threads: tuple[Thread, ...] = ()
 
 
+NO_GUEST = PlanGuest("", "qemu-0-none")
+"""Stands for the guests of a plan that has none, such as one for the default group: libvirt's numbers start at 1."""
+
+
 class PlannedGroup(msgspec.Struct, frozen=True):
     """A group of a guest after the plan. ``vcpus`` is libvirt's canonical list, None for the whole process.
 
@@ -96,6 +100,17 @@ class DefaultShrink(msgspec.Struct, frozen=True):
     shared: Masks = msgspec.field(default_factory=Masks)
 
 
+class DefaultGoal(msgspec.Struct, frozen=True):
+    """What ``cachetune default`` is for: the ``values`` of the default group after the plan.
+
+    With ``reset`` they are those that it had before the first such plan; it gets the masks as far as no group has the
+    ways now, and the rest as they become free.
+    """
+
+    values: Allocation
+    reset: bool = False
+
+
 class Usage(msgspec.Struct, frozen=True):
     """How many of a limited resource are in use after the plan; ``total`` is None if no limit is known."""
 
@@ -126,6 +141,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     ``groups`` are the guests' groups; changes to other groups, such as the default group, are only in ``steps``.
     ``host_groups`` is the state of each group of the host, to name what changed when the fingerprint does not match.
+    Only a plan with a ``default_group`` may change the default group's bandwidth; it has no guest but NO_GUEST.
     """
 
     schema_version: Literal[1] = 1
@@ -135,14 +151,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     resources: tuple[Resource, ...] = ()
     bandwidth_unit: BandwidthUnit | None = None
     groups: tuple[PlannedGroup, ...]
+    default_group: DefaultGoal | None = None
     steps: Annotated[tuple[Step, ...], msgspec.Meta(max_length=100_000)]
     warnings: tuple[Finding, ...] = ()
     summary: Summary
 
     @property
     def machine_names(self) -> tuple[str, ...]:
-        """The prefix of each guest's group names."""
-        return tuple(guest.machine_name for guest in self.guests)
+        """The prefix of each guest's group names; empty for a plan without guests."""
+        return tuple(guest.machine_name for guest in self.guests if guest.machine_name != NO_GUEST.machine_name)
 
     @property
     def threads(self) -> tuple[Thread, ...]:

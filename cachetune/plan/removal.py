@@ -12,9 +12,6 @@ from cachetune.plan.group_state import group_states
 from cachetune.plan.model import DefaultShrink, Plan, PlanGuest
 from cachetune.plan.ownership import nested_findings
 
-NO_GUEST = PlanGuest("", "qemu-0-none")
-"""A guest without groups, for a plan that only returns ways: libvirt's numbers start at 1."""
-
 
 def plan_removal(
     host: Host, guests: Sequence[PlanGuest], owned: Collection[str] = (), shrunk: DefaultShrink | None = None

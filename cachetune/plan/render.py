@@ -73,6 +73,8 @@ def summary_sentence(plan: Plan) -> str:
     doing = ", ".join(filter(None, (created and f"{created} to create", doing)))
     if not doing:
         many = len(plan.guests) > 1
+        if plan.default_group:
+            return "No changes. The default group already has these values."
         if plan.groups:
             return f"No changes. The host already matches the {'domains' if many else 'domain'}."
         return f"No changes. {'These guests have' if many else 'This guest has'} no groups."
@@ -156,6 +158,8 @@ def _before_and_after(steps: list[WriteSchemata], plan: Plan, draw: Draw) -> Ite
     before, after = _before(steps), reduce(merge, (parse(step.after) for step in steps), Schemata())
     masks = _masks(after.masks, before.masks, plan, draw)
     yield from _folded("~", ((resource.name, i, shown) for resource, i, _, shown in masks))
+    limits = ((name, i, value, before.bandwidth.at(name, i)) for name, i, value in after.bandwidth.entries())
+    yield from _folded("~", ((name, i, _changed(old, value, plan)) for name, i, value, old in limits))
 
 
 def _folded(mark: str, values: Iterable[tuple[str, int, str]]) -> Iterator[Line]:
@@ -189,6 +193,11 @@ def _bandwidths(group: PlannedGroup, before: Schemata, plan: Plan) -> Iterator[t
         old = state.bandwidth.at(name, i) if state and before.bandwidth.at(name, i) is not None else None
         shown = _bandwidth(value, group.requested.at(name, i), plan)
         yield name, i, (shown if old in (None, value) else f"{old} -> {shown}") + _rounded_from(group, name, i)
+
+
+def _changed(old: int | None, value: int, plan: Plan) -> str:
+    now = with_unit(value, plan.bandwidth_unit)
+    return now if old in (None, value) else f"{old} -> {now}"
 
 
 def _bandwidth(value: int, requested: int | None, plan: Plan) -> str:

@@ -9,8 +9,7 @@ from cachetune.domain.model import MonitorRequest
 from cachetune.errors import PlanRefusedError
 from cachetune.host.model import Host
 from cachetune.plan import plan_removal
-from cachetune.plan.model import DefaultShrink, PlanGuest
-from cachetune.plan.removal import NO_GUEST
+from cachetune.plan.model import NO_GUEST, DefaultShrink, PlanGuest
 from cachetune.plan.settings import parse_value
 from cachetune.plan.steps import WriteSchemata
 from cachetune.sim import SimulatedResctrl

@@ -16,7 +16,7 @@ import msgspec
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.journal import Journal
-from cachetune.cbm import Masks
+from cachetune.cbm import Cbm, Masks
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import ApplyRefusedError
@@ -25,9 +25,12 @@ from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import Host, Problem
 from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_guests
+from cachetune.plan.allocation import Allocation
+from cachetune.plan.default_group import CacheAmount, DefaultRequest, plan_default, plan_reset
 from cachetune.plan.steps import Step, WriteSchemata
 from cachetune.service.connection import Location, connect
 from cachetune.sim import SimulatedResctrl, load_profile, write_tree
+from cachetune.units import Size
 from tests.plan import counted
 from tests.samples import GUEST, TIDS, host_with_guest, plan_for
 from tests.sim.fuse.mounted import mounted, need_fuse
@@ -125,6 +128,22 @@ def planning(domain: Domain, on: Host, guest: Guest | None = GUEST, machine_name
     except PlanRefusedError as refused:
         return refused.findings
     return made.warnings
+
+
+def default(**sizes: str) -> Found:
+    """Give the default group ways of L3 cache 0, or of cache ``at``, while a guest has the four ways 00f."""
+    on = host({"schemata": "L3:0=7f0\n"}, {"cachetune-db/schemata": "L3:0=00f\n"})
+    request = CacheAmount("L3", int(sizes.get("at", "0")), Size.parse(sizes["size"]))
+    try:
+        return plan_default(on, DefaultRequest((request,))).warnings
+    except PlanRefusedError as refused:
+        return refused.findings
+
+
+def reset(*groups: dict[str, str]) -> Found:
+    """Reset the default group, which had all ways of L3 cache 0 and has 700 now."""
+    on = host({"schemata": "L3:0=700\n"}, *groups)
+    return plan_reset(on, Allocation(Masks.of([("L3", 0, Cbm(0x7FF))]))).warnings
 
 
 def mpam(num_rmids: int) -> Host:
@@ -311,6 +330,22 @@ SCENES = {
     "CT249": Scene(
         bad=lambda: planning(WEB, in_mode("pseudo-locked")),
         good=lambda: planning(WEB, in_mode("exclusive")),
+    ),
+    "CT238": Scene(
+        bad=lambda: default(size="2ways"),
+        good=lambda: default(size="3ways"),
+    ),
+    "CT239": Scene(
+        bad=lambda: default(size="9ways"),
+        good=lambda: default(size="7ways"),
+    ),
+    "CT240": Scene(
+        bad=lambda: default(size="4ways", at="7"),
+        good=lambda: default(size="4ways", at="1"),
+    ),
+    "CT241": Scene(
+        bad=lambda: reset({"cachetune-db/schemata": "L3:0=00f\n"}),
+        good=reset,
     ),
     # Only vCPU 0 has a thread, and the group is for vCPUs 0 and 1.
     "CT401": Scene(

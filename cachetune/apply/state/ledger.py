@@ -1,4 +1,4 @@
-"""The ledger: which groups are ours, for which guest, and what the default group had before it was shrunk.
+"""The ledger: which groups are ours, for which guest, and what the default group had before guests and operators.
 
 One small JSON file in the run directory, replaced atomically. It is valid for one boot, as resctrl's state is. If it is
 lost, groups whose name starts with ``cachetune-`` are still recognized by name.
@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from cachetune import documents
+from cachetune.apply.state.default_group import DefaultRecord, follow_shrink
 from cachetune.apply.state.journal import boot_id
-from cachetune.cbm import Cbm, Masks
+from cachetune.cbm import Cbm
 from cachetune.documents import repeated
 from cachetune.errors import DocumentError, StateFileError
 from cachetune.files import replace_file
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.host.paths import kind_of
-from cachetune.host.resctrl.schemata import cache_resource, parse
+from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource
+from cachetune.plan.allocation import Allocation
 from cachetune.plan.groups.names import machine_of
 from cachetune.plan.model import DefaultShrink, Plan
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteFile, WriteSchemata
@@ -35,15 +38,17 @@ class GuestEntry(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """Guests by machine name, and how the default group is currently shrunk.
+    """Guests by machine name, and how the default group is currently shrunk for them.
 
-    It is valid for the boot ``boot_id`` only: resctrl's state does not survive a restart.
+    ``initial`` is what the default group had where ``cachetune default`` has changed it since. The ledger is valid for
+    the boot ``boot_id`` only: resctrl's state does not survive a restart.
     """
 
     schema_version: Literal[1] = 1
     boot_id: str = ""
     guests: dict[str, GuestEntry] = {}
     shrunk: DefaultShrink | None = None
+    initial: Allocation = msgspec.field(default_factory=Allocation)
 
     @property
     def owned(self) -> frozenset[str]:
@@ -58,7 +63,6 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     def after(self, plan: Plan) -> "Ledger":
         """The ledger after the plan has been carried out. Calling this twice changes nothing."""
         groups = {machine: set(self.groups_of(machine)) for machine in plan.machine_names}
-        shrunk = self.shrunk
         for step in plan.steps:
             match step:
                 case CreateGroup(path):
@@ -66,27 +70,24 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
                 case RemoveGroup(path):
                     for of in groups.values():
                         of.discard(path)
-                case WriteSchemata(path, old, new):
-                    if path == DEFAULT_GROUP:
-                        before = parse(old).masks
-                        shrunk = follow_shrink(shrunk, before, parse(new).masks, _shared(before, plan))
-                case WriteFile() | MoveTasks():
+                case WriteSchemata() | WriteFile() | MoveTasks():
                     pass
                 case _:
                     assert_never(step)
         guests = {name: entry for name, entry in self.guests.items() if name not in groups}
         for planned in plan.guests:
             machine = planned.machine_name
-            if groups[machine]:
+            if groups.get(machine):
                 known = self.guests.get(machine)
                 guest = known if known and not planned.name else planned
                 uuid = guest.uuid or (known.uuid if known else None)
                 guests[machine] = GuestEntry(guest.name, uuid, tuple(sorted(groups[machine])))
-        return Ledger(boot_id=boot_id(), guests=guests, shrunk=shrunk)
+        record = DefaultRecord(self.shrunk, self.initial).after(plan)
+        return replace(self, boot_id=boot_id(), guests=guests, shrunk=record.shrunk, initial=record.initial)
 
     def with_shrunk(self, kept: DefaultShrink) -> "Ledger":
         """The ledger with ways added that the default group gave up and could not get back."""
-        return Ledger(boot_id=boot_id(), guests=self.guests, shrunk=follow_shrink(self.shrunk, kept.before, kept.after))
+        return replace(self, boot_id=boot_id(), shrunk=follow_shrink(self.shrunk, kept.before, kept.after))
 
     def without_lost(self, host: Host) -> "Ledger":
         """The ledger without groups that no longer exist: a program that creates one again owns it."""
@@ -95,7 +96,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
             left = tuple(path for path in entry.groups if host.group(path))
             if left:
                 guests[machine] = GuestEntry(entry.name, entry.uuid, left)
-        return Ledger(boot_id=self.boot_id, guests=guests, shrunk=self.shrunk)
+        return replace(self, guests=guests)
 
 
 def load_ledger(run: Path) -> Ledger:
@@ -125,6 +126,12 @@ def _problems(ledger: Ledger) -> Iterator[str]:
                 yield f"{path!r} is not the path of a group of {machine!r}"
     if ledger.shrunk:
         yield from _shrink_problems(ledger.shrunk)
+    for name, cache_id, mask in ledger.initial.masks.entries():
+        if cache_resource(name) is None or cache_id < 0 or not mask:
+            yield f"initial: {name} cache {cache_id} = {mask:x} is not a mask of a cache"
+    for name, node, value in ledger.initial.bandwidth.entries():
+        if name not in BANDWIDTH_RESOURCES or node < 0 or value < 0:
+            yield f"initial: {name} {node} = {value} is not a bandwidth"
 
 
 def _shrink_problems(shrunk: DefaultShrink) -> Iterator[str]:
@@ -152,49 +159,3 @@ def save_ledger_if_changed(ledger: Ledger, run: Path) -> None:
     with contextlib.suppress(OSError, StateFileError):
         if load_ledger(run) != ledger:
             save_ledger(ledger, run)
-
-
-def follow_shrink(
-    shrunk: DefaultShrink | None, before: Masks, after: Masks, shared: Masks | None = None
-) -> DefaultShrink | None:
-    """How far the default group is shrunk after one more write: the oldest masks, without those it has back."""
-    first, last, common = _entries(shrunk)
-    for name, cache_id, mask in after.entries():
-        place = (name, cache_id)
-        old = before.at(*place)
-        was = mask if old is None else old
-        if last.get(place) not in (was, mask):
-            first[place] = was
-            common[place] = (shared.at(*place) if shared else None) or Cbm(0)
-        original = first.setdefault(place, was)
-        last[place] = mask
-        if mask & original == original:
-            for entries in (first, last, common):
-                entries.pop(place, None)
-    return DefaultShrink(_table(first), _table(last), _table(common)) if first else None
-
-
-_Entries = dict[tuple[str, int], Cbm]
-
-
-def _entries(shrunk: DefaultShrink | None) -> tuple[_Entries, _Entries, _Entries]:
-    tables = (shrunk.before, shrunk.after, shrunk.shared) if shrunk else (Masks(), Masks(), Masks())
-    first, last, common = ({(name, i): mask for name, i, mask in table.entries()} for table in tables)
-    return first, last, common
-
-
-def _table(entries: _Entries) -> Masks:
-    return Masks.of((name, i, mask) for (name, i), mask in entries.items())
-
-
-def _shared(before: Masks, plan: Plan) -> Masks:
-    """The default group's ways that other groups had as well. Groups with exactly its mask follow it: not counted."""
-    others = [state.masks for path, state in plan.host_groups.items() if path != DEFAULT_GROUP]
-    shared: _Entries = {}
-    for name, cache_id, mask in before.entries():
-        theirs = 0
-        for masks in others:
-            held = masks.at(name, cache_id)
-            theirs |= held if held is not None and held != mask else 0
-        shared[name, cache_id] = mask & theirs
-    return _table(shared)

@@ -1,0 +1,69 @@
+"""``cachetune default``: set what the default group has, or undo that."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from cachetune.cli import options
+from cachetune.cli.amounts import BANDWIDTHS, CACHES, AmountType
+from cachetune.cli.changing import EXIT_CODES, change
+from cachetune.cli.verb import Verb, option
+from cachetune.errors import InputError
+from cachetune.plan.default_group import BandwidthAmount, CacheAmount, DefaultRequest
+from cachetune.service.connection import connect
+from cachetune.service.default_group import default_planner, reset_planner
+from cachetune.units import Rate, Size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _amounts(names: Mapping[str, str], kind: AmountType, what: str) -> Callable[[F], F]:
+    """An option for each resource."""
+    return options.stack(
+        *(
+            option(f"--{name}", type=kind, multiple=True, metavar=kind.name, heading="What", help=f"{what} {resource}.")
+            for name, resource in names.items()
+        )
+    )
+
+
+@click.command("default", cls=Verb, exit_codes=EXIT_CODES)
+@_amounts(CACHES, AmountType("ID=SIZE", Size.parse), "Ways of")
+@_amounts(BANDWIDTHS, AmountType("ID=RATE", Rate.parse), "Bandwidth of")
+@option("--reset", is_flag=True, heading="How", help="Bring back the values from before the first 'cachetune default'.")
+@options.stack(options.rounding, options.consent, options.lock_timeout)
+@options.stack(options.as_json, options.resctrl, options.sysfs, options.run)
+def command(*, reset: bool, yes: bool, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Set the ways and the bandwidth of the default group: the host's services, and guests without tuning.
+
+    It keeps the ways that it has as far as possible, and gets only ways that no group has. What it gives up here is
+    for guests to take without --shrink-default, and does not go back to it when they end. ID is a cache id, or a node
+    for bandwidth; it can be a list. Prompts for confirmation on a terminal; without one, pass --yes.
+
+    \b
+    Examples:
+      cachetune default --l3 0=4ways --mb 0=50%
+      cachetune default --l3 0-1=30% --dry-run
+      cachetune default --reset --yes
+    """
+    request = _request(values)
+    if reset == (request != DefaultRequest()):
+        raise InputError("pass values, such as --l3 0=4ways, or --reset", hint="'cachetune show' has the values of now")
+    planner = reset_planner() if reset else default_planner(request, values["rounding"])
+    connection = connect(options.location(values))
+    change(planner, connection, "", yes=yes, dry_run=dry_run, as_json=as_json)
+
+
+def _request(values: Mapping[str, Any]) -> DefaultRequest:
+    """The request of the options. Raises InputError for two values of one cache or node."""
+    caches = [CacheAmount(of, i, one.amount) for name, of in CACHES.items() for one in values[name] for i in one.ids]
+    limits = [
+        BandwidthAmount(of, i, one.amount) for name, of in BANDWIDTHS.items() for one in values[name] for i in one.ids
+    ]
+    seen: set[tuple[str, int]] = set()
+    for resource, number, _ in (*caches, *limits):
+        if (resource, number) in seen:
+            raise InputError(f"{resource} {number} is given twice", hint="pass one value for each cache and node")
+        seen.add((resource, number))
+    return DefaultRequest(tuple(caches), tuple(limits))

@@ -1,0 +1,253 @@
+"""Plan what the default group has: the values of ``cachetune default``, or again those that it had at first.
+
+The default group keeps as many of its ways as it can, gets only ways that no group has, and gives up the lowest first,
+as when it shrinks for a guest. Our groups with its mask follow it.
+"""
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import NamedTuple
+
+from cachetune.cbm import Bandwidth, Cbm, Masks, is_contiguous, run, runs
+from cachetune.errors import PlanRefusedError
+from cachetune.findings import Finding, Source
+from cachetune.host.bandwidth import kept
+from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, CacheControl, Host
+from cachetune.plan.allocate.occupancy import Occupancy, io_to_avoid, mask_of, occupancy_of
+from cachetune.plan.allocation import Allocation
+from cachetune.plan.bandwidth import with_unit
+from cachetune.plan.build import resources_of
+from cachetune.plan.counts import summarize
+from cachetune.plan.default_findings import default_findings
+from cachetune.plan.diff import writes_to
+from cachetune.plan.group_state import group_states
+from cachetune.plan.model import NO_GUEST, DefaultGoal, Plan
+from cachetune.plan.rounding import exact_bandwidth, exact_ways, steps_around, whole_bandwidth, whole_ways
+from cachetune.plan.rules import RULES
+from cachetune.plan.steps import Step
+from cachetune.text import count, listed
+from cachetune.units import Rate, Rounding, Size
+
+_OWNERS = 4
+
+
+class CacheAmount(NamedTuple):
+    """The requested size of one cache for the default group."""
+
+    resource: str
+    cache_id: int
+    size: Size
+
+
+class BandwidthAmount(NamedTuple):
+    """The requested bandwidth of the default group on one node."""
+
+    resource: str
+    node: int
+    rate: Rate
+
+
+class DefaultRequest(NamedTuple):
+    """The values requested for the default group; everything else stays."""
+
+    caches: tuple[CacheAmount, ...] = ()
+    bandwidths: tuple[BandwidthAmount, ...] = ()
+
+
+def plan_default(host: Host, request: DefaultRequest, rounding: Rounding | None = None) -> Plan:
+    """The plan that gives the default group these values. Raises PlanRefusedError with all findings."""
+    findings: list[Finding] = []
+    masks: list[tuple[str, int, Cbm]] = []
+    limits: list[tuple[str, int, int]] = []
+    for cache in request.caches:
+        found = _mask_for(cache, host, rounding)
+        if isinstance(found, Finding):
+            findings.append(found)
+        else:
+            masks.append((cache.resource, cache.cache_id, found))
+    for bandwidth in request.bandwidths:
+        value = _limit_for(bandwidth, host, rounding)
+        if isinstance(value, Finding):
+            findings.append(value)
+        else:
+            limits.append((bandwidth.resource, bandwidth.node, value))
+    if findings:
+        raise PlanRefusedError(findings)
+    goal = DefaultGoal(Allocation(Masks.of(masks), Bandwidth.of(limits)))
+    return _plan(host, goal, _steps(host, goal.values))
+
+
+def plan_reset(host: Host, initial: Allocation) -> Plan:
+    """The plan that gives the default group its ``initial`` values again, as far as no group has the ways now."""
+    masks: list[tuple[str, int, Cbm]] = []
+    findings: list[Finding] = []
+    for name, cache_id, first in initial.masks.entries():
+        control = next((cache for cache in host.caches if cache.name == name), None)
+        if control is None or cache_id not in control.size_bytes:
+            continue
+        occupancy = occupancy_of(host, control, cache_id, ())
+        mask = _as_before(first & control.cbm_mask, occupancy, control)
+        masks.append((name, cache_id, mask))
+        if missing := first & ~mask:
+            owners = _owners(host, control, cache_id, missing)
+            findings.append(
+                RULES["CT241"].at(
+                    Source(), resource=name, id=cache_id, mask=f"{mask:x}", first=f"{first:x}", owners=owners
+                )
+            )
+    values = Allocation(Masks.of(masks), initial.bandwidth)
+    return _plan(host, DefaultGoal(initial, reset=True), _steps(host, values), findings)
+
+
+def _plan(host: Host, goal: DefaultGoal, steps: tuple[Step, ...], findings: Iterable[Finding] = ()) -> Plan:
+    findings = (*findings, *default_findings(host, steps))
+    if any(finding.severity == "error" for finding in findings):
+        raise PlanRefusedError(findings)
+    return Plan(
+        guests=(NO_GUEST,),
+        host_fingerprint=host.fingerprint,
+        host_groups=group_states(host),
+        resources=resources_of(host),
+        bandwidth_unit=next((b.unit for b in host.bandwidths if b.name == "MB"), None),
+        groups=(),
+        default_group=goal,
+        steps=steps,
+        warnings=findings,
+        summary=summarize(steps, host),
+    )
+
+
+def _steps(host: Host, values: Allocation) -> tuple[Step, ...]:
+    """The writes to the default group, and to our groups that share its ways."""
+    followers: dict[str, list[tuple[str, int, Cbm]]] = {}
+    for name, cache_id, mask in values.masks.entries():
+        control = next(cache for cache in host.caches if cache.name == name)
+        for path in occupancy_of(host, control, cache_id, ()).followers:
+            followers.setdefault(path, []).append((name, cache_id, mask))
+    groups = {path: Allocation(Masks.of(entries)) for path, entries in followers.items()}
+    return writes_to(host, {DEFAULT_GROUP: values, **groups})
+
+
+# -- ways -----------------------------------------------------------------------------------------------------------
+
+
+def _mask_for(request: CacheAmount, host: Host, rounding: Rounding | None) -> Cbm | Finding:
+    """The mask of the requested size, or why the default group cannot have it."""
+    refuse = _refusal(request.resource, request.cache_id, str(request.size))
+    control = next((cache for cache in host.caches if cache.name == request.resource), None)
+    if control is None:
+        names = listed([cache.name for cache in host.caches], joint="and")
+        return refuse(f"the host has no {request.resource} control", f"it controls {names or 'no caches'}")
+    if request.cache_id not in control.size_bytes:
+        ids = listed([str(i) for i in control.size_bytes], joint="and")
+        return refuse("the host has no such cache", f"its {control.name} caches are {ids}")
+    way_bytes = control.way_bytes(request.cache_id) or 0
+    if request.size.unit == "B" and not way_bytes:
+        return refuse("the size of the cache is unknown", "pass a number of ways or a percentage")
+    exact = exact_ways(request.size, control, way_bytes)
+    ways = whole_ways(request.size, exact, control, rounding)
+    least = max(control.min_cbm_bits, 1)
+    if ways is None:
+        return refuse(f"that is {float(exact):.2f} ways", _nearest_ways(exact, control))
+    if not least <= ways <= control.ways:
+        return refuse(f"it can have {least} to {count(control.ways, 'way')}", _nearest_ways(exact, control))
+    occupancy = occupancy_of(host, control, request.cache_id, ())
+    io = io_to_avoid(control, request.cache_id)
+    if mask := _choose(ways, control, occupancy, io):
+        return mask
+    most = next((n for n in range(ways, 0, -1) if n >= least and _choose(n, control, occupancy, io)), 0)
+    owners = _owners(host, control, request.cache_id, control.cbm_mask & ~occupancy.default)
+    return RULES["CT239"].at(
+        Source(),
+        resource=control.name,
+        id=request.cache_id,
+        ways=count(ways, "way"),
+        owners=owners,
+        hint=f"at most {count(most, 'way')} can be given" if most else "remove groups that are no longer needed",
+    )
+
+
+def _choose(ways: int, control: CacheControl, occupancy: Occupancy, io: Cbm) -> Cbm | None:
+    """The mask with this many ways that keeps the most of the default group's, then of those of devices; the highest.
+
+    None if the ways that it has and those that are free do not suffice.
+    """
+    default = occupancy.default
+    room = default | (control.cbm_mask & ~occupancy.taken)
+    windows = (run(start, ways) for start in range(control.ways - ways + 1))
+    fitting = [mask for mask in windows if mask & ~room == 0]
+    if fitting:
+        return max(fitting, key=lambda mask: ((mask & default).bit_count(), (mask & io).bit_count(), mask))
+    if not control.sparse_masks or room.bit_count() < ways:
+        return None
+    bits = [Cbm(1 << bit) for bit in range(control.ways) if room >> bit & 1]
+    best = sorted(bits, key=lambda bit: (bool(bit & default), bool(bit & io), bit), reverse=True)
+    return Cbm(sum(best[:ways]))
+
+
+def _as_before(first: Cbm, occupancy: Occupancy, control: CacheControl) -> Cbm:
+    """What the default group gets of the mask that it had at first: of several parts the one nearest to its mask now.
+
+    It keeps its mask where that leaves too little.
+    """
+    default = occupancy.default
+    free = first & ~(occupancy.taken & ~default)
+    if control.sparse_masks:
+        return free if free.bit_count() >= max(control.min_cbm_bits, 1) else default
+    parts = [run(start, length) for start, length in runs(free) if length >= max(control.min_cbm_bits, 1)]
+    best = max(parts, key=lambda mask: ((mask & default).bit_count(), mask.bit_count(), mask), default=default)
+    return best if is_contiguous(best) else default
+
+
+def _owners(host: Host, control: CacheControl, cache_id: int, ways: int) -> str:
+    """Which groups have some of the ways: "web (cachetune) has 00f"."""
+    held = [
+        f"{group.path} ({group.owner}) has {mask:x}"
+        for group in host.control_groups()
+        if group.path != DEFAULT_GROUP and (mask := mask_of(group, control, cache_id)) & ways
+    ]
+    return listed(held, _OWNERS) or "no group has the others, but masks must be contiguous"
+
+
+def _nearest_ways(exact: Fraction, control: CacheControl) -> str:
+    least, below = max(control.min_cbm_bits, 1), int(exact)
+    near = [ways for ways in (below, below + 1) if least <= ways <= control.ways]
+    ways = near or [least if exact < least else control.ways]
+    return f"nearest valid: {listed([count(n, 'way') for n in ways], joint='or')}"
+
+
+# -- bandwidth ------------------------------------------------------------------------------------------------------
+
+
+def _limit_for(request: BandwidthAmount, host: Host, rounding: Rounding | None) -> int | Finding:
+    """The value that the host will show, or why the default group cannot have it."""
+    refuse = _refusal(request.resource, request.node, str(request.rate))
+    control = next((each for each in host.bandwidths if each.name == request.resource), None)
+    if control is None:
+        names = listed([each.name for each in host.bandwidths], joint="and")
+        return refuse(f"the host has no {request.resource} control", f"it controls {names or 'no bandwidth'}")
+    if request.node not in control.ids:
+        ids = listed([str(i) for i in control.ids], joint="and")
+        return refuse("the host has no such node", f"its nodes are {ids or 'none'}")
+    exact = exact_bandwidth(request.rate, control.unit)
+    if exact is None:
+        return refuse(f"the host counts {control.unit}", f"pass a number of {control.unit}")
+    value = whole_bandwidth(request.rate, exact, control, rounding)
+    if value is None:
+        return refuse("the host has no such value", _nearest_limits(exact, control))
+    now = host.default_group.bandwidth.at(control.name, request.node)
+    return value if value == now else kept(control, value)
+
+
+def _nearest_limits(exact: Fraction, control: BandwidthControl) -> str:
+    least, most = control.min_bandwidth, control.max_bandwidth
+    near = [n for n in steps_around(exact, control) if n >= least and (most is None or n <= most)]
+    values = near or [least if exact < least or most is None else most]
+    return f"nearest valid: {listed([with_unit(value, control.unit) for value in values], joint='or')}"
+
+
+def _refusal(resource: str, number: int, amount: str) -> Callable[[str, str], Finding]:
+    def refuse(why: str, hint: str) -> Finding:
+        return RULES["CT240"].at(Source(), resource=resource, id=number, amount=amount, why=why, hint=hint)
+
+    return refuse
