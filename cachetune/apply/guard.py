@@ -19,6 +19,7 @@ from cachetune.host.bandwidth import shows
 from cachetune.host.model import DEFAULT_GROUP, Host, is_monitor, parent_of
 from cachetune.host.resctrl.schemata import Schemata, merge, parse
 from cachetune.host.usage import unexplained_ways
+from cachetune.plan.allocate.relocate import movable_groups
 from cachetune.plan.diff import removal_of
 from cachetune.plan.group_state import GroupState, group_states
 from cachetune.plan.groups.names import belongs_to, checked_machine_name, machine_of
@@ -51,9 +52,16 @@ def check_plan(plan: Plan, host: Host, ledger: Ledger, *, adopt: bool = False) -
             raise refused("CT504", number=number, what=what)
     if path := dry_run.left_with_all_ways():
         raise refused("CT504", number=len(plan.steps), what=f"leave the new group {path} with foreign ways")
-    theirs = touched(plan.steps, made_by_libvirt(host, plan.guests))
+    theirs = touched(plan.steps, (*made_by_libvirt(host, plan.guests), *_moved_by_adoption(plan, host)))
     if theirs and not adopt:
         raise refused("CT508", groups=", ".join(theirs))
+
+
+def _moved_by_adoption(plan: Plan, host: Host) -> list[str]:
+    """The groups of libvirt, of whatever guest, that move to make room."""
+    movable = movable_groups(host, adopt=True, default=False).paths
+    moved = (host.group(each.path) for each in plan.moved if each.path in movable)
+    return [group.path for group in moved if group and group.owner == "libvirt"]
 
 
 def check_names(plan: Plan, host: Host, ledger: Ledger) -> None:
@@ -118,6 +126,7 @@ class DryRun:
         ours = (g.path for g in host.groups if g.owner == "cachetune")
         self._own = {p for p in ours if p in owned or any(belongs_to(p, machine) for machine in self._machines)}
         self._own.update(made_by_libvirt(host, plan.guests))
+        self._moved = movable_groups(host, adopt=True, default=False).paths & {each.path for each in plan.moved}
         for cache in host.caches:
             for cache_id in cache.size_bytes:
                 unread = unexplained_ways(host, cache, cache_id, self._own)
@@ -167,7 +176,7 @@ class DryRun:
 
     def _write(self, path: str, before: Schemata, after: Schemata) -> str:
         now = self._values.get(path)
-        if path not in self._own and not self._is_ours(path):
+        if path not in self._own and path not in self._moved and not self._is_ours(path):
             return f"write to group {path}, which is not this guest's"
         if now is None or after.other_lines or not (after.masks or after.bandwidth):
             return f"write something other than masks and bandwidth to {path}"
@@ -205,7 +214,10 @@ class DryRun:
                 self._holders[name, cache_id][mask].add(path)
 
     def _may_have(self, path: str, name: str, cache_id: int, mask: Cbm) -> bool:
-        """Whether the mask has only ways that no other group holds, or equals the default group's mask."""
+        """Whether the mask has only ways that no other group holds, or equals the default group's mask.
+
+        A group of another guest may only follow the default group, or move without having fewer ways.
+        """
         default = self._mask(DEFAULT_GROUP, name, cache_id)
         now = self._mask(path, name, cache_id)
         others = 0
@@ -216,7 +228,11 @@ class DryRun:
             return bool(mask) and mask & ~now & others & ~(self._shared.at(name, cache_id) or 0) == 0
         if path in self._own:
             return mask == default or mask & (others | default) == 0
-        return self._follows(path, name, cache_id) and mask == default
+        if self._follows(path, name, cache_id):
+            return mask == default
+        had = self._host.group(path)
+        ways = (had and had.masks.at(name, cache_id)) or Cbm(0)
+        return path in self._moved and mask.bit_count() >= ways.bit_count() and mask & (others | default) == 0
 
     def _follows(self, path: str, name: str, cache_id: int) -> bool:
         """Whether a group of ours shares the default group's ways on the host."""

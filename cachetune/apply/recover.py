@@ -175,6 +175,7 @@ class _Reversal:
         self._lost: set[str] = set()
         self._files = FileGuard(host, {group.path: group for group in host.groups}, lambda: self._now)
         self._now = {group.path: group.masks for group in host.control_groups()}
+        self._staying: set[tuple[str, str, int]] = set()
         self.notes: list[str] = []
         self.kept: DefaultShrink | None = None
         # The last step is undone first, and what it returns is free for the steps before it.
@@ -230,6 +231,7 @@ class _Reversal:
         back: list[tuple[str, int, Cbm]] = []
         for name, cache_id, mask in before.masks.entries():
             now = held.at(name, cache_id)
+            self._staying.add((step.path, name, cache_id))
             if now not in (mask, after.masks.at(name, cache_id)):
                 self.notes.append(f"group {step.path}: {name} cache {cache_id} was changed by another program since")
             elif now is not None and (taker := self._taker(name, cache_id, mask & ~now)):
@@ -240,6 +242,7 @@ class _Reversal:
                         self.kept, Masks.of([(name, cache_id, mask)]), Masks.of([(name, cache_id, now)])
                     )
             else:
+                self._staying.discard((step.path, name, cache_id))
                 back.append((name, cache_id, mask))
         restored = Masks.of(back)
         self._now[step.path] = held.updated(restored)
@@ -290,9 +293,13 @@ class _Reversal:
         )
 
     def _taker(self, name: str, cache_id: int, ways: int) -> str:
-        """A foreign group that has some of the ways now but did not share them before the run; "" for none."""
+        """A group that keeps some of the ways and did not share them before the run; "" for none.
+
+        It is a foreign one, or one that has moved and cannot move back.
+        """
         for group in self._host.control_groups():
             ours = group.path in self._made or group.owner in ("default", "cachetune")
+            ours = ours and (group.path, name, cache_id) not in self._staying
             before = self._before.get(group.path) if group.mode == "shareable" else None
             had = (before and before.masks.at(name, cache_id)) or 0
             if not ours and (self._now[group.path].at(name, cache_id) or 0) & ways & ~had:

@@ -87,6 +87,9 @@ vcpus = option(
 shrink_default = option(
     "--shrink-default", is_flag=True, heading=_HOW, help="Take ways from the default group, as few as needed."
 )
+compact = option(
+    "--compact", is_flag=True, heading=_HOW, help="Move groups that cachetune made to other ways if that makes room."
+)
 take_tasks = option("--take-tasks", is_flag=True, heading=_HOW, help="Also move threads out of foreign groups.")
 assign_counters = option(
     "--assign-counters",
@@ -185,7 +188,7 @@ finding = stack(source, *_settings.values())
 
 planning = stack(
     *(guest, all_guests, pid, vcpus, machine_name),
-    *(shrink_default, exclusive, take_tasks, assign_counters, rounding, adopt),
+    *(shrink_default, compact, exclusive, take_tasks, assign_counters, rounding, adopt),
     finding,
     *(resctrl, sysfs, run),
 )

@@ -1,7 +1,8 @@
 """Make the plan for guests on a host: ``plan_guests``, or ``plan`` for one; ``check`` only reports the findings."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from types import MappingProxyType
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +16,8 @@ from cachetune.host.model import Host
 from cachetune.idset import format_ids
 from cachetune.plan.after import host_after
 from cachetune.plan.allocate.capacity import amount_of, capacity_findings
-from cachetune.plan.allocate.target import Target, find_target
+from cachetune.plan.allocate.relocate import movable_groups
+from cachetune.plan.allocate.target import Means, Target, find_target
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.assignment import assigning_steps
 from cachetune.plan.counts import limit_findings, summarize
@@ -23,9 +25,10 @@ from cachetune.plan.diff import Removal, steps_between
 from cachetune.plan.exclusive import all_exclusive, exclusive_findings, mode_of
 from cachetune.plan.giveback import returning_steps
 from cachetune.plan.group_state import group_states
-from cachetune.plan.groups.names import belongs_to
+from cachetune.plan.groups.names import belongs_to, machine_of
 from cachetune.plan.groups.translate import DesiredGroup, Membership, memberships, name_findings, translate
 from cachetune.plan.model import Action, DefaultShrink, Plan, PlanGuest, PlannedGroup, Resource
+from cachetune.plan.moved import moved_groups
 from cachetune.plan.ownership import (
     foreign_findings,
     guest_findings,
@@ -45,7 +48,7 @@ _ALONE = "plan one of them separately, with another --machine-name"
 
 
 class _Draft(msgspec.Struct, frozen=True):
-    """One attempt: obsolete groups removed first or last, the default group shrunk or not."""
+    """One attempt: obsolete groups removed first or last, the default group shrunk or not, groups moved or not."""
 
     target: Target
     steps: tuple[Step, ...]
@@ -62,11 +65,16 @@ def plan(domain: Domain, host: Host, guest: Guest | None = None, options: Option
 
 
 def plan_guests(
-    requests: Sequence[GuestRequest], host: Host, options: Options, shrunk: DefaultShrink | None = None
+    requests: Sequence[GuestRequest],
+    host: Host,
+    options: Options,
+    shrunk: DefaultShrink | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """One plan that gives all these guests what their domains request on this host; all of it or nothing.
 
     ``shrunk`` is what the default group gave up for guests; what no group has after the plan goes back to it.
+    ``names`` are the guests of groups that may move, by path.
 
     Raises PlanRefusedError with all findings, MachineNameError, and GroupConflictError for guests that share a name.
     """
@@ -94,9 +102,8 @@ def plan_guests(
     obsolete = tuple(path for path in own if path not in {g.path for g in desired})
     common += nested_findings(host, obsolete)
     removals = [Removal(obsolete)] + ([Removal(obsolete, first=True)] if obsolete else [])
-    shrinks = [False, True] if options.shrink_default else [False]
-    for shrink, removal in product(shrinks, removals):
-        draft = _draft(desired, places, own, host, removal, shrink=shrink, assign=options.assign_counters)
+    for means, removal in product(_means(host, options), removals):
+        draft = _draft(desired, places, own, host, removal, means, assign=options.assign_counters)
         if draft.possible:
             break
     findings = (*common, *draft.findings, *_adoptions(draft.steps, host, guests, adopt=options.adopt))
@@ -110,10 +117,19 @@ def plan_guests(
         resources=resources_of(host),
         bandwidth_unit=next((b.unit for b in host.bandwidths if b.name == "MB"), None),
         groups=tuple(_planned_groups(desired, draft, host)),
+        moved=tuple(moved_groups(host, draft.target.moves, dict(names) | _names(desired, requests, machines))),
         steps=draft.steps,
         warnings=findings,
         summary=summarize(draft.steps, host),
     )
+
+
+def _means(host: Host, options: Options) -> Iterator[Means]:
+    """What to try, in this order: no group moves if there is another way."""
+    movable = movable_groups(host, adopt=options.adopt, default=options.shrink_default)
+    for compact in (False, True) if options.compact else (False,):
+        for shrink in (False, True) if options.shrink_default else (False,):
+            yield Means(shrink, compact, movable)
 
 
 def check(domain: Domain, host: Host, options: Options = Options()) -> tuple[Finding, ...]:  # noqa: B008
@@ -151,6 +167,14 @@ def _check_apart(request: GuestRequest, groups: Iterable[DesiredGroup], others: 
         raise GroupConflictError([request.domain.name], same, hint=_ALONE)
 
 
+def _names(
+    desired: Iterable[DesiredGroup], requests: Sequence[GuestRequest], machines: Sequence[str]
+) -> dict[str, str]:
+    """The name of the guest of each requested group, by path."""
+    names = {machine: request.domain.name for request, machine in zip(requests, machines, strict=True)}
+    return {group.path: names.get(machine_of(group.path, machines), "") for group in desired}
+
+
 def _plan_guest(request: GuestRequest) -> PlanGuest:
     domain, guest = request.domain, request.guest
     pid, threads = (guest.pid, guest.threads) if guest else (None, ())
@@ -169,18 +193,18 @@ def _draft(
     own: Collection[str],
     host: Host,
     removal: Removal,
+    means: Means,
     *,
-    shrink: bool,
     assign: bool,
 ) -> _Draft:
     ours = [g for g in desired if g.request and not is_foreign(host.group(g.path), own)]
     removed = frozenset(removal.paths if removal.first else ())
     at = {group.path: group.at for group in desired}
-    target = find_target(ours, host, removed, shrink=shrink)
+    target = find_target(ours, host, removed, means)
     if any(f.severity == "error" for f in target.findings):
         creates = [CreateGroup(group.path) for group in desired if host.group(group.path) is None]
         return _Draft(target, (), (*target.findings, *limit_findings(creates, host, at)))
-    steps = steps_between(host, desired, target.groups, places, removal)
+    steps = steps_between(host, desired, target.groups, places, removal, target.moves)
     if assign:
         steps += assigning_steps(host, desired, own, steps)
     unassigned = unassigned_findings(host, desired, own, steps, assign=assign)

@@ -10,7 +10,7 @@ from cachetune.documents import repeated
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.paths import kind_of
 from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES
-from cachetune.plan.model import Plan, PlanGuest, PlannedGroup, Resource, Summary
+from cachetune.plan.model import MovedGroup, Plan, PlanGuest, PlannedGroup, Resource, Summary
 from cachetune.units import Rate, Size
 
 _LARGEST_TID = (1 << 31) - 1
@@ -30,6 +30,9 @@ def plan_problems(plan: Plan) -> Iterator[str]:
         yield from _group_problems(group, resources)
         if group.kind == "monitor" and group.mode != "shareable":
             yield f"monitor group {group.path!r} has a mode"
+    yield from repeated("moved group", (moved.path for moved in plan.moved))
+    for moved in plan.moved:
+        yield from _moved_problems(moved, resources)
     for path in plan.host_groups:
         if kind_of(path) is None and kind_of(path, monitoring=False) is None:
             yield f"{path!r} is not the path of a group"
@@ -87,6 +90,17 @@ def _scope_problems(group: PlannedGroup) -> Iterator[str]:
         yield f"group {group.path!r}: {error}"
     if (group.vcpus == "") != (group.threads is not None):
         yield f"group {group.path!r} is for the vCPUs {group.vcpus!r} and the threads {group.threads!r}"
+
+
+def _moved_problems(moved: MovedGroup, resources: dict[str, Resource]) -> Iterator[str]:
+    if moved.path != DEFAULT_GROUP and kind_of(moved.path) != "control":
+        yield f"{moved.path!r} is not the path of a control group, and cannot move"
+    for name, cache_id, ways in moved.cold_ways.entries():
+        resource = resources.get(name)
+        if resource is None or cache_id not in resource.way_bytes or ways < 1:
+            yield f"group {moved.path!r} moves by {ways} ways of {name} cache {cache_id}"
+    if (moved.cold_bytes or 0) < 0:
+        yield f"group {moved.path!r} loses {moved.cold_bytes} bytes"
 
 
 def _summary_problems(summary: Summary) -> Iterator[str]:

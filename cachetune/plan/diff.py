@@ -1,13 +1,15 @@
 """From the host's current state and the target allocations to the ordered steps between them.
 
-The order is shrink, create, grow, move, remove. A group becomes exclusive once all masks are written and before threads
-move, so that a refusal moves none; it becomes shareable before everything else. At no moment does one of our groups
-share ways with another group unless it does so in the target, except that a new group has no tasks but the kernel's own
-masks until they are written.
+The order is shrink, compact, create, grow, move, remove. A group becomes exclusive once all masks are written and
+before threads move, so that a refusal moves none; it becomes shareable before everything else. At no moment does one of
+our groups share ways with another group unless it does so in the target, except that a new group has no tasks but the
+kernel's own masks until they are written.
 What goes back to the default group then (``plan.giveback``) follows after all of them.
 """
 
+from collections import Counter, deque
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -16,6 +18,7 @@ from cachetune.host.bandwidth import as_written
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, is_monitor
 from cachetune.host.resctrl.assignments import format_assignments
 from cachetune.host.resctrl.schemata import format_schemata
+from cachetune.plan.allocate.relocate import Moves
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.exclusive import mode_writes
 from cachetune.plan.groups.translate import DesiredGroup, Membership
@@ -35,10 +38,15 @@ def steps_between(
     allocations: Mapping[str, Allocation],
     places: Mapping[int, Membership],
     removal: Removal,
+    compacted: Moves = MappingProxyType({}),
 ) -> tuple[Step, ...]:
-    """All steps, in order; empty when the host already is in the target state."""
+    """All steps, in order; empty when the host already is in the target state.
+
+    ``compacted`` are the caches in which groups move, with the writes that lead to the target there.
+    """
     modes = mode_writes(host, desired, allocations)
-    shrinks, changes = _changes(host, allocations)
+    shrinks, changes = _changes(host, allocations, compacted)
+    shrinks += relocations(host, compacted)
     creates = _creates(host, desired, allocations)
     moves = moves_between(host, places, removal.paths)
     leaves = _leaves(host, removal.paths, () if removal.first else places)
@@ -51,7 +59,7 @@ def steps_between(
 
 def writes_to(host: Host, allocations: Mapping[str, Allocation]) -> tuple[Step, ...]:
     """The writes that give existing groups other values: those that only give ways up first."""
-    shrinks, changes = _changes(host, allocations)
+    shrinks, changes = _changes(host, allocations, {})
     return (*shrinks, *changes)
 
 
@@ -76,8 +84,32 @@ def locations(host: Host, tids: Collection[int]) -> dict[int, Membership]:
     return found
 
 
-def _changes(host: Host, allocations: Mapping[str, Allocation]) -> tuple[list[Step], list[Step]]:
-    """Writes to groups that exist: those that only give ways up, and all others; the default group's first."""
+def relocations(host: Host, compacted: Moves) -> list[WriteSchemata]:
+    """The writes of all caches, each cache's in its order. Writes to one group share a step where that is possible."""
+    queues = {place: deque(moves) for place, moves in compacted.items()}
+    now = {
+        path: group.masks
+        for path in {p for moves in compacted.values() for p, _ in moves}
+        if (group := host.group(path))
+    }
+    steps = []
+    while heads := Counter(queue[0][0] for queue in queues.values() if queue):
+        path = min(heads, key=lambda each: (-heads[each], each))
+        masks = Masks.of(
+            (*place, queue.popleft()[1]) for place, queue in queues.items() if queue and queue[0][0] == path
+        )
+        before = Masks.of((name, i, now[path].at(name, i) or Cbm(0)) for name, i in masks.places())
+        steps.append(WriteSchemata(path, _format(host, before, Bandwidth()), _format(host, masks, Bandwidth())))
+        now[path] = now[path].updated(masks)
+    return steps
+
+
+def _changes(host: Host, allocations: Mapping[str, Allocation], compacted: Moves) -> tuple[list[Step], list[Step]]:
+    """Writes to groups that exist: those that only give ways up, and all others; the default group's first.
+
+    What the writes of the compacted caches do is left to those.
+    """
+    moved = {(path, *place) for place, moves in compacted.items() for path, _ in moves}
     shrinks: list[Step] = []
     changes: list[Step] = []
     for path, target in sorted(allocations.items(), key=lambda item: item[0] != DEFAULT_GROUP):
@@ -88,7 +120,7 @@ def _changes(host: Host, allocations: Mapping[str, Allocation]) -> tuple[list[St
         other: list[tuple[str, int, Cbm]] = []
         for name, i, mask in target.masks.entries():
             before = _mask(group, name, i)
-            if mask != before:
+            if mask != before and (path, name, i) not in moved:
                 (other if mask & ~before else smaller).append((name, i, mask))
         bandwidth = [(name, i, v) for name, i, v in target.bandwidth.entries() if group.bandwidth.at(name, i) != v]
         if smaller:

@@ -89,6 +89,20 @@ class Resource(msgspec.Struct, frozen=True):
     snc_nodes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
 
 
+class MovedGroup(msgspec.Struct, frozen=True):
+    """A group that moves to other ways so that room is made, and what it loses. The default group is ".".
+
+    ``guest`` is the name of its guest, "" if that is not known. ``cold_ways`` are the ways that it enters in all its
+    writes together, in place of ways that it had: by resource and cache id. ``cold_bytes`` is their size, None if that
+    is unknown.
+    """
+
+    path: str
+    guest: str
+    cold_ways: Amounts
+    cold_bytes: int | None
+
+
 class DefaultShrink(msgspec.Struct, frozen=True):
     """How the default group was shrunk for guests: its masks ``before`` and ``after``.
 
@@ -140,6 +154,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that ``apply`` needs, so that it decides nothing itself.
 
     ``groups`` are the guests' groups; changes to other groups, such as the default group, are only in ``steps``.
+    ``moved`` are the groups, of these and of other guests, that move to make room.
     ``host_groups`` is the state of each group of the host, to name what changed when the fingerprint does not match.
     Only a plan with a ``default_group`` may change the default group's bandwidth; it has no guest but NO_GUEST.
     """
@@ -152,6 +167,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     bandwidth_unit: BandwidthUnit | None = None
     groups: tuple[PlannedGroup, ...]
     default_group: DefaultGoal | None = None
+    moved: tuple[MovedGroup, ...] = ()
     steps: Annotated[tuple[Step, ...], msgspec.Meta(max_length=100_000)]
     warnings: tuple[Finding, ...] = ()
     summary: Summary

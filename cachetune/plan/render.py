@@ -14,7 +14,7 @@ from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.host.resctrl.schemata import Schemata, merge, parse
 from cachetune.idset import format_ids, numbered
 from cachetune.plan.bandwidth import with_unit
-from cachetune.plan.model import Plan, PlannedGroup, Resource, Usage
+from cachetune.plan.model import MovedGroup, Plan, PlannedGroup, Resource, Usage
 from cachetune.plan.settings import ASSIGNMENTS, group_file, group_of_file
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
 from cachetune.text import count, counts, listed, printable
@@ -51,6 +51,8 @@ def render(plan: Plan, draw: Draw) -> Iterator[Line]:
     for step in plan.steps:
         if not _is_mode_of(planned, step):
             yield from _line_of(step, plan)
+    for moved in plan.moved:
+        yield Line("~", f"~ {_loss(moved)}")
     yield Line("", summary_sentence(plan))
 
 
@@ -160,6 +162,13 @@ def _before_and_after(steps: list[WriteSchemata], plan: Plan, draw: Draw) -> Ite
     yield from _folded("~", ((resource.name, i, shown) for resource, i, _, shown in masks))
     limits = ((name, i, value, before.bandwidth.at(name, i)) for name, i, value in after.bandwidth.entries())
     yield from _folded("~", ((name, i, _changed(old, value, plan)) for name, i, value, old in limits))
+
+
+def _loss(moved: MovedGroup) -> str:
+    """What a group loses that moves, such as "db: 3 ways move, 6.75 MiB cold"."""
+    ways = sum(ways for _, _, ways in moved.cold_ways.entries())
+    size = "" if moved.cold_bytes is None else f", {about(moved.cold_bytes)} cold"
+    return f"{moved.guest or _name(moved.path)}: {count(ways, 'way')} {'moves' if ways == 1 else 'move'}{size}"
 
 
 def _folded(mark: str, values: Iterable[tuple[str, int, str]]) -> Iterator[Line]:

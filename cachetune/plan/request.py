@@ -17,6 +17,8 @@ class Options(msgspec.Struct, frozen=True):
     that libvirt created for the guests may change: the plan is the same, and does not advise that option. With
     ``exclusive`` every control group is requested as exclusive. ``rounding`` is for values that the host cannot have:
     None refuses bytes and numbers in the host's own unit, and rounds all others down.
+    ``compact`` allows moving our groups to other ways to make room, with ``shrink_default`` also the default group,
+    with ``adopt`` also those that libvirt created for any running guest.
     """
 
     shrink_default: bool = False
@@ -25,6 +27,7 @@ class Options(msgspec.Struct, frozen=True):
     adopt: bool = False
     exclusive: bool = False
     rounding: Rounding | None = None
+    compact: bool = False
 
 
 class GuestRequest(msgspec.Struct, frozen=True):

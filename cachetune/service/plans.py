@@ -56,7 +56,8 @@ def plan_requests(requests: Sequence[GuestRequest], host: Host, ledger: Ledger, 
     Raises PlanRefusedError with all findings (those of the XML first), MachineNameError and GroupConflictError.
     """
     owned = [msgspec.structs.replace(each, owned=ledger.groups_of(each.machine)) for each in requests]
-    planned = plan_guests(owned, host, options, ledger.shrunk)
+    names = {path: entry.name for entry in ledger.guests.values() for path in entry.groups}
+    planned = plan_guests(owned, host, options, ledger.shrunk, names)
     try:
         check_names(planned, host, ledger)
     except ApplyRefusedError as refused:

@@ -16,6 +16,7 @@ from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import load_ledger
+from cachetune.domain.model import Domain
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.read import read_host
@@ -25,7 +26,7 @@ from cachetune.sim import SimulatedResctrl, load_profile
 from tests.apply.dying import until_death
 from tests.apply.test_exclusive import overlaps
 from tests.drawn import drawn_domain
-from tests.samples import FAST_PROFILES, plan_for
+from tests.samples import FAST_PROFILES, cache_request, domain, group, plan_for
 
 RUNS = 20
 GUESTS = ("web", "db", "mail", "cache", "build")
@@ -34,13 +35,14 @@ FAULTS = (errno.EIO, errno.ENOSPC, errno.EINVAL)
 
 @dataclasses.dataclass
 class Counts:
-    """The counts of one episode or of many; ``refused`` runs could not be planned."""
+    """The counts of one episode or of many; ``refused`` runs could not be planned, ``moved`` have compacted a cache."""
 
     runs: int = 0
     refused: int = 0
     failures: int = 0
     deaths: int = 0
     deaths_of_recover: int = 0
+    moved: int = 0
 
     def add(self, other: "Counts") -> None:
         """Add the counts of another."""
@@ -48,9 +50,9 @@ class Counts:
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
-def episode(seed: str, run: Path, on: SimulatedResctrl | None = None) -> Counts:
+def episode(seed: str, run: Path, on: SimulatedResctrl | None = None, *, compact: bool = False) -> Counts:
     """Run one episode, on a drawn host or on this one. Raises AssertionError with the seed when an invariant fails."""
-    played = Episode(seed, run, on)
+    played = Episode(seed, run, on, compact=compact)
     try:
         return played.play()
     except Exception as error:
@@ -60,16 +62,18 @@ def episode(seed: str, run: Path, on: SimulatedResctrl | None = None) -> Counts:
 class Episode:
     """A host, its guests, and the generator that decides what happens."""
 
-    def __init__(self, seed: str, run: Path, on: SimulatedResctrl | None) -> None:
+    def __init__(self, seed: str, run: Path, on: SimulatedResctrl | None, *, compact: bool) -> None:
         self._draw = random.Random(seed)  # noqa: S311 - reproducible on purpose
         self.counts = Counts()
         profile = load_profile(self._draw.choice(FAST_PROFILES))
         self._sim = on or SimulatedResctrl(profile, kernel=self._draw.choice(["6.1", "6.12"]))
-        self._options = Options(shrink_default=True, assign_counters=on is not None)
+        self._options = Options(shrink_default=not compact, assign_counters=on is not None, compact=compact)
         self._connection = Connection(self._sim, run)
         self._guests = {name: self._start(1000 * n) for n, name in enumerate(GUESTS, 1)}
         for number in range(self._draw.randrange(3)):
             self._settle(f"COS{number}")
+        if compact:
+            self._give_others_few_ways()
 
     def _start(self, first: int) -> Guest:
         for tid in range(first, first + 4):
@@ -83,6 +87,12 @@ class Episode:
             highest = ((1 << cache.min_cbm_bits) - 1) << cache.ways - cache.min_cbm_bits
             masks = ";".join(f"{i}={highest:x}" for i in cache.size_bytes)
             self._sim.write(f"{path}/schemata", f"{cache.name}:{masks}\n")
+
+    def _give_others_few_ways(self) -> None:
+        """The default group keeps the highest ways, so that guests have room without taking ways from it."""
+        for cache in read_host(self._sim).caches:
+            highest = ((1 << max(cache.min_cbm_bits, 2)) - 1) << cache.ways - max(cache.min_cbm_bits, 2)
+            self._sim.write("schemata", f"{cache.name}:{';'.join(f'{i}={highest:x}' for i in cache.size_bytes)}\n")
 
     def play(self) -> Counts:
         """All runs, then the removal of all guests."""
@@ -104,14 +114,26 @@ class Episode:
             self.counts.refused += 1
             return
         self.counts.runs += 1
+        self.counts.moved += bool(wanted.moved)
         how(wanted)
 
     def _wish(self, name: str) -> Plan | None:
         try:
-            domain = drawn_domain(self._draw, self._look(), name)
-            return plan_for(domain, self._connection, self._guests[name], self._options)
+            wanted = self._bulky(name) if self._options.compact else drawn_domain(self._draw, self._look(), name)
+            return plan_for(wanted, self._connection, self._guests[name], self._options)
         except PlanRefusedError:
             return None
+
+    def _bulky(self, name: str) -> Domain:
+        """One group with a few ways of some caches, or many: such requests leave holes and need room."""
+        sizes = [1, 1, 2, 2, 3, 4, 5]
+        caches = tuple(
+            cache_request(cache, i, self._draw.choice([n for n in sizes if n >= cache.min_cbm_bits]))
+            for cache in self._look().caches
+            for i in cache.size_bytes
+            if self._draw.random() < 0.8
+        )
+        return domain(group({0, 1, 2, 3}, caches, (), []), name=name)
 
     def _removal(self, name: str) -> Plan:
         ledger, machine = load_ledger(self._connection.run), f"cachetune-{name}"
@@ -173,10 +195,10 @@ class Episode:
         there = {group.path for group in host.groups if f"{machine}-" in group.path}
         assert there == {group.path for group in wanted.groups}
         assert load_ledger(self._connection.run).groups_of(machine) == there
-        for group in wanted.groups:
-            found = host.group(group.path)
-            requested = group.requested.places()
-            assert all(found.masks.at(*of) == group.schemata.masks.at(*of) for of in requested)
+        for planned in wanted.groups:
+            found = host.group(planned.path)
+            requested = planned.requested.places()
+            assert all(found.masks.at(*of) == planned.schemata.masks.at(*of) for of in requested)
 
     def _check(self) -> None:
         """Two groups never share ways that they must not share, and foreign groups keep what they have."""

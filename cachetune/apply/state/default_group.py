@@ -41,6 +41,9 @@ def follow_shrink(
             first[place] = was
             common[place] = (shared.at(*place) if shared else None) or Cbm(0)
         original = first.setdefault(place, was)
+        if was & ~mask and mask & ~original:  # it moves: the ways that it enters replace those that it leaves
+            original = first[place] = original & ~(was & ~mask) | mask
+            common[place] = common.get(place, Cbm(0)) & original
         last[place] = mask
         if mask & original == original:
             for entries in (first, last, common):

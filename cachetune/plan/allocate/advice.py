@@ -14,6 +14,7 @@ from cachetune.findings import Finding
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
 from cachetune.plan.allocate.occupancy import mask_of
 from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, fit, shrink_default
+from cachetune.plan.allocate.relocate import Mover, Relocation
 from cachetune.plan.rules import RULES
 from cachetune.text import count, listed
 from cachetune.units import about
@@ -25,20 +26,29 @@ _Fit = Callable[[Sequence[WayRequest]], tuple[Cbm, list[Cbm]]]
 
 
 class Situation:
-    """One cache with all that is requested of it: ``ways`` in the order of ``requests`` (None: no size requested)."""
+    """One cache with all that is requested of it: ``ways`` in the order of ``requests`` (None: no size requested).
+
+    ``mover`` moves groups to make room; None where that is not done.
+    """
 
     def __init__(
-        self, host: Host, cache: Cache, cache_id: int, requests: Sequence[CacheRequest | None], ways: list[WayRequest]
+        self,
+        host: Host,
+        cache: Cache,
+        cache_id: int,
+        requests: Sequence[CacheRequest | None],
+        ways: list[WayRequest],
+        mover: Mover | None = None,
     ) -> None:
         self.host, self.cache, self.cache_id = host, cache, cache_id
-        self.requests, self.ways = requests, ways
+        self.requests, self.ways, self.mover = requests, ways, mover
 
     @property
     def control(self) -> CacheControl:
         """The resource that the cache belongs to."""
         return self.cache.control
 
-    def no_room(self, error: DoesNotFitError, *, shrink: bool) -> Finding:
+    def no_room(self, error: DoesNotFitError, *, shrink: bool, compact: bool) -> Finding:
         """CT207 for the request that failed: who has which ways, and the most that fits."""
         request = self.requests[error.index]
         assert request is not None  # noqa: S101 - only a request can fail to fit
@@ -51,7 +61,7 @@ class Situation:
             free=error.free.bit_count(),
             hole=error.largest_hole,
             owners=self._owners(),
-            hint=self._advice_on_room(error, shrink=shrink),
+            hint=self._advice_on_room(error, shrink=shrink, compact=compact),
         )
 
     def shared_with_io(self, masks: Sequence[Cbm], *, shrink: bool) -> tuple[Finding, ...]:
@@ -74,9 +84,9 @@ class Situation:
 
     # -- no room --------------------------------------------------------------------------------------------------
 
-    def _advice_on_room(self, error: DoesNotFitError, *, shrink: bool) -> str:
-        if not shrink and (kept := self._kept_by_shrinking()) is not None:
-            return f"plan with --shrink-default: the default group would keep {kept:x} of {self.cache.default:x}"
+    def _advice_on_room(self, error: DoesNotFitError, *, shrink: bool, compact: bool) -> str:
+        if offers := self._offers(shrink=shrink, compact=compact):
+            return f"plan with {', or with '.join(offers)}"
         now = self._most(error.index, self._shrunk if shrink else self._settled, shrink=shrink)
         shrunk = now if shrink else self._most(error.index, self._shrunk, shrink=True)
         words = []
@@ -86,7 +96,34 @@ class Situation:
             words.append(f"at most {self._size(now)} {_fit(now)}")
         if shrunk > now:
             words.append(f"with --shrink-default at most {self._size(shrunk)} {_fit(shrunk)}")
-        return "; ".join(words) if now or shrunk else self._nothing(error.index)
+        compacted = 0 if compact else self._most_compacted(error.index, max(now, shrunk))
+        if compacted:
+            words.append(f"with --compact and --shrink-default at most {self._size(compacted)} {_fit(compacted)}")
+        return "; ".join(words) if now or shrunk or compacted else self._nothing(error.index)
+
+    def _offers(self, *, shrink: bool, compact: bool) -> list[str]:
+        """The options that would make everything fit, and what each would cost."""
+        offers = []
+        if not shrink and (kept := self._kept_by_shrinking()) is not None:
+            offers.append(f"--shrink-default: the default group would keep {kept:x} of {self.cache.default:x}")
+        if self.mover and not compact and (made := self.mover.relocated(self.ways, shrink=False)):
+            offers.append(f"--compact: {self._moving(made)}")
+        all_means = self.mover.by_all_means() if self.mover and not offers and not (shrink and compact) else None
+        if all_means and (made := all_means.relocated(self.ways, shrink=True)):
+            offers.append(f"--compact and --shrink-default: {self._moving(made)}")
+        return offers
+
+    def _moving(self, made: Relocation) -> str:
+        """Who would move, in a few words."""
+        names = dict.fromkeys("the default group" if path == DEFAULT_GROUP else path for path, _ in made.writes)
+        return f"{listed(list(names), 3)} would move"
+
+    def _most_compacted(self, index: int, others: int) -> int:
+        """The most ways for this request if groups move and the default group shrinks, if more than with ``others``."""
+        for ways in range((self.ways[index].ways or 1) - 1, max(others, self._least - 1), -1):
+            if self.mover and self.mover.by_all_means().relocated(self._with(index, ways), shrink=True):
+                return ways
+        return 0
 
     def _kept_by_shrinking(self) -> Cbm | None:
         try:

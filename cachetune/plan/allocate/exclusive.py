@@ -64,7 +64,7 @@ def find_rooms(
         _check_default(found, host, controls, cache_id)
     except DoesNotFitError as error:
         situation = Situation(host, cache, cache_id, [each.largest for each in sought], requests)
-        finding = situation.no_room(error, shrink=shrink)
+        finding = situation.no_room(error, shrink=shrink, compact=False)
         io = joined.io & ~(joined.taken | joined.default)
         beside = f"; an exclusive group cannot have the ways of devices ({io:x})" if io else ""
         return Rooms({}, findings=(msgspec.structs.replace(finding, hint=finding.hint + beside),))

@@ -48,7 +48,7 @@ def occupancy_of(host: Host, control: CacheControl, cache_id: int, ignored: Coll
         if group.owner == "cachetune" and mask == default:
             followers.append(group.path)
         else:
-            taken |= int(mask if group.mode == "shareable" else _of_all_types(group, control, cache_id, host))
+            taken |= int(mask if group.mode == "shareable" else of_all_types(group, control, cache_id, host))
     return Occupancy(default, tuple(followers), Cbm(taken))
 
 
@@ -57,17 +57,18 @@ def exclusive_ways(host: Host, control: CacheControl, cache_id: int, ignored: Co
     ways = Cbm(0)
     for group in host.control_groups():
         if group.mode == "exclusive" and group.path not in ignored:
-            ways |= _of_all_types(group, control, cache_id, host)
+            ways |= of_all_types(group, control, cache_id, host)
     return ways
 
 
 def exclusive_bits(host: Host, control: CacheControl, cache_id: int) -> Cbm:
     """The ways that a default group in mode exclusive keeps from all others."""
     group = host.default_group
-    return _of_all_types(group, control, cache_id, host) if group.mode == "exclusive" else Cbm(0)
+    return of_all_types(group, control, cache_id, host) if group.mode == "exclusive" else Cbm(0)
 
 
-def _of_all_types(group: Group, control: CacheControl, cache_id: int, host: Host) -> Cbm:
+def of_all_types(group: Group, control: CacheControl, cache_id: int, host: Host) -> Cbm:
+    """The group's ways of one cache for any type of data: what an exclusive group keeps from others."""
     bits = Cbm(0)
     for other in host.caches:
         if other.level == control.level:

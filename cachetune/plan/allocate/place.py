@@ -120,11 +120,11 @@ def shrink_default(cache: Cache, requests: Sequence[WayRequest]) -> tuple[Cbm, l
     group as it is when no mask will do.
     """
     needed = sum(request.ways or 0 for request in requests)
-    for _, group in itertools.groupby(_remainders(cache), int.bit_count):
-        remainders = [
+    for _, group in itertools.groupby(remainders(cache), int.bit_count):
+        masks = [
             default for default in group if (cache.control.cbm_mask & ~(cache.taken | default)).bit_count() >= needed
         ]
-        for layout, default in itertools.product(_layouts(cache.control), remainders):
+        for layout, default in itertools.product(_layouts(cache.control), masks):
             with contextlib.suppress(DoesNotFitError):
                 return default, layout(cache, requests, default)
     return cache.default, fit(cache, requests, cache.default)
@@ -196,7 +196,7 @@ def _first_fit(choose: _Choose, ways: int, rooms: Sequence[Cbm], now: Cbm) -> Cb
     return choose(ways, rooms[-1], now)
 
 
-def _remainders(cache: Cache) -> Iterator[Cbm]:
+def remainders(cache: Cache) -> Iterator[Cbm]:
     """Masks that could be left to the default group: the largest first, then those without holes, then the highest."""
     control = cache.control
     keep = cache.default & cache.io

@@ -1,7 +1,8 @@
 """The target of a plan: every mask and bandwidth of the groups that it may write to.
 
 ``Target.groups`` maps the path of each control group that gets, or may get, other values to its allocation. The default
-group and our groups that share its ways are among them only if the default group shrinks.
+group and our groups that share its ways are among them only if the default group shrinks or moves, other guests' groups
+only if they move.
 """
 
 from collections import defaultdict
@@ -26,6 +27,7 @@ from cachetune.plan.allocate.occupancy import (
     occupancy_of,
 )
 from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, fit, shrink_default
+from cachetune.plan.allocate.relocate import Movable, Mover, Moves, Scene
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.groups.translate import DesiredGroup
 from cachetune.plan.rules import RULES
@@ -36,32 +38,52 @@ _DIVIDED_LEVEL = 3  # Sub-NUMA clustering divides the L3
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Allocations by group path, and why some requests do not fit."""
+    """Allocations by group path, and why some requests do not fit.
+
+    ``moves`` has the writes for each cache (resource, cache id) that is compacted, in order, as (path, mask).
+    """
 
     groups: dict[str, Allocation]
     findings: tuple[Finding, ...]
+    moves: Moves
+
+
+class Means(msgspec.Struct, frozen=True):
+    """What may be done so that requests fit: take ways from the default group, and move the ``movable`` groups.
+
+    Without ``compact``, the latter are only for findings to say whether moving them would help.
+    """
+
+    shrink: bool = False
+    compact: bool = False
+    movable: Movable = Movable()
 
 
 class _Settled(msgspec.Struct, frozen=True):
-    """The masks of one cache by group path."""
+    """The masks of one cache by group path, and the writes that lead to them if groups have to move."""
 
     masks: dict[str, Cbm]
     findings: tuple[Finding, ...] = ()
+    moves: tuple[tuple[str, Cbm], ...] = ()
 
 
-def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[str], *, shrink: bool) -> Target:
+def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[str], means: Means) -> Target:
     """Settle every cache of the host for the desired control groups. ``removed`` groups are removed beforehand."""
     groups = [group for group in desired if group.request]
+    moves: dict[tuple[str, int], tuple[tuple[str, Cbm], ...]] = {}
     masks: dict[str, list[tuple[str, int, Cbm]]] = defaultdict(list)
-    rooms = _rooms(groups, host, removed, shrink=shrink)
+    rooms = _rooms(groups, host, removed, shrink=means.shrink)
     findings: list[Finding] = [finding for each in rooms.values() for finding in each.findings]
     for control in host.caches:
         for cache_id in control.size_bytes:
             beside = rooms.get((control.level, cache_id), NO_ROOMS)
             if beside.findings:
                 continue
-            settled = _settle_cache(groups, host, removed, control, cache_id, beside, shrink=shrink)
+            scene = Scene(host, control, cache_id, removed, means.movable)
+            settled = _settle_cache(groups, scene, beside, means)
             findings += settled.findings
+            if settled.moves:
+                moves[control.name, cache_id] = settled.moves
             for path, mask in settled.masks.items():
                 masks[path].append((control.name, cache_id, mask))
     allocations = {
@@ -77,22 +99,15 @@ def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[
             *_limit_findings(groups, host),
             *_snc_findings(groups, host),
         ),
+        moves,
     )
 
 
-def _settle_cache(
-    groups: Sequence[DesiredGroup],
-    host: Host,
-    removed: frozenset[str],
-    control: CacheControl,
-    cache_id: int,
-    rooms: Rooms,
-    *,
-    shrink: bool,
-) -> _Settled:
+def _settle_cache(groups: Sequence[DesiredGroup], scene: Scene, rooms: Rooms, means: Means) -> _Settled:
+    host, control, cache_id = scene.host, scene.control, scene.cache_id
     exclusive = rooms.masks.get(control.name, {})
     groups = [g for g in groups if not _is_libvirts_copy(g, host, control, cache_id)]
-    occupancy = occupancy_of(host, control, cache_id, removed | {g.path for g in groups})
+    occupancy = occupancy_of(host, control, cache_id, scene.removed | {g.path for g in groups})
     groups = [g for g in groups if g.path not in exclusive]
     default = rooms.kept_of(occupancy.default)
     cache = Cache(control, default, occupancy.taken | rooms.held, io_to_avoid(control, cache_id))
@@ -102,15 +117,21 @@ def _settle_cache(
         WayRequest(_ways(request, host), default if mask == occupancy.default else mask)
         for mask, request in zip(now, requests, strict=True)
     ]
-    situation = Situation(host, cache, cache_id, requests, ways)
+    # Exclusive groups are placed first; what they are given is not reconsidered.
+    mover = None if exclusive else Mover(scene, tuple(group.path for group in groups))
+    situation = Situation(host, cache, cache_id, requests, ways, mover)
+    moves: tuple[tuple[str, Cbm], ...] = ()
     try:
-        kept, masks = shrink_default(cache, ways) if shrink else (default, fit(cache, ways, default))
+        kept, masks = shrink_default(cache, ways) if means.shrink else (default, fit(cache, ways, default))
     except DoesNotFitError as error:
-        return _Settled({}, (situation.no_room(error, shrink=shrink),))
-    settled = {group.path: mask for group, mask in zip(groups, masks, strict=True)} | exclusive
+        relocation = mover.relocated(ways, shrink=means.shrink) if mover and means.compact else None
+        if relocation is None:
+            return _Settled({}, (situation.no_room(error, shrink=means.shrink, compact=means.compact),))
+        kept, masks, moves = relocation.default, list(relocation.requested), relocation.writes
+    settled = dict(moves) | {group.path: mask for group, mask in zip(groups, masks, strict=True)} | exclusive
     if kept != occupancy.default:
         settled |= dict.fromkeys((DEFAULT_GROUP, *occupancy.followers), kept)
-    return _Settled(settled, situation.shared_with_io(masks, shrink=shrink))
+    return _Settled(settled, situation.shared_with_io(masks, shrink=means.shrink), moves)
 
 
 def _rooms(
