@@ -22,7 +22,7 @@ from cachetune.plan.allocation import Allocation
 from cachetune.plan.assignment import assigning_steps
 from cachetune.plan.counts import limit_findings, summarize
 from cachetune.plan.diff import Removal, steps_between
-from cachetune.plan.exclusive import all_exclusive, exclusive_findings, mode_of
+from cachetune.plan.exclusive import all_exclusive, creation_findings, exclusive_findings, mode_of
 from cachetune.plan.giveback import returning_steps
 from cachetune.plan.group_state import group_states
 from cachetune.plan.groups.names import belongs_to, machine_of
@@ -208,7 +208,8 @@ def _draft(
     if assign:
         steps += assigning_steps(host, desired, own, steps)
     unassigned = unassigned_findings(host, desired, own, steps, assign=assign)
-    return _Draft(target, steps, (*target.findings, *limit_findings(steps, host, at), *unassigned))
+    limits = (*limit_findings(steps, host, at), *creation_findings(host, steps, at))
+    return _Draft(target, steps, (*target.findings, *limits, *unassigned))
 
 
 def resources_of(host: Host) -> tuple[Resource, ...]:

@@ -10,15 +10,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from cachetune.cbm import Cbm, Masks
+from cachetune.cbm import Cbm, Masks, run, runs
 from cachetune.domain.model import Domain
-from cachetune.findings import Finding
-from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host, file_of
+from cachetune.findings import Finding, Source
+from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host, file_of, is_monitor
 from cachetune.idset import numbered
+from cachetune.plan.after import host_after
 from cachetune.plan.groups.translate import DesiredGroup
 from cachetune.plan.model import Mode
 from cachetune.plan.rules import RULES
-from cachetune.plan.steps import WriteFile
+from cachetune.plan.steps import Step, WriteFile, effect_of
 from cachetune.text import count, listed
 from cachetune.units import about
 
@@ -86,6 +87,48 @@ def exclusive_findings(host: Host, groups: Iterable[DesiredGroup]) -> Iterator[F
             elif lacking := _without_request(group, host):
                 caches = listed([numbered(f"{control.name} cache", ids) for control, ids in lacking])
                 yield RULES["CT247"].at(group.at, path=group.path, caches=caches, hint=_needed(lacking))
+
+
+def creation_findings(host: Host, steps: Sequence[Step], places: Mapping[str, Source]) -> Iterator[Finding]:
+    """New groups that the kernel would refuse, since exclusive groups leave too little to start them with.
+
+    It starts a group with the lowest run of ways that are free or shareable, even if higher runs are longer, and
+    refuses it (ENOSPC) if that is shorter than min_cbm_bits. ``places`` are the places in the XML that request the
+    groups. Source: rdtgroup_init_cat in Linux 6.1 to 7.3.
+    """
+    controls = [control for control in host.caches if control.min_cbm_bits > 1]
+    if not controls or not any(group.mode == "exclusive" for group in host.groups):
+        return
+    for n, step in enumerate(steps):
+        path = effect_of(step).created
+        if path is None or is_monitor(path):
+            continue
+        now = host_after(host, steps[:n])
+        for control in controls:
+            for cache_id in control.size_bytes:
+                first = _first_ways(now, control, cache_id)
+                if first.bit_count() < control.min_cbm_bits:
+                    yield RULES["CT250"].at(
+                        places.get(path, Source()),
+                        path=path,
+                        resource=control.name,
+                        id=cache_id,
+                        ways=f"{first:x}",
+                        least=control.min_cbm_bits,
+                    )
+
+
+def _first_ways(host: Host, control: CacheControl, cache_id: int) -> Cbm:
+    """The ways with which a new group starts on a processor that accepts no holes."""
+    used = shareable = control.shareable_bits
+    of_level = [each.name for each in host.caches if each.level == control.level]
+    for group in host.control_groups():
+        for name in of_level:
+            mask = group.masks.at(name, cache_id) or Cbm(0)
+            used |= mask
+            shareable |= mask if group.mode == "shareable" else Cbm(0)
+    start, length = next(runs(shareable | (control.cbm_mask & ~used)), (0, 0))
+    return run(start, length)
 
 
 def overlap_of(path: str, masks: Mapping[str, Masks], caches: Sequence[CacheControl]) -> Overlap | None:

@@ -441,6 +441,19 @@ _ALL = (
         host="sim:skylake-2s",
     ),
     Rule(
+        id="CT250",
+        severity="error",
+        summary="Exclusive groups must leave the kernel enough ways to start a new group with.",
+        message="group {path} cannot be created: the lowest ways of {resource} cache {id} that are not exclusive are "
+        "{ways}, and masks need {least}",
+        fix="make the exclusive group above them shareable, or move it down, and plan again",
+        why="The kernel starts a group with the lowest free or shareable ways that are contiguous, whatever is free "
+        "above them, before its own masks can be written.",
+        bad="a Haswell host, whose masks need two ways, where a way is free below an exclusive group",
+        good="the same host, where two ways are free below the exclusive group",
+        host="scene",
+    ),
+    Rule(
         id="CT401",
         severity="warning",
         summary="Every vCPU in a group should have a thread.",

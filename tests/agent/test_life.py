@@ -86,6 +86,21 @@ def test_an_edited_file_is_applied_and_an_invalid_one_is_not(scene: Scene) -> No
     assert FULL in scene.mount.read("schemata")
 
 
+def test_a_mode_that_another_program_changes_is_set_again(scene: Scene) -> None:
+    caches = "".join(f"<cache id='{i}' level='3' type='both' size='2304' unit='KiB'/>" for i in (0, 1))
+    scene.write(WEB, f"<cputune><cachetune vcpus='0-3' mode='exclusive'>{caches}</cachetune></cputune>")
+    with qemu.running(WEB), scene.agent() as agent:
+        agent.ready()
+        assert scene.mount.read(f"{GROUP}/mode") == "exclusive\n"
+        scene.mount.write(f"{GROUP}/mode", "shareable\n")
+        agent.look()
+        assert scene.mount.read(f"{GROUP}/mode") == "exclusive\n"
+        scene.tune(WEB, ways=1)
+        agent.look()
+        assert scene.mount.read(f"{GROUP}/mode") == "shareable\n"
+        agent.end()
+
+
 def test_a_restarted_guest_is_placed_again(scene: Scene) -> None:
     scene.tune(WEB)
     with scene.agent() as agent:

@@ -8,6 +8,7 @@ from subprocess import DEVNULL, CompletedProcess
 
 import pytest
 
+from cachetune.errors import ResctrlError
 from tests.guests.qemu import Qemu, running
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
@@ -18,6 +19,10 @@ CONTROL = f"cachetune-{NAME}-vcpus_0-5"
 MONITOR = f"{CONTROL}/mon_groups/cachetune-{NAME}-vcpus_0"
 TUNING = """<cputune><cachetune vcpus='0-5'><cache id='0' level='3' type='both' size='4608' unit='KiB'/>
 <monitor level='3' vcpus='0'/></cachetune></cputune>"""
+
+EXCLUSIVE = TUNING.replace("vcpus='0-5'", "vcpus='0-5' mode='exclusive'").replace(
+    "<monitor", "<cache id='1' level='3' type='both' size='2304' unit='KiB'/><monitor"
+)
 
 
 class Host:
@@ -108,6 +113,39 @@ def test_one_thread_for_all_vcpus_is_refused_by_every_verb_that_plans_and_nothin
         whole = host.tune("apply", "--yes")
         assert whole.returncode == 0, whole.stderr
         assert host.tids(f"cachetune-{NAME}") >= {guest.pid, *guest.vcpus().values()}
+
+
+def test_an_exclusive_group_keeps_others_out_until_it_is_removed(host: Host, guest: Qemu) -> None:
+    before = host.mount.read("schemata")
+    without = host.tune("apply", "--yes", "--exclusive")
+    assert without.returncode == 2
+    assert "it requests no ways of L3 cache 1 [CT247]" in without.stderr
+    assert host.mount.read("schemata") == before
+
+    host.tuning.write_text(EXCLUSIVE)
+    applied = host.tune("apply", "--yes")
+    assert applied.returncode == 0, applied.stderr
+    assert f"+ {CONTROL}  (vCPUs 0-5, exclusive)" in applied.stdout
+    assert host.mount.read(f"{CONTROL}/mode") == "exclusive\n"
+    assert host.tids(CONTROL) == set(guest.vcpus().values())
+    with pytest.raises(ResctrlError, match="EINVAL"):
+        host.mount.write("schemata", "L3:0=7ff\n")
+    assert host.mount.read("info/last_cmd_status") == "Overlaps with exclusive group\n"
+
+    host.mount.write(f"{CONTROL}/mode", "shareable\n")
+    assert host.tune("diff").returncode == 1
+    assert host.tune("apply", "--yes").returncode == 0
+    assert host.mount.read(f"{CONTROL}/mode") == "exclusive\n"
+
+    host.tuning.write_text(TUNING)
+    shared = host.tune("apply", "--yes")
+    assert shared.returncode == 0, shared.stderr
+    assert host.mount.read(f"{CONTROL}/mode") == "shareable\n"
+    host.tuning.write_text(EXCLUSIVE)
+    assert host.tune("apply", "--yes").returncode == 0
+    removed = host.cachetune("remove", "--yes", "--machine-name", f"cachetune-{NAME}")
+    assert removed.returncode == 0, removed.stderr
+    assert host.mount.read("schemata") == before
 
 
 def test_without_debug_threads_qmp_provides_the_vcpus(host: Host, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.cbm import Cbm, Masks
 from cachetune.domain.model import BandwidthRequest, Domain, GroupRequest
+from cachetune.errors import ResctrlError
 from cachetune.findings import Finding
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import Host
@@ -188,6 +189,13 @@ def test_code_and_data_are_in_one_room_that_no_other_group_has_of_either_type(tm
     assert plan_for(domain(exclusive(2, 1, 4, 1, host=on)), connection).steps == ()
 
 
+def test_code_or_data_without_room_is_named() -> None:
+    sim = with_cdp()
+    sim.write("schemata", "L3CODE:0=7e0;1=7e0\nL3DATA:0=7f0;1=7f0\n")  # ways 0 to 3 are free of both
+    (finding,) = refusal(domain(exclusive(2, 1, 5, 1, host=read_host(sim))), read_host(sim), Options())
+    assert finding.message.startswith("no room for 5 ways (11520 KiB) on L3DATA cache 0: 4 free, largest hole 4;")
+
+
 def test_two_exclusive_groups_with_opposite_needs_of_code_and_data_fit_on_one_cache(tmp_path: Path) -> None:
     sim = with_cdp()
     on = read_host(sim)
@@ -300,4 +308,22 @@ def test_an_overlap_names_the_ways_and_with_whom() -> None:
     masks["COS2"] = Masks({"L3CODE": {0: Cbm(0x30)}, "L3DATA": {0: Cbm(0xC0)}})
     assert overlap_of("COS1", masks, on.caches) == Overlap("L3DATA", 0, Cbm(0x30), "COS2")
     assert str(overlap_of("COS2", masks, on.caches)) == "it shares ways 30 of L3CODE cache 0 with COS1"
-    assert str(overlap_of(".", masks, on.caches)) == "it shares ways 600 of L3DATA cache 0 with devices"
+    assert str(overlap_of(".", masks, on.caches)) == "it shares ways 600 of L3CODE cache 0 with devices"
+
+
+def test_a_new_group_that_the_kernel_would_refuse_is_refused_in_the_plan(tmp_path: Path) -> None:
+    sim = host_with_guest("haswell")
+    sim.write("schemata", "L3:0=c0000\n")
+    for path, mask in (("batch", "3"), ("batch2", "38")):
+        sim.mkdir(path)
+        sim.write(f"{path}/schemata", f"L3:0={mask}\n")
+        sim.write(f"{path}/mode", "exclusive\n")
+    on = read_host(sim)
+    wanted = domain(exclusive(3, host=on))
+    (finding,) = refusal(wanted, on)
+    assert finding.rule == "CT250"
+    assert finding.message.endswith("lowest ways of L3 cache 0 that are not exclusive are 4, and masks need 2")
+    with pytest.raises(ResctrlError, match="ENOSPC"):
+        sim.mkdir("refused")
+    sim.write("batch2/mode", "shareable\n")
+    assert apply(plan_for(wanted, Connection(sim, tmp_path)), Connection(sim, tmp_path)).outcome == "done"

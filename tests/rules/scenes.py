@@ -78,6 +78,9 @@ def for_threads(threads: str) -> Domain:
 
 NODE_0 = web("<memorytune vcpus='0-1'><node id='0' bandwidth='400'/></memorytune>")
 WEB = web(cachetune("0-1", 2))
+TWO_WAYS_OF_HASWELL = web(
+    "<cachetune vcpus='0-1'><cache id='0' level='3' type='both' size='3' unit='MiB'/></cachetune>"
+)
 WHOLE_PROCESS = web(cachetune("", 2))
 STARTED_BY_LIBVIRT = web(cachetune("0-1", 2), " id='7'")
 
@@ -184,6 +187,16 @@ def in_mode(mode: str) -> Host:
     on = host(FREE, {"cachetune-web-vcpus_0-1/schemata": "L3:0=060;1=060\n"})
     ours = (msgspec.structs.replace(group, mode=mode) if group.path != "." else group for group in on.groups)
     return msgspec.structs.replace(on, groups=tuple(ours))
+
+
+def haswell_beside(exclusive: str) -> Host:
+    """A host whose masks need two ways, with another program's exclusive group; 16 and more are free above it."""
+    sim = host_with_guest("haswell")
+    sim.write("schemata", "L3:0=c0000\n")
+    sim.mkdir("batch")
+    sim.write("batch/schemata", f"L3:0={exclusive}\n")
+    sim.write("batch/mode", "exclusive\n")
+    return read_host(sim)
 
 
 # -- applying -----------------------------------------------------------------------------------------------------
@@ -346,6 +359,11 @@ SCENES = {
     "CT241": Scene(
         bad=lambda: reset({"cachetune-db/schemata": "L3:0=00f\n"}),
         good=reset,
+    ),
+    # The ways below another program's exclusive group: one, or two.
+    "CT250": Scene(
+        bad=lambda: planning(TWO_WAYS_OF_HASWELL, haswell_beside("00e")),
+        good=lambda: planning(TWO_WAYS_OF_HASWELL, haswell_beside("01c")),
     ),
     # Only vCPU 0 has a thread, and the group is for vCPUs 0 and 1.
     "CT401": Scene(

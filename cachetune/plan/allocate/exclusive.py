@@ -63,7 +63,10 @@ def find_rooms(
         found = _rooms_of(sought, rooms, kept, controls)
         _check_default(found, host, controls, cache_id)
     except DoesNotFitError as error:
-        situation = Situation(host, cache, cache_id, [each.largest for each in sought], requests)
+        largest = [each.largest for each in sought]
+        named = next(control for control in controls if control.type == largest[error.index].type)
+        cache = msgspec.structs.replace(cache, control=named)
+        situation = Situation(host, cache, cache_id, largest, requests)
         finding = situation.no_room(error, shrink=shrink, compact=False)
         io = joined.io & ~(joined.taken | joined.default)
         beside = f"; an exclusive group cannot have the ways of devices ({io:x})" if io else ""

@@ -9,7 +9,7 @@ imported and planned, and forks a child for each death: starting a program takes
 import gc
 import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import msgspec
 
 from cachetune import documents
 from cachetune.apply.recover import recover
+from cachetune.apply.run import Connection
 from cachetune.apply.state.change_log import Change
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.plan import Plan
@@ -64,21 +65,28 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Scene:
-    """A guest, without its groups or with them, and the plans that lead from one to the other."""
+    """Two states of a guest's groups, and the plans that lead from the first to the second and back."""
 
-    def __init__(self, domain: Path, pid: int, moments: Callable[[tuple[str, ...]], Iterable[int]]) -> None:
-        """``moments`` says after how many of a run's changes it is killed."""
-        self.connection, self._moments = place_on(Path("/run/deaths")), moments
-        wanted = domain_in(domain)
-        guest = guest_of(wanted, pid)
-        self._tids = {thread.tid for thread in guest.threads}
-        to_it = planned(wanted, guest, self.connection)
-        carried_out(to_it, self.connection)
-        self.having = self.look()
-        back = removal(wanted, self.connection)
-        carried_out(back, self.connection)
-        self.without = self.look()
-        self.plans = {"apply": to_it, "remove": back}
+    def __init__(
+        self,
+        connection: Connection,
+        tids: Collection[int],
+        ways: dict[str, Callable[[], Plan]],
+        moments: Callable[[tuple[str, ...]], Iterable[int]],
+    ) -> None:
+        """``ways`` are the verb that leads there and the one that leads back, each with a planner.
+
+        ``moments`` says after how many of a run's changes it is killed.
+        """
+        self.connection, self._tids, self._moments = connection, tids, moments
+        self._there, self._back = ways
+        self.plans: dict[str, Plan] = {}
+        for verb, plan in ways.items():
+            self.plans[verb] = plan()
+            carried_out(self.plans[verb], connection)
+            if verb == self._there:
+                self._second = self.look()
+        self._first = self.look()
 
     def look(self) -> State:
         """The groups, and what the run directory records about them."""
@@ -160,13 +168,13 @@ class Scene:
         before, after = self._ends(verb)
         state = self.look()
         if state == after:
-            carried_out(self.plans["remove" if verb == "apply" else "apply"], self.connection)
+            carried_out(self.plans[self._back if verb == self._there else self._there], self.connection)
             state = self.look()
         if differs := tree.differences(before, state):
             raise RuntimeError(f"the way back is not known: {differs}")
 
     def _ends(self, verb: str) -> tuple[State, State]:
-        return (self.without, self.having) if verb == "apply" else (self.having, self.without)
+        return (self._first, self._second) if verb == self._there else (self._second, self._first)
 
 
 def last_record(changes: tuple[str, ...]) -> int:
@@ -193,17 +201,26 @@ def sampled(changes: tuple[str, ...], draw: random.Random) -> list[int]:
     return [0, *sorted(map(draw.choice, numbers.values()))]
 
 
+def moments_of(extent: str, *seed: str) -> Callable[[tuple[str, ...]], Iterable[int]]:
+    """After how many of a run's changes it is killed: "sample", or else everywhere."""
+    draw = random.Random("".join(seed))  # noqa: S311 - reproducible on purpose
+    return partial(sampled, draw=draw) if extent == "sample" else everywhere
+
+
 def main() -> None:
     """Print an Outcome."""
     with running(4) as process:
         tids = process.threads.tids
         first = tree.state(tids)
-        extent, *seed = sys.argv[2:]
-        draw = random.Random("".join(seed))  # noqa: S311 - reproducible on purpose
-        moments = partial(sampled, draw=draw) if extent == "sample" else everywhere
-        scene = Scene(Path(sys.argv[1]), process.threads.pid, moments)
+        wanted, connection = domain_in(Path(sys.argv[1])), place_on(Path("/run/deaths"))
+        guest = guest_of(wanted, process.threads.pid)
+        ways = {
+            "apply": lambda: planned(wanted, guest, connection),
+            "remove": lambda: removal(wanted, connection),
+        }
+        scene = Scene(connection, {thread.tid for thread in guest.threads}, ways, moments_of(*sys.argv[2:]))
         gc.disable()  # its looks at every value would copy all memory in every child
-        all_ends = extent == "all"
+        all_ends = sys.argv[2] == "all"
         rounds = {"apply": scene.round("apply"), **scene.recoveries("apply", all_ends=all_ends)}
         carried_out(scene.plans["apply"], scene.connection)
         rounds |= {"remove": scene.round("remove"), **scene.recoveries("remove", all_ends=all_ends)}
