@@ -141,6 +141,12 @@ def _applied(machine: str, name: str, groups: list[Group], host: Host, ledger: L
     return AppliedGuest(machine, groups[0].owner, domain, tuple(g.path for g in groups), tuple(reader.notes))
 
 
+def watched(host: Host) -> ResourceType:
+    """What a monitor reads on this host: a directory has all events, so the first of them stands for it."""
+    features = [feature for monitor in host.monitors for feature in monitor.features]
+    return next((kind for kind, event in _EVENTS if any(f.startswith(event) for f in features)), "cache")
+
+
 class _Reader:
     """The groups of one guest, control groups before their monitor groups, as requests."""
 
@@ -181,6 +187,8 @@ class _Reader:
         if strange:
             self._leave_out(f"{group.path}: {listed(strange, 4)}", "no size describes its mask")
         request = _group_request(vcpus, tuple(caches), _nodes(group, self._host, only_limits=True))
+        if group.mode == "exclusive" and caches:
+            request = msgspec.structs.replace(request, exclusive=True)
         if not request.has_allocation:  # without a limit, the maximum is what keeps the group
             request = _group_request(vcpus, (), _nodes(group, self._host, only_limits=False))
         if not request.has_allocation:
@@ -191,7 +199,7 @@ class _Reader:
             self._requests[group.path] = request
 
     def _monitor(self, group: Group, vcpus: VcpuSet | None) -> None:
-        monitor = MonitorRequest(self._watched(), vcpus, _id_of(vcpus), _HERE)
+        monitor = MonitorRequest(watched(self._host), vcpus, _id_of(vcpus), _HERE)
         if group.parent == DEFAULT_GROUP:
             if other := self._overlap(vcpus):
                 self._leave_out(group.path, f"it shares vCPUs with {printable(other)}")
@@ -206,11 +214,6 @@ class _Reader:
         else:
             monitors = (*around.monitors, monitor)
             self._requests[group.parent] = msgspec.structs.replace(around, monitors=monitors)
-
-    def _watched(self) -> ResourceType:
-        """What a monitor reads on this host: a directory has all events, so the first of them stands for it."""
-        features = [feature for monitor in self._host.monitors for feature in monitor.features]
-        return next((kind for kind, event in _EVENTS if any(f.startswith(event) for f in features)), "cache")
 
     def _overlap(self, vcpus: VcpuSet | None) -> str | None:
         """A group read earlier with which one XML document cannot have another group for these vCPUs."""
@@ -236,11 +239,12 @@ def _vcpus_of(path: str, machine: str) -> VcpuSet | None:
 
 
 def _cache_request(control: CacheControl, cache_id: int, mask: Cbm, copied: Cbm) -> CacheRequest | None:
-    """The request that a plan keeps this mask for. None for ways of the default group's, and without a known size."""
-    way = control.way_bytes(cache_id)
-    if not way or mask & copied or mask == control.cbm_mask:
+    """The request that a plan keeps this mask for, in ways if their size is not known. None for the default group's."""
+    if mask & copied or mask == control.cbm_mask:
         return None
-    return CacheRequest(control.level, cache_id, control.type, Size(mask.bit_count() * way), _HERE)
+    ways, way = mask.bit_count(), control.way_bytes(cache_id)
+    size = Size(ways * way) if way else Size(ways, "ways")
+    return CacheRequest(control.level, cache_id, control.type, size, _HERE)
 
 
 def _nodes(group: Group, host: Host, *, only_limits: bool) -> tuple[BandwidthRequest, ...]:
