@@ -16,7 +16,7 @@ Severity = Literal["error", "warning"]
 class Source(msgspec.Struct, frozen=True):
     """A place in a document: 1-based line and column (0 where unknown) and the path of the element or attribute.
 
-    ``document`` is the document's name, or "" where there is only one.
+    ``document`` is the document's name, or "" where there is only one. Without a line, it is an option of the command.
     """
 
     line: int = 0
@@ -81,7 +81,9 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def location_of(finding: Finding, document: str = "") -> str:
-    """``FILE:LINE:COLUMN: `` of a finding in the document of that name; "" if the finding is about no place in XML."""
+    """``FILE:LINE:COLUMN: `` of a finding in the document of that name, or its option; "" if it is about neither."""
+    if finding.document and not finding.line:
+        return f"{finding.document}: "
     name = finding.document or document
     return f"{name}:{finding.line}:{finding.column}: " if name and finding.line else ""
 

@@ -177,12 +177,14 @@ def test_the_rules_it_names_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_the_options_it_names_exist(page: str) -> None:
-    named = {match[0] for name in spans(page) if (match := re.match(r"--[a-z][a-z-]*", name))}
+    named = {match[0] for name in spans(page) if (match := re.match(r"--[a-z][a-z0-9-]*", name))}
     group = Verbs()
     context = click.Context(group)
     verbs = [verb for name in VERBS if (verb := group.get_command(context, name))]
     verbs += [inner for verb in verbs if isinstance(verb, click.Group) for inner in verb.commands.values()]
-    known = {option for verb in verbs for parameter in verb.params for option in parameter.opts}
+    known = {
+        option for verb in verbs for parameter in verb.params for option in (*parameter.opts, *parameter.secondary_opts)
+    }
     assert named <= known | {*hook.FLAGS, *hook.VALUES, "--help"}
 
 
@@ -224,7 +226,9 @@ def test_every_exit_code_in_the_table_is_shown_and_no_other() -> None:
         code = EXIT.search(command)
         shown.add((re.findall(r"cachetune ([a-z]+)", command)[-1], int(code[1]) if code else 0))
     # these write to a host; the next test and tests/cli cover them
-    on_a_real_host = {(verb, code) for verb in ("apply", "remove", "default", "recover", "agent") for code in (0, 1, 3)}
+    on_a_real_host = {
+        (verb, code) for verb in ("apply", "set", "remove", "default", "recover", "agent") for code in (0, 1, 3)
+    }
     assert shown == listed - on_a_real_host
 
 

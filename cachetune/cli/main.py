@@ -16,6 +16,7 @@ VERBS = {
     "plan": "Show what a domain's XML needs on a host.",
     "diff": "Dry run of apply: exit 1 if anything would change.",
     "apply": "Carry out a plan: all of it, or nothing.",
+    "set": "Change one value of a running guest.",
     "remove": "Remove a guest's groups.",
     "default": "Set the ways and the bandwidth of the default group.",
     "recover": "Finish or undo an interrupted run.",

@@ -186,12 +186,10 @@ proc = _settings["proc"]
 finding = stack(source, *_settings.values())
 """Where to look for running guests: --source, and the settings of the sources."""
 
-planning = stack(
-    *(guest, all_guests, pid, vcpus, machine_name),
-    *(shrink_default, compact, exclusive, take_tasks, assign_counters, rounding, adopt),
-    finding,
-    *(resctrl, sysfs, run),
-)
+how = stack(shrink_default, compact, take_tasks, assign_counters, rounding, adopt)
+"""How to plan, besides --exclusive."""
+
+planning = stack(*(guest, all_guests, pid, vcpus, machine_name), exclusive, how, finding, *(resctrl, sysfs, run))
 """The options of every verb that plans."""
 
 

@@ -11,12 +11,14 @@ import msgspec
 
 from cachetune.domain import Loaded, load, read_file
 from cachetune.domain.model import Domain
-from cachetune.errors import InputError, UnreadableFileError, WrongGuestError
+from cachetune.errors import InputError, UnreadableFileError, UnwritableFileError, WrongGuestError
+from cachetune.files import StagedFile, stage_file
 from cachetune.findings import first_error
 
 GUESTS_D = Path("/etc/cachetune/guests.d")
 
 _SUFFIX = ".xml"
+_MODE = 0o644
 _LONGEST = 255  # bytes in the name of a file (NAME_MAX)
 
 
@@ -66,6 +68,29 @@ def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | 
 def path_for(name: str, directory: Path) -> Path | None:
     """The path of a guest's file, whether or not it exists; None if there can be none for this name."""
     return directory / f"{name}{_SUFFIX}" if _is_safe(name) else None
+
+
+def stage_tuning_file(name: str, text: str, directory: Path) -> StagedFile:
+    """Write a guest's new tuning file beside the old one, readable for all; ``commit`` puts it in place.
+
+    Raises InputError for a name that no file can have, and for domain XML, which is more than its tuning, and
+    UnwritableFileError.
+    """
+    path = path_for(name, directory)
+    if path is None:
+        raise InputError(f"guest {name!r} cannot have a tuning file: no file can have this name")
+    old = tuning_of(name, directory)
+    if old and old.domain and old.domain.type:
+        raise InputError(
+            f"{path} is domain XML, and only its tuning is known", hint="edit it, or keep only <cputune> in it"
+        )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        staged = stage_file(path, text.encode(), mode=_MODE)
+        staged.part.chmod(_MODE)  # whatever the umask
+    except OSError as error:
+        raise UnwritableFileError(path, error.strerror) from None
+    return staged
 
 
 def names_in(directory: Path) -> tuple[str, ...] | None:

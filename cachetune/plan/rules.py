@@ -454,6 +454,18 @@ _ALL = (
         host="scene",
     ),
     Rule(
+        id="CT254",
+        severity="warning",
+        summary="What a guest has should be what a tuning file can describe, so that 'set' can change a part of it.",
+        message="{note}",
+        fix="look at the plan: it changes what is left out",
+        why="set reads the guest's groups back as a request and changes that. Other programs can give a group a mask "
+        "that no size describes, such as one with ways of the default group.",
+        bad="set --mb 0=50 for a guest whose group shares ways with the default group",
+        good="set --mb 0=50 for a guest whose group has ways that no other group has",
+        host="scene",
+    ),
+    Rule(
         id="CT401",
         severity="warning",
         summary="Every vCPU in a group should have a thread.",

@@ -8,7 +8,6 @@ The contract: a plan for the result, on the same host and for the same machine n
 what differs.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -22,7 +21,6 @@ from cachetune.domain.model import (
     GroupRequest,
     MonitorRequest,
     ResourceType,
-    VcpuSet,
 )
 from cachetune.errors import CachetuneError, InputError
 from cachetune.findings import Source
@@ -31,10 +29,10 @@ from cachetune.guests.model import RunningGuest
 from cachetune.guests.proc.programs import canonical_uuid
 from cachetune.host.bandwidth import to_write
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Host, Owner
-from cachetune.idset import format_ids, parse_vcpus
-from cachetune.plan.groups.names import guest_in, machine_in, machine_names
+from cachetune.plan.groups.names import guest_in, machine_names, scope_of
 from cachetune.service.connection import Location
 from cachetune.service.hosts import read_location
+from cachetune.service.members import Members
 from cachetune.service.select import Selection
 from cachetune.text import listed, printable
 from cachetune.units import Rate, Size
@@ -76,7 +74,7 @@ def applied_guests(host: Host, ledger: Ledger, running: Iterable[RunningGuest] =
     found: dict[str, list[Group]] = {}
     for group in host.groups:
         if group.owner in _OURS:
-            found.setdefault(machine_of.get(group.path) or machine_in(group.path), []).append(group)
+            found.setdefault(machine_of.get(group.path) or scope_of(group.path).machine, []).append(group)
     return tuple(
         _applied(machine, names.get(machine) or guest_in(machine), groups, host, ledger)
         for machine, groups in found.items()
@@ -135,7 +133,7 @@ def _applied(machine: str, name: str, groups: list[Group], host: Host, ledger: L
     reader = _Reader(machine, host)
     for group in sorted(groups, key=lambda group: group.kind):  # "control" sorts before "monitor"
         reader.read(group)
-    requests = tuple(sorted(reader.requests(), key=lambda request: min(request.vcpus or (0,))))
+    requests = tuple(sorted(reader.requests(), key=_lowest))
     vcpus = max((vcpu for request in requests for vcpu in request.vcpus or ()), default=0) + 1
     domain = Domain(name, entry.uuid if entry else None, None, "", vcpus, requests)
     return AppliedGuest(machine, groups[0].owner, domain, tuple(g.path for g in groups), tuple(reader.notes))
@@ -158,20 +156,20 @@ class _Reader:
     def read(self, group: Group) -> None:
         """Add one group, or a note on why it is left out."""
         try:
-            vcpus = _vcpus_of(group.path, self._machine)
+            members = Members.of_name(group.path, self._machine)
         except ValueError as error:
             self._leave_out(group.path, str(error))
             return
         if group.kind == "control":
-            self._control(group, vcpus)
+            self._control(group, members)
         else:
-            self._monitor(group, vcpus)
+            self._monitor(group, members)
 
     def requests(self) -> Iterator[GroupRequest]:
         """The requests, without groups that request nothing."""
         return (each for each in self._requests.values() if each.has_allocation or each.monitors)
 
-    def _control(self, group: Group, vcpus: VcpuSet | None) -> None:
+    def _control(self, group: Group, members: Members) -> None:
         caches: list[CacheRequest] = []
         strange: list[str] = []
         for control in self._host.caches:
@@ -186,56 +184,47 @@ class _Reader:
                     strange.append(f"{control.name} cache {cache_id}")
         if strange:
             self._leave_out(f"{group.path}: {listed(strange, 4)}", "no size describes its mask")
-        request = _group_request(vcpus, tuple(caches), _nodes(group, self._host, only_limits=True))
+        request = _group_request(members, tuple(caches), _nodes(group, self._host, only_limits=True))
         if group.mode == "exclusive" and caches:
             request = msgspec.structs.replace(request, exclusive=True)
         if not request.has_allocation:  # without a limit, the maximum is what keeps the group
-            request = _group_request(vcpus, (), _nodes(group, self._host, only_limits=False))
+            request = _group_request(members, (), _nodes(group, self._host, only_limits=False))
         if not request.has_allocation:
             self._leave_out(group.path, "it has only what the default group has")
-        elif other := self._overlap(vcpus):
-            self._leave_out(group.path, f"it shares vCPUs with {printable(other)}")
+        elif other := self._overlap(members):
+            self._leave_out(group.path, f"it shares threads with {printable(other)}")
         else:
             self._requests[group.path] = request
 
-    def _monitor(self, group: Group, vcpus: VcpuSet | None) -> None:
-        monitor = MonitorRequest(watched(self._host), vcpus, _id_of(vcpus), _HERE)
+    def _monitor(self, group: Group, members: Members) -> None:
+        monitor = MonitorRequest(watched(self._host), members.vcpus, members.id, _HERE, members.threads)
         if group.parent == DEFAULT_GROUP:
-            if other := self._overlap(vcpus):
-                self._leave_out(group.path, f"it shares vCPUs with {printable(other)}")
+            if other := self._overlap(members):
+                self._leave_out(group.path, f"it shares threads with {printable(other)}")
             else:
-                self._requests[group.path] = _group_request(vcpus, (), (), (monitor,))
+                self._requests[group.path] = _group_request(members, (), (), (monitor,))
             return
         around = self._requests.get(group.parent)
         if around is None:
             self._leave_out(group.path, "the group around it is left out or is not the guest's")
-        elif not _is_inside(vcpus, around):
-            self._leave_out(group.path, "its vCPUs are not within those of the group around it, or in two monitors")
+        elif not _is_inside(members, around):
+            self._leave_out(group.path, "its threads are not within those of the group around it, or in two monitors")
         else:
             monitors = (*around.monitors, monitor)
             self._requests[group.parent] = msgspec.structs.replace(around, monitors=monitors)
 
-    def _overlap(self, vcpus: VcpuSet | None) -> str | None:
-        """A group read earlier with which one XML document cannot have another group for these vCPUs."""
-        for path, other in self._requests.items():
-            if vcpus is None or other.vcpus is None or vcpus & other.vcpus:
-                return path
-        return None
+    def _overlap(self, members: Members) -> str | None:
+        """A group read earlier that keeps one document from having another group for these members."""
+        return next((path for path, other in self._requests.items() if members.overlap(Members.of(other))), None)
 
     def _leave_out(self, what: str, why: str) -> None:
         self.notes.append(f"{printable(what)} is left out: {why}")
 
 
-def _vcpus_of(path: str, machine: str) -> VcpuSet | None:
-    """The vCPUs in a group's name, None for the whole process. Raises ValueError for a name that requests never get."""
-    name = path.rpartition("/")[2]
-    if name == machine:
-        return None
-    text = name.removeprefix(f"{machine}-vcpus_")
-    vcpus = parse_vcpus(text) if re.fullmatch(r"[0-9,-]+", text, re.ASCII) else frozenset()
-    if format_ids(vcpus) != text or not vcpus:
-        raise ValueError("its name has no list of vCPUs")
-    return vcpus
+def _lowest(request: GroupRequest) -> int:
+    """The lowest member of a group."""
+    mask = Members.of(request).mask
+    return (mask & -mask).bit_length()
 
 
 def _cache_request(control: CacheControl, cache_id: int, mask: Cbm, copied: Cbm) -> CacheRequest | None:
@@ -260,20 +249,15 @@ def _nodes(group: Group, host: Host, *, only_limits: bool) -> tuple[BandwidthReq
 
 
 def _group_request(
-    vcpus: VcpuSet | None,
+    members: Members,
     caches: tuple[CacheRequest, ...],
     nodes: tuple[BandwidthRequest, ...],
     monitors: tuple[MonitorRequest, ...] = (),
 ) -> GroupRequest:
-    return GroupRequest(vcpus, _id_of(vcpus), caches, nodes, monitors, _HERE)
+    return GroupRequest(members.vcpus, members.id, caches, nodes, monitors, _HERE, threads=members.threads)
 
 
-def _id_of(vcpus: VcpuSet | None) -> str | None:
-    return None if vcpus is None else f"vcpus_{format_ids(vcpus)}"
-
-
-def _is_inside(vcpus: VcpuSet | None, around: GroupRequest) -> bool:
-    """Whether a monitor of these vCPUs can be one more of the group. That of all its vCPUs has no directory."""
-    if vcpus is None or (around.vcpus is not None and not vcpus < around.vcpus):
-        return False
-    return not any((monitor.vcpus or vcpus) & vcpus for monitor in around.monitors)
+def _is_inside(members: Members, around: GroupRequest) -> bool:
+    """Whether a monitor can be one more of the group. That of all its members has no directory."""
+    apart = not any(members.overlap(Members.of(monitor)) for monitor in around.monitors)
+    return apart and members.are_part_of(Members.of(around))

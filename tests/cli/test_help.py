@@ -12,6 +12,8 @@ HEADINGS = {
     "Which changes",
     "Which guest",
     "How",
+    "Which group",
+    "What",
     "Where",
     "Finding guests",
     "Output",

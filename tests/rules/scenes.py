@@ -16,12 +16,13 @@ import msgspec
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.journal import Journal
+from cachetune.apply.state.ledger import Ledger
 from cachetune.cbm import Cbm, Masks
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import ApplyRefusedError
-from cachetune.findings import Finding
-from cachetune.guests.model import Guest, Thread
+from cachetune.findings import Finding, Source
+from cachetune.guests.model import Guest, RunningGuest, Thread
 from cachetune.host.model import Host, Problem
 from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_guests
@@ -29,8 +30,9 @@ from cachetune.plan.allocation import Allocation
 from cachetune.plan.default_group import CacheAmount, DefaultRequest, plan_default, plan_reset
 from cachetune.plan.steps import Step, WriteSchemata
 from cachetune.service.connection import Location, connect
+from cachetune.service.edits import Edit, NodeEdit, edit_planner
 from cachetune.sim import SimulatedResctrl, load_profile, write_tree
-from cachetune.units import Size
+from cachetune.units import Rate, Size
 from tests.plan import counted
 from tests.samples import GUEST, TIDS, host_with_guest, plan_for
 from tests.sim.fuse.mounted import mounted, need_fuse
@@ -147,6 +149,13 @@ def reset(*groups: dict[str, str]) -> Found:
     """Reset the default group, which had all ways of L3 cache 0 and has 700 now."""
     on = host({"schemata": "L3:0=700\n"}, *groups)
     return plan_reset(on, Allocation(Masks.of([("L3", 0, Cbm(0x7FF))]))).warnings
+
+
+def setting(on: Host) -> Found:
+    """Set the bandwidth of node 0 to 50: the warnings of the plan."""
+    running = RunningGuest(name="web", uuid=None, source="threads", guest=GUEST)
+    edit = Edit(nodes=(NodeEdit(frozenset({0}), Rate(50), Source()),))
+    return edit_planner(running, None, edit, Options())(on, Ledger()).warnings
 
 
 def mpam(num_rmids: int) -> Host:
@@ -364,6 +373,11 @@ SCENES = {
     "CT250": Scene(
         bad=lambda: planning(TWO_WAYS_OF_HASWELL, haswell_beside("00e")),
         good=lambda: planning(TWO_WAYS_OF_HASWELL, haswell_beside("01c")),
+    ),
+    # The guest's group was changed by hand.
+    "CT254": Scene(
+        bad=lambda: setting(host(FREE, {"cachetune-web-vcpus_0-1/schemata": "L3:0=3\n"})),
+        good=lambda: setting(host(FREE, {"cachetune-web-vcpus_0-1/schemata": "L3:0=60;1=60\n"})),
     ),
     # Only vCPU 0 has a thread, and the group is for vCPUs 0 and 1.
     "CT401": Scene(

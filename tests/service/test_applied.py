@@ -17,6 +17,7 @@ from cachetune.guests.model import RunningGuest
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_guests
+from cachetune.plan.steps import CreateGroup
 from cachetune.service.applied import AppliedGuest, applied_guests, read_applied
 from cachetune.service.connection import Location
 from cachetune.service.select import Selection
@@ -152,12 +153,12 @@ def test_a_group_with_only_copies_requests_the_maximum_so_that_it_stays(sim: Sim
     ("groups", "note"),
     [
         (["cachetune-web-vcpus_1,0"], "its name has no list of vCPUs"),
-        (["cachetune-web-vcpus_0-1", "cachetune-web-vcpus_1-2"], "it shares vCPUs with cachetune-web-vcpus_0-1"),
-        (["cachetune-web-vcpus_0", "cachetune-web"], "it shares vCPUs with cachetune-web"),
-        (["cachetune-web-vcpus_0", "mon_groups/cachetune-web-vcpus_0"], "it shares vCPUs with cachetune-web-vcpus_0"),
+        (["cachetune-web-vcpus_0-1", "cachetune-web-vcpus_1-2"], "it shares threads with cachetune-web-vcpus_0-1"),
+        (["cachetune-web-vcpus_0", "cachetune-web"], "it shares threads with cachetune-web"),
+        (["cachetune-web-vcpus_0", "mon_groups/cachetune-web-vcpus_0"], "it shares threads with cachetune-web-vcpus_0"),
         (
             ["cachetune-web-vcpus_0", "cachetune-web-vcpus_0/mon_groups/cachetune-web-vcpus_1"],
-            "its vCPUs are not within those of the group around it, or in two monitors",
+            "its threads are not within those of the group around it, or in two monitors",
         ),
         (["COS1", "COS1/mon_groups/cachetune-web-vcpus_1"], "the group around it is left out or is not the guest's"),
     ],
@@ -180,6 +181,21 @@ def test_monitors_of_the_default_group_and_of_the_whole_process_are_read(sim: Si
     assert "<cachetune vcpus='2-3'>\n    <monitor level='3' vcpus='2-3'/>" in found["web"]
     assert "<cachetune>\n    <monitor level='3' vcpus='0'/>" in found["db"]
     assert "<memorytune>\n    <node id='0' bandwidth='50'/>" in found["db"]
+
+
+def test_groups_of_other_threads_are_read(sim: SimulatedResctrl) -> None:
+    groups = ("threads_emulator", "threads_iothreads_1-2", "vcpus_0")
+    for group in groups:
+        sim.mkdir(f"cachetune-web-{group}")
+        sim.write(f"cachetune-web-{group}/schemata", "MB:0=50\n")
+    sim.mkdir("cachetune-web-threads_iothreads_1-2/mon_groups/cachetune-web-threads_iothreads_2")
+    (applied,) = applied_guests(host_of(sim), EMPTY)
+    assert applied.notes == ()
+    text = format_cputune(applied.domain)
+    assert "<memorytune threads='emulator'>" in text
+    assert "<cachetune threads='iothreads:1-2'>\n    <monitor level='3' threads='iothreads:2'/>" in text
+    creates = [step.path for step in again(applied, host_of(sim), EMPTY).steps if isinstance(step, CreateGroup)]
+    assert creates == []
 
 
 def test_a_host_without_cache_events_has_memory_monitors() -> None:

@@ -84,11 +84,6 @@ def machine_names(name: str, libvirt_id: int | None) -> Iterator[str]:
             yield machine_name(name, number)
 
 
-def machine_in(path: str) -> str:
-    """The machine name in a group's path, which has default ids: cachetune-web of cachetune-web-vcpus_0-1."""
-    return re.sub(r"-vcpus_[0-9,-]+$", "", path.rpartition("/")[2], flags=re.ASCII)
-
-
 def guest_in(machine: str) -> str:
     """What a machine name has kept of the guest's name: web of cachetune-web, qemu-7-web and qemu-root-7-web."""
     driver = r"(?:cachetune-|(?:qemu|lxc|ch)-(?:[0-9]+|[^/]+?-[0-9]+)-)(?=.)"

@@ -1,0 +1,59 @@
+"""Write a guest's tuning file together with a change of the host: staged before the first step, in place at the end.
+
+So a file that cannot be written stops the change before it starts, and a change that fails leaves the old file.
+"""
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import click
+
+from cachetune.cli.show.findings import show_error
+from cachetune.domain import format_cputune
+from cachetune.domain.model import Domain
+from cachetune.errors import InputError
+from cachetune.guests.tuning_files import stage_tuning_file
+from cachetune.text import printable
+
+if TYPE_CHECKING:
+    from cachetune.files import StagedFile
+
+
+class Saving:
+    """The tuning file of a guest in ``directory``; None saves nothing."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._staged: StagedFile | None = None
+
+    def stage(self, domain: Domain) -> None:
+        """Write the new file beside the old one. Raises InputError and UnwritableFileError."""
+        if self._directory is None:
+            return
+        if domain.id is not None:
+            raise InputError(
+                f"guest {domain.name!r} has its tuning from its live XML, which --save does not change",
+                hint="omit --save and use 'virsh edit', or remove <cputune>'s tuning there first",
+            )
+        text = format_cputune(domain) or "<cputune/>\n"
+        self._staged = stage_tuning_file(domain.name, text, self._directory)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Put the file in place if the verb exits with 0, and say so."""
+        if self._staged is None:
+            return
+        if not (isinstance(error, SystemExit) and error.code == 0):
+            self._staged.discard()
+            return
+        try:
+            self._staged.commit()
+        except OSError as failure:
+            self._staged.discard()
+            show_error(f"the change is made, but {self._staged.path} is not: {failure.strerror}")
+            sys.exit(1)
+        click.echo(f"Saved {printable(str(self._staged.path))}.", err=True)
