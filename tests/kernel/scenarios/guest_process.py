@@ -58,7 +58,7 @@ def running(vcpus: int, *arguments: str) -> Iterator[GuestProcess]:
             process.stdin.close()
 
 
-class _Named:
+class Named:
     """A thread with a name in /proc that is idle until it is started."""
 
     def __init__(self, name: str) -> None:
@@ -84,8 +84,8 @@ class _Named:
 
 def main() -> None:
     """Start the threads, print which is which, work on command."""
-    vcpus = [_Named(f"CPU {vcpu}/KVM") for vcpu in range(int(sys.argv[1]))]
-    others = [threading.get_native_id(), _Named("IO iothread0").tid]
+    vcpus = [Named(f"CPU {vcpu}/KVM") for vcpu in range(int(sys.argv[1]))]
+    others = [threading.get_native_id(), Named("IO iothread0").tid]
     who = {"pid": others[0], "vcpus": {n: thread.tid for n, thread in enumerate(vcpus)}, "others": others}
     print(json.dumps(who), flush=True)  # noqa: T201
     for _ in sys.stdin:

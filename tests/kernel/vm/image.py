@@ -9,7 +9,7 @@ import lzma
 import re
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,21 +17,24 @@ from tests.kernel.vm.packages import VmError, run_command
 
 GUEST_INIT = Path(__file__).with_name("guest-init.sh")
 MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay")
+EXTRA_MODULES = ("vhost_vsock",)  # loaded if a run asks for them
 # Debian 12 has no link from lib to usr/lib in its packages, later ones have no lib.
 MODULE_TREES: Final = ("lib/modules", "usr/lib/modules")
 
 
 def make(unpacked: Path, directory: Path) -> None:
-    """Put what boots into an empty directory: ``vmlinux`` and ``modules``. Raises VmError if the packages lack some
-    of it.
+    """Put what boots into an empty directory: ``vmlinux``, ``modules`` and ``extra`` ones. Raises VmError if the
+    packages lack some of it.
 
     ``unpacked`` has the files of one or more packages.
     """
     bzimage, release = _bzimage(unpacked)
     (directory / "vmlinux").write_bytes(_payload(bzimage.read_bytes()))
-    (directory / "modules").mkdir()
-    for number, (name, data) in enumerate(_modules(unpacked, release).items()):
-        (directory / "modules" / f"{number:02d}-{name}.ko").write_bytes(data)
+    modules = _modules(unpacked, release)
+    for kind, names in (("modules", MODULES), ("extra", EXTRA_MODULES)):
+        (directory / kind).mkdir()
+        for number, (name, data) in enumerate(modules(names).items()):
+            (directory / kind / f"{number:02d}-{name}.ko").write_bytes(data)
 
 
 def elf_kernel(root: Path) -> Path:
@@ -56,8 +59,11 @@ def find_code(elf: Path, address: int, code: bytes) -> int:
     raise VmError(f"no instruction {code.hex()} near {address:#x} in {elf}")
 
 
-def initramfs(root: Path, job: Mapping[str, str]) -> bytes:
-    """The guest's first file system: busybox, modules, guest-init.sh, and the files of one job in /job."""
+def initramfs(root: Path, job: Mapping[str, str], *, extra: bool = False) -> bytes:
+    """The guest's first file system: busybox, modules, guest-init.sh, and the files of one job in /job.
+
+    ``extra`` is whether it also has EXTRA_MODULES.
+    """
     busybox = shutil.which("busybox")
     if not busybox:
         raise VmError("busybox is missing (Debian package busybox-static)")
@@ -67,8 +73,9 @@ def initramfs(root: Path, job: Mapping[str, str]) -> bytes:
     archive.device("dev/console", 5, 1)
     archive.file("bin/busybox", Path(busybox).read_bytes(), executable=True)
     archive.file("init", GUEST_INIT.read_bytes(), executable=True)
-    for module in sorted((root / "modules").iterdir()):
-        archive.file(f"mod/{module.name}", module.read_bytes())
+    for kind in ("modules", "extra") if extra else ("modules",):  # loaded in the order of their names
+        for module in sorted((root / kind).iterdir()):
+            archive.file(f"mod/{'x' * (kind == 'extra')}{module.name}", module.read_bytes())
     for name, text in job.items():
         archive.file(f"job/{name}", text.encode())
     return archive.finish()
@@ -141,8 +148,8 @@ def _payload(image: bytes) -> bytes:
     return elf
 
 
-def _modules(unpacked: Path, release: str) -> dict[str, bytes]:
-    """MODULES and all that they need, in the order in which to load them.
+def _modules(unpacked: Path, release: str) -> Callable[[Iterable[str]], dict[str, bytes]]:
+    """A function: these modules and all that they need that it has not given yet, in the order in which to load them.
 
     A package that was only unpacked has no modules.dep, so each module's own "depends=" is read. A name
     without a file is built into the kernel, but for 9p, which Debian builds as a module or not at all (in "cloud").
@@ -164,6 +171,10 @@ def _modules(unpacked: Path, release: str) -> dict[str, bytes]:
             visit(needed.replace("-", "_"), seen | {name})
         loaded[name] = data
 
-    for name in MODULES:
-        visit(name, frozenset())
-    return loaded
+    def needed_by(names: Iterable[str]) -> dict[str, bytes]:
+        before = set(loaded)
+        for name in names:
+            visit(name, frozenset())
+        return {name: data for name, data in loaded.items() if name not in before}
+
+    return needed_by

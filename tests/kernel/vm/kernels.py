@@ -25,9 +25,12 @@ Kernel = str | tuple[Path, ...]  # a version of Debian's ("6.1", "7.3", "newest"
 
 
 def cache_directory() -> Path:
-    """Where kernels are kept: cachetune/kernelvm under XDG_CACHE_HOME or ~/.cache."""
+    """Where kernels are kept: below cachetune in XDG_CACHE_HOME or ~/.cache.
+
+    The number changes with what ``image`` makes of a kernel, so that none of an earlier kind is booted.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "cachetune" / "kernelvm"
+    return Path(base) / "cachetune" / "kernelvm-2"
 
 
 @contextlib.contextmanager

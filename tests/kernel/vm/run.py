@@ -57,6 +57,7 @@ def run(
     cdp: bool = False,
     options: str = "",
     mount: bool = True,
+    extra_modules: bool = False,
     rw: Sequence[Path] = (),
     env: Mapping[str, str] | None = None,
     cpu_limit: float = 900,
@@ -64,9 +65,10 @@ def run(
 ) -> Result:
     """Boot the machine, run the command in the current directory, and end the machine.
 
-    ``options`` are resctrl's mount options and ``cdp`` adds that one. Writes below the ``rw`` directories
-    reach the host. ``sinks`` ("out", "err") get the output as it comes. Raises VmError when the machine
-    is not available or fails, StalledError when it makes no progress or has used ``cpu_limit`` seconds of CPU time.
+    ``options`` are resctrl's mount options and ``cdp`` adds that one. ``extra_modules`` are those for vhost. Writes
+    below the ``rw`` directories reach the host. ``sinks`` ("out", "err") get the output as it comes. Raises VmError
+    when the machine is not available or fails, StalledError when it makes no progress or has used ``cpu_limit`` seconds
+    of CPU time.
     """
     machine = machine or Machine()
     shares = [path.resolve() for path in rw]
@@ -77,7 +79,7 @@ def run(
     }
     kept: dict[str, list[bytes]] = {"out": [], "err": []}
     traps = prepare(machine.kernel)
-    with _guest(machine, job, traps, shares) as guest:
+    with _guest(machine, job, traps, shares, extra=extra_modules) as guest:
         status = guest.run({name: _both(kept[name], (sinks or {}).get(name)) for name in kept}, cpu_limit)
         stdout, stderr = (b"".join(kept[name]).decode(errors="replace") for name in ("out", "err"))
         return Result(stdout, stderr, status, guest.registers.state(), guest.marks)
@@ -131,13 +133,18 @@ def _read_symbols(kernel: Kernel) -> dict[str, int]:
 
 @contextlib.contextmanager
 def _guest(
-    machine: Machine, job: Mapping[str, str], traps: Mapping[int, bytes], shares: Sequence[Path]
+    machine: Machine,
+    job: Mapping[str, str],
+    traps: Mapping[int, bytes],
+    shares: Sequence[Path],
+    *,
+    extra: bool = False,
 ) -> Iterator[Guest]:
     root = kernels.kernel_directory(kernels.cache_directory(), machine.kernel)
     with tempfile.TemporaryDirectory(prefix="kernelvm-") as name:
         directory = Path(name)
         initrd = directory / "initrd"
-        initrd.write_bytes(image.initramfs(root, job))
+        initrd.write_bytes(image.initramfs(root, job, extra=extra))
         guest = Guest(machine, image.elf_kernel(root), initrd, traps=traps, shares=shares, directory=directory)
         try:
             yield guest
