@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests import waiting
@@ -36,6 +37,19 @@ class Qemu:
         free = [slot for slot in self._ask("query-hotpluggable-cpus") if "qom-path" not in slot]
         self._ask("device_add", driver=free[-1]["type"], id="plugged", **free[-1]["props"])
         return self.vcpu_tids()[-1]
+
+    def iothreads(self) -> dict[str, int]:
+        """The threads of its iothreads, by the names of the objects."""
+        return {each["id"]: each["thread-id"] for each in self._ask("query-iothreads")}
+
+    def add_iothread(self, name: str) -> int:
+        """Add an iothread; its thread."""
+        self._ask("object-add", **{"qom-type": "iothread", "id": name})
+        return self.iothreads()[name]
+
+    def tids(self) -> set[int]:
+        """All its threads."""
+        return {int(entry.name) for entry in Path(f"/proc/{self.pid}/task").iterdir()}
 
     def end(self) -> None:
         """End it, and wait until it has ended."""

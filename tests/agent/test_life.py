@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 WEB = f"agent-test-{os.getpid()}"
 UNNAMED = "its threads do not have vCPU names"  # observed if QEMU is slow to start
 GROUP = f"cachetune-{WEB}-vcpus_0-3"
+KINDS = ("threads_emulator", "threads_iothreads_1-9")
 FULL = "L3:0=7ff;1=7ff"
 
 
@@ -58,6 +59,28 @@ def test_a_guest_is_kept_from_its_start_to_its_end_within_a_period(scene: Scene)
         f"notice: {WEB}: 1 thread moved",
         f"notice: {WEB}: 1 group written, 1 group removed: not running",
     ]
+
+
+def test_iothreads_and_emulator_threads_are_kept_in_groups_apart_from_the_vcpus(scene: Scene) -> None:
+    cache = "<cache id='0' level='3' type='both' size='2304' unit='KiB'/>"
+    tunes = (f"<cachetune {who}>{cache}</cachetune>" for who in ("threads='emulator'", "threads='iothreads:1-9'"))
+    vcpus, emulator, iothreads = (f"cachetune-{WEB}-{end}" for end in ("vcpus_0-3", *KINDS))
+    scene.write(WEB, f"<cputune><cachetune vcpus='0-3'>{cache}</cachetune>{''.join(tunes)}</cputune>")
+    with qemu.running(WEB) as guest, scene.agent() as agent:
+        first = guest.add_iothread("iothread1")
+        agent.ready()
+        agent.look()
+        rest = guest.tids() - {first, *guest.vcpu_tids()}
+        assert guest.pid in rest
+        assert (scene.threads(vcpus), scene.threads(iothreads)) == (set(guest.vcpu_tids()), {first})
+        assert scene.threads(emulator) == rest, "also QEMU's own iothread, that of its monitor"
+        second = guest.add_iothread("iothread2")
+        assert second in scene.threads(emulator), "it starts in the group of the thread that added it"
+        agent.look()
+        assert scene.threads(iothreads) == {first, second}
+        assert second not in scene.threads(emulator)
+        assert scene.state(WEB) == "placed"
+        agent.end()
 
 
 def test_an_edited_file_is_applied_and_an_invalid_one_is_not(scene: Scene) -> None:

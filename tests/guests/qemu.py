@@ -50,6 +50,10 @@ class Qemu:
         """The thread of each vCPU, according to QEMU."""
         return {cpu["cpu-index"]: cpu["thread-id"] for cpu in self.execute("query-cpus-fast")}
 
+    def iothreads(self) -> dict[str, int]:
+        """The thread of each iothread, according to QEMU."""
+        return {each["id"]: each["thread-id"] for each in self.execute("query-iothreads")}
+
     def plug(self, core: int) -> None:
         """Add the vCPU with this number."""
         place = {"socket-id": 0, "core-id": core, "thread-id": 0}
@@ -79,15 +83,17 @@ def running(
     thread: str = "multi",
     named: bool = True,
     before: Sequence[str] = (),
+    iothreads: Sequence[str] = (),
 ) -> Iterator[Qemu]:
     """A QEMU that ends with the block. ``named`` is debug-threads, ``thread`` TCG's way to run vCPUs.
 
-    ``before`` are the words of a command that starts it.
+    ``before`` are the words of a command that starts it, ``iothreads`` the names of its iothreads.
     """
     need_qemu()
     socket = directory / "qmp"
     command = [*before, PROGRAM, *_HARDWARE, *_NOTHING_ELSE, "-accel", f"tcg,thread={thread}", "-uuid", uuid]
     command += ["-name", f"guest={name},debug-threads={'on' if named else 'off'}"]
+    command += [word for iothread in iothreads for word in ("-object", f"iothread,id={iothread}")]
     command += ["-qmp", f"unix:{socket},server=on,wait=off", "-qmp", "stdio"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
         try:

@@ -25,8 +25,8 @@ class Machine:
     def __init__(self, directory: Path) -> None:
         self.options = SourceOptions(proc=directory / "proc", libvirt_run=directory, cgroup=directory / "cgroup")
 
-    def process(self, threads: Mapping[int, str]) -> None:
-        add_process(self.options.proc, 40, threads, arguments=["qemu-kvm", "-name", "guest=web"])
+    def process(self, threads: Mapping[int, str], *words: str) -> None:
+        add_process(self.options.proc, 40, threads, arguments=["qemu-kvm", "-name", "guest=web", *words])
 
     def cgroups(self, names: Mapping[str, str]) -> None:
         (self.options.proc / "40" / "cgroup").write_text(f"0::/{SCOPE}/libvirt/emulator\n")
@@ -65,6 +65,15 @@ def test_without_names_the_kinds_of_threads_are_not_known(machine: Machine) -> N
     assert iothreads(machine.guest()) == {}
     assert not machine.guest().guest.kinds_known
     assert not find_process(40, machine.options.proc).kinds_known
+
+
+@pytest.mark.parametrize(("name", "known"), [("iothread-123", True), ("iothread-1234", False), ("fädenfürs12", False)])
+def test_an_iothread_whose_name_qemu_cannot_set_makes_the_kinds_unknown(
+    name: str, known: bool, machine: Machine
+) -> None:
+    machine.process({**NAMED, 45: "qemu-kvm"}, "-object", f"iothread,id={name}")
+    assert machine.guest().guest.kinds_known == known
+    assert find_process(40, machine.options.proc).kinds_known == known
 
 
 def test_cgroups_show_the_iothreads_of_a_qemu_without_names(machine: Machine) -> None:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 NAME = f"web{os.getpid()}"
 SCOPE = "machine.slice/machine-qemu\\x2d3\\x2dweb.scope"
+IOTHREADS = ("iothread1", "iothread2")
 EVERY: tuple[SourceName, ...] = ("qmp", "threads", "cgroup")
 
 
@@ -32,14 +33,19 @@ def source_options(directory: Path, guest: Qemu) -> SourceOptions:
         if not link.is_symlink():
             link.symlink_to(here / name)
     (proc / str(guest.pid) / "cgroup").write_text(f"0::/{SCOPE}/libvirt/emulator\n")
-    for vcpu, tid in guest.vcpus().items():
-        (directory / "cgroup" / SCOPE / "libvirt" / f"vcpu{vcpu}").mkdir(parents=True, exist_ok=True)
-        (directory / "cgroup" / SCOPE / "libvirt" / f"vcpu{vcpu}" / "cgroup.threads").write_text(f"{tid}\n")
+    named = {f"vcpu{vcpu}": tid for vcpu, tid in guest.vcpus().items()} | guest.iothreads()
+    for name, tid in named.items():
+        (directory / "cgroup" / SCOPE / "libvirt" / name).mkdir(parents=True, exist_ok=True)
+        (directory / "cgroup" / SCOPE / "libvirt" / name / "cgroup.threads").write_text(f"{tid}\n")
     return SourceOptions(proc=proc, libvirt_run=directory / "none", cgroup=directory / "cgroup", qmp=guest.socket)
 
 
 def vcpus(guest: RunningGuest) -> dict[int, int]:
     return {thread.vcpu: thread.tid for thread in guest.guest.threads if thread.vcpu is not None}
+
+
+def iothreads(guest: RunningGuest) -> dict[str, int]:
+    return {thread.iothread: thread.tid for thread in guest.guest.threads if thread.iothread is not None}
 
 
 def only(where: SourceOptions, source: SourceName | None = None) -> RunningGuest:
@@ -49,7 +55,7 @@ def only(where: SourceOptions, source: SourceName | None = None) -> RunningGuest
 
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
-    with running(tmp_path_factory.mktemp("qemu"), NAME) as started:
+    with running(tmp_path_factory.mktemp("qemu"), NAME, iothreads=IOTHREADS) as started:
         yield started
 
 
@@ -63,6 +69,16 @@ def test_every_source_finds_the_same_threads_as_qemu_itself(
     assert (found.name, found.uuid) == (("", None) if source == "cgroup" else (NAME, UUID))
     assert (found.guest.pid, found.disagreements, found.problem) == (guest.pid, (), "")
     assert all(thread.start_time > 0 for thread in found.guest.threads)
+
+
+@pytest.mark.parametrize("source", [*EVERY, None])
+def test_every_source_finds_the_same_iothreads_as_qemu_itself(
+    source: SourceName | None, guest: Qemu, tmp_path: Path
+) -> None:
+    found = only(source_options(tmp_path, guest), source)
+    assert iothreads(found) == guest.iothreads()
+    assert set(iothreads(found)) == {*IOTHREADS}
+    assert found.guest.kinds_known
 
 
 def test_it_is_found_among_all_processes_of_the_host(guest: Qemu) -> None:
@@ -128,6 +144,23 @@ def test_without_debug_threads_other_sources_provide_the_threads(tmp_path: Path)
             guest_named(guest.name, where, "threads")
         assert vcpus(only(where, "qmp")) == vcpus(only(where, "cgroup")) == guest.vcpus()
         assert only(where).source == "qmp"
+
+
+def test_without_debug_threads_other_sources_provide_the_iothreads(tmp_path: Path) -> None:
+    with running(tmp_path, f"{NAME}plain", named=False, iothreads=["iothread1", "iothread-virtioscsi0"]) as guest:
+        where = source_options(tmp_path, guest)
+        assert not only(where, "threads").guest.kinds_known
+        assert iothreads(only(where, "qmp")) == guest.iothreads()
+        assert set(iothreads(only(where, "cgroup"))) == {"iothread1"}, "libvirt gives no other names"
+
+
+def test_an_iothread_whose_name_is_too_long_for_qemu_to_set_is_known_from_the_monitor_only(tmp_path: Path) -> None:
+    with running(tmp_path, f"{NAME}long", iothreads=["iothread-virtioscsi0"]) as guest:
+        where = source_options(tmp_path, guest)
+        assert not any(name.startswith("IO iothread") for name in guest.names())
+        assert not only(where, "threads").guest.kinds_known
+        assert iothreads(only(where, "qmp")) == guest.iothreads()
+        assert only(where, "qmp").guest.kinds_known
 
 
 def test_a_qemu_in_its_own_pid_namespace_is_found_by_our_ids(tmp_path: Path) -> None:

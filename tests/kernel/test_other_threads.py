@@ -1,6 +1,6 @@
 """iothreads, vhost workers and emulator threads on real kernels: each is found, and gets its own group.
 
-On 6.1 a vhost worker is a kernel thread, a process of its own; on 6.12 it is a thread of the process. The worker is
+On 6.1 a vhost worker is a kernel thread, a separate process; on 6.12 it is a thread of the process. The worker is
 real: a process owns a vhost-vsock device.
 """
 

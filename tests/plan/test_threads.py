@@ -196,7 +196,7 @@ def test_a_guest_without_vhost_workers_and_one_without_names_are_reported() -> N
     assert set(found(tune("threads='vhost'"), guest=Guest(PID, GUEST.threads[:3]))) == {"CT412"}
     unnamed = msgspec.structs.replace(GUEST, kinds_known=False)
     assert found(tune("threads='emulator'", NODE + "<monitor/>"), guest=unnamed) == {
-        "CT410": "it is not known which threads are emulator threads: the guest's threads have no names"
+        "CT410": "it is not known which threads are emulator threads: not all threads of the guest have names"
     }
 
 

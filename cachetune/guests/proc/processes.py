@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from cachetune.errors import ProcessNotFoundError, UnreadableFileError
 from cachetune.guests.model import Thread
-from cachetune.guests.proc.programs import can_be_guest, identity_of, is_qemu
+from cachetune.guests.proc.programs import arguments_of, can_be_guest, identity_of, is_qemu
 from cachetune.guests.proc.stat import ONE_THREAD, read_stat
 from cachetune.guests.proc.threads import find_process
 from cachetune.guests.proc.vhost import kernel_workers, processes_in, workers_of
@@ -26,7 +26,8 @@ class Process(msgspec.Struct, frozen=True):
     """An emulator. ``name`` is "" and ``uuid`` None if its arguments do not contain them.
 
     ``threads`` are all its threads by tid; the leader's tid is ``pid``. ``user`` is the effective uid, None if it
-    cannot be read. ``workers`` are kernel threads that serve its vhost devices.
+    cannot be read. ``workers`` are kernel threads that serve its vhost devices. ``kinds_known`` is whether the names
+    of its threads say which are iothreads.
     """
 
     pid: int
@@ -36,6 +37,7 @@ class Process(msgspec.Struct, frozen=True):
     threads: tuple[Thread, ...]
     user: int | None = None
     workers: tuple[Thread, ...] = ()
+    kinds_known: bool = False
 
     @property
     def tids(self) -> frozenset[int]:
@@ -58,14 +60,22 @@ def emulators(proc: Path) -> tuple[Process, ...]:
 def read_process(pid: int, proc: Path) -> Process | None:
     """Read any process as if it were an emulator; None if it has ended or is hidden."""
     try:
-        threads = find_process(pid, proc).threads
+        guest = find_process(pid, proc)
     except (ProcessNotFoundError, UnreadableFileError):
         return None
-    leader = next((thread for thread in threads if thread.tid == pid), None)
+    leader = next((thread for thread in guest.threads if thread.tid == pid), None)
     if leader is None:
         return None
-    claimed = identity_of(_arguments(proc / str(pid)))
-    return Process(pid, leader.start_time, claimed.name, claimed.uuid, threads, _user(proc / str(pid)))
+    claimed = identity_of(arguments_of(proc / str(pid)))
+    return Process(
+        pid,
+        leader.start_time,
+        claimed.name,
+        claimed.uuid,
+        guest.threads,
+        _user(proc / str(pid)),
+        kinds_known=guest.kinds_known,
+    )
 
 
 def tids_at(process: Process, pid: int | None, proc: Path) -> dict[int, int] | None:
@@ -90,7 +100,7 @@ def with_uuid(wanted: str | None, processes: Iterable[Process]) -> Process | Non
 
 
 def _emulator(pid: int, proc: Path) -> Process | None:
-    arguments = _arguments(proc / str(pid))
+    arguments = arguments_of(proc / str(pid))
     looks_so = is_qemu(arguments)
     if not looks_so and not can_be_guest(arguments):
         return None  # QEMU names its threads only with -name, so most processes cost one small file
@@ -98,14 +108,6 @@ def _emulator(pid: int, proc: Path) -> Process | None:
     if process is None or looks_so:
         return process
     return process if any(t.vcpu is not None or t.comm == ONE_THREAD for t in process.threads) else None
-
-
-def _arguments(directory: Path) -> list[str]:
-    try:
-        text = (directory / "cmdline").read_bytes().decode("utf-8", "replace")  # the kernel bounds its length
-    except OSError:
-        return []
-    return text.rstrip("\0").split("\0") if text else []
 
 
 def _names(directory: Path) -> tuple[int, ...]:

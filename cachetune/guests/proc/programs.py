@@ -5,8 +5,12 @@ Any user can start a process with any arguments, so all of this is a claim.
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 _NO_UUID = uuid.UUID(int=0)
 
@@ -35,6 +39,15 @@ _OTHERS = (
 )
 
 
+def arguments_of(directory: Path) -> list[str]:
+    """The command line of the process with this directory in /proc; [] for a kernel thread, and if it has ended."""
+    try:
+        text = (directory / "cmdline").read_bytes().decode("utf-8", "replace")  # the kernel bounds its length
+    except OSError:
+        return []
+    return text.rstrip("\0").split("\0") if text else []
+
+
 def is_qemu(arguments: Sequence[str]) -> bool:
     """Whether these arguments run QEMU, which is a guest whatever its threads are called."""
     return _QEMU.fullmatch(_executable(arguments)) is not None
@@ -61,6 +74,15 @@ def identity_of(arguments: Sequence[str]) -> Identity:
     return Identity(name, canonical_uuid(known_as[-1]) if known_as else None)
 
 
+def iothreads_in(arguments: Sequence[str]) -> Iterator[str]:
+    """The names of the iothreads that a QEMU has been started with; others can be added later."""
+    for option, value in pairwise(arguments):
+        if option in ("-object", "--object"):
+            found = _object(value)
+            if found.get("qom-type") == "iothread" and isinstance(name := found.get("id"), str):
+                yield name
+
+
 def canonical_uuid(text: str) -> str | None:
     """The uuid in libvirt's form (lower case, with hyphens); None if invalid, or all zeros (QEMU's "no uuid")."""
     try:
@@ -85,6 +107,18 @@ def _after(option: str, arguments: Sequence[str]) -> str:
         if arguments[at] in (f"-{option}", f"--{option}"):
             return arguments[at + 1]
     return ""
+
+
+def _object(text: str) -> dict[str, object]:
+    """The properties of an object: ``iothread,id=NAME,…``, or JSON; {} if it is neither."""
+    if text.startswith("{"):
+        try:
+            return msgspec.json.decode(text, type=dict[str, object])
+        except (msgspec.DecodeError, RecursionError):  # nested without end
+            return {}
+    kind, _, rest = text.partition(",")
+    properties = dict(part.partition("=")[::2] for part in rest.split(","))
+    return {"qom-type": kind.removeprefix("qom-type="), **properties}
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ The name may contain blanks and parentheses, and each process chooses the names 
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,9 +59,14 @@ def named_thread(tid: int, stat: Stat) -> Thread:
     )
 
 
-def have_names(comms: list[str]) -> bool:
-    """Whether the names of a process's threads say what each is for: QEMU names none or all."""
-    return any(comm == ONE_THREAD or comm.startswith(_IOTHREAD) or _VCPU.fullmatch(comm) for comm in comms)
+def have_names(threads: Iterable[Thread], iothreads: Iterable[str]) -> bool:
+    """Whether the names of a process's threads say what each is for; ``iothreads`` are those it was started with.
+
+    QEMU names none or all of them, except that it leaves out a name that is too long.
+    """
+    too_long = any(len(f"{_IOTHREAD}{name}".encode()) > _LONGEST for name in iothreads)
+    comms = (thread.comm for thread in threads)
+    return not too_long and any(c == ONE_THREAD or c.startswith(_IOTHREAD) or _VCPU.fullmatch(c) for c in comms)
 
 
 def _iothread(comm: str) -> str | None:

@@ -22,6 +22,7 @@ from cachetune.errors import (
     ZombieProcessError,
 )
 from cachetune.guests.model import Guest, Thread
+from cachetune.guests.proc.programs import arguments_of, iothreads_in
 from cachetune.guests.proc.stat import ONE_THREAD, have_names, named_thread, read_stat
 from cachetune.guests.proc.vhost import is_same_worker
 from cachetune.text import count
@@ -54,7 +55,8 @@ def find_process(pid: int, proc: Path) -> Guest:
     threads = _threads(pid, proc)
     if not threads:
         raise ZombieProcessError(pid)
-    return Guest(pid=pid, threads=threads, kinds_known=have_names([thread.comm for thread in threads]))
+    names = iothreads_in(arguments_of(proc / str(pid)))
+    return Guest(pid=pid, threads=threads, kinds_known=have_names(threads, names))
 
 
 def named_threads(vcpus: Mapping[int, int], proc: Path | None) -> Guest:

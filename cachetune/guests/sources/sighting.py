@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from cachetune.guests.proc.processes import Process
-from cachetune.guests.proc.stat import have_names
 from cachetune.guests.sources import SourceName
 from cachetune.guests.sources.options import SourceOptions
 
@@ -59,8 +58,8 @@ def share_a_thread(vcpus: Mapping[int, int]) -> bool:
 
 
 def named_iothreads(process: Process) -> dict[int, str] | None:
-    """The iothreads according to thread names; None if the threads have no names."""
-    if not have_names([thread.comm for thread in process.threads]):
+    """The iothreads according to thread names; None if not all threads have names."""
+    if not process.kinds_known:
         return None
     return {thread.tid: thread.iothread for thread in process.threads if thread.iothread is not None}
 

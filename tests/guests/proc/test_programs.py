@@ -7,7 +7,7 @@ import pytest
 
 from cachetune.guests.find import running_guests
 from cachetune.guests.proc.processes import emulators
-from cachetune.guests.proc.programs import identity_of
+from cachetune.guests.proc.programs import identity_of, iothreads_in
 from cachetune.guests.sources.options import SourceOptions
 from cachetune.testing.guests import NamedThreads
 from tests.guests.lookalike import PROC, add_process
@@ -91,3 +91,24 @@ def test_a_real_process_with_these_names_is_found(program: str, names: str) -> N
         (found,) = [one for one in emulators(PROC) if one.pid == process.pid]
     by_vcpu = {t.vcpu: t.tid for t in found.threads if t.vcpu is not None}
     assert by_vcpu == {n: process.tids[names.format(n)] for n in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["-object", "iothread,id=iothread1"], ["iothread1"]),
+        (["-object", "iothread,poll-max-ns=0,id=io"], ["io"]),
+        (["--object", "qom-type=iothread,id=io"], ["io"]),
+        (["-object", '{"qom-type":"iothread","id":"iothread1"}', "-object", "iothread,id=b"], ["iothread1", "b"]),
+        (["-object", "memory-backend-ram,id=iothread1,size=1G"], []),
+        (["-object", "iothread"], []),
+        (["-object", '{"qom-type":"iothread","id":7}'], []),
+        (["-object", '{"qom-type":'], []),
+        (["-object", "[]"], []),
+        (["-object", '{"a":' * 100_000], []),
+        (["-object"], []),
+        (["-device", "iothread,id=io"], []),
+    ],
+)
+def test_the_iothreads_of_a_command_line_are_its_objects(words: Sequence[str], names: Sequence[str]) -> None:
+    assert list(iothreads_in(["qemu-kvm", *words])) == names

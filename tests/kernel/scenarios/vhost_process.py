@@ -26,7 +26,7 @@ _WORKER = re.compile(rf"vhost-{os.getpid()}")
 
 
 class Who(msgspec.Struct, frozen=True):
-    """The process, the ids of its threads, and of the kernel's workers for it, which belong to the processes ``tgids``."""
+    """The process, the ids of its threads, and of the kernel's workers for it, which belong to ``tgids``."""
 
     pid: int
     vcpus: tuple[int, ...]

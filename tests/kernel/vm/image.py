@@ -17,7 +17,7 @@ from tests.kernel.vm.packages import VmError, run_command
 
 GUEST_INIT = Path(__file__).with_name("guest-init.sh")
 MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay")
-EXTRA_MODULES = ("vhost_vsock",)  # loaded if a run asks for them
+EXTRA_MODULES = ("vhost_vsock",)  # loaded on request
 # Debian 12 has no link from lib to usr/lib in its packages, later ones have no lib.
 MODULE_TREES: Final = ("lib/modules", "usr/lib/modules")
 
