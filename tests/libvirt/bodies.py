@@ -75,9 +75,9 @@ def memory(vcpus: str | None, *inside: str) -> str:
     return _element("memorytune", *inside, vcpus=vcpus)
 
 
-def node(at: int, bandwidth: object) -> str:
+def node(at: int, bandwidth: object, unit: str | None = None) -> str:
     """The bandwidth of one node."""
-    return _element("node", id=at, bandwidth=bandwidth)
+    return _element("node", id=at, bandwidth=bandwidth, unit=unit)
 
 
 def watch(vcpus: str | None, level: int | None = 3) -> str:
@@ -140,7 +140,12 @@ ON_ONE_HOST: dict[str, Body] = {
     "type both and code of one cache": lambda h: tune("0", h.cache(2), h.cache(3, type="code")),
     "size without unit": lambda h: tune("0", h.cache(2, size=2 * h.way_bytes // 1024, unit=None)),
     "size in KB": lambda h: tune("0", h.cache(2, size=2 * h.way_bytes // 1000, unit="KB")),
-    "size in no unit that exists": lambda h: tune("0", h.cache(2, unit="ways")),
+    "size in no unit that exists": lambda h: tune("0", h.cache(2, unit="pages")),
+    "size in ways": lambda h: tune("0", h.cache(2, size=2, unit="ways")),
+    "size in percent": lambda h: tune("0", h.cache(2, size=20, unit="%")),
+    "size with decimals": lambda h: tune("0", h.cache(2, size="4.5", unit="MiB")),
+    "bandwidth in percent": lambda h: memory("0", node(h.first, 50, "%")),
+    "bandwidth in percent with decimals": lambda h: memory("0", node(h.first, "12.5", "%")),
     "a size that is too large": lambda h: tune("0", h.cache(2, size=1 << 62, unit="KiB")),
     "a negative size": lambda h: tune("0", h.cache(-2)),
     "a list out of order": lambda h: tune("3,1", h.cache(2)),
