@@ -106,6 +106,7 @@ def plan_guests(
         draft = _draft(desired, places, own, host, removal, means, assign=options.assign_counters)
         if draft.possible:
             break
+    common = [_limited(finding, draft.target.limits) for finding in common]
     findings = (*common, *draft.findings, *_adoptions(draft.steps, host, guests, adopt=options.adopt))
     if any(f.severity == "error" for f in findings):
         raise PlanRefusedError(findings)
@@ -173,6 +174,12 @@ def _names(
     """The name of the guest of each requested group, by path."""
     names = {machine: request.domain.name for request, machine in zip(requests, machines, strict=True)}
     return {group.path: names.get(machine_of(group.path, machines), "") for group in desired}
+
+
+def _limited(finding: Finding, limits: Mapping[Source, str]) -> Finding:
+    """The finding of a size that is not valid with what would fit, if the nearest valid sizes would not."""
+    limit = limits.get(Source(finding.line, finding.column, finding.path, finding.document))
+    return finding if limit is None else replace(finding, hint=f"{finding.hint}; but {limit}")
 
 
 def _plan_guest(request: GuestRequest) -> PlanGuest:

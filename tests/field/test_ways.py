@@ -131,3 +131,11 @@ def test_where_others_have_every_way_a_smaller_request_is_not_recommended(option
         f"nothing is left to give until other groups have fewer ways: {container} (containers), "
         "goresctrl.BestEffort (containers) and goresctrl.Guaranteed (containers)"
     )
+
+
+def test_where_every_way_has_an_owner_a_size_that_is_not_valid_is_not_advised_to_be_another(tmp_path: Path) -> None:
+    on = host(CONTAINERS, tmp_path)
+    for options in (SHRINK, Options()):
+        hint = refused(guest(l3(4608)), on, options).hint
+        assert hint.startswith("nearest valid: 3 MiB or 6 MiB; or plan with --round; but nothing is left to give until")
+        assert hint.endswith("goresctrl.BestEffort (containers) and goresctrl.Guaranteed (containers)")

@@ -211,13 +211,32 @@ def test_the_nearest_valid_sizes_are_valid(cases: list[Case]) -> None:
     about_size = ("CT204", "CT205", "CT206")
     followed = 0
     for on, cputune, options, finding in of_rule(cases, *about_size):
-        sizes = re.findall(r"([0-9]+) ([KMG]?i?B)", finding.hint)
+        sizes = re.findall(r"([0-9]+) ([KMG]?i?B)", finding.hint.partition("; but ")[0])
         assert sizes or "no size is valid" in finding.hint, finding
         for number, unit in sizes:
             valid = resized(cputune, parse_size(number, "byte" if unit == "B" else unit))
             assert still(valid, on, options, *about_size) == [], finding
             followed += 1
     assert followed
+
+
+def test_the_nearest_valid_sizes_fit_or_the_hint_says_what_does(cases: list[Case]) -> None:
+    followed = dict.fromkeys(("fit", "at most", "nothing"), 0)
+    for on, cputune, options, finding in of_rule(cases, "CT204", "CT205", "CT206"):
+        nearest, _, limit = finding.hint.partition("; but ")
+        for number, unit in re.findall(r"([0-9]+) ([KMG]?i?B)", nearest)[-1:]:
+            largest = resized(cputune, parse_size(number, "byte" if unit == "B" else unit))
+            fits = "CT207" not in still(largest, on, SHRINK, "CT207")
+            assert fits == (not limit), finding
+            followed["fit"] += fits
+        for with_shrink, ways in re.findall(r"(with --shrink-default )?at most ([0-9]+) ways? \(", limit):
+            cache = next(c for c in on.caches if f"{c.name} cache" in finding.message)
+            way = cache.way_bytes(next(iter(cache.size_bytes))) or 0
+            under = SHRINK if with_shrink else options
+            assert still(resized(cputune, int(ways) * way), on, under, "CT207") == [], finding
+            followed["at most"] += 1
+        followed["nothing"] += limit.startswith("nothing is left")
+    assert all(followed.values()), followed
 
 
 def test_the_nearest_valid_bandwidths_are_valid(cases: list[Case]) -> None:

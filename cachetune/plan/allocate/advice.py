@@ -10,11 +10,13 @@ from msgspec.structs import replace
 
 from cachetune.cbm import Cbm, largest_run
 from cachetune.domain.model import CacheRequest
-from cachetune.findings import Finding
+from cachetune.findings import Finding, Source
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
+from cachetune.plan.allocate.capacity import ways_around
 from cachetune.plan.allocate.occupancy import mask_of
 from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, fit, shrink_default
 from cachetune.plan.allocate.relocate import Mover, Relocation
+from cachetune.plan.rounding import exact_ways, valid_ways
 from cachetune.plan.rules import RULES
 from cachetune.text import count, listed
 from cachetune.units import about
@@ -82,24 +84,40 @@ class Situation:
             if request and self.ways[i].ways is not None and masks[i] & io
         )
 
+    # -- a size that is not valid ---------------------------------------------------------------------------------
+
+    def limits(self, *, shrink: bool, compact: bool) -> dict[Source, str]:
+        """What fits for the requests of which the nearest valid sizes do not fit, by their place."""
+        limits = {}
+        for i, request in enumerate(self.requests):
+            if request and self.ways[i].ways is None and valid_ways(self.control):
+                way = self.control.way_bytes(self.cache_id) or 1
+                wanted = ways_around(exact_ways(request.size, self.control, way), self.control)[-1]
+                if self._most(i, self._shrunk, wanted, shrink=True) < wanted:
+                    most = self._at_most(i, wanted, shrink=shrink, compact=compact)
+                    limits[request.at] = most or self._nothing(i)
+        return limits
+
     # -- no room --------------------------------------------------------------------------------------------------
 
     def _advice_on_room(self, error: DoesNotFitError, *, shrink: bool, compact: bool) -> str:
         if offers := self._offers(shrink=shrink, compact=compact):
             return f"plan with {', or with '.join(offers)}"
-        now = self._most(error.index, self._shrunk if shrink else self._settled, shrink=shrink)
-        shrunk = now if shrink else self._most(error.index, self._shrunk, shrink=True)
-        words = []
-        if error.free.bit_count() >= error.ways:
-            words.append("the free ways are not contiguous")
-        if now:
-            words.append(f"at most {self._size(now)} {_fit(now)}")
+        most = self._at_most(error.index, error.ways - 1, shrink=shrink, compact=compact)
+        scattered = "the free ways are not contiguous; " if error.free.bit_count() >= error.ways else ""
+        return f"{scattered}{most}" if most else self._nothing(error.index)
+
+    def _at_most(self, index: int, ways: int, *, shrink: bool, compact: bool) -> str:
+        """The most that would fit for a request, up to a number of ways, in words; "" if nothing would."""
+        now = self._most(index, self._shrunk if shrink else self._settled, ways, shrink=shrink)
+        shrunk = now if shrink else self._most(index, self._shrunk, ways, shrink=True)
+        compacted = 0 if compact else self._most_compacted(index, max(now, shrunk), ways)
+        words = [f"at most {self._size(now)} {_fit(now)}"] if now else []
         if shrunk > now:
             words.append(f"with --shrink-default at most {self._size(shrunk)} {_fit(shrunk)}")
-        compacted = 0 if compact else self._most_compacted(error.index, max(now, shrunk))
         if compacted:
             words.append(f"with --compact and --shrink-default at most {self._size(compacted)} {_fit(compacted)}")
-        return "; ".join(words) if now or shrunk or compacted else self._nothing(error.index)
+        return "; ".join(words)
 
     def _offers(self, *, shrink: bool, compact: bool) -> list[str]:
         """The options that would make everything fit, and what each would cost."""
@@ -118,9 +136,9 @@ class Situation:
         names = dict.fromkeys("the default group" if path == DEFAULT_GROUP else path for path, _ in made.writes)
         return f"{listed(list(names), 3)} would move"
 
-    def _most_compacted(self, index: int, others: int) -> int:
-        """The most ways for this request if groups move and the default group shrinks, if more than with ``others``."""
-        for ways in range((self.ways[index].ways or 1) - 1, max(others, self._least - 1), -1):
+    def _most_compacted(self, index: int, others: int, most: int) -> int:
+        """The most ways, up to ``most``, if groups move and the default group shrinks, if more than with ``others``."""
+        for ways in range(most, max(others, self._least - 1), -1):
             if self.mover and self.mover.by_all_means().relocated(self._with(index, ways), shrink=True):
                 return ways
         return 0
@@ -137,19 +155,18 @@ class Situation:
     def _shrunk(self, ways: Sequence[WayRequest]) -> tuple[Cbm, list[Cbm]]:
         return shrink_default(self.cache, ways)
 
-    def _most(self, index: int, fit: _Fit, *, shrink: bool) -> int:
-        """The most ways that would fit for this request, with the others unchanged; 0 if none would."""
+    def _most(self, index: int, fit: _Fit, ways: int, *, shrink: bool) -> int:
+        """The most ways, up to ``ways``, that would fit for this request beside the others; 0 if none would."""
         cache = self.cache
         kept = cache.default & cache.io if shrink else cache.default
         free = cache.control.cbm_mask & ~(cache.taken | kept)
         left = free.bit_count() - sum(self.ways[i].ways or 0 for i in self._others(index))
-        most = min(largest_run(free), left, (self.ways[index].ways or 1) - 1)
-        for ways in range(most, self._least - 1, -1):
+        for tried in range(min(largest_run(free), left, ways), self._least - 1, -1):
             try:
-                fit(self._with(index, ways))
+                fit(self._with(index, tried))
             except DoesNotFitError:
                 continue
-            return ways
+            return tried
         return 0
 
     @property

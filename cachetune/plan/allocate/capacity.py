@@ -156,9 +156,15 @@ def _nearest(exact: Fraction, size: Size, control: CacheControl, way: int) -> st
     valid = valid_ways(control)
     if not valid:
         return "no size is valid: every group on this host has the whole cache"
+    around = [_in_unit_of(size, ways, control, way) for ways in ways_around(exact, control)]
+    return "nearest valid: " + listed(around, joint="or")
+
+
+def ways_around(exact: Fraction, control: CacheControl) -> list[int]:
+    """The valid numbers of ways next to one that is not, if there is any valid one."""
+    valid = valid_ways(control)
     around = [ways for ways in (int(exact), int(exact) + 1) if ways in valid]
-    around = around or [valid[0] if exact < valid[0] else valid[-1]]
-    return "nearest valid: " + listed([_in_unit_of(size, ways, control, way) for ways in around], joint="or")
+    return around or [valid[0] if exact < valid[0] else valid[-1]]
 
 
 def _in_unit_of(size: Size, ways: int, control: CacheControl, way: int) -> str:

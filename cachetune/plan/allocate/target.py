@@ -41,11 +41,14 @@ class Target(msgspec.Struct, frozen=True):
     """Allocations by group path, and why some requests do not fit.
 
     ``moves`` has the writes for each cache (resource, cache id) that is compacted, in order, as (path, mask).
+    ``limits`` are for requests with a size that is not valid, by their place: what would fit, where the nearest valid
+    sizes would not.
     """
 
     groups: dict[str, Allocation]
     findings: tuple[Finding, ...]
     moves: Moves
+    limits: dict[Source, str] = {}
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -65,6 +68,7 @@ class _Settled(msgspec.Struct, frozen=True):
     masks: dict[str, Cbm]
     findings: tuple[Finding, ...] = ()
     moves: tuple[tuple[str, Cbm], ...] = ()
+    limits: dict[Source, str] = {}
 
 
 def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[str], means: Means) -> Target:
@@ -74,6 +78,7 @@ def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[
     masks: dict[str, list[tuple[str, int, Cbm]]] = defaultdict(list)
     rooms = _rooms(groups, host, removed, shrink=means.shrink)
     findings: list[Finding] = [finding for each in rooms.values() for finding in each.findings]
+    limits: dict[Source, str] = {}
     for control in host.caches:
         for cache_id in control.size_bytes:
             beside = rooms.get((control.level, cache_id), NO_ROOMS)
@@ -84,6 +89,7 @@ def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[
             findings += settled.findings
             if settled.moves:
                 moves[control.name, cache_id] = settled.moves
+            limits |= settled.limits
             for path, mask in settled.masks.items():
                 masks[path].append((control.name, cache_id, mask))
     allocations = {
@@ -100,6 +106,7 @@ def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[
             *_snc_findings(groups, host),
         ),
         moves,
+        limits,
     )
 
 
@@ -120,18 +127,19 @@ def _settle_cache(groups: Sequence[DesiredGroup], scene: Scene, rooms: Rooms, me
     # Exclusive groups are placed first; what they are given is not reconsidered.
     mover = None if exclusive else Mover(scene, tuple(group.path for group in groups))
     situation = Situation(host, cache, cache_id, requests, ways, mover)
+    limits = situation.limits(shrink=means.shrink, compact=means.compact)
     moves: tuple[tuple[str, Cbm], ...] = ()
     try:
         kept, masks = shrink_default(cache, ways) if means.shrink else (default, fit(cache, ways, default))
     except DoesNotFitError as error:
         relocation = mover.relocated(ways, shrink=means.shrink) if mover and means.compact else None
         if relocation is None:
-            return _Settled({}, (situation.no_room(error, shrink=means.shrink, compact=means.compact),))
+            return _Settled({}, (situation.no_room(error, shrink=means.shrink, compact=means.compact),), limits=limits)
         kept, masks, moves = relocation.default, list(relocation.requested), relocation.writes
     settled = dict(moves) | {group.path: mask for group, mask in zip(groups, masks, strict=True)} | exclusive
     if kept != occupancy.default:
         settled |= dict.fromkeys((DEFAULT_GROUP, *occupancy.followers), kept)
-    return _Settled(settled, situation.shared_with_io(masks, shrink=means.shrink), moves)
+    return _Settled(settled, situation.shared_with_io(masks, shrink=means.shrink), moves, limits)
 
 
 def _rooms(
