@@ -110,6 +110,11 @@ class Rate(NamedTuple):
         """The rate as messages show it: "50%", "500 MiB/s", "6.25 GB/s", "50"."""
         return plain(self.number) + ("%" if self.unit == "%" else f" {self.unit}" if self.unit else "")
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a percentage."""
+        return self.unit == "%"
+
     @classmethod
     def of(cls, number: str, unit: str | None) -> "Rate":
         """The rate of a ``bandwidth`` and a ``unit`` attribute.

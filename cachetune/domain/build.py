@@ -30,7 +30,7 @@ def elements_of(parsed: ParsedGroups) -> list[etree._Element]:
     for group in parsed.groups.values():
         elements.append(group.element)
         elements += [cache.element for caches in group.caches.values() for cache in caches]
-        elements += [element for _, element in group.nodes.values()]
+        elements += [element for alternatives in group.nodes.values() for _, element in alternatives]
         elements += [monitor.element for monitor in group.monitors]
     return elements
 
@@ -94,7 +94,8 @@ def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:
     )
     nodes = (
         BandwidthRequest(node_id=node_id, bandwidth=bandwidth, at=positions.at(element, "bandwidth"))
-        for node_id, (bandwidth, element) in sorted(group.nodes.items())
+        for node_id, alternatives in sorted(group.nodes.items())
+        for bandwidth, element in alternatives
     )
     return GroupRequest(
         vcpus=_vcpus_of(group.vcpus),

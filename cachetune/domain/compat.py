@@ -51,27 +51,31 @@ def check_version(
                 if child not in faulty:
                     _check_child(child, element, version, shown, problems)
     for child in parsed.own_units:
-        rule, attribute = ("CT309", refused) if (refused := _refused_for_unit(child)) else ("CT310", "unit")
-        problems.add(rule, child, attribute, version=shown, **_own_unit(child))
+        if refused := _refused_for_unit(child):
+            problems.add("CT309", child, refused[0], version=shown, what=refused[1])
+        else:
+            problems.add("CT310", child, "unit", version=shown, unit=quoted(child.get("unit", "")))
 
 
 def warn_about_own_units(parsed: ParsedGroups, problems: Problems) -> None:
     """Add what every libvirt does with units that only cachetune has, for domain XML that one may get to read."""
     for child in parsed.own_units:
-        rule, attribute = ("CT160", refused) if (refused := _refused_for_unit(child)) else ("CT161", "unit")
-        problems.add(rule, child, attribute, **_own_unit(child))
+        if refused := _refused_for_unit(child):
+            problems.add("CT160", child, refused[0], what=refused[1])
+        else:
+            problems.add("CT161", child, "unit", unit=quoted(child.get("unit", "")))
 
 
-def _refused_for_unit(child: etree._Element) -> str:
-    """The attribute that libvirt refuses: an unknown unit, or decimals. It ignores the unit of a <node>: ""."""
+def _refused_for_unit(child: etree._Element) -> tuple[str, str] | None:
+    """The attribute that libvirt refuses, and why; None for the unit of a <node>, which it ignores."""
     if child.tag == "cache":
-        return "unit"
-    return "bandwidth" if "." in child.get("bandwidth", "") else ""
-
-
-def _own_unit(child: etree._Element) -> dict[str, object]:
-    attribute = _refused_for_unit(child) or "unit"
-    return {"what": f"{attribute}={quoted(child.get(attribute, ''))}", "element": child.tag}
+        return "unit", f"unit={quoted(child.get('unit', ''))} on <cache>"
+    if "." in (bandwidth := child.get("bandwidth", "")):
+        return "bandwidth", f"bandwidth={quoted(bandwidth)} on <node>"
+    node_id = child.get("id", "").lstrip("0")
+    if any(each.get("id", "").lstrip("0") == node_id for each in child.itersiblings("node", preceding=True)):
+        return "id", f"a second <node> with id={quoted(child.get('id', ''))}"
+    return None
 
 
 def _check_type(root: etree._Element, parsed: ParsedGroups, version: Version, problems: Problems) -> None:

@@ -29,7 +29,10 @@ class CacheRequest(msgspec.Struct, frozen=True):
 
 
 class BandwidthRequest(msgspec.Struct, frozen=True):
-    """One <node>: ``bandwidth`` for the L3 cache ``node_id``. ``rounding`` is that of CacheRequest."""
+    """One <node>: ``bandwidth`` for the L3 cache ``node_id``. ``rounding`` is that of CacheRequest.
+
+    A group may have a percentage and a rate of one node: a host gets the one that it can convert.
+    """
 
     node_id: int
     bandwidth: Rate

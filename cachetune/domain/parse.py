@@ -70,7 +70,7 @@ class Group:
     def __init__(self, element: etree._Element, vcpus: int | None) -> None:
         self.element, self.vcpus = element, vcpus
         self.caches: dict[tuple[int, int], list[Cache]] = {}
-        self.nodes: dict[int, tuple[Rate, etree._Element]] = {}
+        self.nodes: dict[int, list[tuple[Rate, etree._Element]]] = {}
         self.monitors: list[Monitor] = []
         self.watched = 0
         self.exclusive = False
@@ -338,11 +338,13 @@ class _Reader:
         if element in self._faulty:
             return
         node_id = number(element.get("id", ""))
-        if node_id in group.nodes:
-            vcpus = "this element" if group.vcpus == UNKNOWN else named(group.vcpus)
-            self._problems.add("CT107", element, "id", node_id=node_id, vcpus=vcpus, other=group.nodes[node_id][1])
-        else:
-            group.nodes[node_id] = (self._rate(element), element)
+        rate, others = self._rate(element), group.nodes.setdefault(node_id, [])
+        for other, other_element in others:
+            if rate.is_share == other.is_share or "" in (rate.unit, other.unit):
+                vcpus = "this element" if group.vcpus == UNKNOWN else named(group.vcpus)
+                self._problems.add("CT107", element, "id", node_id=node_id, vcpus=vcpus, other=other_element)
+                return
+        others.append((rate, element))
 
     def _rate(self, element: etree._Element) -> Rate:
         text, unit = element.get("bandwidth", ""), element.get("unit")

@@ -39,7 +39,7 @@ from cachetune.plan.ownership import (
 )
 from cachetune.plan.pinning import pinning_findings
 from cachetune.plan.request import GuestRequest, Options
-from cachetune.plan.rounding import with_rounding
+from cachetune.plan.rounding import for_host
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import CreateGroup, Step, effect_of
 from cachetune.plan.unassigned import unassigned_findings
@@ -80,7 +80,7 @@ def plan_guests(
     """
     if options.exclusive:
         requests = [replace(each, domain=all_exclusive(each.domain)) for each in requests]
-    requests = [replace(r, domain=with_rounding(r.domain, options.rounding)) for r in requests]
+    requests = [replace(r, domain=for_host(r.domain, host, options.rounding)) for r in requests]
     machines = _machines(requests)
     guests = tuple(map(_plan_guest, requests))
     desired: tuple[DesiredGroup, ...] = ()

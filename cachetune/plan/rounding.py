@@ -12,8 +12,8 @@ from fractions import Fraction
 
 from msgspec.structs import replace
 
-from cachetune.domain.model import Domain, GroupRequest
-from cachetune.host.model import BandwidthControl, BandwidthUnit, CacheControl
+from cachetune.domain.model import BandwidthRequest, Domain, GroupRequest
+from cachetune.host.model import BandwidthControl, BandwidthUnit, CacheControl, Host
 from cachetune.units import HUNDRED, Rate, RateUnit, Rounding, Size, SizeUnit
 
 _MIB, _EIGHTH_OF_GB = 1 << 20, 10**9 // 8
@@ -24,17 +24,19 @@ _PERCENT_SLACK = Fraction(1, 2)
 _RATE_SLACK = Fraction(1, 1000)
 
 
-def with_rounding(domain: Domain, rounding: Rounding | None) -> Domain:
-    """The domain with this rounding in each of its requests."""
-    if rounding is None:
-        return domain
-    return replace(domain, groups=tuple(_with_rounding(group, rounding) for group in domain.groups))
+def for_host(domain: Domain, host: Host, rounding: Rounding | None) -> Domain:
+    """The domain as it is planned on a host: with this rounding, and of a node's bandwidths the one for the host."""
+    unit = next((b.unit for b in host.bandwidths if b.name == "MB"), None)
+    return replace(domain, groups=tuple(_for_host(group, unit, rounding) for group in domain.groups))
 
 
-def _with_rounding(group: GroupRequest, rounding: Rounding) -> GroupRequest:
+def _for_host(group: GroupRequest, unit: BandwidthUnit | None, rounding: Rounding | None) -> GroupRequest:
+    nodes: dict[int, BandwidthRequest] = {}
+    for node in group.nodes:
+        if node.node_id not in nodes or (unit and exact_bandwidth(node.bandwidth, unit) is not None):
+            nodes[node.node_id] = replace(node, rounding=rounding)
     caches = tuple(replace(cache, rounding=rounding) for cache in group.caches)
-    nodes = tuple(replace(node, rounding=rounding) for node in group.nodes)
-    return replace(group, caches=caches, nodes=nodes)
+    return replace(group, caches=caches, nodes=tuple(nodes.values()))
 
 
 def exact_ways(size: Size, control: CacheControl, way_bytes: int) -> Fraction:

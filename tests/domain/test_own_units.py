@@ -119,6 +119,51 @@ def test_nothing_of_a_cache_is_warned_of_in_any_unit() -> None:
         assert found(cache("0", unit), tuning=True) == ["CT154: size 0 requests no cache at all"]
 
 
+def nodes(*nodes: str) -> str:
+    return f"<memorytune vcpus='0'>{''.join(f'<node id={each}/>' for each in nodes)}</memorytune>"
+
+
+PERCENT, RATE, OTHER_RATE, PLAIN = (
+    "'0' bandwidth='50' unit='%'",
+    "'00' bandwidth='12.5' unit='GB/s'",
+    "'0' bandwidth='500' unit='MiB/s'",
+    "'0' bandwidth='50'",
+)
+
+
+@pytest.mark.parametrize("both", [(PERCENT, RATE), (RATE, PERCENT)])
+def test_a_node_may_have_a_percentage_and_a_rate(both: tuple[str, str]) -> None:
+    read = tuning(nodes(*both))
+    assert {n.bandwidth for n in read.groups[0].nodes} == {Rate(50, "%"), Rate(Decimal("12.5"), "GB/s")}
+    assert [n.node_id for n in read.groups[0].nodes] == [0, 0]
+    again = load(format_cputune(read).encode(), "web.xml").domain
+    assert again is not None
+    assert [n.bandwidth for n in again.groups[0].nodes] == [n.bandwidth for n in read.groups[0].nodes]
+    assert "CT160" in "".join(found(nodes(*both)))
+
+
+def test_that_libvirt_refuses_a_second_node_is_reported_at_its_id() -> None:
+    both = nodes(PERCENT, OTHER_RATE)
+    assert found(both) == [
+        "CT161: libvirt ignores unit='%' on <node>",
+        "CT160: libvirt refuses a second <node> with id='0'",
+    ]
+    assert found(both, "12.8") == [
+        "CT310: libvirt 12.8 ignores unit='%' on <node> (`virsh define --validate` refuses it)",
+        "CT309: libvirt 12.8 refuses a second <node> with id='0'",
+    ]
+
+
+@pytest.mark.parametrize("both", [(PERCENT, PERCENT), (RATE, OTHER_RATE), (PLAIN, PERCENT), (RATE, PLAIN)])
+def test_any_other_two_bandwidths_of_a_node_are_one_too_many(both: tuple[str, str]) -> None:
+    (finding,) = load(f"<cputune>{nodes(*both)}</cputune>".encode(), "web.xml").findings
+    assert finding.rule == "CT107"
+
+
+def test_a_node_that_violates_the_schema_is_no_second_one() -> None:
+    assert [line[:5] for line in found(nodes("'x' bandwidth='1'", PERCENT))] == ["CT005", "CT161"]
+
+
 def test_an_unknown_unit_of_a_bandwidth_is_named_with_a_better_one() -> None:
     (finding,) = load(f"<cputune>{node('50', 'mib/s')}</cputune>".encode(), "web.xml").findings
     assert (finding.rule, finding.message) == ("CT005", "'mib/s' is not a valid unit for <node>; did you mean 'MiB/s'?")

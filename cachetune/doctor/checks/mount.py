@@ -10,7 +10,7 @@ from cachetune.domain.model import Domain
 from cachetune.findings import Rule
 from cachetune.host.model import Host
 from cachetune.plan.bandwidth import UNITS
-from cachetune.plan.rounding import exact_bandwidth
+from cachetune.plan.rounding import exact_bandwidth, for_host
 from cachetune.text import count, listed, printable
 
 _KINDS = {"copy": "a copy", "simulated": "simulated", "mounted": "mounted"}
@@ -172,7 +172,7 @@ def _misfits(domain: Domain, host: Host) -> Iterator[str]:
         elif kind != "both" and level in levels - split:
             yield f"type '{kind}' on L{level}, but resctrl is mounted without {option}"
     unit = next((bandwidth.unit for bandwidth in host.bandwidths if bandwidth.name == "MB"), None)
-    rates = [node.bandwidth for group in domain.groups for node in group.nodes]
+    rates = [node.bandwidth for group in for_host(domain, host, None).groups for node in group.nodes]
     if unit:
         for rate in dict.fromkeys(rate for rate in rates if exact_bandwidth(rate, unit) is None):
             yield f"bandwidth {rate}, but resctrl counts {UNITS[unit]}"

@@ -258,8 +258,11 @@ def _valid_around(exact: Fraction, control: BandwidthControl) -> list[int]:
 def _own_unit(control: BandwidthControl) -> str:
     """Which units a request may have on this host."""
     if control.unit == "percent":
-        return "request percent (unit='%'); the host does not say how many MiB/s they are"
-    return "request GB/s or MiB/s (unit='GB/s' or 'MiB/s'); the host does not say how much all of its bandwidth is"
+        return "request percent (unit='%') as well, or instead; the host does not say how many MiB/s they are"
+    return (
+        "request GB/s or MiB/s (unit='GB/s' or 'MiB/s') as well, or instead; "
+        "the host does not say how much all of its bandwidth is"
+    )
 
 
 def _units(control: BandwidthControl) -> str:
