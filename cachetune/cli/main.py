@@ -27,6 +27,7 @@ VERBS = {
     "log": "Show what was changed, when and by whom.",
     "guests": "List running guests and how each was found.",
     "export": "Print what is applied to guests, as XML or for pqos.",
+    "convert": "Print another tool's configuration as XML.",
     "snapshot": "Save a host as JSON, to plan for it elsewhere.",
     "schema": "Print the schema of a document.",
     "sim": "Mount a simulated resctrl as a file system.",

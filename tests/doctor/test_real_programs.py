@@ -1,10 +1,7 @@
 """The doctor beside a real QEMU and Debian's pqos, on a mounted simulated resctrl."""
 
-import os
-import shutil
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from cachetune.doctor.examine import Scope, examine
@@ -16,8 +13,8 @@ from cachetune.testing.mounting import MountedResctrl, mounted
 from tests import waiting
 from tests.doctor.servers import results_of
 from tests.guests.qemu import Qemu, running
+from tests.pqos import need_pqos, pqos_sees
 from tests.sim.fuse.mounted import need_fuse
-from tests.sim.fuse.test_mount_programs import AT_ITS_PLACE
 
 pytestmark = pytest.mark.slow
 
@@ -68,20 +65,10 @@ def test_a_qemu_without_its_allocation_has_drifted(tmp_path: Path) -> None:
         assert any(detail.startswith(f"{NAME}: drifted") for detail in drifted.details)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount it where pqos looks for it")
-@pytest.mark.skipif(shutil.which("pqos") is None, reason="there is no pqos (Debian's intel-cmt-cat)")
 def test_the_empty_groups_that_pqos_leaves_are_found(tmp_path: Path) -> None:
-    caches = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cache/index3/id")
-    ids = tuple(sorted({int(file.read_text()) for file in caches}))
-    if not ids:
-        pytest.skip("this machine's sysfs shows no L3 caches, which pqos needs")
-    profile = load_profile("icelake")
-    l3 = msgspec.structs.replace(profile.caches[-1], ids=ids, cpu_lists=tuple(map(str, range(len(ids)))), level=3)
-    with mounted(tmp_path / "mount", msgspec.structs.replace(profile, caches=(l3,), threads_per_core=1)) as mount:
-        systems = tmp_path / "filesystems"
-        place = ["unshare", "-m", "/bin/sh", "-c", AT_ITS_PLACE, "sh", str(mount.root), str(systems)]
-        done = waiting.run([*place, "pqos", "--iface=os", "-s"], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    need_pqos()
+    with mounted(tmp_path / "mount", load_profile("icelake")) as mount:
+        pqos_sees(["pqos", "--iface=os", "-s"], mount.root, mount.sysfs)
         found = results(mount, tmp_path / "guests.d")["CT641"]
         assert found.status == "warn"
         assert " of pqos" in found.text

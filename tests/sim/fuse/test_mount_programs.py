@@ -1,16 +1,11 @@
 """Programs on a mount: cachetune with a real process, and Debian's pqos."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from cachetune.sim import load_profile
 from cachetune.testing.guests import NamedThreads
-from tests import waiting
 from tests.pqos import need_pqos, pqos_sees
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
 
@@ -28,19 +23,45 @@ DOMAIN = """\
   </cputune>
 </domain>
 """
-# pqos expects "resctrl" at its usual place; only this process sees the mount there.
-AT_ITS_PLACE = """
-set -e
-mount -t tmpfs tmpfs /sys/fs; mkdir /sys/fs/resctrl; mount --bind "$1" /sys/fs/resctrl
-{ cat /proc/filesystems; printf 'nodev\\tresctrl\\n'; } >"$2"; mount --bind "$2" /proc/filesystems
-shift 2
-exec "$@"
-"""
 
 
 @pytest.fixture(autouse=True)
 def _fuse() -> None:
     need_fuse()
+
+
+def test_what_pqos_has_set_comes_back_to_pqos_through_convert_apply_and_export(tmp_path: Path) -> None:
+    """pqos shows only its classes, so ours is exported for it."""
+    need_pqos()
+    words = "llc:0=0x7f8;llc@0:1=0x7;llc@1:1=0x3;mba:1=50"
+    theirs, ours, back = (tmp_path / name for name in ("theirs", "ours", "back"))
+    file, script = tmp_path / "web.xml", tmp_path / "set.sh"
+    with (
+        mounted(theirs, "--sysfs", theirs / "sys", profile="skylake-2s") as fs,
+        NamedThreads("CPU 0/KVM", "CPU 1/KVM") as qemu,
+    ):
+        _pqos(fs, theirs / "sys", "-e", words)
+        first = _class_1(_pqos(fs, theirs / "sys", "-s"))
+        assert first == ["L3CA COS1 => MASK 0x7", "MBA COS1 => 50% available", "L3CA COS1 => MASK 0x3", first[1]]
+        done = run("convert", "pqos", words, "--resctrl", fs.root, "--sysfs", theirs / "sys")
+        assert (done.returncode, "class 0 is left out" in done.stderr) == (1, True)
+        file.write_text(done.stdout)
+        with mounted(ours, "--sysfs", ours / "sys", profile="skylake-2s") as other:
+            places = ("--resctrl", other.root, "--sysfs", ours / "sys", "--run", tmp_path / "run")
+            who = ("--pid", str(qemu.pid), "--machine-name", "cachetune-web", "--shrink-default", file)
+            done = run("apply", "--yes", *places, *who)
+            assert done.returncode == 0, done.stderr
+            assert run("export", "--format", "pqos", *places[:2], *places[4:], "-o", script).returncode == 0
+        with mounted(back, "--sysfs", back / "sys", profile="skylake-2s") as other:
+            pqos_sees(["/bin/sh", "-e", str(script)], other.root, back / "sys")
+            assert _class_1(_pqos(other, back / "sys", "-s")) == first
+
+
+def _class_1(shown: str) -> list[str]:
+    """The masks and the bandwidth of class 1 on each socket, as pqos shows them."""
+    found = [line.strip() for line in shown.splitlines() if "COS1 =>" in line and ("MASK" in line or "%" in line)]
+    assert found
+    return found
 
 
 def test_cachetune_works_on_the_mount_end_to_end(tmp_path: Path) -> None:
@@ -72,35 +93,20 @@ def test_cachetune_works_on_the_mount_end_to_end(tmp_path: Path) -> None:
         assert fs.read("schemata").split()[1].split(";")[1] == before.split()[1].split(";")[1]
 
 
-def _caches_of_this_machine() -> tuple[int, ...]:
-    files = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cache/index3/id")
-    return tuple(sorted({int(file.read_text()) for file in files}))
-
-
-def _pqos(fs: Mounted, *words: str) -> str:
-    place = ["/usr/bin/unshare", "-m", "/bin/sh", "-c", AT_ITS_PLACE, "sh", str(fs.root), f"{fs.root}.filesystems"]
-    done = waiting.run([*place, "pqos", "--iface=os", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount it where pqos looks for it")
-@pytest.mark.skipif(shutil.which("pqos") is None, reason="there is no pqos (Debian's intel-cmt-cat)")
-@pytest.mark.skipif(not _caches_of_this_machine(), reason="this machine's sysfs shows no L3 caches, which pqos needs")
 def test_pqos_reads_and_changes_the_mount(tmp_path: Path) -> None:
-    """Return a profile with the cache ids of this machine, because pqos reads its sysfs."""
-    ids = _caches_of_this_machine()
-    profile = load_profile("icelake")
-    cache = msgspec.structs.replace(profile.caches[-1], ids=ids, cpu_lists=tuple(map(str, range(len(ids)))), level=3)
-    file = tmp_path / "profile.json"
-    file.write_bytes(msgspec.json.encode(msgspec.structs.replace(profile, caches=(cache,), threads_per_core=1)))
-    with mounted(tmp_path, profile=file) as fs:
-        assert "L3 CAT" in _pqos(fs, "-d")
-        assert "L3CA COS0 => MASK 0xfff" in _pqos(fs, "-s")
-        assert "Allocation configuration altered" in _pqos(fs, "-e", "llc:1=0x3f")
-        assert "L3CA COS1 => MASK 0x3f" in _pqos(fs, "-s")
+    need_pqos()
+    sysfs = tmp_path / "sys"
+    with mounted(tmp_path, "--sysfs", sysfs, profile="icelake") as fs:
+        assert "L3 CAT" in _pqos(fs, sysfs, "-d")
+        assert "L3CA COS0 => MASK 0xfff" in _pqos(fs, sysfs, "-s")
+        assert "Allocation configuration altered" in _pqos(fs, sysfs, "-e", "llc:1=0x3f")
+        assert "L3CA COS1 => MASK 0x3f" in _pqos(fs, sysfs, "-s")
         assert "03f" in fs.read("COS1/schemata")
         assert "pqos" in run("show", "--resctrl", fs.root).stdout
+
+
+def _pqos(fs: Mounted, sysfs: Path, *words: str) -> str:
+    return pqos_sees(["pqos", "--iface=os", *words], fs.root, sysfs)
 
 
 @pytest.mark.parametrize(
