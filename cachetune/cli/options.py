@@ -119,15 +119,26 @@ dry_run = option("--dry-run", is_flag=True, heading=_HOW, help="Show what would 
 consent = stack(yes, dry_run)
 """The options of every verb that changes a host."""
 
-lock_timeout = option(
-    "--lock-timeout",
-    type=click.FloatRange(min=0),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    heading=_HOW,
-    help="How long to wait for the lock on resctrl.",
+log = option(
+    "--log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    heading=_WHERE,
+    help="The change log (default: /var/log/cachetune/changes.jsonl; with --run, changes.jsonl there).",
 )
+lock_timeout = stack(
+    option(
+        "--lock-timeout",
+        type=click.FloatRange(min=0),
+        default=10.0,
+        show_default=True,
+        metavar="SECONDS",
+        heading=_HOW,
+        help="How long to wait for the lock on resctrl.",
+    ),
+    log,
+)
+"""The options of every verb that may change a host, also of the agent: the lock, and the log of what was changed."""
 
 
 def _directory(name: str, default: str, text: str, heading: str = _WHERE) -> Callable[[F], F]:
@@ -143,13 +154,6 @@ host = option(
 resctrl = _directory("--resctrl", "/sys/fs/resctrl", "The resctrl tree, or a copy of one.")
 sysfs = _directory("--sysfs", "/sys", "The sysfs tree, for cache sizes.")
 run = _directory("--run", "/run/cachetune", "Directory of the journal and the ledger.")
-log = option(
-    "--log",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    heading=_WHERE,
-    help="The change log (default: /var/log/cachetune/changes.jsonl; with --run, changes.jsonl there).",
-)
 guests_d = _directory(
     "--guests-d", "/etc/cachetune/guests.d", "Directory of tuning files, one NAME.xml per guest.", _FINDING
 )

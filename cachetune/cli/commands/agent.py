@@ -50,7 +50,7 @@ _PRIORITIES: dict[Level, int] = {"error": 3, "warning": 4, "notice": 5, "info": 
 )
 @options.stack(options.shrink_default, options.assign_counters, options.rounding)
 @options.stack(options.lock_timeout, options.guests_d)
-@options.stack(options.finding, options.resctrl, options.sysfs, options.run, options.log)
+@options.stack(options.finding, options.resctrl, options.sysfs, options.run)
 @click.pass_context
 def command(ctx: click.Context, /, **values: Any) -> None:
     """Keep guests' allocations in place: from their start, through vCPU hotplug and restarts, to their end.

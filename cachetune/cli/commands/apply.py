@@ -20,7 +20,7 @@ from cachetune.service.select import Selection
 
 @click.command("apply", cls=Verb, exit_codes=EXIT_CODES)
 @click.argument("file", required=False)
-@options.stack(options.as_json, options.planning, options.consent, options.lock_timeout, options.log)
+@options.stack(options.as_json, options.planning, options.consent, options.lock_timeout)
 def command(*, file: str | None, yes: bool, dry_run: bool, as_json: bool, **values: Any) -> None:
     """Carry out a plan: all of it, or nothing.
 

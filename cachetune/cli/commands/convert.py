@@ -66,7 +66,7 @@ def command() -> None:
     Examples:
       cachetune convert pqos 'llc:1=0x7;mba:1=50' > web.xml
       cachetune convert rdtset -t 'l3=0xf;cpu=0-3'
-      cachetune convert pqos --script /usr/local/sbin/set-cat.sh --vcpus 1=0-1 --vcpus 2=2-3
+      cachetune convert pqos --script set.sh --vcpus 1=0-1 --vcpus 2=2-3
     """
 
 
@@ -89,7 +89,7 @@ def of_pqos(
     \b
     Examples:
       cachetune convert pqos 'llc:1=0x7;mba:1=50'
-      cachetune convert pqos -e 'llc@0:1=0x7;llc:2=0x70' --vcpus 1=0-1 --vcpus 2=2-3
+      cachetune convert pqos -e 'llc@0:1=0x7;llc:2=0x70' --class 2
       cachetune export --format pqos | cachetune convert pqos --script - --class 1
     """
     found: list[pqos.Option] = []
@@ -112,7 +112,7 @@ def of_rdtset(*, definitions: tuple[str, ...], classes: tuple[str, ...], pids: s
     \b
     Examples:
       cachetune convert rdtset 'l3=0xf;mba=50;cpu=0-3'
-      cachetune convert rdtset -t 'l3=0xf;cpu=2' -t 'l3=0xf0;cpu=3-5' --vcpus 1=0 --vcpus 2=1-3
+      cachetune convert rdtset -t 'l3=0xf;cpu=2' -t 'l3=0xf0;cpu=3-5' --class 1
     """
     found = [(f"-t {number}", text) for number, text in enumerate((*definitions, *classes), 1)]
     _print(lambda host: rdtset.read(found, host, pids, cpus), found, values)

@@ -36,7 +36,7 @@ _CODES = {"ok": 0, "warn": 1, "fail": 1, "skipped": 2}
 )
 @click.argument("checks", nargs=-1, metavar="[CHECK]...")
 @option("--fix", is_flag=True, heading="How", help="Fix what is safe: mount, recover, remove our empty groups.")
-@options.stack(options.yes, options.lock_timeout, options.log)
+@options.stack(options.yes, options.lock_timeout)
 @option("-v", "--verbose", is_flag=True, heading="Output", help="Also show details, and checks that were skipped.")
 @option("-q", "--quiet", is_flag=True, heading="Output", help="Show only warnings and failures.")
 @options.stack(options.as_json, options.host, options.resctrl, options.sysfs, options.run, options.guests_d)

@@ -21,7 +21,7 @@ _EXIT_CODES = {
 
 
 @click.command("recover", cls=Verb, exit_codes=_EXIT_CODES)
-@options.stack(options.yes, options.lock_timeout, options.log)
+@options.stack(options.yes, options.lock_timeout)
 @options.stack(options.as_json, options.resctrl, options.sysfs, options.proc, options.run)
 def command(*, yes: bool, as_json: bool, **values: Any) -> None:
     """Finish or undo an apply or remove that was interrupted.

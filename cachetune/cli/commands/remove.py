@@ -19,7 +19,7 @@ from cachetune.service.requests import load_document, read_document
 @options.guest_option("A guest, running or not.")
 @option("--all-guests", is_flag=True, heading="Which guest", help="Every guest with groups that cachetune made.")
 @option("--machine-name", metavar="NAME", heading="Which guest", help="Prefix of the group names.")
-@options.stack(options.consent, options.lock_timeout, options.log)
+@options.stack(options.consent, options.lock_timeout)
 @options.stack(options.as_json, options.resctrl, options.sysfs, options.proc, options.run)
 def command(
     *,

@@ -16,6 +16,7 @@ from cachetune.host.model import CacheControl, Host
 from cachetune.idset import format_ids
 from cachetune.service.convert.model import ForeignClass
 from cachetune.text import count
+from cachetune.units import Rate, Size
 
 _HERE = Source()  # the request is not from XML
 
@@ -61,23 +62,28 @@ def _caches(of: ForeignClass, host: Host, notes: list[str]) -> Iterator[CacheReq
             mask = of.masks.at(control.name, cache_id)
             if mask is not None and mask != control.cbm_mask:
                 place = f"class {of.name}: mask {mask:#x} on {control.name} cache {cache_id}"
-                size = control.way_bytes(cache_id)
-                if why := _unusable(mask, control, size):
+                if why := _unusable(mask, control):
                     notes.append(f"{place} is left out: {why}")
                     continue
                 if not is_contiguous(mask):
                     notes.append(
                         f"{place} has holes: {count(mask.bit_count(), 'way')} are requested, contiguous or not"
                     )
-                yield CacheRequest(control.level, cache_id, control.type, mask.bit_count() * (size or 0), _HERE)
+                yield CacheRequest(control.level, cache_id, control.type, _size(mask, control, cache_id), _HERE)
 
 
-def _unusable(mask: Cbm, control: CacheControl, size: int | None) -> str:
+def _size(mask: Cbm, control: CacheControl, cache_id: int) -> Size:
+    """Bytes, which libvirt understands, too; ways of a cache whose size is unknown."""
+    way_bytes = control.way_bytes(cache_id)
+    return Size(mask.bit_count(), "ways") if way_bytes is None else Size(mask.bit_count() * way_bytes)
+
+
+def _unusable(mask: Cbm, control: CacheControl) -> str:
     if mask & ~control.cbm_mask:
         return f"the host has the ways {control.cbm_mask:#x}"
     if mask.bit_count() < control.min_cbm_bits:
         return f"the host requires at least {count(control.min_cbm_bits, 'way')}"
-    return "the size of this cache is unknown" if size is None else ""
+    return ""
 
 
 def _nodes(of: ForeignClass, host: Host, notes: list[str]) -> Iterator[BandwidthRequest]:
@@ -90,7 +96,7 @@ def _nodes(of: ForeignClass, host: Host, notes: list[str]) -> Iterator[Bandwidth
             limits = f"{control.min_bandwidth} to {most}" if most is not None else f"at least {control.min_bandwidth}"
             notes.append(f"class {of.name}: bandwidth {value} on node {node_id} is left out: the host takes {limits}")
         else:
-            yield BandwidthRequest(node_id, value, _HERE)
+            yield BandwidthRequest(node_id, Rate(value), _HERE)
 
 
 def _shared(classes: Sequence[ForeignClass], host: Host) -> Iterator[str]:
