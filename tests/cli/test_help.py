@@ -9,6 +9,7 @@ import pytest
 from cachetune.cli.main import VERBS, Verbs
 
 HEADINGS = {
+    "What",
     "Which changes",
     "Which guest",
     "How",
