@@ -12,11 +12,11 @@ from cachetune.cli.verb import VerbGroup, option
 from cachetune.errors import InputError
 from cachetune.host.model import Host
 from cachetune.idset import parse_vcpus
-from cachetune.service.convert import convert, pqos, rdtset
+from cachetune.service.convert import convert, goresctrl, pqos, rdtset
 from cachetune.service.convert.guest import located
 from cachetune.service.convert.model import Foreign
 from cachetune.service.hosts import read_location
-from cachetune.service.requests import read_document
+from cachetune.service.requests import Document, read_document
 from cachetune.service.select import select_guests
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -116,6 +116,23 @@ def of_rdtset(*, definitions: tuple[str, ...], classes: tuple[str, ...], pids: s
     """
     found = [(f"-t {number}", text) for number, text in enumerate((*definitions, *classes), 1)]
     _print(lambda host: rdtset.read(found, host, pids, cpus), found, values)
+
+
+@command.command("goresctrl", exit_codes=EXIT_CODES)
+@click.argument("file")
+@_chosen
+def of_goresctrl(*, file: str, **values: Any) -> None:
+    """Convert the classes of goresctrl's configuration, as CRI-O, containerd and NRI plugins use it.
+
+    FILE is YAML, or - for standard input. Needs the Python package PyYAML: pip install 'cachetune[convert]'.
+
+    \b
+    Examples:
+      cachetune convert goresctrl /etc/rdt.yaml --class guaranteed
+      cachetune convert goresctrl rdt.yaml --vcpus burstable=0-1 --vcpus besteffort=2
+    """
+    document = Document("<stdin>" if file == "-" else file, read_file(file))
+    _print(lambda host: goresctrl.read(document.data, document.name, host), [document], values)
 
 
 def _print(read: Callable[[Host], Foreign], given: Sequence[object], values: dict[str, Any]) -> NoReturn:

@@ -57,7 +57,7 @@ def _chosen(
             )
     if not vcpus and chosen is None and len(classes) > 1:
         raise InputError(
-            f"{len(classes)} classes are defined: {every}",
+            f"several classes are defined: {every}",
             hint="pass --class NAME for the one of this guest, or --vcpus NAME=LIST for each",
         )
     wanted = [chosen] if chosen is not None else [*vcpus] or names

@@ -145,7 +145,7 @@ def test_an_association_that_pqos_would_refuse_is_refused(text: str) -> None:
 
 def test_several_classes_need_a_choice_and_a_choice_must_exist() -> None:
     two = of_pqos("llc:1=0x3;llc:2=0xc")
-    with pytest.raises(InputError, match="2 classes are defined: 1 and 2"):
+    with pytest.raises(InputError, match="several classes are defined: 1 and 2"):
         converted(two)
     with pytest.raises(InputError, match="no class '3' is defined"):
         converted(two, chosen="3")
