@@ -14,7 +14,6 @@ HEADINGS = {
     "Which guest",
     "How",
     "Which group",
-    "What",
     "Where",
     "Finding guests",
     "Output",

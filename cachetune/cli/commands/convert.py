@@ -129,9 +129,9 @@ def of_goresctrl(*, file: str, **values: Any) -> None:
     \b
     Examples:
       cachetune convert goresctrl /etc/rdt.yaml --class guaranteed
-      cachetune convert goresctrl rdt.yaml --vcpus burstable=0-1 --vcpus besteffort=2
+      cachetune convert goresctrl rdt.yaml --vcpus gold=0-1 --vcpus silver=2
     """
-    document = Document("<stdin>" if file == "-" else file, read_file(file))
+    document = read_document(file) or Document(file, b"")
     _print(lambda host: goresctrl.read(document.data, document.name, host), [document], values)
 
 

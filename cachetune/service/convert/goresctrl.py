@@ -4,8 +4,8 @@ A partition's share is resolved to ways first, the smallest share first, and a c
 partition's ways. Bandwidth is a percentage of the partition's percentage, or the lower of both limits in MBps.
 Source: goresctrl's doc/rdt.md and pkg/rdt/config.go.
 
-The YAML is composed, not constructed: each value keeps its line and column, no object is made from it, and aliases, with
-which a small file can describe a huge one, are refused. PyYAML is an extra, imported here alone.
+The YAML is composed, not constructed: each value keeps its line and column, and no object is made from it. Aliases are
+refused, because with them a small file can describe a huge one. PyYAML is an extra, imported here alone.
 """
 
 import re
@@ -102,7 +102,7 @@ def _composed(data: bytes, name: str) -> Node:
     except ImportError:
         raise MissingExtraError("convert", "PyYAML", "reading goresctrl's configuration") from None
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc] # without stubs it is Any
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
                 mark = self.peek_event().start_mark

@@ -150,7 +150,7 @@ REFUSED = {
     "partitions: {p: {l3Allocation: x}}": "'x' is not a number",
     "partitions: {p: {l3Allocation: [x]}}": "expected a text",
     "partitions: {p: {l3Allocation: {code: 5%}}}": "no unified allocation",
-    "partitions: {p: {l3Allocation: 0x3, classes: {a: {l3Allocation: 0x7}}}}": "0x7 does not fit into the partition's 0x3",
+    "partitions: {p: {l3Allocation: 0x3, classes: {a: {l3Allocation: 0x7}}}}": "0x7 does not fit into",
     "partitions: {p: {mbAllocation: [50], classes: {a: }}}": "'50' is not a bandwidth such as 50% or 2000MBps",
     "partitions: {p: {mbAllocation: [500%], classes: {a: }}}": "500% is more than 100%",
     "partitions: {p: {mbAllocation: [5MBps], classes: {a: }}}": "no value in percent, which this host needs",
