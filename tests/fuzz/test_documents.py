@@ -202,6 +202,9 @@ SNAPSHOT_VERBS = {
     "show": ("show", "--host"),
     "show --json": ("show", "--json", "--host"),
     "plan": ("plan", "--shrink-default", "{xml}", "--host"),
+    "export": ("export", "-o", "/dev/null", "--host"),
+    "export --format pqos": ("export", "--format", "pqos", "--host"),
+    "export --format goresctrl": ("export", "--format", "goresctrl", "--host"),
     "validate": ("validate", "{xml}", "--host"),
 }
 

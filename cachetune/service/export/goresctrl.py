@@ -1,8 +1,9 @@
 """Groups as goresctrl's configuration: classes with their masks and bandwidth, in partitions that do not overlap.
 
-A class is a group of the same name (DEFAULT: the default group). Partitions must have no way in common, so groups that
-overlap on any cache share one. A class's mask counts from the lowest way of its partition, and neither may have holes.
-Bandwidth is a share of the partition's, which is all of it here. Source: goresctrl's doc/rdt.md and pkg/rdt/config.go.
+A class is a group of the same name; "system/default" is the default group. Partitions must have no way in common, so
+groups that overlap on any cache share one. A class's mask counts from the lowest way of its partition, and neither may
+have holes. Bandwidth is a share of the partition's, which is all of it here. Source: goresctrl 0.3.0 as observed, and
+its config.go.
 
 The YAML is written here: every key and value is quoted, because names of groups are untrusted.
 """
@@ -147,7 +148,7 @@ def _by_id(values: Mapping[int, Tree | str | list[str]]) -> Tree:
 
 
 def _class_of(group: Group) -> str:
-    return "DEFAULT" if is_default(group) else group.path
+    return "system/default" if is_default(group) else group.path
 
 
 def _yaml(tree: Tree, indent: str = "") -> Iterator[str]:

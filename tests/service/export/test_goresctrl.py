@@ -86,10 +86,10 @@ def test_goresctrl_would_write_the_values_of_the_groups(
     found = resolved(configuration(host, guests), host)
     controls = [g for guest in guests for path in guest.groups if (g := host.group(path)) and g.kind == "control"]
     usable = [g for g in controls if all(m and is_contiguous(m) for _, _, m in g.masks.entries())]
-    assert {path: values for path, values in found.items() if path != "DEFAULT"} == {
+    assert {path: values for path, values in found.items() if path != "system/default"} == {
         group.path: expected(group, host) for group in usable
     }
-    assert found.get("DEFAULT", expected(host.default_group, host)) == expected(host.default_group, host)
+    assert found.get("system/default", expected(host.default_group, host)) == expected(host.default_group, host)
 
 
 def test_groups_that_overlap_on_any_cache_share_a_partition_and_others_do_not(sim: SimulatedResctrl) -> None:
@@ -100,7 +100,7 @@ def test_groups_that_overlap_on_any_cache_share_a_partition_and_others_do_not(si
     host = host_of(sim)
     partitions = configuration(host, applied_guests(host, EMPTY))["partitions"]
     assert [set(each["classes"]) for each in partitions.values()] == [
-        {"DEFAULT"},
+        {"system/default"},
         {"cachetune-a"},
         {"cachetune-b", "cachetune-c"},
     ]
