@@ -6,13 +6,13 @@ is never replaced by 0 and does not affect other values.
 
 import errno
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from cachetune.errors import GroupNotFoundError, ResctrlError
 from cachetune.host.model import Group, Host
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.plan.groups.names import scope_of
-from cachetune.watch.model import Counter, Reading, State
+from cachetune.watch.model import Column, Counter, Reading, State
 from cachetune.watch.partial import uncounted, with_partial_sums
 
 _GONE = {errno.ENOENT, errno.ENODEV, errno.ENOTDIR}
@@ -52,23 +52,25 @@ def _reading(fs: Resctrl, group: Group, events: dict[str, tuple[str, ...]]) -> R
     )
 
 
-def _counters(fs: Resctrl, mon_data: str, events: dict[str, tuple[str, ...]]) -> Iterator[Counter]:
+def counter_files(fs: Resctrl, mon_data: str, features: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[Column, str]]:
+    """The counters in a mon_data directory and their files: by resource and id, those of each cache before its nodes'.
+
+    ``features`` are each resource's events, in their order; others follow. Raises ResctrlError without permission.
+    """
     for resource, number, directory in _directories(_names(fs, mon_data)):
-        where = f"{mon_data}/{directory}"
+        where, known = f"{mon_data}/{directory}", features.get(resource, ())
         names = _names(fs, where)
-        yield from _values(fs, where, _in_order(names, events.get(resource, ())), resource, number, None)
+        for event in _in_order(names, known):
+            yield Column(resource, number, event), f"{where}/{event}"
         for _, node, inner in _directories(names):
-            below = f"{where}/{inner}"
-            inside = _in_order(_names(fs, below), events.get(resource, ()))
-            yield from _values(fs, below, inside, resource, number, node)
+            for event in _in_order(_names(fs, f"{where}/{inner}"), known):
+                yield Column(resource, number, event, node), f"{where}/{inner}/{event}"
 
 
-def _values(
-    fs: Resctrl, where: str, names: Iterable[str], resource: str, number: int, node: int | None
-) -> Iterator[Counter]:
-    for event in names:
-        value, state = _value(fs, f"{where}/{event}")
-        yield Counter(resource, number, event, value, state, node)
+def _counters(fs: Resctrl, mon_data: str, events: Mapping[str, tuple[str, ...]]) -> Iterator[Counter]:
+    for column, path in counter_files(fs, mon_data, events):
+        value, state = _value(fs, path)
+        yield Counter(column.resource, column.id, column.event, value, state, column.node)
 
 
 def _value(fs: Resctrl, path: str) -> tuple[int | str | None, State]:
@@ -78,11 +80,20 @@ def _value(fs: Resctrl, path: str) -> tuple[int | str | None, State]:
         if error.errno == errno.EACCES:
             raise
         return None, "Vanished" if error.errno in _GONE else "Error"
+    value = value_in(text)
+    return (None, state_in(text)) if value is None else (value, "ok")
+
+
+def value_in(text: str) -> int | str | None:
+    """The number in a counter's file, as text if it has a decimal point; None for anything else."""
     if re.fullmatch(r"[0-9]{1,20}", text, re.ASCII):
-        return int(text), "ok"
-    if re.fullmatch(r"[0-9]{1,20}\.[0-9]{1,20}", text, re.ASCII):
-        return text, "ok"
-    return None, _WORDS.get(text, "Error")
+        return int(text)
+    return text if re.fullmatch(r"[0-9]{1,20}\.[0-9]{1,20}", text, re.ASCII) else None
+
+
+def state_in(text: str) -> State:
+    """Why there is no number in a counter's file."""
+    return _WORDS.get(text, "Error")
 
 
 def _directories(names: Iterable[str]) -> list[tuple[str, int, str]]:
@@ -102,6 +113,6 @@ def _names(fs: Resctrl, path: str) -> list[str]:
     try:
         return fs.listdir(path)
     except ResctrlError as error:
-        if error.errno == errno.EACCES:
+        if error.errno in (errno.EACCES, errno.EMFILE):
             raise
         return []

@@ -27,6 +27,20 @@ def unit_of(event: str) -> str:
     return "bytes" if event.startswith(("llc_", "mbm_")) else _UNITS.get(event, "")
 
 
+class Column(msgspec.Struct, frozen=True):
+    """What a counter counts: an event of a cache or a package, or with ``node`` of a NUMA node within the cache."""
+
+    resource: str
+    id: int
+    event: str
+    node: int | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts up; llc_occupancy is a current value."""
+        return not self.event.startswith("llc_")
+
+
 class Counter(msgspec.Struct, frozen=True):
     """One value. ``resource`` and ``id`` name a cache (L3 0) or a package (PERF_PKG 0).
 

@@ -62,10 +62,25 @@ def test_the_monitors_get_the_counters_that_the_control_group_does_not_need(comm
     assert commands.diff.code == 0, commands.diff.out
 
 
-def test_the_monitors_read_numbers_that_grow_and_the_control_group_their_sum(
-    scenario: Scenario, file_of: FileOf
-) -> None:
-    found = scenario("counters", counters.Outcome, file_of(DOMAIN), machine=FOUR_COUNTERS)[0]
+@pytest.fixture(scope="module")
+def found(scenario: Scenario, file_of: FileOf) -> counters.Outcome:
+    read: counters.Outcome = scenario("counters", counters.Outcome, file_of(DOMAIN), machine=FOUR_COUNTERS)[0]
+    return read
+
+
+def test_a_sampler_has_rates_where_there_is_a_counter(found: counters.Outcome) -> None:
+    for group in MONITORS:
+        assert found.rates[group]["mbm_total_bytes 0"] > 0  # type: ignore[operator]
+        assert found.rates[group]["mbm_local_bytes 0"] is None, "it has no counter"
+        assert found.rates[group]["llc_occupancy 0"] is None, "it does not count"
+
+
+def test_a_sampler_has_no_rate_for_a_group_that_replaces_another_of_its_name(found: counters.Outcome) -> None:
+    assert found.gone
+    assert set(found.replaced.values()) == {None}
+
+
+def test_the_monitors_read_numbers_that_grow_and_the_control_group_their_sum(found: counters.Outcome) -> None:
     assert [reading.path for reading in found.first] == [CONTROL, *MONITORS]
     totals = [
         next(c for c in reading.counters if (c.id, c.event) == (0, "mbm_total_bytes"))

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import re
 import time
@@ -13,10 +14,19 @@ from pathlib import Path
 from cachetune.errors import LockTimeoutError, NotMountedError, ResctrlError
 from cachetune.host.model import Topology
 from cachetune.host.resctrl.hints import hint_for
-from cachetune.host.resctrl.port import NOTICE_SECONDS, SIMULATED_TYPE, LockWait, OnWait, Resctrl, in_silence
+from cachetune.host.resctrl.port import (
+    NOTICE_SECONDS,
+    SIMULATED_TYPE,
+    LockWait,
+    OnWait,
+    OpenFile,
+    Resctrl,
+    in_silence,
+)
 from cachetune.host.resctrl.reasons import reason_in, silence_about
 
 _CHUNK = 1 << 14
+_VALUE = 64
 _PAGE = 4096
 _LARGEST = 1 << 26
 _POLL_SECONDS = 0.005
@@ -87,6 +97,29 @@ class SysfsResctrl:
         except OSError as error:
             raise self._failure(error, "read", path) from None
         return data.decode("utf-8", "replace")
+
+    def count_directories(self, path: str) -> int:
+        """The link count of a directory. Some file systems for copies have always 1."""
+        try:
+            return os.stat(_checked(path, "look at"), dir_fd=self._root, follow_symlinks=False).st_nlink
+        except OSError as error:
+            raise self._failure(error, "look at", path) from None
+
+    def open(self, path: str) -> OpenFile:
+        """A file to read again and again; it keeps a descriptor, and the mount busy, until it is closed."""
+        try:
+            fd = os.open(_checked(path, "read"), _READ, dir_fd=self._root)
+        except OSError as error:
+            raise self._failure(error, "read", path) from None
+        return OpenFile(functools.partial(os.pread, fd, _VALUE, 0), functools.partial(os.close, fd))
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the path still leads to the directory that was opened, not to another mount or to none."""
+        try:
+            return os.path.samestat(Path(self.source).stat(), os.fstat(self._root))
+        except OSError:
+            return False
 
     def write(self, path: str, text: str) -> None:
         """One write(2) of the whole text. A short write counts as EIO."""

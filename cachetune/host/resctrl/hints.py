@@ -37,6 +37,7 @@ _BY_ERRNO = {
     errno.EACCES: "only root may do this",
     errno.EROFS: "resctrl is mounted read-only; run mount -i -o remount,rw on its directory",
     errno.ENODEV: "the group was removed in the meantime",
+    errno.EMFILE: "raise the limit on open files (LimitNOFILE= of a unit, ulimit -n), or read fewer groups or events",
     errno.ENOENT: "the group was removed in the meantime, or this host does not have the file",
     errno.ESRCH: "the thread has ended",
     errno.ENOSPC: "no CLOSID, RMID or way is left for another group; run 'cachetune show' to see their owners",

@@ -1,4 +1,4 @@
-"""The port to resctrl: seven operations and a lock, with paths relative to the root ("" or "." is the root itself).
+"""The port to resctrl: nine operations and a lock, with paths relative to the root ("" or "." is the root itself).
 
 The kernel's contract, and what ``SysfsResctrl`` (files.py) does about it:
 
@@ -13,7 +13,7 @@ The kernel's contract, and what ``SysfsResctrl`` (files.py) does about it:
 import errno
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -45,6 +45,17 @@ def in_silence(_: LockWait) -> None:
     """Report nothing."""
 
 
+class OpenFile(NamedTuple):
+    """A file that is kept open.
+
+    ``read`` returns what it contains now, at most 64 bytes, with one system call and no other: it raises a bare
+    OSError, ENODEV once the file's group has been removed, even if there is another group of that name by now.
+    """
+
+    read: Callable[[], bytes]
+    close: Callable[[], None]
+
+
 class Resctrl(Protocol):
     """The interface of the real files (files.py) and the simulated resctrl (sim/kernel/resctrl.py).
 
@@ -56,11 +67,21 @@ class Resctrl(Protocol):
     topology: Topology
     """The caches of a simulated machine; empty for real files, where sysfs has them."""
 
+    @property
+    def is_current(self) -> bool:
+        """Whether its path still leads to it, not to another mount or to none."""
+
     def listdir(self, path: str) -> list[str]:
         """The names in a directory, sorted."""
 
     def read(self, path: str) -> str:
         """The content of a file."""
+
+    def count_directories(self, path: str) -> int:
+        """A number that changes with the number of directories in a directory; one system call."""
+
+    def open(self, path: str) -> OpenFile:
+        """A file to read again and again."""
 
     def write(self, path: str, text: str) -> None:
         """One write(2) of the whole text."""

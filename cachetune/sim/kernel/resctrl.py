@@ -19,6 +19,7 @@ The reference is what kernels 6.1, 6.12, 6.18 and 7.3 answered, and their source
 """
 
 import errno
+import os
 import stat
 import threading
 import time
@@ -27,7 +28,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from cachetune.errors import InputError, ResctrlError
 from cachetune.host.resctrl.hints import hint_for
-from cachetune.host.resctrl.port import OnWait, in_silence
+from cachetune.host.resctrl.port import OnWait, OpenFile, in_silence
 from cachetune.sim.faults import MUTATING, Fault, Kind, Operation
 from cachetune.sim.kernel import groups, tree
 from cachetune.sim.kernel.flock import Flock
@@ -37,6 +38,7 @@ from cachetune.sim.profile import Profile
 from cachetune.sim.rules import rules_of
 
 PAGE_BYTES = 4096
+_VALUE_BYTES = 64
 PATH_BYTES = 4095 - len("/sys/fs/resctrl/")
 _ACTIONS = {"listdir": "list", "exists": "look at"}
 
@@ -95,6 +97,38 @@ class SimulatedResctrl:
                 raise RefusedError(errno.EACCES)
             self._look_up(self._parent(path)[0])
             return _to_text(node.read())
+
+    @property
+    def is_current(self) -> bool:
+        """Nothing can be mounted over it."""
+        return True
+
+    def count_directories(self, path: str) -> int:
+        """The number of directories in a directory."""
+        with self._operation(None, path):
+            node = find(self.root, split(path))
+            return (
+                sum(isinstance(entry, Directory) for entry in node.entries.values())
+                if isinstance(node, Directory)
+                else 0
+            )
+
+    def open(self, path: str) -> OpenFile:
+        """A file to read again and again."""
+        with self._operation(Operation("read", _clean(path))):
+            node = self._file(path)
+
+        def read() -> bytes:
+            try:
+                if find(self.root, split(path)) is node:
+                    return self.read(path).encode("utf-8", "surrogateescape")[:_VALUE_BYTES]
+            except LookupFailedError:
+                pass
+            except ResctrlError as error:
+                raise OSError(error.errno, os.strerror(error.errno)) from None
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+        return OpenFile(read, lambda: None)
 
     def write(self, path: str, text: str) -> None:
         """Write the whole text with one write(2)."""

@@ -1,4 +1,4 @@
-"""A guest with more monitors than there are counters: given counters, read twice while its vCPUs work.
+"""A guest with more monitors than there are counters: given counters, read and sampled while its vCPUs work.
 
 ``python -m … DOMAIN.xml``; the domain has one control group with a monitor for each of its vCPUs.
 """
@@ -11,15 +11,23 @@ import msgspec
 from cachetune import documents
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.watch import Reading, read_counters
+from cachetune.watch.sampler import Sample, Sampler, rates
 from tests.kernel.scenarios.guest_process import running
 from tests.kernel.scenarios.library import carried_out, domain_in, guest_of, place_on, planned
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The readings of the guest's groups at two moments."""
+    """The readings of the guest's groups at two moments, and the rates between two samples by group and column.
+
+    ``replaced`` are the rates of the last monitor group between the sample before it was removed and created again, and
+    the first one after; ``gone`` is whether it was missing from the sample in between.
+    """
 
     first: tuple[Reading, ...]
     second: tuple[Reading, ...]
+    rates: dict[str, dict[str, float | None]]
+    gone: bool
+    replaced: dict[str, float | None]
 
 
 def main() -> None:
@@ -35,7 +43,25 @@ def main() -> None:
         first = read_counters(connection.resctrl, host, paths)
         process.work()
         second = read_counters(connection.resctrl, host, paths)
-    sys.stdout.buffer.write(documents.encode(Outcome(first, second)))
+        features = {"L3": next(m.features for m in host.monitors if m.name == "L3_MON")}
+        sampler = Sampler(lambda: connection.resctrl, features, lambda found: [p for p in found if p in paths])
+        samples = [sampler.sample()]
+        process.work()
+        samples.append(sampler.sample())
+        connection.resctrl.rmdir(paths[-1])
+        connection.resctrl.mkdir(paths[-1])
+        samples += [sampler.sample(), sampler.sample()]
+    grown = {path: _rates(samples[0], samples[1], path) for path in paths}
+    gone = paths[-1] not in samples[2].groups
+    replaced = _rates(samples[1], samples[3], paths[-1])
+    outcome = Outcome(first, second, grown, gone, replaced)
+    sys.stdout.buffer.write(documents.encode(outcome))
+
+
+def _rates(before: Sample, after: Sample, path: str) -> dict[str, float | None]:
+    group = after.groups[path]
+    columns = [f"{column.event} {column.id}" for column in group.group.columns]
+    return dict(zip(columns, rates(before.groups[path], group), strict=True))
 
 
 if __name__ == "__main__":
