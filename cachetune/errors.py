@@ -101,10 +101,18 @@ class GuestNotFoundError(InputError):
     ``notes`` are sentences about what could not be read, which may be why.
     """
 
+    _text: ClassVar[str] = "is not running on this host"
+
     def __init__(self, key: str, known: "Collection[str]" = (), notes: "Iterable[str]" = ()) -> None:
         self.key, self.known, self.notes = key, tuple(known), tuple(notes)
         hint = "; ".join((_suggestion(key, known, "run 'cachetune guests' to list running guests"), *self.notes))
-        super().__init__(f"guest {key!r} is not running on this host", hint=hint)
+        super().__init__(f"guest {key!r} {self._text}", hint=hint)
+
+
+class UnknownGuestError(GuestNotFoundError):
+    """No running guest, no group and no tuning file has the name or UUID ``key``; ``known`` are names that exist."""
+
+    _text = "is not known: it is not running, and has neither groups nor a tuning file"
 
 
 class AmbiguousGuestError(InputError):

@@ -27,6 +27,7 @@ SAMPLES: tuple[CachetuneError, ...] = (
     errors.InvalidDomainError((FINDING,)),
     errors.UnknownVersionError("libvirt", "8.0", "9.0 and later"),
     errors.ProfileNotFoundError("skylake", ("skylake-2s", "milan")),
+    errors.UnknownGuestError("wbe", ("web", "db")),
     errors.GuestNotFoundError("wbe", ("web", "db"), ("/run/libvirt/qemu/db.xml: permission denied",)),
     errors.AmbiguousGuestError("web", ((40, 0), (50, None))),
     errors.GuestVcpusUnknownError("web", 40, "all vCPUs run in one thread", hint="use --vcpu N=TID"),

@@ -84,7 +84,7 @@ def settlement(
         if guest and groups and (certain or _is_abandoned(groups, host)):
             guests.append(guest)
             paths.update(groups)
-    return plan_removal(host, guests or [NO_GUEST], paths, ledger.shrunk if return_ways or paths else None)
+    return plan_removal(host, guests, paths, ledger.shrunk if return_ways or paths else None)
 
 
 def _is_abandoned(paths: Collection[str], host: Host) -> bool:

@@ -9,7 +9,7 @@ from cachetune.plan.counts import summarize
 from cachetune.plan.diff import Removal, steps_between
 from cachetune.plan.giveback import returning_steps
 from cachetune.plan.group_state import group_states
-from cachetune.plan.model import DefaultShrink, Plan, PlanGuest
+from cachetune.plan.model import NO_GUEST, DefaultShrink, Plan, PlanGuest
 from cachetune.plan.ownership import nested_findings
 
 
@@ -18,7 +18,8 @@ def plan_removal(
 ) -> Plan:
     """The plan that removes the guests' groups and returns ways to the default group unless another group took them.
 
-    Raises PlanRefusedError if a foreign monitor group is inside a group to be removed.
+    Without guests it only returns ways. Raises PlanRefusedError if a foreign monitor group is inside a group to be
+    removed.
     """
     removed = tuple(dict.fromkeys(path for g in guests for path in groups_of(host, g.machine_name, owned)))
     if findings := nested_findings(host, removed):
@@ -26,7 +27,7 @@ def plan_removal(
     steps = steps_between(host, (), {}, {}, Removal(removed, first=True))
     steps += returning_steps(host, steps, shrunk)
     return Plan(
-        guests=tuple(guests),
+        guests=tuple(guests) or (NO_GUEST,),
         host_fingerprint=host.fingerprint,
         host_groups=group_states(host),
         resources=resources_of(host),

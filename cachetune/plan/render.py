@@ -14,7 +14,8 @@ from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.host.resctrl.schemata import Schemata, merge, parse
 from cachetune.idset import format_ids, numbered
 from cachetune.plan.bandwidth import with_unit
-from cachetune.plan.model import MovedGroup, Plan, PlannedGroup, Resource, Usage
+from cachetune.plan.groups.names import is_libvirts_name, machine_in
+from cachetune.plan.model import NO_GUEST, MovedGroup, Plan, PlannedGroup, Resource, Usage
 from cachetune.plan.settings import ASSIGNMENTS, group_file, group_of_file
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
 from cachetune.text import count, counts, listed, printable
@@ -79,12 +80,23 @@ def summary_sentence(plan: Plan) -> str:
             return "No changes. The default group already has these values."
         if plan.groups:
             return f"No changes. The host already matches the {'domains' if many else 'domain'}."
-        return f"No changes. {'These guests have' if many else 'This guest has'} no groups."
+        return f"No changes. {_without_groups(plan)}"
     used = [_usage(s.closids, "CLOSID"), _usage(s.rmids, "RMID")]
     if s.rmids_per_control_group:
         used.append(f"at most {_usage(s.rmids_per_control_group, 'RMID')} of a control group")
     after = " and ".join(u for u in used if u)
     return f"{doing}." + (f" {after} used afterwards." if after else "")
+
+
+def _without_groups(plan: Plan) -> str:
+    """What a removal finds that has nothing to remove: other groups may have threads of the guests."""
+    named = [guest for guest in plan.guests if guest != NO_GUEST]
+    whose = {0: "", 1: " for this guest"}.get(len(named), " for these guests")
+    libvirts = [
+        path for path in plan.host_groups if any(is_libvirts_name(machine_in(path), guest.name) for guest in named)
+    ]
+    stay = f" libvirt made {listed(libvirts, 3)}, which cachetune does not remove." if libvirts else ""
+    return f"There are no groups that cachetune made{whose}.{stay}"
 
 
 def describe(step: Step) -> str:

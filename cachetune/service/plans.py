@@ -1,5 +1,6 @@
 """Plans: of the guests of a selection, of saved plans, and for the removal of groups."""
 
+import contextlib
 from collections.abc import Sequence
 
 import msgspec
@@ -9,9 +10,13 @@ from cachetune.apply.guard import check_names
 from cachetune.apply.run import Planner
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain.model import Domain
-from cachetune.errors import ApplyRefusedError, InputError, PlanRefusedError
+from cachetune.errors import ApplyRefusedError, MachineNameError, PlanRefusedError, UnknownGuestError
+from cachetune.guests.find import look
+from cachetune.guests.proc.programs import canonical_uuid
+from cachetune.guests.tuning_files import names_in
 from cachetune.host.model import Host
 from cachetune.plan import plan_guests, plan_removal
+from cachetune.plan.build import groups_of
 from cachetune.plan.consistency import plan_problems
 from cachetune.plan.groups.names import checked_machine_name, machine_name, machine_name_of
 from cachetune.plan.model import Plan, PlanGuest
@@ -31,11 +36,15 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose groups to remove: those of a domain, of a machine name, of a guest (name or UUID), or all in the ledger."""
+    """Whose groups to remove: those of a domain, of a machine name, of a guest (name or UUID), or all in the ledger.
+
+    A guest without groups must at least have a tuning file or run; ``selection`` says where to look for both.
+    """
 
     domain: Domain | None = None
     machine_name: str | None = None
     guest: str | None = None
+    selection: Selection = Selection()
 
 
 def make_plan(location: Location, selection: Selection, document: Document | None, options: Options) -> Planned:
@@ -85,10 +94,13 @@ def comparison(requests: Sequence[GuestRequest], options: Options) -> Planner:
 
 
 def removal_planner(removal: Removal) -> Planner:
-    """A planner for the removal: it is called with the host once the lock is held."""
+    """A planner for the removal: it is called with the host once the lock is held.
+
+    It raises UnknownGuestError for a guest that nothing on this machine knows, and what ``plan_removal`` raises.
+    """
 
     def planner(host: Host, ledger: Ledger) -> Plan:
-        guests = _guests_to_remove(removal, ledger)
+        guests = _guests_to_remove(removal, host, ledger)
         owned = {path for guest in guests for path in ledger.groups_of(guest.machine_name)}
         return plan_removal(host, guests, owned, ledger.shrunk)
 
@@ -105,7 +117,7 @@ def read_plan(document: Document) -> Plan:
     return documents.decode(document.data, Plan, document.name, plan_problems)
 
 
-def _guests_to_remove(removal: Removal, ledger: Ledger) -> Sequence[PlanGuest]:
+def _guests_to_remove(removal: Removal, host: Host, ledger: Ledger) -> Sequence[PlanGuest]:
     """The guests to remove, with their machine names from the ledger. Raises InputError."""
     if removal.domain:
         return [PlanGuest(removal.domain.name, machine_name_of(removal.domain), removal.domain.uuid)]
@@ -113,8 +125,25 @@ def _guests_to_remove(removal: Removal, ledger: Ledger) -> Sequence[PlanGuest]:
         return [PlanGuest("", checked_machine_name(removal.machine_name))]
     known = [PlanGuest(entry.name, machine, entry.uuid) for machine, entry in ledger.guests.items()]
     if removal.guest is None:
-        if not known:
-            raise InputError("there are no groups made by cachetune", hint="run 'cachetune show' to list all groups")
         return known
     matching = [guest for guest in known if removal.guest in (guest.name, guest.uuid)]
-    return matching or [PlanGuest("", machine_name(removal.guest))]
+    return matching or [_guest_without_record(removal.guest, removal.selection, host, ledger)]
+
+
+def _guest_without_record(key: str, selection: Selection, host: Host, ledger: Ledger) -> PlanGuest:
+    """The guest with this name or UUID, which is not in the ledger; groups can have its name nevertheless."""
+    with contextlib.suppress(MachineNameError):
+        machine = machine_name(key)
+        if machine not in ledger.guests and groups_of(host, machine, ()):
+            return PlanGuest(key, machine)
+    files = names_in(selection.guests_d) or ()
+    if key in files:
+        return PlanGuest(key, machine_name(key))
+    running = look(selection.sources, selection.source)
+    uuid = canonical_uuid(key)
+    for guest in running.guests:
+        if key == guest.name or (uuid and uuid == guest.uuid):
+            return PlanGuest(guest.name, machine_name(guest.name), guest.uuid)
+    names = {entry.name for entry in ledger.guests.values()}
+    known = sorted({*names, *files, *(guest.name for guest in running.guests)} - {""})
+    raise UnknownGuestError(key, known, running.notes)

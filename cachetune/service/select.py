@@ -1,6 +1,7 @@
 """Which guests: running guests by name, UUID or process, and the groups of a selection."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
@@ -10,6 +11,7 @@ from cachetune.guests.find import guest_named, look
 from cachetune.guests.model import RunningGuest
 from cachetune.guests.sources import SourceName
 from cachetune.guests.sources.options import SourceOptions
+from cachetune.guests.tuning_files import GUESTS_D
 from cachetune.host.model import Host
 from cachetune.plan.groups.names import belongs_to, machine_name_of, machine_names, scope_of
 from cachetune.text import listed, printable
@@ -22,7 +24,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     ``vcpus`` are pairs of vCPU and thread id, instead of a process. ``machine_name`` overrides the prefix of the group
     names, which is made from the guest's name. ``sources`` configures where to look for running guests, ``source``
-    restricts that to one source.
+    restricts that to one source. ``guests_d`` is the directory of tuning files.
     """
 
     guest: str | None = None
@@ -32,6 +34,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     vcpus: tuple[tuple[int, int], ...] = ()
     sources: SourceOptions = SourceOptions()
     source: SourceName | None = None
+    guests_d: Path = GUESTS_D
 
     @property
     def is_empty(self) -> bool:

@@ -9,7 +9,7 @@ from cachetune.domain.model import MonitorRequest
 from cachetune.errors import PlanRefusedError
 from cachetune.host.model import Host
 from cachetune.plan import plan_removal
-from cachetune.plan.model import NO_GUEST, DefaultShrink, PlanGuest
+from cachetune.plan.model import DefaultShrink, PlanGuest
 from cachetune.plan.settings import parse_value
 from cachetune.plan.steps import WriteSchemata
 from cachetune.sim import SimulatedResctrl
@@ -56,9 +56,9 @@ def test_the_default_group_gets_back(case: str, connection: Connection, sim: Sim
         sim.mkdir("COS1")
         sim.write("COS1/schemata", f"{theirs};1=001\n")
     tables = [Masks({"L3": {0: Cbm(mask)}}) for mask in (before, after, shared)]
-    plan = plan_removal(connection.look(load_ledger(connection.run)), [NO_GUEST], (), DefaultShrink(*tables))
+    plan = plan_removal(connection.look(load_ledger(connection.run)), [], (), DefaultShrink(*tables))
     assert [step.after for step in plan.steps if isinstance(step, WriteSchemata)] == ([written] if written else [])
-    assert plan_removal(connection.look(load_ledger(connection.run)), [NO_GUEST]).steps == ()
+    assert plan_removal(connection.look(load_ledger(connection.run)), []).steps == ()
 
 
 def test_a_list_of_cpus_that_cannot_be_read_is_no_list_of_cpus() -> None:

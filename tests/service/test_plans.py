@@ -6,7 +6,7 @@ import pytest
 
 from cachetune import documents
 from cachetune.apply.run import Connection
-from cachetune.apply.state.ledger import load_ledger
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.errors import (
     ApplyRefusedError,
     CachetuneError,
@@ -14,8 +14,11 @@ from cachetune.errors import (
     InputError,
     InvalidDomainError,
     PlanRefusedError,
+    UnknownGuestError,
 )
+from cachetune.guests.sources.options import SourceOptions
 from cachetune.plan.model import Plan
+from cachetune.plan.render import summary_sentence
 from cachetune.plan.request import GuestRequest, Options
 from cachetune.service.changes import carry_out
 from cachetune.service.connection import Location
@@ -24,12 +27,14 @@ from cachetune.service.plans import Removal, is_saved_plan, make_plan, planner_o
 from cachetune.service.requests import Document
 from cachetune.service.select import Selection
 from cachetune.sim import SimulatedResctrl
+from tests.guests.lookalike import add_process
 from tests.samples import GUEST, domain, web
 
 SHRINK = Options(shrink_default=True)
 XML = b"""<domain type='kvm'><name>web</name><vcpu>4</vcpu><cputune>
 <cachetune vcpus='0-1'><cache id='0' level='3' type='both' size='6912' unit='KiB'/></cachetune>
 </cputune></domain>"""
+NOTHING = "No changes. There are no groups that cachetune made for this guest."
 NOTE = "cannot read {}/ledger.json: "
 
 
@@ -160,14 +165,74 @@ def test_a_guest_is_removed_however_it_is_named(
     assert load_ledger(connection.run).guests == {}
 
 
-@pytest.mark.parametrize("removal", [Removal(guest="db"), Removal(machine_name="cachetune-db")])
-def test_the_groups_of_other_guests_stay(removal: Removal, connection: Connection, sim: SimulatedResctrl) -> None:
+def looking_in(directory: Path) -> Selection:
+    """Guests are looked for in this directory alone."""
+    sources = SourceOptions(proc=directory, libvirt_run=directory / "libvirt", cgroup=directory / "cgroup")
+    return Selection(sources=sources, guests_d=directory / "guests.d")
+
+
+def test_a_guest_without_groups_has_nothing_to_remove_if_it_runs_or_has_a_tuning_file(
+    connection: Connection, sim: SimulatedResctrl, tmp_path: Path
+) -> None:
+    add_process(tmp_path, 100, {100: "main", 101: "CPU 0/KVM"}, arguments=["kvm", "-name", "guest=db"])
+    (tmp_path / "guests.d").mkdir()
+    (tmp_path / "guests.d" / "mail.xml").write_text("<cputune/>")
     placed(connection)
     before = sim.tree()
-    assert carry_out(removal_planner(removal), connection).outcome == "nothing to do"
+    where = looking_in(tmp_path)
+    for removal in (
+        Removal(guest="db", selection=where),
+        Removal(guest="mail", selection=where),
+        Removal(machine_name="cachetune-db"),
+    ):
+        assert carry_out(removal_planner(removal), connection).outcome == "nothing to do"
     assert sim.tree() == before
 
 
-def test_without_groups_of_ours_there_is_nothing_to_remove(connection: Connection) -> None:
-    with pytest.raises(InputError, match="no groups made by cachetune"):
-        carry_out(removal_planner(Removal()), connection)
+@pytest.mark.parametrize("name", ["wbe", "", "../web", "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10", "???"])
+def test_a_guest_that_nothing_knows_is_an_error(name: str, connection: Connection, tmp_path: Path) -> None:
+    placed(connection)
+    with pytest.raises(UnknownGuestError, match="is not known") as caught:
+        carry_out(removal_planner(Removal(guest=name, selection=looking_in(tmp_path))), connection)
+    if name == "wbe":
+        assert caught.value.hint == "did you mean 'web'?"
+
+
+def test_a_name_with_the_same_group_names_does_not_remove_the_groups_of_another_guest(
+    connection: Connection, sim: SimulatedResctrl, tmp_path: Path
+) -> None:
+    placed(connection)
+    before = sim.tree()
+    planner = removal_planner(Removal(guest="we_b", selection=looking_in(tmp_path)))
+    with pytest.raises(UnknownGuestError) as caught:
+        carry_out(planner, connection)
+    assert caught.value.hint == "did you mean 'web'?"
+    add_process(tmp_path, 100, {100: "main", 101: "CPU 0/KVM"}, arguments=["kvm", "-name", "guest=we_b"])
+    with pytest.raises(ApplyRefusedError, match="'cachetune-web' is in use by the guest 'web'"):
+        carry_out(planner, connection)
+    assert sim.tree() == before
+
+
+def test_removing_all_guests_without_groups_is_nothing_to_do(connection: Connection) -> None:
+    report = carry_out(removal_planner(Removal()), connection)
+    assert (report.outcome, report.machine_names, report.exit_code) == ("nothing to do", (), 0)
+
+
+@pytest.mark.parametrize(
+    ("groups", "text"),
+    [
+        ((), NOTHING),
+        (
+            ("qemu-3-web-vcpus_0", "qemu-3-web-vcpus_1", "qemu-4-web-db-vcpus_0"),
+            f"{NOTHING} libvirt made qemu-3-web-vcpus_0 and qemu-3-web-vcpus_1, which cachetune does not remove.",
+        ),
+    ],
+)
+def test_a_removal_without_groups_names_those_that_libvirt_made_for_the_guest(
+    groups: tuple[str, ...], text: str, sim: SimulatedResctrl, connection: Connection, tmp_path: Path
+) -> None:
+    for group in groups:
+        sim.mkdir(group)
+    add_process(tmp_path, 100, {100: "main", 101: "CPU 0/KVM"}, arguments=["kvm", "-name", "guest=web"])
+    planner = removal_planner(Removal(guest="web", selection=looking_in(tmp_path)))
+    assert summary_sentence(planner(connection.look(Ledger()), Ledger())) == text

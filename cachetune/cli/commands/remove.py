@@ -1,14 +1,19 @@
 """``cachetune remove``: remove a guest's groups."""
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cachetune.cli import options
 from cachetune.cli.changing import EXIT_CODES, change, unplanned
+from cachetune.cli.show.findings import show_warnings
 from cachetune.cli.verb import Verb, option
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError, PlanRefusedError
+from cachetune.guests.tuning_files import names_in
 from cachetune.service.connection import connect
 from cachetune.service.plans import Removal, removal_planner
 from cachetune.service.requests import load_document, read_document
@@ -20,7 +25,7 @@ from cachetune.service.requests import load_document, read_document
 @option("--all-guests", is_flag=True, heading="Which guest", help="Every guest with groups that cachetune made.")
 @option("--machine-name", metavar="NAME", heading="Which guest", help="Prefix of the group names.")
 @options.stack(options.consent, options.lock_timeout)
-@options.stack(options.as_json, options.resctrl, options.sysfs, options.proc, options.run)
+@options.stack(options.as_json, options.finding, options.guests_d, options.resctrl, options.sysfs, options.run)
 def command(
     *,
     file: str | None,
@@ -49,9 +54,18 @@ def command(
             "pass exactly one of FILE, --guest, --machine-name and --all-guests",
             hint="'cachetune show' lists the groups",
         )
-    removal = Removal(domain=_domain(file), machine_name=machine_name, guest=guest)
+    selection = options.selection(values)
+    removal = Removal(domain=_domain(file), machine_name=machine_name, guest=guest, selection=selection)
     connection = connect(options.location(values))
+    show_warnings(_requested_again(guest, selection.guests_d))
     change(removal_planner(removal), connection, file or "", yes=yes, dry_run=dry_run, as_json=as_json)
+
+
+def _requested_again(guest: str | None, guests_d: Path) -> Iterator[str]:
+    """A warning if the guest's tuning file still requests what is removed."""
+    with contextlib.suppress(InputError):
+        if guest in (names_in(guests_d) or ()):
+            yield f"{guests_d}/{guest}.xml still requests tuning: a running agent or hook applies it again"
 
 
 def _domain(file: str | None) -> Domain | None:
