@@ -43,8 +43,10 @@ from cachetune.host.usage import HostUsage
 from cachetune.plan import Options, Plan
 from cachetune.plan.build import plan
 from cachetune.service.change_log import ChangeLog
+from cachetune.service.drift import Drift, GuestDrift
 from cachetune.service.export import Exported
-from cachetune.service.status import Guests, state_of
+from cachetune.service.status import Guests, state_of, tuning_of
+from cachetune.service.wanted import wanted
 from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.watch import Readings
 
@@ -248,6 +250,7 @@ DOCUMENTS = (
     HostUsage,
     Readings,
     Guests,
+    Drift,
     Exported,
     AgentStatus,
     Diagnosis,
@@ -315,6 +318,21 @@ def report_on_a_thread_that_ended(run_directory: Path) -> Report:
     return apply(made, connection)
 
 
+def drift_of_a_guest(_: Path) -> Drift:
+    """The page's example: a guest without libvirt whose tuning file is not applied."""
+    threads = (Thread(4711, vcpu=0), Thread(4712, vcpu=1))
+    running = RunningGuest(name="web", uuid=None, source="threads", guest=Guest(pid=4707, threads=threads))
+    tune = b"<cputune><memorytune vcpus='0-1'><node id='0' bandwidth='50'/></memorytune></cputune>"
+    file = load(tune, "/etc/cachetune/guests.d/web.xml")
+    assert file.domain
+    file = msgspec.structs.replace(file, domain=msgspec.structs.replace(file.domain, name="web"))
+    resctrl = SimulatedResctrl(load_profile("skylake-2s"))
+    for thread in threads:
+        resctrl.add_task(thread.tid)
+    tuning = tuning_of(running, wanted(running, file), read_host(resctrl))
+    return Drift(guests=(GuestDrift(name="web", uuid=None, pid=4707, tuning=tuning),))
+
+
 def a_guest_that_drifted(_: Path) -> Guests:
     """The page's example: libvirt runs a guest with two vCPUs, whose group is missing on the host."""
     tune = "<memorytune vcpus='0-1'><node id='0' bandwidth='50'/></memorytune>"
@@ -332,7 +350,8 @@ def a_guest_that_drifted(_: Path) -> Guests:
     resctrl = SimulatedResctrl(load_profile("skylake-2s"))
     for tid in (4707, 4711, 4712):
         resctrl.add_task(tid)
-    return Guests(guests=(state_of(running, read_host(resctrl)),))
+    host = read_host(resctrl)
+    return Guests(guests=(state_of(running, tuning_of(running, wanted(running, None), host), host),))
 
 
 def status_of_an_agent(run_directory: Path) -> AgentStatus:
@@ -360,6 +379,7 @@ def first_line_of_the_example(_: Path) -> Change:
 MADE: dict[type[msgspec.Struct], Callable[[Path], msgspec.Struct]] = {
     Report: report_on_a_thread_that_ended,
     Guests: a_guest_that_drifted,
+    Drift: drift_of_a_guest,
     AgentStatus: status_of_an_agent,
     Change: first_line_of_the_example,
 }

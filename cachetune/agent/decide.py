@@ -15,12 +15,11 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from cachetune.agent.model import RequestedBy, State
+from cachetune.agent.model import State
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError, error_text
 from cachetune.findings import first_error
-from cachetune.guests.find import most_trusted
 from cachetune.guests.model import RunningGuest
 from cachetune.guests.tuning_files import TuningFiles
 from cachetune.host.model import Host
@@ -29,7 +28,15 @@ from cachetune.plan.build import groups_of
 from cachetune.plan.render import describe
 from cachetune.plan.request import GuestRequest
 from cachetune.service.plans import compare_requests
-from cachetune.service.requests import live_domain
+from cachetune.service.wanted import (
+    RequestedBy,
+    claimants,
+    conflict_of,
+    live_domain,
+    rivals_problem,
+    source_of,
+    uuid_problem,
+)
 from cachetune.text import count
 from cachetune.units import Rounding
 
@@ -155,15 +162,16 @@ def retry_key(decision: Decision) -> Decision:
 def managed_guests(observation: Observation, known: Mapping[str, Memory]) -> Iterator[ManagedGuest]:
     """The guests to decide about, sorted by name."""
     tuned = {guest.name: domain for guest in observation.running if (domain := _live_request(guest))}
-    for name in sorted({*(observation.files or {}), *tuned, *known}):
-        if name in tuned and name not in (observation.files or {}):
-            running = _running_as(name, observation)
+    files = observation.files or {}
+    for name in sorted({*files, *tuned, *known}):
+        if source_of(has_file=name in files, has_xml=name in tuned) == "libvirt":
+            running = tuple(claimants(name, None, observation.running))
             yield ManagedGuest(name, machine_name_of(tuned[name]), "libvirt", tuned[name], "", running)
         else:
-            yield _guest_with_file(name, observation, known.get(name), also_libvirt=name in tuned)
+            yield _guest_with_file(name, observation, known.get(name), tuned.get(name))
 
 
-def _guest_with_file(name: str, observation: Observation, memory: Memory | None, *, also_libvirt: bool) -> ManagedGuest:
+def _guest_with_file(name: str, observation: Observation, memory: Memory | None, live: Domain | None) -> ManagedGuest:
     """A guest with a tuning file, or a managed guest that now has neither a file nor a request in live XML."""
     file = (observation.files or {}).get(name)
     domain, problem = (file.domain, file.problem) if file else (None, "")
@@ -171,25 +179,19 @@ def _guest_with_file(name: str, observation: Observation, memory: Memory | None,
     if memory and memory.requested_by == "file" and (problem or observation.files is None):
         domain = memory.domain
         problem = problem or "the directory of tuning files is missing"
-    if also_libvirt:
-        domain, problem = None, "both its tuning file and its live XML request tuning; libvirt's groups stay"
+    if conflict := conflict_of(domain, live):
+        domain, problem = None, conflict
     machine = memory.machine_name if memory else ""
     if domain is not None:
         try:
             machine = machine_name_of(domain)
         except CachetuneError as error:
             domain, problem = None, str(error)
-    same_name = _running_as(name, observation)
-    uuid = domain.uuid if domain else None
-    running = tuple(guest for guest in same_name if uuid is None or guest.uuid in (None, uuid))
+    same_name = claimants(name, None, observation.running)
+    running = tuple(claimants(name, domain, observation.running))
     if same_name and not running:
-        problem = f"the running guest has UUID {same_name[0].uuid}, its tuning file has {uuid}"
+        problem = uuid_problem(domain, same_name[0].uuid)
     return ManagedGuest(name, machine, requested_by, domain, problem, running)
-
-
-def _running_as(name: str, observation: Observation) -> tuple[RunningGuest, ...]:
-    """The running guests of this name. Those that another source confirms hide those that only claim the name."""
-    return tuple(most_trusted([guest for guest in observation.running if guest.name == name]))
 
 
 def _live_request(guest: RunningGuest) -> Domain | None:
@@ -201,9 +203,8 @@ def _live_request(guest: RunningGuest) -> Domain | None:
 def _decide(guest: ManagedGuest, observation: Observation, memory: Memory | None, options: AgentOptions) -> Decision:
     if guest.domain is None and not guest.problem:
         return _without_request(guest, observation, memory)
-    if len(guest.running) > 1:
-        pids = ", ".join(str(each.guest.pid) for each in guest.running)
-        return NoAction("failed", f"several running guests have this name (processes {pids}); add a UUID to the file")
+    if rivals := rivals_problem(guest.running):
+        return NoAction("failed", rivals)
     if not guest.running:
         return _not_running(guest, observation)
     if guest.domain is None:

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from cachetune.documents import repeated
+from cachetune.service.wanted import RequestedBy
 
 State = Literal["placed", "failed", "drifted", "waiting"]
-RequestedBy = Literal["file", "libvirt"]
 _LAST_SECOND = 253402300799.0  # of the year 9999
 _LARGEST_PID = (1 << 31) - 1
 

@@ -41,8 +41,8 @@ from cachetune.plan.steps import effect_of
 from cachetune.service.changes import OnPlan, carry_out
 from cachetune.service.hosts import problems_of
 from cachetune.service.plans import Removal, planner_of, removal_planner
-from cachetune.service.requests import live_domain
 from cachetune.service.select import doubts_about
+from cachetune.service.wanted import live_domain
 from cachetune.text import count, counts, listed
 
 Level = Literal["error", "warning", "notice", "info"]

@@ -19,7 +19,7 @@ from cachetune.errors import MachineNameError
 from cachetune.host.model import Host
 from cachetune.plan.build import groups_of
 from cachetune.plan.groups.names import machine_name
-from cachetune.plan.model import NO_GUEST, Plan, PlanGuest
+from cachetune.plan.model import Plan, PlanGuest
 from cachetune.plan.ownership import nested_findings
 from cachetune.plan.removal import plan_removal
 

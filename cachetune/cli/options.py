@@ -116,6 +116,9 @@ yes = option(
     *("-y", "--yes"), is_flag=True, heading=_HOW, help="Do not prompt for confirmation; required without a terminal."
 )
 dry_run = option("--dry-run", is_flag=True, heading=_HOW, help="Show what would be done, and change nothing.")
+save = option(
+    "--save", is_flag=True, heading=_HOW, help="Write FILE to the directory --guests-d as NAME.xml once it is applied."
+)
 consent = stack(yes, dry_run)
 """The options of every verb that changes a host."""
 
@@ -193,7 +196,14 @@ finding = stack(source, *_settings.values())
 how = stack(shrink_default, compact, take_tasks, assign_counters, rounding, adopt)
 """How to plan, besides --exclusive."""
 
-planning = stack(*(guest, all_guests, pid, vcpus, machine_name), exclusive, how, finding, *(resctrl, sysfs, run))
+planning = stack(
+    *(guest, all_guests, pid, vcpus, machine_name),
+    exclusive,
+    how,
+    finding,
+    guests_d,
+    *(resctrl, sysfs, run),
+)
 """The options of every verb that plans."""
 
 

@@ -14,7 +14,7 @@ from cachetune.host.resctrl.assignments import parse as parse_assignments
 from cachetune.host.resctrl.schemata import Schemata, merge, parse
 from cachetune.idset import format_ids, numbered
 from cachetune.plan.bandwidth import with_unit
-from cachetune.plan.groups.names import is_libvirts_name, machine_in
+from cachetune.plan.groups.names import is_libvirts_name, scope_of
 from cachetune.plan.model import NO_GUEST, MovedGroup, Plan, PlannedGroup, Resource, Usage
 from cachetune.plan.settings import ASSIGNMENTS, group_file, group_of_file
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
@@ -93,7 +93,9 @@ def _without_groups(plan: Plan) -> str:
     named = [guest for guest in plan.guests if guest != NO_GUEST]
     whose = {0: "", 1: " for this guest"}.get(len(named), " for these guests")
     libvirts = [
-        path for path in plan.host_groups if any(is_libvirts_name(machine_in(path), guest.name) for guest in named)
+        path
+        for path in plan.host_groups
+        if any(is_libvirts_name(scope_of(path).machine, guest.name) for guest in named)
     ]
     stay = f" libvirt made {listed(libvirts, 3)}, which cachetune does not remove." if libvirts else ""
     return f"There are no groups that cachetune made{whose}.{stay}"

@@ -32,7 +32,8 @@ from cachetune.plan.rules import RULES
 from cachetune.service.applied import applied_guests, watched
 from cachetune.service.members import Members
 from cachetune.service.plans import plan_requests
-from cachetune.service.requests import live_domain, request_of
+from cachetune.service.requests import request_of
+from cachetune.service.wanted import conflict_of, live_domain
 from cachetune.text import listed
 from cachetune.units import Rate, Size
 
@@ -125,9 +126,9 @@ def base_of(running: RunningGuest, file: Loaded | None, host: Host, ledger: Ledg
     if file is not None:
         if file.domain is None:
             raise InvalidDomainError(file.findings)
-        if live and live.groups:
+        if conflict := conflict_of(file.domain, live):
             raise InputError(
-                f"guest {running.name!r} has a tuning file, and its live XML requests tuning, too",
+                f"guest {running.name!r}: {conflict}",
                 hint=f"remove one of them: {file.name}, or <cachetune>, <memorytune> and <energytune> of the guest",
             )
         return Base(_completed(file.domain, running, live), "file")

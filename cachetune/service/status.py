@@ -1,30 +1,34 @@
 """The state of running guests: whether tuning is requested for each, and whether the host matches the request.
 
-The request is the guest's tuning file if there is one, else its live XML. A host matches if the plan has no steps.
+``cachetune.service.wanted`` says what the request is. A host matches if the plan has no steps.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
-from cachetune.domain import Loaded, load
+from cachetune.apply.state.ledger import Ledger
+from cachetune.domain.model import Domain
 from cachetune.errors import CachetuneError, HostError, InputError, PlanRefusedError, ResctrlError
 from cachetune.findings import Finding
 from cachetune.guests.find import look
 from cachetune.guests.model import RunningGuest
 from cachetune.guests.sources import SourceName
-from cachetune.guests.tuning_files import tuning_of as read_tuning_file
 from cachetune.host.model import DEFAULT_GROUP, Host
-from cachetune.plan.build import plan_guests
 from cachetune.plan.model import Summary
 from cachetune.plan.request import GuestRequest, Options
 from cachetune.service.connection import Location
-from cachetune.service.hosts import read_location
-from cachetune.service.requests import live_domain
+from cachetune.service.hosts import HostReading, read_for_planning
+from cachetune.service.plans import compare_requests
+from cachetune.service.requests import own_domain
 from cachetune.service.select import Selection
+from cachetune.service.wanted import RequestedBy, Wanted, file_of, wanted
 from cachetune.units import ROUNDINGS, Rounding
+
+_DEFAULTS, _NO_LEDGER = Options(), Ledger()
 
 TuningState = Literal["unknown", "none", "applied", "drifted", "refused", "invalid", "no resctrl"]
 
@@ -35,11 +39,13 @@ class Tuning(msgspec.Struct, frozen=True, rename={"requested_by": "asker"}):
     ``unknown``: the guest's XML is not available; ``none``: it requests nothing; ``applied``: the host matches;
     ``drifted``: it differs, and ``summary`` counts what apply would do; ``refused``: the request cannot be planned;
     ``invalid``: the XML has errors; ``no resctrl``: there is no host to compare with. ``why`` are sentences.
-    ``requested_by`` ("asker" in JSON) is a tuning file or libvirt's live XML, None without a request.
+    ``requested_by`` ("asker" in JSON) is a tuning file, whose path is ``file``, or libvirt's live XML; None without a
+    request.
     """
 
     state: TuningState
-    requested_by: Literal["file", "libvirt"] | None = None
+    requested_by: RequestedBy | None = None
+    file: str | None = None
     machine_name: str | None = None
     summary: Summary | None = None
     why: tuple[str, ...] = ()
@@ -75,22 +81,23 @@ class Guests(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def guest_states(location: Location, selection: Selection, guests_d: Path) -> Guests:
+def guest_states(location: Location, selection: Selection) -> Guests:
     """The state of every running guest. Without resctrl, only the tuning cannot be compared.
 
     Raises what ``guests.find.look`` raises.
     """
     running = look(selection.sources, selection.source)
-    host, host_notes = _host_of(location)
-    files, unreadable = _files_of(running.guests, guests_d)
-    guests = tuple(state_of(guest, host, files.get(guest.name)) for guest in running.guests)
+    reading, host_notes = _reading_of(location)
+    host = reading.host if reading else None
+    tunings = tunings_of(running.guests, selection.guests_d, reading)
+    guests = tuple(state_of(guest, tuning, host) for guest, tuning in zip(running.guests, tunings, strict=True))
     if host is None and not any(guest.tuning.state == "no resctrl" for guest in guests):
         host_notes = ()  # there was nothing to compare
-    return Guests(guests=guests, notes=(*running.notes, *unreadable, *host_notes))
+    return Guests(guests=guests, notes=(*running.notes, *host_notes))
 
 
-def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> GuestState:
-    """The state of a guest on a host (None without resctrl), with its tuning file if it has one."""
+def state_of(running: RunningGuest, tuning: Tuning, host: Host | None) -> GuestState:
+    """The state of a guest on a host (None without resctrl) with the state of its tuning."""
     threads = running.guest.threads
     return GuestState(
         name=running.name,
@@ -100,7 +107,7 @@ def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = Non
         source=running.source,
         libvirt_id=running.libvirt_id,
         vcpus={thread.vcpu: thread.tid for thread in threads if thread.vcpu is not None},
-        tuning=tuning_of(running, host, file),
+        tuning=tuning,
         groups=_groups_with(frozenset(thread.tid for thread in threads), host),
         disagreements=running.disagreements,
         problem=running.problem,
@@ -109,66 +116,72 @@ def state_of(running: RunningGuest, host: Host | None, file: Loaded | None = Non
     )
 
 
-def tuning_of(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> Tuning:
-    """The request of a guest, and whether the host matches it. The arguments are those of ``state_of``."""
-    if file is None and running.xml is None:
-        return Tuning("unknown")
-    requested_by: Literal["file", "libvirt"] = "libvirt" if file is None else "file"
-    loaded = file or load((running.xml or "").encode(), running.name, live=True)
-    if loaded.domain is None:
-        return Tuning("invalid", requested_by, why=_errors(loaded.findings))
-    if not loaded.domain.groups:
-        return Tuning("none", requested_by)
-    try:
-        request = GuestRequest(loaded.domain, running.guest)
-        return _compared(request, running, host, Tuning("applied", requested_by, request.machine))
-    except PlanRefusedError as refused:
-        return Tuning("refused", requested_by, why=_errors(refused.findings))
-    except CachetuneError as error:
-        return Tuning("refused", requested_by, why=(str(error),))
-
-
-def _host_of(location: Location) -> tuple[Host | None, tuple[str, ...]]:
-    """The host and the warnings about it, or None and the reason."""
-    try:
-        reading = read_location(location)
-    except (InputError, HostError, ResctrlError) as error:
-        return None, (f"tuning cannot be compared: {error}",)
-    return reading.host, reading.notes
-
-
-def _files_of(guests: Iterable[RunningGuest], directory: Path) -> tuple[dict[str, Loaded], list[str]]:
-    """The guests' tuning files by name, and why some cannot be read."""
-    files: dict[str, Loaded] = {}
-    unreadable = []
-    for name, guest in {guest.name: guest for guest in guests if guest.name}.items():
-        live = live_domain(guest)
+def tunings_of(
+    guests: Sequence[RunningGuest], guests_d: Path, reading: HostReading | None, options: Options = _DEFAULTS
+) -> tuple[Tuning, ...]:
+    """The state of the tuning of each of these guests, which are all that run. ``reading`` is None without resctrl."""
+    host, ledger = (reading.host, reading.ledger) if reading else (None, Ledger())
+    tunings = []
+    for guest in guests:
         try:
-            if loaded := read_tuning_file(name, directory, live.vcpus if live else None):
-                files[name] = loaded
-        except InputError as error:
-            unreadable.append(str(error))
-    return files, unreadable
+            found = wanted(guest, file_of(guest, guests_d), guests)
+        except InputError as error:  # the file cannot be read, or is that of another guest
+            tunings.append(Tuning("invalid", "file", why=(str(error),)))
+        else:
+            tunings.append(tuning_of(guest, found, host, ledger, options))
+    return tuple(tunings)
 
 
-def _compared(request: GuestRequest, running: RunningGuest, host: Host | None, applied: Tuning) -> Tuning:
-    """``applied``, or the state that the host is in instead. Raises PlanRefusedError and InputError.
+def tuning_of(
+    running: RunningGuest, found: Wanted, host: Host | None, ledger: Ledger = _NO_LEDGER, options: Options = _DEFAULTS
+) -> Tuning:
+    """Whether the host (None without resctrl) matches what the guest should have, if planned with these options."""
+    if found.xml is None:
+        return Tuning("unknown")
+    tuning = Tuning("none", found.requested_by, found.xml.name if found.requested_by == "file" else None)
+    if found.xml.domain is None:
+        return replace(tuning, state="invalid", why=_errors(found.xml.findings))
+    if found.problem:
+        return replace(tuning, state="refused", why=(found.problem,))
+    return _compared(running, found.xml.domain, host, ledger, options, tuning) if found.xml.domain.groups else tuning
+
+
+def _compared(
+    running: RunningGuest, domain: Domain, host: Host | None, ledger: Ledger, options: Options, tuning: Tuning
+) -> Tuning:
+    """``tuning`` with the state that follows from the plan.
 
     How a guest's sizes were rounded is not recorded, so what it has may be the result of any rounding.
     """
-    if host is None:
-        return msgspec.structs.replace(applied, state="no resctrl")
-    if running.problem and request.domain.needs_vcpus:
-        return msgspec.structs.replace(applied, state="refused", why=(running.problem,))
-    if any(_matches(request, host, rounding) for rounding in ROUNDINGS):
-        return applied
-    made = plan_guests([request], host, Options())
-    return msgspec.structs.replace(applied, state="drifted", summary=made.summary) if made.steps else applied
-
-
-def _matches(request: GuestRequest, host: Host, rounding: Rounding) -> bool:
     try:
-        return not plan_guests([request], host, Options(rounding=rounding)).steps
+        request = GuestRequest(own_domain(running, domain), running.guest)
+        tuning = replace(tuning, state="applied", machine_name=request.machine)
+        if host is None:
+            return replace(tuning, state="no resctrl")
+        if running.problem and request.domain.needs_vcpus:
+            return replace(tuning, state="refused", why=(running.problem,))
+        if any(_matches(request, host, ledger, options, rounding) for rounding in ROUNDINGS):
+            return tuning
+        made = compare_requests([request], host, ledger, options)
+    except PlanRefusedError as refused:
+        return replace(tuning, state="refused", machine_name=None, why=_errors(refused.findings))
+    except CachetuneError as error:
+        return replace(tuning, state="refused", machine_name=None, why=(str(error),))
+    return replace(tuning, state="drifted", summary=made.summary) if made.steps else tuning
+
+
+def _reading_of(location: Location) -> tuple[HostReading | None, tuple[str, ...]]:
+    """The host and the warnings about it, or None and the reason."""
+    try:
+        reading = read_for_planning(location)
+    except (InputError, HostError, ResctrlError) as error:
+        return None, (f"tuning cannot be compared: {error}",)
+    return reading, reading.notes
+
+
+def _matches(request: GuestRequest, host: Host, ledger: Ledger, options: Options, rounding: Rounding) -> bool:
+    try:
+        return not compare_requests([request], host, ledger, replace(options, rounding=rounding)).steps
     except PlanRefusedError:
         return False
 

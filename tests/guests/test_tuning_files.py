@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import UnreadableFileError, WrongGuestError
-from cachetune.guests.tuning_files import names_in, tuning_of
+from cachetune.errors import InputError, UnreadableFileError, WrongGuestError
+from cachetune.guests.tuning_files import names_in, stage_tuning_file, tuning_of
 
+UNSAFE = ["", ".", "..", "../web", "sub/web", "/etc/web", ".hidden", "web\0", "w" * 252, "\udcff"]
 DOMAIN = """<domain type='kvm'{id}>
   <name>{name}</name>
   <vcpu>4</vcpu>
@@ -63,9 +64,7 @@ def test_the_xml_of_another_guest_is_refused(tmp_path: Path) -> None:
         tuning_of("web", tmp_path)
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "../web", "sub/web", "/etc/web", ".hidden", "web\0", "w" * 252, "\udcff"]
-)
+@pytest.mark.parametrize("name", UNSAFE)
 def test_a_name_that_leads_out_of_the_directory_has_no_file(tmp_path: Path, name: str) -> None:
     guests_d = tmp_path / "guests.d"
     (guests_d / "sub").mkdir(parents=True)
@@ -117,3 +116,25 @@ def test_a_tuning_file_is_checked_against_the_guests_vcpu_count(tmp_path: Path) 
         assert found is not None
         assert found.domain is not None
         assert [group.id for group in found.domain.groups] == [expected]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_a_new_file_replaces_the_old_one_at_once_and_everybody_may_read_it(tmp_path: Path, umask: int) -> None:
+    old = write(tmp_path, "web.xml", "<cputune/>")
+    before = os.umask(umask)
+    try:
+        staged = stage_tuning_file("web", "<cputune></cputune>", tmp_path)
+        assert (names_in(tmp_path), old.read_text()) == (("web",), "<cputune/>")
+        staged.commit()
+    finally:
+        os.umask(before)
+    assert old.read_text() == "<cputune></cputune>"
+    assert old.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in tmp_path.iterdir()] == ["web.xml"]
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_a_name_that_leads_out_of_the_directory_cannot_be_saved(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot have a tuning file"):
+        stage_tuning_file(name, "<cputune/>", tmp_path / "guests.d")
+    assert list(tmp_path.iterdir()) == []

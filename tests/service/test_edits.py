@@ -114,7 +114,7 @@ def test_a_guest_with_nothing_has_an_empty_domain_under_our_name() -> None:
 
 
 def test_a_file_beside_tuning_in_live_xml_is_refused() -> None:
-    with pytest.raises(InputError, match="has a tuning file, and its live XML requests tuning, too"):
+    with pytest.raises(InputError, match="both its tuning file and its live XML request tuning"):
         base_of(running(LIVE), tuning(), host(), EMPTY)
 
 

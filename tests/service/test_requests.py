@@ -16,8 +16,8 @@ from tests.guests.lookalike import add_process
     ("guests", "message"),
     [
         (0, "no guests are running"),
-        (1, "no tuning in the live XML of 1 running guest"),
-        (2, "no tuning in the live XML of 2 running guests"),
+        (1, "no tuning file and no tuning in the live XML of 1 running guest"),
+        (2, "no tuning file and no tuning in the live XML of 2 running guests"),
     ],
 )
 def test_guests_without_tuning_are_counted(guests: int, message: str, tmp_path: Path) -> None:

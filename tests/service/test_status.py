@@ -7,7 +7,7 @@ import pytest
 
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
-from cachetune.domain import load
+from cachetune.domain import Loaded, load
 from cachetune.guests import Guest, RunningGuest, Thread
 from cachetune.guests.sources.options import SourceOptions
 from cachetune.host.model import Host
@@ -15,7 +15,8 @@ from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, plan_guests
 from cachetune.service.connection import Location
 from cachetune.service.select import Selection
-from cachetune.service.status import guest_states, state_of, tuning_of
+from cachetune.service.status import GuestState, Tuning, guest_states, state_of, tuning_of
+from cachetune.service.wanted import wanted
 from cachetune.sim import SimulatedResctrl, load_profile
 
 HALF = "<memorytune vcpus='{vcpus}'><node id='0' bandwidth='50'/></memorytune>"
@@ -33,6 +34,14 @@ def guest(cputune: str | None, threads: tuple[Thread, ...] = THREADS, problem: s
         xml=None if cputune is None else xml,
         problem=problem,
     )
+
+
+def tuning(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> Tuning:
+    return tuning_of(running, wanted(running, file), host)
+
+
+def state(running: RunningGuest, host: Host | None, file: Loaded | None = None) -> GuestState:
+    return state_of(running, tuning(running, host, file), host)
 
 
 @pytest.fixture
@@ -62,13 +71,13 @@ def host(resctrl: SimulatedResctrl) -> Host:
 def test_the_state_follows_from_the_xml_and_the_host(
     cputune: str | None, state: str, requested_by: str, host: Host
 ) -> None:
-    found = tuning_of(guest(cputune), host)
+    found = tuning(guest(cputune), host)
     assert (found.state, found.requested_by) == (state, requested_by)
     assert bool(found.why) is (state in ("invalid", "refused"))
 
 
 def test_drift_is_counted(host: Host) -> None:
-    found = tuning_of(guest(HALF.format(vcpus="0-1")), host)
+    found = tuning(guest(HALF.format(vcpus="0-1")), host)
     assert found.machine_name == "qemu-7-web"
     assert found.summary
     assert (found.summary.control_groups_created, found.summary.tasks_moved) == (1, 2)
@@ -81,11 +90,11 @@ def test_a_guest_placed_by_libvirt_is_applied_until_it_drifts(resctrl: Simulated
     resctrl.write(f"{name}/schemata", "MB:0=50\n")
     for tid in ("41\n", "42\n"):
         resctrl.write(f"{name}/tasks", tid)
-    there = state_of(running, read_host(resctrl))
+    there = state(running, read_host(resctrl))
     assert (there.tuning.state, there.tuning.summary, there.groups) == ("applied", None, (name,))
     resctrl.write("tasks", "42\n")
     resctrl.write(f"{name}/schemata", "MB:0=60\n")
-    drifted = tuning_of(running, read_host(resctrl))
+    drifted = tuning(running, read_host(resctrl))
     assert drifted.state == "drifted"
     assert drifted.summary
     assert (drifted.summary.groups_changed, drifted.summary.tasks_moved) == (1, 1)
@@ -97,37 +106,37 @@ def test_a_guest_placed_from_a_tuning_file_is_applied(resctrl: SimulatedResctrl,
     file = msgspec.structs.replace(file, domain=msgspec.structs.replace(file.domain, name="web"))
     running = guest("")
     host = read_host(resctrl)
-    before = tuning_of(running, host, file)
+    before = tuning(running, host, file)
     assert (before.state, before.requested_by, before.machine_name) == ("drifted", "file", "cachetune-web")
     assert file.domain
     connection = Connection(resctrl, tmp_path)
     apply(plan_guests([GuestRequest(file.domain, running.guest)], connection.look(Ledger()), Options()), connection)
-    assert state_of(running, read_host(resctrl), file).tuning.state == "applied"
-    assert state_of(running, read_host(resctrl), file).groups == ("cachetune-web-vcpus_0",)
+    assert state(running, read_host(resctrl), file).tuning.state == "applied"
+    assert state(running, read_host(resctrl), file).groups == ("cachetune-web-vcpus_0",)
 
 
 def test_a_tuning_file_with_errors_is_invalid_even_if_libvirts_xml_is_valid(host: Host) -> None:
     broken = load(b"<cputune><cachetune vcpus='x'/></cputune>", "web.xml")
-    assert tuning_of(guest(HALF.format(vcpus="0")), host, broken).state == "invalid"
+    assert tuning(guest(HALF.format(vcpus="0")), host, broken).state == "invalid"
 
 
 def test_vcpus_without_names_can_only_be_tuned_together(host: Host) -> None:
     unnamed, why = (Thread(40), Thread(41)), "all its vCPUs run in one thread"
-    found = tuning_of(guest(HALF.format(vcpus="0"), unnamed, why), host)
+    found = tuning(guest(HALF.format(vcpus="0"), unnamed, why), host)
     assert (found.state, found.why) == ("refused", (why,))
     whole = "<memorytune><node id='0' bandwidth='50'/></memorytune>"
-    assert tuning_of(guest(whole, unnamed, why), host).state == "drifted"
+    assert tuning(guest(whole, unnamed, why), host).state == "drifted"
 
 
 def test_without_resctrl_the_state_is_no_resctrl() -> None:
-    found = state_of(guest(HALF.format(vcpus="0")), None)
+    found = state(guest(HALF.format(vcpus="0")), None)
     assert (found.tuning.state, found.tuning.machine_name, found.groups) == ("no resctrl", "qemu-7-web", ())
-    assert tuning_of(guest(""), None).state == "none"
+    assert tuning(guest(""), None).state == "none"
 
 
 def test_warnings_about_the_host_are_notes(root: Path, tmp_path: Path) -> None:
     (tmp_path / "ledger.json").write_text("rubbish")
     nowhere = SourceOptions(proc=tmp_path, libvirt_run=tmp_path / "none", cgroup=tmp_path)
-    found = guest_states(Location(resctrl=root, run=tmp_path), Selection(sources=nowhere), tmp_path)
+    found = guest_states(Location(resctrl=root, run=tmp_path), Selection(sources=nowhere))
     assert found.guests == ()
     assert ["ledger.json" in note for note in found.notes] == [True]

@@ -1,6 +1,5 @@
 """``cachetune guests``: list running guests."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +14,7 @@ from cachetune.text import printable
 
 @click.command("guests", cls=Verb, exit_codes={0: "listed", 2: "could not run, or a requested source did not answer"})
 @options.stack(options.as_json, options.finding, options.guests_d, options.resctrl, options.sysfs, options.run)
-def command(*, guests_d: Path, as_json: bool, **values: Any) -> None:
+def command(*, as_json: bool, **values: Any) -> None:
     """List running guests: name, UUID, process, vCPU threads, and how each was found.
 
     Guests are looked for in libvirt's status files, libvirt's API (if the status files do not cover every emulator, or
@@ -33,7 +32,7 @@ def command(*, guests_d: Path, as_json: bool, **values: Any) -> None:
       cachetune guests --qmp /run/web.qmp         also query a QEMU by its socket
       cachetune guests --json | jq '.guests[] | {name, pid, vcpus}'
     """
-    found = guest_states(options.location(values), options.selection(values), guests_d)
+    found = guest_states(options.location(values), options.selection(values))
     if as_json:
         print_document(found)
         return

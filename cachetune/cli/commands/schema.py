@@ -20,6 +20,7 @@ _JSON = (
     "rules",
     "guests",
     "exported",
+    "drift",
     "agent",
     "doctor",
     "change",
@@ -38,8 +39,8 @@ def command(name: str) -> None:
       cachetune-rng, cachetune-xsd  cachetune, memorytune and energytune alone
     JSON that it prints, as JSON Schema:
       plan, refusal, host, usage (of show), readings (of monitor), report,
-      findings, rules, guests, exported, agent, doctor,
-      change (a line of the change log), changes (of log)
+      findings, rules, guests, drift (of diff --all-guests), exported, agent,
+      doctor, change (a line of the change log), changes (of log)
 
     \b
     Examples:
@@ -66,6 +67,7 @@ def _kind(name: str) -> Any:
     from cachetune.host.usage import HostUsage
     from cachetune.plan.model import Plan
     from cachetune.service.change_log import ChangeLog
+    from cachetune.service.drift import Drift
     from cachetune.service.export import Exported
     from cachetune.service.status import Guests
     from cachetune.watch import Readings
@@ -81,6 +83,7 @@ def _kind(name: str) -> Any:
         RuleTable,
         Guests,
         Exported,
+        Drift,
         AgentStatus,
         Diagnosis,
         Change,

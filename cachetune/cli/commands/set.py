@@ -15,13 +15,12 @@ from cachetune.domain import format_cputune
 from cachetune.domain.model import CacheType
 from cachetune.errors import InputError
 from cachetune.findings import Source
-from cachetune.guests.tuning_files import tuning_of
 from cachetune.service.connection import connect
 from cachetune.service.edits import CacheEdit, Edit, NodeEdit, base_of, edit_planner, edited
 from cachetune.service.hosts import read_for_planning
 from cachetune.service.members import Members
-from cachetune.service.requests import live_domain
 from cachetune.service.select import select_guests, warnings_about
+from cachetune.service.wanted import file_of
 from cachetune.units import Rate, Size
 
 if TYPE_CHECKING:
@@ -121,8 +120,7 @@ def command(
     location, selection = options.location(values), options.selection({**values, "guest": guest})
     (running,) = select_guests(selection).guests
     show_warnings(warnings_about(running))
-    live = live_domain(running)
-    file = tuning_of(running.name, guests_d, live.vcpus if live else None)
+    file = file_of(running, guests_d)
     if xml:
         if save or dry_run or as_json:
             raise InputError("--xml only prints the result", hint="omit --save, --dry-run and --json")

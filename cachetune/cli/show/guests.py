@@ -1,13 +1,15 @@
 """Running guests as a table."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cachetune.cli.show.table import Table, names, numbers, words
 from cachetune.idset import format_ids
 from cachetune.plan.model import Summary
-from cachetune.service.status import Guests, GuestState
-from cachetune.text import count, counts, printable
+from cachetune.service.drift import Drift, GuestDrift
+from cachetune.service.status import Guests, GuestState, Tuning
+from cachetune.text import count, counts, listed, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,17 +52,49 @@ def _others(guest: GuestState) -> str:
     return ", ".join(f"{kind} {format_ids(tids)}" for kind, tids in kinds if tids) or "-"
 
 
+def drift_page(drift: Drift) -> Iterator["RenderableType"]:
+    """One row for each guest, the reasons below the table, and a summary."""
+    if not drift.guests:
+        yield "No guests are running."
+        return
+    rows = Table(names("guest"), names("requested by"), words("tuning"))
+    for guest in drift.guests:
+        rows.add_row(_who(guest), _requested_by(guest.tuning), _state(guest.tuning))
+    yield rows
+    yield ""
+    for guest in drift.guests:
+        yield from (f"{_who(guest)}: {printable(sentence)}" for sentence in guest.tuning.why)
+    states = Counter(guest.tuning.state for guest in drift.guests)
+    yield f"{count(len(drift.guests), 'guest')}: {listed([f'{n} {state}' for state, n in states.items()])}."
+
+
+def _who(guest: GuestDrift | GuestState) -> str:
+    return printable(guest.name) or f"process {guest.pid}"
+
+
+def _requested_by(tuning: Tuning) -> str:
+    """The tuning file, or libvirt; "-" if nothing is requested or known."""
+    if tuning.requested_by == "file":
+        return printable(tuning.file or "file")
+    return "libvirt" if tuning.requested_by and tuning.state != "none" else "-"
+
+
 def _tuning(guest: GuestState) -> "Text":
     """The state of the tuning. A guest without tuning can still be in groups, which are then shown."""
     from rich.text import Text
 
-    state, summary = guest.tuning.state, guest.tuning.summary
-    if summary:
-        return Text(f"drifted: {_counts(summary)}", _STYLES[state])
+    state = guest.tuning.state
     if state in ("unknown", "none") and guest.groups:
         more = f" and {count(len(guest.groups) - 1, 'other')}" if len(guest.groups) > 1 else ""
         return Text(f"{state}, but in {printable(guest.groups[0])}{more}")
-    return Text(state, _STYLES.get(state, ""))
+    return _state(guest.tuning)
+
+
+def _state(tuning: Tuning) -> "Text":
+    from rich.text import Text
+
+    differs = f": {_counts(tuning.summary)}" if tuning.summary else ""
+    return Text(f"{tuning.state}{differs}", _STYLES.get(tuning.state, ""))
 
 
 def _counts(summary: Summary) -> str:
@@ -74,6 +108,5 @@ def _counts(summary: Summary) -> str:
 
 def _remarks(guest: GuestState) -> Iterator[str]:
     """Problems, disagreements and reasons, one line each."""
-    who = printable(guest.name) or f"process {guest.pid}"
     sentences = (guest.problem, *guest.disagreements, *guest.tuning.why)
-    yield from (f"{who}: {printable(sentence)}" for sentence in sentences if sentence)
+    yield from (f"{_who(guest)}: {printable(sentence)}" for sentence in sentences if sentence)

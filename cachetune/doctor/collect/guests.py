@@ -16,8 +16,8 @@ from cachetune.guests.sources.options import SourceOptions
 from cachetune.guests.tuning_files import TuningFile, read_tuning_files, tuning_of
 from cachetune.host.model import Host
 from cachetune.idset import parse_cpu_list
-from cachetune.service.requests import live_domain
 from cachetune.service.status import tuning_of as state_of
+from cachetune.service.wanted import live_domain, wanted
 
 _ALLOWED = re.compile(r"^Cpus_allowed_list:\s*([0-9,-]+)$", re.MULTILINE | re.ASCII)
 # libvirt's library has its version in its name: 9000 is 9.0, 12008 is 12.8.
@@ -86,7 +86,7 @@ def _examined(running: RunningGuest, guests_d: Path, host: Host | None, proc: Pa
     live = live_domain(running)
     file = _file_of(running, guests_d, live.vcpus if live else None)
     request = file.domain if file else live
-    return ExaminedGuest(running, request, state_of(running, host, file), _cpus(running, proc))
+    return ExaminedGuest(running, request, state_of(running, wanted(running, file), host), _cpus(running, proc))
 
 
 def _file_of(running: RunningGuest, guests_d: Path, vcpus: int | None) -> Loaded | None:

@@ -8,7 +8,7 @@ from cachetune.errors import InputError
 from cachetune.guests.model import RunningGuest
 from cachetune.idset import parse_cpu_list
 from cachetune.service.convert.model import Foreign, ForeignClass
-from cachetune.service.requests import live_domain
+from cachetune.service.wanted import live_domain
 
 
 def located(foreign: Foreign, running: RunningGuest) -> tuple[Foreign, dict[str, frozenset[int]]]:

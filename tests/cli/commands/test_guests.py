@@ -123,8 +123,8 @@ def test_a_tuning_file_takes_precedence_over_libvirts_xml(machine: Machine) -> N
     (guest,) = machine.listed()
     assert guest["tuning"]["asker"] == "file"
     (machine.guests_d / "web.xml").write_text("<domain><name>db</name></domain>")
-    result = machine.guests()
-    assert "describes guest 'db', not 'web'" in result.stderr
+    assert "describes guest 'db', not 'web'" in machine.guests().stdout
+    assert machine.listed()[0]["tuning"]["state"] == "invalid"
 
 
 def test_a_tuning_file_for_vcpus_that_the_guest_lacks_requests_nothing(machine: Machine) -> None:
