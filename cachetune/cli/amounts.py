@@ -1,4 +1,4 @@
-"""Options with a value for caches or nodes, such as ``--l3 0=4ways`` or ``--mb 0-1=50%``."""
+"""Options with a value for caches or nodes, such as ``--l3 0=4ways``, ``--mb 0-1=50%`` or ``--l3 4ways`` for all."""
 
 import re
 from collections.abc import Callable
@@ -23,34 +23,45 @@ BANDWIDTHS = {"mb": "MB", "smba": "SMBA"}
 """The options for bandwidth, with the resource of each."""
 
 
-class Amount(NamedTuple, Generic[A]):
-    """The ids before the "=", and the amount after it."""
+NONE = "none"
 
-    ids: tuple[int, ...]
-    amount: A
+
+class Amount(NamedTuple, Generic[A]):
+    """The ids before the "=" (None: all of the host), and the amount after it (None: the word "none").
+
+    ``text`` is what the user wrote.
+    """
+
+    ids: tuple[int, ...] | None
+    amount: A | None
+    text: str
 
 
 # Without a type argument, which older versions of click do not have.
 class AmountType(click.ParamType):  # type: ignore[type-arg]
-    """``ID=AMOUNT``, where ID is a number, or a list such as 0-1,3."""
+    """``ID=AMOUNT``, where ID is a number, or a list such as 0-1,3.
 
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
-        self.name, self._parse = name, parse
+    With ``optional`` the amount can be for all ids, or "none": ``[ID=]AMOUNT``.
+    """
+
+    def __init__(self, name: str, parse: Callable[[str], Any], *, optional: bool = False) -> None:
+        self.name, self._parse, self._optional = f"[ID=]{name}" if optional else f"ID={name}", parse, optional
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert one value; fails with what is wrong."""
         if isinstance(value, Amount):
             return value
-        ids, equals, amount = str(value).partition("=")
-        if not re.fullmatch(f"{_RANGE}(,{_RANGE})*", ids, re.ASCII) or not equals:
+        ids, equals, amount = str(value).rpartition("=")
+        if not (re.fullmatch(f"{_RANGE}(,{_RANGE})*", ids, re.ASCII) or (self._optional and not equals)):
             self.fail(f"{value!r} is not {self.name}, such as {self._example()}", param, ctx)
         try:
-            return Amount(_ids(ids), self._parse(amount))
+            parsed = None if self._optional and amount == NONE else self._parse(amount)
+            return Amount(_ids(ids) if equals else None, parsed, str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
     def _example(self) -> str:
-        return "0=4ways" if self.name == "ID=SIZE" else "0=50%"
+        return "0=4ways" if self.name.endswith("SIZE") else "0=50%"
 
 
 def _ids(text: str) -> tuple[int, ...]:

@@ -29,8 +29,8 @@ def _amounts(names: Mapping[str, str], kind: AmountType, what: str) -> Callable[
 
 
 @click.command("default", cls=Verb, exit_codes=EXIT_CODES)
-@_amounts(CACHES, AmountType("ID=SIZE", Size.parse), "Ways of")
-@_amounts(BANDWIDTHS, AmountType("ID=RATE", Rate.parse), "Bandwidth of")
+@_amounts(CACHES, AmountType("SIZE", Size.parse), "Ways of")
+@_amounts(BANDWIDTHS, AmountType("RATE", Rate.parse), "Bandwidth of")
 @option("--reset", is_flag=True, heading="How", help="Bring back the values from before the first 'cachetune default'.")
 @options.stack(options.rounding, options.consent, options.lock_timeout)
 @options.stack(options.as_json, options.resctrl, options.sysfs, options.run)

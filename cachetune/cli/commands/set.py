@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cachetune.cli import options
+from cachetune.cli.amounts import NONE, Amount, AmountType
 from cachetune.cli.changing import EXIT_CODES, change
+from cachetune.cli.members import Monitored, ThreadList, VcpuList
 from cachetune.cli.saving import Saving
 from cachetune.cli.show.findings import show_warnings
-from cachetune.cli.values import NONE, ForIds, IdValue, Monitored, ThreadList, VcpuList
 from cachetune.cli.verb import Verb, option
 from cachetune.domain import format_cputune
 from cachetune.domain.model import CacheType
@@ -34,6 +35,7 @@ _CACHES: dict[str, tuple[int, CacheType]] = {
     "l2code": (2, "code"),
     "l2data": (2, "data"),
 }
+_SIZE, _RATE = AmountType("SIZE", Size.parse, optional=True), AmountType("RATE", Rate.parse, optional=True)
 _OF = {"both": "of", "code": "for code of", "data": "for data of"}
 
 
@@ -42,9 +44,9 @@ def _cache_options() -> "Callable[[Any], Any]":
         *(
             option(
                 f"--{name}",
-                type=IdValue(Size.parse),
+                type=_SIZE,
                 multiple=True,
-                metavar="[IDS=]SIZE",
+                metavar=_SIZE.name,
                 heading="What",
                 help=f"Size {_OF[kind]} L{level} caches. Repeatable.",
             )
@@ -69,9 +71,9 @@ def _cache_options() -> "Callable[[Any], Any]":
 @_cache_options()
 @option(
     "--mb",
-    type=IdValue(Rate.parse),
+    type=_RATE,
     multiple=True,
-    metavar="[IDS=]BANDWIDTH",
+    metavar=_RATE.name,
     heading="What",
     help="Memory bandwidth. Repeatable.",
 )
@@ -104,8 +106,8 @@ def command(
     live XML. If it has one group, that is changed; otherwise choose with --vcpus, --threads or --all. Shows the plan
     and prompts for confirmation, as apply does.
 
-    SIZE is 6MiB, 3ways, 30% or none; BANDWIDTH is 50%, 500MiB/s, 6.25GB/s, a number in the host's unit, or none. IDS
-    are cache ids such as 0 or 0-3; without them, a value is for all of the host. 'none' drops the request.
+    SIZE is 6MiB, 3ways, 30% or none; RATE is 50%, 500MiB/s, 6.25GB/s, a number in the host's unit, or none. ID is a
+    cache id or a list such as 0-3; without it, a value is for all of the host. 'none' drops the request.
 
     \b
     Examples:
@@ -149,7 +151,7 @@ def _edit(values: "Mapping[str, Any]") -> Edit:
     return Edit(
         members=next((members for members in chosen if members is not None), None),
         caches=tuple(_cache_edits(values)),
-        nodes=tuple(NodeEdit(each.ids, each.value, _place("mb", each)) for each in values["mb"]),
+        nodes=tuple(NodeEdit(_ids(each), each.amount, _place("mb", each)) for each in values["mb"]),
         monitors=tuple(members for members in monitors if members != NONE),
         no_monitors=NONE in monitors,
         exclusive=values["exclusive"],
@@ -160,8 +162,12 @@ def _edit(values: "Mapping[str, Any]") -> Edit:
 def _cache_edits(values: "Mapping[str, Any]") -> "Iterator[CacheEdit]":
     for name, (level, kind) in _CACHES.items():
         for each in values[name]:
-            yield CacheEdit(level, kind, each.ids, each.value, _place(name, each))
+            yield CacheEdit(level, kind, _ids(each), each.amount, _place(name, each))
 
 
-def _place(name: str, value: ForIds[Any]) -> Source:
+def _ids(amount: Amount[Any]) -> frozenset[int] | None:
+    return None if amount.ids is None else frozenset(amount.ids)
+
+
+def _place(name: str, value: Amount[Any]) -> Source:
     return Source(document=f"--{name} {value.text}")

@@ -125,8 +125,8 @@ def test_mistakes_are_reported_without_a_guest_being_touched(tmp_path: Path) -> 
             (["--vcpus", "9", "--mb", "50%"], f"guest {GUEST!r} has no vCPU 9"),
             (["--vcpus", "3-1", "--mb", "50%"], "'3-1' is not a list of vCPUs such as 0-3,5"),
             (["--l3", "0=6"], "'6' has no unit"),
-            (["--l3", "x=6MiB"], "'x' is not a list of cache ids"),
-            (["--l3", "0-99999=6MiB"], "'0-99999' is not a list of cache ids"),
+            (["--l3", "x=6MiB"], "'x=6MiB' is not [ID=]SIZE, such as 0=4ways"),
+            (["--l3", "0-99999=6MiB"], "not a range of ids: '0-99999'"),
             (["--vcpus", "0", "--l3", "7=1way", "--yes"], "--l3 7=1way: error: there is no L3 cache with id 7 [CT203]"),
             (["--vcpus", "0", "--mb", "50%", "--xml", "--save"], "--xml only prints the result"),
         ):
