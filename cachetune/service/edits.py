@@ -231,15 +231,18 @@ def _with_caches(requests: Sequence[CacheRequest], edits: Iterable[CacheEdit], h
 def _with_nodes(
     requests: Sequence[BandwidthRequest], edits: Iterable[NodeEdit], host: Host
 ) -> tuple[BandwidthRequest, ...]:
-    found = {each.node_id: each for each in requests}
+    """The requests with those edited replaced; both alternatives of a node, if it has a percentage and a rate."""
+    found: dict[int, tuple[BandwidthRequest, ...]] = {}
+    for each in requests:
+        found[each.node_id] = (*found.get(each.node_id, ()), each)
     for edit in edits:
         control = next((b for b in host.bandwidths if b.name == "MB"), None)
         every = found if edit.bandwidth is None else (control.ids if control else ()) or (0,)
         for node in sorted(every if edit.ids is None else edit.ids):
             found.pop(node, None)
             if edit.bandwidth is not None:
-                found[node] = BandwidthRequest(node, edit.bandwidth, edit.at)
-    return tuple(found[node] for node in sorted(found))
+                found[node] = (BandwidthRequest(node, edit.bandwidth, edit.at),)
+    return tuple(request for node in sorted(found) for request in found[node])
 
 
 def _with_monitors(group: GroupRequest, edit: Edit, host: Host) -> tuple[MonitorRequest, ...]:

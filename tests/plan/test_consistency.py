@@ -88,6 +88,18 @@ IMPOSSIBLE = {
         change("groups", 0, "requested", "L2", to={"0": 1}),
         "requests 1 of L2 0, but gets none",
     ),
+    "a rounded value that is not requested": (
+        change("groups", 0, "rounded_from", to={"L3": {"1": "30%"}}),
+        "has L3 1 rounded, but does not request it",
+    ),
+    "a rounded value that is not a size": (
+        change("groups", 0, "rounded_from", to={"L3": {"0": "\x1b[2Jmuch"}}),
+        "L3 0 is rounded from '\\x1b[2Jmuch' is not a number with its unit",
+    ),
+    "a rounded value that is not a bandwidth": (
+        change("groups", 0, "rounded_from", to={"MB": {"0": "3ways"}}),
+        "MB 0 is rounded from '3ways'",
+    ),
     "a host group outside": (change("host_groups", "../x", to=""), "'../x' is not the path of a group"),
     "a negative count": (change("summary", "tasks_moved", to=-1), "the summary counts -1 of something"),
     "negative use": (change("summary", "closids", "used", to=-1), "the summary counts -1 of something"),

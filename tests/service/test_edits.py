@@ -168,6 +168,14 @@ def test_a_new_group_is_added_and_the_others_stay() -> None:
     assert "<memorytune vcpus='2-3'> <node id='1' bandwidth='30'/> </memorytune>" in found
 
 
+def test_a_percentage_and_a_rate_of_a_node_stay_until_that_node_is_changed() -> None:
+    both = "<node id='0' bandwidth='50' unit='%'/> <node id='0' bandwidth='12.5' unit='GB/s'/>"
+    text = f"<memorytune vcpus='0-1'>{both}</memorytune>"
+    assert both in result(Edit(nodes=(mb(Rate(30), 1),)), text)
+    changed = result(Edit(nodes=(mb(Rate(30, "%"), 0),)), text)
+    assert "<memorytune vcpus='0-1'> <node id='0' bandwidth='30' unit='%'/> </memorytune>" in changed
+
+
 def test_the_whole_process_can_be_a_group() -> None:
     assert "<memorytune> <node id='0' bandwidth='30'/> </memorytune>" in result(
         Edit(members=Members(None), nodes=(mb(Rate(30), 0),)), ""

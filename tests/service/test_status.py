@@ -18,6 +18,7 @@ from cachetune.service.select import Selection
 from cachetune.service.status import GuestState, Tuning, guest_states, state_of, tuning_of
 from cachetune.service.wanted import wanted
 from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.units import Rounding
 
 HALF = "<memorytune vcpus='{vcpus}'><node id='0' bandwidth='50'/></memorytune>"
 THREADS = (Thread(40), Thread(41, vcpu=0), Thread(42, vcpu=1))
@@ -140,3 +141,23 @@ def test_warnings_about_the_host_are_notes(root: Path, tmp_path: Path) -> None:
     found = guest_states(Location(resctrl=root, run=tmp_path), Selection(sources=nowhere))
     assert found.guests == ()
     assert ["ledger.json" in note for note in found.notes] == [True]
+
+
+@pytest.mark.parametrize(
+    ("size", "rounding"),
+    [("size='3' unit='MiB'", "up"), ("size='3' unit='MiB'", "down"), ("size='30' unit='%'", "up")],
+)
+def test_a_guest_is_applied_whichever_way_its_size_was_rounded(
+    size: str, rounding: Rounding, resctrl: SimulatedResctrl, tmp_path: Path
+) -> None:
+    cache = f"<cachetune vcpus='0'><cache id='0' level='3' type='both' {size}/></cachetune>"
+    file = load(f"<cputune>{cache}</cputune>".encode(), "web.xml")
+    assert file.domain
+    file = msgspec.structs.replace(file, domain=msgspec.structs.replace(file.domain, name="web"))
+    assert file.domain
+    running, connection = guest(""), Connection(resctrl, tmp_path)
+    request, options = GuestRequest(file.domain, running.guest), Options(shrink_default=True, rounding=rounding)
+    apply(plan_guests([request], connection.look(Ledger()), options), connection)
+    assert state_of(running, read_host(resctrl), file).tuning.state == "applied"
+    resctrl.write("cachetune-web-vcpus_0/schemata", "L3:0=01f\n")
+    assert state_of(running, read_host(resctrl), file).tuning.state in ("drifted", "refused")
