@@ -128,7 +128,7 @@ def finish(report: Report, *, as_json: bool) -> NoReturn:
 
 
 def _confirm_plan(plan: Plan) -> None:
-    confirm("Apply this plan?" if plan.groups or plan.default_group else "Remove these groups?")
+    confirm("Apply this plan?" if plan.groups or plan.default_group or plan.moved else "Remove these groups?")
 
 
 def _findings_of(refused: PlanRefusedError | ApplyRefusedError) -> tuple[Finding, ...]:

@@ -19,6 +19,7 @@ VERBS = {
     "set": "Change one value of a running guest.",
     "remove": "Remove a guest's groups.",
     "default": "Set the ways and the bandwidth of the default group.",
+    "compact": "Move groups so that the free ways are contiguous.",
     "recover": "Finish or undo an interrupted run.",
     "agent": "Keep guests' allocations in place; report their state.",
     "doctor": "Check a host; say what is wrong and what fixes it.",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import reduce
 from typing import NamedTuple, assert_never
 
-from cachetune.cbm import Cbm, Masks
+from cachetune.cbm import Cbm, Masks, largest_run
 from cachetune.guests.model import Thread
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.resctrl.assignments import parse as parse_assignments
@@ -54,6 +54,8 @@ def render(plan: Plan, draw: Draw) -> Iterator[Line]:
             yield from _line_of(step, plan)
     for moved in plan.moved:
         yield Line("~", f"~ {_loss(moved)}")
+    if plan.moved and not plan.groups:
+        yield from _holes(plan)
     yield Line("", summary_sentence(plan))
 
 
@@ -78,6 +80,8 @@ def summary_sentence(plan: Plan) -> str:
         many = len(plan.guests) > 1
         if plan.default_group:
             return "No changes. The default group already has these values."
+        if plan.guests == (NO_GUEST,) and not plan.groups:
+            return "No changes. No moves make a hole larger."
         if plan.groups:
             return f"No changes. The host already matches the {'domains' if many else 'domain'}."
         return f"No changes. {_without_groups(plan)}"
@@ -183,6 +187,30 @@ def _loss(moved: MovedGroup) -> str:
     ways = sum(ways for _, _, ways in moved.cold_ways.entries())
     size = "" if moved.cold_bytes is None else f", {about(moved.cold_bytes)} cold"
     return f"{moved.guest or _name(moved.path)}: {count(ways, 'way')} {'moves' if ways == 1 else 'move'}{size}"
+
+
+def _holes(plan: Plan) -> Iterator[Line]:
+    """How large the largest hole of each cache is afterwards, where groups only move."""
+    before = {path: state.masks for path, state in plan.host_groups.items()}
+    after = dict(before)
+    for step in plan.steps:
+        if isinstance(step, WriteSchemata):
+            after[step.path] = after.get(step.path, Masks()).updated(parse(step.after).masks)
+    lines = []
+    for resource in plan.resources:
+        for i, way_bytes in resource.way_bytes.items():
+            old, new = (_largest_hole(masks.values(), resource, i) for masks in (before, after))
+            if old != new:
+                size = f", {about(new * way_bytes)}" if way_bytes else ""
+                lines.append((resource.name, i, f"largest hole {old} -> {count(new, 'way')}{size}"))
+    yield from _folded("~", lines)
+
+
+def _largest_hole(groups: Iterable[Masks], resource: Resource, cache_id: int) -> int:
+    taken = 0
+    for masks in groups:
+        taken |= masks.at(resource.name, cache_id) or 0
+    return largest_run(((1 << resource.ways) - 1) & ~taken)
 
 
 def _folded(mark: str, values: Iterable[tuple[str, int, str]]) -> Iterator[Line]:

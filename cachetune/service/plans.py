@@ -65,8 +65,7 @@ def plan_requests(requests: Sequence[GuestRequest], host: Host, ledger: Ledger, 
     Raises PlanRefusedError with all findings (those of the XML first), MachineNameError and GroupConflictError.
     """
     owned = [msgspec.structs.replace(each, owned=ledger.groups_of(each.machine)) for each in requests]
-    names = {path: entry.name for entry in ledger.guests.values() for path in entry.groups}
-    planned = plan_guests(owned, host, options, ledger.shrunk, names)
+    planned = plan_guests(owned, host, options, ledger.shrunk, guests_of_groups(ledger))
     try:
         check_names(planned, host, ledger)
     except ApplyRefusedError as refused:
@@ -81,6 +80,11 @@ def compare_requests(requests: Sequence[GuestRequest], host: Host, ledger: Ledge
     Raises as plan_requests does.
     """
     return plan_requests(requests, host, msgspec.structs.replace(ledger, shrunk=None), options)
+
+
+def guests_of_groups(ledger: Ledger) -> dict[str, str]:
+    """The name of the guest of each group in the ledger, by path."""
+    return {path: entry.name for entry in ledger.guests.values() for path in entry.groups}
 
 
 def planner_of(requests: Sequence[GuestRequest], options: Options) -> Planner:

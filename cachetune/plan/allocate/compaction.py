@@ -5,13 +5,13 @@ that another group has at that moment. The kernel replaces a mask at once, so a 
 
 Ways that a group enters are cold: the data that it had in the ways that it left must be fetched again. So the best
 sequence enters the fewest ways in all its writes together, then has the fewest writes, then the lowest final masks.
-``compact`` finds it unless that takes more than ``_STATES`` states; then it takes what a greedy search finds first, if
-anything. Proof: an enumeration of all states (tests/plan/allocate/test_compaction.py).
+``compact`` finds it unless that takes more than ``_STATES`` states; then it takes what a greedy search finds first.
+Proof: an enumeration of all states (tests/plan/allocate/test_compaction.py).
 """
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -83,12 +83,12 @@ def compact(crowd: Crowd, new: Sequence[int] = ()) -> Compaction | None:
     if sum(block.ways for block in crowd.blocks) + sum(new) > crowd.usable.bit_count():
         return None
     search = _Search(crowd, new)
-    found, complete = search.explore(1)
-    if found is None and not complete:
-        found, _ = search.explore(_GREED)
-    if found is None:
+    hurried, _ = search.explore(_GREED)
+    if hurried is None:
         return None
-    return Compaction(found.moves(), tuple(map(Cbm, found.state)), found.cost // _WAY, complete)
+    found, complete = search.explore(1, hurried.cost)
+    best = found or hurried
+    return Compaction(best.moves(), tuple(map(Cbm, best.state)), best.cost // _WAY, complete)
 
 
 def largest_hole(crowd: Crowd) -> tuple[int, Compaction | None]:
@@ -126,36 +126,36 @@ class _Search:
         self._new = sorted((ways for ways in new if ways), reverse=True)
         self._usable, self._avoided = int(crowd.usable), int(crowd.avoided)
         self._width = self._usable.bit_length()
-        self._weights = [block.groups - 1 for block in self._blocks]
-        self._heavy = [i for i, more in enumerate(self._weights) if more]
         self._sizes = [block.ways for block in self._blocks]
+        self._special = [
+            i for i, block in enumerate(self._blocks) if block.groups > 1 or block.now.bit_count() != block.ways
+        ]
+        self._estimates: dict[tuple[int, int, tuple[int, ...]], int | None] = {}
         self._runs: dict[int, list[int]] = {}
+        self._overlapping: dict[tuple[int, int], list[int]] = {}
 
-    def explore(self, greed: int) -> tuple[_Node | None, bool]:
-        """The best state in which all is done, and whether it is the best.
+    def explore(self, greed: int, limit: int | None = None) -> tuple[_Node | None, bool]:
+        """The best state in which all is done and that costs at most ``limit``, and whether the search was complete.
 
         ``greed`` is the weight of the estimate of what remains. With 1, states are visited in the order of the least
-        that they can finally cost (A*).
+        that they can finally cost (A*); with more, the first state in which all is done is taken.
         """
         best: dict[_State, int] = {}
-        queue: list[tuple[int, int, _Node]] = []
+        queue: list[tuple[int, int, int, _Node]] = []
         number = itertools.count()  # of equals, the one reached first is visited first
         done: _Node | None = None
         visited = 0
-        reached: Iterable[_Node] = self._beginnings()
+        reached: Iterable[tuple[_Node, int]] = self._beginnings()
         while True:
-            for node in reached:
-                if (
-                    node.cost < best.get(node.state, node.cost + 1)
-                    and (left := self._remaining(node.state)) is not None
-                ):
+            for node, left in reached:
+                if node.cost < best.get(node.state, node.cost + 1):
                     best[node.state] = node.cost
-                    heapq.heappush(queue, (node.cost + greed * left, next(number), node))
+                    heapq.heappush(queue, (node.cost + greed * left, left, next(number), node))
             if not queue:
-                return done, greed == 1
-            least, _, node = heapq.heappop(queue)
+                return done, True
+            least, _, _, node = heapq.heappop(queue)
             if done and (greed > 1 or least > done.cost):
-                return done, greed == 1
+                return done, True
             visited += 1
             if visited > _STATES:
                 return done, False
@@ -164,46 +164,77 @@ class _Search:
                 continue
             if self._is_done(node.state):
                 done = node if done is None or node.state < done.state else done
+                limit = done.cost
             else:
-                reached = self._nexts(node)
+                reached = self._nexts(node, limit)
 
-    def _beginnings(self) -> Iterator[_Node]:
-        """The state now, or those in which the default group has shrunk."""
+    def _beginnings(self) -> Iterator[tuple[_Node, int]]:
+        """The state now, or those in which the default group has shrunk, each with what remains."""
         start = _Node(tuple(int(block.now) for block in self._blocks), 0)
-        shrinking = [i for i, block in enumerate(self._blocks) if block.starts]
-        if not shrinking:
-            yield start
-        for i in shrinking:
-            for mask in self._blocks[i].starts:
-                yield self._after(start, i, int(mask)) if mask != self._blocks[i].now else start
+        nodes = [start]
+        for i, block in enumerate(self._blocks):
+            if block.starts:
+                masks = (int(mask) for mask in block.starts)
+                nodes = [self._after(start, i, mask) if mask != block.now else start for mask in masks]
+        for node in nodes:
+            state = node.state
+            special = tuple(state[i] for i in self._special)
+            if (left := self._remaining(sum(state), sum([now & -now for now in state]), special)) is not None:
+                yield node, left
 
-    def _nexts(self, node: _Node) -> Iterator[_Node]:
-        """The states after each legal write."""
-        taken = sum(node.state)
-        for i, (block, now) in enumerate(zip(self._blocks, node.state, strict=True)):
-            room = self._usable & ~(taken & ~now) & ~(self._avoided & ~now)
-            size, kept = now.bit_count(), int(block.kept)
-            sizes = (size, block.ways) if 0 < size < block.ways else (block.ways,)
-            for mask in self._targets(now, room, sizes):
-                if not mask & ~room and mask != now and not kept & ~mask:
-                    yield self._after(node, i, mask)
+    def _nexts(self, node: _Node, limit: int | None) -> Iterator[tuple[_Node, int]]:
+        """The states after each legal write, each with what remains, as far as they can stay within the limit."""
+        state = node.state
+        taken, lowest = sum(state), sum([now & -now for now in state])
+        special = tuple(state[i] for i in self._special)
+        free = self._usable & ~taken & ~self._avoided
+        places: dict[int, list[int]] = {}
+        for i, (block, now) in enumerate(zip(self._blocks, state, strict=True)):
+            others, others_lowest, kept = taken & ~now, lowest & ~(now & -now), int(block.kept)
+            for mask in self._targets(now, block.ways, free, places):
+                if kept & ~mask:
+                    continue
+                if i in self._special:
+                    special = tuple(mask if each == i else state[each] for each in self._special)
+                left = self._remaining(others | mask, others_lowest | (mask & -mask), special)
+                cost = node.cost + self._price(i, now, mask)
+                if left is not None and (limit is None or cost + left <= limit):
+                    yield _Node((*state[:i], mask, *state[i + 1 :]), cost, i, node), left
+            if i in self._special:
+                special = tuple(state[each] for each in self._special)
 
     def _after(self, node: _Node, index: int, mask: int) -> _Node:
-        state, groups = node.state, self._blocks[index].groups
-        entered = (mask & ~state[index]).bit_count()
-        after = (*state[:index], mask, *state[index + 1 :])
-        return _Node(after, node.cost + groups * (entered * _WAY + 1), index, node)
+        after = (*node.state[:index], mask, *node.state[index + 1 :])
+        return _Node(after, node.cost + self._price(index, node.state[index], mask), index, node)
 
-    def _targets(self, now: int, room: int, sizes: Sequence[int]) -> Iterator[int]:
-        """The masks to try for a block that has ``now``; where masks may have holes, also those beside a window."""
-        for size in dict.fromkeys(sizes):
-            yield from self._runs_of(size)
+    def _price(self, index: int, now: int, mask: int) -> int:
+        """What one write to each group of a block costs."""
+        return self._blocks[index].groups * ((mask & ~now).bit_count() * _WAY + 1)
+
+    def _targets(self, now: int, ways: int, free: int, places: dict[int, list[int]]) -> Iterator[int]:
+        """The masks that a block with ``now`` can get in one write: of ``ways`` ways, or of as many as it has so far.
+
+        ``places`` collects the ``free`` runs by length. Where masks may have holes, the block also leaves any window
+        for the lowest ways outside.
+        """
+        size = now.bit_count()
+        for each in (size, ways) if 0 < size < ways else (ways,):
+            if each not in places:
+                places[each] = [mask for mask in self._runs_of(each) if not mask & ~free]
+            yield from places[each]
+            yield from (mask for mask in self._beside(now, each) if not mask & ~(free | now))
         if self._crowd.sparse:
-            for window in (window for ways in self._new for window in self._runs_of(ways) if window & now):
-                outside = [bit for bit in range(self._width) if room >> bit & 1 and not (now | window) >> bit & 1]
+            for window in (window for demand in self._new for window in self._runs_of(demand) if window & now):
+                outside = [bit for bit in range(self._width) if free >> bit & 1 and not (now | window) >> bit & 1]
                 leaving = (now & window).bit_count()
                 if leaving <= len(outside):
                     yield now & ~window | sum(1 << bit for bit in outside[:leaving])
+
+    def _beside(self, now: int, ways: int) -> list[int]:
+        """All other runs of that many usable ways that include some of ``now``."""
+        if (now, ways) not in self._overlapping:
+            self._overlapping[now, ways] = [mask for mask in self._runs_of(ways) if mask & now and mask != now]
+        return self._overlapping[now, ways]
 
     def _runs_of(self, ways: int) -> list[int]:
         """All runs of that many usable ways."""
@@ -222,52 +253,66 @@ class _Search:
 
     # -- what remains ---------------------------------------------------------------------------------------------
 
-    def _remaining(self, state: _State) -> int | None:
-        """The least that any sequence from here costs; None if no sequence is possible.
+    def _remaining(self, taken: int, lowest: int, special: tuple[int, ...]) -> int | None:
+        """The least that any sequence from a state costs; None if no sequence is possible.
 
         Each group that is created needs a window without other groups' ways, and each block with a new size needs one
         with none but its own. A block with ways in such a window must enter as many elsewhere.
+
+        That depends on which ways are ``taken``, and on the ``lowest`` way of each block, not on which block has them;
+        except for blocks of several groups and of another size, whose masks are ``special``.
         """
-        if len(self._new) == 1 and [now.bit_count() for now in state] == self._sizes:
-            return self._cheapest_window(state)
-        pending = [i for i, block in enumerate(self._blocks) if state[i].bit_count() != block.ways]
+        key = (taken, lowest, special)
+        if key not in self._estimates:
+            masks = dict(zip(self._special, special, strict=True))
+            pending = [i for i, mask in masks.items() if mask.bit_count() != self._sizes[i]]
+            heavy = [(mask, self._blocks[i].groups - 1) for i, mask in masks.items() if i not in pending]
+            if len(self._new) == 1 and not pending:
+                self._estimates[key] = self._cheapest_window(taken, lowest, heavy)
+            else:
+                self._estimates[key] = self._cheapest(taken, heavy, {i: masks[i] for i in pending})
+        return self._estimates[key]
+
+    def _cheapest(self, taken: int, heavy: Sequence[tuple[int, int]], pending: Mapping[int, int]) -> int | None:
+        """The least cost of clearing windows for several groups; ``pending`` are the blocks with another size."""
         writes = sum(self._blocks[i].groups for i in pending)
-        price = [0] * self._width
-        for i, block in enumerate(self._blocks):
-            if i not in pending:
-                for bit in range(self._width):
-                    price[bit] += (state[i] >> bit & 1) * block.groups
+        settled = taken & ~sum(pending.values())
+        price = [
+            (settled >> bit & 1) + sum(more for mask, more in heavy if mask >> bit & 1) for bit in range(self._width)
+        ]
         demands = [(ways, price) for ways in self._new]
-        for i in pending:
+        for i, now in pending.items():
             groups = self._blocks[i].groups
-            own = [each + (0 if state[i] >> bit & 1 else groups) for bit, each in enumerate(price)]
+            own = [each + (0 if now >> bit & 1 else groups) for bit, each in enumerate(price)]
             demands.append((self._blocks[i].ways, own))
         demands.sort(key=lambda demand: -demand[0])
         ways = self._cheapest_windows(demands[:_DEMANDS])
         return None if ways is None else ways * _WAY + writes
 
-    def _cheapest_window(self, state: _State) -> int | None:
-        """The least cost of clearing one window for the only group to be created."""
-        windows, taken = self._runs_of(self._new[0]), sum(state)
+    def _cheapest_window(self, taken: int, lowest: int, heavy: Sequence[tuple[int, int]]) -> int | None:
+        """The least cost of clearing one window for the only group to be created.
+
+        ``heavy`` are the masks of blocks of several groups, each with the number of groups beyond one.
+        """
+        windows = self._runs_of(self._new[0])
         ways = [(window & taken).bit_count() for window in windows]
-        for i in self._heavy:
-            now, more = state[i], self._weights[i]
+        for now, more in heavy:
             ways = [each + (window & now).bit_count() * more for each, window in zip(ways, windows, strict=True)]
         least = min(ways, default=None)
         if not least:
             return least
         cheapest = [window for each, window in zip(ways, windows, strict=True) if each == least]
-        return least * _WAY + min(self._writes_to_clear(cheapest, state, taken))
+        return least * _WAY + min(self._writes_to_clear(cheapest, taken, lowest, heavy))
 
-    def _writes_to_clear(self, windows: list[int], state: _State, taken: int) -> list[int]:
+    def _writes_to_clear(
+        self, windows: list[int], taken: int, lowest: int, heavy: Sequence[tuple[int, int]]
+    ) -> list[int]:
         """For each window, how many groups have ways in it. The lowest way of each block stands for it."""
         if self._crowd.sparse:
-            return [sum(b.groups for b, now in zip(self._blocks, state, strict=True) if now & w) for w in windows]
-        lowest = sum([now & -now for now in state])
+            return [0 for _ in windows]  # blocks may have holes, so that is not known
         reaching = taken & ~lowest  # in the lowest way of a window: of a block that begins below it
         writes = [(window & lowest).bit_count() + (window & -window & reaching > 0) for window in windows]
-        for i in self._heavy:
-            now, more = state[i], self._weights[i]
+        for now, more in heavy:
             writes = [each + more * (window & now > 0) for each, window in zip(writes, windows, strict=True)]
         return writes
 
