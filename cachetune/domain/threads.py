@@ -2,12 +2,12 @@
 
 Inside the checks, what a group is for is one bit mask: the vCPUs, above them the iothreads, and a bit each for the
 emulator's threads and the vhost workers. So a group cannot overlap another in one kind and be missed in the next.
+
+No msgspec here: checking a file must start fast.
 """
 
 import re
-from typing import Literal
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from cachetune.idset import MAX_VCPUS, format_ids, format_mask, ids_of, mask_of, numbered, parse_vcpu_mask
 
@@ -22,7 +22,7 @@ _WORDS: dict[ThreadKind, str] = {"emulator": "emulator threads", "iothreads": "i
 _LONGEST_LIST = 80
 
 
-class Threads(msgspec.Struct, frozen=True):
+class Threads(NamedTuple):
     """One kind of a guest's threads. ``iothreads`` are the numbers of some iothreads; None is every thread of the kind.
 
     ``emulator`` threads are those of the process that are neither vCPUs, iothreads nor vhost workers. ``vhost`` workers

@@ -186,3 +186,10 @@ def test_what_must_be_known_of_a_guest_depends_on_the_kind(attributes: str, vcpu
 def test_a_crowd_of_iothread_groups_is_read_in_no_time() -> None:
     text = tuning(*(cachetune(f"threads='iothreads:{n}'", "<monitor/>") for n in range(4000)))
     assert len(domain(text).groups) == 4000
+
+
+@pytest.mark.parametrize("root", ["cputune", "domain"])
+def test_a_misspelled_attribute_is_not_answered_with_one_that_is_refused(root: str) -> None:
+    text = tuning("<cachetune vcpu='0'><monitor/></cachetune>")
+    loaded = load((text if root == "cputune" else f"<domain>{text}</domain>").encode(), "web.xml")
+    assert [("threads" in found.hint) for found in loaded.findings] == [root == "cputune"]

@@ -14,6 +14,8 @@ from cachetune.domain.xml.grammar import DataType, ElementType, grammar
 from cachetune.domain.xml.positions import TEXT
 from cachetune.domain.xml.schema import KINDS, ROOTS, tunes
 
+_TUNING_FILES_ONLY = {"threads"}  # in domain XML, a rule refuses it
+
 
 def diagnose(root: etree._Element, problems: Problems, *, live: bool = False) -> set[etree._Element]:
     """Add the violations of the schema to ``problems``. Returns the elements at fault: their values cannot be used.
@@ -69,13 +71,14 @@ def _check(element: etree._Element, kind: ElementType, problems: Problems, fault
 
 def _check_attributes(element: etree._Element, kind: ElementType, problems: Problems) -> bool:
     tag, attributes = name_of(element), element.attrib
+    allowed = [name for name in kind.attributes if name not in _TUNING_FILES_ONLY or not _is_in_domain(element)]
     missing = [name for name, (_, required) in kind.attributes.items() if required and name not in attributes]
     fault = bool(missing)
     for name, value in ((str(name), str(value)) for name, value in attributes.items()):
         if extension(str(element.tag), name, value):
             continue  # reported as such
         if name not in kind.attributes:
-            meant = close_to(etree.QName(name).localname, [each for each in kind.attributes if each not in attributes])
+            meant = close_to(etree.QName(name).localname, [each for each in allowed if each not in attributes])
             if meant in missing:
                 missing.remove(meant)  # the same typo: report it once
             problems.add(
@@ -85,7 +88,7 @@ def _check_attributes(element: etree._Element, kind: ElementType, problems: Prob
                 attribute=name_of(element, name),
                 element=tag,
                 suggestion=_meant(meant and f"'{meant}'"),
-                allowed=", ".join(kind.attributes),
+                allowed=", ".join(allowed),
             )
             fault = True
         elif not (expected := kind.attributes[name][0]).accepts(value):
@@ -103,6 +106,10 @@ def _check_attributes(element: etree._Element, kind: ElementType, problems: Prob
     for name in missing:
         problems.add("CT004", element, None, element=tag, attribute=name, expected=kind.attributes[name][0].expected)
     return fault
+
+
+def _is_in_domain(element: etree._Element) -> bool:
+    return element.getroottree().getroot().tag == "domain"
 
 
 def _unknown_child(child: etree._Element, element: etree._Element, kind: ElementType, problems: Problems) -> None:
