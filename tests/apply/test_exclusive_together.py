@@ -37,7 +37,7 @@ def fresh(kind: str) -> SimulatedResctrl:
 
 
 class Scene:
-    """A host, three guests with one thread each, and a generator that decides what they ask for."""
+    """A host, three guests with one thread each, and a generator that decides what they request."""
 
     def __init__(self, kind: str, seed: int, run: Path) -> None:
         self.sim, self.draw = fresh(kind), random.Random(seed)  # noqa: S311 - reproducible on purpose
