@@ -25,6 +25,7 @@ from cachetune.guests.tuning_files import TuningFiles
 from cachetune.host.model import Host
 from cachetune.plan import Options, Plan, PlanRefusedError, machine_name_of
 from cachetune.plan.build import groups_of
+from cachetune.plan.policy import Policy
 from cachetune.plan.render import describe
 from cachetune.plan.request import GuestRequest
 from cachetune.service.plans import compare_requests
@@ -51,6 +52,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
     shrink_default: bool = False
     assign_counters: bool = False
     rounding: Rounding | None = None
+    policy: Policy | None = None
     adopt: bool = False
     period: float = 5.0
 
@@ -261,7 +263,10 @@ def _running(
 def plan_options(options: AgentOptions) -> Options:
     """The options of the agent's plans."""
     return Options(
-        shrink_default=options.shrink_default, assign_counters=options.assign_counters, rounding=options.rounding
+        shrink_default=options.shrink_default,
+        assign_counters=options.assign_counters,
+        rounding=options.rounding,
+        policy=options.policy,
     )
 
 

@@ -17,6 +17,7 @@ from cachetune.errors import StateFileError
 from cachetune.guests.find import running_guests
 from cachetune.guests.tuning_files import read_tuning_files
 from cachetune.service.connection import Location, connect
+from cachetune.service.policy import read_policy
 from cachetune.service.select import Selection
 
 _SOON_SECONDS = 1.0
@@ -31,6 +32,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     guests_d: Path
     options: AgentOptions
     once: bool = False
+    policy: Path | None = None
 
 
 def run_agent(setup: Setup, log: Log, environment: Mapping[str, str]) -> AgentStatus:
@@ -41,6 +43,7 @@ def run_agent(setup: Setup, log: Log, environment: Mapping[str, str]) -> AgentSt
     signals.block()
     inputs = live_inputs(setup)
     inputs.connection()  # fail at start rather than in every round
+    inputs.policy()
     with status_file.only_agent(setup.location.run):
         connected = (lambda: False) if setup.once else events.listen(setup.selection, log)
         agent = Agent(inputs, setup.options, setup.location.run, log, notifier(environment), connected)
@@ -54,6 +57,7 @@ def live_inputs(setup: Setup) -> Inputs:
         connection=lambda: connect(setup.location),
         files=lambda vcpus: read_tuning_files(setup.guests_d, vcpus),
         guests=lambda: running_guests(sources, source),
+        policy=lambda: read_policy(setup.policy),
     )
 
 

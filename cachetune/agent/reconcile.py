@@ -37,10 +37,14 @@ from cachetune.findings import Finding, first_error
 from cachetune.guests.model import RunningGuest
 from cachetune.guests.tuning_files import TuningFiles
 from cachetune.plan import PlanRefusedError
+from cachetune.plan.default_group import plan_policy
+from cachetune.plan.policy import Policy
 from cachetune.plan.steps import effect_of
 from cachetune.service.changes import OnPlan, carry_out
+from cachetune.service.default_group import policy_planner
 from cachetune.service.hosts import problems_of
 from cachetune.service.plans import Removal, planner_of, removal_planner
+from cachetune.service.policy import policy_notes
 from cachetune.service.select import doubts_about
 from cachetune.service.wanted import live_domain
 from cachetune.text import count, counts, listed
@@ -62,6 +66,7 @@ class Inputs(msgspec.Struct, frozen=True):
     connection: Callable[[], Connection]
     files: Callable[[Mapping[str, int]], TuningFiles | None]
     guests: Callable[[], tuple[RunningGuest, ...]]
+    policy: Callable[[], Policy | None] = lambda: None
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -85,6 +90,7 @@ class Reconciler:
         self.problem = ""
         self._warned: set[str] = set()
         self._unsettled = ""
+        self._against_policy = ""
         self._known = {name: Memory(s.machine_name, s.requested_by) for name, s in self.statuses.items()}
 
     def forget_failures(self) -> None:
@@ -109,16 +115,27 @@ class Reconciler:
             if is_stopped():
                 break
             soon |= self._act(guest, decision, connection)
-        return soon or self._settle(observation, connection)
+        return soon or self._settle(observation, connection) or self._follow_policy(observation, connection)
 
     def _observe(self, connection: Connection) -> Observation:
+        policy_problem = self._read_policy()
         running = self._inputs.guests()
         files = self._inputs.files({guest.name: live.vcpus for guest in running if (live := live_domain(guest))})
         with connection.resctrl.lock(exclusive=False, timeout=_LOCK_SECONDS):
             ledger = load_ledger(connection.run)
             host = connection.look(ledger)
-        self._log_warnings({*problems_of(host), *_doubts(running, files or {})})
+        notes = (*problems_of(host), *policy_notes(self._options.policy, host), *policy_problem)
+        self._log_warnings({*notes, *_doubts(running, files or {})})
         return Observation(files, running, host, ledger)
+
+    def _read_policy(self) -> tuple[str, ...]:
+        """Take a policy that was edited into account; why it cannot be read, so that the last one stays in force."""
+        try:
+            policy = self._inputs.policy()
+        except (CachetuneError, OSError) as error:
+            return (f"{error_text(error)}; the last valid policy stays in force",)
+        self._options = msgspec.structs.replace(self._options, policy=policy)
+        return ()
 
     def _log_warnings(self, warnings: set[str]) -> None:
         """Log each warning once, and again when it comes back."""
@@ -156,6 +173,20 @@ class Reconciler:
         if what and what != self._unsettled:
             self._log("warning", f"cleanup failed: {what}")
         self._unsettled = what
+        return not what
+
+    def _follow_policy(self, observation: Observation, connection: Connection) -> bool:
+        """Give the default group what the policy says, in a round that changed nothing else; return whether it did."""
+        policy = self._options.policy
+        if policy is None or not plan_policy(observation.host, policy).steps:
+            return False
+        report = self._carry_out(policy_planner(policy), connection)
+        what = report if isinstance(report, str) else ""
+        if isinstance(report, Report):
+            self._log("notice", f"policy {policy.file}: {_change(report)}")
+        elif what != self._against_policy:
+            self._log("warning", f"policy {policy.file}: {what}")
+        self._against_policy = what
         return not what
 
     def _set_problem(self, text: str) -> None:

@@ -13,6 +13,7 @@ from cachetune.guests.sources.options import Setting, SourceOptions, settings
 from cachetune.units import ROUNDINGS
 
 if TYPE_CHECKING:
+    from cachetune.plan.policy import Policy
     from cachetune.plan.request import Options
     from cachetune.service.connection import Location
     from cachetune.service.select import Selection
@@ -102,6 +103,13 @@ exclusive = option(
     is_flag=True,
     heading=_HOW,
     help="Make the groups exclusive: no other group and no device may have their ways, of any cache.",
+)
+policy = option(
+    "--policy",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    heading=_WHERE,
+    help="The host's policy (default: /etc/cachetune/host.toml, if it exists).",
 )
 rounding = option(
     "--round",
@@ -202,7 +210,7 @@ planning = stack(
     how,
     finding,
     guests_d,
-    *(resctrl, sysfs, run),
+    *(resctrl, sysfs, run, policy),
 )
 """The options of every verb that plans."""
 
@@ -225,10 +233,19 @@ def selection(values: Mapping[str, Any]) -> "Selection":
 
 
 def plan_options(values: Mapping[str, Any]) -> "Options":
-    """The options of a plan."""
+    """The options of a plan, with the host's policy. Raises InputError for one that cannot be read."""
     from cachetune.plan.request import Options
 
-    return Options(**_fields_of(Options, values))
+    return Options(**{**_fields_of(Options, values), "policy": host_policy(values)})
+
+
+def host_policy(values: Mapping[str, Any]) -> "Policy | None":
+    """The policy of the host that is planned for: a snapshot or a simulated host has none unless it is given."""
+    from cachetune.service.policy import read_policy
+
+    if values["policy"] is None and values.get("host") is not None:
+        return None
+    return read_policy(values["policy"])
 
 
 def _fields_of(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ VALUES = {
     "--lock-timeout": "5",
     "--log": "",
     "--proc": "/proc",
+    "--policy": "",
     "--resctrl": "/sys/fs/resctrl",
     "--round": "",
     "--run": "/run/cachetune",

@@ -39,6 +39,7 @@ from cachetune.service.changes import carry_out
 from cachetune.service.connection import Location, connect
 from cachetune.service.hosts import problems_of
 from cachetune.service.plans import comparison, plan_requests, planner_of
+from cachetune.service.policy import read_policy
 from cachetune.service.requests import guest_of_process
 from cachetune.text import listed
 from cachetune.units import ROUNDINGS
@@ -73,7 +74,7 @@ def _prepare(call: Call, log: HookLog) -> None:
     domain = tuning.own or tuning.file
     if domain is None:
         return
-    location, options = _location(call), _options(call)
+    location, options = _location(call), _planning(call)
     reservations.release(location.run, call.guest)
     departures.forget(location.run, call.guest)
     _settle_others(location, log)
@@ -113,7 +114,7 @@ def _started(call: Call, log: HookLog) -> None:
         if plan.steps:
             log.warnings(finding.text for finding in plan.warnings)
 
-    log.report(carry_out(_placement(request, _options(call)), connect(location), show=show, warn=log.warnings))
+    log.report(carry_out(_placement(request, _planning(call)), connect(location), show=show, warn=log.warnings))
 
 
 def _placement(request: GuestRequest, options: Options) -> Planner:
@@ -197,8 +198,14 @@ def _checked(loaded: Loaded) -> Domain:
     return loaded.domain
 
 
+def _planning(call: Call) -> Options:
+    """The options of a plan, with the host's policy. Raises InputError."""
+    path = call.values["--policy"]
+    return msgspec.structs.replace(_options(call), policy=read_policy(Path(path) if path else None))
+
+
 def _options(call: Call) -> Options:
-    """The options of a plan. Raises InputError."""
+    """The options of the hook. Raises InputError."""
     flags, given = call.flags, call.values["--round"]
     rounding = next((each for each in ROUNDINGS if each == given), None)
     if given and rounding is None:

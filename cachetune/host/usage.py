@@ -41,10 +41,25 @@ class Limit(msgspec.Struct, frozen=True):
     left: int | None
 
 
+class IdleWays(msgspec.Struct, frozen=True):
+    """The ways of one cache that no group has and that are not kept for a starting guest.
+
+    ``command`` gives the ways ``back`` to the default group; without one it cannot get any, because masks must be
+    contiguous.
+    """
+
+    resource: str
+    id: int
+    ways: Cbm
+    back: Cbm
+    command: str
+
+
 class HostUsage(msgspec.Struct, frozen=True, kw_only=True):
     """The document that ``show --json`` prints: the host, and what is left on it.
 
-    ``rmids_per_control_group`` is not None on MPAM hosts where each control group has its own RMIDs.
+    ``idle`` is known of a live host only. ``rmids_per_control_group`` is not None on MPAM hosts where each control
+    group has its own RMIDs.
     """
 
     schema_version: Literal[1] = 1
@@ -54,6 +69,7 @@ class HostUsage(msgspec.Struct, frozen=True, kw_only=True):
     rmids: Limit
     rmids_per_control_group: int | None
     host: Host
+    idle: tuple[IdleWays, ...] = ()
 
 
 def usage_of(host: Host) -> HostUsage:

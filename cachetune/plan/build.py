@@ -21,6 +21,7 @@ from cachetune.plan.allocate.target import Means, Target, find_target
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.assignment import assigning_steps
 from cachetune.plan.counts import limit_findings, summarize
+from cachetune.plan.default_findings import default_findings
 from cachetune.plan.diff import Removal, steps_between
 from cachetune.plan.exclusive import all_exclusive, creation_findings, exclusive_findings, mode_of
 from cachetune.plan.giveback import returning_steps
@@ -38,6 +39,7 @@ from cachetune.plan.ownership import (
     touched,
 )
 from cachetune.plan.pinning import pinning_findings
+from cachetune.plan.policy import Policy
 from cachetune.plan.request import GuestRequest, Options
 from cachetune.plan.rounding import for_host
 from cachetune.plan.rules import RULES
@@ -104,13 +106,13 @@ def plan_guests(
     removals = [Removal(obsolete)] + ([Removal(obsolete, first=True)] if obsolete else [])
     for means, removal in product(_means(host, options), removals):
         draft = _draft(desired, places, own, host, removal, means, assign=options.assign_counters)
+        draft = _completed(draft, host, shrunk, options.policy)
         if draft.possible:
             break
     common = [_limited(finding, draft.target.limits) for finding in common]
     findings = (*common, *draft.findings, *_adoptions(draft.steps, host, guests, adopt=options.adopt))
     if any(f.severity == "error" for f in findings):
         raise PlanRefusedError(findings)
-    draft = replace(draft, steps=(*draft.steps, *returning_steps(host, draft.steps, shrunk)))
     return Plan(
         guests=guests,
         host_fingerprint=host.fingerprint,
@@ -130,7 +132,7 @@ def _means(host: Host, options: Options) -> Iterator[Means]:
     movable = movable_groups(host, adopt=options.adopt, default=options.shrink_default)
     for compact in (False, True) if options.compact else (False,):
         for shrink in (False, True) if options.shrink_default else (False,):
-            yield Means(shrink, compact, movable)
+            yield Means(shrink, compact, movable, options.policy)
 
 
 def check(domain: Domain, host: Host, options: Options = Options()) -> tuple[Finding, ...]:  # noqa: B008
@@ -217,6 +219,14 @@ def _draft(
     unassigned = unassigned_findings(host, desired, own, steps, assign=assign)
     limits = (*limit_findings(steps, host, at), *creation_findings(host, steps, at))
     return _Draft(target, steps, (*target.findings, *limits, *unassigned))
+
+
+def _completed(draft: _Draft, host: Host, shrunk: DefaultShrink | None, policy: Policy | None) -> _Draft:
+    """The draft with what goes back to the default group, and the findings about what that keeps."""
+    if not draft.possible:
+        return draft
+    steps = (*draft.steps, *returning_steps(host, draft.steps, shrunk))
+    return replace(draft, steps=steps, findings=(*draft.findings, *default_findings(host, steps, policy)))
 
 
 def resources_of(host: Host) -> tuple[Resource, ...]:

@@ -22,6 +22,7 @@ from cachetune.plan.default_findings import default_findings
 from cachetune.plan.diff import writes_to
 from cachetune.plan.group_state import group_states
 from cachetune.plan.model import NO_GUEST, DefaultGoal, Plan
+from cachetune.plan.policy import Policy, holder_of, with_reserved
 from cachetune.plan.rounding import exact_bandwidth, exact_ways, steps_around, whole_bandwidth, whole_ways
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import Step
@@ -54,19 +55,22 @@ class DefaultRequest(NamedTuple):
     bandwidths: tuple[BandwidthAmount, ...] = ()
 
 
-def plan_default(host: Host, request: DefaultRequest, rounding: Rounding | None = None) -> Plan:
+def plan_default(
+    host: Host, request: DefaultRequest, rounding: Rounding | None = None, policy: Policy | None = None
+) -> Plan:
     """The plan that gives the default group these values. Raises PlanRefusedError with all findings."""
+    room = with_reserved(host, policy)
     findings: list[Finding] = []
     masks: list[tuple[str, int, Cbm]] = []
     limits: list[tuple[str, int, int]] = []
     for cache in request.caches:
-        found = _mask_for(cache, host, rounding)
+        found = _mask_for(cache, room, rounding)
         if isinstance(found, Finding):
             findings.append(found)
         else:
             masks.append((cache.resource, cache.cache_id, found))
     for bandwidth in request.bandwidths:
-        value = _limit_for(bandwidth, host, rounding)
+        value = _limit_for(bandwidth, host, rounding, policy)
         if isinstance(value, Finding):
             findings.append(value)
         else:
@@ -74,33 +78,68 @@ def plan_default(host: Host, request: DefaultRequest, rounding: Rounding | None 
     if findings:
         raise PlanRefusedError(findings)
     goal = DefaultGoal(Allocation(Masks.of(masks), Bandwidth.of(limits)))
-    return _plan(host, goal, _steps(host, goal.values))
+    return _plan(host, goal, policy)
 
 
-def plan_reset(host: Host, initial: Allocation) -> Plan:
+def plan_policy(host: Host, policy: Policy) -> Plan:
+    """The plan that gives the default group what the policy says, as far as no group has the ways.
+
+    It gets ways only where it has less than the least; bandwidth where the policy has a value, or it has less than the
+    least.
+    """
+    room = with_reserved(host, policy)
+    masks = []
+    for control in host.caches:
+        for cache_id in control.size_bytes:
+            occupancy = occupancy_of(room, control, cache_id, ())
+            least, has = policy.least_ways(control, cache_id) or 0, occupancy.default.bit_count()
+            io = io_to_avoid(control, cache_id)
+            grown = (_choose(ways, control, occupancy, io) for ways in range(least, has, -1))
+            if mask := next((mask for mask in grown if mask and not occupancy.default & ~mask), None):
+                masks.append((control.name, cache_id, mask))
+    limits = []
+    for bandwidth in host.bandwidths:
+        value, least_value = policy.bandwidth_value(bandwidth), policy.least_bandwidth(bandwidth) or 0
+        for node, now in host.default_group.bandwidth.row(bandwidth.name).items():
+            wanted = value if value is not None else max(least_value, now)
+            if wanted != now and (shown := kept(bandwidth, wanted)) != now:
+                limits.append((bandwidth.name, node, shown))
+    return _plan(host, DefaultGoal(Allocation(Masks.of(masks), Bandwidth.of(limits))), policy)
+
+
+def plan_reset(host: Host, initial: Allocation, policy: Policy | None = None) -> Plan:
     """The plan that gives the default group its ``initial`` values again, as far as no group has the ways now."""
+    room = with_reserved(host, policy)
     masks: list[tuple[str, int, Cbm]] = []
     findings: list[Finding] = []
     for name, cache_id, first in initial.masks.entries():
         control = next((cache for cache in host.caches if cache.name == name), None)
         if control is None or cache_id not in control.size_bytes:
             continue
-        occupancy = occupancy_of(host, control, cache_id, ())
+        occupancy = occupancy_of(room, control, cache_id, ())
         mask = _as_before(first & control.cbm_mask, occupancy, control)
         masks.append((name, cache_id, mask))
         if missing := first & ~mask:
-            owners = _owners(host, control, cache_id, missing)
+            owners = _owners(room, control, cache_id, missing)
             findings.append(
                 RULES["CT241"].at(
                     Source(), resource=name, id=cache_id, mask=f"{mask:x}", first=f"{first:x}", owners=owners
                 )
             )
     values = Allocation(Masks.of(masks), initial.bandwidth)
-    return _plan(host, DefaultGoal(initial, reset=True), _steps(host, values), findings)
+    return _plan(host, DefaultGoal(initial, reset=True), policy, values, findings)
 
 
-def _plan(host: Host, goal: DefaultGoal, steps: tuple[Step, ...], findings: Iterable[Finding] = ()) -> Plan:
-    findings = (*findings, *default_findings(host, steps))
+def _plan(
+    host: Host,
+    goal: DefaultGoal,
+    policy: Policy | None,
+    values: Allocation | None = None,
+    findings: Iterable[Finding] = (),
+) -> Plan:
+    """The plan for the values of the goal, or for as much of them as is possible."""
+    steps = _steps(host, values or goal.values)
+    findings = (*findings, *default_findings(host, steps, policy))
     if any(finding.severity == "error" for finding in findings):
         raise PlanRefusedError(findings)
     return Plan(
@@ -202,7 +241,7 @@ def _as_before(first: Cbm, occupancy: Occupancy, control: CacheControl) -> Cbm:
 def _owners(host: Host, control: CacheControl, cache_id: int, ways: int) -> str:
     """Which groups have some of the ways: "web (cachetune) has 00f"."""
     held = [
-        f"{group.path} ({group.owner}) has {mask:x}"
+        f"{holder_of(group)} has {mask:x}"
         for group in host.control_groups()
         if group.path != DEFAULT_GROUP and (mask := mask_of(group, control, cache_id)) & ways
     ]
@@ -219,7 +258,7 @@ def _nearest_ways(exact: Fraction, control: CacheControl) -> str:
 # -- bandwidth ------------------------------------------------------------------------------------------------------
 
 
-def _limit_for(request: BandwidthAmount, host: Host, rounding: Rounding | None) -> int | Finding:
+def _limit_for(request: BandwidthAmount, host: Host, rounding: Rounding | None, policy: Policy | None) -> int | Finding:
     """The value that the host will show, or why the default group cannot have it."""
     refuse = _refusal(request.resource, request.node, str(request.rate))
     control = next((each for each in host.bandwidths if each.name == request.resource), None)
@@ -235,8 +274,29 @@ def _limit_for(request: BandwidthAmount, host: Host, rounding: Rounding | None) 
     value = whole_bandwidth(request.rate, exact, control, rounding)
     if value is None:
         return refuse("the host has no such value", _nearest_limits(exact, control))
+    if policy and (finding := _against(policy, control, request, value)):
+        return finding
     now = host.default_group.bandwidth.at(control.name, request.node)
     return value if value == now else kept(control, value)
+
+
+def _against(policy: Policy, control: BandwidthControl, request: BandwidthAmount, value: int) -> Finding | None:
+    """Why the policy does not allow this bandwidth."""
+    fixed, least = policy.bandwidth_value(control), policy.least_bandwidth(control)
+    if fixed is not None and value != fixed:
+        key = f"default.{control.name}.value"
+        refuse = _refusal(control.name, request.node, str(request.rate))
+        return refuse(f"{policy.file} sets {with_unit(fixed, control.unit)}", f"change {key} there")
+    if least is None or value >= least:
+        return None
+    return RULES["CT237"].at(
+        Source(),
+        what=f"{control.name} {request.node}",
+        left=with_unit(value, control.unit),
+        least=with_unit(least, control.unit),
+        file=policy.file,
+        key=f"default.{control.name}.least",
+    )
 
 
 def _nearest_limits(exact: Fraction, control: BandwidthControl) -> str:

@@ -6,6 +6,7 @@ from cachetune.domain.model import Domain
 from cachetune.findings import Finding
 from cachetune.guests.model import Guest
 from cachetune.plan.groups.names import checked_machine_name, machine_name_of
+from cachetune.plan.policy import Policy
 from cachetune.units import Rounding
 
 
@@ -18,7 +19,8 @@ class Options(msgspec.Struct, frozen=True):
     ``exclusive`` every control group is requested as exclusive. ``rounding`` is for values that the host cannot have:
     None refuses bytes and numbers in the host's own unit, and rounds all others down.
     ``compact`` allows moving our groups to other ways to make room, with ``shrink_default`` also the default group,
-    with ``adopt`` also those that libvirt created for any running guest.
+    with ``adopt`` also those that libvirt created for any running guest. ``policy`` is the host's:
+    what the default group keeps, and ways that no guest gets.
     """
 
     shrink_default: bool = False
@@ -28,6 +30,7 @@ class Options(msgspec.Struct, frozen=True):
     exclusive: bool = False
     rounding: Rounding | None = None
     compact: bool = False
+    policy: Policy | None = None
 
 
 class GuestRequest(msgspec.Struct, frozen=True):

@@ -355,6 +355,17 @@ _ALL = (
         host="scene",
     ),
     Rule(
+        id="CT237",
+        severity="error",
+        summary="The default group keeps at least what the host's policy says.",
+        message="{what}: the default group would have {left}, less than {least} ({key} in {file})",
+        fix="request less, or change {key}",
+        why="The operator holds back a part for the host's services, emulator threads and guests without tuning.",
+        bad="a plan leaves two of eleven ways, and the policy says least = '3ways'",
+        good="a plan leaves three of eleven ways, and the policy says least = '3ways'",
+        host="scene",
+    ),
+    Rule(
         id="CT238",
         severity="warning",
         summary="The default group should keep a quarter of each cache.",

@@ -18,12 +18,15 @@ from cachetune.host.model import Host
 from cachetune.plan import plan_guests, plan_removal
 from cachetune.plan.build import groups_of
 from cachetune.plan.consistency import plan_problems
+from cachetune.plan.default_findings import default_findings
 from cachetune.plan.groups.names import checked_machine_name, machine_name, machine_name_of
 from cachetune.plan.model import Plan, PlanGuest
+from cachetune.plan.policy import Policy
 from cachetune.plan.request import GuestRequest, Options
 from cachetune.service.connection import Location
 from cachetune.service.hosts import read_for_planning
 from cachetune.service.notes import noted
+from cachetune.service.policy import policy_notes
 from cachetune.service.requests import Document, make_requests
 from cachetune.service.select import Selection
 
@@ -52,7 +55,7 @@ def make_plan(location: Location, selection: Selection, document: Document | Non
     made = make_requests(selection, document, location)
     with noted(made.notes):
         reading = read_for_planning(location)
-    notes = (*made.notes, *reading.notes)
+    notes = (*made.notes, *reading.notes, *policy_notes(options.policy, reading.host))
     with noted(notes):
         return Planned(plan_requests(made.requests, reading.host, reading.ledger, options), notes)
 
@@ -95,6 +98,14 @@ def planner_of(requests: Sequence[GuestRequest], options: Options) -> Planner:
 def comparison(requests: Sequence[GuestRequest], options: Options) -> Planner:
     """A planner for ``compare_requests``."""
     return lambda host, ledger: compare_requests(requests, host, ledger, options)
+
+
+def within_policy(plan: Plan, host: Host, policy: Policy | None) -> Plan:
+    """The saved plan. Raises PlanRefusedError if it leaves the default group less than the host's policy says."""
+    findings = tuple(f for f in default_findings(host, plan.steps, policy) if f.severity == "error")
+    if findings:
+        raise PlanRefusedError(findings)
+    return plan
 
 
 def removal_planner(removal: Removal) -> Planner:

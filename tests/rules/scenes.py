@@ -28,6 +28,7 @@ from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_guests
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.default_group import CacheAmount, DefaultRequest, plan_default, plan_reset
+from cachetune.plan.policy import LeastWays, Policy
 from cachetune.plan.steps import Step, WriteSchemata
 from cachetune.service.connection import Location, connect
 from cachetune.service.edits import Edit, NodeEdit, edit_planner
@@ -136,11 +137,16 @@ def planning(domain: Domain, on: Host, guest: Guest | None = GUEST, machine_name
 
 
 def default(**sizes: str) -> Found:
-    """Give the default group ways of L3 cache 0, or of cache ``at``, while a guest has the four ways 00f."""
+    """Give the default group ways of L3 cache 0, or of cache ``at``, while a guest has the four ways 00f.
+
+    With ``least``, the policy keeps as many.
+    """
     on = host({"schemata": "L3:0=7f0\n"}, {"cachetune-db/schemata": "L3:0=00f\n"})
+    least = (LeastWays("L3", None, Size.parse(sizes["least"])),) if "least" in sizes else ()
+    policy = Policy("host.toml", least) if least else None
     request = CacheAmount("L3", int(sizes.get("at", "0")), Size.parse(sizes["size"]))
     try:
-        return plan_default(on, DefaultRequest((request,))).warnings
+        return plan_default(on, DefaultRequest((request,)), None, policy).warnings
     except PlanRefusedError as refused:
         return refused.findings
 
@@ -352,6 +358,11 @@ SCENES = {
     "CT249": Scene(
         bad=lambda: planning(WEB, in_mode("pseudo-locked")),
         good=lambda: planning(WEB, in_mode("exclusive")),
+    ),
+    # Two or three of eleven ways are left to the default group, of which the policy keeps three.
+    "CT237": Scene(
+        bad=lambda: default(size="2ways", least="3ways"),
+        good=lambda: default(size="3ways", least="3ways"),
     ),
     "CT238": Scene(
         bad=lambda: default(size="2ways"),

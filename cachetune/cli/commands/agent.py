@@ -50,7 +50,7 @@ _PRIORITIES: dict[Level, int] = {"error": 3, "warning": 4, "notice": 5, "info": 
 )
 @options.stack(options.shrink_default, options.assign_counters, options.rounding)
 @options.stack(options.lock_timeout, options.guests_d)
-@options.stack(options.finding, options.resctrl, options.sysfs, options.run)
+@options.stack(options.finding, options.resctrl, options.sysfs, options.run, options.policy)
 @click.pass_context
 def command(ctx: click.Context, /, **values: Any) -> None:
     """Keep guests' allocations in place: from their start, through vCPU hotplug and restarts, to their end.
@@ -71,8 +71,9 @@ def command(ctx: click.Context, /, **values: Any) -> None:
         location=options.location(values),
         selection=options.selection(values),
         guests_d=values["guests_d"],
-        options=AgentOptions(**{name: values[name] for name in AgentOptions.__struct_fields__}),
+        options=AgentOptions(**{name: values[name] for name in AgentOptions.__struct_fields__ if name != "policy"}),
         once=values["once"],
+        policy=values["policy"],
     )
     status = run_agent(setup, _log_to_stderr(os.environ), os.environ)
     ctx.exit(_code(status) if setup.once else 0)

@@ -18,7 +18,7 @@ from cachetune.host.model import Host
 from cachetune.plan.model import Plan
 from cachetune.plan.request import Options
 from cachetune.service.connection import Location, connect
-from cachetune.service.plans import is_saved_plan, planner_of, read_plan
+from cachetune.service.plans import is_saved_plan, planner_of, read_plan, within_policy
 from cachetune.service.requests import Document, domain_to_save, make_requests, read_document
 from cachetune.service.select import Selection
 
@@ -62,12 +62,12 @@ def _planner(
 ) -> Planner:
     """The planner: it returns the saved plan, or plans the XML on the host once the lock is held."""
     if document and is_saved_plan(document):
-        if not selection.is_empty or how != Options(adopt=how.adopt) or saving:
+        if not selection.is_empty or how != Options(adopt=how.adopt, policy=how.policy) or saving:
             raise InputError(
                 "a saved plan already names its guests and options", hint="pass them to 'cachetune plan' instead"
             )
         plan = read_plan(document)
-        return lambda _host, _ledger: plan
+        return lambda host, _ledger: within_policy(plan, host, how.policy)
     try:
         made = make_requests(selection, document, location)
     except PlanRefusedError as refused:

@@ -5,15 +5,17 @@ from typing import Any, TypeVar
 
 import click
 
+from cachetune.apply.run import Planner
 from cachetune.cli import options
 from cachetune.cli.amounts import BANDWIDTHS, CACHES, AmountType
 from cachetune.cli.changing import EXIT_CODES, change
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError
 from cachetune.plan.default_group import BandwidthAmount, CacheAmount, DefaultRequest
+from cachetune.plan.policy import Policy
 from cachetune.service.connection import connect
-from cachetune.service.default_group import default_planner, reset_planner
-from cachetune.units import Rate, Size
+from cachetune.service.default_group import default_planner, policy_planner, reset_planner
+from cachetune.units import Rate, Rounding, Size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,26 +35,38 @@ def _amounts(names: Mapping[str, str], kind: AmountType, what: str) -> Callable[
 @_amounts(BANDWIDTHS, AmountType("RATE", Rate.parse), "Bandwidth of")
 @option("--reset", is_flag=True, heading="How", help="Bring back the values from before the first 'cachetune default'.")
 @options.stack(options.rounding, options.consent, options.lock_timeout)
-@options.stack(options.as_json, options.resctrl, options.sysfs, options.run)
+@options.stack(options.as_json, options.resctrl, options.sysfs, options.run, options.policy)
 def command(*, reset: bool, yes: bool, dry_run: bool, as_json: bool, **values: Any) -> None:
     """Set the ways and the bandwidth of the default group: the host's services, and guests without tuning.
 
-    It keeps the ways that it has as far as possible, and gets only ways that no group has. What it gives up here is
-    for guests to take without --shrink-default, and does not go back to it when they end. ID is a cache id, or a node
-    for bandwidth; it can be a list. Prompts for confirmation on a terminal; without one, pass --yes.
+    Without values, it gets what the host's policy says. It keeps the ways that it has as far as possible, and gets only
+    ways that no group has. What it gives up here is for guests to take without --shrink-default, and does not go back
+    to it when they end. ID is a cache id, or a node for bandwidth; it can be a list. Prompts for confirmation on a
+    terminal; without one, pass --yes.
 
     \b
     Examples:
       cachetune default --l3 0=4ways --mb 0=50%
       cachetune default --l3 0-1=30% --dry-run
       cachetune default --reset --yes
+      cachetune default --policy host.toml
     """
-    request = _request(values)
-    if reset == (request != DefaultRequest()):
-        raise InputError("pass values, such as --l3 0=4ways, or --reset", hint="'cachetune show' has the values of now")
-    planner = reset_planner() if reset else default_planner(request, values["rounding"])
+    planner = _planner(_request(values), options.host_policy(values), values["rounding"], reset=reset)
     connection = connect(options.location(values))
     change(planner, connection, "", yes=yes, dry_run=dry_run, as_json=as_json)
+
+
+def _planner(request: DefaultRequest, policy: Policy | None, rounding: Rounding | None, *, reset: bool) -> Planner:
+    """The planner. Raises InputError for values and --reset together, and for neither without a policy."""
+    if reset and request != DefaultRequest():
+        raise InputError("pass values, such as --l3 0=4ways, or --reset", hint="'cachetune show' has the values of now")
+    if reset:
+        return reset_planner(policy)
+    if request != DefaultRequest():
+        return default_planner(request, rounding, policy)
+    if policy is None:
+        raise InputError("pass values, such as --l3 0=4ways, or --reset", hint="without either, a policy is required")
+    return policy_planner(policy)
 
 
 def _request(values: Mapping[str, Any]) -> DefaultRequest:

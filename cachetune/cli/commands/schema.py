@@ -25,6 +25,7 @@ _JSON = (
     "doctor",
     "change",
     "changes",
+    "policy",
 )
 
 
@@ -41,6 +42,8 @@ def command(name: str) -> None:
       plan, refusal, host, usage (of show), readings (of monitor), report,
       findings, rules, guests, drift (of diff --all-guests), exported, agent,
       doctor, change (a line of the change log), changes (of log)
+    TOML that it reads, as JSON Schema:
+      policy (host.toml)
 
     \b
     Examples:
@@ -69,6 +72,7 @@ def _kind(name: str) -> Any:
     from cachetune.service.change_log import ChangeLog
     from cachetune.service.drift import Drift
     from cachetune.service.export import Exported
+    from cachetune.service.policy import PolicyFile
     from cachetune.service.status import Guests
     from cachetune.watch import Readings
 
@@ -88,5 +92,6 @@ def _kind(name: str) -> Any:
         Diagnosis,
         Change,
         ChangeLog,
+        PolicyFile,
     )
     return dict(zip(_JSON, kinds, strict=True))[name]

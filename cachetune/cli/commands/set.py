@@ -96,7 +96,7 @@ def _cache_options() -> "Callable[[Any], Any]":
 @option("--save", is_flag=True, heading="How", help="Also write the result to the guest's tuning file.")
 @option("--xml", is_flag=True, heading="Output", help="Print the result as tuning XML, and change nothing.")
 @options.stack(options.as_json, options.how, options.consent, options.lock_timeout)
-@options.stack(options.guests_d, options.finding, options.resctrl, options.sysfs, options.run)
+@options.stack(options.guests_d, options.finding, options.resctrl, options.sysfs, options.run, options.policy)
 def command(
     *, guest: str, guests_d: Path, yes: bool, dry_run: bool, save: bool, xml: bool, as_json: bool, **values: Any
 ) -> None:

@@ -10,6 +10,7 @@ from cachetune.cli.show.findings import show_warnings
 from cachetune.cli.show.host import host_page
 from cachetune.cli.verb import Verb
 from cachetune.service.hosts import read_location
+from cachetune.service.idle import usage_on
 
 
 @click.command("show", cls=Verb, exit_codes={0: "shown", 2: "could not run"})
@@ -19,7 +20,8 @@ def command(*, as_json: bool, **values: Any) -> None:
 
     In the pictures, each character is a way, with the highest way on the left. A letter is the group with that letter
     in the table below, # a way of several groups, · a free way, and ^ marks ways shared with I/O. Only ways that are
-    free and contiguous can be allocated.
+    free and contiguous can be allocated. Below the tables are the ways that lie idle, and what gives them back to the
+    default group.
 
     \b
     Examples:
@@ -28,9 +30,11 @@ def command(*, as_json: bool, **values: Any) -> None:
       cachetune show --host node7.json      a snapshot
       cachetune show --json | jq '.caches[] | {resource, id, free_bytes}'
     """
-    reading = read_location(options.location(values))
+    location = options.location(values)
+    reading = read_location(location)
     show_warnings(reading.notes)
+    usage = usage_on(location, reading)
     if as_json:
-        print_document(reading.usage)
+        print_document(usage)
     else:
-        show(host_page(reading.usage))
+        show(host_page(usage))

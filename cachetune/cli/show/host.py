@@ -35,7 +35,7 @@ def host_page(usage: HostUsage) -> Iterator["RenderableType"]:
         if table:
             yield ""
             yield table
-    for advice in (_room_advice(usage), _l3_advice(host)):
+    for advice in (_room_advice(usage), _idle_advice(usage), _l3_advice(host)):
         if advice:
             yield ""
             yield advice
@@ -169,6 +169,19 @@ def _room_advice(usage: HostUsage) -> str:
     is_all = sum(map(len, ids.values())) == len(usage.caches) > 1
     what = "all caches" if is_all else listed([f"{name} {format_ids(each)}" for name, each in ids.items()])
     return f"The default group has {what} alone; 'cachetune plan --shrink-default' makes room."
+
+
+def _idle_advice(usage: HostUsage) -> str:
+    """Which ways no group has, and the commands that give them back to the default group."""
+    if not usage.idle:
+        return ""
+    idle = listed([f"{count(each.ways.bit_count(), 'way')} of {each.resource} {each.id}" for each in usage.idle])
+    back: dict[str, list[str]] = {}
+    for each in usage.idle:
+        if each.command:
+            back.setdefault(each.command, []).append(f"{each.back.bit_count()} of {each.resource} {each.id}")
+    lines = (f"'{command}' gives the default group {listed(ways)}." for command, ways in back.items())
+    return "\n".join((f"Idle, because no group has them: {idle}.", *lines))
 
 
 def _is_default_groups_alone(cache: CacheUsage, host: Host) -> bool:

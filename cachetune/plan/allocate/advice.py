@@ -16,6 +16,7 @@ from cachetune.plan.allocate.capacity import ways_around
 from cachetune.plan.allocate.occupancy import mask_of
 from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, fit, shrink_default
 from cachetune.plan.allocate.relocate import Mover, Relocation
+from cachetune.plan.policy import holder_of
 from cachetune.plan.rounding import exact_ways, valid_ways
 from cachetune.plan.rules import RULES
 from cachetune.text import count, listed
@@ -206,7 +207,7 @@ class Situation:
         """The groups with ways of the cache, by path and owner, "" for the default group."""
         for group in self.host.control_groups():
             if mask := mask_of(group, self.control, self.cache_id):
-                yield "" if group.path == DEFAULT_GROUP else f"{group.path} ({group.owner})", mask
+                yield "" if group.path == DEFAULT_GROUP else holder_of(group), mask
 
     # -- ways that devices use ------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from cachetune.plan.allocate.place import Cache, DoesNotFitError, WayRequest, fi
 from cachetune.plan.allocate.relocate import Movable, Mover, Moves, Scene
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.groups.translate import DesiredGroup
+from cachetune.plan.policy import Policy, with_reserved
 from cachetune.plan.rules import RULES
 from cachetune.text import listed
 from cachetune.units import about
@@ -54,12 +55,14 @@ class Target(msgspec.Struct, frozen=True):
 class Means(msgspec.Struct, frozen=True):
     """What may be done so that requests fit: take ways from the default group, and move the ``movable`` groups.
 
-    Without ``compact``, the latter are only for findings to say whether moving them would help.
+    Without ``compact``, the latter are only for findings to say whether moving them would help. No guest gets ways that
+    the ``policy`` reserves.
     """
 
     shrink: bool = False
     compact: bool = False
     movable: Movable = Movable()
+    policy: Policy | None = None
 
 
 class _Settled(msgspec.Struct, frozen=True):
@@ -74,6 +77,7 @@ class _Settled(msgspec.Struct, frozen=True):
 def find_target(desired: Iterable[DesiredGroup], host: Host, removed: frozenset[str], means: Means) -> Target:
     """Settle every cache of the host for the desired control groups. ``removed`` groups are removed beforehand."""
     groups = [group for group in desired if group.request]
+    host = with_reserved(host, means.policy)
     moves: dict[tuple[str, int], tuple[tuple[str, Cbm], ...]] = {}
     masks: dict[str, list[tuple[str, int, Cbm]]] = defaultdict(list)
     rooms = _rooms(groups, host, removed, shrink=means.shrink)
