@@ -1,5 +1,7 @@
 """Threads other than vCPUs are moved to separate groups: also those that start later, and kernel threads."""
 
+import contextlib
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +10,7 @@ import msgspec
 import pytest
 
 from cachetune import documents
+from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.domain import load
@@ -18,7 +21,7 @@ from cachetune.plan.removal import plan_removal
 from cachetune.plan.steps import MoveTasks, Step
 from cachetune.service.connection import Location
 from cachetune.service.requests import guest_of_process
-from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.sim import Operation, SimulatedResctrl, load_profile
 from tests.guests.lookalike import add_kernel_thread, add_process
 
 TUNING = """<cputune>
@@ -179,3 +182,69 @@ def test_a_saved_plan_cannot_move_a_thread_that_it_does_not_list(host: Host) -> 
     host.resctrl.add_task(STRANGER)
     with pytest.raises(ApplyRefusedError, match="which is not this guest's"):
         apply(edited(host.plan(), listed=False), host.connection)
+
+
+class Killed(BaseException):
+    """As close to SIGKILL as a test gets: no code of ours catches it."""
+
+
+def start_more(host: Host) -> Callable[[Step], None]:
+    """More threads of each kind start while the plan is carried out."""
+
+    def start() -> None:
+        host.thread(46, "worker")
+        host.thread(47, "IO iothread3")
+        host.worker(9)
+
+    return before_the_first_move(start)
+
+
+def operations_of_a_run(directory: Path) -> int:
+    host = Host(directory)
+    plan = host.plan()
+    begin = len(host.resctrl.operations)
+    assert sorted(apply(plan, host.connection, start_more(host)).late_tids) == [9, 46, 47]
+    return len(host.resctrl.operations) - begin
+
+
+def undone(tree: dict[str, str]) -> dict[str, str]:
+    """The tree without the default group's list of threads, which the threads that started have joined."""
+    return {path: text for path, text in tree.items() if path != "tasks"}
+
+
+@pytest.mark.slow
+def test_a_failure_at_any_operation_puts_every_thread_back(tmp_path: Path) -> None:
+    for number in range(1, operations_of_a_run(tmp_path / "dry") + 1):
+        host = Host(tmp_path / f"run{number}")
+        before, plan = host.resctrl.tree(), host.plan()
+        host.resctrl.fail(errno.EIO, at=number)
+        report = apply(plan, host.connection, start_more(host))
+        assert report.outcome == "rolled back", (number, report)
+        assert undone(host.resctrl.tree()) == undone(before), number
+        assert {WORKER, *THREADS} <= set(map(int, host.resctrl.read("tasks").split()))
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_any_operation_is_recovered_with_every_thread(tmp_path: Path) -> None:
+    finished = set()
+    for number in range(1, operations_of_a_run(tmp_path / "dry") + 2):
+        host = Host(tmp_path / f"run{number}")
+        before, plan = host.resctrl.tree(), host.plan()
+        left = [number]
+
+        def kill(_: Operation, left: list[int] = left) -> None:
+            left[0] -= 1
+            if not left[0]:
+                raise Killed
+
+        host.resctrl.before_operation = kill
+        with contextlib.suppress(Killed):
+            apply(plan, host.connection, start_more(host))
+        host.resctrl.before_operation = None
+        recover(host.connection)
+        finished.add(host.resctrl.exists("cachetune-web-threads_vhost"))
+        if host.resctrl.exists("cachetune-web-threads_vhost"):
+            assert host.placed()["threads_vhost"] == [WORKER, 9], number
+        else:
+            assert undone(host.resctrl.tree()) == undone(before), number
+    assert finished == {True, False}
