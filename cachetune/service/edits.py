@@ -33,7 +33,7 @@ from cachetune.service.applied import applied_guests, watched
 from cachetune.service.members import Members
 from cachetune.service.plans import plan_requests
 from cachetune.service.requests import request_of
-from cachetune.service.wanted import conflict_of, live_domain
+from cachetune.service.wanted import conflict_of, live_domain, uuid_problem
 from cachetune.text import listed
 from cachetune.units import Rate, Size
 
@@ -131,6 +131,8 @@ def base_of(running: RunningGuest, file: Loaded | None, host: Host, ledger: Ledg
                 f"guest {running.name!r}: {conflict}",
                 hint=f"remove one of them: {file.name}, or <cachetune>, <memorytune> and <energytune> of the guest",
             )
+        if stranger := uuid_problem(file.domain, running.uuid):
+            raise InputError(f"{file.name}: {stranger}", hint="remove the file, or correct its <uuid>")
         return Base(_completed(file.domain, running, live), "file")
     applied = [guest for guest in applied_guests(host, ledger, [running]) if guest.name == running.name]
     if applied:

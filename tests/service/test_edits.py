@@ -12,7 +12,7 @@ from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.domain import Loaded, format_cputune, load
 from cachetune.domain.model import Domain
 from cachetune.domain.threads import Threads
-from cachetune.errors import GuestVcpusUnknownError, InputError, InvalidDomainError, PlanRefusedError
+from cachetune.errors import ApplyRefusedError, GuestVcpusUnknownError, InputError, InvalidDomainError, PlanRefusedError
 from cachetune.findings import Source, location_of
 from cachetune.guests.model import RunningGuest
 from cachetune.host.model import Host
@@ -116,6 +116,12 @@ def test_a_guest_with_nothing_has_an_empty_domain_under_our_name() -> None:
 def test_a_file_beside_tuning_in_live_xml_is_refused() -> None:
     with pytest.raises(InputError, match="both its tuning file and its live XML request tuning"):
         base_of(running(LIVE), tuning(), host(), EMPTY)
+
+
+def test_a_file_of_a_guest_with_another_uuid_is_refused() -> None:
+    xml = f"<domain type='kvm'><name>web</name><uuid>{'1' * 8}-1111-1111-1111-{'1' * 12}</uuid><cputune/></domain>"
+    with pytest.raises(InputError, match="the running guest has UUID u-u-i-d, its tuning file has 1111"):
+        base_of(running(), load(xml.encode(), "guests.d/web.xml"), host(), EMPTY)
 
 
 def test_an_invalid_file_is_refused_with_its_findings() -> None:
@@ -334,6 +340,17 @@ def test_libvirts_groups_are_changed_under_their_name(sim: SimulatedResctrl) -> 
         sim.write("qemu-7-web-vcpus_0-1/tasks", str(tid))
     made = edit_planner(running(LIVE), None, Edit(nodes=(mb(Rate(30), 1),)), Options(adopt=True))(read_host(sim), EMPTY)
     assert {path for step in made.steps for path in effect_of(step).groups} == {"qemu-7-web-vcpus_0-1"}
+
+
+def test_libvirts_groups_are_changed_only_with_adopt(connection: Connection, sim: SimulatedResctrl) -> None:
+    sim.mkdir("qemu-7-web-vcpus_0-1")
+    sim.write("qemu-7-web-vcpus_0-1/schemata", "MB:0=50\n")
+    planner = edit_planner(running(LIVE), None, Edit(nodes=(mb(Rate(30), 1),)), Options())
+    with pytest.raises(ApplyRefusedError) as raised:
+        carry_out(planner, connection)
+    assert raised.value.finding.rule == "CT508"
+    assert carry_out(planner, connection, adopt=True).outcome == "done"
+    assert read_host(sim).group("qemu-7-web-vcpus_0-1").bandwidth.row("MB") == {0: 50, 1: 30}  # type: ignore[union-attr]
 
 
 def test_a_guest_whose_vcpus_are_unknown_is_refused(connection: Connection) -> None:

@@ -1,0 +1,47 @@
+"""``cachetune set`` and ``export`` on real kernels: each change is in the kernel, and the export plans to no change."""
+
+import pytest
+
+from cachetune.host.resctrl.schemata import parse
+from tests.kernel.conftest import Scenario
+from tests.kernel.hosts import host
+from tests.kernel.scenarios.one_value import Outcome
+
+pytestmark = pytest.mark.kernel
+GROUP = "cachetune-web-vcpus_0-1"
+
+
+@pytest.fixture(scope="module", params=["6.1", "newest, AMD"])
+def outcome(scenario: Scenario, request: pytest.FixtureRequest) -> Outcome:
+    found: Outcome = scenario("one_value", Outcome, machine=host(request.param))[0]
+    return found
+
+
+def ways(groups: dict[str, dict[str, str]], cache_id: int) -> int:
+    mask = parse(groups[GROUP]["schemata"]).masks.at("L3", cache_id)
+    assert mask
+    return mask.bit_count()
+
+
+def test_a_new_group_has_the_ways_and_the_threads(outcome: Outcome) -> None:
+    assert outcome.made.code == 0, outcome.made.err
+    assert ways(outcome.groups_made, 0) == 2
+    vcpus = outcome.guest.vcpus
+    assert {int(tid) for tid in outcome.groups_made[GROUP]["tasks"].split()} == {vcpus[0], vcpus[1]}
+
+
+def test_other_values_are_changed_and_a_monitor_is_added(outcome: Outcome) -> None:
+    assert outcome.resized.code == 0, outcome.resized.err
+    assert [ways(outcome.groups_resized, cache_id) for cache_id in (0, 1)] == [1, 1]
+    monitor = outcome.groups_resized[f"{GROUP}/mon_groups/cachetune-web-vcpus_0"]
+    assert monitor["tasks"].split() == [str(outcome.guest.vcpus[0])]
+
+
+def test_planning_the_export_changes_nothing(outcome: Outcome) -> None:
+    assert (outcome.exported.code, outcome.exported.err) == (0, "")
+    assert outcome.diff.code == 0, outcome.diff.out + outcome.diff.err
+
+
+def test_clearing_the_group_restores_the_kernel(outcome: Outcome) -> None:
+    assert outcome.cleared.code == 0, outcome.cleared.err
+    assert outcome.differences == ()
