@@ -33,9 +33,12 @@ class Host:
         self.tuning = directory / "tuning.xml"
         self.tuning.write_text(TUNING)
 
+        self.guests_d = directory / "guests.d"
+
     def cachetune(self, verb: str, *words: str | Path) -> CompletedProcess[str]:
         source_options = ("--resctrl", self.mount.root, "--run", self._directory / "run")
-        return run(verb, *words, *source_options, stdin=DEVNULL)
+        stored = () if verb == "monitor" else ("--guests-d", self.guests_d)
+        return run(verb, *words, *source_options, *stored, stdin=DEVNULL)
 
     def tune(self, verb: str, *words: str | Path) -> CompletedProcess[str]:
         return self.cachetune(verb, "--guest", NAME, "--shrink-default", self.tuning, *words)
@@ -97,6 +100,43 @@ def test_apply_plug_apply_again_quit_and_remove(host: Host, guest: Qemu) -> None
     assert removed.returncode == 0, removed.stderr
     assert not host.mount.exists(CONTROL)
     assert host.mount.read("schemata") == before
+
+
+def test_a_saved_request_is_what_every_verb_compares_a_real_qemu_with(host: Host, guest: Qemu) -> None:
+    state = {"applied": 0, "drifted": 1}
+
+    def drift() -> str:
+        """The state of the guest according to diff --all-guests, with its exit code, and to guests."""
+        answer = host.cachetune("diff", "--all-guests", "--json")
+        (mine,) = [each for each in json.loads(answer.stdout)["guests"] if each["pid"] == guest.pid]
+        found: str = mine["tuning"]["state"]
+        assert (answer.returncode, mine["tuning"]["file"]) == (state[found], str(host.guests_d / f"{NAME}.xml"))
+        listed = json.loads(host.cachetune("guests", "--json").stdout)["guests"]
+        assert [each["tuning"]["state"] for each in listed if each["pid"] == guest.pid] == [found]
+        assert host.cachetune("diff", "--guest", NAME).returncode == state[found]
+        return found
+
+    saved = host.tune("apply", "--yes", "--save")
+    assert (saved.returncode, f"Saved {host.guests_d / NAME}.xml.\n" in saved.stderr) == (0, True), saved.stderr
+    assert drift() == "applied"
+    guest.plug(4)
+    assert drift() == "drifted"
+    assert host.cachetune("apply", "--yes", "--guest", NAME).returncode == 0
+    assert host.tids(CONTROL) == set(guest.vcpus().values())
+    assert drift() == "applied"
+    host.mount.write(f"{CONTROL}/schemata", "L3:0=1\n")
+    assert drift() == "drifted"
+    assert host.cachetune("apply", "--yes", "--all-guests").returncode == 0
+    assert drift() == "applied"
+
+    removed = host.cachetune("remove", "--yes", "--guest", NAME)
+    assert (removed.returncode, "still requests tuning" in removed.stderr) == (0, True)
+    (host.guests_d / f"{NAME}.xml").unlink()
+    again = host.cachetune("remove", "--yes", "--guest", NAME)
+    assert (again.returncode, "There are no groups that cachetune made for this guest." in again.stdout) == (0, True)
+    guest.quit()
+    unknown = host.cachetune("remove", "--yes", "--guest", NAME)
+    assert (unknown.returncode, f"guest '{NAME}' is not known" in unknown.stderr) == (2, True)
 
 
 def test_one_thread_for_all_vcpus_is_refused_by_every_verb_that_plans_and_nothing_is_touched(
