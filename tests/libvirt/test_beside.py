@@ -212,5 +212,9 @@ def test_one_command_compares_and_repairs_all_guests(host: LibvirtHost) -> None:
         host.write(f"{machine}-vcpus_0/schemata", "L3:0=400")
         drift = host.cachetune("diff", "--all-guests", "--json")
         assert drift.returncode == 1
-        assert {step["path"] for step in json.loads(drift.stdout)["steps"]} == {f"{machine}-vcpus_0"}
+        states = {each["name"]: each["tuning"] for each in json.loads(drift.stdout)["guests"]}
+        assert [(name, states[name]["state"], states[name]["machine_name"]) for name in ("web", "db")] == [
+            ("web", "applied", states["web"]["machine_name"]),
+            ("db", "drifted", machine),
+        ]
         assert codes(host, ("apply", "--yes", "--adopt", "--all-guests"), ("diff", "--all-guests")) == [0, 0]
