@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from cachetune.errors import HostError
+from cachetune.errors import HostError, InputError
 from cachetune.host.model import Host
 from cachetune.service.connection import Location, open_resctrl
 from cachetune.service.hosts import read_tree
@@ -35,8 +35,10 @@ def read_monitors(location: Location, selection: Selection, document: Document |
     if not host.monitors:
         raise HostError(host.source, "no monitoring", hint="info/L3_MON is missing")
     domain = None if document is None else load_document(document)[0]
+    if document and domain and not (domain.name or selection.guest or selection.machine_name):
+        raise InputError(f"{document.name} does not name its guest", hint="pass --guest NAME")
     with noted(reading.notes):
-        groups = select_groups(host, selection, domain)
+        groups = select_groups(host, selection, domain, reading.ledger)
         monitors = read_counters(resctrl, host, groups.paths)
     readings = Readings(source=host.source, time=round(began, 6), monitors=monitors)
     return HostReadings(readings, host, (*reading.notes, *groups.notes))

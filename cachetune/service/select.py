@@ -1,12 +1,13 @@
 """Which guests: running guests by name, UUID or process, and the groups of a selection."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
+from cachetune.apply.state.ledger import Ledger
 from cachetune.domain.model import Domain
-from cachetune.errors import InputError
+from cachetune.errors import InputError, WrongGuestError
 from cachetune.guests.find import guest_named, look
 from cachetune.guests.model import RunningGuest
 from cachetune.guests.sources import SourceName
@@ -16,6 +17,7 @@ from cachetune.host.model import Host
 from cachetune.plan.groups.names import belongs_to, machine_name_of, machine_names, scope_of
 from cachetune.text import listed, printable
 
+_NO_LEDGER = Ledger()
 _SHOWN_OWNERS = {"default", "cachetune", "libvirt"}
 
 
@@ -83,11 +85,14 @@ class SelectedGroups(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def select_groups(host: Host, selection: Selection, domain: Domain | None = None) -> SelectedGroups:
+def select_groups(
+    host: Host, selection: Selection, domain: Domain | None = None, ledger: Ledger = _NO_LEDGER
+) -> SelectedGroups:
     """The groups to read: those of the guests selected, or of ``domain``.
 
-    With neither, the default group and every group that cachetune or libvirt made. Raises GuestNotFoundError, and
-    InputError if a selected guest has no groups.
+    A guest's groups have its names, or those that the ledger has for it. With neither, the default group and every
+    group that cachetune or libvirt made. Raises GuestNotFoundError, WrongGuestError, and InputError if a selected guest
+    has no groups.
     """
     if domain is None and selection.is_empty:
         return SelectedGroups(tuple(group.path for group in host.groups if group.owner in _SHOWN_OWNERS))
@@ -95,22 +100,31 @@ def select_groups(host: Host, selection: Selection, domain: Domain | None = None
     running = selected.guests
     if selection.all_guests and not running:
         raise InputError("no guests are running", hint="omit --all-guests to show all groups, running or not")
-    machines = [name for guest in running for name in machine_names(guest.name, guest.libvirt_id)]
-    names: set[str] = set()
-    machine = selection.machine_name
-    if domain is not None:
-        machine = machine or machine_name_of(domain)
-        names = {f"{machine}-{group_id}" for group_id in _group_ids(domain)}
-    machines += [machine] if machine else []
+    if selection.guest and domain and domain.name not in ("", running[0].name):
+        raise WrongGuestError("the file", domain.name, running[0].name)
+    machines = [name for guest in running for name in _machines_of(guest, ledger)]
+    if selection.machine_name:
+        machines.append(selection.machine_name)
+    elif domain and not selection.guest:
+        machines.append(machine_name_of(domain))
+    names = {f"{machine}-{group_id}" for machine in machines for group_id in (_group_ids(domain) if domain else ())}
     found = tuple(
         group.path
         for group in host.groups
         if any(belongs_to(group.path, each) for each in machines) or group.path.rpartition("/")[2] in names
     )
     if not found:
-        wanted = listed([repr(each) for each in machines], joint="or")
+        wanted = listed([repr(each) for each in dict.fromkeys(machines)], joint="or")
         raise InputError(f"{host.source} has no groups of {wanted}", hint=_known_machines(host))
     return SelectedGroups(found, (*selected.notes, *(note for guest in running for note in warnings_about(guest))))
+
+
+def _machines_of(guest: RunningGuest, ledger: Ledger) -> Iterator[str]:
+    """The machine names that the guest's groups can have: by its name, and as it was applied (--machine-name)."""
+    yield from machine_names(guest.name, guest.libvirt_id)
+    for machine, entry in ledger.guests.items():
+        if guest.name and entry.name == guest.name and (None in (entry.uuid, guest.uuid) or entry.uuid == guest.uuid):
+            yield machine
 
 
 def _group_ids(domain: Domain) -> Iterable[str]:

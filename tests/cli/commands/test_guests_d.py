@@ -152,6 +152,28 @@ def test_a_directory_that_cannot_be_written_is_noticed_before_the_change(host: H
     assert not host.mount.exists(GROUP)
 
 
+def test_monitor_and_remove_find_a_guests_groups_under_any_machine_name(host: Host) -> None:
+    file = host.file("tuning.xml", tuning(2).replace("</cachetune>", "<monitor level='3' vcpus='0'/></cachetune>"))
+    db = host.file("db.xml", f"<domain><name>db</name><vcpu>2</vcpu>{tuning(1)}</domain>")
+    with guest(WEB):
+        named = ("--guest", WEB, "--machine-name", "special", file)
+        assert host.cachetune("apply", "--yes", "--shrink-default", *named).returncode == 0
+        for words in (("--guest", WEB), ("--guest", WEB, file), ("--machine-name", "special")):
+            read = json.loads(host.cachetune("monitor", "--json", *words).stdout)
+            assert [each["path"] for each in read["monitors"]] == [
+                "special-vcpus_0-1",
+                "special-vcpus_0-1/mon_groups/special-vcpus_0",
+            ]
+        for words, message in (
+            ((file,), "does not name its guest"),
+            (("--guest", WEB, db), "describes guest 'db'"),
+        ):
+            refused = host.cachetune("monitor", *words)
+            assert (refused.returncode, message in refused.stderr) == (2, True)
+        assert host.cachetune("remove", "--yes", "--guest", WEB).returncode == 0
+        assert not host.mount.exists("special-vcpus_0-1")
+
+
 def test_removing_an_unknown_guest_suggests_one_and_a_known_one_is_warned_of_its_file(host: Host) -> None:
     with guest(WEB):
         file = stored(host, WEB, tuning(2))
