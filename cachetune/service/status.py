@@ -151,7 +151,7 @@ def _compared(
 ) -> Tuning:
     """``tuning`` with the state that follows from the plan.
 
-    How a guest's sizes were rounded is not recorded, so what it has may be the result of any rounding.
+    How a guest's sizes were rounded is not recorded, so without that option what it has may be the result of any.
     """
     try:
         request = GuestRequest(own_domain(running, domain), running.guest)
@@ -160,7 +160,8 @@ def _compared(
             return replace(tuning, state="no resctrl")
         if running.problem and request.domain.needs_vcpus:
             return replace(tuning, state="refused", why=(running.problem,))
-        if any(_matches(request, host, ledger, options, rounding) for rounding in ROUNDINGS):
+        roundings = (options.rounding,) if options.rounding else ROUNDINGS
+        if any(_matches(request, host, ledger, options, rounding) for rounding in roundings):
             return tuning
         made = compare_requests([request], host, ledger, options)
     except PlanRefusedError as refused:

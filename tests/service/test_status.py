@@ -158,6 +158,6 @@ def test_a_guest_is_applied_whichever_way_its_size_was_rounded(
     running, connection = guest(""), Connection(resctrl, tmp_path)
     request, options = GuestRequest(file.domain, running.guest), Options(shrink_default=True, rounding=rounding)
     apply(plan_guests([request], connection.look(Ledger()), options), connection)
-    assert state_of(running, read_host(resctrl), file).tuning.state == "applied"
+    assert state(running, read_host(resctrl), file).tuning.state == "applied"
     resctrl.write("cachetune-web-vcpus_0/schemata", "L3:0=01f\n")
-    assert state_of(running, read_host(resctrl), file).tuning.state in ("drifted", "refused")
+    assert state(running, read_host(resctrl), file).tuning.state in ("drifted", "refused")
