@@ -95,7 +95,7 @@ _ALL = (
         severity="error",
         summary="The requested ways must fit into contiguous free ways.",
         message="no room for {ways} ({size}) on {resource} cache {id}: {free} free, largest hole {hole}; {owners}",
-        fix="request what fits, plan with --shrink-default, or make other groups smaller",
+        fix="request what fits, plan with --shrink-default or --compact, or make other groups smaller",
         why="Groups do not share ways, and most processors only accept contiguous masks.",
         bad=_cache(f"{_L3} size='2304' unit='KiB'"),
         good=_FITS,

@@ -11,7 +11,7 @@ from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.findings import Finding
-from cachetune.host.model import BandwidthControl, Host
+from cachetune.host.model import BandwidthControl, Group, Host
 from cachetune.host.read import read_host
 from cachetune.plan import Options, PlanRefusedError, plan
 from cachetune.sim import SimulatedResctrl, load_profile
@@ -311,3 +311,79 @@ def test_what_a_host_lacks_decides_the_hint(
     }
     assert hints
     assert all(hint in found for found in hints), hints
+
+
+# -- compaction -----------------------------------------------------------------------------------------------------
+
+
+def with_groups(default: int, *masks: int, ways: int = 8) -> Host:
+    """A host of one cache where the default group and groups of ours have these masks."""
+    on = with_default(small(ways), masks=Masks({"L3": {0: Cbm(default)}}))
+    groups = [
+        Group(f"cachetune-guest{n}", "control", "cachetune", masks=Masks({"L3": {0: Cbm(mask)}}))
+        for n, mask in enumerate(masks)
+    ]
+    return msgspec.structs.replace(on, groups=(*on.groups, *groups))
+
+
+def requesting(ways: int) -> Domain:
+    found = load(
+        f"""<domain type='kvm'><name>new</name><vcpu>1</vcpu><cputune><cachetune vcpus='0'>
+        <cache id='0' level='3' type='both' size='{ways}' unit='MiB'/></cachetune></cputune></domain>""".encode(),
+        "new.xml",
+    ).domain
+    assert found
+    return found
+
+
+def refused_for_room(on: Host, ways: int, options: Options = AS_IS) -> str:
+    with pytest.raises(PlanRefusedError) as caught:
+        plan(requesting(ways), on, options=options)
+    return next(finding.hint or "" for finding in caught.value.findings if finding.rule == "CT207")
+
+
+@pytest.mark.parametrize(
+    ("default", "masks", "ways", "hint", "options"),
+    [
+        (0x80, (0b0110,), 5, "plan with --compact: cachetune-guest0 would move", Options(compact=True)),
+        (
+            0x18,
+            (),
+            5,
+            "plan with --compact and --shrink-default: the default group would move",
+            Options(compact=True, shrink_default=True),
+        ),
+        (
+            0xF0,
+            (0b0010,),
+            3,
+            (
+                "plan with --shrink-default: the default group would keep e0 of f0, "
+                "or with --compact: cachetune-guest0 would move"
+            ),
+            Options(compact=True),
+        ),
+    ],
+)
+def test_compaction_is_offered_where_it_helps_and_then_it_does(
+    default: int, masks: tuple[int, ...], ways: int, hint: str, options: Options
+) -> None:
+    on = with_groups(default, *masks)
+    assert refused_for_room(on, ways) == hint
+    assert plan(requesting(ways), on, options=options).steps
+
+
+def test_where_even_compaction_does_not_help_the_hint_says_what_it_makes_possible() -> None:
+    on = with_groups(0x80, 0b0110, 0b110000)
+    hint = refused_for_room(on, 7)
+    assert hint == "at most 1 way (1 MiB) fits; with --compact and --shrink-default at most 3 ways (3 MiB) fit"
+    both = Options(compact=True, shrink_default=True)
+    assert plan(requesting(3), on, options=both).steps
+    assert "--compact" not in refused_for_room(on, 4, both)
+
+
+def test_a_group_of_another_program_in_the_middle_does_not_move_but_the_default_group_could() -> None:
+    on = with_groups(0x80, 0b0110)
+    foreign = msgspec.structs.replace(on.groups[1], path="COS1", owner="pqos")
+    hint = refused_for_room(msgspec.structs.replace(on, groups=(on.groups[0], foreign)), 6)
+    assert hint == "at most 4 ways (4 MiB) fit; with --compact and --shrink-default at most 5 ways (5 MiB) fit"

@@ -138,11 +138,16 @@ class Situation:
         return f"{listed(list(names), 3)} would move"
 
     def _most_compacted(self, index: int, others: int, most: int) -> int:
-        """The most ways, up to ``most``, if groups move and the default group shrinks, if more than with ``others``."""
-        for ways in range(most, max(others, self._least - 1), -1):
-            if self.mover and self.mover.by_all_means().relocated(self._with(index, ways), shrink=True):
-                return ways
-        return 0
+        """The most ways, up to ``most``, if groups move and the default group shrinks; 0 if no more than ``others``."""
+        if self.mover is None:
+            return 0
+        mover = self.mover.by_all_means()
+        # What is enough for many ways is enough for fewer.
+        fits, fails = max(others, self._least - 1), most + 1
+        while fails - fits > 1:
+            ways = (fits + fails) // 2
+            fits, fails = (ways, fails) if mover.has_room(self._with(index, ways)) else (fits, ways)
+        return fits if fits > max(others, self._least - 1) else 0
 
     def _kept_by_shrinking(self) -> Cbm | None:
         try:

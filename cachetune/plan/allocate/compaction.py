@@ -20,6 +20,7 @@ from cachetune.cbm import Cbm, largest_run, run, runs
 from cachetune.plan.allocate.search import arrange
 
 _STATES = 3000
+_GLANCE = 200  # for a hint
 _WAY = 1 << 16  # a way entered outweighs any number of writes
 _GREED = 1 << 10
 _DEMANDS = 4  # the estimate looks at the largest demands only
@@ -83,12 +84,19 @@ def compact(crowd: Crowd, new: Sequence[int] = ()) -> Compaction | None:
     if sum(block.ways for block in crowd.blocks) + sum(new) > crowd.usable.bit_count():
         return None
     search = _Search(crowd, new)
-    hurried, _ = search.explore(_GREED)
+    hurried, _ = search.explore(_GREED, states=_STATES)
     if hurried is None:
         return None
-    found, complete = search.explore(1, hurried.cost)
+    found, complete = search.explore(1, hurried.cost, states=_STATES)
     best = found or hurried
     return Compaction(best.moves(), tuple(map(Cbm, best.state)), best.cost // _WAY, complete)
+
+
+def has_room(crowd: Crowd, new: Sequence[int]) -> bool:
+    """Whether moving blocks makes room for groups of ``new`` ways, as far as a short search shows."""
+    if sum(block.ways for block in crowd.blocks) + sum(new) > crowd.usable.bit_count():
+        return False
+    return _Search(crowd, new).explore(_GREED, states=_GLANCE)[0] is not None
 
 
 def largest_hole(crowd: Crowd) -> tuple[int, Compaction | None]:
@@ -134,8 +142,10 @@ class _Search:
         self._runs: dict[int, list[int]] = {}
         self._overlapping: dict[tuple[int, int], list[int]] = {}
 
-    def explore(self, greed: int, limit: int | None = None) -> tuple[_Node | None, bool]:
+    def explore(self, greed: int, limit: int | None = None, *, states: int) -> tuple[_Node | None, bool]:
         """The best state in which all is done and that costs at most ``limit``, and whether the search was complete.
+
+        It visits at most that many ``states``.
 
         ``greed`` is the weight of the estimate of what remains. With 1, states are visited in the order of the least
         that they can finally cost (A*); with more, the first state in which all is done is taken.
@@ -157,7 +167,7 @@ class _Search:
             if done and (greed > 1 or least > done.cost):
                 return done, True
             visited += 1
-            if visited > _STATES:
+            if visited > states:
                 return done, False
             reached = ()
             if node.cost > best[node.state]:

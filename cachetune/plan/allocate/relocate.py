@@ -8,7 +8,7 @@ import msgspec
 from cachetune.cbm import Cbm
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Group, Host
 from cachetune.host.usage import unexplained_ways
-from cachetune.plan.allocate.compaction import Block, Compaction, Crowd, compact, largest_hole
+from cachetune.plan.allocate.compaction import Block, Compaction, Crowd, compact, has_room, largest_hole
 from cachetune.plan.allocate.occupancy import io_to_avoid, mask_of, of_all_types
 from cachetune.plan.allocate.place import Cache, WayRequest, fit, remainders
 
@@ -55,6 +55,12 @@ class Mover(msgspec.Struct, frozen=True):
     def relocated(self, ways: Sequence[WayRequest], *, shrink: bool) -> Relocation | None:
         """The moves that make room for such requests; None if no moves do."""
         return relocate(self.scene, list(zip(self.paths, ways, strict=True)), shrink=shrink)
+
+    def has_room(self, ways: Sequence[WayRequest]) -> bool:
+        """Whether such requests fit if the default group gives up all that it can, as far as a short search shows."""
+        cast = _Cast(self.scene, list(zip(self.paths, ways, strict=True)))
+        *_, crowd = cast.crowds(shrink=True)
+        return has_room(crowd, [each for _, each in cast.new])
 
     def by_all_means(self) -> "Mover":
         """One that moves the default group, too."""
