@@ -15,6 +15,7 @@ from cachetune.cli.verb import Verb
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError, PlanRefusedError
 from cachetune.host.model import Host
+from cachetune.plan.exclusive import all_exclusive
 from cachetune.plan.model import Plan
 from cachetune.plan.request import Options
 from cachetune.service.connection import Location, connect
@@ -74,7 +75,10 @@ def _planner(
         raise unplanned(refused, name) from None
     show_warnings(made.notes)
     planner = planner_of(made.requests, how)
-    return planner if saving is None else _also_saved(planner, domain_to_save(made, document, selection), saving)
+    if saving is None:
+        return planner
+    domain = domain_to_save(made, document, selection)
+    return _also_saved(planner, all_exclusive(domain) if how.exclusive else domain, saving)
 
 
 def _also_saved(planner: Planner, domain: Domain, saving: Saving) -> Planner:

@@ -114,6 +114,18 @@ def test_save_makes_the_file_the_truth_only_after_the_change(host: Host) -> None
         assert drift_of(host) == (0, {WEB: ("applied", "file")})
 
 
+def test_what_is_saved_is_exclusive_if_the_option_says_so(host: Host) -> None:
+    caches = "".join(f"<cache id='{i}' level='3' type='both' size='1' unit='ways'/>" for i in (0, 1))
+    file = host.file("both.xml", f"<cputune><cachetune vcpus='0-1'>{caches}</cachetune></cputune>")
+    with guest(WEB):
+        words = ("--yes", "--save", "--exclusive", "--shrink-default")
+        done = host.cachetune("apply", *words, "--guest", WEB, file)
+        assert done.returncode == 0, done.stderr
+        assert host.mount.read(f"{GROUP}/mode") == "exclusive\n"
+        assert host.cachetune("diff", "--guest", WEB).returncode == 0
+        assert "mode='exclusive'" in (host.guests_d / f"{WEB}.xml").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
