@@ -24,6 +24,7 @@ from cachetune.service.select import Selection
 from cachetune.sim import SimulatedResctrl, load_profile, profile_names
 from cachetune.units import Rate, Size
 from tests.drawn import drawn_domain
+from tests.mpam import mpam_host
 from tests.samples import GUEST, TIDS, plan_for, web
 
 EMPTY = Ledger()
@@ -65,6 +66,20 @@ def test_planning_what_is_applied_has_no_steps(
     for applied in guests:
         assert applied.notes == ()
         assert again(applied, host, ledger).steps == ()
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7])
+def test_a_percentage_that_mpam_has_rounded_is_exported_as_one_that_makes_it_again(bits: int) -> None:
+    sim = mpam_host(bits)
+    sim.mkdir("cachetune-web-vcpus_0-1")
+    for tid in TIDS[:2]:
+        sim.write("cachetune-web-vcpus_0-1/tasks", str(tid))
+    control = host_of(sim).bandwidths[0]
+    for percent in range(control.min_bandwidth, 100):
+        sim.write("cachetune-web-vcpus_0-1/schemata", f"MB:{control.ids[0]}={percent}\n")
+        host = host_of(sim)
+        (applied,) = applied_guests(host, EMPTY)
+        assert again(applied, host, EMPTY).steps == ()
 
 
 def test_the_example_snapshot_is_of_a_host_where_the_example_guest_is_applied() -> None:
