@@ -2,6 +2,7 @@
 
 import pytest
 
+from cachetune.service.change_log import Wanted, log_files, opened, read_changes
 from cachetune.testing.guests import NamedThreads
 from tests.hook.calling import Libvirt, cache, domain, tuning
 
@@ -45,6 +46,8 @@ def test_a_full_lifecycle_places_the_guest_and_restores_the_tree(
     ]
     assert libvirt.tree() == before
     assert libvirt.hook("release", "web", domain("web"), *options) == []
+    log = read_changes(opened(log_files(libvirt.run / "changes.jsonl")), Wanted(guest="web"))
+    assert [change.program for change in log.changes] == ["hook started", "hook release"]
 
 
 def test_reconnect_places_what_started_could_not(libvirt: Libvirt, qemu: NamedThreads) -> None:

@@ -13,10 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cachetune import documents
+from cachetune.agent.loop import Setup
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.change_log import Change, ChangedGuest, User, line_of
 from cachetune.cli.main import VERBS, Verbs, command
+from cachetune.errors import InputError, UnreadableFileError
 from cachetune.service.change_log import ChangeLog
+from cachetune.service.connection import Location
 from tests.apply.test_record import CHANGE, GROUP, removal, web_plan
 from tests.samples import host_with_guest
 
@@ -101,8 +104,6 @@ def test_standard_input_is_read(run: Run, log: Path) -> None:
 def test_without_a_log_nothing_was_changed_unless_it_was_named(run: Run, tmp_path: Path) -> None:
     nothing = run("--run", str(tmp_path))
     assert (nothing.exit_code, nothing.stdout) == (0, "No changes.\n")
-    from cachetune.errors import UnreadableFileError
-
     with pytest.raises(UnreadableFileError, match="No such file or directory"):
         run("--log", str(tmp_path / "changes.jsonl"))
 
@@ -153,3 +154,34 @@ def test_every_verb_that_waits_for_the_lock_can_name_the_log() -> None:
     changing = {name for name, known in options.items() if "--lock-timeout" in known}
     assert changing >= {"apply", "remove", "recover", "agent", "doctor"}
     assert {name for name in changing if "--log" not in options[name]} == set()
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [("apply", ["plan.json"]), ("remove", ["--guest", "web"]), ("recover", []), ("default", ["--reset"])],
+)
+def test_a_verb_is_the_program_of_its_changes_and_its_log_is_used(
+    verb: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Location] = []
+
+    def connect(location: Location, *_: object) -> Connection:
+        seen.append(location)
+        raise InputError("seen")
+
+    monkeypatch.setattr(f"cachetune.cli.commands.{verb}.connect", connect)
+    result = CliRunner().invoke(command, [verb, *words, "--yes", "--log", "/tmp/x"])  # noqa: S108
+    assert str(result.exception) == "seen"
+    assert [(location.program, location.log) for location in seen] == [(verb, Path("/tmp/x"))]  # noqa: S108
+
+
+def test_the_agent_is_the_program_of_its_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Location] = []
+
+    def run_agent(setup: Setup, *_: object) -> None:
+        seen.append(setup.location)
+        raise InputError("seen")
+
+    monkeypatch.setattr("cachetune.cli.commands.agent.run_agent", run_agent)
+    assert str(CliRunner().invoke(command, ["agent", "--once"]).exception) == "seen"
+    assert [location.program for location in seen] == ["agent"]
