@@ -2,7 +2,7 @@
 
 A partition's share is resolved to ways first, the smallest share first, and a class's share or mask is taken of its
 partition's ways. Bandwidth is a percentage of the partition's percentage, or the lower of both limits in MBps.
-Source: goresctrl's doc/rdt.md and pkg/rdt/config.go.
+Source: goresctrl 0.3.0 as observed, its config.go, and doc/rdt.md.
 
 The YAML is composed, not constructed: each value keeps its line and column, and no object is made from it. Aliases are
 refused, because with them a small file can describe a huge one. PyYAML is an extra, imported here alone.
@@ -25,6 +25,7 @@ _PERCENT = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?%", re.ASCII)
 _HEX = re.compile(r"0x[0-9a-fA-F]{1,16}", re.ASCII)
 _LIMIT = re.compile(r"([0-9]{1,10})(%|MBps)", re.ASCII)
 _KEYS = {"l2Allocation", "l3Allocation", "mbAllocation", "classes"}
+_ROOT = ("", "DEFAULT", "system/default")  # its name depends on the version
 _CLASS_KEYS = {"l2Allocation", "l3Allocation", "mbAllocation"}
 
 
@@ -85,7 +86,7 @@ def read(data: bytes, name: str, host: Host) -> Foreign:
             name=of or "DEFAULT",
             masks=Masks(masks.get(of, {})),
             bandwidth=Bandwidth({"MB": limits[of]} if of in limits else {}),
-            is_default=of in ("", "DEFAULT"),
+            is_default=of in _ROOT,
         )
         for partition in partitions
         for of, _ in partition.classes
@@ -216,7 +217,7 @@ def _parsed_share(node: Node) -> Share:
 
 
 def _bases(shares: Mapping[str, Share], control: CacheControl) -> Iterator[tuple[str, Cbm]]:
-    """The ways of each partition. Percentages are resolved from the smallest on; the last takes the rest."""
+    """The ways of each partition, by masks or by percentages."""
     if all(share.mask is not None for share in shares.values()):
         taken = Cbm(0)
         for name, share in shares.items():
@@ -235,16 +236,21 @@ def _bases(shares: Mapping[str, Share], control: CacheControl) -> Iterator[tuple
 
 
 def _relative_bases(shares: Mapping[str, Share], control: CacheControl) -> Iterator[tuple[str, Cbm]]:
-    first, total, least = 0, control.ways, max(control.min_cbm_bits, 1)
-    smallest_first = sorted(shares.items(), key=lambda item: item[1].high)
+    """The ways of all percentages together are divided, rounded down; the masks follow each other sorted by name."""
+    least, percent = max(control.min_cbm_bits, 1), sum(share.high for share in shares.values())
+    total = left = percent * control.ways // 100
+    ways: dict[str, int] = {}
+    smallest_first = sorted(sorted(shares.items()), key=lambda item: item[1].high)
     for number, (name, share) in enumerate(smallest_first, 1):
-        available = total - first
-        if available < least:
+        if left < least:
             raise invalid(share.where, f"no ways are left for partition {name!r} on {control.name}")
-        ways = max(share.high * available // max(available * 100 // total, 1), least)
-        ways = available if number == len(shares) else min(ways, available)
-        yield name, Cbm(((1 << ways) - 1) << first)
-        first += ways
+        wanted = max(share.high * left // (left * percent // total), least)
+        ways[name] = left if number == len(shares) else min(wanted, left)
+        left -= ways[name]
+    first = 0
+    for name in sorted(shares):
+        yield name, Cbm(((1 << ways[name]) - 1) << first)
+        first += ways[name]
 
 
 def _overlaid(share: Share, base: Cbm, control: CacheControl) -> Cbm:

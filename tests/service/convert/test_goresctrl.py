@@ -1,6 +1,9 @@
 """goresctrl's configuration becomes requests; what goresctrl would refuse is refused with its line and column."""
 
 import contextlib
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +27,9 @@ ICELAKE = host_of("icelake")  # 12 ways, one cache
 SKYLAKE = host_of("skylake-2s")  # 11 ways, two caches, percent
 CDP = host_of("sapphire-rapids-cdp")
 MBPS = host_of("sapphire-rapids-mbps")
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "goresctrl"
+"""What goresctrl 0.3.0 wrote for random configurations on a mounted simulation, or why it refused."""
 
 SHARES = """
 options: {l3: {optional: true}}
@@ -59,10 +65,10 @@ def one(allocation: str, *, base: str = '"100%"', host: Host = SKYLAKE) -> dict[
 
 
 def test_shares_of_shares_become_ways_the_smallest_partition_first() -> None:
-    """As goresctrl computes them: 40% of 11 ways are 4, the rest is the other's; 50% of those 4 are the lower 2."""
+    """As goresctrl 0.3.0 does: 40% of 11 ways are 4, the rest is the other's, which has the lower name and ways."""
     classes = {each.name: each for each in read(SHARES).classes}
     masks = {name: each.masks["L3"][0] for name, each in classes.items()}
-    assert masks == {"guaranteed": 0x7F0, "burstable": 0xF, "besteffort": 0x3, "DEFAULT": 0x3}
+    assert masks == {"guaranteed": 0x7F, "burstable": 0x780, "besteffort": 0x180, "DEFAULT": 0x180}
     limits = {name: each.bandwidth["MB"][0] for name, each in classes.items()}
     assert limits == {"guaranteed": 100, "burstable": 50, "besteffort": 25, "DEFAULT": 50}
     assert [name for name, each in classes.items() if each.is_default] == ["DEFAULT"]
@@ -143,6 +149,7 @@ REFUSED = {
     "partitions: {p: {l3Allocation: 5%}, q: {}}": "partition 'q' has no l3Allocation, but others have",
     "partitions: {p: {l3Allocation: 60%}, q: {l3Allocation: 60%}}": "the partitions have more than 100% of L3",
     "partitions: {p: {l3Allocation: 60%}, q: {l3Allocation: 0x1}}": "must all have masks, or all have percentages",
+    "partitions: {p: {l3Allocation: 5%}}": "no ways are left for partition 'p' on L3",
     "partitions: {p: {l3Allocation: 0x3}, q: {l3Allocation: 0x1}}": "0x1 on L3: overlaps another partition",
     "partitions: {p: {l3Allocation: 0x1000}}": "0x1000 on L3: the host has the ways 0x7ff",
     "partitions: {p: {l3Allocation: 0x5}}": "'0x5' is not a percentage or a mask without holes",
@@ -187,3 +194,19 @@ def test_what_export_writes_is_read_with_the_values_of_the_groups(
         assert each.masks == group.masks, each.name
         limits = each.bandwidth.row("MB")
         assert {i: v for i, v in group.bandwidth.row("MB").items() if i in limits} == limits
+
+
+@pytest.mark.parametrize("case", json.loads((GOLDEN / "0.3.0-skylake-2s.json").read_text()))
+def test_the_classes_have_the_values_that_goresctrl_wrote(case: dict[str, Any]) -> None:
+    if isinstance(case["classes"], str):
+        with pytest.raises(InputError):
+            read(case["config"])
+        return
+    found = {
+        each.name: {
+            "L3": {str(i): f"{mask:x}" for i, mask in each.masks["L3"].items()},
+            "MB": {str(i): min(-(-limit // 10) * 10, 100) for i, limit in each.bandwidth["MB"].items()},
+        }
+        for each in read(case["config"]).classes
+    }
+    assert found == case["classes"]
