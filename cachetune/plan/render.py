@@ -81,7 +81,7 @@ def summary_sentence(plan: Plan) -> str:
         if plan.default_group:
             return "No changes. The default group already has these values."
         if plan.guests == (NO_GUEST,) and not plan.groups:
-            return "No changes. No moves make a hole larger."
+            return "No changes. There is nothing to move or to remove."
         if plan.groups:
             return f"No changes. The host already matches the {'domains' if many else 'domain'}."
         return f"No changes. {_without_groups(plan)}"
@@ -94,15 +94,14 @@ def summary_sentence(plan: Plan) -> str:
 
 def _without_groups(plan: Plan) -> str:
     """What a removal finds that has nothing to remove: other groups may have threads of the guests."""
-    named = [guest for guest in plan.guests if guest != NO_GUEST]
-    whose = {0: "", 1: " for this guest"}.get(len(named), " for these guests")
+    whose = "for this guest" if len(plan.guests) == 1 else "for these guests"
     libvirts = [
         path
         for path in plan.host_groups
-        if any(is_libvirts_name(scope_of(path).machine, guest.name) for guest in named)
+        if any(is_libvirts_name(scope_of(path).machine, guest.name) for guest in plan.guests)
     ]
     stay = f" libvirt made {listed(libvirts, 3)}, which cachetune does not remove." if libvirts else ""
-    return f"There are no groups that cachetune made{whose}.{stay}"
+    return f"There are no groups that cachetune made {whose}.{stay}"
 
 
 def describe(step: Step) -> str:
