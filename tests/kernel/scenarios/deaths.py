@@ -96,7 +96,7 @@ class Scene:
         ledger = load_ledger(self.connection.run)
         return (
             state
-            | {"ledger": f"{ledger.guests} {ledger.shrunk}"}
+            | {"ledger": f"{ledger.guests} {ledger.shrunk} {ledger.initial}"}
             | {p.name: "" for p in sorted(self.connection.run.iterdir())}
         )
 
