@@ -1,8 +1,8 @@
 """The kernel threads that serve a guest's vhost devices.
 
-Since Linux 6.4 a vhost worker is a thread of the process that set up the device, and is found there. Before, and since
-6.17 where a program requests it, it is a kernel thread: a separate process, called ``vhost-`` and the id of the
-thread that set up the device.
+Since Linux 6.4 a vhost worker is a thread of the process that set up the device, and is found there. Before, and where
+a program requests it (6.17, and later releases of 6.12), it is a kernel thread: a separate process, called ``vhost-``
+and the id of the thread that set up the device.
 
 Any process can take that name, so only what the kernel marks as its own thread counts. And that thread must not be
 older than the one that it is named after: a worker can outlive the process, whose ids are then used again.

@@ -2,9 +2,11 @@
 
 It has two vCPU threads, two iothreads and a worker thread, named as QEMU names them, and owns a vhost-vsock device, as
 a guest with a vsock does: the kernel has a worker for it. First it prints who is who. For each line on standard input
-it opens one more device and starts one more thread of each kind, and prints who is who again.
+it opens one more device, now with a request for a kernel thread, starts one more thread of each kind, and prints who is
+who again.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -21,7 +23,8 @@ import msgspec
 
 from tests.kernel.scenarios.guest_process import Named
 
-_SET_OWNER = 0xAF01  # VHOST_SET_OWNER, _IO(0xAF, 0x01), of linux/vhost.h
+# Of linux/vhost.h: _IO(0xAF, 0x01), and _IOW(0xAF, 0x84, __u8), where 0 requests a kernel thread.
+_SET_OWNER, _SET_FORK_FROM_OWNER, _KERNEL_THREAD = 0xAF01, 0x4001AF84, b"\0"
 _WORKER = re.compile(rf"vhost-{os.getpid()}")
 
 
@@ -81,12 +84,16 @@ def main() -> None:
         vcpus.append(Named(f"CPU {len(vcpus)}/KVM").tid)
         iothreads.append(Named(f"IO iothread{len(iothreads) + 1}").tid)
         workers.append(Named("worker").tid)
-        devices.append(_vhost_device())
+        devices.append(_vhost_device(_KERNEL_THREAD))
         tell()
 
 
-def _vhost_device() -> IO[bytes]:
+def _vhost_device(request: bytes = b"") -> IO[bytes]:
+    """A device with its worker. A request for a kernel thread is ignored by kernels that have no choice."""
     device = open("/dev/vhost-vsock", "r+b", buffering=0)  # noqa: PTH123, SIM115 - open as long as the process runs
+    if request:
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(device, _SET_FORK_FROM_OWNER, request)
     fcntl.ioctl(device, _SET_OWNER)
     return device
 
