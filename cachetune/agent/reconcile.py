@@ -228,7 +228,7 @@ class Reconciler:
     def _apply(self, guest: ManagedGuest, decision: Apply, memory: Memory, connection: Connection) -> bool:
         warnings: list[Finding] = []
         planner = planner_of((decision.request,), plan_options(self._options))
-        report = self._carry_out(planner, connection, lambda plan: warnings.extend(plan.warnings))
+        report = self._carry_out(planner, connection, lambda plan: warnings.extend(plan.host_warnings))
         if isinstance(report, str):
             return self._failed(guest, report, memory, decision)
         if report.done:

@@ -112,7 +112,7 @@ def _started(call: Call, log: HookLog) -> None:
 
     def show(plan: Plan) -> None:
         if plan.steps:
-            log.warnings(finding.text for finding in plan.warnings)
+            log.warnings(finding.text for finding in plan.host_warnings)
 
     log.report(carry_out(_placement(request, _planning(call)), connect(location), show=show, warn=log.warnings))
 

@@ -173,6 +173,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     summary: Summary
 
     @property
+    def host_warnings(self) -> tuple[Finding, ...]:
+        """The warnings about what the host gives (CT2xx), without those about the guests and their XML."""
+        return tuple(finding for finding in self.warnings if finding.rule.startswith("CT2"))
+
+    @property
     def machine_names(self) -> tuple[str, ...]:
         """The prefix of each guest's group names; empty for a plan without guests."""
         return tuple(guest.machine_name for guest in self.guests if guest.machine_name != NO_GUEST.machine_name)

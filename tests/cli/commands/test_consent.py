@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import DEVNULL, CompletedProcess
+from subprocess import DEVNULL, PIPE, CompletedProcess
 
 import pytest
 
@@ -15,7 +15,7 @@ from cachetune import documents
 from cachetune.apply.state.journal import Journal
 from cachetune.plan.model import Plan
 from tests.cli.terminal import converse
-from tests.sim.fuse.mounted import Mounted, mounted, need_fuse, run
+from tests.sim.fuse.mounted import CACHETUNE, ROOT, Mounted, mounted, need_fuse, run
 
 pytestmark = pytest.mark.slow
 
@@ -183,13 +183,18 @@ def test_an_interrupted_run_is_named_by_the_verbs_that_read_until_it_is_recovere
 
 
 def test_waiting_for_the_lock_is_said_after_a_second_with_the_program_that_holds_it(host: Host) -> None:
-    with subprocess.Popen(["/usr/bin/flock", host.mount.root, "sleep", "2"]) as holder:
+    with subprocess.Popen(["/usr/bin/flock", host.mount.root, "cat"], stdin=PIPE) as holder:
         while host.cachetune("apply", "--lock-timeout", "0", "--yes", *host.request).returncode == 0:
             host.cachetune("remove", "--yes", host.xml)  # flock has not started yet
-        applied = host.cachetune("apply", "--yes", *host.request)
-    assert applied.returncode == 0
-    line = f"Waiting for the lock on {host.mount.root}, held by process {holder.pid} (flock) ..."
-    assert applied.stderr.splitlines().count(line) == 1
+        command = [*CACHETUNE, "apply", *host.places, "--lock-timeout", "60", "--yes", *host.request]
+        with subprocess.Popen(command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, text=True, cwd=ROOT) as applying:
+            assert applying.stderr is not None
+            line = f"Waiting for the lock on {host.mount.root}, held by process {holder.pid} (flock) ...\n"
+            assert applying.stderr.readline() == line
+            assert holder.stdin is not None
+            holder.stdin.close()
+            assert "Waiting" not in applying.stderr.read()
+        assert applying.returncode == 0
     assert "Waiting" not in host.cachetune("remove", "--yes", host.xml).stderr
 
 
