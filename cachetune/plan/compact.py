@@ -13,15 +13,20 @@ from cachetune.plan.diff import relocations
 from cachetune.plan.group_state import group_states
 from cachetune.plan.model import NO_GUEST, Plan
 from cachetune.plan.moved import moved_groups
+from cachetune.plan.policy import Policy, with_reserved
 from cachetune.text import listed
 
 
 class CompactRequest(NamedTuple):
-    """The ``caches`` to compact (resource, cache id; none: all), and who may move besides our groups."""
+    """The ``caches`` to compact (resource, cache id; none: all), and who may move besides our groups.
+
+    No group moves into ways that the ``policy`` reserves.
+    """
 
     caches: tuple[tuple[str, int], ...] = ()
     default_group: bool = False
     adopt: bool = False
+    policy: Policy | None = None
 
 
 def plan_compaction(host: Host, request: CompactRequest, names: Mapping[str, str]) -> Plan:
@@ -31,11 +36,12 @@ def plan_compaction(host: Host, request: CompactRequest, names: Mapping[str, str
     """
     _check(host, request.caches)
     movable = movable_groups(host, adopt=request.adopt, default=request.default_group)
+    room = with_reserved(host, request.policy)
     compacted = {}
     for control in host.caches:
         for cache_id in control.size_bytes:
             if not request.caches or (control.name, cache_id) in request.caches:
-                _, made = enlarge_hole(Scene(host, control, cache_id, frozenset(), movable))
+                _, made = enlarge_hole(Scene(room, control, cache_id, frozenset(), movable))
                 if made:
                     compacted[control.name, cache_id] = made.writes
     steps = tuple(relocations(host, compacted))

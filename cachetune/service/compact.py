@@ -8,6 +8,7 @@ from cachetune.plan.model import Plan
 from cachetune.service.connection import Location
 from cachetune.service.hosts import read_for_planning
 from cachetune.service.plans import Planned, guests_of_groups
+from cachetune.service.policy import policy_notes
 
 
 def compact_planner(request: CompactRequest) -> Planner:
@@ -22,4 +23,5 @@ def compact_planner(request: CompactRequest) -> Planner:
 def plan_compaction_of(location: Location, request: CompactRequest) -> Planned:
     """The plan of a compaction for the host of a location, and the warnings about the host."""
     reading = read_for_planning(location)
-    return Planned(plan_compaction(reading.host, request, guests_of_groups(reading.ledger)), reading.notes)
+    notes = (*reading.notes, *policy_notes(request.policy, reading.host))
+    return Planned(plan_compaction(reading.host, request, guests_of_groups(reading.ledger)), notes)

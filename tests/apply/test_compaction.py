@@ -11,16 +11,19 @@ from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import load_ledger
-from cachetune.cbm import Amounts, is_contiguous
+from cachetune.cbm import Amounts, Cbm, is_contiguous
 from cachetune.errors import ApplyRefusedError, PlanRefusedError
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, Plan, plan_removal
+from cachetune.plan.compact import CompactRequest, plan_compaction
 from cachetune.plan.model import MovedGroup, PlanGuest
+from cachetune.plan.policy import LeastWays, Policy, Reserved
 from cachetune.plan.steps import Step, WriteSchemata
 from cachetune.service.plans import plan_requests
 from cachetune.sim import Operation, SimulatedResctrl, load_profile
+from cachetune.units import Size
 from tests.apply.dying import until_death
 from tests.apply.random_runs import Counts, episode
 from tests.effort import examples
@@ -277,6 +280,59 @@ def test_a_default_group_that_shrinks_while_others_move_gets_its_ways_back(tmp_p
     for name in ("build", "web"):
         assert apply(removal(name, connection), connection).outcome == "done"
     assert default_mask(sim) == 0xFF
+
+
+# -- the host's policy ------------------------------------------------------------------------------------------------
+
+
+def under(policy: Policy, **more: bool) -> Options:
+    return msgspec.structs.replace(COMPACT, policy=policy, **more)
+
+
+def test_no_group_moves_into_reserved_ways(tmp_path: Path) -> None:
+    sim, connection = fragmented(tmp_path)
+    reserved = Policy("host.toml", reserved=(Reserved("L3", 0, Cbm(0x010)),))
+    assert plan("build", (5, 0), connection).steps
+    with pytest.raises(PlanRefusedError):
+        plan("build", (5, 0), connection, under(reserved))
+    sim.before_operation = lambda _: None if not _holders(sim, 0x010) else pytest.fail("a group has way 4")
+    wanted = plan("build", (4, 0), connection, under(reserved))
+    assert {m.guest for m in wanted.moved} == {"mail"}
+    assert apply(wanted, connection).outcome == "done"
+    sim.before_operation = None
+    assert _holders(sim, 0x010) == []
+
+
+def _holders(sim: SimulatedResctrl, ways: int) -> list[str]:
+    """The groups with threads that have some of these ways of L3 cache 0; a group begins with those of the kernel."""
+    return [g.path for g in read_host(sim).control_groups() if g.tids and (g.masks.at("L3", 0) or 0) & ways]
+
+
+def test_the_default_group_does_not_move_into_reserved_ways(tmp_path: Path) -> None:
+    _, connection = small_host(tmp_path, "18")
+    host = read_host(connection.resctrl)
+    request = CompactRequest(default_group=True, policy=Policy("host.toml", reserved=(Reserved("L2", 0, Cbm(0x03)),)))
+    for each, mask in ((request._replace(policy=None), "03"), (request, "0c")):
+        (step,) = plan_compaction(host, each, {}).steps
+        assert isinstance(step, WriteSchemata)
+        assert step.after.strip().endswith(f"={mask}"), step
+
+
+@pytest.mark.parametrize(("least", "is_possible"), [(1, True), (2, False)])
+def test_a_compaction_that_shrinks_the_default_group_leaves_it_the_least(
+    least: int, tmp_path: Path, *, is_possible: bool
+) -> None:
+    _, connection = small_host(tmp_path, "ff")
+    how = under(Policy("host.toml", least=(LeastWays("L2", None, Size(least, "ways")),)), shrink_default=True)
+    for name, ways in (("db", 3), ("web", 2)):
+        assert apply(plan(name, (ways, 0), connection, how), connection).outcome == "done"
+    assert apply(removal("db", connection), connection).outcome == "done"
+    if is_possible:
+        assert plan("build", (5, 0), connection, how).moved
+        return
+    with pytest.raises(PlanRefusedError) as refused:
+        plan("build", (5, 0), connection, how)
+    assert [f.rule for f in refused.value.findings if f.severity == "error"] == ["CT237"]
 
 
 # -- forged plans -----------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ class _Cache(click.ParamType):  # type: ignore[type-arg]
 )
 @option("--adopt", is_flag=True, heading="How", help="Also move groups that libvirt made for running guests.")
 @options.stack(options.consent, options.lock_timeout, options.as_json, options.host)
-@options.stack(options.resctrl, options.sysfs, options.run)
+@options.stack(options.resctrl, options.sysfs, options.run, options.policy)
 def command(
     *,
     caches: tuple[tuple[str, int], ...],
@@ -55,8 +55,8 @@ def command(
     """Move groups so that the largest hole of each cache is as large as it can be.
 
     Each group keeps its number of ways, and no group shares ways at any moment. What a group had in the ways that it
-    leaves must be fetched again, so the moves enter as few ways as possible. Prompts for confirmation on a terminal;
-    without one, pass --yes. --host works with --dry-run only.
+    leaves must be fetched again, so the moves enter as few ways as possible, and none that the host's policy reserves.
+    Prompts for confirmation on a terminal; without one, pass --yes. --host works with --dry-run only.
 
     \b
     Examples:
@@ -64,7 +64,7 @@ def command(
       cachetune compact --cache L3:0
       cachetune compact --yes --adopt
     """
-    request = CompactRequest(caches, shrink_default, adopt)
+    request = CompactRequest(caches, shrink_default, adopt, options.host_policy(values))
     location = options.location(values)
     if location.host and not dry_run:
         raise InputError("a compaction is carried out on this host only", hint="omit --host, or pass --dry-run")

@@ -122,3 +122,16 @@ def test_a_group_of_libvirt_moves_only_with_adopt(fragmented: SimulatedResctrl) 
     assert result.exit_code == 0, result.output
     assert masks(fragmented, "qemu-3-db") == "L3:0=007;1=600"
     assert "db: 2 ways move, 4.5 MiB cold" in result.stdout
+
+
+def test_no_group_moves_into_ways_that_the_policy_reserves(fragmented: SimulatedResctrl, tmp_path: Path) -> None:
+    policy = tmp_path / "host.toml"
+    policy.write_text('[reserved.L3]\n0 = "0"\n1 = "0-1"\n7 = "0"\n')
+    result = run("compact", "--yes", "--policy", str(policy))
+    assert result.exit_code == 0, result.output
+    assert masks(fragmented, "cachetune-db") == "L3:0=00e;1=01c", "with way 0 it would be 007"
+    assert masks(fragmented, "cachetune-mail") == "L3:0=180;1=060", "with ways 0 and 1 it would be 003"
+    planned = run(*FRAGMENTED, "--policy", str(policy), "--json")
+    (moved,) = json.loads(planned.stdout)["moved"]
+    assert (moved["path"], moved["cold_bytes"]) == ("cachetune-db", 2359296)
+    assert f"warning: {policy}: reserved.L3.7 has no effect" in planned.stderr
