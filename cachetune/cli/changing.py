@@ -11,16 +11,20 @@ import msgspec
 
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, Planner, rehearse
+from cachetune.apply.state.ledger import Ledger
 from cachetune.cli.show.console import print_document
 from cachetune.cli.show.findings import show_findings, show_warnings
 from cachetune.cli.show.plan import show_plan
 from cachetune.cli.show.report import show_report
 from cachetune.errors import ApplyRefusedError, InputError, PlanRefusedError
 from cachetune.findings import Finding, Refusal
+from cachetune.host.model import Host
 from cachetune.host.resctrl.port import LockWait
 from cachetune.plan.model import Plan
+from cachetune.plan.policy import Policy
 from cachetune.service.changes import carry_out, shown
 from cachetune.service.notes import notes_of
+from cachetune.service.policy import policy_notes
 from cachetune.text import printable
 
 EXIT_CODES = {
@@ -61,6 +65,16 @@ def change(
     except PlanRefusedError as refused:
         raise unplanned(refused, document) from None
     finish(report, as_json=as_json)
+
+
+def within(policy: Policy | None, planner: Planner) -> Planner:
+    """The planner, which first warns of keys of the host's policy that mean nothing on the host."""
+
+    def warn_and_plan(host: Host, ledger: Ledger) -> Plan:
+        show_warnings(policy_notes(policy, host))
+        return planner(host, ledger)
+
+    return warn_and_plan
 
 
 def must_ask(*, yes: bool, hint: str = "pass --yes") -> bool:

@@ -7,7 +7,7 @@ import click
 from cachetune.apply.run import Planner
 from cachetune.apply.state.ledger import Ledger
 from cachetune.cli import options
-from cachetune.cli.changing import EXIT_CODES, change, unplanned
+from cachetune.cli.changing import EXIT_CODES, change, unplanned, within
 from cachetune.cli.planning import source_name
 from cachetune.cli.saving import Saving
 from cachetune.cli.show.findings import show_warnings
@@ -49,7 +49,7 @@ def command(*, file: str | None, yes: bool, dry_run: bool, save: bool, as_json: 
     document = read_document(file)
     name = source_name(document, selection)
     with Saving(selection.guests_d if save and not dry_run else None) as saving:
-        planner = _planner(location, selection, document, how, name, saving if save else None)
+        planner = within(how.policy, _planner(location, selection, document, how, name, saving if save else None))
         change(planner, connection, name, yes=yes, dry_run=dry_run, as_json=as_json, adopt=how.adopt)
 
 

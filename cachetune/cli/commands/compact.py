@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from cachetune.cli import options
-from cachetune.cli.changing import EXIT_CODES, change
+from cachetune.cli.changing import EXIT_CODES, change, within
 from cachetune.cli.planning import print_plan
 from cachetune.cli.show.findings import show_warnings
 from cachetune.cli.verb import Verb, option
@@ -73,4 +73,5 @@ def command(
         show_warnings(planned.notes)
         print_plan(planned.plan, "", as_json=as_json)
         return
-    change(compact_planner(request), connect(location), "", yes=yes, dry_run=dry_run, as_json=as_json, adopt=adopt)
+    planner = within(request.policy, compact_planner(request))
+    change(planner, connect(location), "", yes=yes, dry_run=dry_run, as_json=as_json, adopt=adopt)

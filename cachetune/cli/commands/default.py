@@ -8,7 +8,7 @@ import click
 from cachetune.apply.run import Planner
 from cachetune.cli import options
 from cachetune.cli.amounts import BANDWIDTHS, CACHES, AmountType
-from cachetune.cli.changing import EXIT_CODES, change
+from cachetune.cli.changing import EXIT_CODES, change, within
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError
 from cachetune.plan.default_group import BandwidthAmount, CacheAmount, DefaultRequest
@@ -51,7 +51,8 @@ def command(*, reset: bool, yes: bool, dry_run: bool, as_json: bool, **values: A
       cachetune default --reset --yes
       cachetune default --policy host.toml
     """
-    planner = _planner(_request(values), options.host_policy(values), values["rounding"], reset=reset)
+    policy = options.host_policy(values)
+    planner = within(policy, _planner(_request(values), policy, values["rounding"], reset=reset))
     connection = connect(options.location(values))
     change(planner, connection, "", yes=yes, dry_run=dry_run, as_json=as_json)
 

@@ -7,7 +7,7 @@ import click
 
 from cachetune.cli import options
 from cachetune.cli.amounts import NONE, Amount, AmountType
-from cachetune.cli.changing import EXIT_CODES, change
+from cachetune.cli.changing import EXIT_CODES, change, within
 from cachetune.cli.members import Monitored, ThreadList, VcpuList
 from cachetune.cli.saving import Saving
 from cachetune.cli.show.findings import show_warnings
@@ -137,7 +137,7 @@ def command(
             [f"{file.name} stays as it is, so a running agent undoes this change; pass --save to change both"]
         )
     how = options.plan_options(values)
-    planner = edit_planner(running, file, edit, how, saving.stage)
+    planner = within(how.policy, edit_planner(running, file, edit, how, saving.stage))
     with saving:
         change(planner, connect(location), running.name, yes=yes, dry_run=dry_run, as_json=as_json, adopt=how.adopt)
 

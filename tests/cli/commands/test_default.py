@@ -114,3 +114,16 @@ def test_the_run_directory_is_that_of_the_option(connection: Connection, tmp_pat
     assert run("--l3", "0=4ways", "--yes").exit_code == 0
     assert (connection.run / "ledger.json").exists()
     assert connection.run.is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize("words", [("--l3", "0=4ways"), ("--reset",), ()])
+@pytest.mark.parametrize("how", ["--yes", "--dry-run"])
+def test_keys_of_the_policy_that_mean_nothing_here_are_warned_of(
+    words: tuple[str, ...], how: str, tmp_path: Path
+) -> None:
+    policy = tmp_path / "host.toml"
+    policy.write_text('[default.L2]\nleast = "2ways"\n[default.L3]\nleast = "2ways"\n')
+    result = run(*words, how, "--policy", str(policy))
+    assert result.exit_code == 0, result.output
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert warnings == [f"warning: {policy}: default.L2.least has no effect, as the host has no such resource"]
