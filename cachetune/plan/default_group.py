@@ -12,7 +12,7 @@ from cachetune.cbm import Bandwidth, Cbm, Masks, is_contiguous, run, runs
 from cachetune.errors import PlanRefusedError
 from cachetune.findings import Finding, Source
 from cachetune.host.bandwidth import kept
-from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, CacheControl, Host
+from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, BandwidthUnit, CacheControl, Host
 from cachetune.plan.allocate.occupancy import Occupancy, io_to_avoid, mask_of, occupancy_of
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.bandwidth import with_unit
@@ -107,8 +107,11 @@ def plan_policy(host: Host, policy: Policy) -> Plan:
     return _plan(host, DefaultGoal(Allocation(Masks.of(masks), Bandwidth.of(limits))), policy)
 
 
-def plan_reset(host: Host, initial: Allocation, policy: Policy | None = None) -> Plan:
-    """The plan that gives the default group its ``initial`` values again, as far as no group has the ways now."""
+def plan_reset(host: Host, initial: Allocation, unit: BandwidthUnit | None, policy: Policy | None = None) -> Plan:
+    """The plan that gives the default group its ``initial`` values again, as far as no group has the ways now.
+
+    MB stays as it is if that was in another ``unit``, as before resctrl was mounted again with another option.
+    """
     room = with_reserved(host, policy)
     masks: list[tuple[str, int, Cbm]] = []
     findings: list[Finding] = []
@@ -126,8 +129,12 @@ def plan_reset(host: Host, initial: Allocation, policy: Policy | None = None) ->
                     Source(), resource=name, id=cache_id, mask=f"{mask:x}", first=f"{first:x}", owners=owners
                 )
             )
-    values = Allocation(Masks.of(masks), initial.bandwidth)
-    return _plan(host, DefaultGoal(initial, reset=True), policy, values, findings)
+    bandwidth = initial.bandwidth
+    if initial.bandwidth.row("MB") and unit != (now := _unit_of(host)):
+        bandwidth = Bandwidth({name: row for name, row in initial.bandwidth.items() if name != "MB"})
+        findings.append(RULES["CT242"].at(Source(), first=unit or "an unknown unit", now=now or "no bandwidth"))
+    goal = DefaultGoal(Allocation(initial.masks, bandwidth), reset=True)
+    return _plan(host, goal, policy, Allocation(Masks.of(masks), bandwidth), findings)
 
 
 def _plan(
@@ -147,13 +154,17 @@ def _plan(
         host_fingerprint=host.fingerprint,
         host_groups=group_states(host),
         resources=resources_of(host),
-        bandwidth_unit=next((b.unit for b in host.bandwidths if b.name == "MB"), None),
+        bandwidth_unit=_unit_of(host),
         groups=(),
         default_group=goal,
         steps=steps,
         warnings=findings,
         summary=summarize(steps, host),
     )
+
+
+def _unit_of(host: Host) -> BandwidthUnit | None:
+    return next((b.unit for b in host.bandwidths if b.name == "MB"), None)
 
 
 def _steps(host: Host, values: Allocation) -> tuple[Step, ...]:

@@ -408,6 +408,18 @@ _ALL = (
         host="scene",
     ),
     Rule(
+        id="CT242",
+        severity="warning",
+        summary="A reset of the default group writes no bandwidth that was counted in another unit.",
+        message="the MB of the default group stays: its first values are in {first}, and this host counts {now}",
+        fix="set it, such as with 'cachetune default --mb 0=50%'",
+        why="With the mount option mba_MBps the same number means MiB/s instead of percent. A mount of resctrl begins "
+        "with full bandwidth, so nothing is lost.",
+        bad="'cachetune default --reset' after resctrl was mounted again with mba_MBps",
+        good="'cachetune default --reset' after resctrl was mounted again with the same options",
+        host="scene",
+    ),
+    Rule(
         id="CT247",
         severity="error",
         summary="An exclusive group must request ways of every cache.",

@@ -18,4 +18,4 @@ def policy_planner(policy: Policy) -> Planner:
 
 def reset_planner(policy: Policy | None = None) -> Planner:
     """A planner that gives the default group the values that the ledger remembers."""
-    return lambda host, ledger: plan_reset(host, ledger.initial, policy)
+    return lambda host, ledger: plan_reset(host, ledger.initial, ledger.initial_unit, policy)

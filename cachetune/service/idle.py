@@ -52,7 +52,7 @@ def _idle(host: Host, ledger: Ledger, gone: tuple[str, ...]) -> Iterator[IdleWay
 
 def _reset_steps(host: Host, ledger: Ledger) -> tuple[Step, ...]:
     try:
-        return plan_reset(host, ledger.initial).steps
+        return plan_reset(host, ledger.initial, ledger.initial_unit).steps
     except PlanRefusedError:
         return ()
 

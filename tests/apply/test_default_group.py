@@ -188,6 +188,39 @@ def test_it_works_on_other_hosts(profile: str, tmp_path: Path) -> None:
     assert sim.tree() == before
 
 
+@pytest.fixture
+def mounted_again(connection: Connection) -> Connection:
+    """Bandwidth was set in percent; then resctrl was mounted with mba_MBps, in the same boot."""
+    done(wish(None, "50%"), connection)
+    assert load_ledger(connection.run).initial_unit == "percent"
+    return msgspec.structs.replace(connection, resctrl=host_with_guest("sapphire-rapids-mbps"))
+
+
+def test_a_reset_writes_no_percentage_as_mib_per_second(mounted_again: Connection) -> None:
+    before = mounted_again.resctrl.read("schemata")
+    plan = planned(reset_planner(), mounted_again)
+    assert [(f.rule, f.message) for f in plan.warnings] == [
+        ("CT242", "the MB of the default group stays: its first values are in percent, and this host counts MiB/s")
+    ]
+    assert apply(plan, mounted_again).outcome == "nothing to do"
+    assert mounted_again.resctrl.read("schemata") == before
+    ledger = load_ledger(mounted_again.run)
+    assert (ledger.initial, ledger.initial_unit) == (Allocation(), None)
+    assert planned(reset_planner(), mounted_again).warnings == ()
+
+
+def test_values_set_in_another_unit_begin_anew(mounted_again: Connection) -> None:
+    host = mounted_again.look(Ledger())
+    before = mounted_again.resctrl.read("schemata")
+    (node, first), *_ = host.default_group.bandwidth.row("MB").items()
+    rate = BandwidthAmount("MB", node, Rate.parse("500MiB/s"))
+    done(default_planner(DefaultRequest((), (rate,))), mounted_again)
+    ledger = load_ledger(mounted_again.run)
+    assert (ledger.initial.bandwidth, ledger.initial_unit) == ({"MB": {node: first}}, "MiB/s")
+    assert apply_planned(reset_planner(), mounted_again).outcome == "done"
+    assert mounted_again.resctrl.read("schemata") == before
+
+
 # -- failures and deaths --------------------------------------------------------------------------------------------
 
 

@@ -17,13 +17,13 @@ from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import Ledger
-from cachetune.cbm import Cbm, Masks
+from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.errors import ApplyRefusedError
 from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest, RunningGuest, Thread
-from cachetune.host.model import Host, Problem
+from cachetune.host.model import BandwidthUnit, Host, Problem
 from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, Plan, PlanRefusedError, plan_guests
 from cachetune.plan.allocation import Allocation
@@ -151,10 +151,11 @@ def default(**sizes: str) -> Found:
         return refused.findings
 
 
-def reset(*groups: dict[str, str]) -> Found:
-    """Reset the default group, which had all ways of L3 cache 0 and has 700 now."""
+def reset(*groups: dict[str, str], unit: BandwidthUnit = "percent") -> Found:
+    """Reset the default group, which had all ways of L3 cache 0 and 90 of MB 0, and has 700 and 100 now."""
     on = host({"schemata": "L3:0=700\n"}, *groups)
-    return plan_reset(on, Allocation(Masks.of([("L3", 0, Cbm(0x7FF))]))).warnings
+    first = Allocation(Masks.of([("L3", 0, Cbm(0x7FF))]), Bandwidth.of([("MB", 0, 90)]))
+    return plan_reset(on, first, unit).warnings
 
 
 def setting(on: Host) -> Found:
@@ -379,6 +380,10 @@ SCENES = {
     "CT241": Scene(
         bad=lambda: reset({"cachetune-db/schemata": "L3:0=00f\n"}),
         good=reset,
+    ),
+    "CT242": Scene(
+        bad=lambda: reset(unit="MiB/s"),
+        good=lambda: reset(unit="percent"),
     ),
     # The ways below another program's exclusive group: one, or two.
     "CT250": Scene(

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from cachetune.cbm import Bandwidth, Cbm, Masks
-from cachetune.host.model import DEFAULT_GROUP
+from cachetune.host.model import DEFAULT_GROUP, BandwidthUnit
 from cachetune.host.resctrl.schemata import parse
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.model import DefaultGoal, DefaultShrink, Plan
@@ -11,10 +11,14 @@ from cachetune.plan.steps import WriteSchemata
 
 
 class DefaultRecord(NamedTuple):
-    """How the default group is shrunk for guests, and its ``initial`` values where ``cachetune default`` changed it."""
+    """How the default group is shrunk for guests, and its ``initial`` values where ``cachetune default`` changed it.
+
+    ``unit`` is that of MB in them; None if they have none.
+    """
 
     shrunk: DefaultShrink | None
     initial: Allocation
+    unit: BandwidthUnit | None
 
     def after(self, plan: Plan) -> "DefaultRecord":
         """The record after the plan has been carried out. Calling this twice changes nothing."""
@@ -58,7 +62,11 @@ def _after_goal(record: DefaultRecord, plan: Plan, goal: DefaultGoal) -> Default
     left = before.updated(_written(plan))
     first, last, common = _entries(record.shrunk)
     masks = {(name, i): mask for name, i, mask in record.initial.masks.entries()}
-    limits = {(name, i): value for name, i, value in record.initial.bandwidth.entries()}
+    limits = {
+        (name, i): value
+        for name, i, value in record.initial.bandwidth.entries()
+        if name != "MB" or record.unit == plan.bandwidth_unit  # else it is from another mount, which is gone
+    }
     for name, cache_id, mask in goal.values.masks.entries():
         place = (name, cache_id)
         had, given_up_for_guests = before.at(*place), last.pop(place, None)
@@ -78,7 +86,7 @@ def _after_goal(record: DefaultRecord, plan: Plan, goal: DefaultGoal) -> Default
             limits.setdefault((name, node), (now.bandwidth.at(name, node) if now else None) or value)
     initial = Allocation(_table(masks), Bandwidth.of((name, i, value) for (name, i), value in limits.items()))
     shrunk = DefaultShrink(_table(first), _table(last), _table(common)) if first else None
-    return DefaultRecord(shrunk, initial)
+    return DefaultRecord(shrunk, initial, plan.bandwidth_unit if initial.bandwidth.row("MB") else None)
 
 
 def _written(plan: Plan) -> Masks:

@@ -20,7 +20,7 @@ from cachetune.cbm import Cbm
 from cachetune.documents import repeated
 from cachetune.errors import DocumentError, StateFileError
 from cachetune.files import replace_file
-from cachetune.host.model import DEFAULT_GROUP, Host
+from cachetune.host.model import DEFAULT_GROUP, BandwidthUnit, Host
 from cachetune.host.paths import kind_of
 from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource
 from cachetune.plan.allocation import Allocation
@@ -40,8 +40,8 @@ class GuestEntry(msgspec.Struct, frozen=True):
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Guests by machine name, and how the default group is currently shrunk for them.
 
-    ``initial`` is what the default group had where ``cachetune default`` has changed it since. The ledger is valid for
-    the boot ``boot_id`` only: resctrl's state does not survive a restart.
+    ``initial`` is what the default group had where ``cachetune default`` has changed it since, with MB in
+    ``initial_unit``. The ledger is valid for the boot ``boot_id`` only: resctrl's state does not survive a restart.
     """
 
     schema_version: Literal[1] = 1
@@ -49,6 +49,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     guests: dict[str, GuestEntry] = {}
     shrunk: DefaultShrink | None = None
     initial: Allocation = msgspec.field(default_factory=Allocation)
+    initial_unit: BandwidthUnit | None = None
 
     @property
     def owned(self) -> frozenset[str]:
@@ -82,8 +83,15 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
                 guest = known if known and not planned.name else planned
                 uuid = guest.uuid or (known.uuid if known else None)
                 guests[machine] = GuestEntry(guest.name, uuid, tuple(sorted(groups[machine])))
-        record = DefaultRecord(self.shrunk, self.initial).after(plan)
-        return replace(self, boot_id=boot_id(), guests=guests, shrunk=record.shrunk, initial=record.initial)
+        record = DefaultRecord(self.shrunk, self.initial, self.initial_unit).after(plan)
+        return replace(
+            self,
+            boot_id=boot_id(),
+            guests=guests,
+            shrunk=record.shrunk,
+            initial=record.initial,
+            initial_unit=record.unit,
+        )
 
     def with_shrunk(self, kept: DefaultShrink) -> "Ledger":
         """The ledger with ways added that the default group gave up and could not get back."""

@@ -138,7 +138,7 @@ class Site:
     def reset(self) -> Plan:
         """The plan that gives the default group what it had at first."""
         ledger = load_ledger(self.connection.run)
-        return plan_reset(self.connection.look(ledger), ledger.initial)
+        return plan_reset(self.connection.look(ledger), ledger.initial, ledger.initial_unit)
 
     def clear(self) -> None:
         """Without guests, and with the first default group."""

@@ -136,7 +136,7 @@ def ways_of(connection: Connection, process: GuestProcess) -> list[dict[str, Cal
     return [
         {
             "set": lambda: plan_default(look()[0], request_on(host)),
-            "reset": lambda: plan_reset(look()[0], look()[1].initial),
+            "reset": lambda: plan_reset(look()[0], look()[1].initial, look()[1].initial_unit),
         },
         {
             "grow": lambda: planned(large, guest, connection),
