@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from cachetune.cbm import Bandwidth, Cbm, Masks, is_contiguous, run, runs
 from cachetune.errors import PlanRefusedError
 from cachetune.findings import Finding, Source
 from cachetune.host.bandwidth import kept
 from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, BandwidthUnit, CacheControl, Host
-from cachetune.plan.allocate.occupancy import Occupancy, io_to_avoid, mask_of, occupancy_of
+from cachetune.plan.allocate.occupancy import Occupancy, io_to_avoid, mask_of, occupancy_of, of_all_types
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.bandwidth import with_unit
 from cachetune.plan.build import resources_of
 from cachetune.plan.counts import summarize
 from cachetune.plan.default_findings import default_findings
 from cachetune.plan.diff import writes_to
+from cachetune.plan.exclusive import DEVICES
 from cachetune.plan.group_state import group_states
 from cachetune.plan.model import NO_GUEST, DefaultGoal, Plan
 from cachetune.plan.policy import Policy, holder_of, with_reserved
@@ -91,7 +94,7 @@ def plan_policy(host: Host, policy: Policy) -> Plan:
     masks = []
     for control in host.caches:
         for cache_id in control.size_bytes:
-            occupancy = occupancy_of(room, control, cache_id, ())
+            occupancy = _occupancy(room, control, cache_id)
             least, has = policy.least_ways(control, cache_id) or 0, occupancy.default.bit_count()
             io = io_to_avoid(control, cache_id)
             grown = (_choose(ways, control, occupancy, io) for ways in range(least, has, -1))
@@ -119,7 +122,7 @@ def plan_reset(host: Host, initial: Allocation, unit: BandwidthUnit | None, poli
         control = next((cache for cache in host.caches if cache.name == name), None)
         if control is None or cache_id not in control.size_bytes:
             continue
-        occupancy = occupancy_of(room, control, cache_id, ())
+        occupancy = _occupancy(room, control, cache_id)
         mask = _as_before(first & control.cbm_mask, occupancy, control)
         masks.append((name, cache_id, mask))
         if missing := first & ~mask:
@@ -201,7 +204,7 @@ def _mask_for(request: CacheAmount, host: Host, rounding: Rounding | None) -> Cb
         return refuse(f"that is {float(exact):.2f} ways", _nearest_ways(exact, control))
     if not least <= ways <= control.ways:
         return refuse(f"it can have {least} to {count(control.ways, 'way')}", _nearest_ways(exact, control))
-    occupancy = occupancy_of(host, control, request.cache_id, ())
+    occupancy = _occupancy(host, control, request.cache_id)
     io = io_to_avoid(control, request.cache_id)
     if mask := _choose(ways, control, occupancy, io):
         return mask
@@ -215,6 +218,21 @@ def _mask_for(request: CacheAmount, host: Host, rounding: Rounding | None) -> Cb
         owners=owners,
         hint=f"at most {count(most, 'way')} can be given" if most else "remove groups that are no longer needed",
     )
+
+
+def _occupancy(host: Host, control: CacheControl, cache_id: int) -> Occupancy:
+    """Who holds the ways of a cache. In mode exclusive the default group can have no way of any other kind, either.
+
+    Those are the ways of devices, and with CDP others' code beside its data, and the reverse.
+    """
+    found = occupancy_of(host, control, cache_id, ())
+    if host.default_group.mode != "exclusive":
+        return found
+    theirs = found.taken | control.io_ways(cache_id)
+    for group in host.control_groups():
+        if group.path != DEFAULT_GROUP:
+            theirs |= of_all_types(group, control, cache_id, host)
+    return replace(found, taken=Cbm(theirs))
 
 
 def _choose(ways: int, control: CacheControl, occupancy: Occupancy, io: Cbm) -> Cbm | None:
@@ -251,11 +269,14 @@ def _as_before(first: Cbm, occupancy: Occupancy, control: CacheControl) -> Cbm:
 
 def _owners(host: Host, control: CacheControl, cache_id: int, ways: int) -> str:
     """Which groups have some of the ways: "web (cachetune) has 00f"."""
-    held = [
-        f"{holder_of(group)} has {mask:x}"
-        for group in host.control_groups()
-        if group.path != DEFAULT_GROUP and (mask := mask_of(group, control, cache_id)) & ways
-    ]
+    exclusive = host.default_group.mode == "exclusive"
+    held = []
+    for group in host.control_groups():
+        mask = of_all_types(group, control, cache_id, host) if exclusive else mask_of(group, control, cache_id)
+        if group.path != DEFAULT_GROUP and mask & ways:
+            held.append(f"{holder_of(group)} has {mask:x}")
+    if exclusive and (io := control.io_ways(cache_id)) & ways:
+        held.append(f"{DEVICES} have {io:x}, which an exclusive group cannot share")
     return listed(held, _OWNERS) or "no group has the others, but masks must be contiguous"
 
 

@@ -20,7 +20,7 @@ from cachetune.plan.model import DefaultGoal, PlanGuest
 from cachetune.plan.removal import plan_removal
 from cachetune.plan.steps import CreateGroup, Step, WriteSchemata
 from cachetune.service.default_group import default_planner, reset_planner
-from cachetune.sim import SimulatedResctrl
+from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.units import Rate, Size
 from tests.apply.dying import until_death
 from tests.mpam import mpam_host
@@ -169,6 +169,47 @@ def test_ways_that_a_guest_has_are_refused_with_who_has_them(connection: Connect
     (finding,) = refused.value.findings
     assert "cannot have 9 ways, because cachetune-web-vcpus_0 (cachetune) has f" in finding.message
     assert finding.hint == "at most 7 ways can be given"
+
+
+def exclusive_host(sim: SimulatedResctrl, masks: str, others: str, run: Path) -> Connection:
+    """A host whose default group is in mode exclusive, beside a group of another program."""
+    sim.write("schemata", masks)
+    sim.mkdir("COS1")
+    sim.write("COS1/schemata", others)
+    sim.write("mode", "exclusive\n")
+    return Connection(sim, run)
+
+
+def test_an_exclusive_default_group_gets_no_ways_of_devices(tmp_path: Path) -> None:
+    connection = exclusive_host(host_with_guest("skylake-2s"), "L3:0=0f0;1=0f0\n", "L3:0=003;1=003\n", tmp_path)
+    with pytest.raises(PlanRefusedError) as refused:
+        planned(wish(8), connection)
+    (finding,) = refused.value.findings
+    owners = "COS1 (pqos) has 3 and devices have 600, which an exclusive group cannot share"
+    assert finding.message.endswith(f"cannot have 8 ways, because {owners}")
+    assert finding.hint == "at most 7 ways can be given"
+    done(wish(7), connection)
+    assert "L3:0=1fc" in connection.resctrl.read("schemata")
+
+
+def test_an_exclusive_default_group_gets_no_data_ways_that_are_others_code(tmp_path: Path) -> None:
+    masks, others = "L3CODE:0=0f0;1=0f0\nL3DATA:0=0f0;1=0f0\n", "L3CODE:0=00f;1=00f\nL3DATA:0=001;1=001\n"
+    sim = SimulatedResctrl(load_profile("skylake-2s").mounted("cdp"))
+    connection = exclusive_host(sim, masks, others, tmp_path)
+    with pytest.raises(PlanRefusedError) as refused:
+        planned(wish(6, resource="L3DATA"), connection)
+    assert "because COS1 (pqos) has f and devices have 600" in refused.value.findings[0].message
+    done(wish(5, resource="L3DATA"), connection)
+    assert "L3DATA:0=1f0" in sim.read("schemata")
+
+
+def test_an_exclusive_default_group_is_reset_without_the_ways_of_devices(tmp_path: Path) -> None:
+    connection = exclusive_host(host_with_guest("skylake-2s"), "L3:0=0f0;1=0f0\n", "L3:0=003;1=003\n", tmp_path)
+    first = Allocation(Masks.of([("L3", 0, Cbm(0x7FF))]))
+    connection.run.mkdir(exist_ok=True)
+    save_ledger(Ledger(boot_id=journal.boot_id(), initial=first), connection.run)
+    assert apply_planned(reset_planner(), connection).outcome == "done"
+    assert "L3:0=1fc" in connection.resctrl.read("schemata")
 
 
 @pytest.mark.parametrize("profile", ["sapphire-rapids-cdp", "milan", "sapphire-rapids-mbps", "mpam"])
