@@ -65,7 +65,7 @@ def _after_goal(record: DefaultRecord, plan: Plan, goal: DefaultGoal) -> Default
     limits = {
         (name, i): value
         for name, i, value in record.initial.bandwidth.entries()
-        if name != "MB" or record.unit == plan.bandwidth_unit  # else it is from another mount, which is gone
+        if name != "MB" or record.unit == plan.bandwidth_unit  # else it is from another mount, which has ended
     }
     for name, cache_id, mask in goal.values.masks.entries():
         place = (name, cache_id)
