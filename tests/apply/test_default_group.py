@@ -192,7 +192,7 @@ def test_an_exclusive_default_group_gets_no_ways_of_devices(tmp_path: Path) -> N
     assert "L3:0=1fc" in connection.resctrl.read("schemata")
 
 
-def test_an_exclusive_default_group_gets_no_data_ways_that_are_others_code(tmp_path: Path) -> None:
+def test_an_exclusive_default_group_gets_no_data_ways_that_another_has_for_code(tmp_path: Path) -> None:
     masks, others = "L3CODE:0=0f0;1=0f0\nL3DATA:0=0f0;1=0f0\n", "L3CODE:0=00f;1=00f\nL3DATA:0=001;1=001\n"
     sim = SimulatedResctrl(load_profile("skylake-2s").mounted("cdp"))
     connection = exclusive_host(sim, masks, others, tmp_path)
@@ -250,7 +250,7 @@ def test_a_reset_writes_no_percentage_as_mib_per_second(mounted_again: Connectio
     assert planned(reset_planner(), mounted_again).warnings == ()
 
 
-def test_values_set_in_another_unit_begin_anew(mounted_again: Connection) -> None:
+def test_the_first_value_is_that_before_the_first_change_in_this_unit(mounted_again: Connection) -> None:
     host = mounted_again.look(Ledger())
     before = mounted_again.resctrl.read("schemata")
     (node, first), *_ = host.default_group.bandwidth.row("MB").items()
