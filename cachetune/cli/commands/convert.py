@@ -107,7 +107,7 @@ def of_pqos(
 @option("-c", "cpus", metavar="CPULIST", default="", heading="How", help="As rdtset -c.")
 @_chosen
 def of_rdtset(*, definitions: tuple[str, ...], classes: tuple[str, ...], pids: str, cpus: str, **values: Any) -> None:
-    """Convert options of rdtset. DEFINITIONS are values of its option -t, numbered from 1.
+    """Convert options of rdtset. DEFINITIONS are values of its option -t, numbered from 1. Quotes and t= may stay.
 
     \b
     Examples:

@@ -1,9 +1,11 @@
 """rdtset's ``-t`` options: each is a class, as FEATURE=VALUE;…;cpu=LIST; without ``cpu`` it is for the tasks of ``-p``.
 
-With two masks, the first is for code and the second for data. Source: rdtset(8) of 4.5.
+With two masks, the first is for code and the second for data. Source: rdtset(8) of 4.5. The words may be pasted from a
+command line or a script, with its quotes and with ``t=`` for the option: ``t='l3=0xf';cpu=1``.
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
@@ -50,7 +52,11 @@ def read(classes: Iterable[tuple[str, str]], host: Host, pids: str = "", cpus: s
 
 
 def _features(text: str, where: str) -> Iterator[tuple[str, str]]:
-    for item in filter(None, (part.strip() for part in text.lower().split(";"))):
+    try:
+        unquoted = " ".join(shlex.split(text.lower())).removeprefix("t=")
+    except ValueError:
+        raise invalid(where, f"{text[:60]!r} has a quote that is not closed", _EXAMPLE) from None
+    for item in filter(None, (part.strip() for part in unquoted.split(";"))):
         name, equals, value = item.partition("=")
         if not equals or (name not in _FEATURES and name != "cpu"):
             raise invalid(where, f"{item[:60]!r} is not a feature with a value", _EXAMPLE)

@@ -234,6 +234,11 @@ def test_two_masks_of_rdtset_are_for_code_and_data() -> None:
     assert one.masks["L3DATA"][0] == 0xF0
 
 
+@pytest.mark.parametrize("text", ["t='l3=0xf';cpu=1", "'l3=0xf;cpu=1'", 't="l3=0xf;cpu=1"', "T=l3=0xf; cpu=1;"])
+def test_a_class_of_rdtset_may_have_the_quotes_and_the_option_of_its_command_line(text: str) -> None:
+    assert of_rdtset(text) == of_rdtset("l3=0xf;cpu=1")
+
+
 def test_a_class_of_rdtset_without_cpus_is_for_the_tasks() -> None:
     one, two = of_rdtset("l3=0xf", "l3=0xf0;cpu=1", pids="4711,4712").classes
     assert (one.tids, two.tids) == ({4711, 4712}, frozenset())
@@ -250,7 +255,9 @@ def test_the_affinity_of_rdtset_is_noted() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["x", "l3", "l3=f", "l3=0xf,0xf,0xf", "l3=", "mba=0x5", "mba=", "cpu=a", "l4=0xf"])
+@pytest.mark.parametrize(
+    "text", ["x", "l3", "l3=f", "l3=0xf,0xf,0xf", "l3=", "mba=0x5", "mba=", "cpu=a", "l4=0xf", "'l3=0xf", "t=t=l3=0xf"]
+)
 def test_what_rdtset_would_refuse_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"^-t: "):
         of_rdtset(text)
