@@ -5,7 +5,7 @@ is recorded by ``recover``, one that is killed after it at most twice, with the 
 of its record; what cannot be written is a note in the report.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,13 @@ import msgspec
 from cachetune.apply.state import change_log, systemd_journal
 from cachetune.apply.state.change_log import Change, ChangedGuest, GroupChange, LoggedGroup, Outcome
 from cachetune.apply.state.journal import boot_id
+from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.errors import CachetuneError, error_text
 from cachetune.host.groups import GroupReader
-from cachetune.host.model import Group, Host
+from cachetune.host.model import DEFAULT_GROUP, Group, Host
 from cachetune.host.resctrl.files import is_kernels
 from cachetune.plan.group_state import GroupState
+from cachetune.plan.groups.names import scope_of
 from cachetune.plan.model import NO_GUEST, Plan
 from cachetune.plan.render import summary_sentence
 from cachetune.plan.settings import ASSIGNMENTS
@@ -84,7 +86,6 @@ def _logged(group: Group | None) -> LoggedGroup | None:
 def _change(connection: "Connection", ended: Ended) -> Change:
     paths = dict.fromkeys(path for step in ended.started for path in effect_of(step).groups)
     after = _read(connection, paths)
-    guests = (guest for guest in ended.plan.guests if guest != NO_GUEST)
     return Change(
         time=datetime.now(UTC),
         boot_id=boot_id(),
@@ -93,12 +94,29 @@ def _change(connection: "Connection", ended: Ended) -> Change:
         user=change_log.this_user(),
         resctrl=connection.resctrl.source,
         outcome=ended.outcome,
-        guests=tuple(ChangedGuest(guest.name, guest.machine_name, guest.uuid) for guest in guests),
+        guests=tuple(_guests(ended, load_ledger(connection.run))),
         plan=_sentence(ended),
         groups=tuple(GroupChange(path, ended.before(path), after[path]) for path in paths),
         error=ended.error,
         notes=tuple(ended.notes),
     )
+
+
+def _guests(ended: Ended, ledger: Ledger) -> Iterator[ChangedGuest]:
+    """The guests of the plan, then those whose groups it wrote: to make room, or because they follow the default group.
+
+    Those are known from the ledger, and others, such as libvirt's, by the machine name in the group's name.
+    """
+    plan = ended.plan
+    guests = [guest for guest in plan.guests if guest != NO_GUEST]
+    yield from (ChangedGuest(guest.name, guest.machine_name, guest.uuid) for guest in guests)
+    known = {path: machine for machine, entry in ledger.guests.items() for path in entry.groups}
+    written = {effect_of(step).written: None for step in ended.started}
+    others = [path for path in written if path and path not in {DEFAULT_GROUP, *(group.path for group in plan.groups)}]
+    for machine in dict.fromkeys(known.get(path) or scope_of(path).machine for path in others):
+        if machine not in plan.machine_names:
+            entry = ledger.guests.get(machine)
+            yield ChangedGuest(entry.name if entry else "", machine, entry.uuid if entry else None)
 
 
 def _sentence(ended: Ended) -> str:

@@ -20,8 +20,9 @@ from typing import Annotated, Any, BinaryIO, Literal
 import msgspec
 
 from cachetune import documents
-from cachetune.apply.state.change_log import LONGEST_LINE, Change
+from cachetune.apply.state.change_log import LONGEST_LINE, Change, ChangedGuest
 from cachetune.errors import DocumentError, UnreadableFileError
+from cachetune.plan.groups.names import is_libvirts_name, machine_names
 
 _ROTATED = re.compile(r"(?:\.([0-9]{1,6})|-([0-9]{8}[0-9-]*))(\.gz|\.bz2|\.xz)?", re.ASCII)
 _OPENERS: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -64,8 +65,15 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a change is of this period and guest."""
         if (self.since and change.time < self.since) or (self.until and change.time > self.until):
             return False
-        names = ((guest.name, guest.uuid, guest.machine_name) for guest in change.guests)
-        return self.guest is None or any(self.guest in of_guest for of_guest in names)
+        return self.guest is None or any(_is(guest, self.guest) for guest in change.guests)
+
+
+def _is(guest: ChangedGuest, wanted: str) -> bool:
+    """Whether it has this name, UUID or machine name, or, if its name is not known, one made from this name."""
+    if wanted in (guest.name, guest.uuid, guest.machine_name):
+        return True
+    machine = guest.machine_name
+    return not guest.name and (is_libvirts_name(machine, wanted) or machine in machine_names(wanted, None))
 
 
 def read_changes(files: Iterable[NamedFile], wanted: Wanted) -> ChangeLog:

@@ -10,6 +10,7 @@ import pytest
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state import journal
+from cachetune.apply.state.change_log import Change, ChangedGuest
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.cbm import Amounts, Cbm, is_contiguous
 from cachetune.errors import ApplyRefusedError, PlanRefusedError
@@ -21,6 +22,7 @@ from cachetune.plan.compact import CompactRequest, plan_compaction
 from cachetune.plan.model import MovedGroup, PlanGuest
 from cachetune.plan.policy import LeastWays, Policy, Reserved
 from cachetune.plan.steps import Step, WriteSchemata
+from cachetune.service.change_log import Wanted, log_files, opened, read_changes
 from cachetune.service.plans import plan_requests
 from cachetune.sim import Operation, SimulatedResctrl, load_profile
 from cachetune.units import Size
@@ -213,6 +215,33 @@ def test_random_runs_with_compaction_restore_the_host(tmp_path: Path) -> None:
     assert total.moved > 15
 
 
+# -- the change log ---------------------------------------------------------------------------------------------------
+
+
+def logged(name: str, connection: Connection) -> list[Change]:
+    files = opened(log_files(connection.change_log))
+    return list(read_changes(files, Wanted(guest=name)).changes)
+
+
+def test_the_change_log_has_a_move_under_the_name_of_the_guest_that_moved_and_of_no_other(tmp_path: Path) -> None:
+    _, connection = fragmented(tmp_path)
+    before = {name: logged(name, connection) for name in NAMES}
+    assert apply(plan("build", (4, 4), connection), connection).outcome == "done"
+    (change,) = logged("build", connection)
+    assert change.guests == (ChangedGuest("build", "cachetune-build"), ChangedGuest("db", "cachetune-db"))
+    assert logged("db", connection) == [*before["db"], change]
+    assert logged("mail", connection) == before["mail"]
+
+
+def test_a_compaction_for_no_guest_and_its_recovery_have_the_guests_that_moved(tmp_path: Path) -> None:
+    sim, connection = fragmented(tmp_path)
+    compaction = plan_compaction(connection.look(load_ledger(tmp_path)), CompactRequest(), {})
+    sim.fail(errno.EIO, operation="write", at=2, times=3)
+    assert apply(compaction, connection).outcome == "rollback incomplete"
+    assert recover(connection).exit_code == 0
+    assert [change.outcome for change in logged("db", connection)] == ["done", "rollback incomplete", "undone"]
+
+
 # -- groups that libvirt made, and the default group ------------------------------------------------------------------
 
 
@@ -234,6 +263,9 @@ def test_groups_of_libvirt_move_only_with_adopt_and_only_if_a_guest_runs_in_them
     with pytest.raises(ApplyRefusedError, match="CT508"):
         apply(wanted, connection)
     assert apply(wanted, connection, adopt=True).outcome == "done"
+    assert [change.guests for change in logged("theirs", connection)] == [
+        (ChangedGuest("build", "cachetune-build"), ChangedGuest("", "qemu-7-theirs"))
+    ]
 
 
 def small_host(run: Path, default: str) -> tuple[SimulatedResctrl, Connection]:

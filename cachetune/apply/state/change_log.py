@@ -44,7 +44,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangedGuest(msgspec.Struct, frozen=True):
-    """A guest that the run was for. ``name`` is "" when groups were removed by machine name alone."""
+    """A guest that the run was for, or whose groups it wrote. ``name`` is "" if only its machine name is known."""
 
     name: str
     machine_name: str

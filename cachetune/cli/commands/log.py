@@ -25,7 +25,7 @@ _WHEN = "a time as journalctl takes it, such as yesterday, 10min or '2026-11-30 
 )
 @option("--since", metavar="TIME", heading="Which changes", help=f"Changes at or after {_WHEN}")
 @option("--until", metavar="TIME", heading="Which changes", help="Changes at or before this time.")
-@option("--guest", metavar="NAME|UUID", heading="Which changes", help="Changes to this guest.")
+@option("--guest", metavar="NAME|UUID", heading="Which changes", help="Changes to this guest or its groups.")
 @option(
     *("-n", "--newest"),
     type=click.IntRange(min=1),

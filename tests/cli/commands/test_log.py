@@ -89,7 +89,8 @@ def test_a_period_a_guest_and_a_number_select(run: Run, log: Path) -> None:
     assert run("--log", str(log), "--since", "tomorrow").stdout == "No changes.\n"
     assert run("--log", str(log), "--until", "yesterday").stdout == "No changes.\n"
     assert len(run("--log", str(log), "--since", "10min").stdout.splitlines()) == 3
-    assert len(run("--log", str(log), "--guest", "web").stdout.splitlines()) == 2
+    assert len(run("--log", str(log), "--guest", "web").stdout.splitlines()) == 3, "removed by machine name"
+    assert run("--log", str(log), "--guest", "we").stdout == "No changes.\n"
     assert "remove" in run("--log", str(log), "-n", "1").stdout
 
 
