@@ -3,6 +3,7 @@
 Nothing is changed without consent: --yes, or an answer on a terminal.
 """
 
+import contextlib
 import sys
 from typing import NoReturn
 
@@ -12,7 +13,7 @@ import msgspec
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, Planner, rehearse
 from cachetune.apply.state.ledger import Ledger
-from cachetune.cli.show.console import print_document
+from cachetune.cli.show.console import discard_stdout, print_document
 from cachetune.cli.show.findings import show_findings, show_warnings
 from cachetune.cli.show.plan import show_plan
 from cachetune.cli.show.report import show_report
@@ -133,11 +134,16 @@ def unplanned(refused: PlanRefusedError, document: str) -> InputError:
 
 
 def finish(report: Report, *, as_json: bool) -> NoReturn:
-    """Print the report and exit with its code."""
-    if as_json:
-        print_document(report)
-    else:
-        show_report(report)
+    """Print the report and exit with its code, even if it cannot be printed: the host is as the report says."""
+    try:
+        if as_json:
+            print_document(report)
+        else:
+            show_report(report)
+    except OSError as error:
+        discard_stdout()
+        with contextlib.suppress(OSError):
+            click.echo(f"warning: the report could not be printed: {error.strerror}", err=True)
     sys.exit(report.exit_code)
 
 

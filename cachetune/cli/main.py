@@ -66,7 +66,9 @@ class Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - the interpreter flushes it at exit
+            from cachetune.cli.show.console import discard_stdout
+
+            discard_stdout()
             ctx.exit(2)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -96,6 +98,7 @@ def command() -> None:
 
 def main() -> None:
     """Run the command and exit: with 2 if it could not run, else with the verb's code."""
+    _open_closed_streams()
     try:
         color = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
         code = command.main(prog_name="cachetune", standalone_mode=False, color=color)
@@ -112,15 +115,27 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _open_closed_streams() -> None:
+    """Open /dev/null for each standard stream that the caller has closed, so that no file of ours gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - open until the end
+
+
 def _show_usage_error(error: click.ClickException) -> None:
-    """Show an invalid option or argument in the form of all other errors."""
+    """Show an invalid option or argument in the form of all other errors, or the help if there is no argument."""
     from cachetune.cli.show.findings import show_error
 
+    if isinstance(
+        error, getattr(click.exceptions, "NoArgsIsHelpError", ())
+    ):  # since click 8.2; its message is the help
+        error.show()
+        return
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         click.echo(context.get_usage(), err=True)
     help_hint = f"see '{context.command_path} --help'" if context is not None else ""
-    show_error(error.format_message(), help_hint)
+    show_error(error.format_message().replace("\n\t", " "), help_hint)  # click puts each choice on its own line
 
 
 def _fail(error: CachetuneError) -> NoReturn:
