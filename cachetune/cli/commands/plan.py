@@ -21,8 +21,8 @@ def command(*, file: str | None, output: str | None, as_json: bool, **values: An
     """Show what a domain's XML needs on a host: groups, masks and task moves. Changes nothing.
 
     FILE is domain XML, or - for standard input. With --guest, the threads of a running guest are found by its name, and
-    FILE may be a tuning file (only the <cputune> element) or be omitted to use libvirt's live XML. Without --guest,
-    --pid or --vcpu, groups are planned but no task moves.
+    FILE may be a tuning file (only the <cputune> element); without FILE, the request is the guest's tuning file in
+    guests.d, or else its live XML. Without --guest, --pid or --vcpu, groups are planned but no task moves.
 
     \b
     Examples:

@@ -87,6 +87,8 @@ def _pictures(cache: CacheControl, host: Host, usages: list[CacheUsage], letters
         is_last_of_its_kind = i == len(alike) - 1 or marks[i : i + 1] != marks[i + 1 : i + 2]
         if marks and IO_MARK in marks[i] and is_last_of_its_kind:
             table.add_row("", _text((marks[i], "dim")), _text((legend, "dim")))
+    if any(SEVERAL in owners_picture(masks[u.id], ways) for u in usages):
+        table.add_row("", "", _text((f"{SEVERAL} shared by several groups", "dim")))
     return table
 
 

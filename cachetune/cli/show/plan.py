@@ -14,7 +14,7 @@ _COLORS = {"+": "green", "~": "yellow", "-": "red", ">": "cyan"}
 def show_plan(plan: Plan, document: str = "", *, err: bool = False) -> None:
     """Show the warnings on stderr and the plan on stdout; with ``err``, both on stderr."""
     show_findings(plan.warnings, document)
-    for line in render(plan, ways_picture):
-        if not line.mark:
+    for number, line in enumerate(render(plan, ways_picture)):
+        if not line.mark and number:
             click.echo(err=err)
         click.echo(click.style(printable(line.text), fg=_COLORS.get(line.mark)), err=err)

@@ -171,4 +171,4 @@ def _hint(error: OSError, directory: Path) -> str:
 
 
 def _end(directory: Path) -> str:
-    return f"run `cachetune sim unmount {directory}`"
+    return f"run 'cachetune sim unmount {directory}'"

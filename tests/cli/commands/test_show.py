@@ -29,6 +29,7 @@ L3     11 ways of 2.25 MiB
   cache 0  ddddddd··AA  2 ways free (4.5 MiB), contiguous
   cache 1  ###########  nothing free
            ^^           ^ shared with I/O
+                        # shared by several groups
 
 MB     2 nodes, percent from 10 to 100 in steps of 10
 

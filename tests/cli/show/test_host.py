@@ -95,6 +95,16 @@ def test_a_cache_of_unknown_size_says_which_part_of_a_way_a_node_has(page: Page)
     assert "L3     16 ways, 1/3 of a way for each of 3 Sub-NUMA nodes\n" in shown
 
 
+# ways of several groups
+
+
+@pytest.mark.parametrize(("second", "explained"), [(0xFF00, False), (0xFFF0, True)])
+def test_a_way_of_several_groups_is_explained_below_the_pictures(page: Page, second: int, explained: bool) -> None:
+    lines = page(host(groups=(control(".", 0x00FF), control("a", second)))).splitlines()
+    assert any("cache" in line and "#" in line for line in lines) is explained
+    assert ("# shared by several groups" in [line.strip() for line in lines]) is explained
+
+
 # ways that I/O uses
 
 
