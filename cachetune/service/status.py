@@ -188,7 +188,9 @@ def _matches(request: GuestRequest, host: Host, ledger: Ledger, options: Options
 
 
 def _errors(findings: Iterable[Finding]) -> tuple[str, ...]:
-    return tuple(finding.message for finding in findings if finding.severity == "error")
+    """Each error with what to do about it."""
+    errors = (finding for finding in findings if finding.severity == "error")
+    return tuple(f"{error.message}; {error.hint}" if error.hint else error.message for error in errors)
 
 
 def _groups_with(tids: frozenset[int], host: Host | None) -> tuple[str, ...]:

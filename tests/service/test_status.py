@@ -121,6 +121,14 @@ def test_a_tuning_file_with_errors_is_invalid_even_if_libvirts_xml_is_valid(host
     assert tuning(guest(HALF.format(vcpus="0")), host, broken).state == "invalid"
 
 
+def test_a_refusal_says_what_to_do(host: Host) -> None:
+    two_ways = "<cachetune vcpus='0'><cache id='0' level='3' type='both' size='4608' unit='KiB'/></cachetune>"
+    found = tuning(guest(two_ways), host)
+    assert found.state == "refused"
+    assert found.why[0].startswith("no room for ")
+    assert "; plan with --shrink-default: " in found.why[0]
+
+
 def test_vcpus_without_names_can_only_be_tuned_together(host: Host) -> None:
     unnamed, why = (Thread(40), Thread(41)), "all its vCPUs run in one thread"
     found = tuning(guest(HALF.format(vcpus="0"), unnamed, why), host)
