@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from cachetune.cli.show.findings import show_error
+from cachetune.apply.run import Planner
+from cachetune.apply.state.ledger import Ledger
+from cachetune.cli.show.findings import show_error, show_warnings
 from cachetune.domain import format_cputune
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
 from cachetune.guests.tuning_files import stage_tuning_file
+from cachetune.host.model import Host
+from cachetune.plan.model import Plan
 from cachetune.text import printable
+from cachetune.units import Rounding
 
 if TYPE_CHECKING:
     from cachetune.files import StagedFile
@@ -39,6 +44,18 @@ class Saving:
             )
         text = format_cputune(domain) or "<cputune/>\n"
         self._staged = stage_tuning_file(domain.name, text, self._directory)
+
+    def rounded(self, planner: Planner, rounding: Rounding | None) -> Planner:
+        """The planner, which warns if --round changes values of the request, which is saved as it was written."""
+
+        def plan_and_warn(host: Host, ledger: Ledger) -> Plan:
+            plan = planner(host, ledger)
+            if self._staged and rounding and any(group.rounded_from for group in plan.groups):
+                why = f"the tuning file has the request as it was written, and --round {rounding} changes it"
+                show_warnings([f"{why}: give the agent and the hook this option as well"])
+            return plan
+
+        return plan_and_warn
 
     def __enter__(self) -> Self:
         return self

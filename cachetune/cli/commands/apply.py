@@ -78,7 +78,8 @@ def _planner(
     if saving is None:
         return planner
     domain = domain_to_save(made, document, selection)
-    return _also_saved(planner, all_exclusive(domain) if how.exclusive else domain, saving)
+    planner = _also_saved(planner, all_exclusive(domain) if how.exclusive else domain, saving)
+    return saving.rounded(planner, how.rounding)
 
 
 def _also_saved(planner: Planner, domain: Domain, saving: Saving) -> Planner:

@@ -126,6 +126,19 @@ def test_what_is_saved_is_exclusive_if_the_option_says_so(host: Host) -> None:
         assert "mode='exclusive'" in (host.guests_d / f"{WEB}.xml").read_text()
 
 
+def test_what_is_rounded_is_saved_as_it_was_written_with_a_warning_about_the_agent(host: Host) -> None:
+    size = "<cache id='0' level='3' type='both' size='7000' unit='KiB'/>"
+    file = host.file("odd.xml", f"<cputune><cachetune vcpus='0-1'>{size}</cachetune></cputune>")
+    warning = "--round up changes it: give the agent and the hook this option as well"
+    with guest(WEB):
+        words = ("--yes", "--save", "--shrink-default", "--guest", WEB)
+        done = host.cachetune("apply", *words, "--round", "up", file)
+        assert (done.returncode, warning in done.stderr, ways(host)) == (0, True, 4), done.stderr
+        assert "size='7000' unit='KiB'" in (host.guests_d / f"{WEB}.xml").read_text()
+        whole = host.cachetune("apply", *words, "--round", "up", host.file("whole.xml", tuning(2)))
+        assert (whole.returncode, "warning" in whole.stderr) == (0, False), whole.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
