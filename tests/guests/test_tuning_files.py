@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import InputError, UnreadableFileError, WrongGuestError
+from cachetune.errors import InputError, UnreadableFileError, UnwritableFileError, WrongGuestError
 from cachetune.guests.tuning_files import names_in, stage_tuning_file, tuning_of
 
 UNSAFE = ["", ".", "..", "../web", "sub/web", "/etc/web", ".hidden", "web\0", "w" * 252, "\udcff"]
@@ -138,3 +138,16 @@ def test_a_name_that_leads_out_of_the_directory_cannot_be_saved(tmp_path: Path, 
     with pytest.raises(InputError, match="cannot have a tuning file"):
         stage_tuning_file(name, "<cputune/>", tmp_path / "guests.d")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["w" * length for length in range(236, 256)] + ["ü" * 121, "ü" * 127])
+def test_the_longest_names_are_saved_or_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
+    """The new file beside the old one has a longer name than the file itself."""
+    try:
+        stage_tuning_file(name, "<cputune/>\n", tmp_path).commit()
+    except (InputError, UnwritableFileError):
+        assert len(name.encode()) > 236
+        assert list(tmp_path.iterdir()) == []
+    else:
+        assert len(name.encode()) < 249
+        assert [path.name for path in tmp_path.iterdir()] == [f"{name}.xml"]
