@@ -66,7 +66,9 @@ def _planner(request: DefaultRequest, policy: Policy | None, rounding: Rounding 
     if request != DefaultRequest():
         return default_planner(request, rounding, policy)
     if policy is None:
-        raise InputError("pass values, such as --l3 0=4ways, or --reset", hint="without either, a policy is required")
+        raise InputError(
+            "no values are given, and there is no policy", hint="pass --l3 0=4ways, --reset or --policy FILE"
+        )
     return policy_planner(policy)
 
 

@@ -80,7 +80,7 @@ def test_reset_brings_the_first_values_back(sim: SimulatedResctrl) -> None:
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        ((), "pass values, such as --l3 0=4ways, or --reset"),
+        ((), "no values are given, and there is no policy"),
         (("--reset", "--l3", "0=4ways"), "pass values, such as --l3 0=4ways, or --reset"),
         (("--l3", "0=4ways", "--l3", "0-1=3ways"), "L3 0 is given twice"),
         (("--l3", "4ways"), "'4ways' is not ID=SIZE, such as 0=4ways"),
