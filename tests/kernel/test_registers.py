@@ -6,13 +6,13 @@ way. A failure names the seed; CACHETUNE_REGISTERS_SEED draws others, CACHETUNE_
 
 import dataclasses
 import os
+import pickle
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
 import pytest
 
-from cachetune import documents
 from cachetune.domain import load
 from cachetune.domain.model import Domain
 from cachetune.host.model import DEFAULT_GROUP, is_monitor
@@ -63,8 +63,8 @@ def setting(request: pytest.FixtureRequest) -> Setting:
 
 @pytest.fixture(scope="module")
 def ran(setting: Setting, scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, vm.Result]:
-    given = tmp_path_factory.mktemp("domains") / "examples.json"
-    given.write_bytes(documents.encode(_examples()))
+    given = tmp_path_factory.mktemp("domains") / "examples.pickle"
+    given.write_bytes(pickle.dumps(_examples()))
     words = (SEED, str(RANDOM_CASES), str(given))
     cpu_limit = 900 + 30 * RANDOM_CASES
     outcome, result = scenario(
