@@ -236,6 +236,7 @@ def test_the_answers_of_qmp(qemu: NamedThreads, tmp_path: Path) -> None:
         "cpus": [{"cpu-index": n, "thread-id": tid, "props": {"core-id": n}} for n, tid in enumerate(tids)],
         "name": {"name": "web"},
         "uuid": {"UUID": "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"},
+        "iothreads": [],
     }
     codes = []
     for mutant, here in mutants("qmp", answers, tmp_path, 60):
