@@ -6,14 +6,16 @@ reading of the host before that is left out.
 
 The least possible is one for the lock; for each group one mkdir and one read of its tasks; for each schemata that is
 changed one write and one read; and as many writes of tasks as the kernel needs: one for each move of a group on 6.12,
-one for each thread moved on 6.1.
+one for each thread moved on 6.1. The change log has what each group is after the run, which takes a read of the four
+files of each control group that the run touched, and of the two of each monitor group.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from cachetune.plan.steps import CreateGroup, MoveTasks, Step, WriteSchemata
+from cachetune.host.model import is_monitor
+from cachetune.plan.steps import CreateGroup, MoveTasks, Step, WriteSchemata, effect_of
 
 _CALLS = "flock,openat,mkdirat,unlinkat,write,newfstatat,close"
 _LOCKED = re.compile(r"flock\((\d+<.*>), LOCK_EX.* = 0$")
@@ -22,7 +24,7 @@ _CHANGE = re.compile(r"(mkdirat|unlinkat|write)\(")
 _LOOK = re.compile(r"openat\((?!.*(O_PATH|O_WRONLY))|newfstatat\((?!.*AT_EMPTY_PATH)")
 
 
-def least(steps: Iterable[Step], *, lists: bool) -> int:
+def least(steps: Collection[Step], *, lists: bool) -> int:
     """The operations without which the steps cannot be carried out and read back; ``lists``: the kernel takes them."""
     count = 1
     for step in steps:
@@ -33,7 +35,8 @@ def least(steps: Iterable[Step], *, lists: bool) -> int:
                 count += 1 if lists else len(tids)
             case _:
                 raise ValueError(f"not known for steps such as {step}")
-    return count
+    touched = {path for step in steps for path in effect_of(step).groups}
+    return count + sum(2 if is_monitor(path) else 4 for path in touched)
 
 
 def strace(file: Path) -> list[str]:

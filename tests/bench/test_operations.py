@@ -40,9 +40,9 @@ def test_each_lock_begins_a_run_and_reading_before_its_first_change_is_left_out(
     assert counted([LOCK, read, MKDIR, read, UNLOCK, LOCK, read, read, UNLOCK], ROOT) == [3, 1]
 
 
-def test_the_least_is_the_lock_and_each_step_read_back() -> None:
+def test_the_least_is_the_lock_each_step_read_back_and_each_group_recorded() -> None:
     steps = [CreateGroup("g"), WriteSchemata("g", "", "L3:0=1\n"), MoveTasks("g", ".", (1, 2, 3))]
-    assert least(steps, lists=True) == 1 + 2 + 2 + 1
-    assert least(steps, lists=False) == 1 + 2 + 2 + 3
+    assert least(steps, lists=True) == 1 + 2 + 2 + 1 + 4 + 4
+    assert least(steps, lists=False) == 1 + 2 + 2 + 3 + 4 + 4
     with pytest.raises(ValueError, match="RemoveGroup"):
         least([RemoveGroup("g", "")], lists=True)
