@@ -16,7 +16,6 @@ import gc
 import sys
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from errno import EIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ import msgspec
 
 from cachetune import documents
 from cachetune.apply.recover import recover
-from cachetune.apply.run import Connection, apply
+from cachetune.apply.run import Connection
 from cachetune.apply.settle import settle
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.domain import load
@@ -38,8 +37,7 @@ from cachetune.units import Rate, Size
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.changes import changes_of, killed
 from tests.kernel.scenarios.deaths import moments_of
-from tests.kernel.scenarios.exclusive import Attempt
-from tests.kernel.scenarios.faults import before_change, fail
+from tests.kernel.scenarios.faults import Attempt, failures
 from tests.kernel.scenarios.guest_process import running
 from tests.kernel.scenarios.library import carried_out, guest_of, place_on
 
@@ -181,7 +179,7 @@ def play(site: Site, case: Case, moments: Callable[[tuple[str, ...]], Collection
         go_back()
         deaths.append(_recovered(site, number, killed(run, number), ends))
     go_back()
-    return Result(plan, before, after, _failures(site, plan), changes, tuple(deaths))
+    return Result(plan, before, after, failures(plan, site.connection, site.look), changes, tuple(deaths))
 
 
 def _recovered(site: Site, number: int, killed_by: int, ends: list[State]) -> Death:
@@ -192,18 +190,6 @@ def _recovered(site: Site, number: int, killed_by: int, ends: list[State]) -> De
     again = recover(site.connection).outcome
     lost = ended or str([tree.differences(end, state) for end in ends])
     return Death(number, killed_by, left, lost, (again, *tree.differences(state, site.look())))
-
-
-def _failures(site: Site, plan: Plan) -> tuple[Attempt, ...]:
-    found: list[Attempt] = []
-    before = site.look()
-    while len(found) < 100:
-        with before_change(len(found) + 1, fail(EIO)):
-            outcome = apply(plan, site.connection).outcome
-        if outcome == "done":
-            break
-        found.append(Attempt(outcome, tree.differences(before, site.look())))
-    return tuple(found)
 
 
 def main() -> None:

@@ -6,13 +6,13 @@
 import gc
 import sys
 from collections.abc import Callable
-from errno import EIO
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from cachetune import documents
-from cachetune.apply.run import Connection, apply
+from cachetune.apply.run import Connection
 from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.domain import load
 from cachetune.domain.model import Domain
@@ -23,18 +23,11 @@ from cachetune.units import Rate, Size
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.cachetune_command import Ran, run_here
 from tests.kernel.scenarios.deaths import Round, Scene, moments_of
-from tests.kernel.scenarios.faults import before_change, fail
+from tests.kernel.scenarios.faults import Attempt, failures
 from tests.kernel.scenarios.guest_process import GuestProcess, running
 from tests.kernel.scenarios.library import carried_out, guest_of, place_on, planned, removal
 
 SMALL, LARGE = 1, 5  # ways of a guest
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """A run that failed at one of its changes: its outcome, and what differs from before."""
-
-    outcome: str
-    differs: tuple[str, ...]
 
 
 class Walk(msgspec.Struct, frozen=True):
@@ -98,19 +91,6 @@ def walk(process: GuestProcess, host: Host, file: Path) -> Walk:
     return Walk(made, show, schemata, refused, shrunk, back, reset, differs)
 
 
-def failures(scene: Scene, verb: str, tids: set[int]) -> tuple[Attempt, ...]:
-    """The run with a failure at its first change of resctrl, at the second, and so on until none is left to fail."""
-    found: list[Attempt] = []
-    before = tree.state(tids)
-    while len(found) < 100:
-        with before_change(len(found) + 1, fail(EIO)):
-            outcome = apply(scene.plans[verb], scene.connection).outcome
-        if outcome == "done":
-            break
-        found.append(Attempt(outcome, tree.differences(before, tree.state(tids))))
-    return tuple(found)
-
-
 def request_on(host: Host) -> DefaultRequest:
     """Five ways of the first cache, and some bandwidth of the first node if the machine controls that."""
     cache = host.caches[0]
@@ -167,7 +147,7 @@ def main() -> None:
                 if sys.argv[1] != "none":
                     rounds[verb] = scene.round(verb)
                     rounds |= scene.recoveries(verb, all_ends=False)
-                failed[verb] = failures(scene, verb, tids)
+                failed[verb] = failures(scene.plans[verb], scene.connection, partial(tree.state, tids))
         carried_out(removal(small, connection), connection)
         differs = tree.differences(first, tree.state(tids))
     cache = host.caches[0]

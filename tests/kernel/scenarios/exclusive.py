@@ -9,13 +9,13 @@ and shares all others with the default group, so that both ways between the two 
 import gc
 import os
 import sys
-from errno import EIO, errorcode
+from errno import errorcode
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from cachetune import documents
-from cachetune.apply.run import apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import load
 from cachetune.domain.model import Domain
@@ -24,19 +24,12 @@ from cachetune.plan.model import Plan
 from tests.kernel.scenarios import tree
 from tests.kernel.scenarios.cachetune_command import Ran, run, run_here
 from tests.kernel.scenarios.deaths import Round, Scene, moments_of
-from tests.kernel.scenarios.faults import before_change, fail
+from tests.kernel.scenarios.faults import Attempt, failures
 from tests.kernel.scenarios.guest_process import GuestProcess, running
 from tests.kernel.scenarios.library import carried_out, guest_of, place_on, planned, removal
 
 GROUP = "cachetune-alone-vcpus_0-1"
 FOREIGN = "foreign"
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """A run that failed at one of its changes: its outcome, and what differs from before."""
-
-    outcome: str
-    differs: tuple[str, ...]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -135,19 +128,6 @@ def _written(path: Path, text: str) -> Refusal:
     return Refusal("", "")
 
 
-def failures(scene: Scene, verb: str, tids: set[int]) -> tuple[Attempt, ...]:
-    """The run with a failure at its first change of resctrl, at the second, and so on until none is left to fail."""
-    found: list[Attempt] = []
-    before = tree.state(tids)
-    while len(found) < 100:
-        with before_change(len(found) + 1, fail(EIO)):
-            outcome = apply(scene.plans[verb], scene.connection).outcome
-        if outcome == "done":
-            break
-        found.append(Attempt(outcome, tree.differences(before, tree.state(tids))))
-    return tuple(found)
-
-
 def main() -> None:
     """Print an Outcome."""
     with running(2) as process:
@@ -172,7 +152,7 @@ def main() -> None:
             if sys.argv[1] != "none":
                 rounds[verb] = scene.round(verb)
                 rounds |= scene.recoveries(verb, all_ends=False)
-            failed[verb] = failures(scene, verb, tids)
+            failed[verb] = failures(scene.plans[verb], scene.connection, partial(tree.state, tids))
         carried_out(removal(alone, connection), connection)
         differs = tree.differences(first, tree.state(tids))
     sys.stdout.buffer.write(documents.encode(Outcome(walked, scene.plans, failed, rounds, differs)))

@@ -2,14 +2,43 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from errno import EIO
 from functools import wraps
 from typing import Any
 from unittest import mock
 
+import msgspec
+
+from cachetune.apply.run import Connection, apply
 from cachetune.errors import ResctrlError
 from cachetune.host import SysfsResctrl
+from cachetune.plan.model import Plan
+from tests.kernel.scenarios import tree
 
 CHANGES = ("mkdir", "rmdir", "write")
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A run that failed at one of its changes: its outcome, and what differs from before."""
+
+    outcome: str
+    differs: tuple[str, ...]
+
+
+def failures(plan: Plan, connection: Connection, look: Callable[[], dict[str, str]]) -> tuple[Attempt, ...]:
+    """The run with a failure at its first change of resctrl, at the second, and so on until none is left to fail.
+
+    ``look`` returns the state that must be as before.
+    """
+    found: list[Attempt] = []
+    before = look()
+    while len(found) < 100:
+        with before_change(len(found) + 1, fail(EIO)):
+            outcome = apply(plan, connection).outcome
+        if outcome == "done":
+            break
+        found.append(Attempt(outcome, tree.differences(before, look())))
+    return tuple(found)
 
 
 @contextlib.contextmanager
