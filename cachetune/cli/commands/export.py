@@ -41,7 +41,7 @@ def command(*, guest: str | None, all_guests: bool, words: Any, output: str, as_
     """Print what is applied to guests, as tuning XML or in the words of another tool. Changes nothing.
 
     Reads the groups that cachetune or libvirt made, of guests that run or have ended. Planning the XML on the same host
-    changes nothing; sizes are exact, and masks that a group copied from the default group are no requests.
+    changes nothing; sizes are exact, and masks that a group copied from the default group are left out.
 
     \b
     Examples:

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from cachetune.guests.sources.libvirt import look
 from cachetune.testing.guests import NamedThreads
 from tests.guests.lookalike import add_process, search
 
-UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
+UUID = str(uuid.uuid4())
+"""Of no other process on the machine: a second one with it, of another test, would hide the guest."""
 NODE = """<node><domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory>1024</memory><vcpu>2</vcpu>
 <os><type>hvm</type></os><cputune><memorytune vcpus='0'><node id='0' bandwidth='50'/></memorytune></cputune>
 </domain></node>"""
