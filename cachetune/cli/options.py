@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cachetune.cli.verb import option
+from cachetune.errors import InputError
 from cachetune.guests.sources import NAMES
 from cachetune.guests.sources.options import Setting, SourceOptions, settings
 from cachetune.units import ROUNDINGS
@@ -39,6 +40,28 @@ class _VcpuThread(click.ParamType):  # type: ignore[type-arg]
         if not re.fullmatch("[0-9]{1,5}=0*[1-9][0-9]{0,9}", str(value)):
             self.fail(f"{value!r} is not a vCPU and its thread id, such as 0=4711", param, ctx)
         return int(vcpu), int(tid)
+
+
+# What shells complete. A host can have others. Source: the kernel's resctrl.rst.
+_EVENTS = (
+    *("llc_occupancy", "mbm_total_bytes", "mbm_local_bytes", "core_energy", "activity", "uops_retired"),
+    *("stalls_llc_hit", "stalls_llc_miss", "unhalted_core_cycles", "unhalted_ref_cycles", "c1_res", "c6_res"),
+)
+# How often counters may be read: a read interrupts a CPU of the cache.
+_LEAST_INTERVAL, _UNFORCED_INTERVAL, _MOST_INTERVAL = 0.001, 0.1, 86400.0
+
+
+class _Interval(click.ParamType):  # type: ignore[type-arg]
+    name = "SECONDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number of seconds, such as 1 or 0.5", param, ctx)
+        if not _LEAST_INTERVAL <= seconds <= _MOST_INTERVAL:  # also if it is not a number
+            self.fail(f"{seconds:g} is not between {_LEAST_INTERVAL:g} and {_MOST_INTERVAL:g} seconds", param, ctx)
+        return seconds
 
 
 def stack(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -83,6 +106,47 @@ vcpus = option(
     metavar="N=TID",
     heading=_GUEST,
     help="The thread of vCPU N. Repeatable.",
+)
+
+
+def interval_option(text: str, default: float | None = None) -> Callable[[F], F]:
+    """--interval with a help text, and --force; ``check_interval`` says whether they agree."""
+    return stack(
+        option(
+            "--interval",
+            type=_Interval(),
+            default=default,
+            show_default=default is not None,
+            metavar="SECONDS",
+            heading=_HOW,
+            help=text,
+        ),
+        option(
+            "--force",
+            is_flag=True,
+            heading=_HOW,
+            help=f"Allow an interval under {_UNFORCED_INTERVAL:g} s, although each read interrupts a CPU.",
+        ),
+    )
+
+
+def check_interval(interval: float | None, *, force: bool) -> None:
+    """Raise InputError for an interval that needs --force, without it."""
+    if interval is not None and interval < _UNFORCED_INTERVAL and not force:
+        raise InputError(
+            f"--interval {interval:g} is under {_UNFORCED_INTERVAL:g} s, and each read of a counter interrupts a CPU",
+            hint="pass --force if the guests on this host may be disturbed",
+        )
+
+
+event = option(
+    "--event",
+    "events",
+    multiple=True,
+    metavar="EVENT",
+    heading=_HOW,
+    shell_complete=lambda _context, _option, begun: [name for name in _EVENTS if name.startswith(begun)],
+    help="Read only this event, such as mbm_total_bytes. Repeatable.",
 )
 
 shrink_default = option(
