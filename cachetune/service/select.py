@@ -25,7 +25,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """The running guest ``guest`` (name or UUID), all running guests, or the process ``pid``.
 
     ``vcpus`` are pairs of vCPU and thread id, instead of a process. ``machine_name`` overrides the prefix of the group
-    names, which is made from the guest's name. ``sources`` configures where to look for running guests, ``source``
+    names, which is made from the guest's name. ``foreign`` adds foreign groups where the selection names
+    no guest. ``sources`` configures where to look for running guests, ``source``
     restricts that to one source. ``guests_d`` is the directory of tuning files.
     """
 
@@ -34,6 +35,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     machine_name: str | None = None
     pid: int | None = None
     vcpus: tuple[tuple[int, int], ...] = ()
+    foreign: bool = False
     sources: SourceOptions = SourceOptions()
     source: SourceName | None = None
     guests_d: Path = GUESTS_D
@@ -91,11 +93,12 @@ def select_groups(
     """The groups to read: those of the guests selected, or of ``domain``.
 
     A guest's groups have its names, or those that the ledger has for it. With neither, the default group and every
-    group that cachetune or libvirt made. Raises GuestNotFoundError, WrongGuestError, and InputError if a selected guest
-    has no groups.
+    group that cachetune or libvirt made, or with ``foreign`` every group. Raises GuestNotFoundError, WrongGuestError,
+    and InputError if a selected guest has no groups.
     """
     if domain is None and selection.is_empty:
-        return SelectedGroups(tuple(group.path for group in host.groups if group.owner in _SHOWN_OWNERS))
+        shown = (group.path for group in host.groups if selection.foreign or group.owner in _SHOWN_OWNERS)
+        return SelectedGroups(tuple(shown))
     selected = select_guests(selection)
     running = selected.guests
     if selection.all_guests and not running:

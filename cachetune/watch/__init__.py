@@ -7,7 +7,7 @@ decided in ``service.readings``, and the output is made in ``cli``.
 from cachetune.watch.counters import read_counters
 from cachetune.watch.model import Counter, Reading, Readings, unit_of
 from cachetune.watch.partial import uncounted
-from cachetune.watch.sampler import GroupSample, Sample, SampledGroup, Sampler, rates
+from cachetune.watch.sampler import GroupSample, Sample, SampledGroup, Sampler, rated, rates
 
 __all__ = [
     "Counter",
@@ -17,6 +17,7 @@ __all__ = [
     "Sample",
     "SampledGroup",
     "Sampler",
+    "rated",
     "rates",
     "read_counters",
     "uncounted",

@@ -8,27 +8,57 @@ import errno
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from msgspec.structs import replace
+
 from cachetune.errors import GroupNotFoundError, ResctrlError
-from cachetune.host.model import Group, Host
+from cachetune.host.model import Group, Host, file_of
 from cachetune.host.resctrl.port import Resctrl
-from cachetune.plan.groups.names import scope_of
+from cachetune.plan.groups.names import guest_in, scope_of
 from cachetune.watch.model import Column, Counter, Reading, State
 from cachetune.watch.partial import uncounted, with_partial_sums
 
+NO_GUESTS: Mapping[str, str] = {}
+_OWNERS_OF_GUESTS = {"cachetune", "libvirt"}
 _GONE = {errno.ENOENT, errno.ENODEV, errno.ENOTDIR}
 _DIRECTORY = re.compile(r"mon_(sub_)?([A-Z0-9_]+)_([0-9]+)", re.ASCII)
 _WORDS: dict[str, State] = {"Unavailable": "Unavailable", "Unassigned": "Unassigned"}
 
 
-def read_counters(fs: Resctrl, host: Host, paths: Iterable[str]) -> tuple[Reading, ...]:
+def read_counters(
+    fs: Resctrl, host: Host, paths: Iterable[str], guests: Mapping[str, str] = NO_GUESTS
+) -> tuple[Reading, ...]:
     """Return the counters of the groups at ``paths``, in that order, with events in the order of mon_features.
 
-    A group that is removed while it is read has no counters. Raises GroupNotFoundError for a path without a
-    group.
+    ``guests`` are the names of guests by the paths of their groups. A group that is removed while it is read has no
+    counters. Raises GroupNotFoundError for a path without a group.
     """
-    events = {m.name.removesuffix("_MON"): m.features for m in host.monitors}
-    lacking = uncounted(host)
-    return tuple(with_partial_sums(_reading(fs, _group(host, path), events), lacking) for path in paths)
+    events, lacking = events_of(host), uncounted(host)
+    return tuple(
+        with_partial_sums(replace(label, counters=_counters(fs, label.path, events)), lacking)
+        for label in labels(host, paths, guests)
+    )
+
+
+def events_of(host: Host) -> dict[str, tuple[str, ...]]:
+    """The events of each resource ("L3"), in the order of mon_features."""
+    return {m.name.removesuffix("_MON"): m.features for m in host.monitors}
+
+
+def labels(host: Host, paths: Iterable[str], guests: Mapping[str, str] = NO_GUESTS) -> Iterator[Reading]:
+    """What is known of the groups at ``paths`` without their counters. Raises GroupNotFoundError."""
+    for path in paths:
+        group, scope = _group(host, path), scope_of(path)
+        named = guest_in(scope.machine) if group.owner in _OWNERS_OF_GUESTS else None
+        yield Reading(
+            path=path,
+            name=path.rpartition("/")[2],
+            kind=group.kind,
+            owner=group.owner,
+            vcpus=scope.vcpus,
+            counters=(),
+            threads=scope.threads,
+            guest=guests.get(path, named),
+        )
 
 
 def _group(host: Host, path: str) -> Group:
@@ -36,20 +66,6 @@ def _group(host: Host, path: str) -> Group:
     if group is None:
         raise GroupNotFoundError(path, host.source)
     return group
-
-
-def _reading(fs: Resctrl, group: Group, events: dict[str, tuple[str, ...]]) -> Reading:
-    scope = scope_of(group.path)
-    prefix = "" if group.path == "." else f"{group.path}/"
-    return Reading(
-        path=group.path,
-        name=group.path.rpartition("/")[2],
-        kind=group.kind,
-        owner=group.owner,
-        vcpus=scope.vcpus,
-        threads=scope.threads,
-        counters=tuple(_counters(fs, f"{prefix}mon_data", events)),
-    )
 
 
 def counter_files(fs: Resctrl, mon_data: str, features: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[Column, str]]:
@@ -67,10 +83,11 @@ def counter_files(fs: Resctrl, mon_data: str, features: Mapping[str, tuple[str, 
                 yield Column(resource, number, event, node), f"{where}/{inner}/{event}"
 
 
-def _counters(fs: Resctrl, mon_data: str, events: Mapping[str, tuple[str, ...]]) -> Iterator[Counter]:
-    for column, path in counter_files(fs, mon_data, events):
-        value, state = _value(fs, path)
-        yield Counter(column.resource, column.id, column.event, value, state, column.node)
+def _counters(fs: Resctrl, path: str, events: Mapping[str, tuple[str, ...]]) -> tuple[Counter, ...]:
+    return tuple(
+        Counter(column.resource, column.id, column.event, *_value(fs, file), column.node)
+        for column, file in counter_files(fs, file_of(path, "mon_data"), events)
+    )
 
 
 def _value(fs: Resctrl, path: str) -> tuple[int | str | None, State]:

@@ -49,6 +49,8 @@ class Counter(msgspec.Struct, frozen=True):
     with. Its unit is ``unit_of(event)``; llc_occupancy is current, all others count since the group was created. Both
     are None unless ``state`` is "ok". The other states are the kernel's words, except "Vanished": the file no longer
     exists. ``partial`` is set for a control group's sum that lacks a group without a counter (see ``watch.partial``).
+    ``per_second`` is what it counted per second since the sample before, None for a current value and where that is not
+    known (see ``watch.rates``).
     """
 
     resource: str
@@ -58,6 +60,7 @@ class Counter(msgspec.Struct, frozen=True):
     state: State
     node: int | None = None
     partial: bool = False
+    per_second: float | None = None
 
     @property
     def number(self) -> int | Decimal | None:
@@ -68,8 +71,10 @@ class Counter(msgspec.Struct, frozen=True):
 class Reading(msgspec.Struct, frozen=True):
     """The counters of one group, by resource, cache id and event.
 
-    A control group's values include those of its monitor groups. ``vcpus`` is the list in the group's name, ``threads``
-    the kind of threads ("emulator") in it, or None. ``counters`` is empty if the group has been removed.
+    A control group's values include those of its monitor groups. ``guest`` is the guest's name as it was applied, else
+    what the group's name has of it; None for the default group and foreign ones. ``vcpus`` is the list in the
+    group's name, ``threads`` the kind of threads ("emulator") in it, or None. ``counters`` is empty if the group has
+    been removed.
     """
 
     path: str
@@ -79,6 +84,7 @@ class Reading(msgspec.Struct, frozen=True):
     vcpus: str | None
     counters: tuple[Counter, ...]
     threads: str | None = None
+    guest: str | None = None
 
 
 class Readings(msgspec.Struct, frozen=True, kw_only=True):

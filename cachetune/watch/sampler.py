@@ -17,15 +17,15 @@ import msgspec
 
 from cachetune.errors import ResctrlError
 from cachetune.host.groups import NOT_GROUPS
-from cachetune.host.model import DEFAULT_GROUP
+from cachetune.host.model import DEFAULT_GROUP, file_of
 from cachetune.host.resctrl.port import GONE, OpenFile, Resctrl
 from cachetune.watch.counters import counter_files, state_in, value_in
-from cachetune.watch.model import Column, State
+from cachetune.watch.model import Column, Counter, State
 
 _GONE = GONE | {errno.ESTALE, errno.ENOTCONN}
 
 Value = int | Decimal | State
-Choice = Callable[[tuple[str, ...]], Collection[str]]
+Choice = Callable[[Resctrl, tuple[str, ...]], Collection[str]]
 
 RESCAN_SECONDS = 5.0
 """How often groups are looked for if nothing shows that there are new ones.
@@ -75,15 +75,16 @@ class _Open(msgspec.Struct):
 class Sampler:
     """Samples the groups that ``choose`` picks from all paths, and of their counters those of ``events`` (None: all).
 
-    ``connect`` opens resctrl: at first, and again after a remount. ``features`` are each resource's events, in their
-    order. Close it, or use it in a with statement: open files keep resctrl from being unmounted.
+    ``connect`` opens resctrl: at first, and again after a remount. ``features`` gives each resource's events in their
+    order, and is called after ``choose``. Close it, or use it in a with statement: open files keep resctrl from being
+    unmounted.
     """
 
     def __init__(
         self,
         connect: Callable[[], Resctrl],
-        features: Mapping[str, tuple[str, ...]],
-        choose: Choice = lambda paths: paths,
+        features: Callable[[], Mapping[str, tuple[str, ...]]],
+        choose: Choice = lambda _, paths: paths,
         events: Collection[str] | None = None,
     ) -> None:
         self._connect, self._features, self._choose, self._events = connect, features, choose, events
@@ -151,22 +152,22 @@ class Sampler:
         domains = _names_in(fs, "mon_data")
         if domains != self._domains:  # a cache has been added or removed with its CPUs, in every group
             self._close_files()
-        chosen = self._choose(tuple(_paths(fs)))
+        chosen = self._choose(fs, tuple(_paths(fs)))
+        features = self._features()
         for path in self._open.keys() - set(chosen):
             self._open.pop(path).close()
         for path in chosen:
-            if path not in self._open and (opened := self._opened(fs, path)):
+            if path not in self._open and (opened := self._opened(fs, path, features)):
                 self._open[path] = opened
         self._open = {path: self._open[path] for path in chosen if path in self._open}
         self._domains = domains
         self._next_scan = time.monotonic() + RESCAN_SECONDS
 
-    def _opened(self, fs: Resctrl, path: str) -> _Open | None:
+    def _opened(self, fs: Resctrl, path: str, features: Mapping[str, tuple[str, ...]]) -> _Open | None:
         """The group with its files; None if it has no counters, or has been removed."""
-        mon_data = "mon_data" if path == DEFAULT_GROUP else f"{path}/mon_data"
         columns, files = [], []
         try:
-            for column, file in counter_files(fs, mon_data, self._features):
+            for column, file in counter_files(fs, file_of(path, "mon_data"), features):
                 if self._events is None or column.event in self._events:
                     files.append(fs.open(file))
                     columns.append(column)
@@ -197,6 +198,18 @@ def rates(before: GroupSample | None, after: GroupSample) -> tuple[float | None,
     except TypeError:  # a value is missing, or has a decimal point
         pairs = zip(counts, before.values, after.values, strict=True)
         return tuple([_rate(old, new, seconds) if is_count else None for is_count, old, new in pairs])
+
+
+def rated(before: GroupSample | None, after: GroupSample) -> tuple[Counter, ...]:
+    """The values of a sample as counters, with what each counted per second since the one before."""
+    return tuple(map(_counter, after.group.columns, after.values, rates(before, after)))
+
+
+def _counter(column: Column, value: Value, per_second: float | None) -> Counter:
+    if isinstance(value, str):
+        return Counter(column.resource, column.id, column.event, None, value, column.node)
+    number = value if isinstance(value, int) else f"{value:f}"
+    return Counter(column.resource, column.id, column.event, number, "ok", column.node, per_second=per_second)
 
 
 def _rate(before: Value, after: Value, seconds: float) -> float | None:

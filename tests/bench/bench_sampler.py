@@ -22,7 +22,7 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         _make_tree(root)
-        with Sampler(lambda: SysfsResctrl(root), {"L3": _EVENTS}) as sampler:
+        with Sampler(lambda: SysfsResctrl(root), lambda: {"L3": _EVENTS}) as sampler:
             found = _rows(sampler, [os.open(file, os.O_RDONLY) for file in sorted(root.glob("**/mon_L3_*/*"))])
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return found

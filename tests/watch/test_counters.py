@@ -176,6 +176,7 @@ def test_the_document_decodes_to_the_same_value(tmp_path: Path) -> None:
         "state": "Error",
         "node": None,
         "partial": False,
+        "per_second": None,
     }
 
 

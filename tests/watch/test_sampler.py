@@ -39,7 +39,7 @@ def sim() -> SimulatedResctrl:
 
 
 def of(fs: SimulatedResctrl | SysfsResctrl, **options: object) -> Sampler:
-    return Sampler(lambda: fs, FEATURES, **options)  # type: ignore[arg-type]
+    return Sampler(lambda: fs, lambda: FEATURES, **options)  # type: ignore[arg-type]
 
 
 # -- what is sampled
@@ -60,7 +60,7 @@ def test_a_sample_has_the_values_that_a_single_reading_has(sim: SimulatedResctrl
 def test_only_the_chosen_groups_and_events_are_read(sim: SimulatedResctrl) -> None:
     for name in ("a", "b"):
         sim.mkdir(name)
-    chosen = of(sim, choose=lambda paths: [p for p in paths if p == "b"], events={"mbm_local_bytes"}).sample()
+    chosen = of(sim, choose=lambda _, paths: [p for p in paths if p == "b"], events={"mbm_local_bytes"}).sample()
     assert list(chosen.groups) == ["b"]
     assert {column.event for column in chosen.groups["b"].group.columns} == {"mbm_local_bytes"}
 
@@ -223,13 +223,13 @@ def test_after_a_remount_the_new_resctrl_is_read(sim: SimulatedResctrl) -> None:
     old.__class__ = Remounted
     new.mkdir("web")
     mounts = [old, new]
-    one = Sampler(lambda: mounts.pop(0), FEATURES)
+    one = Sampler(lambda: mounts.pop(0), lambda: FEATURES)
     assert "web" in one.sample().groups
 
 
 def test_while_nothing_is_mounted_sampling_fails_and_then_goes_on(tmp_path: Path) -> None:
     root = make(tmp_path / "resctrl", monitored("web"))
-    one = Sampler(lambda: SysfsResctrl(root), FEATURES)
+    one = Sampler(lambda: SysfsResctrl(root), lambda: FEATURES)
     assert "web" in one.sample().groups
     root.rename(tmp_path / "away")
     one._next_scan = 0.0
@@ -243,7 +243,7 @@ def test_groups_that_come_and_go_leave_no_descriptor_open(tmp_path: Path) -> Non
     root = make(tmp_path, monitored("web"))
     fds = lambda: len(os.listdir("/proc/self/fd"))  # noqa: E731, PTH208
     before = fds()
-    with Sampler(lambda: SysfsResctrl(root), FEATURES) as one:
+    with Sampler(lambda: SysfsResctrl(root), lambda: FEATURES) as one:
         one.sample()
         steady = fds()
         for number in range(50):
@@ -264,7 +264,7 @@ from pathlib import Path
 from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.watch.sampler import Sampler
 resource.setrlimit(resource.RLIMIT_NOFILE, (32, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-print(len(Sampler(lambda: SysfsResctrl(Path({str(tmp_path)!r})), {FEATURES!r}).sample().groups))
+print(len(Sampler(lambda: SysfsResctrl(Path({str(tmp_path)!r})), lambda: {FEATURES!r}).sample().groups))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) >= 20
@@ -281,7 +281,7 @@ from pathlib import Path
 from cachetune.errors import ResctrlError
 from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.watch.sampler import Sampler
-one = Sampler(lambda: SysfsResctrl(Path({str(tmp_path)!r})), {FEATURES!r})
+one = Sampler(lambda: SysfsResctrl(Path({str(tmp_path)!r})), lambda: {FEATURES!r})
 try:
     one.sample()
 except ResctrlError as error:

@@ -20,7 +20,7 @@ def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
 
 @pytest.fixture
 def sampler(mount: Mounted) -> Iterator[Sampler]:
-    with Sampler(lambda: SysfsResctrl(mount.root), FEATURES, events={"mbm_total_bytes"}) as sampler:
+    with Sampler(lambda: SysfsResctrl(mount.root), lambda: FEATURES, events={"mbm_total_bytes"}) as sampler:
         yield sampler
 
 

@@ -56,6 +56,11 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         """Every group that we created."""
         return frozenset(path for guest in self.guests.values() for path in guest.groups)
 
+    @property
+    def guest_names(self) -> dict[str, str]:
+        """The names of guests by the paths of their groups."""
+        return {path: entry.name for entry in self.guests.values() if entry.name for path in entry.groups}
+
     def groups_of(self, machine: str) -> frozenset[str]:
         """The groups of one guest."""
         entry = self.guests.get(machine)

@@ -162,7 +162,7 @@ def test_every_verb_that_waits_for_the_lock_can_name_the_log() -> None:
     [("apply", ["plan.json"]), ("remove", ["--guest", "web"]), ("recover", []), ("default", ["--reset"])],
 )
 def test_a_verb_is_the_program_of_its_changes_and_its_log_is_used(
-    verb: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+    verb: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Location] = []
 
@@ -171,9 +171,9 @@ def test_a_verb_is_the_program_of_its_changes_and_its_log_is_used(
         raise InputError("seen")
 
     monkeypatch.setattr(f"cachetune.cli.commands.{verb}.connect", connect)
-    result = CliRunner().invoke(command, [verb, *words, "--yes", "--log", "/tmp/x"])  # noqa: S108
+    result = CliRunner().invoke(command, [verb, *words, "--yes", "--log", str(tmp_path / "log")])
     assert str(result.exception) == "seen"
-    assert [(location.program, location.log) for location in seen] == [(verb, Path("/tmp/x"))]  # noqa: S108
+    assert [(location.program, location.log) for location in seen] == [(verb, tmp_path / "log")]
 
 
 def test_the_agent_is_the_program_of_its_changes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def main() -> None:
         process.work()
         second = read_counters(connection.resctrl, host, paths)
         features = {"L3": next(m.features for m in host.monitors if m.name == "L3_MON")}
-        sampler = Sampler(lambda: connection.resctrl, features, lambda found: [p for p in found if p in paths])
+        sampler = Sampler(lambda: connection.resctrl, lambda: features, lambda *_: paths)
         samples = [sampler.sample()]
         process.work()
         samples.append(sampler.sample())
