@@ -20,6 +20,7 @@ FLOORS = (
     {"agent", "hook", "testing"},
     {"doctor"},
     {"cli"},
+    {"__main__"},
 )
 # What a package does not need of the floors below it.
 STRANGERS = {

@@ -33,6 +33,7 @@ VERBS = {
     "schema": "Print the schema of a document.",
     "sim": "Mount a simulated resctrl as a file system.",
     "demo": "Run the whole pipeline on a simulated host.",
+    "help": "Show the help of a verb.",
 }
 
 
