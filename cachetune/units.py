@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SizeUnit = Literal["B", "ways", "%"]
 RateUnit = Literal["", "%", "MiB/s", "GB/s"]
+BandwidthResource = Literal["MB", "SMBA"]
+BANDWIDTH_RESOURCES: tuple[BandwidthResource, ...] = ("MB", "SMBA")
+"""What resctrl limits: the bandwidth of all memory, and that of AMD's slow memory (CXL)."""
 Rounding = Literal["up", "down", "nearest"]
 ROUNDINGS: tuple[Rounding, ...] = ("up", "down", "nearest")
 

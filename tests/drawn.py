@@ -32,7 +32,7 @@ def _group(draw: random.Random, host: Host, vcpus: set[int]) -> GroupRequest:
         if exclusive or draw.random() < 0.5
     )
     nodes = tuple(
-        BandwidthRequest(i, Rate(draw.randrange(b.min_bandwidth, 101, b.bandwidth_gran)), _HERE)
+        BandwidthRequest(i, Rate(draw.randrange(b.min_bandwidth, 101, b.bandwidth_gran)), _HERE, resource=b.name)
         for b in host.bandwidths
         for i in b.ids
         if draw.random() < 0.4

@@ -80,9 +80,8 @@ def domains(draw: st.DrawFn, host: Host) -> Domain:
             if exclusive or draw(st.booleans())
         )
         nodes = tuple(
-            BandwidthRequest(i, Rate(_bandwidth(b, draw(st.integers(0, 9)))), HERE)
+            BandwidthRequest(i, Rate(_bandwidth(b, draw(st.integers(0, 9)))), HERE, resource=b.name)
             for b in host.bandwidths
-            if b.name == "MB"
             for i in b.ids[:2]
             if draw(st.booleans())
         )

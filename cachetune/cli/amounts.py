@@ -6,6 +6,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import click
 
+from cachetune.units import BandwidthResource
+
 A = TypeVar("A")
 _RANGE = "[0-9]{1,10}(-[0-9]{1,10})?"  # Arm's ids of caches have up to 32 bits
 _MOST_IDS = 1024
@@ -19,7 +21,7 @@ CACHES = {
     "l2data": "L2DATA",
 }
 """The options for caches, with the resource of each."""
-BANDWIDTHS = {"mb": "MB", "smba": "SMBA"}
+BANDWIDTHS: dict[str, BandwidthResource] = {"mb": "MB", "smba": "SMBA"}
 """The options for bandwidth, with the resource of each."""
 
 

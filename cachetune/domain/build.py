@@ -1,6 +1,6 @@
 """Turn a ``ParsedGroups`` into the frozen values of model.py, each with its place in the document."""
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from lxml import etree
 
@@ -19,6 +19,9 @@ from cachetune.domain.threads import Threads, threads_in
 from cachetune.domain.xml.positions import Positions
 from cachetune.domain.xml.schema import cputunes
 from cachetune.idset import format_mask, ids_of, parse_vcpu_mask
+
+if TYPE_CHECKING:
+    from cachetune.units import BandwidthResource
 
 _TYPES = ("both", "code", "data")
 _LONGEST_NUMBER = 10
@@ -93,8 +96,13 @@ def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:
         for cache in each
     )
     nodes = (
-        BandwidthRequest(node_id=node_id, bandwidth=bandwidth, at=positions.at(element, "bandwidth"))
-        for node_id, alternatives in sorted(group.nodes.items())
+        BandwidthRequest(
+            node_id=node_id,
+            bandwidth=bandwidth,
+            at=positions.at(element, "bandwidth"),
+            resource=cast("BandwidthResource", resource),
+        )
+        for (resource, node_id), alternatives in sorted(group.nodes.items())
         for bandwidth, element in alternatives
     )
     return GroupRequest(

@@ -51,29 +51,36 @@ def check_version(
                 if child not in faulty:
                     _check_child(child, element, version, shown, problems)
     for child in parsed.own_units:
-        if refused := _refused_for_unit(child):
+        if refused := _refused_for_unit(child, parsed):
             problems.add("CT309", child, refused[0], version=shown, what=refused[1])
         else:
-            problems.add("CT310", child, "unit", version=shown, unit=quoted(child.get("unit", "")))
+            attribute, what = _ignored(child)
+            problems.add("CT310", child, attribute, version=shown, what=what)
 
 
 def warn_about_own_units(parsed: ParsedGroups, problems: Problems) -> None:
     """Add what every libvirt does with units that only cachetune has, for domain XML that one may get to read."""
     for child in parsed.own_units:
-        if refused := _refused_for_unit(child):
+        if refused := _refused_for_unit(child, parsed):
             problems.add("CT160", child, refused[0], what=refused[1])
         else:
-            problems.add("CT161", child, "unit", unit=quoted(child.get("unit", "")))
+            attribute, what = _ignored(child)
+            problems.add("CT161", child, attribute, what=what)
 
 
-def _refused_for_unit(child: etree._Element) -> tuple[str, str] | None:
-    """The attribute that libvirt refuses, and why; None for the unit of a <node>, which it ignores."""
+def _ignored(node: etree._Element) -> tuple[str, str]:
+    """The first attribute of a <node> that libvirt ignores, and all of them as a message shows them."""
+    names = [name for name in ("unit", "resource") if node.get(name) is not None]
+    return names[0], " and ".join(f"{name}={quoted(node.get(name, ''))}" for name in names)
+
+
+def _refused_for_unit(child: etree._Element, parsed: ParsedGroups) -> tuple[str, str] | None:
+    """The attribute that libvirt refuses, and why; None for a <node> of which it ignores the unit or the resource."""
     if child.tag == "cache":
         return "unit", f"unit={quoted(child.get('unit', ''))} on <cache>"
     if "." in (bandwidth := child.get("bandwidth", "")):
         return "bandwidth", f"bandwidth={quoted(bandwidth)} on <node>"
-    node_id = child.get("id", "").lstrip("0")
-    if any(each.get("id", "").lstrip("0") == node_id for each in child.itersiblings("node", preceding=True)):
+    if child in parsed.second_nodes:
         return "id", f"a second <node> with id={quoted(child.get('id', ''))}"
     return None
 

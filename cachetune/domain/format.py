@@ -2,8 +2,8 @@
 
 First every cachetune, then every memorytune, then every energytune, in the order of the groups. Sizes are in the
 largest binary unit that divides them, lists are canonical, and ids are printed only for a running guest. Values in
-cachetune's own units keep them. ``threads``, which libvirt does not know, follows vcpus. Loading the text gives the
-same groups. Source: libvirt 12.8.
+cachetune's own units keep them. ``threads``, which libvirt does not know, follows vcpus, and the ``resource`` of a node
+its id. Loading the text gives the same groups. Source: libvirt 12.8.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,8 @@ def _children(group: GroupRequest, kind: ResourceType) -> Iterator[str]:
     elif kind == "memory":
         for node in group.nodes:
             number, unit = node.bandwidth
-            yield "node" + _attributes(id=node.node_id, bandwidth=plain(number), unit=unit or None)
+            resource = None if node.resource == "MB" else node.resource
+            yield "node" + _attributes(id=node.node_id, resource=resource, bandwidth=plain(number), unit=unit or None)
     for monitor in group.monitors:
         if monitor.resource == kind:
             level = 3 if kind == "cache" else None

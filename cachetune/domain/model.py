@@ -7,7 +7,7 @@ import msgspec
 
 from cachetune.domain.threads import Threads, who
 from cachetune.findings import Source
-from cachetune.units import Rate, Rounding, Size
+from cachetune.units import BandwidthResource, Rate, Rounding, Size
 
 CacheType = Literal["both", "code", "data"]
 ResourceType = Literal["cache", "memory", "energy"]
@@ -31,13 +31,15 @@ class CacheRequest(msgspec.Struct, frozen=True):
 class BandwidthRequest(msgspec.Struct, frozen=True):
     """One <node>: ``bandwidth`` for the L3 cache ``node_id``. ``rounding`` is that of CacheRequest.
 
-    A group may have a percentage and a rate of one node: a host gets the one that it can convert.
+    ``resource`` is resctrl's: MB is all memory, SMBA AMD's slow memory (CXL). A group may have a percentage and a rate
+    of one node: a host gets the one that it can convert.
     """
 
     node_id: int
     bandwidth: Rate
     at: Source
     rounding: Rounding | None = None
+    resource: BandwidthResource = "MB"
 
 
 class MonitorRequest(msgspec.Struct, frozen=True):
@@ -66,9 +68,9 @@ class GroupRequest(msgspec.Struct, frozen=True):
 
     In a tuning file it can be for other ``threads`` instead; ``vcpus`` is empty then.
 
-    ``caches`` are sorted by level, type (both, code, data) and id, ``nodes`` by id; ``monitors`` are in document order.
-    ``id`` is ``vcpus_0-1``, ``threads_emulator``, the ``id`` attribute in live XML, or None for the whole process. An
-    ``exclusive`` group shares no way of any cache with another group or with devices.
+    ``caches`` are sorted by level, type (both, code, data) and id, ``nodes`` by resource and id; ``monitors`` are in
+    document order. ``id`` is ``vcpus_0-1``, ``threads_emulator``, the ``id`` attribute in live XML, or None for the
+    whole process. An ``exclusive`` group shares no way of any cache with another group or with devices.
     """
 
     vcpus: VcpuSet | None

@@ -70,7 +70,7 @@ class Group:
     def __init__(self, element: etree._Element, vcpus: int | None) -> None:
         self.element, self.vcpus = element, vcpus
         self.caches: dict[tuple[int, int], list[Cache]] = {}
-        self.nodes: dict[int, list[tuple[Rate, etree._Element]]] = {}
+        self.nodes: dict[tuple[str, int], list[tuple[Rate, etree._Element]]] = {}
         self.monitors: list[Monitor] = []
         self.watched = 0
         self.exclusive = False
@@ -80,10 +80,11 @@ class ParsedGroups:
     """The requests of one domain. ``maximum`` is the vCPU count, ``skipped`` are elements none of whose vCPUs exist.
 
     ``unknown`` are the children of <cputune> that no version of libvirt supports, ``modes`` the elements with a mode,
-    and ``own_units`` those with a unit that only cachetune has.
+    and ``own_units`` those with a unit, or the resource of a node, that only cachetune has. Among the latter are
+    ``second_nodes``, each <node> after the first with its id.
     """
 
-    __slots__ = ("groups", "maximum", "modes", "own_units", "skipped", "tunes", "unknown")
+    __slots__ = ("groups", "maximum", "modes", "own_units", "second_nodes", "skipped", "tunes", "unknown")
 
     def __init__(self) -> None:
         self.groups: dict[int | None, Group] = {}
@@ -93,6 +94,7 @@ class ParsedGroups:
         self.unknown: list[etree._Element] = []
         self.modes: list[etree._Element] = []
         self.own_units: list[etree._Element] = []
+        self.second_nodes: set[etree._Element] = set()
 
 
 def read_groups(
@@ -337,19 +339,21 @@ class _Reader:
     def _read_node(self, element: etree._Element, group: Group) -> None:
         if element in self._faulty:
             return
-        node_id = number(element.get("id", ""))
-        rate, others = self._rate(element), group.nodes.setdefault(node_id, [])
-        for other, other_element in others:
-            if rate.is_share == other.is_share or "" in (rate.unit, other.unit):
-                vcpus = "this element" if group.vcpus == UNKNOWN else named(group.vcpus)
-                self._problems.add("CT107", element, "id", node_id=node_id, vcpus=vcpus, other=other_element)
-                return
-        others.append((rate, element))
+        node_id, resource = number(element.get("id", "")), element.get("resource", "MB")
+        rate, others = self._rate(element), group.nodes.setdefault((resource, node_id), [])
+        same = (e for r, e in others if rate.is_share == r.is_share or "" in (rate.unit, r.unit))
+        if (other := next(same, None)) is not None:
+            vcpus = "this element" if group.vcpus == UNKNOWN else named(group.vcpus)
+            self._problems.add("CT107", element, "id", node_id=node_id, vcpus=vcpus, other=other)
+        elif others or any(of != resource and each == node_id for of, each in group.nodes):
+            self._parsed.second_nodes.add(element)
+        if element in self._parsed.second_nodes or element.get("unit") or element.get("resource"):
+            self._parsed.own_units.append(element)
+        if other is None:
+            others.append((rate, element))
 
     def _rate(self, element: etree._Element) -> Rate:
         text, unit = element.get("bandwidth", ""), element.get("unit")
-        if unit:
-            self._parsed.own_units.append(element)
         try:
             return Rate.of(text, unit)
         except OverflowError:

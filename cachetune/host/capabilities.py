@@ -22,8 +22,9 @@ from cachetune.host.model import (
     MonitorControl,
 )
 from cachetune.host.resctrl.port import GONE, Resctrl
-from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource, parse_sizes, resource_order
+from cachetune.host.resctrl.schemata import cache_resource, parse_sizes, resource_order
 from cachetune.host.sysfs import Caches
+from cachetune.units import BANDWIDTH_RESOURCES
 
 _TYPES: dict[str, CacheType] = {"": "both", "CODE": "code", "DATA": "data"}
 _LEAST_AMD_MAXIMUM = 2048

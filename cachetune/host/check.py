@@ -20,9 +20,10 @@ from cachetune.host.model import (
     MonitorControl,
 )
 from cachetune.host.paths import kind_of
-from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource
+from cachetune.host.resctrl.schemata import cache_resource
 from cachetune.idset import parse_cpu_list
 from cachetune.text import count
+from cachetune.units import BANDWIDTH_RESOURCES
 
 _TYPES = {"": "both", "CODE": "code", "DATA": "data"}
 _LARGEST_ID = (1 << 32) - 1

@@ -244,6 +244,10 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The group at ``path``, if there is one."""
         return self._by_path.get(path)
 
+    def bandwidth(self, resource: str) -> BandwidthControl | None:
+        """The control of a bandwidth resource, if the host has it."""
+        return next((control for control in self.bandwidths if control.name == resource), None)
+
     @property
     def default_group(self) -> Group:
         """The default group; every host has one."""

@@ -9,7 +9,16 @@ UNITS: dict[BandwidthUnit, str] = {
 }
 """What a host counts bandwidth in, in words."""
 
+NOUNS = {"MB": "memory bandwidth", "SMBA": "slow memory bandwidth"}
+"""What a bandwidth resource limits, in words."""
+
 _GB_PER_S = 8  # AMD counts eighths of a GB/s
+
+
+def unit_of(host: Host) -> BandwidthUnit | None:
+    """The unit of the host's bandwidths: MB and SMBA, which only AMD has, count the same."""
+    control = host.bandwidth("MB") or host.bandwidth("SMBA")
+    return None if control is None else control.unit
 
 
 def with_unit(value: int, unit: BandwidthUnit | None) -> str:

@@ -20,6 +20,7 @@ from cachetune.plan.allocate.relocate import movable_groups
 from cachetune.plan.allocate.target import Means, Target, find_target
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.assignment import assigning_steps
+from cachetune.plan.bandwidth import unit_of
 from cachetune.plan.counts import limit_findings, summarize
 from cachetune.plan.default_findings import default_findings
 from cachetune.plan.diff import Removal, steps_between
@@ -118,7 +119,7 @@ def plan_guests(
         host_fingerprint=host.fingerprint,
         host_groups=group_states(host),
         resources=resources_of(host),
-        bandwidth_unit=next((b.unit for b in host.bandwidths if b.name == "MB"), None),
+        bandwidth_unit=unit_of(host),
         groups=tuple(_planned_groups(desired, draft, host)),
         moved=tuple(moved_groups(host, draft.target.moves, dict(names) | _names(desired, requests, machines))),
         steps=draft.steps,

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from cachetune.documents import repeated
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.paths import kind_of
-from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES
 from cachetune.plan.model import MovedGroup, Plan, PlanGuest, PlannedGroup, Resource, Summary
-from cachetune.units import Rate, Size
+from cachetune.units import BANDWIDTH_RESOURCES, Rate, Size
 
 _LARGEST_TID = (1 << 31) - 1
 _LARGEST_ID = (1 << 32) - 1

@@ -17,7 +17,7 @@ from cachetune.host.bandwidth import kept
 from cachetune.host.model import DEFAULT_GROUP, BandwidthControl, BandwidthUnit, CacheControl, Host
 from cachetune.plan.allocate.occupancy import Occupancy, io_to_avoid, mask_of, occupancy_of, of_all_types
 from cachetune.plan.allocation import Allocation
-from cachetune.plan.bandwidth import with_unit
+from cachetune.plan.bandwidth import unit_of, with_unit
 from cachetune.plan.build import resources_of
 from cachetune.plan.counts import summarize
 from cachetune.plan.default_findings import default_findings
@@ -133,7 +133,7 @@ def plan_reset(host: Host, initial: Allocation, unit: BandwidthUnit | None, poli
                 )
             )
     bandwidth = initial.bandwidth
-    if initial.bandwidth.row("MB") and unit != (now := _unit_of(host)):
+    if initial.bandwidth.row("MB") and unit != (now := _unit_of_mb(host)):
         bandwidth = Bandwidth({name: row for name, row in initial.bandwidth.items() if name != "MB"})
         findings.append(RULES["CT242"].at(Source(), first=unit or "an unknown unit", now=now or "no bandwidth"))
     goal = DefaultGoal(Allocation(initial.masks, bandwidth), reset=True)
@@ -157,7 +157,7 @@ def _plan(
         host_fingerprint=host.fingerprint,
         host_groups=group_states(host),
         resources=resources_of(host),
-        bandwidth_unit=_unit_of(host),
+        bandwidth_unit=unit_of(host),
         groups=(),
         default_group=goal,
         steps=steps,
@@ -166,8 +166,9 @@ def _plan(
     )
 
 
-def _unit_of(host: Host) -> BandwidthUnit | None:
-    return next((b.unit for b in host.bandwidths if b.name == "MB"), None)
+def _unit_of_mb(host: Host) -> BandwidthUnit | None:
+    control = host.bandwidth("MB")
+    return None if control is None else control.unit
 
 
 def _steps(host: Host, values: Allocation) -> tuple[Step, ...]:

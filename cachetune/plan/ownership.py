@@ -9,6 +9,7 @@ from cachetune.host.bandwidth import kept
 from cachetune.host.model import DEFAULT_GROUP, Group, Host, parent_of
 from cachetune.idset import format_ids, numbered
 from cachetune.plan.allocate.capacity import bandwidth_of, control_of, ways_of
+from cachetune.plan.bandwidth import NOUNS
 from cachetune.plan.diff import locations
 from cachetune.plan.groups.names import belongs_to, is_libvirts_name
 from cachetune.plan.groups.translate import DesiredGroup, Membership
@@ -102,11 +103,11 @@ def _differs(group: DesiredGroup, existing: Group, places: Mapping[int, Membersh
                 return f"its mask on {control.name} cache {cache.cache_id} is {mask:x}"
     if group.request and group.request.exclusive and existing.mode != "exclusive":
         return f"its mode is {existing.mode}"
-    bandwidth = next((b for b in host.bandwidths if b.name == "MB"), None)
     for node in group.request.nodes if group.request else ():
-        value, wanted = existing.bandwidth.at("MB", node.node_id), bandwidth and bandwidth_of(node, bandwidth)
+        bandwidth, value = host.bandwidth(node.resource), existing.bandwidth.at(node.resource, node.node_id)
+        wanted = bandwidth and bandwidth_of(node, bandwidth)
         if bandwidth and isinstance(wanted, int) and value not in (wanted, kept(bandwidth, wanted)):
-            return f"its bandwidth on node {node.node_id} is {value}"
+            return f"its {NOUNS[node.resource]} on node {node.node_id} is {value}"
     inside = set(existing.tids)
     missing = [t for t, p in places.items() if group.path in (p.control, p.monitor) and t not in inside]
     return f"{count(len(missing), 'thread')} not in it: {format_ids(missing)}" if missing else ""

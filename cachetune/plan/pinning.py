@@ -8,7 +8,7 @@ from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
 from cachetune.host.model import Host
 from cachetune.idset import MAX_VCPUS, format_mask, numbered, parse_vcpu_mask
-from cachetune.plan.bandwidth import cpus_of_nodes
+from cachetune.plan.bandwidth import NOUNS, cpus_of_nodes
 from cachetune.plan.rules import RULES
 
 
@@ -62,9 +62,8 @@ def _requested(group: GroupRequest, host: Host) -> Iterator[_Requested]:
         cpus = host.topology.caches.get(cache.level, {})
         yield _Requested(f"L{cache.level} cache", cache.cache_id, cache.at, cpus)
     for control in host.bandwidths:
-        if control.name == "MB":
-            cpus = cpus_of_nodes(control, host)
-            yield from (_Requested("memory bandwidth node", n.node_id, n.at, cpus) for n in group.nodes)
+        noun, cpus = f"{NOUNS[control.name]} node", cpus_of_nodes(control, host)
+        yield from (_Requested(noun, n.node_id, n.at, cpus) for n in group.nodes if n.resource == control.name)
 
 
 def _outside(requested: _Requested, allowed: int, who: str) -> Finding | None:

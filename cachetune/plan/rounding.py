@@ -26,15 +26,15 @@ _RATE_SLACK = Fraction(1, 1000)
 
 def for_host(domain: Domain, host: Host, rounding: Rounding | None) -> Domain:
     """The domain as it is planned on a host: with this rounding, and of a node's bandwidths the one for the host."""
-    unit = next((b.unit for b in host.bandwidths if b.name == "MB"), None)
-    return replace(domain, groups=tuple(_for_host(group, unit, rounding) for group in domain.groups))
+    return replace(domain, groups=tuple(_for_host(group, host, rounding) for group in domain.groups))
 
 
-def _for_host(group: GroupRequest, unit: BandwidthUnit | None, rounding: Rounding | None) -> GroupRequest:
-    nodes: dict[int, BandwidthRequest] = {}
+def _for_host(group: GroupRequest, host: Host, rounding: Rounding | None) -> GroupRequest:
+    nodes: dict[tuple[str, int], BandwidthRequest] = {}
     for node in group.nodes:
-        if node.node_id not in nodes or (unit and exact_bandwidth(node.bandwidth, unit) is not None):
-            nodes[node.node_id] = replace(node, rounding=rounding)
+        control, place = host.bandwidth(node.resource), (node.resource, node.node_id)
+        if place not in nodes or (control and exact_bandwidth(node.bandwidth, control.unit) is not None):
+            nodes[place] = replace(node, rounding=rounding)
     caches = tuple(replace(cache, rounding=rounding) for cache in group.caches)
     return replace(group, caches=caches, nodes=tuple(nodes.values()))
 

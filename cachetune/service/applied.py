@@ -35,7 +35,7 @@ from cachetune.service.hosts import read_location
 from cachetune.service.members import Members
 from cachetune.service.select import Selection
 from cachetune.text import listed, printable
-from cachetune.units import Rate, Size
+from cachetune.units import BANDWIDTH_RESOURCES, Rate, Size
 
 _OURS: tuple[Owner, ...] = ("cachetune", "libvirt")
 _EVENTS: tuple[tuple[ResourceType, str], ...] = (("cache", "llc_"), ("memory", "mbm_"), ("energy", ""))
@@ -237,13 +237,15 @@ def _cache_request(control: CacheControl, cache_id: int, mask: Cbm, copied: Cbm)
 
 
 def _nodes(group: Group, host: Host, *, only_limits: bool) -> tuple[BandwidthRequest, ...]:
-    """The bandwidths of the nodes that have a limit, or of all nodes; as numbers that make the host show its own."""
-    control = next((b for b in host.bandwidths if b.name == "MB"), None)
-    if control is None:
-        return ()
+    """The bandwidths of the nodes that have a limit, or of all nodes; as numbers that make the host show its own.
+
+    All nodes are those of one resource: they are only there to keep the group.
+    """
+    controls = [(resource, control) for resource in BANDWIDTH_RESOURCES if (control := host.bandwidth(resource))]
     return tuple(
-        BandwidthRequest(node, Rate(to_write(control, value)), _HERE)
-        for node, value in sorted(group.bandwidth.row("MB").items())
+        BandwidthRequest(node, Rate(to_write(control, value)), _HERE, resource=resource)
+        for resource, control in (controls if only_limits else controls[:1])
+        for node, value in sorted(group.bandwidth.row(resource).items())
         if not only_limits or value != control.max_bandwidth
     )
 

@@ -35,7 +35,7 @@ from cachetune.service.plans import plan_requests
 from cachetune.service.requests import request_of
 from cachetune.service.wanted import conflict_of, live_domain, uuid_problem
 from cachetune.text import listed
-from cachetune.units import Rate, Size
+from cachetune.units import BandwidthResource, Rate, Size
 
 Origin = Literal["file", "applied", "libvirt", "nothing"]
 _HERE = Source()
@@ -58,6 +58,7 @@ class CacheEdit(msgspec.Struct, frozen=True):
 class NodeEdit(msgspec.Struct, frozen=True):
     """A bandwidth for nodes: ``ids`` None are all, ``bandwidth`` None drops the limit."""
 
+    resource: BandwidthResource
     ids: frozenset[int] | None
     bandwidth: Rate | None
     at: Source
@@ -234,17 +235,20 @@ def _with_nodes(
     requests: Sequence[BandwidthRequest], edits: Iterable[NodeEdit], host: Host
 ) -> tuple[BandwidthRequest, ...]:
     """The requests with those edited replaced; both alternatives of a node, if it has a percentage and a rate."""
-    found: dict[int, tuple[BandwidthRequest, ...]] = {}
+    found: dict[tuple[str, int], tuple[BandwidthRequest, ...]] = {}
     for each in requests:
-        found[each.node_id] = (*found.get(each.node_id, ()), each)
+        place = each.resource, each.node_id
+        found[place] = (*found.get(place, ()), each)
     for edit in edits:
-        control = next((b for b in host.bandwidths if b.name == "MB"), None)
-        every = found if edit.bandwidth is None else (control.ids if control else ()) or (0,)
+        control = host.bandwidth(edit.resource)
+        known = {node for resource, node in found if resource == edit.resource}
+        every = known if edit.bandwidth is None else set(control.ids if control else ()) or {0}
         for node in sorted(every if edit.ids is None else edit.ids):
-            found.pop(node, None)
+            found.pop((edit.resource, node), None)
             if edit.bandwidth is not None:
-                found[node] = (BandwidthRequest(node, edit.bandwidth, edit.at),)
-    return tuple(request for node in sorted(found) for request in found[node])
+                request = BandwidthRequest(node, edit.bandwidth, edit.at, resource=edit.resource)
+                found[edit.resource, node] = (request,)
+    return tuple(request for place in sorted(found) for request in found[place])
 
 
 def _with_monitors(group: GroupRequest, edit: Edit, host: Host) -> tuple[MonitorRequest, ...]:

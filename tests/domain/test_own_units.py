@@ -1,4 +1,4 @@
-"""The units that only cachetune has: what they mean, where libvirt would stumble, and that nothing is lost in print."""
+"""What only cachetune has of a <cache> or <node>: its meaning, where libvirt would stumble, and that print keeps it."""
 
 from decimal import Decimal
 
@@ -16,9 +16,10 @@ def cache(size: str, unit: str | None, cache_id: int = 0) -> str:
     return f"<cachetune vcpus='0'><cache id='{cache_id}' level='3' type='both' size='{size}'{attribute}/></cachetune>"
 
 
-def node(bandwidth: str, unit: str | None) -> str:
-    attribute = "" if unit is None else f" unit='{unit}'"
-    return f"<memorytune vcpus='0'><node id='0' bandwidth='{bandwidth}'{attribute}/></memorytune>"
+def node(bandwidth: str, unit: str | None, resource: str | None = None) -> str:
+    values = {"unit": unit, "resource": resource}
+    attributes = "".join(f" {name}='{value}'" for name, value in values.items() if value is not None)
+    return f"<memorytune vcpus='0'><node id='0' bandwidth='{bandwidth}'{attributes}/></memorytune>"
 
 
 def found(inner: str, libvirt: str | None = None, *, tuning: bool = False) -> list[str]:
@@ -70,6 +71,9 @@ def test_a_tuning_file_may_have_every_unit_of_a_bandwidth(bandwidth: str, unit: 
         (node("6.25", "GB/s"), "CT160: libvirt refuses bandwidth='6.25' on <node>"),
         (node("500", "MiB/s"), "CT161: libvirt ignores unit='MiB/s' on <node>"),
         (node("50", "%"), "CT161: libvirt ignores unit='%' on <node>"),
+        (node("200", None, "SMBA"), "CT161: libvirt ignores resource='SMBA' on <node>"),
+        (node("8", "GB/s", "SMBA"), "CT161: libvirt ignores unit='GB/s' and resource='SMBA' on <node>"),
+        (node("8.5", "GB/s", "SMBA"), "CT160: libvirt refuses bandwidth='8.5' on <node>"),
     ],
 )
 def test_in_domain_xml_they_are_warned_of_and_in_a_tuning_file_not(inner: str, expected: str) -> None:
@@ -84,6 +88,8 @@ def test_with_a_version_of_libvirt_it_says_what_that_one_does(version: str, *, i
         cache("3", "ways"): f"CT309: libvirt {version} refuses unit='ways' on <cache>",
         node("6.25", "GB/s"): f"CT309: libvirt {version} refuses bandwidth='6.25' on <node>",
         node("50", "%"): f"CT310: libvirt {version} ignores unit='%' on <node> (`virsh define --validate` refuses it)",
+        node("50", None, "SMBA"): f"CT310: libvirt {version} ignores resource='SMBA' on <node> "
+        "(`virsh define --validate` refuses it)",
     }
     assert {inner: found(inner, version, tuning=in_tuning_file) for inner in expected} == {
         inner: [message] for inner, message in expected.items()
@@ -160,6 +166,26 @@ def test_any_other_two_bandwidths_of_a_node_are_one_too_many(both: tuple[str, st
     assert finding.rule == "CT107"
 
 
+SLOW = "'0' bandwidth='64' resource='SMBA'"
+
+
+@pytest.mark.parametrize("both", [(PLAIN, SLOW), (SLOW, PLAIN), (SLOW, PERCENT), (RATE, SLOW)])
+def test_a_node_may_have_a_bandwidth_of_each_resource(both: tuple[str, str]) -> None:
+    read = tuning(nodes(*both))
+    assert [(n.resource, n.node_id) for n in read.groups[0].nodes] == [("MB", 0), ("SMBA", 0)]
+    assert "libvirt refuses a second <node> with id='0'" in "".join(found(nodes(*both)))
+
+
+def test_two_bandwidths_of_one_resource_are_one_too_many_and_mb_is_the_default() -> None:
+    for both in ((SLOW, SLOW), (PLAIN, PLAIN + " resource='MB'")):
+        assert [line[:5] for line in found(nodes(*both), tuning=True)] == ["CT107"]
+
+
+def test_an_unknown_resource_is_named_with_a_better_one() -> None:
+    (finding,) = load(f"<cputune>{node('50', None, 'smba')}</cputune>".encode(), "web.xml").findings
+    assert finding.message == "'smba' is not a valid resource for <node>; did you mean 'SMBA'?"
+
+
 def test_a_node_that_violates_the_schema_is_no_second_one() -> None:
     assert [line[:5] for line in found(nodes("'x' bandwidth='1'", PERCENT))] == ["CT005", "CT161"]
 
@@ -185,12 +211,15 @@ any_node = st.one_of(
 )
 
 
-@given(any_cache, any_node)
-def test_printing_and_reading_again_gives_the_same_groups(size: tuple[str, str], rate: tuple[str, str | None]) -> None:
-    loaded = load(f"<cputune>{cache(*size)}{node(*rate)}</cputune>".encode(), "web.xml").domain
+@given(any_cache, any_node, st.sampled_from([None, "MB", "SMBA"]))
+def test_printing_and_reading_again_gives_the_same_groups(
+    size: tuple[str, str], rate: tuple[str, str | None], resource: str | None
+) -> None:
+    loaded = load(f"<cputune>{cache(*size)}{node(*rate, resource)}</cputune>".encode(), "web.xml").domain
     assert loaded is not None
     again = load(format_cputune(loaded).encode(), "web.xml").domain
     assert again is not None
     assert [c.size for g in again.groups for c in g.caches] == [c.size for g in loaded.groups for c in g.caches]
-    assert [n.bandwidth for g in again.groups for n in g.nodes] == [n.bandwidth for g in loaded.groups for n in g.nodes]
+    read, printed = ([(n.resource, n.bandwidth) for g in each.groups for n in g.nodes] for each in (loaded, again))
+    assert read == printed
     assert format_cputune(again) == format_cputune(loaded)

@@ -38,7 +38,7 @@ def test_a_percentage_on_amd_is_warned_of_and_shown_as_what_it_is(profile: str) 
 def test_a_limit_that_cannot_be_lifted_is_named() -> None:
     made = plan(guest(NODE_OF_0_AND_1), amd(default=1000), GUEST)
     assert warning(made, "CT227").message == (
-        "cachetune-web-vcpus_0-1 keeps its limit on nodes 2-11: the maximum of this host is not known"
+        "cachetune-web-vcpus_0-1 keeps its limit on MB nodes 2-11: the maximum of this host is not known"
     )
     assert not any(isinstance(step, WriteSchemata) for step in made.steps)
     lifted = plan(NODE_0, amd(default=4096), GUEST)

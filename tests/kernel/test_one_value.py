@@ -37,6 +37,15 @@ def test_other_values_are_changed_and_a_monitor_is_added(outcome: Outcome) -> No
     assert monitor["tasks"].split() == [str(outcome.guest.vcpus[0])]
 
 
+def test_one_limit_is_set_and_on_amd_it_is_that_of_slow_memory(outcome: Outcome) -> None:
+    assert outcome.limited.code == 0, outcome.limited.err
+    before, after = (
+        parse(groups[GROUP]["schemata"]).bandwidth for groups in (outcome.groups_resized, outcome.groups_limited)
+    )
+    changed = [entry for entry in after.entries() if before.at(*entry[:2]) != entry[2]]
+    assert changed == [("SMBA", 0, 64) if after.row("SMBA") else ("MB", 0, 50)]
+
+
 def test_planning_the_export_changes_nothing(outcome: Outcome) -> None:
     assert (outcome.exported.code, outcome.exported.err) == (0, "")
     assert outcome.diff.code == 0, outcome.diff.out + outcome.diff.err

@@ -293,7 +293,7 @@ def test_a_mount_option_is_recommended_only_if_it_is_not_as_it_should_be(cases: 
         ("CT203", "icelake", ("level='3'", "id='7'"), "the host has L3 cache 0"),
         ("CT203", "KUNPENG", ("level='3'", "id='7'"), "the host has L3 caches 1,122"),
         ("CT203", "no caches listed", ("level='3'", "id='7'"), "the default group's schemata lists no L3 cache"),
-        ("CT208", "slow memory only", ("memorytune", "node"), "controls the bandwidth of slow memory (SMBA) only"),
+        ("CT208", "slow memory only", ("memorytune", "node"), "controls the bandwidth of slow memory only"),
         ("CT208", "MPAM with CDP", ("memorytune", "node"), "mount resctrl without cdp"),
         ("CT208", "monitor-only", ("memorytune", "node"), "choose a host with memory bandwidth control"),
         ("CT211", "skylake-2s", ("memorytune", "'1024'"), "MiB/s only if resctrl is mounted with mba_MBps"),

@@ -40,6 +40,10 @@ def node(bandwidth: str, unit: str = "", node_id: int = 0) -> str:
     return f"<memorytune vcpus='0-1'><node id='{node_id}' bandwidth='{bandwidth}'{attribute}/></memorytune>"
 
 
+def slow(bandwidth: str, unit: str = "", node_id: int = 0) -> str:
+    return node(bandwidth, unit, node_id).replace("<node", "<node resource='SMBA'")
+
+
 def fresh(profile: str) -> Host:
     return read_host(SimulatedResctrl(load_profile(profile)))
 
@@ -190,3 +194,40 @@ def test_a_number_that_looks_like_percent_is_warned_of_unless_it_has_a_unit(
     profile: str, bandwidth: str, warned: list[str]
 ) -> None:
     assert rules(planned(tuning(bandwidth), fresh(profile))) == warned
+
+
+def errors(wanted: Domain, on: Host) -> list[str]:
+    """What makes the request impossible, "rule: message"."""
+    with pytest.raises(PlanRefusedError) as refused:
+        planned(wanted, on)
+    return [f"{found.rule}: {found.message}" for found in refused.value.findings if found.severity == "error"]
+
+
+def test_slow_memory_is_planned_where_the_host_has_it_and_refused_elsewhere() -> None:
+    both = tuning(node("16", "GB/s") + slow("8", "GB/s"))
+    made = planned(both, fresh("turin"))
+    assert [*shown(made, "MB"), *shown(made, "SMBA")] == ["MB 0  128 (16 GB/s)", "SMBA 0  64 (8 GB/s)"]
+    assert errors(both, fresh("milan")) == ["CT208: this host has no slow memory bandwidth control"]
+    nowhere = tuning(slow("8", "GB/s", 9))
+    assert errors(nowhere, fresh("turin")) == ["CT209: there is no slow memory bandwidth node 9"]
+
+
+def test_a_host_that_limits_slow_memory_only_is_planned_and_shown_in_its_unit() -> None:
+    on = fresh("turin")
+    only = msgspec.structs.replace(on, bandwidths=tuple(b for b in on.bandwidths if b.name == "SMBA"))
+    assert shown(planned(tuning(slow("8", "GB/s")), only), "SMBA") == ["SMBA 0  64 (8 GB/s)"]
+
+
+def test_a_foreign_group_is_left_alone_only_if_its_limit_on_slow_memory_is_the_requested_one() -> None:
+    sim, path = SimulatedResctrl(load_profile("turin")), "cachetune-web-vcpus_0-1"
+    sim.mkdir(path)
+    sim.write(f"{path}/schemata", "SMBA:0=64\n")
+    for tid in TIDS[:2]:
+        sim.add_task(tid)
+        sim.write(f"{path}/tasks", str(tid))
+    on = read_host(sim)
+    groups = tuple(msgspec.structs.replace(g, owner="unknown") if g.path == path else g for g in on.groups)
+    foreign = msgspec.structs.replace(on, groups=groups)
+    assert planned(tuning(slow("64")), foreign).steps == ()
+    (error,) = errors(tuning(slow("128")), foreign)
+    assert "its slow memory bandwidth on node 0 is 64" in error

@@ -161,7 +161,7 @@ def reset(*groups: dict[str, str], unit: BandwidthUnit = "percent") -> Found:
 def setting(on: Host) -> Found:
     """Set the bandwidth of node 0 to 50: the warnings of the plan."""
     running = RunningGuest(name="web", uuid=None, source="threads", guest=GUEST)
-    edit = Edit(nodes=(NodeEdit(frozenset({0}), Rate(50), Source()),))
+    edit = Edit(nodes=(NodeEdit("MB", frozenset({0}), Rate(50), Source()),))
     return edit_planner(running, None, edit, Options())(on, Ledger()).warnings
 
 

@@ -25,7 +25,7 @@ from cachetune.sim import SimulatedResctrl, load_profile, profile_names
 from cachetune.units import Rate, Size
 from tests.drawn import drawn_domain
 from tests.mpam import mpam_host
-from tests.samples import GUEST, TIDS, plan_for, web
+from tests.samples import GUEST, TIDS, host_with_guest, plan_for, web
 
 EMPTY = Ledger()
 NODE7 = Path("examples/node7.json")
@@ -162,6 +162,21 @@ def test_a_group_with_only_copies_requests_the_maximum_so_that_it_stays(sim: Sim
     (applied,) = applied_guests(host_of(sim), EMPTY)
     assert [(n.node_id, n.bandwidth.number) for n in applied.domain.groups[0].nodes] == [(0, 100), (1, 100)]
     assert again(applied, host_of(sim), EMPTY).steps == ()
+
+
+def test_a_limit_on_slow_memory_is_read_beside_that_on_all_memory() -> None:
+    sim = host_with_guest("turin", "7.3")
+    sim.mkdir("cachetune-web-vcpus_0-1")
+    for tid in TIDS[:2]:
+        sim.write("cachetune-web-vcpus_0-1/tasks", str(tid))
+    sim.write("cachetune-web-vcpus_0-1/schemata", "SMBA:3=128\nMB:0=256\n")
+    (applied,) = applied_guests(host_of(sim), EMPTY)
+    nodes = [(n.resource, n.node_id, n.bandwidth.number) for n in applied.domain.groups[0].nodes]
+    assert nodes == [("MB", 0, 256), ("SMBA", 3, 128)]
+    assert again(applied, host_of(sim), EMPTY).steps == ()
+    sim.write("cachetune-web-vcpus_0-1/schemata", "SMBA:3=4096\nMB:0=4096\n")
+    (applied,) = applied_guests(host_of(sim), EMPTY)
+    assert {n.resource for n in applied.domain.groups[0].nodes} == {"MB"}, "one resource is enough to keep the group"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,11 @@ def l3(size: Size | None, *ids: int, kind: str = "both") -> CacheEdit:
 
 
 def mb(bandwidth: Rate | None, *ids: int) -> NodeEdit:
-    return NodeEdit(frozenset(ids) or None, bandwidth, Source(document="--mb"))
+    return NodeEdit("MB", frozenset(ids) or None, bandwidth, Source(document="--mb"))
+
+
+def smba(bandwidth: Rate | None, *ids: int) -> NodeEdit:
+    return NodeEdit("SMBA", frozenset(ids) or None, bandwidth, Source(document="--smba"))
 
 
 def host(profile: str = "skylake-2s") -> Host:
@@ -218,6 +222,17 @@ def test_a_value_without_ids_is_for_all_caches_and_nodes_of_the_host() -> None:
     found = result(Edit(caches=(l3(WAYS_2),), nodes=(mb(Rate(50, "%")),)))
     assert cache(0, "2", "ways") + " " + cache(1, "2", "ways") in found
     assert "<node id='0' bandwidth='50' unit='%'/> <node id='1' bandwidth='50' unit='%'/>" in found
+
+
+def test_slow_memory_has_a_separate_bandwidth() -> None:
+    text = "<memorytune vcpus='0-1'><node id='0' bandwidth='64'/></memorytune>"
+    both = result(Edit(nodes=(smba(Rate(128), 0),)), text, host("turin"))
+    assert "<node id='0' bandwidth='64'/> <node id='0' resource='SMBA' bandwidth='128'/>" in both
+    every = result(Edit(nodes=(smba(Rate(128)),)), text, host("turin"))
+    assert (every.count("bandwidth='64'"), every.count("resource='SMBA' bandwidth='128'")) == (1, 8)
+    text = both.replace("<cputune> ", "").replace(" </cputune>", "")
+    assert "SMBA" not in result(Edit(nodes=(smba(None),)), text, host("turin"))
+    assert result(Edit(nodes=(mb(None),)), text, host("turin")).count("<node") == 1
 
 
 def test_later_values_replace_earlier_ones() -> None:

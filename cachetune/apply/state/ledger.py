@@ -22,11 +22,12 @@ from cachetune.errors import DocumentError, StateFileError
 from cachetune.files import replace_file
 from cachetune.host.model import DEFAULT_GROUP, BandwidthUnit, Host
 from cachetune.host.paths import kind_of
-from cachetune.host.resctrl.schemata import BANDWIDTH_RESOURCES, cache_resource
+from cachetune.host.resctrl.schemata import cache_resource
 from cachetune.plan.allocation import Allocation
 from cachetune.plan.groups.names import machine_of
 from cachetune.plan.model import DefaultShrink, Plan
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, WriteFile, WriteSchemata
+from cachetune.units import BANDWIDTH_RESOURCES
 
 
 class GuestEntry(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cachetune.cli import options
-from cachetune.cli.amounts import NONE, Amount, AmountType
+from cachetune.cli.amounts import BANDWIDTHS, NONE, Amount, AmountType
 from cachetune.cli.changing import EXIT_CODES, change, within
 from cachetune.cli.members import Monitored, ThreadList, VcpuList
 from cachetune.cli.saving import Saving
@@ -76,6 +76,14 @@ def _cache_options() -> "Callable[[Any], Any]":
     metavar=_RATE.name,
     heading="What",
     help="Memory bandwidth. Repeatable.",
+)
+@option(
+    "--smba",
+    type=_RATE,
+    multiple=True,
+    metavar=_RATE.name,
+    heading="What",
+    help="Bandwidth of slow memory (AMD). Repeatable.",
 )
 @option(
     "--monitor",
@@ -151,7 +159,11 @@ def _edit(values: "Mapping[str, Any]") -> Edit:
     return Edit(
         members=next((members for members in chosen if members is not None), None),
         caches=tuple(_cache_edits(values)),
-        nodes=tuple(NodeEdit(_ids(each), each.amount, _place("mb", each)) for each in values["mb"]),
+        nodes=tuple(
+            NodeEdit(of, _ids(each), each.amount, _place(name, each))
+            for name, of in BANDWIDTHS.items()
+            for each in values[name]
+        ),
         monitors=tuple(members for members in monitors if members != NONE),
         no_monitors=NONE in monitors,
         exclusive=values["exclusive"],

@@ -9,7 +9,7 @@ from cachetune.doctor.model import Repair, Verdict, broken, check, info, known, 
 from cachetune.domain.model import Domain
 from cachetune.findings import Rule
 from cachetune.host.model import Host
-from cachetune.plan.bandwidth import UNITS
+from cachetune.plan.bandwidth import UNITS, unit_of
 from cachetune.plan.rounding import exact_bandwidth, for_host
 from cachetune.text import count, listed, printable
 
@@ -171,8 +171,9 @@ def _misfits(domain: Domain, host: Host) -> Iterator[str]:
             yield f"type 'both' on L{level}, but resctrl is mounted with {option}"
         elif kind != "both" and level in levels - split:
             yield f"type '{kind}' on L{level}, but resctrl is mounted without {option}"
-    unit = next((bandwidth.unit for bandwidth in host.bandwidths if bandwidth.name == "MB"), None)
-    rates = [node.bandwidth for group in for_host(domain, host, None).groups for node in group.nodes]
+    unit = unit_of(host)
+    nodes = [node for group in for_host(domain, host, None).groups for node in group.nodes]
+    rates = [node.bandwidth for node in nodes if host.bandwidth(node.resource)]
     if unit:
         for rate in dict.fromkeys(rate for rate in rates if exact_bandwidth(rate, unit) is None):
             yield f"bandwidth {rate}, but resctrl counts {UNITS[unit]}"

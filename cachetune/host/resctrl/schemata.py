@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import msgspec
 
 from cachetune.cbm import Amounts, Bandwidth, Cbm, Masks
+from cachetune.units import BANDWIDTH_RESOURCES
 
-BANDWIDTH_RESOURCES = ("MB", "SMBA")
 _CACHE = re.compile(r"L([0-9]{1,2})(CODE|DATA|)", re.ASCII)
 # int() alone would accept signs, underscores, prefixes and other digits.
 _MASKS = re.compile(r"(?: *[0-9]{1,10} *= *[0-9a-fA-F]{1,16} *(?:;|\Z))+[ ;]*", re.ASCII)

@@ -9,7 +9,16 @@ from cachetune.findings import Finding
 from cachetune.host.diagnosis import missing_l3_control
 from cachetune.host.model import BandwidthControl, CacheControl, Host
 from cachetune.idset import numbered
-from cachetune.plan.bandwidth import LOOKS_LIKE_PERCENT, UNITS, are_numa_nodes, in_words, l3_ids, step_of, with_unit
+from cachetune.plan.bandwidth import (
+    LOOKS_LIKE_PERCENT,
+    NOUNS,
+    UNITS,
+    are_numa_nodes,
+    in_words,
+    l3_ids,
+    step_of,
+    with_unit,
+)
 from cachetune.plan.rounding import (
     exact_bandwidth,
     exact_ways,
@@ -25,6 +34,7 @@ from cachetune.text import count, listed
 from cachetune.units import HUNDRED, Size, format_size
 
 _EVENTS = {"cache": ("llc_",), "memory": ("mbm_",), "energy": ("core_energy", "activity")}
+_WITHOUT_SLOW_MEMORY = "remove the <node>; AMD's processors have it from EPYC 9004 (Genoa) on, with Linux 6.3 or later"
 _CONTROLLED = (2, 3)  # the levels for which resctrl has allocation at all
 
 
@@ -100,17 +110,12 @@ def amount_of(request: CacheRequest | BandwidthRequest, host: Host) -> Amount | 
         way = control.way_bytes(request.cache_id) or 0
         written = "" if ways == exact_ways(request.size, control, way) else str(request.size)
         return Amount(control.name, request.cache_id, ways * way, written)
-    bandwidth = memory_bandwidth(host)
+    bandwidth = host.bandwidth(request.resource)
     value = bandwidth_of(request, bandwidth) if bandwidth else None
     if bandwidth is None or not isinstance(value, int):
         return None
     written = "" if value == exact_bandwidth(request.bandwidth, bandwidth.unit) else str(request.bandwidth)
     return Amount(bandwidth.name, request.node_id, value, written)
-
-
-def memory_bandwidth(host: Host) -> BandwidthControl | None:
-    """The control that <node> is about: libvirt sets MB alone."""
-    return next((b for b in host.bandwidths if b.name == "MB"), None)
 
 
 def _no_control(request: CacheRequest, host: Host) -> Finding:
@@ -175,22 +180,22 @@ def _in_unit_of(size: Size, ways: int, control: CacheControl, way: int) -> str:
 
 
 def _node_findings(request: BandwidthRequest, host: Host) -> Iterator[Finding]:
-    control = memory_bandwidth(host)
+    control, what = host.bandwidth(request.resource), NOUNS[request.resource]
     if control is None:
-        yield RULES["CT208"].at(request.at, hint=_without_bandwidth(host))
+        hint = _without_bandwidth(host) if request.resource == "MB" else _WITHOUT_SLOW_MEMORY
+        yield RULES["CT208"].at(request.at, what=what, hint=hint)
         return
     if request.node_id not in control.ids:
-        yield RULES["CT209"].at(request.at, id=request.node_id, hint=_nodes_of(request.node_id, control, host))
+        hint = _nodes_of(request.node_id, control, host)
+        yield RULES["CT209"].at(request.at, what=what, id=request.node_id, hint=hint)
     yield from _bandwidth_findings(request, control)
 
 
 def _without_bandwidth(host: Host) -> str:
     if host.is_mpam and any(c.type == "code" for c in host.caches):
         return "remove <memorytune>, or mount resctrl without cdp: MPAM has no MB with it"
-    if any(b.name == "SMBA" for b in host.bandwidths):
-        return (
-            "remove <memorytune>: the host controls the bandwidth of slow memory (SMBA) only, which libvirt cannot set"
-        )
+    if host.bandwidth("SMBA"):
+        return "the host controls the bandwidth of slow memory only: remove the <node>, or request resource='SMBA'"
     return "remove <memorytune>, or choose a host with memory bandwidth control"
 
 
@@ -198,8 +203,8 @@ def _nodes_of(node_id: int, control: BandwidthControl, host: Host) -> str:
     """What the nodes are on this host, and which there are."""
     caches = l3_ids(host)
     if not control.ids:
-        return "the default group's schemata lists no MB node"
-    nodes = numbered("memory bandwidth node", control.ids)
+        return f"the default group's schemata lists no {control.name} node"
+    nodes = numbered(f"{NOUNS[control.name]} node", control.ids)
     if are_numa_nodes(control, host):
         return f"the host has {nodes}; on this host they are NUMA nodes, not {numbered('L3 cache', caches)}"
     if node_id in caches:

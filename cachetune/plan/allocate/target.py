@@ -174,21 +174,26 @@ def _ways(request: CacheRequest | None, host: Host) -> int | None:
 
 
 def _bandwidth(group: DesiredGroup, host: Host) -> Bandwidth:
-    """MB of the requested nodes; nodes of an existing group that are no longer requested get the maximum again.
+    """The requested nodes; nodes of an existing group that are no longer requested get the maximum again.
 
     These are the values that the host will show, which on MPAM are not always those requested.
     """
-    control = next((b for b in host.bandwidths if b.name == "MB"), None)
-    if control is None or group.request is None:
-        return Bandwidth()
+    rows = {control.name: _limits(group, host, control) for control in host.bandwidths}
+    return Bandwidth({name: rows[name] for name in sorted(rows) if rows[name]})
+
+
+def _limits(group: DesiredGroup, host: Host, control: BandwidthControl) -> dict[int, int]:
+    """The values of one resource."""
+    if group.request is None:
+        return {}
     existing = host.group(group.path)
-    current = existing.bandwidth.row("MB") if existing else {}
-    found = {n.node_id: bandwidth_of(n, control) for n in group.request.nodes}
+    current = existing.bandwidth.row(control.name) if existing else {}
+    found = {n.node_id: bandwidth_of(n, control) for n in group.request.nodes if n.resource == control.name}
     wanted = {i: value for i, value in found.items() if not isinstance(value, Finding)}
     values = {i: value if current.get(i) == value else kept(control, value) for i, value in wanted.items()}
     if (most := control.max_bandwidth) is not None:
         values |= dict.fromkeys(_released(group, host, control), most)
-    return Bandwidth({"MB": dict(sorted(values.items()))} if values else {})
+    return dict(sorted(values.items()))
 
 
 def _released(group: DesiredGroup, host: Host, control: BandwidthControl) -> list[int]:
@@ -196,16 +201,16 @@ def _released(group: DesiredGroup, host: Host, control: BandwidthControl) -> lis
     existing = host.group(group.path)
     if existing is None or existing.owner == "libvirt":
         return []
-    requested = {n.node_id for n in group.request.nodes} if group.request else set()
-    current = existing.bandwidth.row("MB")
+    requested = {n.node_id for n in group.request.nodes if n.resource == control.name} if group.request else set()
+    current = existing.bandwidth.row(control.name)
     return [i for i in current if i not in requested and current[i] != control.max_bandwidth]
 
 
 def _limit_findings(groups: Iterable[DesiredGroup], host: Host) -> list[Finding]:
     """Limits that are no longer requested and that cannot be lifted, since AMD's maximum is in no file."""
-    controls = [b for b in host.bandwidths if b.name == "MB" and b.max_bandwidth is None]
+    controls = [b for b in host.bandwidths if b.max_bandwidth is None]
     return [
-        RULES["CT227"].at(group.at, path=group.path, nodes=numbered("node", released))
+        RULES["CT227"].at(group.at, path=group.path, nodes=numbered(f"{control.name} node", released))
         for control in controls
         for group in groups
         if (released := _released(group, host, control))

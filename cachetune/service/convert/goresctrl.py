@@ -282,7 +282,7 @@ def _missing_levels(partitions: list[_Partition], host: Host) -> Iterator[str]:
 
 def _limits(partitions: list[_Partition], host: Host, notes: list[str]) -> dict[str, dict[int, int]]:
     """The bandwidth of each class by node, in the host's unit."""
-    control = next((b for b in host.bandwidths if b.name == "MB"), None)
+    control = host.bandwidth("MB")
     found: dict[str, dict[int, int]] = {}
     for partition in partitions:
         whole = partition.node.get("mbAllocation")

@@ -1,7 +1,8 @@
 """pqos command lines: ``-e`` defines classes of service, ``-a`` puts CPUs or tasks into them.
 
 A definition is TYPE[@IDS]:CLASS=VALUE; without IDS it is for every cache, and later ones win. Where nothing is defined,
-a class keeps all ways and the whole bandwidth. Class 0 is the default group. Source: pqos(8) of 4.5.
+a class keeps all ways and the whole bandwidth. Class 0 is the default group. Source: pqos(8) of 4.5, and newer
+versions for smba.
 """
 
 import re
@@ -11,13 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.host.model import Host
+from cachetune.plan.bandwidth import NOUNS
 from cachetune.service.convert.model import Foreign, ForeignClass, invalid, numbers
 
 Option = tuple[str, str, str]
 """Where an option was found, the option (``-e`` or ``-a``), and its value."""
 
 _DEFINITION = re.compile(
-    r"(llc|l3|l2|mba|mba_max)(?:@([0-9,-]+))?:([0-9]{1,4})([cd]?)=(0x[0-9a-f]{1,16}|[0-9]{1,20})", re.ASCII
+    r"(llc|l3|l2|mba|mba_max|smba)(?:@([0-9,-]+))?:([0-9]{1,4})([cd]?)=(0x[0-9a-f]{1,16}|[0-9]{1,20})", re.ASCII
 )
 _ASSOCIATION = re.compile(r"(llc|cos|core|pid):([0-9]{1,4})=([0-9,\s-]+)", re.ASCII)
 _LEVELS = {"llc": 3, "l3": 3, "l2": 2}
@@ -33,7 +35,7 @@ class _Class:
 
     def __init__(self) -> None:
         self.masks: dict[str, dict[int, Cbm]] = defaultdict(dict)
-        self.bandwidth: dict[int, int] = {}
+        self.bandwidth: dict[str, dict[int, int]] = defaultdict(dict)
         self.cpus: set[int] = set()
         self.tids: set[int] = set()
 
@@ -70,13 +72,15 @@ class _Reader:
             self._note_missing(what, f"L{level} cache", chosen, control.size_bytes.keys())
 
     def _define_bandwidth(self, what: str, number: int, kind: str, chosen: frozenset[int] | None, value: int) -> None:
-        control = next((b for b in self._host.bandwidths if b.name == "MB"), None)
+        resource = "SMBA" if kind == "smba" else "MB"
+        control = self._host.bandwidth(resource)
         if control is None or (control.unit == "MiB/s") != (kind == "mba_max"):
-            why = f"limits memory bandwidth in {control.unit}" if control else "does not limit memory bandwidth"
+            noun = NOUNS[resource]
+            why = f"limits {noun} in {control.unit}" if control else f"does not limit {noun}"
             self.notes.append(f"{what}: left out, because the host {why}")
             return
         ids = set(control.ids) if chosen is None else chosen.intersection(control.ids)
-        self.classes[number].bandwidth.update(dict.fromkeys(ids, value))
+        self.classes[number].bandwidth[resource].update(dict.fromkeys(ids, value))
         self._note_missing(what, "node", chosen, control.ids)
 
     def _note_missing(self, what: str, noun: str, chosen: frozenset[int] | None, known: Iterable[int]) -> None:
@@ -103,7 +107,7 @@ def read(options: Iterable[Option], host: Host) -> Foreign:
         ForeignClass(
             name=str(number),
             masks=Masks(found.masks),
-            bandwidth=Bandwidth({"MB": found.bandwidth} if found.bandwidth else {}),
+            bandwidth=Bandwidth(found.bandwidth),
             cpus=frozenset(found.cpus),
             tids=frozenset(found.tids),
             is_default=number == 0,

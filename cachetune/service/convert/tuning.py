@@ -16,7 +16,7 @@ from cachetune.host.model import CacheControl, Host
 from cachetune.idset import format_ids
 from cachetune.service.convert.model import ForeignClass
 from cachetune.text import count
-from cachetune.units import Rate, Size
+from cachetune.units import BANDWIDTH_RESOURCES, Rate, Size
 
 _HERE = Source()  # the request is not from XML
 
@@ -87,16 +87,18 @@ def _unusable(mask: Cbm, control: CacheControl) -> str:
 
 
 def _nodes(of: ForeignClass, host: Host, notes: list[str]) -> Iterator[BandwidthRequest]:
-    control = next((b for b in host.bandwidths if b.name == "MB"), None)
-    for node_id, value in sorted(of.bandwidth.row("MB").items()):
-        if control is None or value == control.max_bandwidth:
-            continue
-        most = control.max_bandwidth
-        if value < max(control.min_bandwidth, 1) or (most is not None and value > most):
-            limits = f"{control.min_bandwidth} to {most}" if most is not None else f"at least {control.min_bandwidth}"
-            notes.append(f"class {of.name}: bandwidth {value} on node {node_id} is left out: the host takes {limits}")
-        else:
-            yield BandwidthRequest(node_id, Rate(value), _HERE)
+    for resource in BANDWIDTH_RESOURCES:
+        control = host.bandwidth(resource)
+        for node_id, value in sorted(of.bandwidth.row(resource).items()):
+            if control is None or value == control.max_bandwidth:
+                continue
+            least, most = control.min_bandwidth, control.max_bandwidth
+            if value < max(least, 1) or (most is not None and value > most):
+                limits = f"{least} to {most}" if most is not None else f"at least {least}"
+                place = f"{resource} {value} on node {node_id}"
+                notes.append(f"class {of.name}: {place} is left out: the host takes {limits}")
+            else:
+                yield BandwidthRequest(node_id, Rate(value), _HERE, resource=resource)
 
 
 def _shared(classes: Sequence[ForeignClass], host: Host) -> Iterator[str]:

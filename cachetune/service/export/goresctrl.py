@@ -43,14 +43,14 @@ class _Partition(msgspec.Struct, frozen=True):
 
 def export(guests: Sequence[AppliedGuest], host: Host, *, default: bool) -> tuple[str, list[str]]:
     """The YAML document, and notes on what it does not set."""
-    notes = list(left_out(guests, host, "goresctrl"))
+    notes = list(left_out(guests, host, "goresctrl", default=default))
     groups = []
     for _, group in control_groups(guests, host, default=default):
         if why := _unusable(group, host):
             notes.append(f"{printable(group.path)} is left out: {why}")
         else:
             groups.append(group)
-    control = next((b for b in host.bandwidths if b.name == "MB"), None)
+    control = host.bandwidth("MB")
     if control and control.unit not in _SUFFIX:
         notes.append("goresctrl has no unit for the memory bandwidth of AMD: left out")
         control = None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cachetune.host.model import DEFAULT_GROUP, Group, Host
 from cachetune.service.applied import AppliedGuest
-from cachetune.text import count, printable
+from cachetune.text import count, listed, printable
 
 
 def control_groups(guests: Iterable[AppliedGuest], host: Host, *, default: bool) -> list[tuple[str, Group]]:
@@ -16,16 +16,17 @@ def control_groups(guests: Iterable[AppliedGuest], host: Host, *, default: bool)
     return found
 
 
-def left_out(guests: Sequence[AppliedGuest], host: Host, words: str) -> Iterator[str]:
+def left_out(guests: Sequence[AppliedGuest], host: Host, words: str, *, default: bool) -> Iterator[str]:
     """Notes on what no configuration of pqos or goresctrl has: monitor groups, modes, the bandwidth of slow memory."""
-    groups = [group for guest in guests for path in guest.groups if (group := host.group(path))]
-    if monitors := sum(group.kind == "monitor" for group in groups):
+    groups = (host.group(path) for guest in guests for path in guest.groups)
+    if monitors := sum(group is not None and group.kind == "monitor" for group in groups):
         yield f"{count(monitors, 'monitor group')} left out: {words} creates them when it monitors"
-    for group in groups:
+    exported = [group for _, group in control_groups(guests, host, default=default)]
+    for group in exported:
         if group.mode != "shareable":
-            yield f"{printable(group.path)}: {words} does not set the mode {group.mode}"
-        if group.bandwidth.row("SMBA") and _limits(group, host, "SMBA"):
-            yield f"{printable(group.path)}: its bandwidth of slow memory (SMBA) is left out"
+            yield f"{name_of(group)}: {words} does not set the mode {group.mode}"
+    if slow := [name_of(group) for group in exported if _limits(group, host, "SMBA")]:
+        yield f"the bandwidth of slow memory (SMBA) is left out, which limits {listed(slow)}"
 
 
 def _is_limited(host: Host) -> bool:
@@ -35,8 +36,13 @@ def _is_limited(host: Host) -> bool:
 
 
 def _limits(group: Group, host: Host, name: str) -> bool:
-    control = next((b for b in host.bandwidths if b.name == name), None)
+    control = host.bandwidth(name)
     return control is not None and any(v != control.max_bandwidth for v in group.bandwidth.row(name).values())
+
+
+def name_of(group: Group) -> str:
+    """The group as a message names it."""
+    return "the default group" if is_default(group) else printable(group.path)
 
 
 def is_default(group: Group) -> bool:

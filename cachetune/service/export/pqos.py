@@ -21,7 +21,7 @@ _MOST = 16  # definitions in one command: pqos takes 32
 
 def export(guests: Sequence[AppliedGuest], host: Host, *, default: bool) -> tuple[str, list[str]]:
     """The shell script that makes pqos set the same values, and notes on what it does not set."""
-    notes = list(left_out(guests, host, "pqos"))
+    notes = list(left_out(guests, host, "pqos", default=default))
     lines = ["#!/bin/sh -e"]
     if host.mount_options:
         lines.append(f"# resctrl must be mounted with the options {printable(','.join(host.mount_options))}")

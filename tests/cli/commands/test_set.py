@@ -39,10 +39,10 @@ class Place:
 
 
 @contextmanager
-def place(directory: Path) -> Iterator[Place]:
+def place(directory: Path, profile: str = "skylake-2s") -> Iterator[Place]:
     need_fuse()
     with (
-        mounted(directory, "--sysfs", directory / "sys", profile="skylake-2s") as mount,
+        mounted(directory, "--sysfs", directory / "sys", profile=profile) as mount,
         running(directory, GUEST) as qemu,
     ):
         yield Place(mount, qemu, directory)
@@ -76,6 +76,22 @@ def test_one_value_after_another_on_a_running_guest(tmp_path: Path) -> None:
 
         assert at.set("--clear", "--yes").returncode == 0
         assert (GROUP in at.mount.listdir("."), at.mount.read("schemata").split()[-1]) == (False, "L3:0=7ff;1=7ff")
+
+
+def test_slow_memory_is_limited_saved_and_freed_apart_from_all_memory(tmp_path: Path) -> None:
+    with place(tmp_path, "turin") as at:
+        made = at.set("--vcpus", "0-1", "--mb", "0=16GB/s", "--smba", "0-1=8GB/s", "--save", "--yes")
+        assert made.returncode == 0, made.stderr
+        assert "SMBA 0-1  64 (8 GB/s)" in made.stdout
+        limits = at.line("MB").split(";")[:2], at.line("SMBA").split(";")[:3]
+        assert [[int(limit.rpartition("=")[2]) for limit in row] for row in limits] == [[128, 4096], [64, 64, 4096]]
+        assert "<node id='1' resource='SMBA' bandwidth='8' unit='GB/s'/>" in at.file.read_text()
+        exported = run("export", "--guest", GUEST, *at.where[:-2], stdin=DEVNULL)
+        assert exported.stdout.count("resource='SMBA' bandwidth='64'") == 2, exported.stderr
+
+        assert at.set("--smba", "none", "--save", "--yes").returncode == 0
+        assert {part.rpartition("=")[2] for part in at.line("SMBA").split(";")} == {"4096"}
+        assert ("SMBA" in at.file.read_text(), at.line("MB").split(";")[0].rpartition("=")[2].strip()) == (False, "128")
 
 
 def test_save_changes_the_tuning_file_with_the_host_or_neither(tmp_path: Path) -> None:

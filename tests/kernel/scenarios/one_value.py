@@ -1,4 +1,7 @@
-"""``cachetune set`` and ``export`` as a user goes: a group, other sizes and a monitor, the export planned, no group."""
+"""``cachetune set`` and ``export`` as a user goes: a group, other sizes, a monitor and a limit, the export, no group.
+
+The limit is on slow memory where the processor has that (AMD), elsewhere on all memory.
+"""
 
 import sys
 from pathlib import Path
@@ -22,6 +25,8 @@ class Outcome(msgspec.Struct, frozen=True):
     groups_made: dict[str, dict[str, str]]
     resized: Ran
     groups_resized: dict[str, dict[str, str]]
+    limited: Ran
+    groups_limited: dict[str, dict[str, str]]
     exported: Ran
     diff: Ran
     cleared: Ran
@@ -38,6 +43,9 @@ def main() -> None:
         groups_made = tree.groups()
         resized = run_here(*change, "--l3", "0=1way", "--l3", "1=1way", "--monitor", "0", "--shrink-default")
         groups_resized = tree.groups()
+        slow = Path("/sys/fs/resctrl/info/SMBA").exists()
+        limited = run_here(*change, *(("--smba", "0=8GB/s") if slow else ("--mb", "0=50%")))
+        groups_limited = tree.groups()
         exported = run_here("export", "--guest", "web", "-o", str(file))
         diff = run_here("diff", "--guest", "web", *THREADS, str(file))
         cleared = run_here(*change, "--clear")
@@ -47,6 +55,8 @@ def main() -> None:
             groups_made=groups_made,
             resized=resized,
             groups_resized=groups_resized,
+            limited=limited,
+            groups_limited=groups_limited,
             exported=exported,
             diff=diff,
             cleared=cleared,

@@ -27,6 +27,7 @@ def host_of(profile: str) -> Host:
 SKYLAKE = host_of("skylake-2s")  # 11 ways of 2.25 MiB on two caches, percent
 CDP = host_of("sapphire-rapids-cdp")
 MBPS = host_of("sapphire-rapids-mbps")
+TURIN = host_of("turin")
 
 
 def of_pqos(*definitions: str, host: Host = SKYLAKE, associations: tuple[str, ...] = ()) -> Foreign:
@@ -57,6 +58,15 @@ def test_ids_choose_caches_later_definitions_win_and_decimal_is_decimal() -> Non
     assert foreign.classes[0].masks == {"L3": {0: 0xF, 1: 3}}
 
 
+def test_slow_memory_is_a_node_of_its_resource() -> None:
+    found = converted(of_pqos("smba@0-1:1=64;mba@0:1=128", host=TURIN), TURIN)
+    assert found.notes == ()
+    assert "".join(line.strip() for line in found.xml.splitlines()[2:-2]) == (
+        "<node id='0' bandwidth='128'/>"
+        "<node id='0' resource='SMBA' bandwidth='64'/><node id='1' resource='SMBA' bandwidth='64'/>"
+    )
+
+
 def test_code_and_data_are_separate_with_cdp_and_one_definition_is_for_both() -> None:
     xml = converted(of_pqos("llc@0:1d=0xf;llc@0:1c=0x3;l2@0:1=0x7", host=CDP), CDP).xml
     assert "<cache id='0' level='3' type='code'" in xml
@@ -84,7 +94,8 @@ NOTED = {
     ("llc:1=0",): "class 1: mask 0x0 on L3 cache 0 is left out: the host requires at least 1 way",
     ("llc:1=0x7ff",): "class 1 requests nothing: it has all ways and the whole bandwidth",
     ("mba:1=100",): "class 1 requests nothing: it has all ways and the whole bandwidth",
-    ("mba:1=5",): "class 1: bandwidth 5 on node 0 is left out: the host takes 10 to 100",
+    ("mba:1=5",): "class 1: MB 5 on node 0 is left out: the host takes 10 to 100",
+    ("smba:1=64",): "-e: smba:1=64: left out, because the host does not limit slow memory bandwidth",
     ("mba_max:1=500",): "-e: mba_max:1=500: left out, because the host limits memory bandwidth in percent",
     ("l2:1=0xf",): "-e: l2:1=0xf: left out, because the host has no L2",
     ("llc:1c=0xf",): "-e: llc:1c=0xf: left out, because the host has no separate code (CDP) on L3",

@@ -109,7 +109,25 @@ def test_names_cannot_leave_their_comment(tmp_path: Path, sim: SimulatedResctrl)
     assert [line for line in file.read_text().splitlines() if not line.startswith(("#", "pqos -I -"))] == []
 
 
-def test_monitors_modes_and_slow_memory_are_left_out_with_a_note(sim: SimulatedResctrl) -> None:
+def test_slow_memory_is_left_out_with_one_note() -> None:
+    sim = SimulatedResctrl(load_profile("turin"))
+    for path in ("cachetune-db", "cachetune-web"):
+        sim.mkdir(path)
+        sim.write(f"{path}/schemata", "MB:0=128\n")
+    host = host_of(sim)
+    assert export_guests(applied_guests(host, EMPTY), host, "pqos", default=True).notes == ()
+    for path in ("cachetune-db", "cachetune-web", "."):
+        sim.write(f"{path}/schemata", "SMBA:0=64\n")
+    host = host_of(sim)
+    guests = applied_guests(host, EMPTY)
+    left_out = "the bandwidth of slow memory (SMBA) is left out, which limits "
+    assert export_guests(guests, host, "pqos", default=False).notes == (f"{left_out}cachetune-db and cachetune-web",)
+    (note,) = export_guests(guests, host, "pqos", default=True).notes
+    assert note == f"{left_out}the default group, cachetune-db and cachetune-web"
+    assert "64" not in script(host, guests)
+
+
+def test_monitor_groups_are_left_out_with_a_note(sim: SimulatedResctrl) -> None:
     sim.mkdir("cachetune-web")
     sim.write("cachetune-web/schemata", "MB:0=50\n")
     sim.mkdir("cachetune-web/mon_groups/cachetune-web-vcpus_0")
