@@ -367,7 +367,7 @@ def status_of_an_agent(run_directory: Path) -> AgentStatus:
     )
     options = AgentOptions(shrink_default=True, period=0.1)
     status = Agent(inputs, options, run_directory, lambda *_: None, Notifier(), lambda: False).once()
-    return msgspec.structs.replace(status, pid=812, start_time=2406, running=True, period_seconds=5.0)
+    return msgspec.structs.replace(status, pid=812, start_time=2406, running=True, once=False, period_seconds=5.0)
 
 
 def first_line_of_the_example(_: Path) -> Change:

@@ -250,14 +250,21 @@ def _running(
         made = compare_requests((request,), observation.host, observation.ledger, plan_options(options))
     except PlanRefusedError as error:
         why = first_error(error.findings)
-        return _confirmed("drifted", why, memory) if only_compare else NoAction("failed", why)
+        if only_compare:
+            return _confirmed("drifted", why, memory)
+        return NoAction("failed", with_problem(guest.problem, why))
     except CachetuneError as error:
-        return NoAction("failed", str(error))
+        return NoAction("failed", with_problem(guest.problem, str(error)))
     if not made.steps:
         return NoAction("failed", guest.problem) if guest.problem else NoAction("placed")
     if only_compare:
         return _confirmed("drifted", _difference(made), memory)
     return Apply(request, guest.problem)
+
+
+def with_problem(problem: str, why: str) -> str:
+    """Why a request could not be carried out; with a ``problem`` it is what an invalid file said before."""
+    return f"{problem}; its last valid content: {why}" if problem else why
 
 
 def plan_options(options: AgentOptions) -> Options:

@@ -45,6 +45,8 @@ def run_agent(setup: Setup, log: Log, environment: Mapping[str, str]) -> AgentSt
     inputs.connection()  # fail at start rather than in every round
     inputs.policy()
     with status_file.only_agent(setup.location.run):
+        if not setup.once:
+            log("info", f"watching {setup.guests_d} and libvirt's guests, every {setup.options.period:g} s")
         connected = (lambda: False) if setup.once else events.listen(setup.selection, log)
         agent = Agent(inputs, setup.options, setup.location.run, log, notifier(environment), connected)
         return agent.once() if setup.once else agent.run()
@@ -77,12 +79,14 @@ class Agent:
         connected: Callable[[], bool],
     ) -> None:
         self._options, self._run, self._log, self._notifier, self._connected = options, run, log, notifier, connected
+        self._once = False
         self._reconciler = Reconciler(inputs, options, Clock(time.time, time.monotonic), log, self._previous())
         self._start = (status_file.own_start_time(), time.time())
         self._unwritable = ""
 
     def once(self) -> AgentStatus:
         """Run rounds until nothing is left to do or a signal ends it; return the final status."""
+        self._once = True
         for _ in range(_MOST_ROUNDS_OF_ONCE):
             if not self._round() or self._wait(soon=True) == "stop":
                 break
@@ -125,6 +129,7 @@ class Agent:
             pid=os.getpid(),
             start_time=self._start[0],
             running=running,
+            once=self._once,
             started=self._start[1],
             looked=time.time(),
             period_seconds=self._options.period,

@@ -35,20 +35,26 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The agent and its guests after the last round.
 
     ``pid`` and ``start_time`` (clock ticks after boot, field 22 of /proc/PID/stat) identify the process, so that an
-    agent that was killed is recognized; ``running`` is false once it has stopped. ``looked`` is the time of the last
-    round, and ``problem`` why it could not observe the host.
+    agent that was killed is recognized; ``running`` is false once it has stopped, and ``once`` true if it was to run
+    only once. ``looked`` is the time of the last round, and ``problem`` why it could not observe the host.
     """
 
     schema_version: Literal[1] = 1
     pid: Annotated[int, msgspec.Meta(ge=1)]
     start_time: int
     running: bool = True
+    once: bool = False
     started: float
     looked: float
     period_seconds: float
     libvirt_events: bool = False
     problem: str = ""
     guests: tuple[GuestStatus, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is the result of ``agent --once``, which has ended as it should."""
+        return self.once and not self.running
 
 
 def status_problems(status: AgentStatus) -> Iterator[str]:

@@ -23,6 +23,7 @@ from cachetune.agent.decide import (
     decide,
     plan_options,
     retry_key,
+    with_problem,
 )
 from cachetune.agent.model import GuestStatus, State
 from cachetune.apply.recover import recover
@@ -230,7 +231,7 @@ class Reconciler:
         planner = planner_of((decision.request,), plan_options(self._options))
         report = self._carry_out(planner, connection, lambda plan: warnings.extend(plan.host_warnings))
         if isinstance(report, str):
-            return self._failed(guest, report, memory, decision)
+            return self._failed(guest, with_problem(decision.problem, report), memory, decision)
         if report.done:
             for warning in warnings:
                 self._log("warning", f"{guest.name}: {warning.text}")

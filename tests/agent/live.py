@@ -128,9 +128,12 @@ class LiveAgent:
         raise AssertionError(f"not so after {MAX_ROUNDS} rounds; the last message was {self.messages[-1]}")
 
     def end(self) -> list[str]:
-        """End it as systemd does; everything it has printed."""
+        """End it as systemd does; what it has printed after the line that says what it watches."""
         self._send(signal.SIGTERM)
-        return self.ended(0)
+        lines = self.ended(0)
+        if lines:
+            assert lines.pop(0).startswith("info: watching /")
+        return lines
 
     def ended(self, code: int) -> list[str]:
         """Wait until it exits with this code; everything it has printed."""

@@ -105,6 +105,13 @@ def test_the_last_valid_content_of_an_invalid_file_stays_in_force(machine: Machi
     assert (made.request.domain, made.problem) == (wanted(), BROKEN["web"].problem)
 
 
+def test_a_file_that_is_refused_and_then_invalid_fails_with_both_reasons(machine: Machine) -> None:
+    memory = msgspec.structs.replace(KEPT, domain=wanted(12))
+    why = failure(decision(machine.observation(runs(), files=BROKEN), memory))
+    assert why.startswith(f"{BROKEN['web'].problem}; its last valid content: ")
+    assert why.endswith("[CT207]")
+
+
 def test_an_invalid_file_without_known_valid_content_changes_nothing(machine: Machine) -> None:
     assert failure(decision(machine.observation(runs(), files=BROKEN))) == BROKEN["web"].problem
     assert failure(decision(machine.placed().observation(runs(), files=BROKEN), KEPT)) == BROKEN["web"].problem

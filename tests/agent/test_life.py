@@ -194,6 +194,20 @@ def test_the_exit_code_of_once_reports_failures(scene: Scene) -> None:
         assert scene.groups() == set()
 
 
+def test_the_status_that_once_leaves_can_be_read_and_has_its_exit_code(scene: Scene) -> None:
+    scene.once()
+    clean = run("agent", "status", "--run", scene.run)
+    assert (clean.returncode, clean.stderr) == (0, "")
+    assert clean.stdout.startswith("No managed guests.\nLeft by agent --once at ")
+    scene.tune(WEB, ways=12)
+    with qemu.running(WEB):
+        scene.once()
+    failed = run("agent", "status", "--json", "--run", scene.run)
+    document = json.loads(failed.stdout)
+    assert (failed.returncode, document["running"], document["once"]) == (1, False, True)
+    assert document["guests"][0]["state"] == "failed"
+
+
 def test_the_status_in_json_shows_whether_the_agent_was_killed(scene: Scene) -> None:
     with scene.agent() as agent:
         agent.ready()
@@ -263,4 +277,5 @@ def test_lines_for_the_journal_start_with_their_priority(scene: Scene) -> None:
         os.close(writing)
         agent.ready().end()
     with os.fdopen(reading) as said:
+        assert said.readline().startswith("<6>watching ")
         assert said.readline().startswith(f"<4>{WEB}: failed: ")

@@ -84,13 +84,13 @@ def command(ctx: click.Context, /, **values: Any) -> None:
     exit_codes={
         0: "every guest is placed, or not running",
         1: "a guest could not be placed or has drifted, or the agent cannot read the host",
-        2: "no agent is running",
+        2: "no agent is running, and the last one was not agent --once",
     },
 )
 @options.run
 @options.as_json
 def status(*, run: Path, as_json: bool) -> None:
-    """Show the state of managed guests.
+    """Show the state of managed guests: now, or as the last agent --once left it.
 
     \b
     Example:
@@ -104,7 +104,7 @@ def status(*, run: Path, as_json: bool) -> None:
         print_document(found if alive else msgspec.structs.replace(found, running=False))
     else:
         show_status(found)
-    if not alive:
+    if not (alive or found.is_complete):
         raise AgentNotRunningError(run, found.pid)
     sys.exit(_code(found))
 

@@ -12,6 +12,8 @@ from cachetune.text import printable
 def show_status(status: AgentStatus) -> None:
     """Show the managed guests on stdout, and the problem of the last round on stderr."""
     show([_rows(status)] if status.guests else ["No managed guests."])
+    if status.is_complete:
+        show([f"Left by agent --once at {_time(status.looked)}; no agent is running."])
     if status.problem:
         show_error(status.problem)
 
@@ -24,10 +26,14 @@ def _rows(status: AgentStatus) -> Table:
         rows.add_row(
             printable(guest.name),
             guest.state,
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(guest.since)),
+            _time(guest.since),
             str(guest.pid or ""),
             printable(guest.machine_name),
             "guests.d" if guest.requested_by == "file" else "libvirt",
             printable(guest.reason or guest.change),
         )
     return rows
+
+
+def _time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
