@@ -376,6 +376,33 @@ class AgentNotRunningError(CachetuneError):
         self.run, self.pid = str(run), pid
 
 
+# ---- the history of counters
+
+
+class HistoryError(CachetuneError):
+    """The history at ``path`` cannot be read or written (``operation``): ``reason``."""
+
+    def __init__(self, path: "Path | str", reason: str | None, *, operation: str = "read", hint: str = "") -> None:
+        super().__init__(f"cannot {operation} history {path}: {reason}", hint=hint)
+        self.path, self.reason, self.operation = str(path), reason, operation
+
+
+class HistoryDamagedError(HistoryError):
+    """The file at ``path`` is damaged, or is not a history that this version of cachetune reads: ``reason``."""
+
+    def __init__(self, path: "Path | str", reason: str | None, *, hint: str = "") -> None:
+        super().__init__(path, reason, hint=hint or "move it away; 'cachetune record' then begins a new one")
+
+
+class HistoryInUseError(CachetuneError):
+    """Another process already records into the history at ``path``; ``pid`` is its process, None if unknown."""
+
+    def __init__(self, path: "Path | str", pid: int | None) -> None:
+        process = "" if pid is None else f": process {pid}"
+        super().__init__(f"another program already records into {path}{process}", hint="pass another --db FILE")
+        self.path, self.pid = str(path), pid
+
+
 # ---- mounting a simulated resctrl
 
 
