@@ -5,7 +5,7 @@ cache size that is not a multiple of the ways; the sysfs from ``copies.write_sys
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 from cachetune.errors import DocumentError
@@ -18,20 +18,26 @@ from cachetune.sim.kernel.nodes import Directory, LookupFailedError, split
 from cachetune.sim.kernel.resctrl import SimulatedResctrl
 from cachetune.sim.kernel.rmids import OutOfRmidsError
 from cachetune.sim.kernel.state import Group, Mode, Region, State
+from cachetune.sim.workloads import WorkloadEntry
 
 _DIRECTORY_MODE = 0o755
 _MODES: dict[str, Mode] = {mode: mode for mode in get_args(Mode)}
 
 
 def simulate_host(
-    host: Host, *, kernel: str | None = None, clock: Callable[[], float] = time.monotonic, writer: int = 1
+    host: Host,
+    *,
+    kernel: str | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    writer: int = 1,
+    workloads: Sequence[WorkloadEntry] = (),
 ) -> SimulatedResctrl:
     """Return a simulated resctrl in the state of a saved host, to rehearse a plan on.
 
-    ``kernel``, ``clock`` and ``writer`` are those of SimulatedResctrl; None is the oldest kernel that has what the host
-    has. The Host has been through ``check_host``. Raises DocumentError if it cannot be simulated.
+    ``kernel``, ``clock``, ``writer`` and ``workloads`` are those of SimulatedResctrl; None is the oldest kernel that
+    has what the host has. The Host has been through ``check_host``. Raises DocumentError if it cannot be simulated.
     """
-    sim = SimulatedResctrl(profile_of(host), kernel=kernel, clock=clock, writer=writer)
+    sim = SimulatedResctrl(profile_of(host), kernel=kernel, clock=clock, writer=writer, workloads=workloads)
     sim.mount_options, sim.topology = host.mount_options, host.topology
     _switch(sim.state, host)
     take_over(sim.state, sim.root, host)

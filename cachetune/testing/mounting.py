@@ -17,7 +17,7 @@ import msgspec
 import cachetune
 from cachetune.errors import MountError, UnmountError
 from cachetune.host.resctrl.files import SysfsResctrl
-from cachetune.sim import Profile, write_sysfs
+from cachetune.sim import Profile, WorkloadEntry, write_sysfs
 from cachetune.sim.fuse.mounts import is_up, unmount
 from cachetune.sim.fuse.serve import load_fuse
 from cachetune.sim.fuse.threads import Tids
@@ -35,6 +35,7 @@ class Setup(msgspec.Struct, frozen=True):
     kernel: str
     tids: Tids
     faults: tuple[str, ...]
+    workloads: tuple[WorkloadEntry, ...] = ()
 
 
 class MountedResctrl(msgspec.Struct, frozen=True):
@@ -66,6 +67,7 @@ def mounted(
     options: Sequence[str] | None = None,
     faults: Sequence[str] = (),
     tids: Tids = "real",
+    workloads: Sequence[WorkloadEntry] = (),
 ) -> Iterator[MountedResctrl]:
     """Mount a simulated resctrl below ``directory`` for the length of a ``with`` block.
 
@@ -79,7 +81,7 @@ def mounted(
     directory = directory.absolute()
     root, sysfs, run = directory / "resctrl", directory / "sys", directory / "run"
     sim = simulate(profile, kernel=kernel, options=options, faults=faults)
-    setup = Setup(str(root), str(run / "sim"), sim.profile, sim.kernel, tids, tuple(faults))
+    setup = Setup(str(root), str(run / "sim"), sim.profile, sim.kernel, tids, tuple(faults), tuple(workloads))
     root.mkdir(parents=True)
     run.mkdir()
     write_sysfs(sim.profile, sysfs)

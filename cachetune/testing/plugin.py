@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from cachetune.testing.mounting import MountedResctrl
     from cachetune.testing.simulated import SimulatedResctrl
 
-_ARGUMENTS = ("profile", "kernel", "options", "faults", "tids")
+_ARGUMENTS = ("profile", "kernel", "options", "faults", "tids", "workloads")
 _MARKER = (
-    "resctrl(profile='skylake-2s', kernel=None, options=None, faults=(), tids='real'): "
+    "resctrl(profile='skylake-2s', kernel=None, options=None, faults=(), tids='real', workloads=()): "
     "the simulated_resctrl or mounted_resctrl that a test gets"
 )
 

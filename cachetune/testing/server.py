@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from cachetune.errors import CachetuneError
+from cachetune.guests.proc.programs import guest_named_in
 from cachetune.sim.fuse.mounts import check_place
 from cachetune.sim.fuse.serve import serve
 from cachetune.testing.mounting import Setup
@@ -21,8 +22,9 @@ def main() -> int:
     setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
-        sim = simulate(setup.profile, kernel=setup.kernel, faults=setup.faults)
-        serve(sim, check_place(Path(setup.root)), setup.tids, Path(setup.records), _close_stdout)
+        sim = simulate(setup.profile, kernel=setup.kernel, faults=setup.faults, workloads=setup.workloads)
+        place, records = check_place(Path(setup.root)), Path(setup.records)
+        serve(sim, place, setup.tids, records, _close_stdout, guest_named_in)
     except CachetuneError as error:
         os.write(1, pickle.dumps(error))
         return 1

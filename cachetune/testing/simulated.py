@@ -7,6 +7,8 @@ from cachetune.sim import (
     Operation,
     Profile,
     SimulatedResctrl,
+    Workload,
+    WorkloadEntry,
     decode_profile,
     load_profile,
     profile_names,
@@ -22,6 +24,8 @@ __all__ = [
     "Operation",
     "Profile",
     "SimulatedResctrl",
+    "Workload",
+    "WorkloadEntry",
     "decode_profile",
     "load_profile",
     "parse_fault",
@@ -57,12 +61,14 @@ def simulate(
     options: Sequence[str] | None = None,
     faults: Sequence[str] = (),
     clock: Callable[[], float] = time.monotonic,
+    workloads: Sequence[WorkloadEntry] = (),
 ) -> SimulatedResctrl:
     """Return a freshly mounted resctrl in memory.
 
     ``profile`` is one of ``profile_names()`` or a ``Profile``. ``kernel`` is "6.1", "6.12", "6.18" or "7.3",
     ``options`` are mount options (cdp, cdpl2, mba_MBps, debug); None takes the profile's. ``faults`` are written as for
-    ``cachetune sim mount --fault``: "mkdir:ENOSPC:3" fails the third mkdir.
+    ``cachetune sim mount --fault``: "mkdir:ENOSPC:3" fails the third mkdir. ``workloads`` are what guests and groups do
+    to the caches.
 
     Raises ProfileNotFoundError, UnknownVersionError, ResctrlError (EINVAL) for a mount option that the kernel or
     the processor does not support, ValueError for a malformed fault.
@@ -70,7 +76,7 @@ def simulate(
     found = load_profile(profile) if isinstance(profile, str) else profile
     if options is not None:
         found = found.mounted(*options, kernel=kernel)
-    sim = SimulatedResctrl(found, kernel=kernel, clock=clock)
+    sim = SimulatedResctrl(found, kernel=kernel, clock=clock, workloads=workloads)
     for fault in faults:
         sim.add_fault(parse_fault(fault))
     return sim

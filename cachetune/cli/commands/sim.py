@@ -1,7 +1,7 @@
 """``cachetune sim``: mount a simulated resctrl for any program to use."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from cachetune.sim.rules import KERNELS
 from cachetune.text import printable
 
 if TYPE_CHECKING:
-    from cachetune.sim import SimulatedResctrl
+    from cachetune.sim import SimulatedResctrl, WorkloadEntry
     from cachetune.sim.fuse.mounts import Mount
 
 _DIRECTORY = click.Path(path_type=Path)
@@ -44,6 +44,7 @@ class _MountOptions(msgspec.Struct, frozen=True):
     background: bool
     tids: Tids
     faults: tuple[Fault, ...]
+    workloads: Path | None
     sysfs: Path | None
     run: Path | None
 
@@ -101,6 +102,13 @@ def command() -> None:
     metavar="OP[@PATH]:ERRNO[:N][:after]",
     help="Fail the Nth mkdir, rmdir, write, rename, read or listdir, optionally only on PATH. Repeatable.",
 )
+@option(
+    "--workload",
+    "workloads",
+    type=_DIRECTORY,
+    metavar="FILE",
+    help="What guests and groups do to the caches (default: each thread a little; docs/simulation.md has the file).",
+)
 @option("--sysfs", type=_DIRECTORY, metavar="DIR", help="Also write the matching sysfs tree to DIR.")
 @_run
 def mount(directory: Path, **options: Any) -> None:
@@ -117,12 +125,14 @@ def mount(directory: Path, **options: Any) -> None:
       cachetune show --resctrl /tmp/resctrl
       cachetune sim unmount /tmp/resctrl
     """
+    from cachetune.guests.proc.programs import guest_named_in
+    from cachetune.sim import read_workloads
     from cachetune.sim.fuse.mounts import check_place, run_directory
     from cachetune.sim.fuse.serve import load_fuse, serve, serve_in_background
 
     load_fuse()
     wanted, place = _MountOptions(**options), check_place(directory)
-    sim = _simulated(wanted.profile, wanted.kernel)
+    sim = _simulated(wanted.profile, wanted.kernel, read_workloads(wanted.workloads) if wanted.workloads else ())
     for fault in wanted.faults:
         sim.add_fault(fault)
     if wanted.sysfs is not None:
@@ -131,7 +141,7 @@ def mount(directory: Path, **options: Any) -> None:
     what = printable(f"{sim.profile.name} (kernel {sim.kernel}) is mounted at {place}")
 
     def serve_until_end(ready: Callable[[], None]) -> None:
-        serve(sim, place, wanted.tids, run, ready)
+        serve(sim, place, wanted.tids, run, ready, guest_named_in)
 
     if wanted.background:
         pid = serve_in_background(serve_until_end, place)
@@ -171,20 +181,20 @@ def show_list(run: Path | None) -> None:
     show([_profiles(), "", _mounts(found) if found else "Nothing is mounted."])
 
 
-def _simulated(profile: str, kernel: str | None) -> "SimulatedResctrl":
+def _simulated(profile: str, kernel: str | None, workloads: "Sequence[WorkloadEntry]") -> "SimulatedResctrl":
     """The simulated host of the option --profile. Raises InputError and ResctrlError."""
     from cachetune.sim import SimulatedResctrl, simulate_host
 
     if profile in profile_names():
-        return SimulatedResctrl(load_profile(profile), kernel=kernel)
+        return SimulatedResctrl(load_profile(profile), kernel=kernel, workloads=workloads)
     file = Path(profile)
     if not file.is_file():
         known = ", ".join(profile_names())
         raise InputError(f"neither a profile nor a file: {profile!r}", hint=f"profiles: {known}")
     data = file.read_bytes()
     if documents.kind_of(data, profile) is None:
-        return simulate_host(read_location(Location(host=profile)).host, kernel=kernel)
-    return SimulatedResctrl(decode_profile(data, profile), kernel=kernel)
+        return simulate_host(read_location(Location(host=profile)).host, kernel=kernel, workloads=workloads)
+    return SimulatedResctrl(decode_profile(data, profile), kernel=kernel, workloads=workloads)
 
 
 def _write_sysfs(profile: Profile, sysfs: Path) -> None:

@@ -74,6 +74,12 @@ def identity_of(arguments: Sequence[str]) -> Identity:
     return Identity(name, canonical_uuid(known_as[-1]) if known_as else None)
 
 
+def guest_named_in(directory: Path) -> str:
+    """The name of the guest that the process with this directory in /proc claims to run; "" if it claims none."""
+    arguments = arguments_of(directory)
+    return identity_of(arguments).name if can_be_guest(arguments) else ""
+
+
 def iothreads_in(arguments: Sequence[str]) -> Iterator[str]:
     """The names of the iothreads that a QEMU has been started with; others can be added later."""
     for option, value in pairwise(arguments):

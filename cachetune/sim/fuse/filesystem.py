@@ -19,6 +19,9 @@ from cachetune.errors import ResctrlError
 from cachetune.sim.kernel.nodes import Directory, File, LookupFailedError, Node, find, split, walk
 from cachetune.sim.kernel.resctrl import SimulatedResctrl
 
+_LOOK_SECONDS = 0.1
+"""How long the threads are good enough for counters, of which many are read at once."""
+
 
 @dataclasses.dataclass
 class _Open:
@@ -53,6 +56,7 @@ class FuseOperations:
         self._created = time.time_ns()
         self._open: dict[int, _Open] = {}
         self._last = 0
+        self._next_look = 0.0
 
     def init_with_config(self, connection: object, config: object) -> None:  # noqa: ARG002 - mfusepy's signature
         """The kernel has initialized the mount."""
@@ -179,9 +183,11 @@ class FuseOperations:
         self._sim.operations.clear()  # the log of a mount is never read and would grow without limit
 
     def _prepare(self, node: Node, path: str) -> None:
-        """Update the threads before an operation that shows, moves or counts them."""
-        if path.endswith("tasks") or (isinstance(node, File) and node.counter):
+        """Update the threads before an operation that shows, moves or counts them; for counters, not for each."""
+        is_counter = isinstance(node, File) and node.counter
+        if path.endswith("tasks") or (is_counter and time.monotonic() >= self._next_look):
             self._look()
+            self._next_look = time.monotonic() + _LOOK_SECONDS
 
     def _node(self, path: str | None) -> Node:
         return find(self._sim.root, split(path or ""))

@@ -16,7 +16,7 @@ from typing import NoReturn
 from cachetune.errors import CachetuneError, FuseUnavailableError, MissingExtraError, MountError
 from cachetune.sim.fuse.filesystem import FuseOperations
 from cachetune.sim.fuse.mounts import Record, is_up, write_record
-from cachetune.sim.fuse.threads import RealThreads, Tids, stat_of
+from cachetune.sim.fuse.threads import GuestOf, RealThreads, Tids, stat_of
 from cachetune.sim.kernel.resctrl import SimulatedResctrl
 
 _DEVICE = Path("/dev/fuse")
@@ -39,13 +39,20 @@ def load_fuse() -> ModuleType:
     return fuse
 
 
-def serve(sim: SimulatedResctrl, place: Path, tids: Tids, run: Path, ready: Callable[[], None]) -> None:
+def serve(
+    sim: SimulatedResctrl,
+    place: Path,
+    tids: Tids,
+    run: Path,
+    ready: Callable[[], None],
+    guest_of: GuestOf = lambda _: "",
+) -> None:
     """Mount and serve until unmounted. ``ready`` is called once the kernel has initialized the mount.
 
-    ``place`` has been through check_place. Raises MountError.
+    ``guest_of`` names the guests for their workloads. ``place`` has been through check_place. Raises MountError.
     """
     fuse = load_fuse()
-    threads = RealThreads(sim) if tids == "real" else None
+    threads = RealThreads(sim, guest_of=guest_of) if tids == "real" else None
     sim.state.takes_any_tid = threads is None
     up: list[bool] = []
 

@@ -6,22 +6,30 @@ into the default group if the parent has ended. ``look`` is called before every 
 and twice a second, so that threads from before a move are not mistaken for later ones.
 """
 
+import contextlib
 import os
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from cachetune.sim.kernel.resctrl import SimulatedResctrl
+from cachetune.sim.workloads import ThreadName
 
 Tids = Literal["real", "any"]
+GuestOf = Callable[[Path], str]
+"""From the directory of a process in /proc to the name of the guest that it runs; "" if it runs none."""
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class RealThreads:
-    """Synchronizes the tasks of ``sim`` with the threads in ``proc``. May be used from several threads."""
+    """Synchronizes the tasks of ``sim`` with the threads in ``proc``. May be used from several threads.
 
-    def __init__(self, sim: SimulatedResctrl, proc: Path = Path("/proc")) -> None:
-        self._sim, self._proc = sim, proc
+    ``guest_of`` finds the guests whose workloads ``sim`` knows by name.
+    """
+
+    def __init__(self, sim: SimulatedResctrl, proc: Path = Path("/proc"), guest_of: GuestOf = lambda _: "") -> None:
+        self._sim, self._proc, self._guest_of = sim, proc, guest_of
         self._mutex = threading.Lock()
 
     def look(self) -> None:
@@ -41,6 +49,17 @@ class RealThreads:
         pause = threading.Event()
         while not pause.wait(_SECONDS_BETWEEN_LOOKS):
             self.look()
+            if self._sim.state.workloads.names_guests:
+                self._sim.name_threads(dict(self._names_of_threads()))
+
+    def _names_of_threads(self) -> Iterator[tuple[int, ThreadName]]:
+        """The threads of all guests. Names are read again and again: a thread takes its own after its start."""
+        for name in _names(self._proc):
+            guest = self._guest_of(self._proc / name)
+            for tid in _names(self._proc / name / "task") if guest else ():
+                with contextlib.suppress(OSError):
+                    thread = (self._proc / name / "task" / tid / "comm").read_text(errors="replace")
+                    yield int(tid), ThreadName(guest, thread.rstrip("\n"))
 
     def _threads(self) -> dict[int, int]:
         """Return thread to process, for all threads."""

@@ -1,68 +1,30 @@
-"""The counters of a simulated processor: they advance with the clock while a group has tasks.
+"""The counters of a simulated processor: what the workloads of its groups occupy and transfer.
 
-Each task transfers 256 MiB/s through each cache, three quarters of it local; a group at most 8 GiB/s, less with a
-bandwidth limit. The occupancy of a control group approaches the size of its ways, shared evenly by its tasks, and
-decays once it has no tasks. Sub-NUMA nodes have equal parts of both. The same clock gives the same numbers. None of
-this resembles a real workload.
+``workloads`` says what the tasks of a group do, ``contention`` what follows for each L3 cache. Sub-NUMA nodes have
+equal parts of both. The same clock gives the same numbers.
 """
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cachetune.sim.contention import Flow, Limit, SharedCache
 from cachetune.sim.kernel.telemetry import TaskSeconds
 from cachetune.sim.profile import MBM_EVENTS, MonitorDomain, Profile
+from cachetune.sim.workloads import Workloads
 
 if TYPE_CHECKING:
     from cachetune.sim.kernel.state import Group
 
-_TASK_BYTES_PER_SECOND = 1 << 28
-_GROUP_BYTES_PER_SECOND = 1 << 33
-_FILL_SECONDS = 0.5
-_FADE_SECONDS = 0.2
-
-
-@dataclasses.dataclass
-class _Count:
-    """One RMID in one domain, at the time ``at``. ``rate`` and ``target`` have applied since then."""
-
-    at: float
-    held: float = 0.0
-    total: float = 0.0
-    local: float = 0.0
-    rate: float = 0.0
-    target: float = 0.0
-
-    def advance(self, now: float) -> None:
-        seconds = max(0.0, now - self.at)
-        self.held = self.held_at(now)
-        self.total += seconds * self.rate
-        self.local += seconds * self.rate * 3 / 4
-        self.at = max(now, self.at)
-
-    def held_at(self, now: float) -> float:
-        seconds = max(0.0, now - self.at)
-        constant = _FILL_SECONDS if self.rate else _FADE_SECONDS
-        return self.target + (self.held - self.target) * math.exp(-seconds / constant)
-
-
-def _limit_of(profile: Profile) -> Callable[[float, int], float] | None:
-    """Return the function from a rate and a value of MB (percent, MiB/s, or 1/8 GB/s) to the limited rate."""
-    bandwidth = next((b for b in profile.bandwidths if b.name == "MB"), None)
-    if bandwidth is None:
-        return None
-    if not bandwidth.linear:
-        return lambda rate, value: min(rate, value * 1e9 / 8)
-    if "mba_MBps" in profile.mount_options:
-        return lambda rate, value: min(rate, float(value << 20))
-    return lambda rate, value: rate * value / 100
+_WHOLE = 100
 
 
 class Counters:
     """What the QM_CTR register would return, per RMID and domain: an L3 cache, or a Sub-NUMA node of one.
 
-    ``counted`` says whether a group's event counts in a domain: with assignable counters, it may not.
+    ``groups`` returns all groups, ``workloads`` what their tasks do. ``counted`` says whether a group's event counts in
+    a domain: with assignable counters, it may not.
     """
 
     def __init__(
@@ -71,54 +33,48 @@ class Counters:
         domains: tuple[MonitorDomain, ...],
         clock: Callable[[], float],
         counted: Callable[["Group", int, str], bool],
+        groups: Callable[[], Iterable["Group"]],
+        workloads: Workloads,
     ) -> None:
         self._profile, self._domains, self._clock, self._counted = profile, domains, clock, counted
+        self._groups, self._workloads = groups, workloads
         self._nodes = max(len(domains) // max(len(profile.monitored_ids), 1), 1)
+        self._cache_of = {domain.id: domain.cache_id for domain in domains}
         self._limit = _limit_of(profile)
-        self._counts: dict[tuple[int, int], _Count] = {}
+        self._caches = dict(self._all_caches())
+        self._from: dict[tuple[int, int, str], float] = {}
         self._set: dict[tuple[int, int, str], int | str] = {}
         self.task_seconds = TaskSeconds(clock)
+
+    def _all_caches(self) -> Iterator[tuple[int, SharedCache]]:
+        cache, now = self._profile.cache(3), self._clock()
+        if cache is None:
+            return
+        for cache_id in cache.ids:
+            yield cache_id, SharedCache(cache.size_of(cache_id), cache.ways, partial(self._flows, cache_id), now)
+
+    def change(self) -> None:
+        """Advance to now. Call it before any change of what the counters depend on: tasks, masks, limits, workloads."""
+        now = self._clock()
+        for cache in self._caches.values():
+            cache.change(now)
 
     def start(self, group: "Group") -> None:
         """Start from zero for a group that just got its RMID; the cache may still hold the previous owner's lines."""
         if group.rmid is None:
             return
+        self.change()
         self.task_seconds.start(group)
         for domain in self._domains:
-            count = self._count(group.rmid, domain.id)
-            count.advance(self._clock())
-            count.total = count.local = 0.0
+            for event in MBM_EVENTS:
+                self.restart(domain.id, event, group)
         self._set = {key: value for key, value in self._set.items() if key[0] != group.rmid}
-        self.settle(group)
-
-    def settle(self, group: "Group") -> None:
-        """Advance a group's counts to now. Call it before and after any change that they depend on."""
-        if group.rmid is None:
-            return
-        self.task_seconds.settle(group)
-        for domain in self._domains:
-            count = self._count(group.rmid, domain.id)
-            count.advance(self._clock())
-            count.rate, count.target = self._pace(group, domain.cache_id)
-
-    def stop(self, group: "Group") -> None:
-        """Stop counting for a group that loses its RMID; its occupancy decays."""
-        if group.rmid is None:
-            return
-        for domain in self._domains:
-            count = self._count(group.rmid, domain.id)
-            count.advance(self._clock())
-            count.rate = count.target = 0.0
 
     def restart(self, domain: int, event: str, group: "Group | None" = None) -> None:
         """Reset an event of memory bandwidth in one domain: of one group, or of every RMID."""
-        for (rmid, where), count in self._counts.items():
-            if where == domain and (group is None or rmid == group.rmid):
-                count.advance(self._clock())
-                if event == "mbm_total_bytes":
-                    count.total = 0.0
-                else:
-                    count.local = 0.0
+        for each in self._groups() if group is None else (group,):
+            if each.rmid is not None:
+                self._from[each.rmid, domain, event] = self._transferred(each.rmid, domain, event)
 
     def put(self, group: "Group", cache_id: int, event: str, value: int | str) -> None:
         """Make an event of a cache (its first node) read as a number or text until the group is removed."""
@@ -137,7 +93,7 @@ class Counters:
 
     def occupancy(self, rmid: int, domain: int, when: float) -> float:
         """Return the bytes that an RMID occupies in a domain."""
-        return self._count(rmid, domain).held_at(when)
+        return self._caches[self._cache_of[domain]].occupancy(rmid, when) / self._nodes
 
     def _own(self, group: "Group", domain: int, event: str) -> int | str:
         if group.rmid is None:
@@ -147,30 +103,78 @@ class Counters:
             return given
         if event in MBM_EVENTS and not self._counted(group, domain, event):
             return "Unassigned"
-        self.settle(group)
-        count = self._count(group.rmid, domain)
-        values = {"llc_occupancy": count.held, "mbm_total_bytes": count.total, "mbm_local_bytes": count.local}
+        if event in MBM_EVENTS:
+            value = self._transferred(group.rmid, domain, event) - self._from.get((group.rmid, domain, event), 0.0)
+        else:
+            value = self.occupancy(group.rmid, domain, self._clock()) if event == "llc_occupancy" else 0.0
         unit = self._profile.monitoring.unit_bytes if self._profile.monitoring else 1
-        return int(values.get(event, 0.0)) // unit * unit
+        return int(value) // unit * unit
 
-    def _count(self, rmid: int, domain: int) -> _Count:
-        key = rmid, domain
-        if key not in self._counts:
-            self._counts[key] = _Count(self._clock())
-        return self._counts[key]
+    def _transferred(self, rmid: int, domain: int, event: str) -> float:
+        """The bytes that an RMID has transferred from the start, in all groups that had it."""
+        traffic = self._caches[self._cache_of[domain]].traffic(rmid, self._clock())
+        return (traffic.total if event == "mbm_total_bytes" else traffic.local) / self._nodes
 
-    def _pace(self, group: "Group", cache_id: int) -> tuple[float, float]:
-        """Return the group's rate in bytes per second and the occupancy in bytes that it approaches."""
-        if not group.tids:
-            return 0.0, 0.0
-        values = group.control.values
-        rate = float(min(len(group.tids) * _TASK_BYTES_PER_SECOND, _GROUP_BYTES_PER_SECOND))
-        if self._limit is not None and cache_id in values.get("MB", {}):
-            rate = self._limit(rate, values["MB"][cache_id])
+    # -- from groups to flows -----------------------------------------------------------------------------------
+
+    def _flows(self, cache_id: int) -> Iterator[Flow]:
+        for group in self._groups():
+            loads = self._workloads.loads_of(group.path, group.tids) if group.rmid is not None and group.tids else ()
+            for name, work, times in loads:
+                if work.caches is None or cache_id in work.caches:
+                    yield Flow(
+                        owner=group.rmid,
+                        name=name,
+                        ways=self._ways_of(group.control, cache_id),
+                        bytes_per_second=work.bytes_per_second * times,
+                        working_set_bytes=work.working_set * times,
+                        fresh=work.never_found,
+                        local=work.local,
+                        limit=self._limit_on(group.control, cache_id),
+                    )
+
+    def _ways_of(self, group: "Group", cache_id: int) -> tuple[int, ...]:
+        """The ways that a control group may fill; with CDP, those for code or data. All without a control."""
+        rows = (group.values.get(name, {}) for name in ("L3", "L3DATA", "L3CODE"))
+        mask = 0
+        for row in rows:
+            mask |= row.get(cache_id, 0)
         cache = self._profile.cache(3)
-        if cache is None:
-            return rate, 0.0
-        masks = [values[name].get(cache_id, 0) for name in ("L3", "L3DATA", "L3CODE") if name in values]
-        ways = max((mask.bit_count() for mask in masks), default=cache.ways)
-        share = len(group.tids) / sum(len(member.tids) for member in group.control.members())
-        return rate / self._nodes, cache.size_of(cache_id) // cache.ways * ways * share / self._nodes
+        every = range(cache.ways if cache else 0)
+        return tuple(way for way in every if mask >> way & 1) or tuple(every)
+
+    def _limit_on(self, group: "Group", cache_id: int) -> Limit | None:
+        value = group.values.get("MB", {}).get(cache_id)
+        return None if self._limit is None or value is None else self._limit(group.path, value)
+
+
+def _limit_of(profile: Profile) -> Callable[[str, int], Limit | None] | None:
+    """Return the function from a control group and a value of MB (percent, MiB/s, or 1/8 GB/s) to its limit."""
+    bandwidth = next((b for b in profile.bandwidths if b.name == "MB"), None)
+    if bandwidth is None:
+        return None
+    if not bandwidth.linear:
+        return lambda name, value: Limit(name, _AtMost(value * 1e9 / 8))
+    if "mba_MBps" in profile.mount_options:
+        return lambda name, value: Limit(name, _AtMost(float(value << 20)))
+    return lambda name, value: Limit(name, _Percent(value)) if value < _WHOLE else None
+
+
+@dataclasses.dataclass(frozen=True)
+class _AtMost:
+    """Allows a number of bytes per second; equal to others that allow as many."""
+
+    most: float
+
+    def __call__(self, wanted: float) -> float:
+        return min(wanted, self.most)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Percent:
+    """Allows a percentage of the traffic; equal to others that allow as much."""
+
+    value: int
+
+    def __call__(self, wanted: float) -> float:
+        return wanted * self.value / _WHOLE

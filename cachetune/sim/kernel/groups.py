@@ -72,7 +72,7 @@ def _take_rmid(state: State, group: Group) -> None:
 def _give_rmid(state: State, group: Group) -> None:
     if group.rmid is not None:
         assignments.free(state, group)
-        state.counters.stop(group)
+        state.counters.change()
         state.rmids.release(group.rmid)
         group.rmid = None
 
@@ -118,11 +118,10 @@ def rename(state: State, root: Directory, old: list[str], new: list[str]) -> Non
 
 
 def _reparent(state: State, group: Group, old: Group, new: Group, name: str) -> None:
-    state.counters.settle(group)
+    state.counters.change()
     del old.monitors[group.name]
     group.name, group.parent = name, new
     new.monitors[name] = group
-    state.counters.settle(group)
 
 
 def find_directory(root: Directory, parts: list[str]) -> Directory:

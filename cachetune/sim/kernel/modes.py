@@ -62,7 +62,7 @@ def _enter_setup(state: State, group: Group) -> None:
         if there:
             state.refuse(message)
     if group.rmid is not None:
-        state.counters.stop(group)
+        state.counters.change()
         state.rmids.release(group.rmid)
         group.rmid = None
     group.mode = "pseudo-locksetup"

@@ -23,7 +23,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from cachetune.errors import InputError, ResctrlError
@@ -36,6 +36,7 @@ from cachetune.sim.kernel.nodes import Directory, File, LookupFailedError, Node,
 from cachetune.sim.kernel.state import RefusedError, State
 from cachetune.sim.profile import Profile
 from cachetune.sim.rules import rules_of
+from cachetune.sim.workloads import ThreadName, Workload, WorkloadEntry, Workloads
 
 PAGE_BYTES = 4096
 _VALUE_BYTES = 64
@@ -47,7 +48,8 @@ class SimulatedResctrl:
     """The Resctrl port on a profile. The module's docstring has the rules.
 
     ``kernel`` None is the profile's. ``clock`` returns seconds; counters and limbo depend on it. ``writer`` is the tid
-    that ``0`` means in a tasks file, and the only task at first. ``operations`` logs all attempts to change something,
+    that ``0`` means in a tasks file, and the only task at first. ``workloads`` are what tasks do to the caches; ``run``
+    adds to them. ``operations`` logs all attempts to change something,
     failed ones too. ``before_operation`` is called before each of them and may use this object freely: those calls are
     neither logged nor made to fail. The ``kernel_says`` of an error is this operation's message, not an earlier text in
     last_cmd_status.
@@ -60,6 +62,7 @@ class SimulatedResctrl:
         kernel: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         writer: int = 1,
+        workloads: Sequence[WorkloadEntry] = (),
     ) -> None:
         kernel = kernel or profile.kernel
         if profile.vendor == "arm" and not rules_of(kernel).arm:
@@ -71,7 +74,7 @@ class SimulatedResctrl:
         self.topology = profile.topology
         self.operations: list[Operation] = []
         self.before_operation: Callable[[Operation], None] | None = None
-        self.state = State(profile, rules_of(kernel), clock, writer)
+        self.state = State(profile, rules_of(kernel), clock, writer, Workloads(workloads))
         self.root = tree.make_root(self.state)
         self._mutex = threading.RLock()
         self._inside_hook = threading.local()
@@ -230,6 +233,20 @@ class SimulatedResctrl:
         """End a thread."""
         with self._mutex:
             self.state.drop(tid)
+
+    def run(self, name: str, workload: Workload, tids: Iterable[int]) -> None:
+        """Let threads run a workload together, in place of what they or this name ran before."""
+        with self._mutex:
+            self.state.counters.change()
+            self.state.workloads.run(name, workload, tids)
+
+    def name_threads(self, threads: Mapping[int, ThreadName]) -> None:
+        """Let the threads of guests run what the workloads say about these names."""
+        with self._mutex:
+            known = {tid: name for tid, name in threads.items() if tid in self.state.tasks}
+            for name, (workload, tids) in self.state.workloads.plan_of(known).items():
+                if not self.state.workloads.is_running(name, tids):
+                    self.run(name, workload, tids)
 
     def set_counter(self, path: str, cache_id: int, event: str, value: int | str) -> None:
         """Make an event of a group read as this number, or as a text such as ``Unavailable``."""

@@ -16,6 +16,7 @@ from cachetune.sim.kernel.status import Status
 from cachetune.sim.profile import Profile, Telemetry
 from cachetune.sim.resources import CacheResource, resources_of
 from cachetune.sim.rules import KernelRules
+from cachetune.sim.workloads import Workloads
 
 Mode = Literal["shareable", "exclusive", "pseudo-locksetup", "pseudo-locked"]
 
@@ -69,6 +70,13 @@ class Group:
     mbps_event: str | None = None
 
     @property
+    def path(self) -> str:
+        """The path of its directory; "." is the default group."""
+        if self.parent is None:
+            return self.name or "."
+        return f"{self.parent.name}/mon_groups/{self.name}".removeprefix("/")
+
+    @property
     def control(self) -> "Group":
         """This group if it is a control group, otherwise its parent."""
         return self.parent or self
@@ -85,9 +93,17 @@ class State:
     ``writer`` is the tid of the current writer. With ``takes_any_tid`` every tid exists, at first in the default group.
     """
 
-    def __init__(self, profile: Profile, rules: KernelRules, clock: Callable[[], float], writer: int) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        rules: KernelRules,
+        clock: Callable[[], float],
+        writer: int,
+        workloads: Workloads,
+    ) -> None:
         self.profile, self.rules, self.clock, self.writer = profile, rules, clock, writer
         self.takes_any_tid = False
+        self.workloads = workloads
         self.status = Status(marks_truncation=rules.truncation_marked)
         self.resources = resources_of(profile, rules)
         self.cpu_count = profile.cpu_count
@@ -95,7 +111,7 @@ class State:
         self.io = next((IoAlloc(cache.closids - 1) for cache in self.caches if cache.io_alloc), None)
         self.domains = profile.monitor_domains(rules)
         self.assignments = Assignments(profile, rules, self.domains)
-        self.counters = Counters(profile, self.domains, clock, self.assignments.counts)
+        self.counters = Counters(profile, self.domains, clock, self.assignments.counts, self.all_groups, workloads)
         self.rmids = Rmids(profile, rules, self.domains, clock, self.counters.occupancy)
         self.root = Group("", closid=0, rmid=0, values=self.defaults(), cpus=frozenset(range(self.cpu_count)))
         self.groups: dict[str, Group] = {"": self.root}
@@ -145,6 +161,10 @@ class State:
         self.status.append_formatted(message)
         raise RefusedError(number)
 
+    def all_groups(self) -> Iterator[Group]:
+        """Return all groups, each control group before its monitor groups."""
+        return (member for control in self.groups.values() for member in control.members())
+
     def allocated(self) -> Iterator[Group]:
         """Return the control groups with a CLOSID, including the default group."""
         return (g for g in self.groups.values() if g.closid is not None)
@@ -168,27 +188,24 @@ class State:
 
     def place(self, tid: int, group: Group) -> None:
         """Move a task to a group, which becomes its innermost."""
+        self.counters.change()
         old = self.tasks.get(tid)
         if old is not None:
-            self.counters.settle(old)
             old.tids.discard(tid)
-            self.counters.settle(old)
-        self.counters.settle(group)
+            self.counters.task_seconds.settle(old)
         group.tids.add(tid)
-        self.counters.settle(group)
+        self.counters.task_seconds.settle(group)
         self.tasks[tid] = group
 
     def set_value(self, group: Group, resource: str, cache_id: int, value: int) -> None:
         """Set one mask or bandwidth of a control group."""
-        for member in group.members():
-            self.counters.settle(member)
+        self.counters.change()
         group.values[resource][cache_id] = value
-        for member in group.members():
-            self.counters.settle(member)
 
     def drop(self, tid: int) -> None:
         """Remove a task."""
+        self.counters.change()
+        self.workloads.forget(tid)
         group = self.tasks.pop(tid)
-        self.counters.settle(group)
         group.tids.discard(tid)
-        self.counters.settle(group)
+        self.counters.task_seconds.settle(group)
