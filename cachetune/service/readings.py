@@ -76,6 +76,7 @@ class Watcher:
     ) -> None:
         self._location, self._selection = location, selection
         self._domain = _domain_in(document, selection)
+        self._events = events
         self._sampler = Sampler(
             lambda: open_resctrl(location), lambda: events_of(self._chosen.reading.host), self._choose, events
         )
@@ -96,8 +97,8 @@ class Watcher:
     def look(self) -> HostReadings:
         """Read the counters, with rates from the second look on.
 
-        The first look raises what ``read_monitors`` raises. Later, a selection without groups is a note: a guest may
-        end and be started again.
+        The first look raises what ``read_monitors`` raises, and InputError for an event that the host does not count.
+        Later, a selection without groups is a note: a guest may end and be started again.
         """
         sample = self._sampler.sample()
         monitors = [self._reading(label, sample) for label in self._chosen.labels]
@@ -106,6 +107,8 @@ class Watcher:
 
     def _choose(self, resctrl: Resctrl, _paths: Sequence[str]) -> tuple[str, ...]:
         reading = _read(resctrl, self._location)
+        if not self._has_looked:
+            _check_events(reading.host, self._events or ())
         try:
             with noted(reading.notes):
                 groups = select_groups(reading.host, self._selection, self._domain, reading.ledger)
@@ -127,6 +130,14 @@ def _read(resctrl: Resctrl, location: Location) -> HostReading:
     if not reading.host.monitors:
         raise HostError(reading.host.source, "no monitoring", hint="info/L3_MON is missing")
     return reading
+
+
+def _check_events(host: Host, events: Iterable[str]) -> None:
+    """Raise InputError for an event that the host does not count."""
+    known = [name for names in events_of(host).values() for name in names if not name.endswith("_config")]
+    for event in events:
+        if event not in known:
+            raise InputError(f"{host.source} does not count {event!r}", hint=f"its events: {', '.join(known)}")
 
 
 def _domain_in(document: Document | None, selection: Selection) -> Domain | None:
