@@ -31,6 +31,11 @@ def console() -> "Console":
 
 def show(parts: "Iterable[RenderableType]") -> None:
     """Print the parts, with ASCII pictures if stdout cannot encode Unicode. A sentence wraps, but no size does."""
+    click.echo(rendered(parts), nl=False, color=True)
+
+
+def rendered(parts: "Iterable[RenderableType]") -> str:
+    """What ``show`` prints."""
     from rich.text import Text
 
     from cachetune.cli.show.table import Sentence
@@ -39,11 +44,8 @@ def show(parts: "Iterable[RenderableType]") -> None:
     with out.capture() as captured:
         for part in parts:
             out.print(Sentence(part) if isinstance(part, str | Text) else part, crop=False)
-    lines = (line.rstrip(" ") for line in captured.get().split("\n"))
-    text = "\n".join(lines)
-    if not (sys.stdout.encoding or "utf-8").lower().startswith("utf"):
-        text = text.translate(_ASCII)
-    click.echo(text, nl=False, color=True)
+    text = "\n".join(line.rstrip(" ") for line in captured.get().split("\n"))
+    return text if (sys.stdout.encoding or "utf-8").lower().startswith("utf") else text.translate(_ASCII)
 
 
 def discard_stdout() -> None:

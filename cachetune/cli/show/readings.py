@@ -1,4 +1,7 @@
-"""Readings as tables: a row for each group and cache, or for each event if the terminal is too narrow for that."""
+"""Readings as tables: a row for each group and cache, or for each event if the terminal is too narrow for that.
+
+Where rates are known, each value has its rate beside it.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
 
 SUM = "sum"
+_LARGE = 1000
+"""Rates from here on are shown without decimals."""
 
 
 class Place(NamedTuple):
@@ -45,12 +50,33 @@ def readings_page(document: Readings, host: Host) -> Iterator["RenderableType"]:
         yield f"No counters, or removed in the meantime: {', '.join(map(_named, without))}"
 
 
+class Figure(NamedTuple):
+    """What is shown of a counter: its value, or what it counted per second."""
+
+    event: str
+    is_rate: bool = False
+
+    @property
+    def title(self) -> str:
+        """The event and the unit of its values, unless they show it themselves or the event's name has it."""
+        unit = unit_of(self.event)
+        if unit == "bytes" or unit in self.event:
+            return self.event.removesuffix("_bytes") + "/s" * self.is_rate
+        return f"{self.event} ({unit}{'/s' * self.is_rate})"
+
+    def of(self, counter: Counter | None) -> str:
+        """The figure as a person reads it, or why it is missing."""
+        if counter is None:
+            return ""
+        return _rate(counter) if self.is_rate else _value(counter)
+
+
 class Measured:
     """The readings of one resource, in one table or, on a narrow terminal, in several."""
 
     def __init__(self, what: str, lines: Sequence[Line]) -> None:
         self._what, self._lines = what, lines
-        self._events = list(dict.fromkeys(event for line in lines for event in line.counters))
+        self._figures = list(_figures(counter for line in lines for counter in line.counters.values()))
         self._places = list(dict.fromkeys(line.place for line in lines))
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[RenderableType]":
@@ -67,10 +93,10 @@ class Measured:
         """One line for each group and place, one column for each event."""
         nodes = any(place.node for place in self._places)
         where = [numbers(self._what, right=False), *([numbers("node", right=False)] if nodes else [])]
-        table = Table(names("group"), *where, *map(numbers, map(_title, self._events)))
+        table = Table(names("group"), *where, *(numbers(figure.title) for figure in self._figures))
         for reading, lines in _by_reading(self._lines).items():
             places = [[f"{line.place.number}", *([line.place.node] if nodes else [])] for line in lines]
-            values = [[_value(line.counters.get(event)) for event in self._events] for line in lines]
+            values = [[figure.of(line.counters.get(figure.event)) for figure in self._figures] for line in lines]
             table.add_row(
                 _name(reading), *map(_stacked, zip(*places, strict=True)), *map(_stacked, zip(*values, strict=True))
             )
@@ -82,8 +108,8 @@ class Measured:
         table = Table(names("group"), numbers("event", right=False), *map(numbers, headers))
         for reading, lines in _by_reading(self._lines).items():
             at = {line.place: line.counters for line in lines}
-            values = [[_value(at.get(place, {}).get(event)) for event in self._events] for place in places]
-            table.add_row(_name(reading), _stacked(map(_title, self._events)), *map(_stacked, values))
+            values = [[f.of(at.get(place, {}).get(f.event)) for f in self._figures] for place in places]
+            table.add_row(_name(reading), _stacked(f.title for f in self._figures), *map(_stacked, values))
         return table
 
     def _fitting(self, width: int) -> Iterator[Sequence[Place]]:
@@ -149,18 +175,31 @@ def _node(place: Place) -> str:
     return place.node if place.node == SUM else f"node {place.node}"
 
 
-def _title(event: str) -> str:
-    """The event and the unit of its values, unless they show it themselves or the event's name has it."""
-    unit = unit_of(event)
-    return event.removesuffix("_bytes") if unit == "bytes" or unit in event else f"{event} ({unit})"
+def _figures(counters: Iterable[Counter]) -> Iterator[Figure]:
+    """What there is to show: each event, followed by its rate if that is known anywhere."""
+    rated: dict[str, bool] = {}
+    for counter in counters:
+        rated[counter.event] = rated.get(counter.event, False) or counter.per_second is not None
+    for event, has_rate in rated.items():
+        yield Figure(event)
+        if has_rate:
+            yield Figure(event, is_rate=True)
 
 
-def _value(counter: Counter | None) -> str:
+def _value(counter: Counter) -> str:
     """A size as a person reads it, any other number as the kernel writes it, or why it is missing."""
-    if counter is None:
-        return ""
     if counter.value is None:
         return counter.state
     if isinstance(counter.value, int) and unit_of(counter.event) == "bytes":
         return about(counter.value) + "*" * counter.partial
     return f"{counter.value}"
+
+
+def _rate(counter: Counter) -> str:
+    """Bytes per second in the units of sizes, anything else as a number."""
+    rate = counter.per_second
+    if rate is None:
+        return "-"
+    if unit_of(counter.event) == "bytes":
+        return f"{about(round(rate))}/s" + "*" * counter.partial
+    return f"{rate:.0f}" if rate >= _LARGE else f"{rate:.4g}"
