@@ -233,6 +233,15 @@ guests_d = _directory(
     "--guests-d", "/etc/cachetune/guests.d", "Directory of tuning files, one NAME.xml per guest.", _FINDING
 )
 
+db = option(
+    "--db",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=Path("/var/lib/cachetune/history.db"),
+    show_default=True,
+    heading=_WHERE,
+    help="The history of counters, an SQLite database.",
+)
 
 source = option(
     "--source",

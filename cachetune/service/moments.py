@@ -34,6 +34,19 @@ def parse_moment(text: str, now: datetime) -> datetime:
         raise InputError(f"{text!r} is not a point in time", hint=_HINT) from None
 
 
+def parse_span(text: str) -> float:
+    """The seconds that a span means: '90', '90s', '3min', '1h 30min'. Raises InputError, also for a span of nothing."""
+    match = re.fullmatch(rf"({_PART.pattern})+", text.strip())
+    try:
+        parts = [(text.strip(), "s")] if match is None else [found[-2:] for found in _PART.findall(text)]
+        seconds = sum((float(number) * _UNITS[unit] for number, unit in parts), timedelta()).total_seconds()
+    except (KeyError, ValueError, OverflowError):
+        seconds = 0.0
+    if seconds <= 0:
+        raise InputError(f"{text!r} is not a span of time", hint="write it as 90s, 3min or '1h 30min'")
+    return seconds
+
+
 def _parsed(text: str, now: datetime) -> datetime:
     if text == "now":
         return now

@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from cachetune.cli.main import command
+from cachetune.watch.history import DEFAULT_DB
 from tests import waiting
 
 UNITS = Path(__file__).parents[2] / "examples" / "systemd"
 SERVICE = (UNITS / "cachetune-agent.service").read_text()
+SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
 MOST_EXPOSURE = 1.2
 ANALYZE = shutil.which("systemd-analyze")
 
@@ -47,14 +49,16 @@ def test_systemd_analyze_reports_a_broken_unit(units: Path) -> None:
     assert analyze("verify", "--man=no", units / "cachetune-agent.service").returncode != 0
 
 
-def test_the_service_has_a_low_exposure_level(units: Path) -> None:
-    found = analyze("security", "--offline=true", "--no-pager", units / "cachetune-agent.service")
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_a_low_exposure_level(service: str, units: Path) -> None:
+    found = analyze("security", "--offline=true", "--no-pager", units / service)
     (exposure,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", found.stdout)
     assert float(exposure) <= MOST_EXPOSURE, found.stdout
 
 
-def test_the_service_starts_a_command_that_exists() -> None:
-    (line,) = re.findall(r"^ExecStart=(.*)$", SERVICE, re.MULTILINE)
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_starts_a_command_that_exists(service: str) -> None:
+    (line,) = re.findall(r"^ExecStart=(.*)$", (UNITS / service).read_text(), re.MULTILINE)
     program, *words = line.split()
     assert program == "/usr/bin/cachetune"
     assert CliRunner().invoke(command, [*words, "--help"]).exit_code == 0
@@ -64,3 +68,10 @@ def test_the_service_may_write_to_the_directories_of_the_agent() -> None:
     assert "RuntimeDirectory=cachetune\nRuntimeDirectoryPreserve=yes\n" in SERVICE
     assert "LogsDirectory=cachetune\n" in SERVICE
     assert "ReadWritePaths=/sys/fs/resctrl\n" in SERVICE
+
+
+def test_the_recorder_may_write_to_the_directory_of_the_history_and_has_no_capability() -> None:
+    service = (UNITS / "cachetune-record.service").read_text()
+    assert f"StateDirectory={DEFAULT_DB.parent.name}\n" in service
+    assert DEFAULT_DB.parent.parent == Path("/var/lib")
+    assert "\nCapabilityBoundingSet=\n" in service

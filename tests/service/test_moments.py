@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachetune.errors import InputError
-from cachetune.service.moments import parse_moment
+from cachetune.service.moments import parse_moment, parse_span
 
 NOW = datetime(2026, 11, 30, 10, 30, 15, tzinfo=UTC)
 VIENNA = "CET-1CEST,M3.5.0,M10.5.0/3"
@@ -98,3 +98,20 @@ def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
 def test_any_text_is_a_moment_or_refused(text: str) -> None:
     with contextlib.suppress(InputError):
         assert parse_moment(text, NOW).tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("0.5", 0.5), ("3min", 180), ("1h 30min", 5400), ("24h", 86400), ("7d", 604800)],
+)
+def test_a_span_has_a_number_of_seconds(text: str, seconds: float) -> None:
+    assert parse_span(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "0s", "-1h", "+1h", "1h ago", "soon", "10 parsecs", "1h 30", "nan", "inf", "9" * 400]
+)
+def test_what_is_no_span_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(InputError, match="is not a span of time") as refused:
+        parse_span(text)
+    assert "90s" in refused.value.hint
