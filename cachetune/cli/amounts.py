@@ -41,23 +41,23 @@ class Amount(NamedTuple, Generic[A]):
 
 # Without a type argument, which older versions of click do not have.
 class AmountType(click.ParamType):  # type: ignore[type-arg]
-    """``ID=AMOUNT``, where ID is a number, or a list such as 0-1,3.
+    """``[ID=]AMOUNT``, where ID is a number, or a list such as 0-1,3; without it the amount is for all ids.
 
-    With ``optional`` the amount can be for all ids, or "none": ``[ID=]AMOUNT``.
+    With ``droppable`` the amount can be "none".
     """
 
-    def __init__(self, name: str, parse: Callable[[str], Any], *, optional: bool = False) -> None:
-        self.name, self._parse, self._optional = f"[ID=]{name}" if optional else f"ID={name}", parse, optional
+    def __init__(self, name: str, parse: Callable[[str], Any], *, droppable: bool = False) -> None:
+        self.name, self._parse, self._droppable = f"[ID=]{name}", parse, droppable
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert one value; fails with what is wrong."""
         if isinstance(value, Amount):
             return value
         ids, equals, amount = str(value).rpartition("=")
-        if not (re.fullmatch(f"{_RANGE}(,{_RANGE})*", ids, re.ASCII) or (self._optional and not equals)):
+        if equals and not re.fullmatch(f"{_RANGE}(,{_RANGE})*", ids, re.ASCII):
             self.fail(f"{value!r} is not {self.name}, such as {self._example()}", param, ctx)
         try:
-            parsed = None if self._optional and amount == NONE else self._parse(amount)
+            parsed = None if self._droppable and amount == NONE else self._parse(amount)
             return Amount(_ids(ids) if equals else None, parsed, str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)

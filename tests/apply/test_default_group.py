@@ -15,11 +15,10 @@ from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.errors import ApplyRefusedError, PlanRefusedError, StateFileError
 from cachetune.plan import Plan
 from cachetune.plan.allocation import Allocation
-from cachetune.plan.default_group import BandwidthAmount, CacheAmount, DefaultRequest
 from cachetune.plan.model import DefaultGoal, PlanGuest
 from cachetune.plan.removal import plan_removal
 from cachetune.plan.steps import CreateGroup, Step, WriteSchemata
-from cachetune.service.default_group import default_planner, reset_planner
+from cachetune.service.default_group import DefaultValues, RateFor, SizeFor, default_planner, reset_planner
 from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.units import Rate, Size
 from tests.apply.dying import until_death
@@ -28,9 +27,9 @@ from tests.samples import cache_request, domain, group, host_with_guest, plan_fo
 
 
 def wish(ways: int | None = None, rate: str | None = None, resource: str = "L3") -> Planner:
-    caches = () if ways is None else (CacheAmount(resource, 0, Size.parse(f"{ways}ways")),)
-    limits = () if rate is None else (BandwidthAmount("MB", 0, Rate.parse(rate)),)
-    return default_planner(DefaultRequest(caches, limits))
+    caches = () if ways is None else (SizeFor(resource, (0,), Size.parse(f"{ways}ways")),)
+    limits = () if rate is None else (RateFor("MB", (0,), Rate.parse(rate)),)
+    return default_planner(DefaultValues(caches, limits))
 
 
 def planned(planner: Planner, connection: Connection) -> Plan:
@@ -221,8 +220,8 @@ def test_it_works_on_other_hosts(profile: str, tmp_path: Path) -> None:
     control, bandwidth = host.caches[0], host.bandwidths[0]
     size = Size.parse(f"{control.ways - 3}ways")
     rate = Rate(10 * bandwidth.bandwidth_gran)
-    cache = CacheAmount(control.name, next(iter(control.size_bytes)), size)
-    request = DefaultRequest((cache,), (BandwidthAmount(bandwidth.name, bandwidth.ids[0], rate),))
+    cache = SizeFor(control.name, (next(iter(control.size_bytes)),), size)
+    request = DefaultValues((cache,), (RateFor(bandwidth.name, bandwidth.ids[:1], rate),))
     done(default_planner(request), connection)
     assert sim.tree() != before
     assert apply_planned(reset_planner(), connection).outcome == "done"
@@ -254,8 +253,8 @@ def test_the_first_value_is_that_before_the_first_change_in_this_unit(mounted_ag
     host = mounted_again.look(Ledger())
     before = mounted_again.resctrl.read("schemata")
     (node, first), *_ = host.default_group.bandwidth.row("MB").items()
-    rate = BandwidthAmount("MB", node, Rate.parse("500MiB/s"))
-    done(default_planner(DefaultRequest((), (rate,))), mounted_again)
+    rate = RateFor("MB", (node,), Rate.parse("500MiB/s"))
+    done(default_planner(DefaultValues((), (rate,))), mounted_again)
     ledger = load_ledger(mounted_again.run)
     assert (ledger.initial.bandwidth, ledger.initial_unit) == ({"MB": {node: first}}, "MiB/s")
     assert apply_planned(reset_planner(), mounted_again).outcome == "done"

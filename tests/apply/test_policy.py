@@ -8,9 +8,9 @@ from cachetune.apply.state.ledger import load_ledger
 from cachetune.cbm import Cbm
 from cachetune.errors import PlanRefusedError
 from cachetune.plan import Options, Plan
-from cachetune.plan.default_group import BandwidthAmount, CacheAmount, DefaultRequest, plan_policy
+from cachetune.plan.default_group import plan_policy
 from cachetune.plan.policy import BandwidthPolicy, LeastWays, Policy, Reserved, strangers
-from cachetune.service.default_group import default_planner, policy_planner
+from cachetune.service.default_group import DefaultValues, RateFor, SizeFor, default_planner, policy_planner
 from cachetune.service.plans import within_policy
 from cachetune.sim import SimulatedResctrl
 from cachetune.units import Rate, Size
@@ -124,9 +124,9 @@ FIXED = Policy("host.toml", bandwidth=(BandwidthPolicy("MB", least=Rate(20, "%")
 
 
 def wish(policy: Policy, ways: int | None = None, rate: str | None = None):  # type: ignore[no-untyped-def]
-    caches = () if ways is None else (CacheAmount("L3", 0, Size(ways, "ways")),)
-    limits = () if rate is None else (BandwidthAmount("MB", 0, Rate.parse(rate)),)
-    return default_planner(DefaultRequest(caches, limits), None, policy)
+    caches = () if ways is None else (SizeFor("L3", (0,), Size(ways, "ways")),)
+    limits = () if rate is None else (RateFor("MB", (0,), Rate.parse(rate)),)
+    return default_planner(DefaultValues(caches, limits), None, policy)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,16 @@ from cachetune.cli.amounts import BANDWIDTHS, CACHES, AmountType
 from cachetune.cli.changing import EXIT_CODES, change, within
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError
-from cachetune.plan.default_group import BandwidthAmount, CacheAmount, DefaultRequest
 from cachetune.plan.policy import Policy
 from cachetune.service.connection import connect
-from cachetune.service.default_group import default_planner, policy_planner, reset_planner
+from cachetune.service.default_group import (
+    DefaultValues,
+    RateFor,
+    SizeFor,
+    default_planner,
+    policy_planner,
+    reset_planner,
+)
 from cachetune.units import Rate, Rounding, Size
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,7 +30,14 @@ def _amounts(names: Mapping[str, str], kind: AmountType, what: str) -> Callable[
     """An option for each resource."""
     return options.stack(
         *(
-            option(f"--{name}", type=kind, multiple=True, metavar=kind.name, heading="What", help=f"{what} {resource}.")
+            option(
+                f"--{name}",
+                type=kind,
+                multiple=True,
+                metavar=kind.name,
+                heading="What",
+                help=f"{what} {resource}. Repeatable.",
+            )
             for name, resource in names.items()
         )
     )
@@ -41,30 +54,33 @@ def command(*, reset: bool, yes: bool, dry_run: bool, as_json: bool, **values: A
 
     Without values, it gets what the host's policy says. It keeps the ways that it has as far as possible, and gets only
     ways that no group has. What it gives up here is for guests to take without --shrink-default, and does not go back
-    to it when they end. ID is a cache id, or a node for bandwidth; it can be a list. Prompts for confirmation on a
-    terminal; without one, pass --yes.
+    to it when they end. Prompts for confirmation on a terminal; without one, pass --yes.
+
+    SIZE is 4ways, 30% or 6MiB; RATE is 50%, 500MiB/s, 6.25GB/s, or a number in the host's unit. ID is a cache id, or a
+    node for bandwidth, or a list such as 0-3; without it, a value is for all of the host. Later values replace earlier
+    ones.
 
     \b
     Examples:
-      cachetune default --l3 0=4ways --mb 0=50%
+      cachetune default --l3 4ways --mb 50%
       cachetune default --l3 0-1=30% --dry-run
       cachetune default --reset --yes
       cachetune default --policy host.toml
     """
     policy = options.host_policy(values)
-    planner = within(policy, _planner(_request(values), policy, values["rounding"], reset=reset))
+    planner = within(policy, _planner(_values(values), policy, values["rounding"], reset=reset))
     connection = connect(options.location(values))
     change(planner, connection, "", yes=yes, dry_run=dry_run, as_json=as_json)
 
 
-def _planner(request: DefaultRequest, policy: Policy | None, rounding: Rounding | None, *, reset: bool) -> Planner:
+def _planner(values: DefaultValues, policy: Policy | None, rounding: Rounding | None, *, reset: bool) -> Planner:
     """The planner. Raises InputError for values and --reset together, and for neither without a policy."""
-    if reset and request != DefaultRequest():
+    if reset and values != DefaultValues():
         raise InputError("pass values, such as --l3 0=4ways, or --reset", hint="'cachetune show' has the values of now")
     if reset:
         return reset_planner(policy)
-    if request != DefaultRequest():
-        return default_planner(request, rounding, policy)
+    if values != DefaultValues():
+        return default_planner(values, rounding, policy)
     if policy is None:
         raise InputError(
             "no values are given, and there is no policy", hint="pass --l3 0=4ways, --reset or --policy FILE"
@@ -72,15 +88,7 @@ def _planner(request: DefaultRequest, policy: Policy | None, rounding: Rounding 
     return policy_planner(policy)
 
 
-def _request(values: Mapping[str, Any]) -> DefaultRequest:
-    """The request of the options. Raises InputError for two values of one cache or node."""
-    caches = [CacheAmount(of, i, one.amount) for name, of in CACHES.items() for one in values[name] for i in one.ids]
-    limits = [
-        BandwidthAmount(of, i, one.amount) for name, of in BANDWIDTHS.items() for one in values[name] for i in one.ids
-    ]
-    seen: set[tuple[str, int]] = set()
-    for resource, number, _ in (*caches, *limits):
-        if (resource, number) in seen:
-            raise InputError(f"{resource} {number} is given twice", hint="pass one value for each cache and node")
-        seen.add((resource, number))
-    return DefaultRequest(tuple(caches), tuple(limits))
+def _values(options: Mapping[str, Any]) -> DefaultValues:
+    sizes = (SizeFor(of, each.ids, each.amount) for name, of in CACHES.items() for each in options[name])
+    rates = (RateFor(of, each.ids, each.amount) for name, of in BANDWIDTHS.items() for each in options[name])
+    return DefaultValues(tuple(sizes), tuple(rates))

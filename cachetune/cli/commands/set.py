@@ -35,7 +35,7 @@ _CACHES: dict[str, tuple[int, CacheType]] = {
     "l2code": (2, "code"),
     "l2data": (2, "data"),
 }
-_SIZE, _RATE = AmountType("SIZE", Size.parse, optional=True), AmountType("RATE", Rate.parse, optional=True)
+_SIZE, _RATE = AmountType("SIZE", Size.parse, droppable=True), AmountType("RATE", Rate.parse, droppable=True)
 _OF = {"both": "of", "code": "for code of", "data": "for data of"}
 
 

@@ -67,6 +67,11 @@ def test_without_consent_nothing_is_changed(sim: SimulatedResctrl) -> None:
     assert "0=7ff" in sim.read("schemata")
 
 
+def test_a_value_without_ids_is_for_all_and_the_later_of_two_counts(sim: SimulatedResctrl) -> None:
+    assert run("--l3", "4ways", "--l3", "1=3ways", "--mb", "1=80%", "--mb", "50%", "--yes").exit_code == 0
+    assert sim.read("schemata").split() == ["MB:0=", "50;1=", "50", "L3:0=780;1=700"]
+
+
 def test_reset_brings_the_first_values_back(sim: SimulatedResctrl) -> None:
     before = sim.tree()
     assert run("--l3", "0=4ways", "--yes").exit_code == 0
@@ -82,14 +87,15 @@ def test_reset_brings_the_first_values_back(sim: SimulatedResctrl) -> None:
     [
         ((), "no values are given, and there is no policy"),
         (("--reset", "--l3", "0=4ways"), "pass values, such as --l3 0=4ways, or --reset"),
-        (("--l3", "0=4ways", "--l3", "0-1=3ways"), "L3 0 is given twice"),
-        (("--l3", "4ways"), "'4ways' is not ID=SIZE, such as 0=4ways"),
+        (("--l3", "=4ways"), "'=4ways' is not [ID=]SIZE, such as 0=4ways"),
+        (("--l3", "none"), "'none' is not a number with its unit"),
+        (("--mb", "none"), "'none' is not a number, with a unit"),
         (("--l3", "0="), "'' is not a number with its unit, such as 6MiB, 3ways or 30%"),
         (("--l3", "0=4"), "'4' has no unit"),
-        (("--l3", "٣=4ways"), "'٣=4ways' is not ID=SIZE"),
+        (("--l3", "٣=4ways"), "'٣=4ways' is not [ID=]SIZE"),
         (("--l3", "1-0=4ways"), "not a range of ids: '1-0'"),
         (("--l3", "0-4294967295=4ways"), "not a range of ids"),
-        (("--l3", "-1=4ways"), "'-1=4ways' is not ID=SIZE"),
+        (("--l3", "-1=4ways"), "'-1=4ways' is not [ID=]SIZE"),
         (("--l3", "0=0ways"), "it can have 1 to 11 ways"),
         (("--l3", "0=12ways"), "it can have 1 to 11 ways"),
         (("--l3", f"0={'9' * 300}ways"), "is not a number with its unit"),
@@ -100,6 +106,8 @@ def test_reset_brings_the_first_values_back(sim: SimulatedResctrl) -> None:
         (("--mb", "0=500MiB/s"), "the host counts percent"),
         (("--mb", "7=50"), "its nodes are 0 and 1"),
         (("--smba", "0=50"), "the host has no SMBA control"),
+        (("--smba", "50"), "the host has no SMBA control"),
+        (("--l2", "1way"), "the host has no L2 control"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_changed(words: tuple[str, ...], what: str, sim: SimulatedResctrl) -> None:
