@@ -31,14 +31,14 @@ class Verb(click.Command):
         self.exit_codes = exit_codes or {}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does, except that an option with one value must not be given twice.
+        """Parse as click does, except that an option with one value must not be given twice, nor both names of a flag.
 
-        click silently takes the last value. Repeated flags are harmless.
+        click silently takes the last. Repeated flags are harmless.
         """
         given = list(args)
         rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:
-            _check_given_once(self.make_parser(ctx).parse_args(given)[2], ctx)
+            _check_given_once(self.make_parser(ctx).parse_args(list(given))[2], given, ctx)
         return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -63,11 +63,19 @@ class VerbGroup(click.Group):
         write_exit_codes(self.exit_codes, formatter)
 
 
-def _check_given_once(order: list[click.Parameter], ctx: click.Context) -> None:
-    """Raise a usage error for an option with one value in the order of the command line that occurs twice."""
+def _check_given_once(order: list[click.Parameter], words: list[str], ctx: click.Context) -> None:
+    """Raise a usage error for an option with one value that occurs twice, or a flag such as --on/--off that is both.
+
+    ``order`` has the parameters of the ``words`` of the command line.
+    """
     for parameter, times in Counter(order).items():
-        if isinstance(parameter, click.Option) and times > 1 and not (parameter.multiple or parameter.is_flag):
+        if not isinstance(parameter, click.Option) or times == 1:
+            continue
+        if not (parameter.multiple or parameter.is_flag):
             raise click.UsageError(f"option {parameter.opts[-1]!r} is given {times} times, but has one value", ctx)
+        names = [name for names in (parameter.opts, parameter.secondary_opts) for name in names if name in words]
+        if parameter.secondary_opts and len(names) > 1:
+            raise click.UsageError(f"{names[0]} and {names[1]} exclude each other", ctx)
 
 
 def option(*names: str, heading: str = "", **attributes: Any) -> Callable[[F], F]:

@@ -161,10 +161,12 @@ def check_present(edit: Edit, domain: Domain, running: RunningGuest) -> None:
 def edited(domain: Domain, edit: Edit, host: Host) -> tuple[Domain, tuple[Finding, ...]]:
     """The domain with the change, and the warnings about it.
 
-    Raises InputError if the group is not clear or overlaps with others, InvalidDomainError for what a tuning file
-    cannot have, such as a monitor of vCPUs that are not in the group.
+    Raises InputError if the group is not clear or overlaps with others, and for a monitor that it cannot have;
+    InvalidDomainError for anything else that a tuning file cannot have.
     """
     old = _group_of(domain, edit.members)
+    for monitor in edit.monitors:
+        _check_vcpus(monitor, domain)
     group = msgspec.structs.replace(old, caches=(), nodes=(), monitors=(), exclusive=False) if edit.clear else old
     group = msgspec.structs.replace(
         group,
@@ -205,13 +207,18 @@ def _group_of(domain: Domain, members: Members | None) -> GroupRequest:
         raise InputError(f"guest {name} has several groups: {shown}", hint="choose one with --vcpus or --threads")
     if found := next((group for group in groups if Members.of(group) == members), None):
         return found
-    if beyond := [vcpu for vcpu in members.vcpus or () if vcpu >= domain.vcpus]:
-        what = numbered("vCPU", range(domain.vcpus))
-        raise InputError(f"guest {name} has no {numbered('vCPU', beyond)}", hint=f"it has {what}")
+    _check_vcpus(members, domain)
     if any(members.overlap(Members.of(group)) for group in groups):
         hint = "a thread is in one group only: change one of these, or --clear it first"
         raise InputError(f"{members} cannot be a group of guest {name}, which has groups of {shown}", hint=hint)
     return GroupRequest(members.vcpus, members.id, (), (), (), _HERE, threads=members.threads)
+
+
+def _check_vcpus(members: Members, domain: Domain) -> None:
+    """Raise InputError for vCPUs that the guest does not have."""
+    if beyond := [vcpu for vcpu in members.vcpus or () if vcpu >= domain.vcpus]:
+        hint = f"it has {numbered('vCPU', range(domain.vcpus))}"
+        raise InputError(f"guest {domain.name!r} has no {numbered('vCPU', beyond)}", hint=hint)
 
 
 def _with_caches(requests: Sequence[CacheRequest], edits: Iterable[CacheEdit], host: Host) -> tuple[CacheRequest, ...]:
@@ -252,12 +259,28 @@ def _with_nodes(
 
 
 def _with_monitors(group: GroupRequest, edit: Edit, host: Host) -> tuple[MonitorRequest, ...]:
-    """The group's monitors and those added; one that exists is not added again."""
+    """The group's monitors and those added; one that exists is not added again. Raises InputError."""
     monitors = () if edit.no_monitors else group.monitors
-    there = {Members.of(monitor) for monitor in monitors}
-    added = dict.fromkeys(members for members in edit.monitors if members not in there)
+    there = [Members.of(monitor) for monitor in monitors]
+    for new in edit.monitors:
+        if new not in there:
+            _check_monitor(new, group, there)
+            there.append(new)
     resource = watched(host)
+    added = there[len(monitors) :]
     return (*monitors, *(MonitorRequest(resource, new.vcpus, new.id, _HERE, new.threads) for new in added))
+
+
+def _check_monitor(new: Members, group: GroupRequest, there: Iterable[Members]) -> None:
+    """Raise InputError for a monitor outside of the group, or one that overlaps another, unless either is of all."""
+    whole = Members.of(group)
+    if new.mask & ~whole.mask:
+        hint = "choose the group with --vcpus or --threads"
+        raise InputError(f"{new} cannot be monitored in the group of {group.who}", hint=hint)
+    for other in there:
+        if new.overlap(other) and whole.mask not in (new.mask, other.mask):
+            hint = "monitor vCPUs that are in no other monitor, or pass --monitor none as well to remove these"
+            raise InputError(f"a monitor of {new} would overlap that of {other}", hint=hint)
 
 
 def _as_if_loaded(domain: Domain) -> tuple[Domain, tuple[Finding, ...]]:

@@ -30,6 +30,7 @@ EMPTY = Ledger()
 WAYS_2 = Size(2, "ways")
 SHRINK = Options(shrink_default=True)
 GROUP = "<cachetune vcpus='0-1'><cache id='0' level='3' type='both' size='4608' unit='KiB'/></cachetune>"
+WATCHED = GROUP.replace("</cachetune>", "<monitor level='3' vcpus='0'/></cachetune>")
 LIVE = f"<domain type='kvm' id='7'><name>web</name><vcpu>4</vcpu><cputune>{GROUP}</cputune></domain>"
 PLACE = Source(document="--l3 0=2ways")
 
@@ -258,9 +259,8 @@ def test_code_and_data_replace_both_and_the_reverse() -> None:
 
 
 def test_clear_drops_everything_of_the_group_first() -> None:
-    text = GROUP.replace("</cachetune>", "<monitor level='3' vcpus='0'/></cachetune>")
-    assert result(Edit(clear=True), text) == ""
-    found = result(Edit(clear=True, nodes=(mb(Rate(50), 0),)), text)
+    assert result(Edit(clear=True), WATCHED) == ""
+    found = result(Edit(clear=True, nodes=(mb(Rate(50), 0),)), WATCHED)
     assert found == "<cputune> <memorytune vcpus='0-1'> <node id='0' bandwidth='50'/> </memorytune> </cputune>"
 
 
@@ -287,14 +287,37 @@ def test_monitors_are_added_once_and_removed_together() -> None:
     assert "<monitor " not in result(Edit(no_monitors=True), inner)
 
 
-def test_a_monitor_of_other_vcpus_is_a_finding_without_a_line() -> None:
-    with pytest.raises(InvalidDomainError) as raised:
-        edited(web(), Edit(monitors=(Members(frozenset({3})),)), host())
-    (finding,) = raised.value.findings
-    assert (finding.rule, finding.line) == ("CT112", 0)
+@pytest.mark.parametrize(
+    ("text", "added", "message"),
+    [
+        (GROUP, ({5},), "guest 'web' has no vCPU 5"),
+        (GROUP, ({3},), "vCPU 3 cannot be monitored in the group of vCPUs 0-1"),
+        (GROUP, ({0}, {1, 2}), "vCPUs 1-2 cannot be monitored in the group of vCPUs 0-1"),
+        (GROUP.replace("0-1", "0-2"), ({0, 1}, {1, 2}), "a monitor of vCPUs 1-2 would overlap that of vCPUs 0-1"),
+        (WATCHED.replace("0-1", "0-2"), ({0, 1},), "a monitor of vCPUs 0-1 would overlap that of vCPU 0"),
+    ],
+)
+def test_a_monitor_that_the_group_cannot_have_is_named(text: str, added: tuple[set[int], ...], message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        edited(web(text), Edit(monitors=tuple(Members(frozenset(vcpus)) for vcpus in added)), host())
+    assert str(raised.value) == message
+
+
+def test_a_monitor_of_the_whole_group_may_overlap_others() -> None:
+    assert result(Edit(monitors=(Members(frozenset({0, 1})),)), WATCHED).count("<monitor ") == 2
 
 
 # the plan
+
+
+def test_nodes_with_the_same_mistake_are_named_together() -> None:
+    for rate, message in (
+        (Rate(500, "MiB/s"), "nodes 0-1: bandwidth 500 MiB/s cannot be converted: this host counts percent"),
+        (Rate(55), "nodes 0-1: bandwidth 55 is not a multiple of 10"),
+    ):
+        with pytest.raises(PlanRefusedError) as raised:
+            edit_planner(running(), tuning(), Edit(nodes=(mb(rate),)), SHRINK)(host(), EMPTY)
+        assert [(found.document, found.message) for found in raised.value.findings] == [("--mb", message)]
 
 
 @pytest.mark.parametrize(

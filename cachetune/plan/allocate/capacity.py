@@ -1,8 +1,10 @@
 """Check a domain's requests against the host: convert bytes to ways, and report what the host cannot do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from cachetune.domain.model import BandwidthRequest, CacheRequest, GroupRequest, MonitorRequest
 from cachetune.findings import Finding
@@ -45,8 +47,7 @@ def capacity_findings(request: GroupRequest, host: Host) -> list[Finding]:
         requested = ways_of(cache, host)
         if isinstance(requested, Finding):
             findings.append(requested)
-    for node in request.nodes:
-        findings += _node_findings(node, host)
+    findings += _findings_of_nodes(request.nodes, host)
     for monitor in request.monitors:
         findings += _monitor_findings(monitor, host)
     return findings
@@ -177,6 +178,17 @@ def _in_unit_of(size: Size, ways: int, control: CacheControl, way: int) -> str:
     if size.unit == "B":
         return format_size(ways * way)
     return str(Size(round(Fraction(HUNDRED * ways, control.ways)), "%") if size.unit == "%" else Size(ways, "ways"))
+
+
+def _findings_of_nodes(requests: Iterable[BandwidthRequest], host: Host) -> Iterator[Finding]:
+    """What this host cannot do; once for all nodes that an option has given the same bandwidth."""
+    nodes: dict[Finding, list[int]] = {}
+    for request in requests:
+        for finding in _node_findings(request, host):
+            nodes.setdefault(finding, []).append(request.node_id)
+    for finding, ids in nodes.items():
+        of = f"{numbered('node', ids)}: " if len(ids) > 1 else ""
+        yield replace(finding, message=of + finding.message)
 
 
 def _node_findings(request: BandwidthRequest, host: Host) -> Iterator[Finding]:

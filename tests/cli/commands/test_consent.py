@@ -215,6 +215,13 @@ def test_an_option_with_one_value_is_given_once(words: tuple[str, ...], option: 
     assert f"error: option '{option}' is given 2 times, but has one value\n" in refused.stderr
 
 
+def test_a_flag_with_two_names_is_one_of_them() -> None:
+    for words in (("--exclusive", "--shareable"), ("--shareable", "--l3", "3ways", "--exclusive")):
+        refused = run("set", "web", *words)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "error: --exclusive and --shareable exclude each other\n" in refused.stderr
+
+
 def test_flags_and_lists_may_be_repeated() -> None:
     shown = run("show", "--json", "--json", "--host", "sim:milan")
     assert (shown.returncode, json.loads(shown.stdout)["schema_version"]) == (0, 1)
