@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cachetune.apply.run import Planner
+from cachetune.apply.state.ledger import Ledger
 from cachetune.cli import options
 from cachetune.cli.amounts import BANDWIDTHS, NONE, Amount, AmountType
 from cachetune.cli.changing import EXIT_CODES, change, within
@@ -16,6 +18,8 @@ from cachetune.domain import format_cputune
 from cachetune.domain.model import CacheType
 from cachetune.errors import InputError
 from cachetune.findings import Source
+from cachetune.host.model import Host
+from cachetune.plan.model import Plan
 from cachetune.service.connection import connect
 from cachetune.service.edits import CacheEdit, Edit, NodeEdit, base_of, edit_planner, edited
 from cachetune.service.hosts import read_for_planning
@@ -140,14 +144,24 @@ def command(
         click.echo(format_cputune(edited(base.domain, edit, reading.host)[0]) or "<cputune/>\n", nl=False)
         return
     saving = Saving(guests_d if save and not dry_run else None)
-    if file and not save:
-        show_warnings(
-            [f"{file.name} stays as it is, so a running agent undoes this change; pass --save to change both"]
-        )
     how = options.plan_options(values)
     planner = within(how.policy, edit_planner(running, file, edit, how, saving.stage))
+    if file and not save and not dry_run:
+        planner = _beside(file.name, planner)
     with saving:
         change(planner, connect(location), running.name, yes=yes, dry_run=dry_run, as_json=as_json, adopt=how.adopt)
+
+
+def _beside(file: str, planner: Planner) -> Planner:
+    """The planner, which warns of the tuning file if there is something to change."""
+
+    def plan_and_warn(host: Host, ledger: Ledger) -> Plan:
+        plan = planner(host, ledger)
+        if plan.steps:
+            show_warnings([f"{file} stays as it is, so a running agent undoes this change; pass --save to change both"])
+        return plan
+
+    return plan_and_warn
 
 
 def _edit(values: "Mapping[str, Any]") -> Edit:

@@ -109,9 +109,12 @@ def test_save_changes_the_tuning_file_with_the_host_or_neither(tmp_path: Path) -
         assert at.set("--l3", "0=11ways", "--save", "--yes").returncode == 2
         assert (at.file.read_text(), list(at.file.parent.iterdir())) == (text, [at.file])
 
-        # without --save the file stays, which is said
+        # without --save the file stays, which is said if anything is changed
+        stays = "stays as it is, so a running agent undoes this change; pass --save to change both"
         unsaved = at.set("--mb", "0=50", "--yes")
-        assert "stays as it is, so a running agent undoes this change; pass --save to change both" in unsaved.stderr
+        assert stays in unsaved.stderr
+        for nothing in (("--mb", "0=50", "--yes"), ("--mb", "0=80", "--dry-run")):
+            assert stays not in at.set(*nothing).stderr
         assert (at.file.read_text(), at.line("MB")) == (text, "MB:0= 50;1=100")
 
         # a directory that cannot have the file stops the change before it starts
