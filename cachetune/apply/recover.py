@@ -28,6 +28,7 @@ from cachetune.plan.settings import ASSIGNMENTS, group_of_file, may_remain
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata, effect_of
 
 _AGAIN = "run 'cachetune recover' again to return the ways"
+_UNCHANGED = "the run was interrupted before it changed anything"
 
 
 def recover(connection: Connection) -> Report:
@@ -79,7 +80,7 @@ def _recover(connection: Connection) -> Report:
     if unfinished is None:
         return Report(outcome="nothing to do", machine_names=(), notes=_awaited(connection))
     if unfinished.plan is None:
-        return _discard(connection, unfinished, "the run was interrupted before its first step")
+        return _discard(connection, unfinished, _UNCHANGED)
     if not unfinished.same_boot:
         save_ledger(Ledger(), connection.run)
         return _discard(connection, unfinished, "the machine has been restarted since, so there is nothing to undo")
@@ -87,6 +88,8 @@ def _recover(connection: Connection) -> Report:
         save_ledger(load_ledger(connection.run).after(unfinished.plan), connection.run)
         complete = "the run had taken all its steps; the ledger is now up to date"
         return _discard(connection, unfinished, complete, *_awaited(connection))
+    if not unfinished.started:
+        return _discard(connection, unfinished, _UNCHANGED)
     return _undo(connection, unfinished, unfinished.plan)
 
 

@@ -1,11 +1,13 @@
 """What recover leaves to programs that took something between the death of a run and its recovery."""
 
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
+from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.plan import plan_removal
 from cachetune.plan.model import PlanGuest
@@ -80,3 +82,21 @@ def test_a_removal_is_undone_or_finished_where_nothing_was_taken(
     else:
         assert (report.outcome, sim.tree()) == ("nothing to do", fresh)
     assert tmp_path in connection.run.parents
+
+
+def test_of_a_run_killed_before_its_first_change_it_says_so(sim: SimulatedResctrl, connection: Connection) -> None:
+    before = sim.tree()
+    plan = plan_for(web("skylake-2s"), connection)
+    found = []
+    for number in count(1):
+        until_death(sim, connection.run, lambda: apply(plan, connection), number)
+        unfinished = journal.read(connection.run)
+        if unfinished and unfinished.started:
+            break
+        if unfinished:
+            found.append(unfinished.plan is not None)
+            report = recover(connection)
+            assert (report.outcome, report.notes) == ("done", ("the run was interrupted before it changed anything",))
+        assert recover(connection).outcome == "nothing to do"
+        assert sim.tree() == before
+    assert set(found) == {False, True}, "both with a part of the plan in the journal and with all of it"
