@@ -44,8 +44,8 @@ class Limit(msgspec.Struct, frozen=True):
 class IdleWays(msgspec.Struct, frozen=True):
     """The ways of one cache that no group has and that are not kept for a starting guest.
 
-    ``command`` gives the ways ``back`` to the default group; without one it cannot get any, because masks must be
-    contiguous.
+    ``command`` gives the ways ``back`` to the default group; without one it cannot get any. Those that it cannot get
+    wait for the groups ``between`` them and the default group, because masks must be contiguous.
     """
 
     resource: str
@@ -53,6 +53,7 @@ class IdleWays(msgspec.Struct, frozen=True):
     ways: Cbm
     back: Cbm
     command: str
+    between: tuple[str, ...] = ()
 
 
 class HostUsage(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ def _idle(host: Host, ledger: Ledger, gone: tuple[str, ...]) -> Iterator[IdleWay
             if not (free := free_mask(host, control, cache_id)):
                 continue
             grown = _grown(host, control, cache_id, free)
+            between = tuple(_between(host, control, cache_id, Cbm(free & ~grown)))
             value = f"--{control.name.lower()} {cache_id}={grown.bit_count()}ways"
             commands = (
                 ("cachetune recover", _default(recovered, control, cache_id)),
@@ -44,7 +45,7 @@ def _idle(host: Host, ledger: Ledger, gone: tuple[str, ...]) -> Iterator[IdleWay
                 ("", free),
             )
             yield next(
-                IdleWays(control.name, cache_id, free, back if command else Cbm(0), command)
+                IdleWays(control.name, cache_id, free, back if command else Cbm(0), command, between)
                 for command, mask in commands
                 if (back := mask & free)
             )
@@ -59,6 +60,18 @@ def _reset_steps(host: Host, ledger: Ledger) -> tuple[Step, ...]:
 
 def _default(host: Host, control: CacheControl, cache_id: int) -> Cbm:
     return host.default_group.masks.at(control.name, cache_id) or Cbm(0)
+
+
+def _between(host: Host, control: CacheControl, cache_id: int, waiting: Cbm) -> Iterator[str]:
+    """The groups with ways between the default group's and these."""
+    default = _default(host, control, cache_id)
+    if not waiting or not is_contiguous(default):
+        return
+    both = int(waiting | default)
+    span = (1 << both.bit_length()) - (both & -both)
+    for group in host.control_groups():
+        if (group.masks.at(control.name, cache_id) or 0) & span & ~default:
+            yield group.path
 
 
 def _grown(host: Host, control: CacheControl, cache_id: int, free: Cbm) -> Cbm:

@@ -1,6 +1,7 @@
 """The ways that lie idle on a live host, and that the command shown for them does give them back."""
 
 import gc
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from cachetune.apply.state.ledger import load_ledger, save_ledger
 from cachetune.cbm import Cbm, Masks
 from cachetune.cli.main import command
 from cachetune.host.model import Group
-from cachetune.host.usage import IdleWays
+from cachetune.host.usage import HostUsage, IdleWays
 from cachetune.service.connection import Location
 from cachetune.service.hosts import read_location
 from cachetune.service.idle import usage_on
@@ -43,9 +44,12 @@ class Place:
         self.root, self.run = mount.root, run
         run.mkdir()
 
-    def idle(self) -> list[tuple[str, int, int, int, str]]:
+    def usage(self) -> HostUsage:
         location = Location(resctrl=self.root, run=self.run)
-        found = usage_on(location, read_location(location)).idle
+        return usage_on(location, read_location(location))
+
+    def idle(self) -> list[tuple[str, int, int, int, str]]:
+        found = self.usage().idle
         return [(each.resource, each.id, int(each.ways), int(each.back), each.command) for each in found]
 
     def call(self, line: str, *words: str) -> "Answer":
@@ -105,7 +109,19 @@ def test_other_ways_can_be_given_to_it_with_the_command_shown(place: Place) -> N
     assert (free, back, line) == (0x70D, 0x70C, "cachetune default --l3 0=9ways")
     assert place.call(line, "--yes").exit_code == 0
     assert place.idle() == [("L3", 0, 0x001, 0, "")]
-    assert "gives the default group" not in place.call("cachetune show").stdout
+    text = place.call("cachetune show").stdout
+    assert "gives the default group" not in text
+    assert "Idle ways of L3 0 wait for COS1: masks must be contiguous." in text
+
+
+def test_the_groups_are_named_that_idle_ways_wait_for(place: Place) -> None:
+    place.write("schemata", "L3:0=040\n")
+    for path, mask in (("COS1", "004"), ("COS2", "100"), ("COS3", "001"), ("COS4", "400")):
+        place.write(f"{path}/schemata", f"L3:0={mask};1=001\n")
+    (found,) = [each for each in place.usage().idle if each.id == 0]
+    assert (found.ways, found.back, found.between) == (0x2BA, 0x0B8, ("COS1", "COS2"))
+    document = json.loads(place.call("cachetune show", "--json").stdout)
+    assert document["idle"][0]["between"] == ["COS1", "COS2"]
 
 
 def test_ways_kept_for_a_guest_that_starts_are_not_idle(place: Place) -> None:
@@ -123,4 +139,4 @@ def test_a_simulated_host_has_no_ledger_that_shows_them() -> None:
 def test_in_json_they_are_part_of_the_usage(place: Place) -> None:
     place.write("schemata", "L3:0=7fe\n")
     assert '"command": "cachetune default --l3 0=11ways"' in place.call("cachetune show", "--json").stdout
-    assert IdleWays.__struct_fields__ == ("resource", "id", "ways", "back", "command")
+    assert IdleWays.__struct_fields__ == ("resource", "id", "ways", "back", "command", "between")

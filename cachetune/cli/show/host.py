@@ -174,16 +174,24 @@ def _room_advice(usage: HostUsage) -> str:
 
 
 def _idle_advice(usage: HostUsage) -> str:
-    """Which ways no group has, and the commands that give them back to the default group."""
+    """Which ways no group has, the commands that give them back to the default group, and what they wait for."""
     if not usage.idle:
         return ""
     idle = listed([f"{count(each.ways.bit_count(), 'way')} of {each.resource} {each.id}" for each in usage.idle])
     back: dict[str, list[str]] = {}
+    waiting: dict[tuple[str, ...], list[str]] = {}
     for each in usage.idle:
         if each.command:
             back.setdefault(each.command, []).append(f"{each.back.bit_count()} of {each.resource} {each.id}")
-    lines = (f"'{command}' gives the default group {listed(ways)}." for command, ways in back.items())
-    return "\n".join((f"Idle, because no group has them: {idle}.", *lines))
+        if each.between:
+            groups = tuple(map(printable, each.between))
+            waiting.setdefault(groups, []).append(f"{each.resource} {each.id}")
+    given = (f"'{command}' gives the default group {listed(ways)}." for command, ways in back.items())
+    held = (
+        f"Idle ways of {listed(caches)} wait for {listed(groups, 3)}: masks must be contiguous."
+        for groups, caches in waiting.items()
+    )
+    return "\n".join((f"Idle, because no group has them: {idle}.", *given, *held))
 
 
 def _is_default_groups_alone(cache: CacheUsage, host: Host) -> bool:
