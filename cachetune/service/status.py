@@ -17,6 +17,7 @@ from cachetune.findings import Finding
 from cachetune.guests.find import look
 from cachetune.guests.model import RunningGuest
 from cachetune.guests.sources import SourceName
+from cachetune.guests.tuning_files import path_for
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.plan.model import Summary
 from cachetune.plan.request import GuestRequest, Options
@@ -126,10 +127,15 @@ def tunings_of(
         try:
             found = wanted(guest, file_of(guest, guests_d), guests)
         except InputError as error:  # the file cannot be read, or is that of another guest
-            tunings.append(Tuning("invalid", "file", why=(str(error),)))
+            tunings.append(Tuning("invalid", "file", _path(guest, guests_d), why=(str(error),)))
         else:
             tunings.append(tuning_of(guest, found, host, ledger, options))
     return tuple(tunings)
+
+
+def _path(running: RunningGuest, guests_d: Path) -> str | None:
+    path = path_for(running.name, guests_d)
+    return None if path is None else str(path)
 
 
 def tuning_of(

@@ -74,8 +74,8 @@ def _who(guest: GuestDrift | GuestState) -> str:
 
 def _requested_by(tuning: Tuning) -> str:
     """The tuning file, or libvirt; "-" if nothing is requested or known."""
-    if tuning.requested_by == "file":
-        return printable(tuning.file or "file")
+    if tuning.file:
+        return printable(tuning.file)
     return "libvirt" if tuning.requested_by and tuning.state != "none" else "-"
 
 

@@ -36,10 +36,16 @@ class Machine:
         add_process(self.proc, pid, threads, arguments=["kvm", "-name", f"guest={name}", "-uuid", uuid])
 
     def guests(self, *words: str) -> Result:
+        return self._call("guests", *words)
+
+    def drift(self) -> Result:
+        return self._call("diff", "--all-guests")
+
+    def _call(self, verb: str, *words: str) -> Result:
         source_options = {"--proc": self.proc, "--libvirt-run": self.libvirt, "--guests-d": self.guests_d}
         source_options |= {"--resctrl": self.resctrl, "--cgroup": self.proc, "--run": self.proc / "run"}
         given = [str(word) for pair in source_options.items() for word in pair]
-        return CliRunner().invoke(command, ["guests", *given, *words], env={"COLUMNS": "200"})
+        return CliRunner().invoke(command, [verb, *given, *words], env={"COLUMNS": "200"})
 
     def listed(self, *words: str) -> list[dict[str, Any]]:
         result = self.guests("--json", *words)
@@ -125,6 +131,18 @@ def test_a_tuning_file_takes_precedence_over_libvirts_xml(machine: Machine) -> N
     (machine.guests_d / "web.xml").write_text("<domain><name>db</name></domain>")
     assert "describes guest 'db', not 'web'" in machine.guests().stdout
     assert machine.listed()[0]["tuning"]["state"] == "invalid"
+
+
+def test_a_tuning_file_that_cannot_be_used_is_named_by_its_path(machine: Machine) -> None:
+    machine.process(40, "web")
+    file = machine.guests_d / "web.xml"
+    file.mkdir()
+    (guest,) = machine.listed()
+    assert (guest["tuning"]["state"], guest["tuning"]["file"]) == ("invalid", str(file))
+    write_tree(SimulatedResctrl(load_profile("skylake-2s")), machine.resctrl)
+    drift = machine.drift()
+    assert drift.exit_code == 2
+    assert f"{file} invalid" in " ".join(drift.stdout.split())
 
 
 def test_a_tuning_file_for_vcpus_that_the_guest_lacks_requests_nothing(machine: Machine) -> None:
