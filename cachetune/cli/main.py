@@ -1,6 +1,7 @@
 """The entry point: imports only the verb's module, and turns an error into a message and an exit code."""
 
 import importlib
+import io
 import os
 import sys
 from typing import Any, NoReturn
@@ -101,6 +102,7 @@ def command() -> None:
 def main() -> None:
     """Run the command and exit: with 2 if it could not run, else with the verb's code."""
     _open_closed_streams()
+    _name_stdout()
     try:
         color = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
         code = command.main(prog_name="cachetune", standalone_mode=False, color=color)
@@ -122,6 +124,36 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - open until the end
+
+
+class _Stdout(io.FileIO):
+    """The file of standard output, whose error names it: "standard output: No space left on device".
+
+    After that it drops everything, because the interpreter tries again at exit.
+    """
+
+    has_failed = False
+
+    def write(self, data: Any, /) -> int:
+        """Write as much as possible, and return the number of bytes."""
+        if self.has_failed:
+            return memoryview(data).nbytes
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.has_failed = True
+            error.filename = "standard output"
+            raise
+
+
+def _name_stdout() -> None:
+    """Make errors of stdout name it, as errors of other files do."""
+    plain = sys.stdout
+    if plain is sys.__stdout__ and isinstance(plain, io.TextIOWrapper):
+        file = io.BufferedWriter(_Stdout(plain.fileno(), "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(
+            file, plain.encoding, plain.errors, line_buffering=plain.line_buffering, write_through=plain.write_through
+        )
 
 
 def _show_usage_error(error: click.ClickException) -> None:

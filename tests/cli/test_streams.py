@@ -3,7 +3,9 @@
 import errno
 import io
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +78,12 @@ def test_a_report_that_cannot_be_printed_does_not_change_the_exit_code(
     assert "warning: the report could not be printed: " in capsys.readouterr().err
     with sys.stdout as opened:
         print("the interpreter flushes stdout at exit", file=opened, flush=True)
+
+
+@pytest.mark.parametrize("words", [("show", "--host", "sim:milan"), ("schema", "plan"), ("--help",)])
+def test_a_full_disk_behind_stdout_is_named(words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cachetune", *words], check=False, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (2, "error: standard output: No space left on device\n")
