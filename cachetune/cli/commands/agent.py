@@ -1,9 +1,7 @@
 """``cachetune agent``: keep guests' allocations in place; ``cachetune agent status``: report their state."""
 
-import contextlib
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,12 @@ from cachetune.agent import status_file
 from cachetune.agent.decide import AgentOptions
 from cachetune.agent.loop import Setup, run_agent
 from cachetune.agent.model import AgentStatus
-from cachetune.agent.reconcile import Level, Log
 from cachetune.cli import options
 from cachetune.cli.show.agent import show_status
 from cachetune.cli.show.console import print_document
+from cachetune.cli.show.stderr_log import log_to_stderr
 from cachetune.cli.verb import VerbGroup, option
 from cachetune.errors import AgentNotRunningError
-from cachetune.text import printable
-
-_PRIORITIES: dict[Level, int] = {"error": 3, "warning": 4, "notice": 5, "info": 6}
 
 
 @click.group(
@@ -75,7 +70,7 @@ def command(ctx: click.Context, /, **values: Any) -> None:
         once=values["once"],
         policy=values["policy"],
     )
-    status = run_agent(setup, _log_to_stderr(os.environ), os.environ)
+    status = run_agent(setup, log_to_stderr(os.environ), os.environ)
     ctx.exit(_code(status) if setup.once else 0)
 
 
@@ -111,26 +106,3 @@ def status(*, run: Path, as_json: bool) -> None:
 
 def _code(status: AgentStatus) -> int:
     return 1 if status.problem or any(guest.state in {"failed", "drifted"} for guest in status.guests) else 0
-
-
-def _log_to_stderr(environment: Mapping[str, str]) -> Log:
-    """Write log lines to stderr, with a priority prefix if stderr is the journal. Source: sd-daemon(3).
-
-    The agent continues if stderr is closed.
-    """
-    journal = environment.get("JOURNAL_STREAM", "-") == _stream_of_stderr()
-
-    def log(level: Level, text: str) -> None:
-        with contextlib.suppress(OSError):
-            start = f"<{_PRIORITIES[level]}>" if journal else f"{level}: "
-            click.echo(f"{start}{printable(text)}", err=True)
-
-    return log
-
-
-def _stream_of_stderr() -> str:
-    try:
-        stderr = os.fstat(2)
-    except OSError:
-        return ""
-    return f"{stderr.st_dev}:{stderr.st_ino}"
