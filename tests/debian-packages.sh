@@ -32,6 +32,14 @@ for package in $missing; do
     apt-cache show "$package" >/dev/null 2>&1 || known=0
 done
 [ $known = 1 ] || apt-get -q update >"$log" 2>&1 || true
+# Tests need the program prometheus, not a server on every address of this machine.
+policy=/usr/sbin/policy-rc.d
+case " $missing " in *" prometheus "*) service=prometheus.service ;; *) service= ;; esac
+if [ -n "$service" ] && [ ! -e $policy ]; then
+    trap 'rm -f "$log" $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+fi
 # An old index names files that have been removed: fetch a new one and try again.
 # shellcheck disable=SC2086 # a list of words
 apt-get -qy install --no-install-recommends $missing >"$log" 2>&1 || {
@@ -41,3 +49,4 @@ apt-get -qy install --no-install-recommends $missing >"$log" 2>&1 || {
     echo "cannot install$missing" >&2
     exit $fatal
 }
+[ -z "$service" ] || systemctl --quiet disable "$service" 2>/dev/null || true
