@@ -403,6 +403,18 @@ class HistoryInUseError(CachetuneError):
         self.path, self.pid = str(path), pid
 
 
+# ---- exporting
+
+
+class ListenError(CachetuneError):
+    """The exporter cannot listen on ``address``: ``reason``."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        hint = "pass --listen HOST:PORT with an address of this host and a free port"
+        super().__init__(f"cannot listen on {address}: {reason}", hint=hint)
+        self.address, self.reason = address, reason
+
+
 # ---- mounting a simulated resctrl
 
 

@@ -58,6 +58,7 @@ SAMPLES: tuple[CachetuneError, ...] = (
     errors.HistoryError("/var/lib/cachetune/history.db", "database or disk is full", operation="write"),
     errors.HistoryDamagedError("history.db", "file is not a database", hint="pass another --db FILE"),
     errors.HistoryInUseError(Path("/var/lib/cachetune/history.db"), 77),
+    errors.ListenError("127.0.0.1:9751", "Address already in use"),
     errors.FuseUnavailableError("no /dev/fuse", hint="modprobe fuse"),
     errors.MountError("/mnt", "it is not empty", hint="pass an empty directory"),
     errors.UnmountError("/mnt", "no simulated resctrl is mounted there"),

@@ -18,7 +18,7 @@ FLOORS = (
     {"apply", "watch"},
     {"service"},
     {"agent", "hook", "testing"},
-    {"doctor"},
+    {"doctor", "exporter"},
     {"cli"},
     {"__main__"},
 )

@@ -27,6 +27,7 @@ VERBS = {
     "show": "Show a host: ways and owners, free space, limits.",
     "monitor": "Read the counters of a guest's groups.",
     "record": "Keep a history of the counters.",
+    "exporter": "Export metrics to Prometheus.",
     "log": "Show what was changed, when and by whom.",
     "guests": "List running guests and how each was found.",
     "export": "Print what is applied to guests, as XML or for pqos.",

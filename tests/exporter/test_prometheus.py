@@ -1,0 +1,145 @@
+"""A real Prometheus scrapes the exporter: metrics, rules, and every query of the dashboard."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cachetune.exporter.dashboard import VARIABLES, dashboard, queries
+from cachetune.exporter.metrics import BY_NAME, METRICS, table
+from tests import waiting
+from tests.exporter.conftest import RULES, Prometheus, Watched, need
+from tests.exporter.scrape import get
+from tests.sim.fuse.mounted import ROOT
+
+pytestmark = pytest.mark.xdist_group("prometheus")
+GRAFANA = ROOT / "examples" / "grafana" / "cachetune.json"
+# What this host has not: other processors, and problems.
+_ABSENT = {
+    *("cachetune_group_bandwidth_limit_bytes_per_second", "cachetune_bandwidth_counters_limit"),
+    *("cachetune_bandwidth_counters_free", "cachetune_group_events_total", "cachetune_monitor_events_total"),
+    *(metric.name for metric in METRICS if "_core_" in metric.name),
+}
+
+
+def test_it_scrapes_the_exporter_and_has_every_metric(prometheus: Prometheus) -> None:
+    assert prometheus.until("up == 1")
+    names = {row["metric"]["__name__"] for row in prometheus.until('{__name__=~"cachetune_.*"}')}
+    assert names == set(BY_NAME) - _ABSENT
+
+
+def test_promtool_finds_nothing_to_criticize_in_the_metrics(exporter: str) -> None:
+    _, text = get(f"http://{exporter}/metrics")
+    found = waiting.run([need("promtool"), "check", "metrics"], input=text, capture_output=True, text=True)
+    assert (found.returncode, found.stdout + found.stderr) == (0, "")
+
+
+def test_promtool_criticizes_a_metric_that_breaks_the_conventions() -> None:
+    text = "# TYPE bad_total gauge\nbad_total 1\n"
+    found = waiting.run([need("promtool"), "check", "metrics"], input=text, capture_output=True, text=True)
+    assert found.returncode != 0
+
+
+def test_a_guest_that_drifted_is_seen_and_one_that_is_placed(prometheus: Prometheus, watched: Watched) -> None:
+    for name, drifted in ((watched.placed, "0"), (watched.drifted, "1")):
+        (row,) = prometheus.until(f'cachetune_guest_drifted{{guest="{name}"}}')
+        assert row["value"][1] == drifted
+        (row,) = prometheus.until(f'cachetune_group_ways{{guest="{name}", cache_id="0"}}')
+        assert row["value"][1] == "2"
+        (row,) = prometheus.until(f'cachetune_monitor_llc_occupancy_bytes{{guest="{name}", vcpus="0", cache_id="0"}}')
+        assert row["metric"]["monitor"] == f"cachetune-{name}-vcpus_0"
+
+
+def test_counters_have_rates(prometheus: Prometheus) -> None:
+    assert prometheus.until("sum(rate(cachetune_group_memory_bytes_total[10s])) > 0")
+
+
+def test_all_rules_are_evaluated_and_each_recording_rule_has_series(prometheus: Prometheus) -> None:
+    rules = prometheus.rules()
+    for rule in rules:
+        if rule["type"] == "recording":
+            assert prometheus.until(rule["name"])
+    assert {rule["name"]: rule.get("lastError", "") for rule in prometheus.rules()} == {r["name"]: "" for r in rules}
+    assert {rule["health"] for rule in prometheus.rules()} == {"ok"}
+
+
+def test_the_alert_for_the_guest_that_drifted_is_pending(prometheus: Prometheus, watched: Watched) -> None:
+    alert = f'ALERTS{{alertname="CachetuneDrift", guest="{watched.drifted}", alertstate="pending"}}'
+    assert prometheus.until(alert)
+    assert not prometheus.query(f'ALERTS{{guest="{watched.placed}"}}')
+
+
+@pytest.mark.parametrize("query", list(dict.fromkeys(queries())))
+def test_every_query_of_the_dashboard_returns_series(prometheus: Prometheus, query: str) -> None:
+    assert prometheus.until(_chosen(query))
+
+
+def _chosen(query: str) -> str:
+    """The query as Grafana sends it with everything chosen."""
+    for variable in VARIABLES:
+        query = query.replace(f"${variable}", ".*")
+    return query.replace("$__rate_interval", "10s")
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_what_can_be_chosen_in_the_dashboard_is_found(prometheus: Prometheus, variable: str) -> None:
+    metric, label = VARIABLES[variable].removeprefix("label_values(").removesuffix(")").split(", ")
+    assert prometheus.until(f'count by ({label}) ({metric}{{{label}!=""}})')
+
+
+# files
+
+
+def test_the_dashboard_in_examples_is_what_the_exporter_prints() -> None:
+    assert GRAFANA.read_bytes() == dashboard()
+
+
+def test_the_panels_of_the_dashboard_do_not_overlap_and_fit_the_page() -> None:
+    taken: set[tuple[int, int]] = set()
+    panels = json.loads(dashboard())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24, panel["title"]
+        taken |= cells
+
+
+def test_promtool_accepts_the_rules_and_every_unit_test_passes() -> None:
+    for command in ("check", "test"):
+        file = RULES if command == "check" else RULES.with_suffix(".test.yml")
+        found = waiting.run([need("promtool"), command, "rules", file], capture_output=True, text=True)
+        assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_every_alert_has_a_unit_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    alerts = {rule["alert"] for group in _load(RULES)["groups"] for rule in group["rules"] if "alert" in rule}
+    tested = [
+        case for test in _load(RULES.with_suffix(".test.yml"))["tests"] for case in test.get("alert_rule_test", ())
+    ]
+    assert {case["alertname"] for case in tested if case.get("exp_alerts")} == alerts
+    assert {case["alertname"] for case in tested if not case.get("exp_alerts")} == alerts
+
+
+PAGE = (ROOT / "docs" / "prometheus.md").read_text()
+
+
+def test_the_page_has_the_table_of_metrics() -> None:
+    assert f"\n{table()}" in PAGE
+
+
+def test_the_page_has_a_row_for_every_alert() -> None:
+    rules = {rule["alert"] for group in _load(RULES)["groups"] for rule in group["rules"] if "alert" in rule}
+    assert set(re.findall(r"^\| `(Cachetune\w+)` \|", PAGE, re.MULTILINE)) == rules
+
+
+def _load(path: Path) -> dict[str, list[dict[str, list[dict[str, str]]]]]:
+    loaded: dict[str, list[dict[str, list[dict[str, str]]]]] = yaml.safe_load(path.read_text())
+    return loaded
