@@ -26,6 +26,7 @@ VERBS = {
     "doctor": "Check a host; say what is wrong and what fixes it.",
     "show": "Show a host: ways and owners, free space, limits.",
     "monitor": "Read the counters of a guest's groups.",
+    "top": "Show what guests use now, full screen.",
     "record": "Keep a history of the counters.",
     "exporter": "Export metrics to Prometheus.",
     "log": "Show what was changed, when and by whom.",

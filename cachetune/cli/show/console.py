@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _PIPE_WIDTH = 160
-_ASCII = str.maketrans({"█": "#", "▓": "%", "░": ":", "·": ".", "…": "~"})
+_ASCII = str.maketrans("█▓░·…▸▾▁▂▃▄▅▆▇⏎", "#%:.~>v.,-~=+*%")
 
 
 def console() -> "Console":
@@ -44,8 +44,15 @@ def rendered(parts: "Iterable[RenderableType]") -> str:
     with out.capture() as captured:
         for part in parts:
             out.print(Sentence(part) if isinstance(part, str | Text) else part, crop=False)
-    text = "\n".join(line.rstrip(" ") for line in captured.get().split("\n"))
-    return text if (sys.stdout.encoding or "utf-8").lower().startswith("utf") else text.translate(_ASCII)
+    text = "
+".join(line.rstrip(" ") for line in captured.get().split("
+"))
+    return text if (sys.stdout.encoding or "utf-8").lower().startswith("utf") else in_ascii(text)
+
+
+def in_ascii(text: str) -> str:
+    """The text with its pictures in ASCII."""
+    return text.translate(_ASCII)
 
 
 def discard_stdout() -> None:

@@ -1,0 +1,86 @@
+"""``cachetune top``: what guests use now, full screen, or one frame of it."""
+
+import shutil
+import sys
+import time
+from typing import Any
+
+import click
+from msgspec.structs import replace
+
+from cachetune.cli import options
+from cachetune.cli.show.console import show
+from cachetune.cli.show.findings import show_warnings
+from cachetune.cli.top.model import EVENTS
+from cachetune.cli.top.session import Session
+from cachetune.cli.top.view import SORTINGS, View
+from cachetune.cli.verb import Verb, option
+from cachetune.errors import InputError, MissingExtraError
+from cachetune.service.looks import Looker
+
+_SCREEN = "What"
+_NO_TERMINAL = (80, 24)
+
+
+@click.command("top", cls=Verb, exit_codes={0: "ended, or one frame shown", 2: "could not run"})
+@option("--once", is_flag=True, heading=_SCREEN, help="Print one frame, after one interval, and end.")
+@option(
+    "--sort",
+    "sorting",
+    type=click.Choice(SORTINGS),
+    default="occupancy",
+    show_default=True,
+    heading=_SCREEN,
+    help="What to sort by.",
+)
+@option(
+    "--filter",
+    "pattern",
+    default="",
+    metavar="TEXT",
+    heading=_SCREEN,
+    help="Show only guests and groups with this in their name, path or owner.",
+)
+@option("--per-cache", is_flag=True, heading=_SCREEN, help="A row for each cache, not one for all.")
+@option("--unfold", "unfold_all", is_flag=True, heading=_SCREEN, help="Also show the groups and caches of each guest.")
+@options.interval_option("How often to look.", 1.0)
+@options.stack(options.guest, options.all_guests, options.machine_name)
+@options.stack(options.finding, options.host, options.resctrl, options.sysfs, options.run)
+def command(*, once: bool, interval: float, force: bool, **values: Any) -> None:
+    """Show what guests use now: cache occupancy against their own ways, memory bandwidth, and what is left.
+
+    A row is a guest, the default group, or a group of another program; Enter unfolds it to its groups and caches. The
+    picture of each cache has a letter for each control group. '?' shows all keys. Reads counters only, and changes
+    nothing. Needs the extra 'top', except for --once.
+
+    \b
+    Examples:
+      cachetune top
+      cachetune top --interval 5 --sort total
+      cachetune top --once --unfold
+    """
+    options.check_interval(interval, force=force)
+    view = View(**{name: values[name] for name in View.__struct_fields__ if name in values})
+    selection = replace(options.selection(values), foreign=True)
+    with Looker(options.location(values), selection, EVENTS) as looker:
+        if once:
+            _print_frame(looker, view, interval)
+            return
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise InputError("top needs a terminal", hint="to print one frame, pass --once")
+        try:
+            from cachetune.cli.top.app import run
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "textual":
+                raise
+            raise MissingExtraError("top", "textual", "the live view") from None
+        run(looker.look, view, interval)
+
+
+def _print_frame(looker: Looker, view: View, interval: float) -> None:
+    session = Session(looker.look(), time.monotonic())
+    time.sleep(interval)  # rates need a second look
+    session.add(looker.look(), time.monotonic(), interval)
+    show_warnings(session.notes)
+    width = shutil.get_terminal_size(_NO_TERMINAL).columns
+    show(session.frame(view, width, [time.strftime("%H:%M:%S", time.localtime(session.time))]))
