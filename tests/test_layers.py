@@ -34,7 +34,7 @@ FOREIGN_TO = {
     "guests": {"xml", "xmlschema"},
     "plan": OUTSIDE | {"lxml", "xml", "xmlschema"},
 }
-TERMINAL = {"click", "rich"}
+TERMINAL = {"click", "rich", "textual"}
 ENDS_OR_PRINTS = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout.write", "sys.stderr.write"}
 # Separate programs, and child processes, which must not return.
 PROGRAMS = {

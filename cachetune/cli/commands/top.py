@@ -66,7 +66,7 @@ def command(*, once: bool, interval: float, force: bool, **values: Any) -> None:
         if once:
             _print_frame(looker, view, interval)
             return
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not has_terminal():
             raise InputError("top needs a terminal", hint="to print one frame, pass --once")
         try:
             from cachetune.cli.top.app import run
@@ -75,6 +75,11 @@ def command(*, once: bool, interval: float, force: bool, **values: Any) -> None:
                 raise
             raise MissingExtraError("top", "textual", "the live view") from None
         run(looker.look, view, interval)
+
+
+def has_terminal() -> bool:
+    """Whether a person can see it, and press keys."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _print_frame(looker: Looker, view: View, interval: float) -> None:

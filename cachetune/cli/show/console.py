@@ -44,9 +44,7 @@ def rendered(parts: "Iterable[RenderableType]") -> str:
     with out.capture() as captured:
         for part in parts:
             out.print(Sentence(part) if isinstance(part, str | Text) else part, crop=False)
-    text = "
-".join(line.rstrip(" ") for line in captured.get().split("
-"))
+    text = "\n".join(line.rstrip(" ") for line in captured.get().split("\n"))
     return text if (sys.stdout.encoding or "utf-8").lower().startswith("utf") else in_ascii(text)
 
 

@@ -1,6 +1,6 @@
 """The full screen: a thin Textual application around a ``Session``.
 
-The host is looked at in a thread of its own, which nothing on the screen waits for: a look may take long, or never end.
+The host is looked at in a separate thread, which nothing on the screen waits for: a look may take long, or never end.
 """
 
 import asyncio
@@ -235,7 +235,7 @@ class TopApp(App[None]):
         self._change(replace(self._view, backwards=not self._view.backwards))
 
     def action_filter(self) -> None:
-        """Ask for a filter."""
+        """Let a filter be typed."""
         field = self.query_one("#filter", Input)
         field.display = True
         field.focus()
@@ -329,7 +329,7 @@ class TopApp(App[None]):
 
 
 def run(look: Callable[[], Look], view: View, interval: float) -> None:
-    """Show the live view until it is ended: by a key, by SIGINT, SIGTERM or SIGHUP, or because its terminal is gone.
+    """Show the live view until it is ended: by a key, by SIGINT, SIGTERM or SIGHUP, or because its terminal was closed.
 
     Raises what the first look raises.
     """

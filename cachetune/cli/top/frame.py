@@ -236,7 +236,7 @@ def _fitted(text: str, width: int) -> "Text":
 
 
 def _fixed(text: str, width: int, *, right: bool = False) -> str:
-    """The text in exactly so many columns; of a longer one the beginning. Wide characters take two columns."""
+    """The text in exactly ``width`` columns; of a longer one the beginning. Wide characters take two columns."""
     from rich.cells import cell_len, set_cell_size
 
     text = text[: 4 * width]  # combining characters take none

@@ -104,7 +104,7 @@ def _group_row(above: Key, unit: _Unit, inside: Mapping[str, Sequence[_Unit]], c
 
 
 def _inner_rows(key: Key, unit: _Unit, inside: Mapping[str, Sequence[_Unit]], cache_id: int | None) -> tuple[Row, ...]:
-    """The monitor groups in a control group that are the same guest's or nobody's, then its caches."""
+    """The monitor groups in a control group that are the same guest's or no guest's, then its caches."""
     of_control = unit.reading.kind == "control"
     monitors = [
         _group_row(key, each.within(cache_id), {}, cache_id)

@@ -41,7 +41,7 @@ class Session:
         self._trails.add((*self._summed, *self._per_cache), int(second), interval)
 
     def table(self, view: View, width: int, *, trace: bool = True) -> Table:
-        """What this view shows in so many columns; ``trace`` adds sparklines."""
+        """What this view shows in ``width`` columns; ``trace`` adds sparklines."""
         rows = view.visible(self._per_cache if view.per_cache else self._summed)
         layout = layout_for(rows, self.summary, view, width, trace=trace)
         lines = [

@@ -30,7 +30,7 @@ class CacheMap(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """What of it nobody has."""
+        """How much of it no group has."""
         if self.idle is None or self.idle == self.free:
             what = "free" if self.idle is None else "idle"
             return f"{self.free} {what}" if self.free else ""

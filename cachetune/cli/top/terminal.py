@@ -1,6 +1,6 @@
-"""The terminal of the live view, which may be stopped, stuck or gone at any time. Textual expects it to stay.
+"""The terminal of the live view, which may be stopped, stuck or closed at any time. Textual expects it to stay.
 
-Textual writes in a thread that ends with the first error, and then waits for that thread for ever; and SIGCONT, which
+Textual writes in a thread that ends with the first error, and then waits for that thread forever; and SIGCONT, which
 also follows SIGHUP, makes it start a second time.
 """
 
@@ -28,7 +28,7 @@ _GRACE_SECONDS = 3.0
 
 
 class Terminal(LinuxDriver):
-    """Stdin and stdout. Ends the application when they are gone."""
+    """Stdin and stdout. Ends the application when they are closed."""
 
     def __init__(
         self, app: "App[Any]", *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None

@@ -33,7 +33,7 @@ class Trail:
         self._second, self._times = second, 1
 
     def is_over(self, second: int) -> bool:
-        """Whether nothing of it would be shown any more."""
+        """Whether nothing of it would still be shown."""
         return second - self._second >= SECONDS
 
     def last(self, columns: int, second: int) -> tuple[float | None, ...]:

@@ -38,7 +38,7 @@ class Watch(threading.Thread):
         self._last = time.monotonic()
 
     def change(self, *, interval: float, paused: bool) -> None:
-        """Change the pace from now on."""
+        """Change the pace."""
         self.interval, self.paused = interval, paused
         self._changed.set()
 
@@ -68,7 +68,7 @@ class Watch(threading.Thread):
             look = self._look()
         except CachetuneError as error:
             self._report(Failed(f"{error}; {error.hint}" if error.hint else f"{error}"))
-        except Exception as error:  # noqa: BLE001 - a traceback on the screen would be of no use
+        except Exception as error:  # noqa: BLE001 - a traceback would only garble the screen
             self._report(Failed(error_text(error)))
         else:
             self._report(Looked(look, time.monotonic()))

@@ -1,4 +1,4 @@
-"""Screens as text, compared with files. UPDATE_GOLDEN=1 writes the files anew: read them before you commit them."""
+"""Screens as text, compared with files. UPDATE_GOLDEN=1 writes the files again: read them before you commit them."""
 
 import os
 from pathlib import Path

@@ -119,7 +119,7 @@ def test_the_selected_row_stays_selected_wherever_it_moves() -> None:
     drive(steps)
 
 
-def test_the_selection_moves_on_if_its_row_is_gone() -> None:
+def test_the_selection_moves_on_if_its_row_is_removed() -> None:
     of = host({"cachetune-a-vcpus_0": (1, 1), "cachetune-b-vcpus_0": (2, 2)})
     both = [reading(of, f"cachetune-{name}-vcpus_0", (n, 1, 1), (n, 1, 1), guest=name) for n, name in enumerate("ab")]
 

@@ -1,20 +1,24 @@
 """The lines of a frame: what they say, how wide they are, and what hostile names do to them."""
 
 import random
+import re
 import time
 import unicodedata
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
 from cachetune.cli.top.frame import FILLED, bar, detail
+from cachetune.cli.top.model import STATES
 from cachetune.cli.top.rows import rows_of
 from cachetune.cli.top.session import Session
-from cachetune.cli.top.view import View
+from cachetune.cli.top.view import SORTINGS, View
 from cachetune.service.looks import Look
 from tests.cli.top import screens
 from tests.cli.top.scenes import DB, HOSTILE, WAY, every_state, host, look, reading
 
+ROOT = Path(__file__).parents[3]
 WIDTHS = [80, 100, 120, 132, 160, 200, 300]
 
 
@@ -126,3 +130,16 @@ def test_two_hundred_guests_are_drawn_within_the_time_of_a_look() -> None:
     began = time.process_time()
     session(seen).table(View(), 200)
     assert time.process_time() - began < 2
+
+
+def test_the_page_shows_a_frame_as_it_is_printed() -> None:
+    page = (ROOT / "docs" / "top.md").read_text()
+    frame_ = (screens.DIRECTORY / "once-80.txt").read_text().replace("sim:skylake-2s", "/sys/fs/resctrl")
+    assert frame_.replace("[bold]evil[/]\\x…", "app" + " " * 13) in page
+
+
+def test_the_page_lists_the_states_and_the_orders() -> None:
+    page = (ROOT / "docs" / "top.md").read_text()
+    listed = re.findall(r"^\| `([a-z ]+)` \| ", page.partition("## States")[2].partition("## What")[0], re.MULTILINE)
+    assert listed == [state for state in STATES if state]
+    assert ", ".join(SORTINGS) in page

@@ -55,7 +55,7 @@ def test_what_is_older_than_two_minutes_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("columns", [1, 6, 7, 39, 60, 120])
-def test_there_are_as_many_columns_as_asked_for(columns: int) -> None:
+def test_there_are_as_many_columns_as_wanted(columns: int) -> None:
     assert len(trail(*((second, 1.0) for second in range(300))).last(columns, 299)) == columns
 
 
@@ -83,7 +83,7 @@ def test_occupancy_is_drawn_in_proportion_to_what_the_ways_hold() -> None:
     assert trails.sparkline(web, "occupancy", SECONDS).lstrip() == "▆"
 
 
-def test_trails_of_rows_that_are_gone_are_dropped() -> None:
+def test_trails_of_removed_rows_are_dropped() -> None:
     trails, seen = Trails(), every_state().seen
     rows = rows_of(seen.host, seen.readings.monitors)
     trails.add(rows, 100, 1.0)
