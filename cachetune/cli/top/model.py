@@ -1,6 +1,6 @@
 """What one row of ``top`` says: amounts, the ways they are compared with, and a state, as docs/top.md defines it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -25,7 +25,7 @@ Kind = Literal["guest", "default", "foreign", "group", "cache"]
 
 
 class Amount(msgspec.Struct, frozen=True):
-    """Bytes, or bytes per second. None is missing: ``why`` is the kernel's word, "" for no such event or no rate yet.
+    """Bytes, or bytes per second. None is missing: ``why`` is the kernel's word, "" if there is no rate yet.
 
     ``partial`` marks a sum that lacks something.
     """
@@ -39,16 +39,16 @@ class Part(msgspec.Struct, frozen=True):
     """What one group uses of one L3 cache, or with ``node`` of a NUMA node within it.
 
     ``mask`` are the ways that the group's threads fill, for a monitor group those of its control group; None where the
-    cache cannot be allocated. ``way_bytes`` None is not known.
+    cache cannot be allocated. ``way_bytes`` None is not known. An amount is None where the host does not count it.
     """
 
     cache_id: int
     node: int | None
     mask: Cbm | None
     way_bytes: int | None
-    occupancy: Amount
-    total: Amount
-    local: Amount
+    occupancy: Amount | None
+    total: Amount | None
+    local: Amount | None
 
     @property
     def own_bytes(self) -> int | None:
@@ -107,17 +107,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 def state_of(part: Part) -> tuple[State, Lack | None]:
     """The state of one group in one cache, and what it lacks."""
-    own, occupancy = part.own_bytes, part.occupancy
-    event, traffic = (LOCAL, part.local) if part.total == Amount() else (TOTAL, part.total)
-    if occupancy.value is None and occupancy.why:
+    own, occupancy = part.own_bytes, part.occupancy or Amount()
+    event, traffic = (LOCAL, part.local) if part.total is None else (TOTAL, part.total)
+    if occupancy.why:
         return "no counter", Lack(occupancy.why, OCCUPANCY)
     fill = occupancy.value / own if occupancy.value is not None and own else None
     if fill is not None and fill >= FULL:
         return ("over" if fill > OVER else "full"), None
-    if traffic.why:
-        return "no counter", Lack(traffic.why, event)
+    if traffic is None:
+        return ("idle" if (fill or 0.0) <= LITTLE else "in use"), None
     if traffic.value is None:
-        return "", None
+        return ("no counter", Lack(traffic.why, event)) if traffic.why else ("", None)
     return ("idle" if traffic.value < QUIET and (fill or 0.0) <= LITTLE else "in use"), None
 
 
@@ -126,8 +126,9 @@ def most_notable(states: Iterable[tuple[State, Lack | None]]) -> tuple[State, La
     return min(states, key=lambda each: STATES.index(each[0]), default=("no counter", Lack("no counters")))
 
 
-def sum_of(amounts: Collection[Amount]) -> Amount:
+def sum_of(parts: Iterable[Amount | None]) -> Amount:
     """The sum of what is known, partial if something is not; the first reason if nothing is."""
+    amounts = [part for part in parts if part is not None]
     known = [amount.value for amount in amounts if amount.value is not None]
     if not known:
         return Amount(why=next((amount.why for amount in amounts if amount.why), ""))

@@ -137,10 +137,10 @@ def _row(key: Key, kind: Kind, name: str, units: Sequence[_Unit], rows: tuple[Ro
         owner=units[0].reading.owner,
         letters="".join(sorted(dict.fromkeys(unit.letter for unit in units))),
         paths=tuple(unit.reading.path for unit in units),
-        occupancy=sum_of([part.occupancy for part in parts]),
+        occupancy=sum_of(part.occupancy for part in parts),
         own_bytes=_own_bytes(parts),
-        total=sum_of([part.total for part in parts]),
-        local=sum_of([part.local for part in parts]),
+        total=sum_of(part.total for part in parts),
+        local=sum_of(part.local for part in parts),
         state=state,
         lack=lack,
         where=tuple(sorted(where)) if where != ids else (),
@@ -210,14 +210,14 @@ def _mask(path: str, cache_id: int, controls: Sequence[CacheControl], host: Host
     return _union(group.masks.at(control.name, cache_id) for control in controls) if group else None
 
 
-def _current(counter: Counter | None) -> Amount:
+def _current(counter: Counter | None) -> Amount | None:
     if counter is None:
-        return Amount()
+        return None
     value = counter.number
     return Amount(why=counter.state) if value is None else Amount(float(value), partial=counter.partial)
 
 
-def _rate(counter: Counter | None) -> Amount:
+def _rate(counter: Counter | None) -> Amount | None:
     if counter is None:
-        return Amount()
+        return None
     return Amount(why=counter.state) if counter.value is None else Amount(counter.per_second, partial=counter.partial)

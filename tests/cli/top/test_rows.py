@@ -20,7 +20,7 @@ def part(occupancy: float | str | None, total: float | str | None = 100.0, ways:
         return Amount(why=value) if isinstance(value, str) else Amount(value)
 
     rate = total * MIB if isinstance(total, float | int) else total
-    return Part(0, None, Cbm((1 << ways) - 1), 10 * MIB, amount(occupancy), amount(rate), Amount())
+    return Part(0, None, Cbm((1 << ways) - 1), 10 * MIB, amount(occupancy), amount(rate), None)
 
 
 @pytest.mark.parametrize(
@@ -63,16 +63,21 @@ def test_a_group_that_is_full_is_so_without_a_bandwidth_counter() -> None:
 
 
 def test_without_ways_to_compare_with_only_traffic_counts() -> None:
-    unknown = Part(0, None, None, None, Amount(5.0 * MIB), Amount(0.0), Amount())
+    unknown = Part(0, None, None, None, Amount(5.0 * MIB), Amount(0.0), None)
     assert state_of(unknown) == ("idle", None)
     assert unknown.own_bytes is None
 
 
 def test_on_a_host_that_counts_only_local_bandwidth_that_is_the_traffic() -> None:
-    local = Part(0, None, Cbm(1), MIB, Amount(0.0), Amount(), Amount(2.0 * MIB))
+    local = Part(0, None, Cbm(1), MIB, Amount(0.0), None, Amount(2.0 * MIB))
     assert state_of(local) == ("in use", None)
-    without = Part(0, None, Cbm(1), MIB, Amount(0.0), Amount(), Amount(why="Unassigned"))
+    without = Part(0, None, Cbm(1), MIB, Amount(0.0), None, Amount(why="Unassigned"))
     assert state_of(without) == ("no counter", Lack("Unassigned", "mbm_local_bytes"))
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.0, "idle"), (0.1, "idle"), (0.2, "in use"), (0.95, "full")])
+def test_on_a_host_that_counts_no_bandwidth_occupancy_alone_decides(share: float, state: str) -> None:
+    assert state_of(Part(0, None, Cbm(1), MIB, Amount(share * MIB), None, None)) == (state, None)
 
 
 def test_a_sum_without_one_of_its_parts_is_marked() -> None:
