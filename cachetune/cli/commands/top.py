@@ -13,7 +13,7 @@ from cachetune.cli.show.console import show
 from cachetune.cli.show.findings import show_warnings
 from cachetune.cli.top.model import EVENTS
 from cachetune.cli.top.session import Session
-from cachetune.cli.top.view import SORTINGS, View
+from cachetune.cli.top.view import ORDERS, View
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError, MissingExtraError
 from cachetune.service.looks import Looker
@@ -26,8 +26,8 @@ _NO_TERMINAL = (80, 24)
 @option("--once", is_flag=True, heading=_SCREEN, help="Print one frame, after one interval, and end.")
 @option(
     "--sort",
-    "sorting",
-    type=click.Choice(SORTINGS),
+    "order",
+    type=click.Choice(ORDERS),
     default="occupancy",
     show_default=True,
     heading=_SCREEN,

@@ -26,7 +26,7 @@ from cachetune.cli.top.keys import HELP
 from cachetune.cli.top.model import Row
 from cachetune.cli.top.session import Session, Table
 from cachetune.cli.top.terminal import Terminal, end_on_signals, is_gone
-from cachetune.cli.top.view import SORTINGS, View
+from cachetune.cli.top.view import ORDERS, View
 from cachetune.cli.top.watch import Failed, Looked, Watch
 from cachetune.service.looks import Look
 from cachetune.text import printable
@@ -227,8 +227,8 @@ class TopApp(App[None]):
 
     def action_sort(self) -> None:
         """Sort by the next column."""
-        following = SORTINGS[(SORTINGS.index(self._view.sorting) + 1) % len(SORTINGS)]
-        self._change(replace(self._view, sorting=following, backwards=False))
+        following = ORDERS[(ORDERS.index(self._view.order) + 1) % len(ORDERS)]
+        self._change(replace(self._view, order=following, backwards=False))
 
     def action_reverse(self) -> None:
         """Reverse the order."""

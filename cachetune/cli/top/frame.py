@@ -14,7 +14,7 @@ from cachetune.cli.show.ways import SEVERAL, owners_picture, ways_picture
 from cachetune.cli.top.model import Amount, Row, State
 from cachetune.cli.top.summary import CacheMap, Summary
 from cachetune.cli.top.trails import SECONDS
-from cachetune.cli.top.view import Sorting, View
+from cachetune.cli.top.view import Order, View
 from cachetune.host.usage import Limit
 from cachetune.idset import format_ids
 from cachetune.text import count, printable
@@ -102,7 +102,7 @@ def header(layout: Layout, view: View) -> "Text":
     wide = layout.total > 7
     minutes = f"{SECONDS // 60} min"
     trace = f"{'bandwidth' if view.trace == 'total' else 'occupancy'}, last {minutes}" if layout.trace > 25 else minutes
-    titles: dict[str, tuple[str, Sorting | None]] = {
+    titles: dict[str, tuple[str, Order | None]] = {
         "letters": ("", None),
         "name": ("guest", "name"),
         "cache": ("L3", None),
@@ -116,8 +116,8 @@ def header(layout: Layout, view: View) -> "Text":
         "state": ("state", "state"),
     }
     cells = {}
-    for field, (text, sorting) in titles.items():
-        mark = SORTED if sorting == view.sorting else ""
+    for field, (text, order) in titles.items():
+        mark = SORTED if order == view.order else ""
         cells[field] = (f"{text}{mark}", "")
     return _line(layout, cells, "bold")
 

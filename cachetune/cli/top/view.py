@@ -7,8 +7,8 @@ import msgspec
 
 from cachetune.cli.top.model import STATES, Key, Row
 
-Sorting = Literal["occupancy", "fill", "total", "local", "name", "state"]
-SORTINGS: tuple[Sorting, ...] = get_args(Sorting)
+Order = Literal["occupancy", "fill", "total", "local", "name", "state"]
+ORDERS: tuple[Order, ...] = get_args(Order)
 Trace = Literal["total", "occupancy"]
 
 
@@ -18,7 +18,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     ``unfolded`` are the rows that are; with ``unfold_all`` those that are not.
     """
 
-    sorting: Sorting = "occupancy"
+    order: Order = "occupancy"
     backwards: bool = False
     pattern: str = ""
     per_cache: bool = False
@@ -50,12 +50,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     def _place(self, row: Row) -> tuple[bool, float, str, int]:
         """Numbers from the highest, then what is not known; names from A, also among equals."""
-        number = _number(row, self.sorting)
+        number = _number(row, self.order)
         return number is None, -(number or 0.0), row.name.casefold(), -1 if row.cache_id is None else row.cache_id
 
 
-def _number(row: Row, sorting: Sorting) -> float | None:
-    match sorting:
+def _number(row: Row, order: Order) -> float | None:
+    match order:
         case "occupancy":
             return row.occupancy.value
         case "fill":

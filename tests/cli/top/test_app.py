@@ -152,7 +152,7 @@ def test_it_scrolls_so_that_the_selected_row_is_always_seen() -> None:
             assert selected
             assert selected.name in names(screens.screen_of(app)), keys
 
-    drive(steps, first=look(of, many), view=View(sorting="name"))
+    drive(steps, first=look(of, many), view=View(order="name"))
 
 
 def test_a_click_selects_a_row_and_another_one_unfolds_it() -> None:

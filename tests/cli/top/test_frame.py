@@ -13,7 +13,7 @@ from cachetune.cli.top.frame import FILLED, bar, detail
 from cachetune.cli.top.model import STATES
 from cachetune.cli.top.rows import rows_of
 from cachetune.cli.top.session import Session
-from cachetune.cli.top.view import SORTINGS, View
+from cachetune.cli.top.view import ORDERS, View
 from cachetune.service.looks import Look
 from tests.cli.top import screens
 from tests.cli.top.scenes import DB, HOSTILE, WAY, every_state, host, look, reading
@@ -36,7 +36,7 @@ def frame(view: View, width: int, *looks: Look) -> list[str]:
 @pytest.mark.parametrize("width", [80, 200])
 @pytest.mark.parametrize(
     ("name", "view"),
-    [("once", View()), ("unfolded", View(unfold_all=True, sorting="name")), ("per-cache", View(per_cache=True))],
+    [("once", View()), ("unfolded", View(unfold_all=True, order="name")), ("per-cache", View(per_cache=True))],
 )
 def test_a_frame_looks_as_it_did(name: str, view: View, width: int) -> None:
     screens.check(f"{name}-{width}", frame(view, width))
@@ -142,4 +142,4 @@ def test_the_page_lists_the_states_and_the_orders() -> None:
     page = (ROOT / "docs" / "top.md").read_text()
     listed = re.findall(r"^\| `([a-z ]+)` \| ", page.partition("## States")[2].partition("## What")[0], re.MULTILINE)
     assert listed == [state for state in STATES if state]
-    assert ", ".join(SORTINGS) in page
+    assert ", ".join(ORDERS) in page
