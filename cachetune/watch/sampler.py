@@ -22,7 +22,7 @@ from cachetune.host.resctrl.port import GONE, OpenFile, Resctrl
 from cachetune.watch.counters import counter_files, state_in, value_in
 from cachetune.watch.model import Column, Counter, State
 
-_GONE = GONE | {errno.ESTALE, errno.ENOTCONN}
+_GONE = GONE | {errno.ENOTCONN}
 
 Value = int | Decimal | State
 Choice = Callable[[Resctrl, tuple[str, ...]], Collection[str]]

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import msgspec
@@ -188,6 +189,18 @@ def test_a_group_that_vanishes_while_it_is_read_is_left_out(tmp_path: Path) -> N
 
     host = read_host(Vanishing(make(tmp_path, SKYLAKE)))
     assert [g.path for g in host.control_groups()] == [".", "cachetune-web-vcpus_0-1"]
+
+
+def test_a_group_that_vanishes_from_a_mount_while_it_is_read_is_no_problem_of_the_host(tmp_path: Path) -> None:
+    class Stale(SysfsResctrl):
+        """FUSE, which answers for a directory that it has looked up before."""
+
+        def listdir(self, path: str) -> list[str]:
+            if path == "qemu-3-db-vcpus_0/mon_groups":
+                raise ResctrlError(errno.ESTALE, "list", path)
+            return super().listdir(path)
+
+    assert read_host(Stale(make(tmp_path, SKYLAKE))).problems == ()
 
 
 def test_a_group_whose_name_is_not_utf_8_is_shown_with_escapes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.errors import NotMountedError
+from cachetune.errors import NotMountedError, ResctrlError
 from cachetune.host.read import read_host
 from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.host.resctrl.port import OpenFile
@@ -213,6 +213,19 @@ def test_a_group_removed_and_created_again_between_two_samples_has_no_rate(sim: 
     second, third = one.sample().groups["web"], one.sample().groups["web"]
     assert set(rates(first, second)) == {None}
     assert None not in rates(second, third)
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENODEV, errno.ESTALE])
+def test_a_group_that_is_removed_before_its_files_are_open_is_left_out(number: int, tmp_path: Path) -> None:
+    class Removed(SysfsResctrl):
+        def open(self, path: str) -> OpenFile:
+            if path.startswith("web/mon_data/mon_L3_00/mbm_local_bytes"):
+                raise ResctrlError(number, "read", path)
+            return super().open(path)
+
+    sample = of(Removed(make(tmp_path, monitored("web", "db")))).sample()
+    assert "db" in sample.groups
+    assert "web" not in sample.groups
 
 
 def test_after_a_remount_the_new_resctrl_is_read(sim: SimulatedResctrl) -> None:

@@ -22,7 +22,7 @@ from cachetune.host.model import Topology
 SIMULATED_TYPE = "fuse.resctrl"
 """The file system type of a simulated resctrl that is mounted."""
 
-GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR})
+GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR, errno.ESTALE})
 """How reading fails if the file does not exist, or if its group has been removed."""
 
 
