@@ -41,7 +41,8 @@ class Column(msgspec.Struct, frozen=True):
         return not self.event.startswith("llc_")
 
 
-class Counter(msgspec.Struct, frozen=True):
+# gc=False: each reading makes many, which refer to nothing that could refer to them.
+class Counter(msgspec.Struct, frozen=True, gc=False):
     """One value. ``resource`` and ``id`` name a cache (L3 0) or a package (PERF_PKG 0).
 
     ``node`` is a NUMA node within the cache with Sub-NUMA clustering, None for the sum of the whole cache. ``value`` is
