@@ -34,18 +34,17 @@ def samples_of(seen: Seen, max_groups: int = MAX_GROUPS) -> Samples:
     """The samples of one look, with at most ``max_groups`` groups, and as many guests."""
     groups, guests = _most_important(seen.groups, max_groups), sorted(seen.guests)[:max_groups]
     left_out = {"groups": len(seen.groups) - len(groups), "guests": len(seen.guests) - len(guests)}
-    values = [*_exporter_values(seen, left_out), *_counter_states(seen.groups)]
-    for group in groups:
-        values += _counter_values(group)
+    values = [*_exporter_values(seen, left_out), *_counter_states(seen.groups), *_group_values(groups, seen.host)]
     if seen.host is not None:
-        values += _allocation_values(seen.host, [group for group in groups if group.kind == "control"])
-        values += _host_values(seen)
+        values += _host_values(seen.host, seen.idle_ways)
     values += _guest_values(seen, guests)
     values += _agent_values(seen, max_groups)
-    samples: Samples = {}
-    for name, labels, value in values:
-        samples.setdefault(name, {})[_labels(name, labels)] = value
-    return samples
+    return _by_name(values)
+
+
+def samples_of_groups(groups: Sequence[Reading], host: Host) -> Samples:
+    """The samples of these groups alone."""
+    return _by_name([*_counter_states(groups), *_group_values(groups, host)])
 
 
 def label_value(text: str) -> str:
@@ -55,6 +54,13 @@ def label_value(text: str) -> str:
         return shown
     digest = hashlib.sha256(shown.encode()).hexdigest()[:16]
     return f"{shown[: _LONGEST_LABEL - len(digest) - 1]}~{digest}"
+
+
+def _by_name(values: Iterable[_Value]) -> Samples:
+    samples: Samples = {}
+    for name, labels, value in values:
+        samples.setdefault(name, {})[_labels(name, labels)] = value
+    return samples
 
 
 def _labels(name: str, given: Mapping[str, object]) -> Labels:
@@ -77,6 +83,14 @@ def _of_group(group: Reading) -> dict[str, object]:
     if group.kind == "monitor":
         labels |= {"group": parent_of(group.path), "monitor": group.name}
     return labels
+
+
+def _group_values(groups: Sequence[Reading], host: Host | None) -> Iterator[_Value]:
+    """The counters and the allocation of these groups."""
+    for group in groups:
+        yield from _counter_values(group)
+    if host is not None:
+        yield from _allocation_values(host, [group for group in groups if group.kind == "control"])
 
 
 def _counter_values(group: Reading) -> Iterator[_Value]:
@@ -165,9 +179,8 @@ def _limits(control: BandwidthControl, group: Group, labels: Mapping[str, object
             yield "cachetune_group_bandwidth_limit_bytes_per_second", where, limit * unit
 
 
-def _host_values(seen: Seen) -> Iterator[_Value]:
-    assert seen.host is not None  # noqa: S101 - the caller has checked
-    usage = usage_of(seen.host)
+def _host_values(host: Host, idle_ways: Mapping[tuple[str, int], int] | None) -> Iterator[_Value]:
+    usage = usage_of(host)
     for cache in usage.caches:
         where: dict[str, object] = {"resource": cache.resource, "cache_id": cache.id}
         yield "cachetune_cache_ways", where, cache.ways
@@ -175,19 +188,19 @@ def _host_values(seen: Seen) -> Iterator[_Value]:
         yield "cachetune_cache_largest_hole_ways", where, cache.largest_hole_ways
         if cache.way_bytes is not None:
             yield "cachetune_cache_size_bytes", where, cache.ways * cache.way_bytes
-        if seen.idle_ways is not None:
-            yield "cachetune_cache_idle_ways", where, seen.idle_ways.get((cache.resource, cache.id), 0)
+        if idle_ways is not None:
+            yield "cachetune_cache_idle_ways", where, idle_ways.get((cache.resource, cache.id), 0)
     for name, limit in (("closids", usage.closids), ("rmids", usage.rmids)):
         yield f"cachetune_{name}_used", {}, limit.used
         if limit.total is not None:
             yield f"cachetune_{name}_limit", {}, limit.total
-    assignment = seen.host.counter_assignment
+    assignment = host.counter_assignment
     if assignment is not None and assignment.is_active:
         for cache_id, number in assignment.total.items():
             yield "cachetune_bandwidth_counters_limit", {"cache_id": cache_id}, number
         for cache_id, number in assignment.available.items():
             yield "cachetune_bandwidth_counters_free", {"cache_id": cache_id}, number
-    yield "cachetune_unreadable_files", {}, len(seen.host.problems)
+    yield "cachetune_unreadable_files", {}, len(host.problems)
 
 
 def _guest_values(seen: Seen, guests: Iterable[str]) -> Iterator[_Value]:

@@ -45,6 +45,7 @@ _INTERVAL = 1.0
 )
 @options.stack(options.event, options.as_json)
 @option("--csv", "as_csv", is_flag=True, heading="Output", help="Print rates as CSV with the columns of pqos.")
+@option("--prometheus", is_flag=True, heading="Output", help="Print totals and allocation as metrics for Prometheus.")
 @options.stack(options.finding, options.host, options.resctrl, options.run)
 def command(
     *,
@@ -75,25 +76,34 @@ def command(
       cachetune monitor --interval 1 --csv >bandwidth.csv
       cachetune monitor --interval 1 --event mbm_total_bytes --json
       cachetune monitor --machine-name qemu-1-web --json
+      cachetune monitor --prometheus >cachetune.prom
     """
-    if as_json and as_csv:
-        raise click.UsageError("pass either --json or --csv")
+    prometheus = values["prometheus"]
+    if as_json + as_csv + prometheus > 1:
+        raise click.UsageError("pass only one of --json, --csv and --prometheus")
+    if prometheus and not (interval is None and count is None):
+        raise click.UsageError("--prometheus prints one reading; to export every interval, run 'cachetune exporter'")
     if as_csv and interval is None and count is None:
         raise click.UsageError("--csv has rates, which take several readings; pass --interval SECONDS")
     options.check_interval(interval, force=force)
     where = (options.location(values), options.selection(values), read_document(file), events or None)
     with Watcher(*where) as watcher:
         if interval is None and count is None:
-            _print_once(watcher.look(), as_json=as_json)
+            _print_once(watcher.look(), as_json=as_json, prometheus=prometheus)
         else:
             every = interval or _INTERVAL
             sys.exit(_print_until_stopped(watcher, every, count, _output(every, as_json=as_json, as_csv=as_csv)))
 
 
-def _print_once(found: HostReadings, *, as_json: bool) -> None:
+def _print_once(found: HostReadings, *, as_json: bool, prometheus: bool) -> None:
     show_warnings(found.notes)
     if as_json:
         print_document(found.readings)
+    elif prometheus:
+        from cachetune.exporter.collector import text_of
+        from cachetune.exporter.samples import samples_of_groups
+
+        click.echo(text_of(samples_of_groups(found.readings.monitors, found.host)), nl=False)
     else:
         show(readings_page(found.readings, found.host))
 

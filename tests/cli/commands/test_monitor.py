@@ -70,6 +70,21 @@ def test_values_have_units_and_missing_readings_keep_the_kernels_word(root: Path
     assert run("--resctrl", root).output == PAGE
 
 
+METRICS = f"""\
+# HELP cachetune_group_llc_occupancy_bytes Bytes of the cache that hold data of a control group's threads
+# TYPE cachetune_group_llc_occupancy_bytes gauge
+cachetune_group_llc_occupancy_bytes{{cache_id="0",group="{WEB}",guest="web",resource="L3",vcpus="0-1"}} 1536.0
+"""
+
+
+def test_metrics_for_prometheus_are_those_of_the_groups_selected(root: Path) -> None:
+    text = run("--resctrl", root, "--machine-name", "cachetune-web", "--prometheus").stdout
+    assert text.startswith(METRICS)
+    assert f'cachetune_monitor_llc_occupancy_bytes{{cache_id="0",group="{WEB}",guest="web",monitor=' in text
+    assert 'group="."' not in text
+    assert "cachetune_up" not in text
+
+
 def test_without_a_guest_the_default_group_libvirts_groups_and_ours_are_read(root: Path) -> None:
     assert paths("--resctrl", root) == [".", WEB, f"{WEB}/mon_groups/cachetune-web-vcpus_0", DB]
 

@@ -172,7 +172,10 @@ def test_an_event_that_the_host_does_not_count_is_an_error_that_names_those_it_d
     ("words", "message"),
     [
         (("--csv",), "pass --interval SECONDS"),
-        (("--csv", "--json", "--interval", "1"), "pass either --json or --csv"),
+        (("--csv", "--json", "--interval", "1"), "pass only one of --json, --csv and --prometheus"),
+        (("--prometheus", "--json"), "pass only one of --json, --csv and --prometheus"),
+        (("--prometheus", "--interval", "1"), "to export every interval, run 'cachetune exporter'"),
+        (("--prometheus", "--count", "2"), "--prometheus prints one reading"),
         (("--interval", "1", "--count", "0"), "--count"),
         (("--interval", "1", "--count", "-1"), "--count"),
         (("--interval", "1", "--interval", "2"), "given 2 times"),
