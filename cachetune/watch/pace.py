@@ -10,7 +10,7 @@ def ticks(
     interval: float,
     count: int | None = None,
     wait: Callable[[float], object] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] | None = None,
 ) -> Iterator[int]:
     """Yield 0 at once, then 1, 2, … every ``interval`` seconds, ``count`` times in all or without an end.
 
@@ -18,6 +18,7 @@ def ticks(
     missed are left out, as late ones would come one upon another. ``wait`` gets seconds and ends it by returning
     something true, as ``threading.Event.wait`` does.
     """
+    clock = clock or time.monotonic
     began = clock()
     for tick in itertools.count() if count is None else range(count):
         if tick:
