@@ -7,7 +7,9 @@ import dataclasses
 
 import pytest
 
+from cachetune import documents
 from cachetune.plan.steps import WriteFile
+from cachetune.watch import Readings
 from tests.kernel import vm
 from tests.kernel.conftest import FileOf, Scenario
 from tests.kernel.scenarios import counter_runs, counters
@@ -78,6 +80,20 @@ def test_a_sampler_has_rates_where_there_is_a_counter(found: counters.Outcome) -
 def test_a_sampler_has_no_rate_for_a_group_that_replaces_another_of_its_name(found: counters.Outcome) -> None:
     assert found.gone
     assert set(found.replaced.values()) == {None}
+
+
+def test_the_command_shows_the_same_rates_in_each_line(found: counters.Outcome) -> None:
+    assert (found.watched.code, found.watched.err) == (0, "")
+    lines = found.watched.out.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        monitors = documents.decode(line.encode(), Readings, "line").monitors
+        assert [monitor.path for monitor in monitors] == [CONTROL, *MONITORS]
+        for monitor in monitors[1:]:
+            known = {f"{c.event} {c.id}": (c.per_second, c.state) for c in monitor.counters}
+            assert known["mbm_total_bytes 0"][0] > 0  # type: ignore[operator]
+            assert known["mbm_local_bytes 0"] == (None, "Unassigned")
+            assert known["llc_occupancy 0"] == (None, "ok")
 
 
 def test_the_monitors_read_numbers_that_grow_and_the_control_group_their_sum(found: counters.Outcome) -> None:

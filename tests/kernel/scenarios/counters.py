@@ -1,18 +1,21 @@
-"""A guest with more monitors than there are counters: given counters, read and sampled while its vCPUs work.
+"""A guest with more monitors than there are counters: given counters, read, sampled and watched while its vCPUs work.
 
 ``python -m … DOMAIN.xml``; the domain has one control group with a monitor for each of its vCPUs.
 """
 
 import sys
 from pathlib import Path
+from unittest import mock
 
 import msgspec
 
 from cachetune import documents
 from cachetune.apply.state.ledger import load_ledger
+from cachetune.cli.until_stopped import UntilStopped
 from cachetune.watch import Reading, read_counters
 from cachetune.watch.sampler import Sample, Sampler, rates
-from tests.kernel.scenarios.guest_process import running
+from tests.kernel.scenarios.cachetune_command import Ran, run_here
+from tests.kernel.scenarios.guest_process import GuestProcess, running
 from tests.kernel.scenarios.library import carried_out, domain_in, guest_of, place_on, planned
 
 
@@ -20,7 +23,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """The readings of the guest's groups at two moments, and the rates between two samples by group and column.
 
     ``replaced`` are the rates of the last monitor group between the sample before it was removed and created again, and
-    the first one after; ``gone`` is whether it was missing from the sample in between.
+    the first one after; ``gone`` is whether it was missing from the sample in between. ``watched`` is what
+    ``monitor --interval`` printed, with JSON in each line.
     """
 
     first: tuple[Reading, ...]
@@ -28,6 +32,7 @@ class Outcome(msgspec.Struct, frozen=True):
     rates: dict[str, dict[str, float | None]]
     gone: bool
     replaced: dict[str, float | None]
+    watched: Ran
 
 
 def main() -> None:
@@ -48,14 +53,22 @@ def main() -> None:
         samples = [sampler.sample()]
         process.work()
         samples.append(sampler.sample())
+        watched = _watched(process, sys.argv[1], connection.run)
         connection.resctrl.rmdir(paths[-1])
         connection.resctrl.mkdir(paths[-1])
         samples += [sampler.sample(), sampler.sample()]
     grown = {path: _rates(samples[0], samples[1], path) for path in paths}
     gone = paths[-1] not in samples[2].groups
     replaced = _rates(samples[1], samples[3], paths[-1])
-    outcome = Outcome(first, second, grown, gone, replaced)
+    outcome = Outcome(first, second, grown, gone, replaced, watched)
     sys.stdout.buffer.write(documents.encode(outcome))
+
+
+def _watched(process: GuestProcess, domain: str, run: Path) -> Ran:
+    """The command, whose waits are the vCPUs' work."""
+    words = ("monitor", domain, "--run", str(run), "--interval", "0.1", "--count", "2", "--json")
+    with mock.patch.object(UntilStopped, "wait", side_effect=lambda _: process.work()):
+        return run_here(*words)
 
 
 def _rates(before: Sample, after: Sample, path: str) -> dict[str, float | None]:
