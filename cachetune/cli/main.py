@@ -28,6 +28,7 @@ VERBS = {
     "monitor": "Read the counters of a guest's groups.",
     "top": "Show what guests use now, full screen.",
     "record": "Keep a history of the counters.",
+    "report": "Show what guests used over a period.",
     "exporter": "Export metrics to Prometheus.",
     "log": "Show what was changed, when and by whom.",
     "guests": "List running guests and how each was found.",

@@ -104,6 +104,14 @@ class History:
             if step:
                 position = max(position, (position - 1) // step * step + step)
 
+    def times(self, since: float | None = None, until: float | None = None) -> list[float]:
+        """The times of the moments in a period, in order; cheaper than the moments."""
+        # The index is smaller than the table: it has no numbers.
+        query = "SELECT microseconds FROM moments INDEXED BY moments_by_layout WHERE microseconds BETWEEN ? AND ?"
+        bounds = (_microseconds(since, -(1 << 63)), _microseconds(until, (1 << 63) - 1))
+        with _errors(self._path, "read"):
+            return sorted(row[0] / _MICROSECONDS for row in self._db.execute(query, bounds))
+
     def last(self) -> Moment | None:
         """The newest moment."""
         span = self.span()

@@ -23,7 +23,7 @@ def changes_page(changes: Iterable[Change]) -> Table:
     table = Table(times, words("PROGRAM"), names("USER"), names("GUESTS"), words("OUTCOME"), words("PLAN"))
     for change in changes:
         plan = "\n".join(printable(line) for line in (change.plan, change.error) if line)
-        table.add_row(_time(change), *_program_and_user(change), printable(_guests(change)), _outcome(change), plan)
+        table.add_row(_time(change), *_program_and_user(change), printable(guests_of(change)), _outcome(change), plan)
     return table
 
 
@@ -31,7 +31,7 @@ def changes_with_groups(changes: Iterable[Change]) -> Iterator["RenderableType"]
     """A paragraph for each change, with the groups before and after."""
     for number, change in enumerate(changes):
         program, user = _program_and_user(change)
-        guests = printable(_guests(change))
+        guests = printable(guests_of(change))
         about = f"{_time(change)}  {program} by {user}{guests and f', {guests}'}: "
         yield _outcome(change, "\n" * bool(number) + about)
         yield from (f"  {printable(line)}" for line in (change.plan, change.error, *change.notes) if line)
@@ -54,7 +54,7 @@ def _time(change: Change) -> str:
 
 
 def _program_and_user(change: Change) -> tuple[str, str]:
-    return printable(change.program), printable(_user(change.user))
+    return printable(change.program), printable(user_of(change.user))
 
 
 def _outcome(change: Change, before: str = "") -> "Text":
@@ -63,7 +63,7 @@ def _outcome(change: Change, before: str = "") -> "Text":
     return Text(before).append(change.outcome, _STYLES.get(change.outcome))
 
 
-def _user(user: User) -> str:
+def user_of(user: User) -> str:
     """Who logged in, and as whom the program ran: "anna as root". Users who are deleted keep their number."""
     runs_as = _name(user.uid)
     who = user.sudo_user if user.login_uid is None else _name(user.login_uid)
@@ -77,7 +77,8 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
-def _guests(change: Change) -> str:
+def guests_of(change: Change) -> str:
+    """The guests of a change, as the log shows them."""
     more = [f"{change.guests_left_out} more"] if change.guests_left_out else []
     return ", ".join([*(guest.name or guest.machine_name for guest in change.guests), *more])
 
