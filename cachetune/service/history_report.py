@@ -1,4 +1,4 @@
-"""What a history says of a period, condensed for one page: who used what, when, and what was changed then.
+"""What a history says about a period, condensed for one page: who used what, when, and what was changed then.
 
 Groups are put together by guest; a group without one, such as the default group, is shown by its path. Values are means
 of equal spans of time. Of a long period, only as many moments are read as a page can show.
@@ -86,7 +86,7 @@ class CacheCourse(msgspec.Struct, frozen=True):
 
 
 class HistoryReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page shows. ``tenants`` are in order of bandwidth; ``findings`` are sentences."""
+    """What a page shows. ``tenants`` are sorted by bandwidth; ``findings`` are sentences."""
 
     period: Period
     caches: tuple[CacheCourse, ...]

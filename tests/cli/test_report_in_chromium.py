@@ -87,9 +87,8 @@ def test_hostile_names_run_nothing(browser: Page, tmp_path: Path) -> None:
 def test_the_numbers_are_those_of_the_database(page: Page, made: Path) -> None:
     with History(made / "history.db") as history:
         recorded = [*history.moments()]
-    rows = (
-        "[...document.querySelectorAll('section:nth-of-type(3) tbody tr')].map(r => [...r.cells].map(c => c.innerText.trim()))"
-    )
+    cells = "[...row.cells].map(cell => cell.innerText.trim())"
+    rows = f"[...document.querySelectorAll('section:nth-of-type(3) tbody tr')].map(row => {cells})"
     shown = {(row[0], int(row[1])): row[2:] for row in page.evaluate(rows)}
     assert shown == {
         (f"guest-{guest}", cache): numbers_of(recorded, guest, cache) for guest in range(3) for cache in (0, 1)

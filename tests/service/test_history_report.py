@@ -69,7 +69,7 @@ def test_groups_of_a_guest_are_added_and_monitor_groups_are_in_them_already(tmp_
     assert found.findings[1:] == ("COS1 in L3 cache 0: no occupancy was recorded; 'cachetune monitor' shows why",)
 
 
-def test_tenants_are_in_order_of_bandwidth_and_the_default_group_is_the_last(tmp_path: Path) -> None:
+def test_tenants_are_sorted_by_bandwidth_and_the_default_group_is_the_last(tmp_path: Path) -> None:
     usages = tuple(
         usage(path, guest, 1, 1, total_bytes_per_second=rate)
         for path, guest, rate in ((".", None, 99.0), ("a", "a", 1.0), ("b", "b", 3.0), ("c", "c", None))

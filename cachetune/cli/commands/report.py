@@ -1,4 +1,4 @@
-"""``cachetune report``: what the history says of a period, as a page or as text."""
+"""``cachetune report``: what the history says about a period, as a page or as text."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,9 +10,9 @@ import click
 from cachetune.apply.state.change_log import SYSTEM_RUN, log_of
 from cachetune.cli import options
 from cachetune.cli.show.changes import damage_of
-from cachetune.cli.show.console import show, write_document
+from cachetune.cli.show.console import rendered, write_document
 from cachetune.cli.verb import Verb, option
-from cachetune.errors import HostError
+from cachetune.errors import CachetuneError, InputError, NotMountedError
 from cachetune.service.change_log import Wanted, log_files, opened, read_changes
 from cachetune.service.history_report import report_of
 from cachetune.service.hosts import read_location
@@ -30,10 +30,10 @@ from cachetune.watch.history import History
     metavar="TIME",
     default="10min",
     show_default=True,
-    heading="Which period",
+    heading="How",
     help="From a time as journalctl takes it, such as 10min, yesterday or '2026-11-30 10:00'.",
 )
-@option("--until", metavar="TIME", default="now", show_default=True, heading="Which period", help="To this time.")
+@option("--until", metavar="TIME", default="now", show_default=True, heading="How", help="To this time.")
 @option(
     "--format",
     "form",
@@ -73,6 +73,8 @@ def command(
     """
     now = datetime.now(UTC)
     begin, end = parse_moment(since, now), parse_moment(until, now)
+    if end < begin:
+        raise InputError("--until is before --since")
     path = values["log"] or log_of(values["run"], is_system=values["run"] == SYSTEM_RUN)
     log = read_changes(opened(log_files(path)), Wanted(since=begin, until=end, guest=guest))
     with History(db) as history:
@@ -86,7 +88,11 @@ def command(
         return
     from cachetune.cli.show.history_text import history_page
 
-    show(history_page(found, str(db)))
+    text = rendered(history_page(found, str(db)))
+    if output == "-":
+        click.echo(text, nl=False, color=True)
+    else:
+        write_document(click.unstyle(text).encode("utf-8", "backslashreplace"), output)
 
 
 def _host_findings(values: dict[str, Any]) -> Iterator[str]:
@@ -94,7 +100,10 @@ def _host_findings(values: dict[str, Any]) -> Iterator[str]:
     location = options.location(values)
     try:
         reading = read_location(location)
-    except HostError:
+    except NotMountedError:
+        return
+    except CachetuneError as error:
+        yield f"this host cannot be read now: {error}"
         return
     yield from reading.notes
     for idle in usage_on(location, reading).idle:
