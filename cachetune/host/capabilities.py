@@ -142,7 +142,8 @@ def read_bandwidths(
         if least is None:
             continue
         step = info.number("bandwidth_gran", 1)
-        largest = max((v for g in groups for v in g.bandwidth.row(info.name).values()), default=0)
+        rows = [row for group in groups if (row := group.bandwidth.row(info.name))]
+        largest = max((max(row.values()) for row in rows), default=0)
         unit = _unit(info, least, step, largest, mount_options)
         most = {"percent": _PERCENT, "MiB/s": _UNLIMITED_MBPS, "1/8 GB/s": _maximum_on_amd(largest)}[unit]
         in_mbps = unit == "MiB/s"

@@ -5,11 +5,10 @@ else is wrong with a file of a group (another program's damage, a copy that lack
 we know) must not make the host unreadable: it becomes a ``Problem``, and the rest is read.
 """
 
-import contextlib
 import errno
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, KeysView, Sequence
 from typing import Annotated
 
 import msgspec
@@ -82,7 +81,11 @@ class GroupReader:
         It is a problem, too, if a group lacks the mask of a cache: the kernel lists all of them in each group.
         """
         limits = {cache.name: int(cache.cbm_mask) for cache in caches}
+        expected = [(cache.name, cache.size_bytes.keys(), int(cache.cbm_mask)) for cache in caches]
         for group in groups:
+            if group.kind == "monitor" or _is_sound(group, expected):
+                yield group
+                continue
             masks = [
                 (name, i, mask)
                 for name, row in group.masks.items()
@@ -99,7 +102,7 @@ class GroupReader:
 
     def _check_complete(self, group: Group, caches: Collection[CacheControl]) -> None:
         """The ways of a group without a mask are unknown, not free. Pseudo-locked groups list only their own cache."""
-        if group.kind == "monitor" or group.mode not in ASSIGNED_MODES:
+        if group.mode not in ASSIGNED_MODES:
             return
         lacking = [c for c in caches if not group.masks.row(c.name).keys() >= c.size_bytes.keys()]
         file = file_of(group.path, "schemata")
@@ -235,9 +238,10 @@ class GroupReader:
         """The thread ids, and the lines that are something else."""
         if not text:
             return (), ()
-        with contextlib.suppress(msgspec.DecodeError):
+        try:
             return _TIDS.decode(f"[{text.strip().replace(chr(10), ',')}]"), ()
-        return self._mixed_tasks(path, [line.strip() for line in text.split("\n") if line.strip()])
+        except msgspec.DecodeError:
+            return self._mixed_tasks(path, [line.strip() for line in text.split("\n") if line.strip()])
 
     def _mixed_tasks(self, path: str, lines: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
         """The same for lines that are not all thread ids."""
@@ -276,6 +280,18 @@ class GroupReader:
 
     def _problem(self, path: str, reason: str) -> None:
         self.problems.append(Problem(_printable(path), printable(reason)))
+
+
+def _is_sound(group: Group, caches: Iterable[tuple[str, KeysView[int], int]]) -> bool:
+    """Whether the group has a possible mask of every cache (name, ids, limit) and possible bandwidths, as most do."""
+    for name, ids, limit in caches:
+        row = group.masks.row(name)
+        if row.keys() != ids:
+            return False
+        for mask in row.values():
+            if int(mask) | limit != limit:
+                return False
+    return all(max(row.values(), default=0) <= _LARGEST_BANDWIDTH for _, row in group.bandwidth.items())
 
 
 def _tid(text: str) -> int | None:

@@ -4,7 +4,6 @@ A ``Host`` saved as JSON is a snapshot; every command that plans takes one in pl
 """
 
 import hashlib
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Literal
 
@@ -257,9 +256,18 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _by_path(self) -> dict[str, Group]:
         return {group.path: group for group in self.groups}
 
-    def control_groups(self) -> Iterator[Group]:
+    def control_groups(self) -> tuple[Group, ...]:
         """The groups that hold a CLOSID, the default group among them."""
-        return (g for g in self.groups if g.kind == "control")
+        return self._by_kind[0]
+
+    def monitor_groups(self) -> tuple[Group, ...]:
+        """The groups inside of control groups, which only hold an RMID."""
+        return self._by_kind[1]
+
+    @cached_property
+    def _by_kind(self) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
+        control = tuple([group for group in self.groups if group.kind == "control"])
+        return control, tuple([group for group in self.groups if group.kind == "monitor"])
 
     @property
     def resource_names(self) -> tuple[str, ...]:
@@ -293,7 +301,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def closids_used(self) -> int:
         """Control groups that exist, the default group included."""
-        return sum(1 for _ in self.control_groups())
+        return len(self.control_groups())
 
     @property
     def rmids_total(self) -> int | None:

@@ -5,10 +5,21 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from cachetune.cbm import Masks
 from cachetune.host.model import Group, Host, is_monitor
 from cachetune.host.resctrl.schemata import parse
 from cachetune.plan.settings import group_file, group_of_file
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
+
+
+def masks_after(host: Host, path: str, steps: Iterable[Step]) -> Masks:
+    """The masks of a group that the steps do not remove; without those of ``host_after`` for all others."""
+    group = host.group(path)
+    masks = group.masks if group else Masks()
+    for step in steps:
+        if isinstance(step, WriteSchemata) and step.path == path:
+            masks = masks.updated(parse(step.after).masks)
+    return masks
 
 
 def host_after(host: Host, steps: Iterable[Step]) -> Host:

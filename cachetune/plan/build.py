@@ -14,7 +14,7 @@ from cachetune.findings import Finding, Source
 from cachetune.guests.model import Guest
 from cachetune.host.model import Host
 from cachetune.idset import format_ids
-from cachetune.plan.after import host_after
+from cachetune.plan.after import masks_after
 from cachetune.plan.allocate.capacity import amount_of, capacity_findings
 from cachetune.plan.allocate.relocate import movable_groups
 from cachetune.plan.allocate.target import Means, Target, find_target
@@ -85,7 +85,7 @@ def plan_guests(
         requests = [replace(each, domain=all_exclusive(each.domain)) for each in requests]
     requests = [replace(r, domain=for_host(r.domain, host, options.rounding)) for r in requests]
     machines = _machines(requests)
-    guests = tuple(map(_plan_guest, requests))
+    guests = tuple(map(_plan_guest, requests, machines))
     desired: tuple[DesiredGroup, ...] = ()
     places: dict[int, Membership] = {}
     own: tuple[str, ...] = made_by_libvirt(host, guests)
@@ -185,10 +185,10 @@ def _limited(finding: Finding, limits: Mapping[Source, str]) -> Finding:
     return finding if limit is None else replace(finding, hint=f"{finding.hint}; but {limit}")
 
 
-def _plan_guest(request: GuestRequest) -> PlanGuest:
+def _plan_guest(request: GuestRequest, machine: str) -> PlanGuest:
     domain, guest = request.domain, request.guest
     pid, threads = (guest.pid, guest.threads) if guest else (None, ())
-    return PlanGuest(domain.name, request.machine, domain.uuid, pid, threads)
+    return PlanGuest(domain.name, machine, domain.uuid, pid, threads)
 
 
 def _adoptions(steps: Iterable[Step], host: Host, guests: Iterable[PlanGuest], *, adopt: bool) -> list[Finding]:
@@ -247,7 +247,6 @@ def resources_of(host: Host) -> tuple[Resource, ...]:
 def _planned_groups(desired: tuple[DesiredGroup, ...], draft: _Draft, host: Host) -> Iterable[PlannedGroup]:
     """The guests' groups with their values after the plan."""
     written = {effect_of(step).written for step in draft.steps}
-    later = host_after(host, draft.steps)
     for group in desired:
         vcpus = None if group.vcpus is None else format_ids(group.vcpus)
         threads = str(group.threads) if group.threads else None
@@ -259,16 +258,13 @@ def _planned_groups(desired: tuple[DesiredGroup, ...], draft: _Draft, host: Host
         allocation = draft.target.groups.get(group.path)
         if allocation is None:
             allocation = Allocation(existing.masks, existing.bandwidth) if existing else Allocation()
-        values = Allocation(_masks_in(later, group.path, allocation.masks), allocation.bandwidth)
+        # A copy of the default group's mask gets back what that gets back.
+        later = masks_after(host, group.path, draft.steps)
+        masks = Masks.of((name, i, later.at(name, i) or mask) for name, i, mask in allocation.masks.entries())
+        values = Allocation(masks, allocation.bandwidth)
         requested, rounded = _requested(group.request, host)
         mode = mode_of(group, host)
         yield PlannedGroup(group.path, "control", vcpus, action, values, requested, mode, rounded, threads)
-
-
-def _masks_in(later: Host, path: str, masks: Masks) -> Masks:
-    """The group's masks in the same places: a copy of the default group's mask gets back what that gets back."""
-    group = later.group(path)
-    return masks if group is None else Masks.of((n, i, group.masks.at(n, i) or m) for n, i, m in masks.entries())
 
 
 def _requested(request: GroupRequest, host: Host) -> tuple[Amounts, dict[str, dict[int, str]]]:

@@ -35,7 +35,7 @@ def summarize(steps: Iterable[Step], host: Host) -> Summary:
         groups_changed=len(written.difference(created)),
         groups_removed=len(removed),
         tasks_moved=len({tid for effect in effects for tid in effect.tids}),
-        closids=Usage(sum(not is_monitor(path) for path in after), host.closids_total),
+        closids=Usage(len(after) - sum(map(is_monitor, after)), host.closids_total),
         rmids=Usage(len(after) if host.monitors else 0, None if host.is_mpam else host.rmids_total),
         rmids_per_control_group=_most_in_a_control_group(after, host),
         settings_changed=len({effect.setting for effect in effects if effect.setting}),

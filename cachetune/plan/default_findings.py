@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
+from cachetune.cbm import Masks
 from cachetune.findings import Finding, Source
-from cachetune.host.model import CacheControl, Host
-from cachetune.plan.after import host_after
+from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
+from cachetune.plan.after import masks_after
 from cachetune.plan.policy import Policy
 from cachetune.plan.rules import RULES
 from cachetune.plan.steps import Step
@@ -18,7 +19,7 @@ def default_findings(host: Host, steps: Iterable[Step], policy: Policy | None = 
 
     CT238 for less than a quarter, where the policy says nothing.
     """
-    later = host_after(host, steps)
+    later = masks_after(host, DEFAULT_GROUP, steps)
     return tuple(
         finding
         for control in host.caches
@@ -28,10 +29,10 @@ def default_findings(host: Host, steps: Iterable[Step], policy: Policy | None = 
 
 
 def _of_cache(
-    control: CacheControl, cache_id: int, host: Host, later: Host, policy: Policy | None
+    control: CacheControl, cache_id: int, host: Host, later: Masks, policy: Policy | None
 ) -> Iterator[Finding]:
     before = host.default_group.masks.at(control.name, cache_id) or 0
-    left = (later.default_group.masks.at(control.name, cache_id) or 0).bit_count()
+    left = (later.at(control.name, cache_id) or 0).bit_count()
     if left >= before.bit_count():
         return
     least = policy.least_ways(control, cache_id) if policy else None

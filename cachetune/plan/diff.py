@@ -76,8 +76,8 @@ def locations(host: Host, tids: Collection[int]) -> dict[int, Membership]:
     """Where the threads are now; a thread in no list is in the default group."""
     remaining = set(tids)
     found = {tid: Membership(DEFAULT_GROUP, None) for tid in tids}
-    for group in sorted(host.groups, key=lambda g: g.kind):  # "control" sorts before "monitor"
-        if group.path != DEFAULT_GROUP:
+    for group in (*host.control_groups(), *host.monitor_groups()):
+        if group.path != DEFAULT_GROUP and not remaining.isdisjoint(group.tids):
             monitor = group.path if group.kind == "monitor" else None
             for tid in remaining.intersection(group.tids):
                 found[tid] = Membership(group.parent, monitor)

@@ -36,7 +36,7 @@ class GroupState:
     @classmethod
     def of(cls, group: Group) -> "GroupState":
         """The state of a group."""
-        other = " ".join(group.other_lines)
+        other = " ".join(group.other_lines) if group.other_lines else ""
         return cls(group.masks, group.bandwidth, other, group.mode, group.cpus, group.assignments)
 
     def to_json(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -74,19 +75,19 @@ def ways_of(request: CacheRequest, host: Host) -> int | Finding:
     if size.unit == "B" and not way:
         return RULES["CT218"].at(request.at, **about)
     exact = exact_ways(size, control, way)
-    nearest = _nearest(exact, size, control, way)
+    nearest = partial(_nearest, exact, size, control, way)
     if size.number == total if size.unit == "B" else exact == control.ways:
-        return RULES["CT204"].at(request.at, size=size, hint=nearest, **about)
+        return RULES["CT204"].at(request.at, size=size, hint=nearest(), **about)
     ways = whole_ways(size, exact, control, request.rounding)
     if ways is None:
-        hint = f"{nearest}; or plan with --round"
+        hint = f"{nearest()}; or plan with --round"
         return RULES["CT205"].at(request.at, size=size, way=format_size(way), hint=hint, **about)
     if ways == control.ways != exact:
-        return RULES["CT204"].at(request.at, size=f"{size}, rounded up,", hint=nearest, **about)
+        return RULES["CT204"].at(request.at, size=f"{size}, rounded up,", hint=nearest(), **about)
     least = max(control.min_cbm_bits, 0 if ways == exact else 1)
     if ways < least:
         shown = format_size(least * way) if size.unit == "B" else count(least, "way")
-        return RULES["CT206"].at(request.at, size=size, least=shown, hint=nearest, **about)
+        return RULES["CT206"].at(request.at, size=size, least=shown, hint=nearest(), **about)
     return ways
 
 
