@@ -344,6 +344,33 @@ class RecoveryFailedError(CachetuneError):
         super().__init__(f"cannot undo an interrupted run: {'; '.join(self.failures)}")
 
 
+class MeasurementLostError(CachetuneError):
+    """A measurement that changes groups cannot go on: ``reason``. The ways of before are restored where possible."""
+
+    exit_code = 1
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the measurement has ended early: {reason}")
+        self.reason = reason
+
+
+class NotRestoredError(CachetuneError):
+    """The ways of ``guests`` from before a measurement are not restored: ``failures`` are sentences.
+
+    ``reason`` is what had ended the measurement, "" if it was complete.
+    """
+
+    exit_code = 3
+
+    def __init__(self, guests: "Sequence[str]", failures: "Sequence[str]", reason: str = "") -> None:
+        self.guests, self.failures, self.reason = tuple(guests), tuple(failures), reason
+        ended = f" ({reason})" if reason else ""
+        super().__init__(
+            f"the ways of {listed(self.guests)} are not as before the measurement{ended}: {'; '.join(self.failures)}",
+            hint="run 'cachetune recover', then 'cachetune show'",
+        )
+
+
 class StateFileError(CachetuneError):
     """A file in the run directory (journal, ledger, status, reservation) cannot be read, written or decoded."""
 

@@ -50,6 +50,8 @@ SAMPLES: tuple[CachetuneError, ...] = (
     errors.ApplyRefusedError(FINDING),
     errors.StepError("web/schemata", "wrote 'L3:0=f' but read 'L3:0=ff'"),
     errors.InterruptedRunError("SIGTERM"),
+    errors.MeasurementLostError("group web was removed"),
+    errors.NotRestoredError(("web",), ("group web: L3 cache 0 keeps its mask 3",), "stopped by SIGINT"),
     errors.RecoveryFailedError(("cannot rmdir web: EBUSY",)),
     errors.StateFileError("/run/cachetune/ledger.json", "Permission denied", operation="write", hint="run as root"),
     errors.JournalDamagedError("/run/cachetune/journal.jsonl", "line 2: its checksum differs"),

@@ -30,7 +30,7 @@ from cachetune.apply.recover import recover
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, Planner
 from cachetune.apply.settle import settle, settlement
-from cachetune.apply.state import journal
+from cachetune.apply.state import journal, measurement
 from cachetune.apply.state.departures import departed
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.errors import CachetuneError, RecoveryFailedError, error_text
@@ -145,8 +145,8 @@ class Reconciler:
         self._warned = warnings
 
     def _recover(self, connection: Connection) -> None:
-        """Undo or finish a run that was killed. Raises CachetuneError if that fails."""
-        if not journal.exists(connection.run):
+        """Undo or finish a run that was killed, and restore what such a measurement left. Raises CachetuneError."""
+        if not journal.exists(connection.run) and not measurement.is_left(connection.run):
             return
         report = recover(connection)
         if report.undo_errors:

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-import msgspec
+from msgspec.structs import replace
 
 from cachetune.apply.guard import refused
 from cachetune.apply.guard_files import FileGuard
+from cachetune.apply.measure import restore_locked
 from cachetune.apply.record import Before, Ended, found_on, planned_on, record
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, undo
 from cachetune.apply.settle import settle_locked, settlement
-from cachetune.apply.state import journal, reservations
+from cachetune.apply.state import journal, measurement, reservations
 from cachetune.apply.state.change_log import Outcome
 from cachetune.apply.state.default_group import follow_shrink
 from cachetune.apply.state.departures import departed
@@ -26,6 +27,7 @@ from cachetune.plan.model import DefaultShrink, Plan
 from cachetune.plan.render import describe
 from cachetune.plan.settings import ASSIGNMENTS, group_of_file, may_remain
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata, effect_of
+from cachetune.text import listed
 
 _AGAIN = "run 'cachetune recover' again to return the ways"
 _UNCHANGED = "the run was interrupted before it changed anything"
@@ -34,13 +36,16 @@ _UNCHANGED = "the run was interrupted before it changed anything"
 def recover(connection: Connection) -> Report:
     """Bring the host to the state after the interrupted run if it had taken all its steps, else to the one before.
 
-    Then, and without an interrupted run, settle the host: unclaimed ways go back.
+    Then, and without an interrupted run, restore the ways of groups whose measurement was interrupted, and settle the
+    host: unclaimed ways go back.
 
     Raises ApplyRefusedError for a damaged journal, LockTimeoutError, HostError.
     """
     with connection.locked():
-        recovered = _recover(connection)
-        return recovered if recovered.exit_code else _settled(recovered, connection)
+        report = _recover(connection)
+        if not report.exit_code:
+            report = _followed(report, _restore_measured(connection), "restored")
+        return report if report.exit_code else _followed(report, settle_locked(connection), "cleanup")
 
 
 def preview(connection: Connection) -> tuple[str, ...]:
@@ -55,7 +60,8 @@ def preview(connection: Connection) -> tuple[str, ...]:
         host = connection.look(ledger)
         if unfinished is None:
             planned = settlement(host, ledger.without_lost(host), departed(connection.run))
-            return tuple(f"settle: {describe(step)}" for step in planned.steps)
+            restored = tuple(f"restore the ways of {path}" for path in _left_measured(connection))
+            return (*restored, *(f"settle: {describe(step)}" for step in planned.steps))
         if unfinished.plan is None or not unfinished.same_boot or not unfinished.started:
             return ("delete the journal of a run that has nothing to undo",)
         if unfinished.complete:
@@ -71,7 +77,9 @@ def _unfinished(connection: Connection) -> journal.Unfinished | None:
     except JournalDamagedError as error:
         raise refused("CT506", path=error.path, why=error.reason) from None
     if unfinished and unfinished.plan and unfinished.same_boot and unfinished.resctrl != connection.resctrl.source:
-        raise refused("CT507", run=connection.run, theirs=unfinished.resctrl, ours=connection.resctrl.source)
+        raise refused(
+            "CT507", record="journal", run=connection.run, theirs=unfinished.resctrl, ours=connection.resctrl.source
+        )
     return unfinished
 
 
@@ -93,17 +101,39 @@ def _recover(connection: Connection) -> Report:
     return _undo(connection, unfinished, unfinished.plan)
 
 
-def _settled(recovered: Report, connection: Connection) -> Report:
-    """The report of both: what was recovered, and what settling did then."""
-    settled = settle_locked(connection)
-    if settled.outcome == "nothing to do":
-        return recovered
-    returned = () if settled.exit_code else (f"cleanup: {describe(step)}" for step in settled.done)
-    return msgspec.structs.replace(
-        settled,
-        machine_names=tuple(dict.fromkeys((*recovered.machine_names, *settled.machine_names))),
-        undone=(*recovered.undone, *settled.undone),
-        notes=(*recovered.notes, *returned, *settled.notes),
+def _left_measured(connection: Connection) -> tuple[str, ...]:
+    """The groups of a measurement whose process is gone or out of time."""
+    found = measurement.read(connection.run)
+    if found is None or measurement.is_running(found, connection.run):
+        return ()
+    return tuple(group.path for group in found.groups)
+
+
+def _restore_measured(connection: Connection) -> Report:
+    """Restore what an interrupted measurement has changed; one that is in progress goes on."""
+    found = measurement.read(connection.run)
+    if found is None:
+        if measurement.exists(connection.run):  # of another boot
+            measurement.delete(connection.run)
+    elif not measurement.is_running(found, connection.run):
+        report = restore_locked(found, connection)
+        note = f"the measurement of {listed(found.guests)} was interrupted"
+        note += "" if report.notes else "; the ways of before are restored"
+        return report if report.exit_code else replace(report, outcome="done", notes=(note, *report.notes))
+    note = "" if found is None else f"process {found.pid} is measuring {listed(found.guests)}, which goes on"
+    return Report(outcome="nothing to do", machine_names=(), notes=(note,) if note else ())
+
+
+def _followed(first: Report, then: Report, label: str) -> Report:
+    """The report of both: what was recovered, and what was done then."""
+    if then.outcome == "nothing to do":
+        return replace(first, notes=(*first.notes, *then.notes))
+    returned = () if then.exit_code else (f"{label}: {describe(step)}" for step in then.done)
+    return replace(
+        then,
+        machine_names=tuple(dict.fromkeys((*first.machine_names, *then.machine_names))),
+        undone=(*first.undone, *then.undone),
+        notes=(*first.notes, *returned, *then.notes),
     )
 
 
@@ -267,7 +297,7 @@ class _Reversal:
             return None
         if now is not None:
             self._files.write(path, before)
-        return msgspec.structs.replace(step, before=before)
+        return replace(step, before=before)
 
     def _with_counters(self, step: RemoveGroup) -> RemoveGroup:
         """The step, with as many of the group's counters as are free; mkdir assigns some of them."""
@@ -278,7 +308,7 @@ class _Reversal:
             self._files.create(step.path)
         assignments = self._attainable(path, step.assignments)
         self._files.write(path, assignments)
-        return msgspec.structs.replace(step, assignments=assignments)
+        return replace(step, assignments=assignments)
 
     def _attainable(self, path: str, value: str) -> str:
         """The value, without counters that another program has assigned to other groups since."""

@@ -71,8 +71,8 @@ _ALL = (
     Rule(
         id="CT507",
         severity="error",
-        summary="A journal applies only to the resctrl that it was written for.",
-        message="the journal in {run} is for {theirs}, not for {ours}",
+        summary="A journal, or a measurement, applies only to the resctrl that it was written for.",
+        message="the {record} in {run} is for {theirs}, not for {ours}",
         fix="pass the --resctrl of the interrupted run, or another --run directory",
         bad="apply --resctrl A is killed, then recover --resctrl B",
         good="apply --resctrl A is killed, then recover --resctrl A",
@@ -87,6 +87,17 @@ _ALL = (
         why="libvirt does not notice such changes, and sets its own values again when the guest restarts.",
         bad="the plan changes a group that libvirt made for the guest",
         good="the same plan, with --adopt",
+        host="scene",
+    ),
+    Rule(
+        id="CT509",
+        severity="error",
+        summary="The ways of a guest are not changed while they are measured.",
+        message="guest {guest!r} has other ways for a measurement by process {pid}",
+        fix="the process is gone: run 'cachetune recover' to restore the ways of before",
+        why="The measurement would count another size, and would restore the ways of before over the change.",
+        bad="'cachetune advise --measure --guest web' runs, and 'cachetune set web --l3 0=2ways' is called",
+        good="'cachetune set web --l3 0=2ways' is called after the measurement has ended",
         host="scene",
     ),
 )

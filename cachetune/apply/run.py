@@ -10,12 +10,14 @@ from typing import Literal
 import msgspec
 
 from cachetune.apply.guard import check_plan, refused
+from cachetune.apply.guard_measured import check_measured
 from cachetune.apply.record import Ended, found_on, record
 from cachetune.apply.report import Report
 from cachetune.apply.state import departures, journal, reservations
 from cachetune.apply.state.change_log import Outcome, log_of
 from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import Ledger, load_ledger, save_ledger, save_ledger_if_changed
+from cachetune.apply.state.measurement import without_measurement
 from cachetune.apply.steps import StepRunner
 from cachetune.errors import (
     ApplyRefusedError,
@@ -53,7 +55,8 @@ class Connection(msgspec.Struct, frozen=True):
     """Where a plan is applied. ``proc`` is None for simulated threads, ``sysfs`` if cache sizes come from resctrl.
 
     ``on_wait`` is called if the lock is not free at once. ``log`` is the change log, by default the system's or that of
-    the run directory; ``program`` is named in it.
+    the run directory; ``program`` is named in it. ``measurement`` is the id of the measurement that the caller carries
+    out or restores: it sees the host as it is, and only it changes what is measured.
     """
 
     resctrl: Resctrl
@@ -64,6 +67,7 @@ class Connection(msgspec.Struct, frozen=True):
     on_wait: OnWait = in_silence
     log: Path | None = None
     program: str = "library"
+    measurement: str = ""
 
     @property
     def change_log(self) -> Path:
@@ -75,8 +79,12 @@ class Connection(msgspec.Struct, frozen=True):
         return self.resctrl.lock(exclusive=exclusive, timeout=self.lock_timeout, on_wait=self.on_wait)
 
     def look(self, owned: Ledger) -> Host:
-        """The current host with all reservations; the groups in the ledger count as ours."""
-        return reservations.with_reservations(read_host(self.resctrl, self.sysfs, owned.owned), self.run)
+        """The current host with all reservations; the groups in the ledger count as ours.
+
+        A group that is being measured has its ways of before.
+        """
+        host = reservations.with_reservations(read_host(self.resctrl, self.sysfs, owned.owned), self.run)
+        return without_measurement(host, self.run, self.measurement)
 
 
 def apply(plan: Plan, connection: Connection, on_step: OnStep = lambda _: None, *, adopt: bool = False) -> Report:
@@ -134,6 +142,7 @@ def _checked_plan(planner: Planner, connection: Connection, *, adopt: bool) -> t
     ledger = ledger.without_lost(host)
     plan = planner(host, ledger)
     check_plan(plan, host, ledger, adopt=adopt)
+    check_measured(plan, connection.run, connection.measurement)
     return plan, host, ledger
 
 

@@ -30,6 +30,7 @@ VERBS = {
     "record": "Keep a history of the counters.",
     "report": "Show what guests used over a period.",
     "exporter": "Export metrics to Prometheus.",
+    "advise": "Say how many ways a guest should have.",
     "log": "Show what was changed, when and by whom.",
     "guests": "List running guests and how each was found.",
     "export": "Print what is applied to guests, as XML or for pqos.",

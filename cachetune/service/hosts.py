@@ -10,6 +10,7 @@ from cachetune import documents
 from cachetune.apply.run import interrupted
 from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import Ledger, load_ledger
+from cachetune.apply.state.measurement import without_measurement
 from cachetune.apply.state.reservations import with_reservations
 from cachetune.errors import InputError, LockTimeoutError, StateFileError, UnreadableFileError
 from cachetune.host.check import check_host
@@ -70,7 +71,8 @@ def read_for_planning(location: Location) -> HostReading:
     reading = read_location(location)
     if location.host is not None:
         return reading
-    return msgspec.structs.replace(reading, host=with_reservations(reading.host, location.run))
+    host = without_measurement(with_reservations(reading.host, location.run), location.run)
+    return msgspec.structs.replace(reading, host=host)
 
 
 def readable_ledger(location: Location) -> tuple[Ledger, tuple[str, ...]]:

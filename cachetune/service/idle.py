@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from cachetune.apply.settle import settlement
 from cachetune.apply.state.departures import departed
 from cachetune.apply.state.ledger import Ledger
+from cachetune.apply.state.measurement import without_measurement
 from cachetune.apply.state.reservations import with_reservations
 from cachetune.cbm import Cbm, is_contiguous, run
 from cachetune.errors import PlanRefusedError
@@ -24,7 +25,7 @@ def usage_on(location: Location, reading: HostReading) -> HostUsage:
     """What is used and what is free; of a live host also what lies idle."""
     if location.host is not None or not SysfsResctrl(location.resctrl).is_live:
         return reading.usage
-    host = with_reservations(reading.host, location.run)
+    host = without_measurement(with_reservations(reading.host, location.run), location.run)
     return replace(reading.usage, idle=tuple(_idle(host, reading.ledger, departed(location.run))))
 
 

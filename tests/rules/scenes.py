@@ -13,10 +13,13 @@ from typing import Any
 
 import msgspec
 
+from cachetune.apply.measure import begin, restore
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply
+from cachetune.apply.state import measurement
 from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import Ledger
+from cachetune.apply.state.measurement import MeasuredGroup
 from cachetune.cbm import Bandwidth, Cbm, Masks
 from cachetune.domain import load
 from cachetune.domain.model import Domain
@@ -295,6 +298,22 @@ def applying_to_libvirts_group(*, adopt: bool) -> Found:
         return refusing(lambda: apply(plan, connection, adopt=adopt))
 
 
+def applying_beside_a_measurement(*, lasts: bool) -> Found:
+    with connected() as (_, connection, plan):
+        assert apply(plan, connection).outcome == "done"
+        group = MeasuredGroup(
+            guest="web", machine_name="cachetune-web", path="cachetune-web-vcpus_0-1", before=Cbm(3), masks=(Cbm(1),)
+        )
+        held = begin(lambda host, _: measurement.new(host.source, "L3", 0, (group,), 60.0), connection)
+        if not lasts:
+            restore(held, connection)
+        fewer = plan_for(web(cachetune("0-1", 1)), connection)
+        try:
+            return refusing(lambda: apply(fewer, connection))
+        finally:
+            held.release()
+
+
 SCENES = {
     # Another program has made the group that the guest needs.
     "CT216": Scene(
@@ -462,5 +481,9 @@ SCENES = {
     "CT508": Scene(
         bad=lambda: applying_to_libvirts_group(adopt=False),
         good=lambda: applying_to_libvirts_group(adopt=True),
+    ),
+    "CT509": Scene(
+        bad=lambda: applying_beside_a_measurement(lasts=True),
+        good=lambda: applying_beside_a_measurement(lasts=False),
     ),
 }

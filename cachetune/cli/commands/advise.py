@@ -1,0 +1,82 @@
+"""``cachetune advise``: which size to ask for."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cachetune.cli import options
+from cachetune.cli.show.findings import show_warnings
+from cachetune.cli.verb import Verb, option
+from cachetune.errors import InputError
+from cachetune.service.moments import parse_span
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EXIT_CODES = {
+    0: "advised",
+    1: "a measurement ended early, or its advice cannot be planned; the ways of before are restored",
+    2: "could not start: nothing was changed",
+    3: "a measurement could not restore all ways of before",
+}
+
+
+@click.command("advise", cls=Verb, exit_codes=_EXIT_CODES)
+@option(
+    *("--guest", "guests"),
+    metavar="NAME|UUID",
+    multiple=True,
+    heading="Which guest",
+    help="A running guest. Repeatable: several divide the cache.",
+)
+@option("--measure", is_flag=True, heading="How", help="Measure: give each guest one size after another for a while.")
+@option("--budget", metavar="SPAN", heading="How", help="How long to measure in all (default: 3min).")
+@option("--cache", "cache_id", type=click.IntRange(min=0), metavar="ID", heading="How", help="The L3 cache to measure.")
+@option("--compact", is_flag=True, heading="How", help="Let the plan move groups that cachetune made, to make room.")
+@option(*("-o", "--output"), metavar="FILE", heading="Output", help="Save the plan as JSON for 'cachetune apply FILE'.")
+@options.stack(options.as_json, options.consent, options.lock_timeout)
+@options.stack(options.guests_d, options.finding, options.resctrl, options.sysfs, options.run, options.policy)
+def command(*, measure: bool, **values: Any) -> None:
+    """Say how many ways a guest should have.
+
+    --measure steps each guest's ways through all sizes that its own ways and the free ones beside them allow, and reads
+    the memory traffic and the occupancy with each. Other groups keep their ways, and the guest gets its ways of before
+    back: at the end, after an error or a signal, and after SIGKILL by 'cachetune recover'. Prints the memory traffic by
+    ways, the knee (the least number of ways beyond which more hardly help), and the XML. Several guests divide the ways
+    that they have and the free ones so that together they read the least from memory; the plan for that is shown, and
+    is not applied.
+
+    \b
+    Examples:
+      cachetune advise --measure --guest web
+      cachetune advise --measure --guest web --budget 1min --cache 0 --yes --json
+      cachetune advise --measure --guest web --guest db -o plan.json
+    """
+    _measured(values)
+
+
+def _measured(values: "Mapping[str, Any]") -> None:
+    from cachetune.cli.measuring import Presentation, run_measurement
+    from cachetune.service.connection import connect
+    from cachetune.service.measure import Request
+    from cachetune.service.select import select_guests, warnings_about
+
+    if not values["guests"]:
+        raise InputError("--measure needs to know whom to measure", hint="pass --guest NAME")
+    found = []
+    for name in dict.fromkeys(values["guests"]):
+        if not name:
+            raise InputError("the name of --guest is empty")
+        (guest,) = select_guests(options.selection({**values, "guest": name})).guests
+        show_warnings(warnings_about(guest))
+        if guest not in found:
+            found.append(guest)
+    how = options.plan_options(values)
+    request = Request(
+        guests=tuple(found),
+        cache_id=values["cache_id"],
+        budget_seconds=parse_span(values["budget"] or "3min"),
+        policy=how.policy,
+    )
+    presentation = Presentation(values["yes"], values["dry_run"], values["as_json"], values["output"])
+    run_measurement(request, connect(options.location(values)), options.selection(values), how, presentation)
