@@ -36,7 +36,7 @@ def measured_page(measured: Measured) -> Iterator["RenderableType"]:
             yield _printable_lines(guest.xml)
     yield ""
     for each in measured.suggestions:
-        yield f"To give it to {printable(each.guest)}: {printable(each.command)}"
+        yield f"To apply it: {printable(each.command)}"
 
 
 def _conclusion(curve: Curve) -> str:
