@@ -5,7 +5,7 @@ any other: planned and checked under the lock, journaled, read back. ``restore``
 at its end or after any error, and by ``recover`` if that process is gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
@@ -40,11 +40,11 @@ def begin(make: Callable[[Host, Ledger], Measurement], connection: Connection) -
         return measurement.begin(make(host, ledger.without_lost(host)), connection.run)
 
 
-def give(group: MeasuredGroup, mask: Cbm, held: Held, connection: Connection) -> Report:
-    """Give a measured group one of its masks, under a lock of its own.
+def arrange(masks: Mapping[str, Cbm], held: Held, connection: Connection) -> Report:
+    """Give the measured groups at these paths masks of theirs, under a lock of its own.
 
-    Raises MeasurementLostError if the measurement is no longer in force or another program has changed the mask, and
-    what ``apply`` raises; a failure after that is rolled back and is in the report.
+    Raises MeasurementLostError if the measurement is no longer in force or another program has changed a mask or taken
+    ways, and what ``apply`` raises; a failure after that is rolled back and is in the report.
     """
     found = held.measurement
 
@@ -52,14 +52,16 @@ def give(group: MeasuredGroup, mask: Cbm, held: Held, connection: Connection) ->
         if not held.is_valid:
             raise MeasurementLostError("its time was up, and its ways of before have been restored")
         control = _control(found, host)
-        now = _mask_now(group, control, found, host)
-        if not now:
-            raise MeasurementLostError(f"group {group.path} was removed")
-        if now not in group.masks and now != group.before:
-            raise MeasurementLostError(f"another program gave {group.path} the mask {now:x}")
-        if taker := _taker(group, mask & ~now, control, found, host):
-            raise MeasurementLostError(f"{taker} has some of the ways {mask:x} now")
-        return plan_masks(host, [group.plan_guest], {group.path: mask}, control, found.cache_id)
+        for group in found.groups:
+            now = _mask_now(group, control, found, host)
+            if not now:
+                raise MeasurementLostError(f"group {group.path} was removed")
+            if now not in group.all_masks:
+                raise MeasurementLostError(f"another program gave {group.path} the mask {now:x}")
+            mask = masks.get(group.path, now)
+            if taker := _taker(mask & ~now, control, found, host):
+                raise MeasurementLostError(f"{taker} has some of the ways {mask:x} now")
+        return plan_masks(host, [group.plan_guest for group in found.groups], masks, control, found.cache_id)
 
     mine = replace(connection, measurement=found.id)
     with mine.locked():
@@ -89,7 +91,7 @@ def restore_locked(found: Measurement, connection: Connection) -> Report:
 
     def planner(host: Host, _ledger: Ledger) -> Plan:
         control = _control(found, host)
-        masks = {g.path: g.before for g in found.groups if _may_restore(g, control, found, host, notes)}
+        masks = _restorable(control, found, host, notes)
         return plan_masks(host, [group.plan_guest for group in found.groups], masks, control, found.cache_id)
 
     report = apply_locked(planner, replace(connection, measurement=found.id), adopt=True)
@@ -98,25 +100,45 @@ def restore_locked(found: Measurement, connection: Connection) -> Report:
     return replace(report, notes=(*notes, *report.notes))
 
 
-def _may_restore(group: MeasuredGroup, control: CacheControl, found: Measurement, host: Host, notes: list[str]) -> bool:
-    """Whether the group is still as the measurement left it, and its ways of before are free; else there is a note."""
-    now = _mask_now(group, control, found, host)
-    where = f"group {group.path}: {control.name} cache {found.cache_id}"
-    if not now or now == group.before:
-        return False
-    if now not in group.masks:
-        notes.append(f"{where} was changed by another program since, so it stays {now:x}")
-        return False
-    if taker := _taker(group, group.before & ~now, control, found, host):
-        notes.append(f"{where} keeps its mask {now:x}, because {taker} has the other ways now")
-        return False
-    return True
+def _restorable(control: CacheControl, found: Measurement, host: Host, notes: list[str]) -> dict[str, Cbm]:
+    """The masks of before of the groups that are as the measurement left them, if their ways are free; else a note."""
+    now = {g.path: mask for g in found.groups if (mask := _mask_now(g, control, found, host))}
+    masks = {}
+    for group in found.groups:
+        if group.path not in now:
+            continue
+        if now[group.path] in group.all_masks:
+            masks[group.path] = group.before
+        else:
+            where = f"group {group.path}: {control.name} cache {found.cache_id}"
+            notes.append(f"{where} was changed by another program since, so it stays {now[group.path]:x}")
+    while lost := {path: taker for path in masks if (taker := _blocker(path, masks, now, control, found, host))}:
+        for path, taker in lost.items():
+            where = f"group {path}: {control.name} cache {found.cache_id}"
+            notes.append(f"{where} keeps its mask {now[path]:x}, because {taker} has the other ways now")
+            del masks[path]
+    return masks
 
 
-def _taker(group: MeasuredGroup, ways: Cbm, control: CacheControl, found: Measurement, host: Host) -> str:
-    """Another group that has some of the ways; "" for none."""
-    others = (other for other in host.control_groups() if other.path != group.path)
-    return next((other.path for other in others if mask_of(other, control, found.cache_id) & ways), "")
+def _blocker(
+    path: str,
+    masks: Mapping[str, Cbm],
+    now: Mapping[str, Cbm],
+    control: CacheControl,
+    found: Measurement,
+    host: Host,
+) -> str:
+    """A group that keeps some of the ways that a group would get back; "" for none."""
+    ways = masks[path] & ~now[path]
+    if taker := _taker(ways, control, found, host):
+        return taker
+    return next((other for other, mask in now.items() if other not in masks and other != path and mask & ways), "")
+
+
+def _taker(ways: Cbm, control: CacheControl, found: Measurement, host: Host) -> str:
+    """A group that is not measured and has some of the ways; "" for none."""
+    others = (group for group in host.control_groups() if found.of(group.path) is None)
+    return next((group.path for group in others if mask_of(group, control, found.cache_id) & ways), "")
 
 
 def _mask_now(group: MeasuredGroup, control: CacheControl, found: Measurement, host: Host) -> Cbm:

@@ -1,10 +1,12 @@
 """Measure what guests read from memory with one number of ways after another, and restore the ways that they had.
 
 Each size is planned and applied under the lock like any other change; in between the lock is free. A guest is measured
-with its own ways and the free ones beside them, the most first, and the others keep theirs. Whatever ends the
+with its own ways and the free ones beside them, the most first; of several guests that are measured, each is also
+given the ways of the others, who make room for it. Everybody else keeps theirs. Whatever ends the
 measurement, the ways of before come back: at the end, after an error or a signal here, after SIGKILL by ``recover``.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -13,7 +15,7 @@ from statistics import fmean, median
 import msgspec
 from msgspec.structs import replace
 
-from cachetune.apply.measure import begin, give, restore
+from cachetune.apply.measure import arrange, begin, restore
 from cachetune.apply.run import Connection
 from cachetune.apply.state import measurement
 from cachetune.apply.state.ledger import Ledger, load_ledger
@@ -24,8 +26,9 @@ from cachetune.guests.model import RunningGuest
 from cachetune.host.model import CacheControl, Host, is_monitor
 from cachetune.plan.allocate.occupancy import mask_of
 from cachetune.plan.groups.names import scope_of
+from cachetune.plan.model import PlanGuest
 from cachetune.plan.policy import Policy
-from cachetune.plan.sizes import masks_by_size
+from cachetune.plan.sizes import arrangement, masks_by_size
 from cachetune.service.applied import applied_guests
 from cachetune.service.stopping import Stoppable, undisturbed
 from cachetune.text import count
@@ -148,38 +151,54 @@ def _place(
         known = ", ".join(map(str, control.size_bytes))
         raise InputError(f"the host has no {control.name} cache {request.cache_id}", hint=f"it has {known}")
     ids = control.size_bytes if request.cache_id is None else [request.cache_id]
-    found = {i: [tuple(_groups(guest, control, i, request, host, ledger)) for guest in request.guests] for i in ids}
-    complete = [i for i, groups in found.items() if all(groups)]
+    found = {cache_id: _groups(request, control, cache_id, host, ledger) for cache_id in ids}
+    names = [guest.name for guest in request.guests]
+    complete = [i for i, groups in found.items() if {group.guest for group in groups} == set(names)]
     if len(complete) > 1:
-        names = ", ".join(map(str, complete))
-        raise InputError(f"there are ways to measure in {control.name} caches {names}", hint="choose one with --cache")
+        caches = ", ".join(map(str, complete))
+        raise InputError(f"there are ways to measure in {control.name} caches {caches}", hint="choose one with --cache")
     if not complete:
         cache_id = next(iter(ids))
-        guest = next(g for g, groups in zip(request.guests, found[cache_id], strict=True) if not groups)
+        guest = next(name for name in names if name not in {group.guest for group in found[cache_id]})
         raise InputError(
-            f"guest {guest.name!r} has no ways of its own in {control.name} cache {cache_id} that could be fewer",
-            hint=f"give it some first, such as: cachetune set {guest.name} --l3 {cache_id}=4ways --shrink-default",
+            f"guest {guest!r} has no ways of its own in {control.name} cache {cache_id} that could be fewer or more",
+            hint=f"give it some first, such as: cachetune set {shlex.quote(guest)} --l3 {cache_id}=4ways "
+            "--shrink-default",
         )
-    return complete[0], tuple(group for groups in found[complete[0]] for group in groups)
+    return complete[0], found[complete[0]]
 
 
 def _groups(
-    running: RunningGuest, control: CacheControl, cache_id: int, request: Request, host: Host, ledger: Ledger
-) -> Iterator[MeasuredGroup]:
-    """The control groups of a guest that have ways of their own, and more than one possible size."""
+    request: Request, control: CacheControl, cache_id: int, host: Host, ledger: Ledger
+) -> tuple[MeasuredGroup, ...]:
+    """The control groups of the guests that have ways of their own, and more than one possible size."""
+    owners = {path: owner for guest in request.guests for path, owner in _owned(guest, host, ledger)}
+    own = {path: masks[-1] for path in owners if (masks := masks_by_size(path, host, control, cache_id, None, {}))}
+    before = {path: mask_of(group, control, cache_id) for path in own if (group := host.group(path))}
+    sizes = {path: masks_by_size(path, host, control, cache_id, request.policy, before) for path in before}
+    least = max(control.min_cbm_bits, 1)
+    made = [arrangement(path, mask, before, least) for path, masks in sizes.items() for mask in masks]
+    return tuple(
+        MeasuredGroup(
+            guest=owners[path].name,
+            machine_name=owners[path].machine_name,
+            uuid=owners[path].uuid,
+            path=path,
+            before=before[path],
+            masks=tuple(masks),
+            pushed=tuple(sorted({each[path] for each in made} - {before[path], *masks})),
+        )
+        for path, masks in sizes.items()
+        if len(masks) > 1
+    )
+
+
+def _owned(running: RunningGuest, host: Host, ledger: Ledger) -> Iterator[tuple[str, PlanGuest]]:
+    """The control groups of a running guest, each with its machine name."""
     for applied in applied_guests(host, ledger, [running]):
-        for path in applied.groups if applied.name == running.name else ():
-            group = None if is_monitor(path) else host.group(path)
-            masks = masks_by_size(group, host, control, cache_id, request.policy) if group else []
-            if group and len(masks) > 1:
-                yield MeasuredGroup(
-                    guest=running.name,
-                    machine_name=applied.machine_name,
-                    uuid=running.uuid or applied.domain.uuid,
-                    path=path,
-                    before=mask_of(group, control, cache_id),
-                    masks=tuple(masks),
-                )
+        if applied.name == running.name:
+            guest = PlanGuest(running.name, applied.machine_name, running.uuid or applied.domain.uuid)
+            yield from ((path, guest) for path in applied.groups if not is_monitor(path))
 
 
 def _check_budget(request: Request, groups: Sequence[MeasuredGroup]) -> None:
@@ -212,11 +231,12 @@ class _Series:
         self._total = sum(len(sizes) + 1 for sizes in self._sizes.values())
         self._seconds = request.budget_seconds / self._total
         self._ends = pace.clock() + request.budget_seconds
-        self._done = 0
+        self._done, self._least = 0, 1
 
     def curves(self) -> tuple[Curve, ...]:
         host = self._connection.look(Ledger())
         control = l3_of(host)
+        self._least = max(control.min_cbm_bits, 1)
         return tuple(self._curve(group, host, control) for group in self._found.groups)
 
     def _curve(self, group: MeasuredGroup, host: Host, control: CacheControl) -> Curve:
@@ -225,10 +245,10 @@ class _Series:
         sizes = self._sizes[group.path]
         down = [self._point(group, mask, meter, way_bytes) for mask in reversed(sizes) if self._has_time(mask, sizes)]
         again = self._point(group, sizes[-1], meter, way_bytes)
-        self._give(group, group.before)
+        self._give(group, group.before)  # and with it all others
         points = tuple(sorted(down, key=lambda point: point.ways))
         confidence, reasons = confidence_of(points, again)
-        least, scope = max(control.min_cbm_bits, 1), scope_of(group.path)
+        scope = scope_of(group.path)
         return Curve(
             guest=group.guest,
             path=group.path,
@@ -238,10 +258,10 @@ class _Series:
             cache_id=self._found.cache_id,
             way_bytes=way_bytes,
             before_ways=group.before.bit_count(),
-            least_ways=least,
+            least_ways=self._least,
             points=points,
             again=again,
-            knee_ways=knee_of(points, least),
+            knee_ways=knee_of(points, self._least),
             confidence=confidence,
             reasons=reasons,
         )
@@ -294,7 +314,8 @@ class _Series:
         self._pace.wait(seconds)
 
     def _give(self, group: MeasuredGroup, mask: Cbm) -> None:
-        report = give(group, mask, self._held, self._connection)
+        before = {each.path: each.before for each in self._found.groups}
+        report = arrange(arrangement(group.path, mask, before, self._least), self._held, self._connection)
         if report.exit_code:
             raise MeasurementLostError(report.error)
 

@@ -160,8 +160,12 @@ def _request(guest: RunningGuest, curves: Sequence[Curve], ways: Mapping[str, in
 
 
 def _planned(requests: Sequence[GuestRequest], now: Situation) -> tuple[Plan | None, tuple[Finding, ...]]:
-    """The plan for all requests, or why there is none."""
-    try:
-        return plan_requests(requests, now.host, now.ledger, now.options), ()
-    except PlanRefusedError as refused:
-        return None, refused.findings
+    """The plan for all requests, in which groups move if there is no other way; or why there is none."""
+    findings: tuple[Finding, ...] = ()
+    for compact in (False, True):
+        try:
+            options = replace(now.options, compact=compact)
+            return plan_requests(requests, now.host, now.ledger, options), ()
+        except PlanRefusedError as refused:
+            findings = findings or refused.findings
+    return None, findings

@@ -117,7 +117,7 @@ def _remarks(points: Sequence[Point]) -> Iterator[str]:
         yield "its readings differ much from one another"
     over = [p.ways for p in points if p.occupancy_bytes and p.size_bytes and p.occupancy_bytes > _OVER * p.size_bytes]
     if over:
-        sizes = listed([str(ways) for ways in over])
-        yield f"with {sizes} ways it still had data in others, so it may read more than was measured"
+        sizes = count(over[0], "way") if len(over) == 1 else f"{listed([str(ways) for ways in over])} ways"
+        yield f"with {sizes} it still had data in others, so it may read more than was measured"
     if any(high.ways - low.ways > 1 for low, high in pairwise(points)):
         yield "not every size was measured"

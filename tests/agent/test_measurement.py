@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cachetune.apply.measure import begin, give, restore
+from cachetune.apply.measure import arrange, begin, restore
 from cachetune.apply.state import measurement
 from cachetune.apply.state.measurement import Held, MeasuredGroup
 from cachetune.cbm import Cbm
@@ -23,7 +23,7 @@ def measuring(world: World) -> Held:
     masks = tuple(map(Cbm, (1, 3, 7)))
     group = MeasuredGroup(guest="web", machine_name="cachetune-web", path=GROUP, before=masks[2], masks=masks)
     held = begin(lambda host, _: measurement.new(host.source, "L3", 0, (group,), 60.0), world.connection)
-    assert give(group, masks[0], held, world.connection).outcome == "done"
+    assert arrange({GROUP: masks[0]}, held, world.connection).outcome == "done"
     return held
 
 

@@ -6,31 +6,32 @@ from itertools import pairwise
 from pathlib import Path
 
 from cachetune.cbm import Cbm
-from cachetune.sim.contention import Flow, SharedCache
+from cachetune.sim.contention import Flow
 from cachetune.sim.workloads import Workload
 from tests.service.measured import Scene
 
 MIB = 1 << 20
-WAY = 25952256 // 11
-_SETTLED_SECONDS = 400.0
+PROFILE, WAY = "icelake", 3 * MIB  # it has one cache
 
 
 def workload(source: random.Random) -> Workload:
     """One guest in four streams; the others use between half a way and all of the cache again and again."""
     rate = source.uniform(50, 2000) * MIB
     if source.random() < 0.25:
-        return Workload(kind="streaming", bytes_per_second=rate, caches=(0,))
+        return Workload(kind="streaming", bytes_per_second=rate)
     size = round(source.uniform(0.5, 11) * WAY)
     fresh = source.choice((0.0, 0.05, 0.2))
-    return Workload(kind="reuse", bytes_per_second=rate, working_set_bytes=size, fresh=fresh, caches=(0,))
+    return Workload(kind="reuse", bytes_per_second=rate, working_set_bytes=size, fresh=fresh)
 
 
 def mix(directory: Path, seed: int, least: int = 2, most: int = 6) -> tuple[Scene, dict[str, Workload]]:
-    """A scene whose guests run random workloads; they have random shares of eight ways of L3 cache 0."""
+    """A scene whose guests run random workloads; they have random shares of eight ways of its one L3 cache."""
     source = random.Random(seed)  # noqa: S311 - a scene, no secret
     names = [f"g{n}" for n in range(source.randint(least, most))]
     cuts = [0, *sorted(source.sample(range(1, 8), len(names) - 1)), 8]
-    scene = Scene(directory, {name: high - low for name, (low, high) in zip(names, pairwise(cuts), strict=True)})
+    scene = Scene(
+        directory, {name: high - low for name, (low, high) in zip(names, pairwise(cuts), strict=True)}, PROFILE
+    )
     works = {name: workload(source) for name in names}
     for name, work in works.items():
         scene.sim.run(name, work, [thread.tid for thread in scene.guests[name].guest.threads])
@@ -38,16 +39,9 @@ def mix(directory: Path, seed: int, least: int = 2, most: int = 6) -> tuple[Scen
 
 
 def true_curve(work: Workload, ways: int) -> list[float]:
-    """What the model says that a workload moves per second with 1, 2, … ways of its own, once it has settled."""
-    return [_settled(work, number) for number in range(1, ways + 1)]
-
-
-def _settled(work: Workload, ways: int) -> float:
-    filled = tuple(range(ways))
-    flow = Flow("web", "w", filled, work.bytes_per_second, work.working_set, work.never_found, work.local)
-    cache = SharedCache(25952256, 11, lambda: (flow,), 0.0)
-    before = cache.traffic("web", _SETTLED_SECONDS).total
-    return (cache.traffic("web", _SETTLED_SECONDS + 10).total - before) / 10
+    """What the model says that a workload moves per second with 1, 2, … ways of its own, once it has filled them."""
+    flow = Flow("web", "w", (), work.bytes_per_second, work.working_set, work.never_found, work.local)
+    return [flow.wanted(min(n * WAY, work.working_set)) for n in range(1, ways + 1)]
 
 
 def divisions(guests: int, ways: int) -> Iterator[tuple[int, ...]]:

@@ -5,6 +5,7 @@ from unittest import mock
 
 import pytest
 
+from cachetune.apply.run import apply
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.plan.partition import knee
 from cachetune.plan.request import Options
@@ -14,7 +15,6 @@ from tests.service.measured import Scene
 from tests.service.mixes import DirectWrites, best_traffic, mix, true_curve
 
 SEEDS = range(50)
-WAYS = 8
 
 
 def advised(scene: Scene) -> Measured:
@@ -51,6 +51,7 @@ def knee_error(directory: Path, seed: int) -> int:
     return abs(curve.knee_ways - knee(true_curve(works["g0"], len(curve.values))))
 
 
+@pytest.mark.slow
 def test_the_knee_of_a_lone_guest_is_found_within_one_way(tmp_path: Path) -> None:
     errors = [knee_error(tmp_path / str(seed), seed) for seed in SEEDS]
     assert max(errors) <= 1
@@ -58,8 +59,6 @@ def test_the_knee_of_a_lone_guest_is_found_within_one_way(tmp_path: Path) -> Non
 
 def test_the_division_is_planned_and_applied_as_it_is_suggested(tmp_path: Path) -> None:
     """All the way: with runs, a plan, and the guests' masks in the end."""
-    from cachetune.apply.run import apply
-
     scene, _ = mix(tmp_path, 3)
     found = advised(scene)
     assert scene.schemata() == scene.before

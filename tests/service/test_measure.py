@@ -74,14 +74,30 @@ def test_ways_of_devices_and_reserved_ones_are_never_borrowed(tmp_path: Path) ->
 def test_guests_are_measured_one_after_another(scene: Scene) -> None:
     seen: list[Progress] = []
     curves = measure(request(scene, "web", "db"), scene.connection, seen.append, scene.pace)
-    assert [(curve.guest, len(curve.points)) for curve in curves] == [("web", 4), ("db", 3)]
-    assert [(each.guest, each.ways) for each in seen] == [
-        *(("web", n) for n in (4, 3, 2, 1, 4)),
-        *(("db", n) for n in (3, 2, 1, 3)),
-    ]
-    assert [each.done for each in seen] == list(range(9))
-    assert {each.total for each in seen} == {9}
+    assert [(curve.guest, len(curve.points)) for curve in curves] == [("web", 6), ("db", 6)]
+    sizes = (6, 5, 4, 3, 2, 1, 6)
+    assert [(each.guest, each.ways) for each in seen] == [(name, n) for name in ("web", "db") for n in sizes]
+    assert [each.done for each in seen] == list(range(14))
+    assert {each.total for each in seen} == {14}
     assert scene.schemata() == scene.before
+
+
+def test_each_guest_is_given_the_ways_of_the_others_that_are_measured(scene: Scene) -> None:
+    """web has the ways 0 to 3, db 4 to 6; each keeps one at least, and no other group loses any."""
+    seen = {}
+
+    def wait(seconds: float) -> None:
+        scene.clock.advance(seconds)
+        seen[scene.mask("web"), scene.mask("db")] = scene.sim.read("schemata")
+
+    web, db = measure(request(scene, "web", "db"), scene.connection, pace=Pace(scene.clock, wait))
+    assert [f"{point.mask:x}" for point in web.points] == ["1", "3", "7", "f", "1f", "3f"]
+    assert [f"{point.mask:x}" for point in db.points] == ["10", "30", "70", "78", "7c", "7e"]
+    assert ("3f", "40") in seen
+    assert ("1", "7e") in seen
+    assert ("7", "70") in seen  # nobody has way 3 then
+    assert set(seen.values()) == {scene.before["."]}
+    assert (web.before_ways, db.before_ways) == (4, 3)
 
 
 def test_the_budget_is_the_time_that_it_takes(scene: Scene) -> None:
@@ -276,12 +292,12 @@ def test_a_signal_during_a_change_ends_it_with_the_ways_of_before(scene: Scene) 
 def test_a_measurement_that_is_killed_at_any_moment_is_restored_by_recover(tmp_path: Path) -> None:
     number, died = 0, True
     while died:
-        number += 1
-        scene = Scene(tmp_path / str(number), {"web": 2})
+        number += 7  # every death takes minutes
+        scene = Scene(tmp_path / str(number), {"web": 2, "db": 1})
 
         def run(scene: Scene = scene) -> None:
             try:
-                measure(request(scene), scene.connection, pace=scene.pace)
+                measure(request(scene, "web", "db"), scene.connection, pace=scene.pace)
             except NotRestoredError as error:  # what still runs after the death
                 raise error.__cause__ or error from None
 
@@ -290,14 +306,14 @@ def test_a_measurement_that_is_killed_at_any_moment_is_restored_by_recover(tmp_p
         assert (report.exit_code, scene.schemata()) == (0, scene.before), f"died at change {number}"
         assert not measurement.exists(scene.connection.run)
         assert recover(scene.connection).outcome == "nothing to do"
-    assert number > 40
+    assert number > 300
 
 
 @pytest.mark.slow
 def test_a_recover_that_is_killed_at_any_moment_is_continued_by_the_next(tmp_path: Path) -> None:
     number, died = 0, True
     while died:
-        number += 1
+        number += 2
         scene = Scene(tmp_path / str(number), {"web": 2})
         killed(scene)
         died = until_death(scene.sim, scene.connection.run, lambda at=scene.connection: recover(at), number)  # type: ignore[misc]

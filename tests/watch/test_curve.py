@@ -9,7 +9,7 @@ MIB = 1 << 20
 
 
 def point(ways: int, rate: float, *, spread: float = 0.0, held: float | None = None) -> Point:
-    """A size with this traffic in MiB/s; readings differ by ``spread``. Ways are of 1 MiB, of which ``held`` are used."""
+    """A size with this traffic in MiB/s, in which readings differ by ``spread``; ``held`` MiB are in ways of 1 MiB."""
     occupancy = round((ways if held is None else held) * MIB)
     low, high = (rate - spread / 2) * MIB, (rate + spread / 2) * MIB
     return Point(
@@ -46,10 +46,20 @@ def test_steady_readings_are_trusted() -> None:
         (STEADY, point(5, 300), "low", "its load has changed: 98 MiB/s with 5 ways at first, 300 MiB/s at the end"),
         ([point(1, 100), point(2, 300)], point(2, 300), "low", "it used more memory bandwidth with 2 ways than with 1"),
         ([point(1, 0.2), point(2, 0.1)], point(2, 0.1), "low", "it hardly used memory: 204.8 KiB/s at most"),
-        ([point(1, 400, spread=90), point(2, 300, spread=90)], point(2, 300), "medium", "its readings differ much from one another"),
-        ([point(1, 400, held=3), point(2, 300)], point(2, 300), "medium", "with 1 ways it still had data in others, so it may read more than was measured"),
+        (
+            [point(1, 400, spread=90), point(2, 300, spread=90)],
+            point(2, 300),
+            "medium",
+            "its readings differ much from one another",
+        ),
+        (
+            [point(1, 400, held=3), point(2, 300)],
+            point(2, 300),
+            "medium",
+            "with 1 way it still had data in others, so it may read more than was measured",
+        ),
         ([point(1, 400), point(3, 300)], point(3, 300), "medium", "not every size was measured"),
     ],
-)  # fmt: skip
+)
 def test_what_makes_a_curve_doubtful_is_said(points: list[Point], again: Point, confidence: str, reason: str) -> None:
     assert confidence_of(points, again) == (confidence, (reason,))

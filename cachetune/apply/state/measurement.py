@@ -35,7 +35,10 @@ _HINT = "compare 'cachetune show' with what you expect, set the ways by hand, th
 
 
 class MeasuredGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """A control group at ``path`` of a guest: its mask ``before``, and all ``masks`` that the measurement gives it."""
+    """A control group at ``path`` of a guest: its mask ``before``, and all that the measurement gives it.
+
+    ``masks`` are those with which it is measured, the smallest first; ``pushed`` it has while others are measured.
+    """
 
     guest: str
     machine_name: str
@@ -43,6 +46,12 @@ class MeasuredGroup(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     before: Cbm
     masks: tuple[Cbm, ...]
+    pushed: tuple[Cbm, ...] = ()
+
+    @property
+    def all_masks(self) -> frozenset[Cbm]:
+        """Every mask that the group can have while it is measured."""
+        return frozenset((self.before, *self.masks, *self.pushed))
 
     @property
     def plan_guest(self) -> PlanGuest:
@@ -221,13 +230,15 @@ def without_measurement(host: Host, run: Path, mine: str = "") -> Host:
     for group in host.groups:
         measured = found.of(group.path)
         now = group.masks.at(name, cache_id)
-        if measured is None or now not in (*measured.masks, measured.before):
+        if measured is None or now not in measured.all_masks:
             groups.append(group)
             continue
         masks = group.masks.updated(Masks.of([(name, cache_id, measured.before)]))
         groups.append(replace(group, masks=masks))
-        for mask in measured.masks:
-            borrowed = borrowed | (mask & ~measured.before)
+        for mask in measured.all_masks:
+            borrowed = borrowed | mask
+    for measured in found.groups:
+        borrowed = borrowed & ~measured.before
     if borrowed:
         path = f"measurement by process {found.pid}"
         groups.append(Group(path, "control", "unknown", masks=Masks.of([(name, cache_id, borrowed)])))
@@ -242,7 +253,7 @@ def _problems(found: Measurement) -> Iterator[str]:
     for group in found.groups:
         if group.path == DEFAULT_GROUP or kind_of(group.path) != "control":
             yield f"{group.path!r} is not the path of a guest's control group"
-        if not all((group.before, *group.masks)):
+        if not all(group.all_masks):
             yield f"group {group.path!r}: an empty mask"
 
 

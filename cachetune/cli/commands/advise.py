@@ -35,7 +35,6 @@ _OF_MEASURING = {"budget": "--budget", "cache_id": "--cache", "output": "--outpu
 @option("--measure", is_flag=True, heading="How", help="Give each guest one size after another for a while.")
 @option("--budget", metavar="SPAN", heading="How", help="How long to measure in all (default: 3min).")
 @option("--cache", "cache_id", type=click.IntRange(min=0), metavar="ID", heading="How", help="The L3 cache to measure.")
-@option("--compact", is_flag=True, heading="How", help="Let the plan move groups that cachetune made, to make room.")
 @option(*("-o", "--output"), metavar="FILE", heading="Output", help="Save the plan as JSON for 'cachetune apply FILE'.")
 @option(
     "--db",
