@@ -29,7 +29,8 @@ from cachetune.agent.reconcile import Inputs
 from cachetune.apply.report import Outcome, Report
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.change_log import Change
-from cachetune.apply.state.ledger import Ledger
+from cachetune.apply.state.ledger import Ledger, load_ledger
+from cachetune.cbm import Cbm
 from cachetune.cli.main import VERBS, Verbs
 from cachetune.cli.show.rules import RULES
 from cachetune.doctor.model import Diagnosis
@@ -42,13 +43,21 @@ from cachetune.host.read import read_host
 from cachetune.host.usage import HostUsage
 from cachetune.plan import Options, Plan
 from cachetune.plan.build import plan
+from cachetune.service.advise import Advice
 from cachetune.service.change_log import ChangeLog
 from cachetune.service.drift import Drift, GuestDrift
 from cachetune.service.export import Exported
+from cachetune.service.measure import Request as MeasureRequest
+from cachetune.service.measure import measure
 from cachetune.service.status import Guests, state_of, tuning_of
+from cachetune.service.suggest import Measured, Situation, suggest
 from cachetune.service.wanted import wanted
 from cachetune.sim import SimulatedResctrl, load_profile
+from cachetune.sim.workloads import Workload
 from cachetune.watch import Readings
+from cachetune.watch.advice import advise
+from cachetune.watch.usage import Cache, Moment, Usage
+from tests.service.measured import Scene
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -228,8 +237,9 @@ def test_every_exit_code_in_the_table_is_shown_and_no_other() -> None:
         code = EXIT.search(command)
         shown.add((re.findall(r"cachetune ([a-z]+)", command)[-1], int(code[1]) if code else 0))
     # these write to a host; the next test and tests/cli cover them
-    verbs = ("apply", "set", "remove", "default", "compact", "recover", "agent")
-    on_a_real_host = {(verb, code) for verb in verbs for code in (0, 1, 3)} - {("compact", 0)}  # that one needs none
+    verbs = ("apply", "set", "remove", "default", "compact", "recover", "agent", "advise")
+    on_a_real_host = {(verb, code) for verb in verbs for code in (0, 1, 3)}
+    on_a_real_host -= {("compact", 0), ("advise", 0)}  # these need none
     assert shown == listed - on_a_real_host
 
 
@@ -255,6 +265,8 @@ DOCUMENTS = (
     Diagnosis,
     ChangeLog,
     Change,
+    Advice,
+    Measured,
     RuleTable,
 )
 JSON_PAGE = TEXTS.get("json.md", "")
@@ -375,7 +387,30 @@ def first_line_of_the_example(_: Path) -> Change:
     return documents.decode(line, Change, "the first line")
 
 
+def advice_from_two_hours(_: Path) -> Advice:
+    """The page's example: a guest never fills its four ways."""
+    used = Usage("cachetune-web-vcpus_0-1", "web", "control", 0, Cbm(0xF), 3 << 20, 4e7, 3e7)
+    moments = [Moment(1.8e9 + second, (Cache(0, 25952256, 11),), (used,)) for second in range(0, 7201, 10)]
+    return Advice(
+        source="/var/lib/cachetune/history.db", since=moments[0].time, until=moments[-1].time, groups=advise(moments)
+    )
+
+
+def measured_guest(directory: Path) -> Measured:
+    """The page's example: a guest with three ways needs two of them."""
+    scene = Scene(directory, {"web": 3})
+    work = Workload(kind="reuse", bytes_per_second=1e9, working_set_bytes=4 << 20, fresh=0.01)
+    scene.sim.run("web", work, [thread.tid for thread in scene.guests["web"].guest.threads])
+    guests = tuple(scene.guests.values())
+    curves = measure(MeasureRequest(guests=guests), scene.connection, pace=scene.pace)
+    ledger = load_ledger(scene.connection.run)
+    now = Situation(guests, scene.connection.look(ledger), ledger, directory / "guests.d", Options())
+    return suggest(curves, now, 180.0)
+
+
 MADE: dict[type[msgspec.Struct], Callable[[Path], msgspec.Struct]] = {
+    Advice: advice_from_two_hours,
+    Measured: measured_guest,
     Report: report_on_a_thread_that_ended,
     Guests: a_guest_that_drifted,
     Drift: drift_of_a_guest,

@@ -22,7 +22,8 @@ from cachetune.plan.request import Options
 from cachetune.service.measure import Progress, Request, measure, preview
 from cachetune.service.select import Selection
 from cachetune.service.suggest import Measured, Situation, suggest
-from cachetune.text import count, listed, printable
+from cachetune.text import count, printable
+from cachetune.watch.advice import span
 
 
 class Presentation(msgspec.Struct, frozen=True):
@@ -67,7 +68,7 @@ def _intention(planned: Measurement, request: Request) -> Iterator[str]:
             f"{printable(group.path)} gets {sizes[0]} to {count(sizes[-1], 'way')} of {planned.resource} cache "
             f"{planned.cache_id}, one size after another, and then its {now} back"
         )
-    yield f"It takes about {_time(request.budget_seconds)}. SIGINT stops it; the ways of before come back then, too."
+    yield f"It takes about {span(request.budget_seconds)}. SIGINT stops it; the ways of before come back then, too."
 
 
 def _show(measured: Measured, how: Presentation) -> NoReturn:
@@ -113,14 +114,9 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
 
         def show_progress(progress: Progress) -> None:
             what = f"{printable(progress.guest)} with {count(progress.ways, 'way')}"
-            left = f"{_time(progress.seconds_left)} left"
+            left = f"{span(progress.seconds_left)} left"
             if not tasks:
                 tasks.append(bar.add_task(what, total=progress.total, left=left))
             bar.update(tasks[0], completed=progress.done, description=what, left=left, refresh=True)
 
         yield show_progress
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return listed([f"{minutes} min"] * bool(minutes) + [f"{rest} s"] * bool(rest or not minutes))

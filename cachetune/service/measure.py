@@ -88,6 +88,8 @@ def measure(
             curves = series.curves()
         except BaseException as error:
             _restore(held, connection, error)
+            if isinstance(error, CachetuneError):
+                error.hint = error.hint or "the ways of before are restored"
             raise
         _restore(held, connection)
     return curves
@@ -282,9 +284,9 @@ class _Series:
             ways=ways,
             mask=mask,
             size_bytes=ways * way_bytes if way_bytes else None,
-            bytes_per_second=fmean(rates),
-            lowest_bytes_per_second=min(rates),
-            highest_bytes_per_second=max(rates),
+            bytes_per_second=round(fmean(rates), 1),
+            lowest_bytes_per_second=round(min(rates), 1),
+            highest_bytes_per_second=round(max(rates), 1),
             occupancy_bytes=round(median(occupancies)) if occupancies else None,
         )
 

@@ -77,7 +77,7 @@ def _from_history(values: Mapping[str, Any]) -> None:
     from cachetune.service.advise import advise_from
     from cachetune.watch.history import DEFAULT_DB
 
-    if given := [name for key, name in _OF_MEASURING.items() if values[key]]:
+    if given := [name for key, name in _OF_MEASURING.items() if values[key] is not None and values[key] is not False]:
         raise InputError(f"{given[0]} is for a measurement", hint="add --measure")
     since = None
     if values["since"] is not None:

@@ -25,6 +25,8 @@ _JSON = (
     "doctor",
     "change",
     "changes",
+    "advice",
+    "measured",
     "policy",
 )
 
@@ -41,7 +43,8 @@ def command(name: str) -> None:
     JSON that it prints, as JSON Schema:
       plan, refusal, host, usage (of show), readings (of monitor), report,
       findings, rules, guests, drift (of diff --all-guests), exported, agent,
-      doctor, change (a line of the change log), changes (of log)
+      doctor, change (a line of the change log), changes (of log),
+      advice (of advise), measured (of advise --measure)
     TOML that it reads, as JSON Schema:
       policy (host.toml)
 
@@ -69,11 +72,13 @@ def _kind(name: str) -> Any:
     from cachetune.host.model import Host
     from cachetune.host.usage import HostUsage
     from cachetune.plan.model import Plan
+    from cachetune.service.advise import Advice
     from cachetune.service.change_log import ChangeLog
     from cachetune.service.drift import Drift
     from cachetune.service.export import Exported
     from cachetune.service.policy import PolicyFile
     from cachetune.service.status import Guests
+    from cachetune.service.suggest import Measured
     from cachetune.watch import Readings
 
     kinds = (
@@ -92,6 +97,8 @@ def _kind(name: str) -> Any:
         Diagnosis,
         Change,
         ChangeLog,
+        Advice,
+        Measured,
         PolicyFile,
     )
     return dict(zip(_JSON, kinds, strict=True))[name]
