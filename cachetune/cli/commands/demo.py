@@ -1,9 +1,12 @@
 """``cachetune demo``: the whole pipeline on a simulated host, with the same code that runs on a real one."""
 
 import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from cachetune.apply.run import Connection
 from cachetune.apply.state.ledger import load_ledger
@@ -13,19 +16,26 @@ from cachetune.cli.show.plan import show_plan
 from cachetune.cli.show.readings import readings_page
 from cachetune.cli.show.report import show_report
 from cachetune.cli.show.ways import io_picture, owners_picture
+from cachetune.cli.top.session import Session, screen_width
+from cachetune.cli.top.view import View
 from cachetune.cli.verb import Verb
 from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.host.read import read_host
+from cachetune.host.usage import usage_of
 from cachetune.plan.model import Plan
 from cachetune.plan.render import describe
 from cachetune.plan.request import GuestRequest, Options
 from cachetune.plan.steps import Step
 from cachetune.service.changes import carry_out
+from cachetune.service.looks import Look
 from cachetune.service.plans import planner_of
+from cachetune.service.readings import HostReadings
 from cachetune.service.requests import Document, load_document
 from cachetune.sim import SimulatedResctrl, load_profile
-from cachetune.watch import Readings, read_counters
+from cachetune.sim.workloads import Workload
+from cachetune.watch import Readings, Sampler, rated, read_counters
+from cachetune.watch.counters import events_of, labels
 
 DOMAIN = """\
 <domain type='kvm'>
@@ -49,11 +59,13 @@ DOMAIN = """\
 """
 _PROFILE = "skylake-2s"
 _FIRST_TID = 4711
+_BUSY = Workload(kind="reuse", bytes_per_second=float(6 << 30), working_set_bytes=9 << 20)
+_WATCHED_SECONDS = 1.0
 
 
 @click.command("demo", cls=Verb, exit_codes={0: "shown", 2: "could not run"})
 def command() -> None:
-    """Run the whole pipeline on a simulated host: validate, plan, apply, monitor, and the ways before and after.
+    """Run the whole pipeline on a simulated host: validate, plan, apply, monitor, the ways before and after, and top.
 
     Does not read or change this machine's resctrl. The simulated host follows the kernel's rules.
 
@@ -65,6 +77,7 @@ def command() -> None:
     guest = Guest(_FIRST_TID, tuple(Thread(_FIRST_TID + n, 0, f"CPU {n}/KVM", n) for n in range(4)))
     for thread in guest.threads:
         resctrl.add_task(thread.tid)
+    resctrl.run("web", _BUSY, [thread.tid for thread in guest.threads[:2]])
 
     _title("The domain requests cache, memory bandwidth and monitors")
     click.echo(DOMAIN)
@@ -81,7 +94,8 @@ def command() -> None:
     with tempfile.TemporaryDirectory(prefix="cachetune-demo-") as run:
         connection = Connection(resctrl, Path(run))
         show_report(carry_out(planner, connection, show=show_made, on_step=_show_step))
-        after = connection.look(load_ledger(connection.run))
+        ledger = load_ledger(connection.run)
+        after = connection.look(ledger)
 
     _title("The monitors count")
     paths = [g.path for g in after.groups if g.path != DEFAULT_GROUP]
@@ -90,6 +104,9 @@ def command() -> None:
     _title("The ways before and after")
     _show_ways(before, after)
 
+    _title(f"What 'cachetune top --once' shows after {_WATCHED_SECONDS:g} s")
+    _show_top(resctrl, after, ledger.guest_names)
+
 
 def _show_step(step: Step) -> None:
     click.echo(f"  {describe(step)}")
@@ -97,6 +114,24 @@ def _show_step(step: Step) -> None:
 
 def _title(text: str) -> None:
     click.secho(f"\n== {text}", bold=True)
+
+
+def _show_top(resctrl: SimulatedResctrl, host: Host, guests: Mapping[str, str]) -> None:
+    """Show the frame of two looks at the host; ``guests`` are the names of guests by the paths of their groups."""
+    with Sampler(lambda: resctrl, lambda: events_of(host)) as sampler:
+        before = sampler.sample()
+        time.sleep(_WATCHED_SECONDS)
+        after = sampler.sample()
+    readings = Readings(
+        source=host.source,
+        time=after.time,
+        monitors=tuple(
+            replace(label, counters=rated(before.groups[label.path], after.groups[label.path]))
+            for label in labels(host, after.groups, guests)
+        ),
+    )
+    session = Session(Look(HostReadings(readings, host), usage_of(host), is_live=False), time.monotonic())
+    show(session.frame(View(unfold_all=True), screen_width()))
 
 
 def _show_ways(before: Host, after: Host) -> None:

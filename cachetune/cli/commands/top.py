@@ -1,6 +1,5 @@
 """``cachetune top``: what guests use now, full screen, or one frame of it."""
 
-import shutil
 import sys
 import time
 from typing import Any
@@ -12,14 +11,13 @@ from cachetune.cli import options
 from cachetune.cli.show.console import show
 from cachetune.cli.show.findings import show_warnings
 from cachetune.cli.top.model import EVENTS
-from cachetune.cli.top.session import Session
+from cachetune.cli.top.session import Session, screen_width
 from cachetune.cli.top.view import ORDERS, View
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError, MissingExtraError
 from cachetune.service.looks import Looker
 
 _SCREEN = "What"
-_NO_TERMINAL = (80, 24)
 
 
 @click.command("top", cls=Verb, exit_codes={0: "ended, or one frame shown", 2: "could not run"})
@@ -87,5 +85,4 @@ def _print_frame(looker: Looker, view: View, interval: float) -> None:
     time.sleep(interval)  # rates need a second look
     session.add(looker.look(), time.monotonic(), interval)
     show_warnings(session.notes)
-    width = shutil.get_terminal_size(_NO_TERMINAL).columns
-    show(session.frame(view, width, [time.strftime("%H:%M:%S", time.localtime(session.time))]))
+    show(session.frame(view, screen_width(), [time.strftime("%H:%M:%S", time.localtime(session.time))]))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _PIPE_WIDTH = 160
-_ASCII = str.maketrans("█▓░·…▸▾▁▂▃▄▅▆▇⏎", "#%:.~>v.,-~=+*%")
+_ASCII = str.maketrans("█▓░·…▸▾▁▂▃▄▅▆▇", "#%:.~>v.,-~=+*")
 
 
 def console() -> "Console":

@@ -143,7 +143,7 @@ class TopApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
-        Binding("enter,space", "fold", "Unfold"),
+        Binding("enter,space", "fold", "Unfold", key_display="Enter"),
         Binding("e", "fold_all", "All", show=False),
         Binding("right,l", "fold(True)", "Unfold", show=False),
         Binding("left", "fold(False)", "Fold", show=False),

@@ -15,6 +15,7 @@ from cachetune.cli.top.model import Amount, Row, State
 from cachetune.cli.top.summary import CacheMap, Summary
 from cachetune.cli.top.trails import SECONDS
 from cachetune.cli.top.view import Order, View
+from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.usage import Limit
 from cachetune.idset import format_ids
 from cachetune.text import count, printable
@@ -166,7 +167,7 @@ def state_words(row: Row, width: int) -> str:
 def detail(row: Row, width: int) -> "Text":
     """All about one row in a line, for what its columns have no room for."""
     more = f" and {count(len(row.paths) - 1, 'more group')}" if len(row.paths) > 1 else ""
-    words = [printable(row.paths[0]) + more]
+    words = [("the default group" if row.paths[0] == DEFAULT_GROUP else printable(row.paths[0])) + more]
     if row.state:
         words.append(state_words(row, 1000))
     if row.fill is not None:

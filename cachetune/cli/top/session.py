@@ -1,5 +1,6 @@
 """What has been seen so far: the rows of the last look, and the last minutes of all of them."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,11 @@ class Table(NamedTuple):
     header: "Text"
     rows: list[Row]
     lines: "list[Text]"
+
+
+def screen_width() -> int:
+    """The columns of a frame: those of the terminal, or what COLUMNS says, or 80."""
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 class Session:

@@ -268,7 +268,16 @@ def test_a_file_that_is_not_a_plan_is_refused_and_nothing_is_written(
     assert not sim.operations
 
 
-def test_the_demo_ends_with_the_ways_before_and_after(run: Run) -> None:
+def test_the_demo_ends_with_a_frame_of_the_live_view(run: Run) -> None:
+    lines = run("demo").stdout.splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("cachetune top"))
+    assert lines[begin + 2] == "L3 0 ddddddddAAA   L3 1 dddddddddAA"
+    (web,) = (line.split() for line in lines[begin:] if "▾ web" in line)
+    assert float(web[web.index("web") + 4]) > 1  # MiB/s
+    assert lines[-1].split()[1:3] == ["L3", "1"]
+
+
+def test_the_demo_shows_the_ways_before_and_after(run: Run) -> None:
     result = run("demo")
     assert result.exit_code == 0
     tail = result.stdout[result.stdout.index("The ways before and after") :]
