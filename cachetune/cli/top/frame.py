@@ -72,7 +72,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         grown: dict[str, int] = {}
         grown["name"] = least.name + max(0, min(6, room))
         room -= grown["name"] - least.name
-        for field, more in (("percent", 5), ("total", 4), ("local", 4), ("ways", ways + 1)):
+        for field, more in (("percent", 5), ("total", 5), ("local", 5), ("ways", ways + 1)):
             if room >= more:
                 grown[field] = getattr(least, field) + more - (field in ("percent", "ways"))
                 room -= more
@@ -201,9 +201,10 @@ def summary_lines(summary: Summary, width: int, marked: str = "") -> Iterator["T
 
 def title(summary: Summary, words: Sequence[str], width: int) -> "Text":
     """The first line: the host, and what else is to be known of what is shown."""
-    line = unbroken("")
-    line.append("cachetune top", "bold")
-    line.append("  ".join(("", printable(summary.source), *words)))
+    from rich.cells import cell_len
+
+    line, rest = unbroken("cachetune top", "bold"), "".join(f"  {word}" for word in words)
+    line.append(f"  {_end_of(printable(summary.source), width - line.cell_len - cell_len(rest) - 2)}{rest}", "not bold")
     line.truncate(width, overflow="ellipsis")
     return line
 
@@ -245,6 +246,16 @@ def _fixed(text: str, width: int, *, right: bool = False) -> str:
     if length > width:
         return set_cell_size(text, width - 1) + CUT
     return " " * (width - length) + text if right else text + " " * (width - length)
+
+
+def _end_of(text: str, width: int) -> str:
+    """The end of a text, which of a path says most."""
+    from rich.cells import cell_len
+
+    text = text[-4 * max(width, 1) :] if cell_len(text) > width else text
+    while len(text) > 1 and cell_len(text) > width:
+        text = CUT + text[2:]
+    return text
 
 
 def _columns(text: str) -> int:

@@ -7,13 +7,15 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.cells import cell_len
 
-from cachetune.cli.top.frame import FILLED, bar, detail
+from cachetune.cli.top.frame import FILLED, bar, detail, title
 from cachetune.cli.top.model import STATES
 from cachetune.cli.top.rows import rows_of
 from cachetune.cli.top.session import Session
-from cachetune.cli.top.view import ORDERS, View
+from cachetune.cli.top.summary import summary_of
+from cachetune.cli.top.view import ORDERS, Order, View
 from cachetune.service.looks import Look
 from tests.cli.top import screens
 from tests.cli.top.scenes import DB, HOSTILE, WAY, every_state, host, look, reading
@@ -50,6 +52,12 @@ def test_every_line_of_the_table_is_as_wide_as_the_others_and_fits(width: int, *
     assert len(widths) == 1
     assert widths.pop() <= width
     assert max(map(cell_len, frame(View(per_cache=per_cache, unfold_all=True), width))) <= width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_no_header_is_cut_also_that_of_the_column_that_sorts(width: int, order: Order) -> None:
+    assert "…" not in session(every_state()).table(View(order=order), width).header.plain
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -92,6 +100,16 @@ def test_names_of_any_characters_leave_the_columns_in_place() -> None:
 def test_markup_in_names_and_filters_is_text() -> None:
     assert HOSTILE.startswith("[bold]")
     assert "no guest or group matches '[red]'" in frame(View(pattern="[red]"), 80)
+
+
+@pytest.mark.parametrize("path", ["/sys/fs/resctrl", "/" + "長" * 300, "/tmp/" + "x" * 300 + "/resctrl"])  # noqa: S108
+def test_a_long_path_leaves_room_for_the_time_and_whether_it_is_paused(path: str) -> None:
+    seen = every_state()
+    summary = replace(summary_of(seen.usage, is_live=True), source=path)
+    first = title(summary, ["every 1 s", "12:00:00", "PAUSED"], 80).plain
+    assert first.endswith("  every 1 s  12:00:00  PAUSED")
+    assert cell_len(first) <= 80
+    assert path[-4:] in first
 
 
 def test_without_color_every_state_is_a_word() -> None:

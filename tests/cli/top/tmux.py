@@ -1,0 +1,87 @@
+"""A real terminal of any size: tmux on a separate socket."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests import waiting
+
+ROOT = Path(__file__).parents[3]
+
+
+class Terminal:
+    """What runs in it, what it shows, and its keys."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    @property
+    def pid(self) -> int:
+        """The process that runs in it."""
+        return int(self._tmux("display-message", "-p", "#{pane_pid}"))
+
+    @property
+    def screen(self) -> list[str]:
+        """The lines that it shows, looked at often enough for a person."""
+        time.sleep(0.1)
+        return self._tmux("capture-pane", "-p").splitlines()
+
+    @property
+    def escapes(self) -> str:
+        """What it shows, with the escape sequences that tmux would send to its own terminal."""
+        return self._tmux("capture-pane", "-p", "-e")
+
+    @property
+    def exit_code(self) -> str:
+        """How the process ended, "" if it has not."""
+        return self._tmux("display-message", "-p", "#{pane_dead_status}").strip()
+
+    def press(self, *keys: str) -> None:
+        """Press keys, named as tmux names them."""
+        self._tmux("send-keys", *keys)
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Make it another size."""
+        self._tmux("resize-window", "-x", f"{columns}", "-y", f"{lines}")
+
+    def close(self) -> None:
+        """Close it, as a window is closed or a connection lost."""
+        self._tmux("kill-server")
+
+    def wait_for(self, *texts: str) -> None:
+        """Wait until all of these are on the screen."""
+        waiting.until(
+            lambda: all(text in "\n".join(self.screen) for text in texts), f"{texts} on the screen", pids=[self.pid]
+        )
+
+    def _tmux(self, *words: str) -> str:
+        command = ["tmux", "-S", f"{self._socket}", *words]
+        return waiting.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@contextmanager
+def terminal(command: Sequence[object], columns: int, lines: int, **environment: str) -> Iterator[Terminal]:
+    """A terminal in which the command runs; what it shows at the end stays. Skips without tmux, except in CI."""
+    if shutil.which("tmux") is None:
+        if os.environ.get("CI"):
+            pytest.fail("tmux is missing")
+        pytest.skip("tmux is missing")
+    with tempfile.TemporaryDirectory(prefix="top-") as directory:
+        socket = Path(directory) / "tmux"  # pytest's own directories can be too long for the path of a socket
+        start = ["tmux", "-S", f"{socket}", "-f", "/dev/null", "start-server", ";", "set-option", "-g"]
+        start += ["remain-on-exit", "on", ";", "new-session", "-d", "-x", f"{columns}", "-y", f"{lines}"]
+        clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+        env = clean | {"PYTHONPATH": f"{ROOT}", "LC_ALL": "C.UTF-8"} | environment
+        waiting.run([*start, *map(str, command)], env=env, check=True)
+        made = Terminal(socket)
+        try:
+            yield made
+        finally:
+            waiting.run(["tmux", "-S", f"{socket}", "kill-server"], stderr=subprocess.DEVNULL)
