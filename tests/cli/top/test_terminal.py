@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tests import waiting
 from tests.cli.top.tmux import ROOT, terminal
 from tests.guests.qemu import Qemu, running
 from tests.guests.test_real_qemu_compaction import Host
-from tests.sim.fuse.mounted import CACHETUNE, mounted, need_fuse
+from tests.sim.fuse.mounted import CACHETUNE, mounted, need_fuse, run
 
 pytestmark = pytest.mark.slow
 
@@ -83,14 +83,14 @@ def test_it_shows_three_real_guests_as_they_are(tmp_path: Path) -> None:
         with terminal([*command, "--per-cache"], 80, 24) as screen:
             screen.wait_for("CLOSIDs: 4 of 8 used, 4 left", web, db, mail)
             for name, state in ((web, "full"), (db, "in use"), (mail, "idle")):
-                waiting.until(lambda s=state, n=name: row_of(n, screen.screen).endswith(s), state, pids=[screen.pid])
+                screen.wait_until(lambda s=state, n=name: row_of(n, screen.screen).endswith(s), state)
             assert re.search(rf"▸ {web} +0 +██████████ +6\.[78]/6\.8 +[0-9.]+ ", row_of(web, screen.screen))
             assert max(map(len, screen.screen)) <= 80
             assert "\x1b[38;" not in screen.escapes, "more than 16 colors"
 
             screen.press("c")
             screen.wait_for("every 0.2 s")
-            waiting.until(lambda: row_of(web, screen.screen).endswith("full L3 0"), "the sum", pids=[screen.pid])
+            screen.wait_until(lambda: row_of(web, screen.screen).endswith("full L3 0"), "the sum")
             screen.press("e")
             screen.wait_for("vCPUs 0-3", "L3 1")
             screen.press("?")
@@ -100,30 +100,51 @@ def test_it_shows_three_real_guests_as_they_are(tmp_path: Path) -> None:
 
             screen.resize(200, 60)
             screen.wait_for("total MiB/s", "local MiB/s", "bandwidth, last 2 min")
-            waiting.until(lambda: re.search("[▁▂▃▄▅▆▇█]{2}", row_of(web, screen.screen)[110:]), "a trail")
+            screen.wait_until(lambda: re.search("[▁▂▃▄▅▆▇█]{2}", row_of(web, screen.screen)[110:]), "a trail")
             assert any("········███" in line for line in screen.screen), "the ways of a cache"
 
             assert host.cachetune("remove", "--guest", mail, "--yes").returncode == 0
-            waiting.until(lambda: not row_of(mail, screen.screen), "the end of a row", pids=[screen.pid])
+            screen.wait_until(lambda: not row_of(mail, screen.screen), "the end of a row")
             screen.press("q")
-            waiting.until(lambda: screen.exit_code == "0", "exit code 0")
+            screen.wait_until(lambda: screen.exit_code == "0", "exit code 0")
             assert "Traceback" not in "\n".join(screen.screen)
 
 
-def test_it_says_that_resctrl_is_not_mounted_and_recovers_by_itself(tmp_path: Path) -> None:
+@contextmanager
+def mountable(directory: Path) -> Iterator[Callable[[str], Path]]:
+    """A function that mounts a profile, always at the same place, which it returns."""
     need_fuse()
-    with (
-        mounted(tmp_path / "mount", profile="skylake-2s") as mount,
-        terminal([*CACHETUNE, "top", "--resctrl", mount.root, "--interval", "0.2"], 80, 24) as screen,
-    ):
-        screen.wait_for("default group", "RMIDs: 1 of 144")
-        waiting.run(["umount", "--lazy", mount.root], check=True)
-        screen.wait_for("not a mounted resctrl", "default group")
-        with mounted(mount.root, profile="milan"):
+    root = directory / "resctrl"
+    root.mkdir()
+
+    def mount(profile: str) -> Path:
+        done = run("sim", "mount", root, "--run", directory / profile, "--profile", profile, "--background")
+        assert done.returncode == 0, done.stderr
+        return root
+
+    try:
+        yield mount
+    finally:
+        unmount(root)
+
+
+def unmount(root: Path) -> None:
+    """Unmount it even if it is in use."""
+    waiting.run(["fusermount3", "-u", "-z", root], check=True)
+
+
+def test_it_says_that_resctrl_is_not_mounted_and_recovers_by_itself(tmp_path: Path) -> None:
+    with mountable(tmp_path) as mount:
+        command = [*CACHETUNE, "top", "--resctrl", mount("skylake-2s"), "--interval", "0.2"]
+        with terminal(command, 80, 24) as screen:
+            screen.wait_for("default group", "RMIDs: 1 of 144")
+            unmount(tmp_path / "resctrl")
+            screen.wait_for("not a mounted resctrl", "default group")
+            mount("milan")
             screen.wait_for("RMIDs: 1 of 256")
-            waiting.until(lambda: "not a mounted" not in "\n".join(screen.screen), "its end", pids=[screen.pid])
+            screen.wait_until(lambda: "not a mounted" not in screen.words, "its end")
             screen.press("q")
-            waiting.until(lambda: screen.exit_code == "0", "exit code 0")
+            screen.wait_until(lambda: screen.exit_code == "0", "exit code 0")
 
 
 def test_with_no_color_there_is_no_color_and_every_state_is_a_word() -> None:

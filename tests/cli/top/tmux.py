@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,11 +55,26 @@ class Terminal:
         """Close it, as a window is closed or a connection lost."""
         self._tmux("kill-server")
 
+    @property
+    def words(self) -> str:
+        """What it shows, as if all of it were in one line."""
+        return " ".join(" ".join(self.screen).split())
+
     def wait_for(self, *texts: str) -> None:
         """Wait until all of these are on the screen."""
-        waiting.until(
-            lambda: all(text in "\n".join(self.screen) for text in texts), f"{texts} on the screen", pids=[self.pid]
-        )
+
+        def is_shown() -> bool:
+            words = self.words
+            return all(text in words for text in texts)
+
+        self.wait_until(is_shown, f"{texts} on the screen")
+
+    def wait_until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until something is so. The program never rests, so that it works is no sign of progress."""
+        try:
+            waiting.until(condition, what)
+        except waiting.StalledError as error:
+            raise waiting.StalledError("\n".join([f"{error}; it shows:", *self.screen])) from None
 
     def _tmux(self, *words: str) -> str:
         command = ["tmux", "-S", f"{self._socket}", *words]
