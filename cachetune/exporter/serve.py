@@ -14,18 +14,25 @@ from cachetune.errors import UnwritableFileError
 from cachetune.exporter.collector import load_client, registry_of, text_of
 from cachetune.exporter.http import Address, Tls, listening
 from cachetune.exporter.look import Observer
-from cachetune.exporter.model import Reason
+from cachetune.exporter.model import Reason, Seen
 from cachetune.exporter.samples import Samples, samples_of
 from cachetune.files import replace_file
 from cachetune.service.connection import Location, open_resctrl
+from cachetune.service.readings import HostReadings
+from cachetune.service.recording import Recording
 from cachetune.service.select import Selection
+from cachetune.watch import Readings
+from cachetune.watch.history import Recorder
 from cachetune.watch.pace import ticks
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of an exporter; without ``address`` it serves nothing. ``once`` writes ``textfile`` once."""
+    """The options of an exporter; without ``address`` it serves nothing. ``once`` writes ``textfile`` once.
+
+    ``db`` is a history to record into at each interval.
+    """
 
     location: Location
     selection: Selection
@@ -35,19 +42,24 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls | None = None
     textfile: Path | None = None
     once: bool = False
+    db: Path | None = None
 
 
 def run_exporter(setup: Setup, log: Log, environment: Mapping[str, str]) -> None:
     """Run until SIGTERM or SIGINT, or with ``once`` until the file is written.
 
-    Raises MissingExtraError, InputError, ListenError or UnwritableFileError if it cannot start.
+    Raises MissingExtraError, InputError, ListenError, UnwritableFileError or HistoryError if it cannot start, and
+    HistoryDamagedError.
     """
     load_client()
     if setup.location.host is not None:
         open_resctrl(setup.location)
     if not setup.once:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # before there are threads: the main thread takes them
-    with Observer(setup.location, setup.selection, setup.interval, _reporting(log)) as observer:
+    with (
+        Observer(setup.location, setup.selection, setup.interval, _reporting(log)) as observer,
+        Recorder(setup.db) if setup.db else contextlib.nullcontext() as recorder,
+    ):
 
         def samples() -> Samples:
             return samples_of(observer.seen(), setup.max_groups)
@@ -59,7 +71,8 @@ def run_exporter(setup: Setup, log: Log, environment: Mapping[str, str]) -> None
         with _served(setup, samples, log):
             to = notifier(environment)
             to.send(READY="1")
-            _until_a_signal(setup, samples, log)
+            recording = Recording(recorder, log) if recorder else None
+            _until_a_signal(setup, observer, recording, log)
             to.send(STOPPING="1")
     if setup.textfile is not None:  # what is not measured is not exported
         setup.textfile.unlink(missing_ok=True)
@@ -85,22 +98,34 @@ def _served(setup: Setup, samples: Callable[[], Samples], log: Log) -> Iterator[
         yield
 
 
-def _until_a_signal(setup: Setup, samples: Callable[[], Samples], log: Log) -> None:
-    """Wait for a signal. Until then, write the file at every interval; if that fails, say so once and continue."""
-    if setup.textfile is None:
+def _until_a_signal(setup: Setup, observer: Observer, recording: Recording | None, log: Log) -> None:
+    """Wait for a signal. Until then, write the file and record at every interval.
+
+    If the file cannot be written, say so once and continue.
+    """
+    if setup.textfile is None and recording is None:
         signal.sigwait(_SIGNALS)
         return
     problem = ""
     for tick in ticks(setup.interval, wait=lambda seconds: signal.sigtimedwait(_SIGNALS, seconds)):
-        if not tick:
-            continue  # written at the start
+        if recording is not None:
+            _record(observer.seen(), recording)
+        if not tick or setup.textfile is None:
+            continue  # the file was written at the start
         before, problem = problem, ""
         try:
-            write_textfile(setup.textfile, samples())
+            write_textfile(setup.textfile, samples_of(observer.seen(), setup.max_groups))
         except UnwritableFileError as error:
             problem = str(error)
         if problem != before:
             log("error" if problem else "notice", problem or f"writing {setup.textfile} again")
+
+
+def _record(seen: Seen, recording: Recording) -> None:
+    """Record a look; one that failed has been reported, and is missing."""
+    if seen.host is not None and seen.groups:
+        readings = Readings(source=seen.host.source, time=seen.time, monitors=seen.groups)
+        recording.add(HostReadings(readings, seen.host))
 
 
 def _reporting(log: Log) -> Callable[[Reason, str], None]:

@@ -64,12 +64,14 @@ class Course(msgspec.Struct, frozen=True):
 class Tenant(msgspec.Struct, frozen=True):
     """A guest, or a group without one, in one cache. ``ways`` are those at the end, None where none are allocated.
 
-    ``allotted`` is the size of its ways in bytes; bandwidths are in bytes per second.
+    ``is_present`` is whether it is there at the end. ``allotted`` is the size of its ways in bytes; bandwidths are in
+    bytes per second.
     """
 
     name: str
     guest: str | None
     cache_id: int
+    is_present: bool
     ways: Cbm | None
     occupancy: Course
     allotted: Course
@@ -247,6 +249,7 @@ class _Collected:
                 name=name,
                 guest=self._guests[name, cache_id],
                 cache_id=cache_id,
+                is_present=(name, cache_id) in self._last[1],
                 ways=part.mask if (part := self._last[1].get((name, cache_id))) else None,
                 occupancy=sums[0].course(is_there=part is not None),
                 allotted=sums[1].course(is_there=part is not None),

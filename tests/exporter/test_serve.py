@@ -13,6 +13,8 @@ from cachetune.cli.main import command
 from cachetune.exporter import serve
 from cachetune.exporter.model import Seen
 from cachetune.exporter.samples import Samples, samples_of
+from cachetune.watch.history import History
+from cachetune.watch.usage import Moment
 from tests import waiting
 from tests.agent.live import notify_socket
 from tests.exporter.conftest import Watched, address_of, need
@@ -74,6 +76,28 @@ def test_a_vanished_group_fails_no_scrape(watched: Watched) -> None:
             assert "cachetune_up 1.0" in text
         process.terminate()
         assert ended(process) == (0, "")
+
+
+def test_it_records_the_looks_that_it_exports_and_refuses_a_second_recorder(watched: Watched, tmp_path: Path) -> None:
+    db = tmp_path / "history.db"
+    options = ("--listen", "127.0.0.1:0", "--interval", "0.1", "--record", "--db", db)
+    with watched.exporter(*options) as process:
+        address_of(process)
+        waiting.until(lambda: len(recorded(db)) > 3, "record", lambda: len(recorded(db)), pids=[process.pid])
+        assert "already records into" in error_of("record", "--host", "sim:skylake-2s", "--db", db)
+        process.terminate()
+        assert ended(process) == (0, "")
+    first, *later = recorded(db)
+    assert {usage.total_bytes_per_second for usage in first.usages} == {None}
+    assert all(usage.total_bytes_per_second is not None for usage in later[-1].usages)
+    assert watched.placed in {usage.guest for usage in later[-1].usages}
+
+
+def recorded(db: Path) -> list[Moment]:
+    if not db.exists():
+        return []
+    with History(db) as history:
+        return [*history.moments()]
 
 
 def test_the_file_for_node_exporter_is_renewed_and_removed_at_the_end(watched: Watched, tmp_path: Path) -> None:

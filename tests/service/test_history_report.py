@@ -81,6 +81,7 @@ def test_a_guest_that_has_ended_has_a_past_and_no_present(tmp_path: Path) -> Non
     both, one = (usage("a", "a", 1, 7), usage("b", "b", 2, 8)), (usage("a", "a", 1, 7),)
     made = [Moment(NOON + k, CACHES, both if k < 5 else one) for k in range(10)]
     gone = tenant(report(tmp_path, made), "b")
+    assert not gone.is_present
     assert (gone.ways, gone.occupancy.last, gone.allotted.last) == (None, None, None)
     assert (gone.occupancy.mean, gone.occupancy.highest) == (8, 8)
     assert gone.occupancy.spans[-1] is None

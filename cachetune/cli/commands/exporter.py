@@ -46,6 +46,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     heading="Output",
     help="Export at most N groups, and as many guests; the number of others is a metric.",
 )
+@option(
+    "--record", is_flag=True, heading="Output", help="Record into --db at every interval, as 'cachetune record' does."
+)
 @option("--tls-cert", type=_FILE, metavar="FILE", heading="Output", help="Serve HTTPS with this certificate (PEM).")
 @option("--tls-key", type=_FILE, metavar="FILE", heading="Output", help="The certificate's key (PEM).")
 @option(
@@ -57,7 +60,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @option("--dashboard", is_flag=True, heading="Output", help="Print a dashboard for Grafana and exit.")
 @options.interval_option("Read the counters at most this often, for any number of scrapes.", default=5.0)
-@options.stack(options.guests_d, options.finding, options.host, options.resctrl, options.sysfs, options.run)
+@options.stack(options.db, options.guests_d, options.finding, options.host, options.resctrl, options.sysfs, options.run)
 def command(**values: Any) -> None:
     """Export metrics of groups, caches, guests and the agent to Prometheus.
 
@@ -76,6 +79,8 @@ def command(**values: Any) -> None:
         return
     options.check_interval(values["interval"], force=values["force"])
     textfile, once = values["textfile"], values["once"]
+    if once and values["record"]:
+        raise InputError("--once does not record", hint="omit --record, or run 'cachetune record --count 1'")
     if once and (textfile is None or values["listen"]):
         raise InputError("--once writes a file and does not listen", hint="pass --textfile FILE, without --listen")
     listen = values["listen"] or (None if textfile else "127.0.0.1:9751")
@@ -88,6 +93,7 @@ def command(**values: Any) -> None:
         tls=_tls(values["tls_cert"], values["tls_key"], values["tls_client_ca"]),
         textfile=textfile,
         once=once,
+        db=values["db"] if values["record"] else None,
     )
     run_exporter(setup, log_to_stderr(os.environ), os.environ)
 

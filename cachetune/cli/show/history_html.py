@@ -124,12 +124,12 @@ def way_map(course: CacheCourse) -> WayMap:
 
 
 def _row(tenant: Tenant) -> Row:
+    """The row of a tenant; of one that has ended, there is only a past."""
     occupancy, allotted = tenant.occupancy, tenant.allotted.last
     full = occupancy.last / allotted if occupancy.last is not None and allotted else None
     cells = (
         "" if tenant.ways is None else str(tenant.ways.bit_count()),
-        _size(allotted),
-        _size(occupancy.last),
+        *(_size(value) if tenant.is_present else "ended" for value in (allotted, occupancy.last)),
         _size(occupancy.mean),
         _size(occupancy.highest),
         _rate(tenant.total.mean),
@@ -149,9 +149,10 @@ def _charts(tenant: Tenant, report: HistoryReport) -> Iterator[Chart]:
     where = f"cache {tenant.cache_id}"
     occupancy, allotted, total, local = tenant.occupancy, tenant.allotted, tenant.total, tenant.local
     of = "" if allotted.last is None else f" of {_size(allotted.last)} allotted"
+    last = f"last {_size(occupancy.last)}{of}" if tenant.is_present else "ended before the end of the period"
     yield bytes_chart(
         f"Occupancy, {where}",
-        f"mean {_size(occupancy.mean)}, highest {_size(occupancy.highest)}, last {_size(occupancy.last)}{of}",
+        f"mean {_size(occupancy.mean)}, highest {_size(occupancy.highest)}, {last}",
         report.period,
         [(occupancy, "area"), (allotted, "dashed")],
     )

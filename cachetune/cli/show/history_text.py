@@ -80,7 +80,7 @@ class _Tenants:
         for tenant in self._tenants:
             occupancy, allotted, total = tenant.occupancy, tenant.allotted.last, tenant.total
             table.add_row(
-                *(display_name(tenant.name), str(tenant.cache_id), _amount(allotted)),
+                *(display_name(tenant.name), str(tenant.cache_id), _amount(allotted) if tenant.is_present else "ended"),
                 _bar(occupancy.last, allotted, _BAR if bars else 0),
                 *(_amount(occupancy.mean), columns(occupancy, allotted, width), _amount(total.mean, "/s")),
                 *([_amount(total.highest, "/s")] if bars else []),

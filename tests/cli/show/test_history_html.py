@@ -37,7 +37,9 @@ def a_course(spans: int) -> Course:
 def a_report(names: tuple[str, ...], spans: int = 10, changes: int = 0) -> HistoryReport:
     course = a_course(spans)
     tenants = tuple(
-        Tenant(name, name, cache_id, Cbm(3), course, course, course, course) for name in names for cache_id in (0, 1)
+        Tenant(name, name, cache_id, True, Cbm(3), course, course, course, course)
+        for name in names
+        for cache_id in (0, 1)
     )
     owners = tuple((name, Cbm(1 << k % 12)) for k, name in enumerate(names))
     free = Course((3.0,) * spans, 3.0, 3.0, 3.0)
