@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from msgspec.structs import replace
+from rich.cells import set_cell_size
 from rich.text import Text
 from textual import events, on
 from textual.app import App, ComposeResult
@@ -95,9 +96,11 @@ class Rows(ScrollView, can_focus=True):
         if number >= len(lines):
             return Strip.blank(width)
         line = lines[number].copy()
-        if number == self._cursor:
-            line.pad_right(width - line.cell_len)
-            line.stylize("reverse")
+        if self._table and number == self._cursor:
+            cells = line.divide([len(set_cell_size(line.plain, self._table.names_end))])
+            line = cells[0]
+            line.stylize("reverse")  # not the pictures: a reversed bar looks like its opposite
+            line.append_text(cells[1])
         return Strip(line.render(self.app.console)).adjust_cell_length(width)
 
     def _show_cursor(self) -> None:

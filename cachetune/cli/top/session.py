@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 class Table(NamedTuple):
-    """The rows that are shown, with a line for each, and the line above them."""
+    """The rows that are shown, with a line for each, and the line above them; names end at column ``names_end``."""
 
     header: "Text"
     rows: list[Row]
     lines: "list[Text]"
+    names_end: int
 
 
 def screen_width() -> int:
@@ -54,7 +55,7 @@ class Session:
             row_line(row, layout, view, self.summary, self._trails.sparkline(row, view.trace, layout.trace))
             for row in rows
         ]
-        return Table(header(layout, view), rows, lines)
+        return Table(header(layout, view), rows, lines, layout.letters + 1 + layout.name)
 
     def frame(self, view: View, width: int, words: Sequence[str] = ()) -> "Iterator[Text]":
         """Everything on one page without sparklines, for which there has been no time."""

@@ -297,6 +297,17 @@ def test_a_pause_and_a_new_interval_do_not_bring_a_look_forward() -> None:
     assert host_.reports == []
 
 
+def test_only_the_name_of_the_selected_row_is_reversed_for_a_reversed_bar_looks_like_its_opposite() -> None:
+    async def steps(pilot: "Pilot[None]", app: TopApp) -> None:
+        await pilot.press("down", "down", "down")
+        await pilot.pause()
+        (strip,) = (strip for strip in app.screen._compositor.render_strips() if "[bold]" in strip.text)
+        reversed_ = "".join(part.text for part in strip if part.style and part.style.reverse)
+        assert reversed_.strip() == "C  ▸ [bold]evil[/]…"
+
+    drive(steps)
+
+
 def test_a_guest_without_ways_known_has_no_bar() -> None:
     of = host({"COS1": (1, 1)})
     shown = after(first=look(of, [reading(of, "COS1", (WAY, 1, 1))]))

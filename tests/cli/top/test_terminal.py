@@ -133,7 +133,7 @@ def unmount(root: Path) -> None:
     waiting.run(["fusermount3", "-u", "-z", root], check=True)
 
 
-def test_it_says_that_resctrl_is_not_mounted_and_recovers_by_itself(tmp_path: Path) -> None:
+def test_it_says_that_resctrl_is_not_mounted_and_recovers_once_it_is(tmp_path: Path) -> None:
     with mountable(tmp_path) as mount:
         command = [*CACHETUNE, "top", "--resctrl", mount("skylake-2s"), "--interval", "0.2"]
         with terminal(command, 80, 24) as screen:
@@ -246,7 +246,7 @@ def test_it_ends_when_its_terminal_is_closed(*, controlling: bool) -> None:
 
 
 def test_a_signal_ends_it_although_its_terminal_takes_nothing_any_longer() -> None:
-    """Nobody reads, as behind a connection that hangs: its writes block, and soon everything that wants to write."""
+    """No one reads, as behind a connection that hangs: its writes block, and soon everything that wants to write."""
     one = Pty(controlling=True)
     one.read_until(b"default group")
     waiting.until(lambda: is_blocked_in_write(one.process.pid), "a write that blocks", pids=[one.process.pid])
