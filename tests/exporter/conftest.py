@@ -16,10 +16,10 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from cachetune.testing import GuestProcess
 from tests import waiting
 from tests.agent.live import Scene
 from tests.exporter.scrape import get
+from tests.guests.qemu import need_qemu, running
 from tests.sim.fuse.mounted import CACHETUNE, ROOT, mounted, need_fuse
 
 MOST_SCRAPES = 40  # what is not there by then never will be
@@ -118,14 +118,16 @@ class Prometheus(msgspec.Struct, frozen=True):
 
 @pytest.fixture(scope="session")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """The host."""
+    """The host, with real QEMUs."""
     need_fuse()
+    need_qemu()
     directory = tmp_path_factory.mktemp("watched")
     placed, drifted = (f"{name}{uuid.uuid4().hex[:8]}" for name in ("web", "db"))
     with ExitStack() as stack:
         scene = Scene(directory, stack.enter_context(mounted(directory / "mount", profile="skylake-2s")))
         for name in (placed, drifted):
-            stack.enter_context(GuestProcess(name, vcpus=2))
+            (directory / name).mkdir()
+            stack.enter_context(running(directory / name, name, uuid=str(uuid.uuid4())))
             scene.write(name, TUNING.format(kib=2 * 2304))
         done = scene.once()
         assert done.returncode == 0, done.stderr

@@ -1,21 +1,14 @@
 """A real Prometheus scrapes the exporter: metrics, rules, and every query of the dashboard."""
 
-import json
-import re
-from pathlib import Path
-
 import pytest
-import yaml
 
-from cachetune.exporter.dashboard import VARIABLES, dashboard, queries
-from cachetune.exporter.metrics import BY_NAME, METRICS, table
+from cachetune.exporter.dashboard import VARIABLES, queries
+from cachetune.exporter.metrics import BY_NAME, METRICS
 from tests import waiting
-from tests.exporter.conftest import RULES, Prometheus, Watched, need
+from tests.exporter.conftest import Prometheus, Watched, need
 from tests.exporter.scrape import get
-from tests.sim.fuse.mounted import ROOT
 
-pytestmark = pytest.mark.xdist_group("prometheus")
-GRAFANA = ROOT / "examples" / "grafana" / "cachetune.json"
+pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.slow]
 # What this host has not: other processors, and problems.
 _ABSENT = {
     *("cachetune_group_bandwidth_limit_bytes_per_second", "cachetune_bandwidth_counters_limit"),
@@ -87,59 +80,3 @@ def _chosen(query: str) -> str:
 def test_what_can_be_chosen_in_the_dashboard_is_found(prometheus: Prometheus, variable: str) -> None:
     metric, label = VARIABLES[variable].removeprefix("label_values(").removesuffix(")").split(", ")
     assert prometheus.until(f'count by ({label}) ({metric}{{{label}!=""}})')
-
-
-# files
-
-
-def test_the_dashboard_in_examples_is_what_the_exporter_prints() -> None:
-    assert GRAFANA.read_bytes() == dashboard()
-
-
-def test_the_panels_of_the_dashboard_do_not_overlap_and_fit_the_page() -> None:
-    taken: set[tuple[int, int]] = set()
-    panels = json.loads(dashboard())["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels)
-    for panel in panels:
-        place = panel["gridPos"]
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert not cells & taken, panel["title"]
-        assert max(x for x, _ in cells) < 24, panel["title"]
-        taken |= cells
-
-
-def test_promtool_accepts_the_rules_and_every_unit_test_passes() -> None:
-    for command in ("check", "test"):
-        file = RULES if command == "check" else RULES.with_suffix(".test.yml")
-        found = waiting.run([need("promtool"), command, "rules", file], capture_output=True, text=True)
-        assert found.returncode == 0, found.stdout + found.stderr
-
-
-def test_every_alert_has_a_unit_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:
-    alerts = {rule["alert"] for group in _load(RULES)["groups"] for rule in group["rules"] if "alert" in rule}
-    tested = [
-        case for test in _load(RULES.with_suffix(".test.yml"))["tests"] for case in test.get("alert_rule_test", ())
-    ]
-    assert {case["alertname"] for case in tested if case.get("exp_alerts")} == alerts
-    assert {case["alertname"] for case in tested if not case.get("exp_alerts")} == alerts
-
-
-PAGE = (ROOT / "docs" / "prometheus.md").read_text()
-
-
-def test_the_page_has_the_table_of_metrics() -> None:
-    assert f"\n{table()}" in PAGE
-
-
-def test_the_page_has_a_row_for_every_alert() -> None:
-    rules = {rule["alert"] for group in _load(RULES)["groups"] for rule in group["rules"] if "alert" in rule}
-    assert set(re.findall(r"^\| `(Cachetune\w+)` \|", PAGE, re.MULTILINE)) == rules
-
-
-def _load(path: Path) -> dict[str, list[dict[str, list[dict[str, str]]]]]:
-    loaded: dict[str, list[dict[str, list[dict[str, str]]]]] = yaml.safe_load(path.read_text())
-    return loaded
