@@ -4,6 +4,7 @@ Names of guests and groups are chosen by others, so ``label_value`` makes them p
 different. A value that is missing is left out: it is never 0.
 """
 
+import functools
 import hashlib
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,11 +50,18 @@ def samples_of_groups(groups: Sequence[Reading], host: Host) -> Samples:
 
 def label_value(text: str) -> str:
     """The text without control characters and surrogates, at most 256 characters; different texts stay different."""
+    return _short_label_value(text) if len(text) <= _LONGEST_LABEL else _label_value(text)
+
+
+def _label_value(text: str) -> str:
     shown = printable(text.replace("\\", "\\\\"))
     if len(shown) <= _LONGEST_LABEL:
         return shown
     digest = hashlib.sha256(shown.encode()).hexdigest()[:16]
     return f"{shown[: _LONGEST_LABEL - len(digest) - 1]}~{digest}"
+
+
+_short_label_value = functools.lru_cache(maxsize=4096)(_label_value)  # a name is in many series
 
 
 def _by_name(values: Iterable[_Value]) -> Samples:
