@@ -84,13 +84,16 @@ def command(**values: Any) -> None:
     if once and (textfile is None or values["listen"]):
         raise InputError("--once writes a file and does not listen", hint="pass --textfile FILE, without --listen")
     listen = values["listen"] or (None if textfile else "127.0.0.1:9751")
+    tls = _tls(values["tls_cert"], values["tls_key"], values["tls_client_ca"])
+    if tls and listen is None:
+        raise InputError("a file is not served over HTTPS", hint="pass --listen HOST:PORT, too, or no certificate")
     setup = Setup(
         location=options.location(values),
         selection=options.selection(values),
         interval=values["interval"],
         max_groups=values["max_groups"],
         address=Address.parse(listen) if listen else None,
-        tls=_tls(values["tls_cert"], values["tls_key"], values["tls_client_ca"]),
+        tls=tls,
         textfile=textfile,
         once=once,
         db=values["db"] if values["record"] else None,

@@ -44,6 +44,8 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     assert error_of(*SIMULATED, "--once") == "--once writes a file and does not listen"
     assert error_of(*SIMULATED, "--once", "--textfile", file, "--listen", "[::1]:0").startswith("--once writes a file")
     assert error_of(*SIMULATED, "--tls-cert", file) == "a certificate and its key are required for HTTPS"
+    certificates = ("--tls-cert", file, "--tls-key", file)
+    assert error_of(*SIMULATED, *certificates, "--textfile", file) == "a file is not served over HTTPS"
     assert error_of(*SIMULATED, "--listen", "9751") == "'9751' is not an address to listen on"
     assert error_of(*SIMULATED, "--interval", "0.01").startswith("--interval 0.01 is under 0.1 s")
     assert not file.exists()
