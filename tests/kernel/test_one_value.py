@@ -1,8 +1,11 @@
 """``cachetune set`` and ``export`` on real kernels: each change is in the kernel, and the export plans to no change."""
 
+import json
+
 import pytest
 
 from cachetune.host.resctrl.schemata import parse
+from cachetune.plan.group_state import GroupState
 from tests.kernel.conftest import Scenario
 from tests.kernel.hosts import host
 from tests.kernel.scenarios.one_value import Outcome
@@ -28,6 +31,21 @@ def test_a_new_group_has_the_ways_and_the_threads(outcome: Outcome) -> None:
     assert ways(outcome.groups_made, 0) == 2
     vcpus = outcome.guest.vcpus
     assert {int(tid) for tid in outcome.groups_made[GROUP]["tasks"].split()} == {vcpus[0], vcpus[1]}
+
+
+def test_a_measurement_gives_the_group_each_size_and_then_its_ways_back(outcome: Outcome) -> None:
+    """Counters of a virtual machine count nothing, so only the masks are compared."""
+    assert outcome.measured.code == 0, outcome.measured.err
+    (curve,) = json.loads(outcome.measured.out)["curves"]
+    assert [point["ways"] for point in curve["points"]] == [1, 2]
+    changes = json.loads(outcome.logged.out)["changes"]
+    given = [
+        GroupState.from_json(change["groups"][0]["after"]["state"]).masks.at("L3", 0)
+        for change in changes
+        if change["program"] == "advise"
+    ]
+    assert [mask.bit_count() for mask in given if mask] == [1, 2]
+    assert outcome.groups_measured[GROUP]["schemata"] == outcome.groups_made[GROUP]["schemata"]
 
 
 def test_other_values_are_changed_and_a_monitor_is_added(outcome: Outcome) -> None:

@@ -1,4 +1,6 @@
-"""``cachetune set`` and ``export`` as a user goes: a group, other sizes, a monitor and a limit, the export, no group.
+"""``cachetune set`` and ``export`` as a user goes: a group, a measurement of it, other sizes, a monitor and a limit.
+
+Then the export, and no group.
 
 The limit is on slow memory where the processor has that (AMD), elsewhere on all memory.
 """
@@ -23,6 +25,9 @@ class Outcome(msgspec.Struct, frozen=True):
     guest: Threads
     made: Ran
     groups_made: dict[str, dict[str, str]]
+    measured: Ran
+    logged: Ran
+    groups_measured: dict[str, dict[str, str]]
     resized: Ran
     groups_resized: dict[str, dict[str, str]]
     limited: Ran
@@ -41,6 +46,9 @@ def main() -> None:
         change = ("set", "web", "--yes", *THREADS)
         made = run_here(*change, "--vcpus", "0-1", "--l3", "0=2ways", "--shrink-default")
         groups_made = tree.groups()
+        measured = run_here("advise", "--measure", "--guest", "web", *THREADS, "--budget", "6s", "--yes", "--json")
+        logged = run_here("log", "--json")
+        groups_measured = tree.groups()
         resized = run_here(*change, "--l3", "0=1way", "--l3", "1=1way", "--monitor", "0", "--shrink-default")
         groups_resized = tree.groups()
         slow = Path("/sys/fs/resctrl/info/SMBA").exists()
@@ -53,6 +61,9 @@ def main() -> None:
             guest=process.threads,
             made=made,
             groups_made=groups_made,
+            measured=measured,
+            logged=logged,
+            groups_measured=groups_measured,
             resized=resized,
             groups_resized=groups_resized,
             limited=limited,
