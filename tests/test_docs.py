@@ -19,6 +19,7 @@ from typing import Any, get_args
 import click
 import msgspec.inspect
 import pytest
+from msgspec.structs import replace
 
 from cachetune import documents, hook
 from cachetune.agent.decide import AgentOptions
@@ -49,6 +50,7 @@ from cachetune.service.drift import Drift, GuestDrift
 from cachetune.service.export import Exported
 from cachetune.service.measure import Request as MeasureRequest
 from cachetune.service.measure import measure
+from cachetune.service.noisy import recorded_noise
 from cachetune.service.status import Guests, state_of, tuning_of
 from cachetune.service.suggest import Measured, Situation, suggest
 from cachetune.service.wanted import wanted
@@ -56,8 +58,11 @@ from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.sim.workloads import Workload
 from cachetune.watch import Readings
 from cachetune.watch.advice import advise
+from cachetune.watch.history import Recorder
+from cachetune.watch.ranking import Ranking
 from cachetune.watch.usage import Cache, Moment, Usage
 from tests.service.measured import Scene
+from tests.watch.neighbors import crowd, moments
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -240,6 +245,7 @@ def test_every_exit_code_in_the_table_is_shown_and_no_other() -> None:
     verbs = ("apply", "set", "remove", "default", "compact", "recover", "agent", "advise")
     on_a_real_host = {(verb, code) for verb in verbs for code in (0, 1, 3)}
     on_a_real_host -= {("compact", 0), ("advise", 0)}  # these need none
+    on_a_real_host.add(("noisy", 1))
     assert shown == listed - on_a_real_host
 
 
@@ -268,6 +274,7 @@ DOCUMENTS = (
     Advice,
     Measured,
     RuleTable,
+    Ranking,
 )
 JSON_PAGE = TEXTS.get("json.md", "")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", JSON_PAGE, re.MULTILINE | re.DOTALL))
@@ -408,6 +415,14 @@ def measured_guest(directory: Path) -> Measured:
     return suggest(curves, now, 180.0)
 
 
+def ranking_of_two_guests(directory: Path) -> Ranking:
+    """The page's example: batch takes from web in the ways of the default group."""
+    with Recorder(directory / "history.db") as recorder:
+        for moment in moments(*[crowd()] * 5):
+            recorder.add(moment)
+    return replace(recorded_noise(directory / "history.db").ranking, source="/var/lib/cachetune/history.db")
+
+
 MADE: dict[type[msgspec.Struct], Callable[[Path], msgspec.Struct]] = {
     Advice: advice_from_two_hours,
     Measured: measured_guest,
@@ -416,6 +431,7 @@ MADE: dict[type[msgspec.Struct], Callable[[Path], msgspec.Struct]] = {
     Drift: drift_of_a_guest,
     AgentStatus: status_of_an_agent,
     Change: first_line_of_the_example,
+    Ranking: ranking_of_two_guests,
 }
 
 

@@ -29,6 +29,7 @@ VERBS = {
     "top": "Show what guests use now, full screen.",
     "record": "Keep a history of the counters.",
     "report": "Show what guests used over a period.",
+    "noisy": "Rank who takes cache from whom.",
     "exporter": "Export metrics to Prometheus.",
     "advise": "Say how many ways a guest should have.",
     "log": "Show what was changed, when and by whom.",

@@ -17,7 +17,7 @@ occupancy linear. So the numbers depend on when something changed, not on who lo
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 TICK_SECONDS = 0.01
@@ -92,16 +92,18 @@ class _Step(NamedTuple):
 class SharedCache:
     """One cache over time, starting at ``now``. ``flows`` returns those that run; it is called after each ``change``.
 
+    ``way_bytes`` are the sizes of its ways. Ways that the same flows may always fill can be one of their size.
+
     All times are seconds of one clock that never goes back.
     """
 
-    def __init__(self, size_bytes: int, ways: int, flows: Callable[[], Iterable[Flow]], now: float) -> None:
-        self._way_bytes = float(max(size_bytes // ways, 1))
-        self._ways = ways
+    def __init__(self, way_bytes: Sequence[int], flows: Callable[[], Iterable[Flow]], now: float) -> None:
+        self._way_bytes = [float(max(size, 1)) for size in way_bytes]
+        self._ways = len(self._way_bytes)
         self._ask, self._flows = flows, tuple[Flow, ...]()
         self._origin = self._same_since = self._ask_at = now
         self._held: _Held = {}
-        self._lost = [0.0] * ways
+        self._lost = [0.0] * self._ways
         self._done: dict[Hashable, Traffic] = {}
         self._step = _Step(now, math.inf, {}, {})
 
@@ -159,7 +161,8 @@ class SharedCache:
         divisors = [1 + seconds * lost for lost in self._lost]
         for _ in range(_MOST_ITERATIONS):
             after = self._after(seconds, divisors, allowed)
-            full = [sum(way) / self._way_bytes for way in zip(*after.values(), strict=True)] or [0.0] * self._ways
+            sums = [sum(way) for way in zip(*after.values(), strict=True)] or [0.0] * self._ways
+            full = [total / size for total, size in zip(sums, self._way_bytes, strict=True)]
             last, divisors = divisors, [max(1.0, a * b) for a, b in zip(divisors, full, strict=True)]
             if all(abs(a - b) < _PRECISION * b for a, b in zip(divisors, last, strict=True)):
                 break
@@ -183,22 +186,22 @@ class SharedCache:
             part[way] = kept[way]
         held = self._held.get(flow.key) or [0.0] * self._ways
         left = [a * b for a, b in zip(held, part, strict=True)]
-        put = seconds * flow.bytes_per_second / len(flow.ways)
-        room = put * sum(kept[way] for way in flow.ways)
+        put = seconds * flow.bytes_per_second / sum(self._way_bytes[way] for way in flow.ways)
+        room = put * sum(kept[way] * self._way_bytes[way] for way in flow.ways)
         total = (sum(left) + room) / (1 + room / flow.working_set_bytes)
         gain = put * flow.missing(total)
         for way in flow.ways:
-            left[way] += gain * kept[way]
+            left[way] += gain * kept[way] * self._way_bytes[way]
         return left
 
     def _fit(self, after: _Held) -> None:
         """Hold no more in a way than its size, although the losses are not exact."""
         rows = list(after.values())
-        for way in range(self._ways):
+        for way, size in enumerate(self._way_bytes):
             total = sum(row[way] for row in rows)
-            if total > self._way_bytes:
+            if total > size:
                 for row in rows:
-                    row[way] *= self._way_bytes / total
+                    row[way] *= size / total
 
     def _allowed(self) -> dict[tuple[Hashable, str], float]:
         """The part of its accesses that each flow is allowed by its limit."""

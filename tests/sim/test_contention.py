@@ -21,7 +21,7 @@ class Running:
 
     def __init__(self, *flows: Flow) -> None:
         self.now, self.flows = 100.0, flows
-        self.cache = SharedCache(WAYS * WAY, WAYS, lambda: self.flows, self.now)
+        self.cache = SharedCache([WAY] * WAYS, lambda: self.flows, self.now)
 
     def become(self, *flows: Flow) -> None:
         self.cache.change(self.now)
@@ -98,6 +98,18 @@ def test_lines_in_ways_that_a_flow_lost_stay_until_they_fade() -> None:
     scene.become(stream("web", 512 * MIB, (0, 1)))
     assert scene.held("web") > 2.1 * WAY
     assert scene.after(5).held("web") == pytest.approx(2 * WAY, rel=1e-2)
+
+
+def test_ways_that_the_same_flows_fill_can_be_one() -> None:
+    flows = (stream("batch", 300 * MIB, range(6)), reuse("web", 200 * MIB, 9 * MIB))
+    each = Running(*flows)
+    merged = Running(*(one._replace(ways=(0,) if one.owner == "batch" else (0, 1)) for one in flows))
+    merged.cache = SharedCache([6 * WAY, 2 * WAY], lambda: merged.flows, merged.now)
+    for pause in (0.1, 1, 20):
+        each.after(pause)
+        merged.after(pause)
+        assert merged.held("web") == pytest.approx(each.held("web"))
+        assert merged.moved("web") == pytest.approx(each.moved("web"))
 
 
 def test_a_limit_holds_for_all_flows_with_its_key() -> None:
@@ -177,6 +189,6 @@ def test_a_long_time_without_changes_is_computed_in_a_few_steps() -> None:
         asked += 1
         return scene.flows
 
-    scene.cache = SharedCache(WAYS * WAY, WAYS, count, scene.now)
+    scene.cache = SharedCache([WAY] * WAYS, count, scene.now)
     assert scene.after(1e6).held("batch") > scene.held("web") > 0
     assert asked == 1

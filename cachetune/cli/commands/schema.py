@@ -27,6 +27,7 @@ _JSON = (
     "changes",
     "advice",
     "measured",
+    "ranking",
     "policy",
 )
 
@@ -44,7 +45,7 @@ def command(name: str) -> None:
       plan, refusal, host, usage (of show), readings (of monitor), report,
       findings, rules, guests, drift (of diff --all-guests), exported, agent,
       doctor, change (a line of the change log), changes (of log),
-      advice (of advise), measured (of advise --measure)
+      advice (of advise), measured (of advise --measure), ranking (of noisy)
     TOML that it reads, as JSON Schema:
       policy (host.toml)
 
@@ -80,6 +81,7 @@ def _kind(name: str) -> Any:
     from cachetune.service.status import Guests
     from cachetune.service.suggest import Measured
     from cachetune.watch import Readings
+    from cachetune.watch.ranking import Ranking
 
     kinds = (
         Plan,
@@ -99,6 +101,7 @@ def _kind(name: str) -> Any:
         ChangeLog,
         Advice,
         Measured,
+        Ranking,
         PolicyFile,
     )
     return dict(zip(_JSON, kinds, strict=True))[name]

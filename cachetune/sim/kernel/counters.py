@@ -51,7 +51,8 @@ class Counters:
         if cache is None:
             return
         for cache_id in cache.ids:
-            yield cache_id, SharedCache(cache.size_of(cache_id), cache.ways, partial(self._flows, cache_id), now)
+            way_bytes = [cache.size_of(cache_id) // cache.ways] * cache.ways
+            yield cache_id, SharedCache(way_bytes, partial(self._flows, cache_id), now)
 
     def change(self) -> None:
         """Advance to now. Call it before any change of what the counters depend on: tasks, masks, limits, workloads."""
