@@ -2,7 +2,7 @@
 
 The measurement is recorded before its first change (``cachetune.apply.state.measurement``). Each change is a run like
 any other: planned and checked under the lock, journaled, read back. ``restore`` is called by the process that measures,
-at its end or after any error, and by ``recover`` if that process is gone.
+at its end or after any error, and by ``recover`` if that process has ended.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ def begin(make: Callable[[Host, Ledger], Measurement], connection: Connection) -
 
 
 def arrange(masks: Mapping[str, Cbm], held: Held, connection: Connection) -> Report:
-    """Give the measured groups at these paths masks of theirs, under a lock of its own.
+    """Give the measured groups at these paths masks of theirs, under a separate lock.
 
     Raises MeasurementLostError if the measurement is no longer in force or another program has changed a mask or taken
     ways, and what ``apply`` raises; a failure after that is rolled back and is in the report.
@@ -152,4 +152,4 @@ def _control(found: Measurement, host: Host) -> CacheControl:
     for control in host.caches:
         if control.name == found.resource and found.cache_id in control.size_bytes:
             return control
-    raise MeasurementLostError(f"the host has no {found.resource} cache {found.cache_id} any more")
+    raise MeasurementLostError(f"the host has no {found.resource} cache {found.cache_id} now")

@@ -102,7 +102,7 @@ def _recover(connection: Connection) -> Report:
 
 
 def _left_measured(connection: Connection) -> tuple[str, ...]:
-    """The groups of a measurement whose process is gone or out of time."""
+    """The groups of a measurement whose process has ended or is out of time."""
     found = measurement.read(connection.run)
     if found is None or measurement.is_running(found, connection.run):
         return ()
@@ -110,7 +110,7 @@ def _left_measured(connection: Connection) -> tuple[str, ...]:
 
 
 def _restore_measured(connection: Connection) -> Report:
-    """Restore what an interrupted measurement has changed; one that is in progress goes on."""
+    """Restore what an interrupted measurement has changed; one that is in progress is left alone."""
     found = measurement.read(connection.run)
     if found is None:
         if measurement.exists(connection.run):  # of another boot

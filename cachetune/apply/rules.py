@@ -94,7 +94,7 @@ _ALL = (
         severity="error",
         summary="The ways of a guest are not changed while they are measured.",
         message="guest {guest!r} has other ways for a measurement by process {pid}",
-        fix="the process is gone: run 'cachetune recover' to restore the ways of before",
+        fix="the process has ended: run 'cachetune recover' to restore the ways of before",
         why="The measurement would count another size, and would restore the ways of before over the change.",
         bad="'cachetune advise --measure --guest web' runs, and 'cachetune set web --l3 0=2ways' is called",
         good="'cachetune set web --l3 0=2ways' is called after the measurement has ended",

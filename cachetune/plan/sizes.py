@@ -21,7 +21,7 @@ from cachetune.plan.steps import WriteSchemata
 
 
 def free_ways(host: Host, control: CacheControl, cache_id: int, paths: Iterable[str], policy: Policy | None) -> Cbm:
-    """The ways of a cache that the groups at ``paths`` may have: all but those of others, of devices and reserved."""
+    """The ways of a cache that the groups at ``paths`` may have: not those that are foreign, of devices or reserved."""
     used = occupancy_of(with_reserved(host, policy), control, cache_id, tuple(paths))
     default = used.default | exclusive_bits(host, control, cache_id)
     return control.cbm_mask & ~(used.taken | default | io_to_avoid(control, cache_id))
@@ -33,7 +33,7 @@ def masks_by_size(
     """The masks that a group may be given, the smallest first; each has all the ways of the smaller ones.
 
     The largest has its own ways, the free ones beside them, and what the groups ``beside`` it (their masks by path) can
-    give up. Empty if it has no ways of its own: it has none, or shares one of them with another group.
+    give up. Empty if it has no own ways: it has none, or shares one of them with another group.
     """
     group = host.group(path)
     own = mask_of(group, control, cache_id) if group else Cbm(0)
@@ -112,7 +112,8 @@ def plan_masks(
 def _writes(host: Host, masks: Mapping[str, Cbm], control: CacheControl, cache_id: int) -> Iterator[WriteSchemata]:
     """The writes, in an order in which each group enters only ways that no other one of them has at the moment.
 
-    What is in nobody's way comes first. If there is no such order, the rest follows as it is, and applying refuses it.
+    What is in no other group's way comes first. If there is no such order, the rest follows as it is, and applying
+    refuses it.
     """
     now = {path: mask_of(group, control, cache_id) for path in masks if (group := host.group(path))}
     left = {path: masks[path] for path in now if now[path] != masks[path]}

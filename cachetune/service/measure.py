@@ -75,11 +75,11 @@ def measure(
     on_progress: Callable[[Progress], None] = lambda _: None,
     pace: Pace = Pace(),  # noqa: B008 - it is frozen
 ) -> tuple[Curve, ...]:
-    """Measure each group of the guests that has ways of its own in the cache, one after another.
+    """Measure each group of the guests that has its own ways in the cache, one after another.
 
     Raises InputError, HostError, ApplyRefusedError, LockTimeoutError or StateFileError if nothing was changed. After
     that, the ways of before are restored first, and it raises InterruptedRunError for a signal, MeasurementLostError if
-    it cannot go on, and NotRestoredError if ``recover`` must restore them.
+    it cannot continue, and NotRestoredError if ``recover`` must restore them.
     """
     with Stoppable() as signals:
         held = begin(partial(_measurement, request), connection)
@@ -163,7 +163,7 @@ def _place(
         cache_id = next(iter(ids))
         guest = next(name for name in names if name not in {group.guest for group in found[cache_id]})
         raise InputError(
-            f"guest {guest!r} has no ways of its own in {control.name} cache {cache_id} that could be fewer or more",
+            f"guest {guest!r} has no own ways in {control.name} cache {cache_id} that could be fewer or more",
             hint=f"give it some first, such as: cachetune set {shlex.quote(guest)} --l3 {cache_id}=4ways "
             "--shrink-default",
         )
@@ -173,7 +173,7 @@ def _place(
 def _groups(
     request: Request, control: CacheControl, cache_id: int, host: Host, ledger: Ledger
 ) -> tuple[MeasuredGroup, ...]:
-    """The control groups of the guests that have ways of their own, and more than one possible size."""
+    """The control groups of the guests that have own ways, and more than one possible size."""
     owners = {path: owner for guest in request.guests for path, owner in _owned(guest, host, ledger)}
     own = {path: masks[-1] for path in owners if (masks := masks_by_size(path, host, control, cache_id, None, {}))}
     before = {path: mask_of(group, control, cache_id) for path in own if (group := host.group(path))}
@@ -323,7 +323,7 @@ class _Series:
 
 
 def _chosen(masks: Sequence[Cbm], most: int) -> list[Cbm]:
-    """At most so many of the masks, evenly spread, the smallest and the largest among them."""
+    """At most that many of the masks, evenly spread, the smallest and the largest among them."""
     if len(masks) <= most:
         return list(masks)
     return [masks[round(n * (len(masks) - 1) / (most - 1))] for n in range(most)]

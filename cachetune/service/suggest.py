@@ -1,7 +1,7 @@
 """What the curves of guests say: how many ways each should have, as XML, as a command and as a plan.
 
-One group should have as many ways as its knee. Several divide what they and nobody else have, so that together they
-read as little as possible.
+One group should have as many ways as its knee. Several divide what they have and no other group has, so that together
+they read as little as possible.
 """
 
 import shlex
@@ -110,7 +110,7 @@ def suggest(curves: Sequence[Curve], now: Situation, seconds: float) -> Measured
 
 
 def _pool(curves: Sequence[Curve], now: Situation) -> Cbm:
-    """The ways that the groups have and those that nobody has."""
+    """The ways that the groups have and those that are free."""
     cache_id, paths = curves[0].cache_id, [curve.path for curve in curves]
     control = next(control for control in now.host.caches if control.name == curves[0].resource)
     pool = free_ways(now.host, control, cache_id, paths, now.options.policy)
@@ -135,7 +135,7 @@ def _suggestion(curve: Curve, ways: int) -> Suggestion:
 def _requests(
     curves: Sequence[Curve], ways: Mapping[str, int], now: Situation
 ) -> tuple[tuple[GuestRequest, ...], tuple[str, ...]]:
-    """The requests of the guests whose groups have these ways, and why those of others cannot be made."""
+    """The requests of the guests whose groups have these ways, and why the rest cannot be made."""
     requests, notes = [], []
     for guest in now.guests:
         try:
@@ -160,7 +160,7 @@ def _request(guest: RunningGuest, curves: Sequence[Curve], ways: Mapping[str, in
 
 
 def _planned(requests: Sequence[GuestRequest], now: Situation) -> tuple[Plan | None, tuple[Finding, ...]]:
-    """The plan for all requests, in which groups move if there is no other way; or why there is none."""
+    """The plan for all requests, in which groups move if there is no other way; or why no plan is possible."""
     findings: tuple[Finding, ...] = ()
     for compact in (False, True):
         try:

@@ -66,7 +66,7 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def values(self) -> list[float]:
-        """The traffic by number of ways from 1 on; between two points it is on a straight line."""
+        """The traffic by number of ways, the first for 1; between two points it is on a straight line."""
         return values_of(self.points)
 
 

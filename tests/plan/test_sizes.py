@@ -67,7 +67,7 @@ def test_a_mask_with_gaps_has_only_sizes_within_it() -> None:
 
 
 @given(st.integers(1, 0xFFF), st.integers(1, 0xFFF), st.integers(0, 0xFFF))
-def test_sizes_are_nested_contiguous_and_nobody_elses(web: int, default: int, other: int) -> None:
+def test_sizes_are_nested_contiguous_and_no_other_groups(web: int, default: int, other: int) -> None:
     sizes = [int(mask, 16) for mask in masks(host(web, default, other))]
     for smaller, larger in pairwise(sizes):
         assert larger & smaller == smaller
@@ -115,7 +115,7 @@ def test_a_neighbor_keeps_the_ways_that_are_not_needed() -> None:
 
 @st.composite
 def neighbors(draw: st.DrawFn) -> tuple[Host, dict[str, Cbm], int]:
-    """Groups side by side, with gaps that are free or another program's, and the least number of ways."""
+    """Contiguous groups, with gaps that are free or another program's, and the least number of ways."""
     least, way, masks, taken = draw(st.integers(1, 2)), 1, {}, 0
     while way < 12 and len(masks) < 4:
         gap, ways = draw(st.integers(0, 2)), draw(st.integers(least, 5))

@@ -1,4 +1,4 @@
-"""A simulated host on which guests have ways of their own, and a clock that waiting moves: for measurements."""
+"""A simulated host on which guests have their own ways, and a clock that waiting moves: for measurements."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

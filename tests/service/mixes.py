@@ -39,7 +39,7 @@ def mix(directory: Path, seed: int, least: int = 2, most: int = 6) -> tuple[Scen
 
 
 def true_curve(work: Workload, ways: int) -> list[float]:
-    """What the model says that a workload moves per second with 1, 2, … ways of its own, once it has filled them."""
+    """What the model says that a workload moves per second with 1, 2, … own ways, once it has filled them."""
     flow = Flow("web", "w", (), work.bytes_per_second, work.working_set, work.never_found, work.local)
     return [flow.wanted(min(n * WAY, work.working_set)) for n in range(1, ways + 1)]
 

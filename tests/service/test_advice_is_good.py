@@ -58,7 +58,7 @@ def test_the_knee_of_a_lone_guest_is_found_within_one_way(tmp_path: Path) -> Non
 
 
 def test_the_division_is_planned_and_applied_as_it_is_suggested(tmp_path: Path) -> None:
-    """All the way: with runs, a plan, and the guests' masks in the end."""
+    """All the way: with runs, a plan, and the guests' final masks."""
     scene, _ = mix(tmp_path, 3)
     found = advised(scene)
     assert scene.schemata() == scene.before

@@ -1,4 +1,4 @@
-"""Measuring guests: which ways they get, what is read, and that they have their ways of before in the end."""
+"""Measuring guests: which ways they get, what is read, and that they finally have their ways of before."""
 
 import os
 import signal
@@ -95,7 +95,7 @@ def test_each_guest_is_given_the_ways_of_the_others_that_are_measured(scene: Sce
     assert [f"{point.mask:x}" for point in db.points] == ["10", "30", "70", "78", "7c", "7e"]
     assert ("3f", "40") in seen
     assert ("1", "7e") in seen
-    assert ("7", "70") in seen  # nobody has way 3 then
+    assert ("7", "70") in seen  # no group has way 3 then
     assert set(seen.values()) == {scene.before["."]}
     assert (web.before_ways, db.before_ways) == (4, 3)
 
@@ -126,13 +126,13 @@ def test_a_slow_host_ends_with_fewer_sizes(tmp_path: Path) -> None:
 # -- who cannot be measured
 
 
-def test_a_guest_without_ways_of_its_own_is_refused_with_a_command(tmp_path: Path) -> None:
+def test_a_guest_without_own_ways_is_refused_with_a_command(tmp_path: Path) -> None:
     scene = Scene(tmp_path, {"web": 2})
     scene.sim.write(f"{WEB}/schemata", scene.sim.read("schemata"))
-    with pytest.raises(InputError, match="guest 'web' has no ways of its own in L3 cache 0") as refused:
+    with pytest.raises(InputError, match="guest 'web' has no own ways in L3 cache 0") as refused:
         measure(request(scene), scene.connection, pace=scene.pace)
     assert "cachetune set web --l3 0=4ways --shrink-default" in refused.value.hint
-    with pytest.raises(InputError, match="guest 'web' has no ways of its own in L3 cache 1"):
+    with pytest.raises(InputError, match="guest 'web' has no own ways in L3 cache 1"):
         measure(request(scene, cache_id=1), scene.connection, pace=scene.pace)
     with pytest.raises(InputError, match="the host has no L3 cache 7"):
         measure(request(scene, cache_id=7), scene.connection, pace=scene.pace)
@@ -338,7 +338,7 @@ def test_until_recover_others_still_leave_the_ways_of_before(scene: Scene) -> No
     killed(scene)
     with pytest.raises(ApplyRefusedError, match="CT509") as refused:
         place(scene, "web", 2)
-    assert refused.value.hint == "the process is gone: run 'cachetune recover' to restore the ways of before"
+    assert refused.value.hint == "the process has ended: run 'cachetune recover' to restore the ways of before"
     with pytest.raises(ApplyRefusedError, match="CT509"):
         measure(request(scene, "db"), scene.connection, pace=scene.pace)
     assert preview(scene.connection) == (f"restore the ways of {WEB}",)

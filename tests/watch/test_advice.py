@@ -19,7 +19,7 @@ WEB = "cachetune-web"
 def usage(
     held: float | None, rate: float | None = 0.0, *, path: str = WEB, mask: int = 0x00F, guest: str | None = "web"
 ) -> Usage:
-    """A group that holds this many MiB, and moves so many MiB per second."""
+    """A group that holds this many MiB, and moves that many MiB per second."""
     occupied = None if held is None else round(held * MIB)
     moved = None if rate is None else rate * MIB
     return Usage(path, guest, "control", 0, Cbm(mask), occupied, moved, moved)

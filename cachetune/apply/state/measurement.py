@@ -1,8 +1,8 @@
 """The measurement: which groups have other ways for a while, and what they had before.
 
-``cachetune advise --measure`` gives a group one size after another. Each of these changes is a run with a journal of
-its own; this file spans all of them. It is written before the first change and deleted after the last, which restores
-the masks of before. The process that measures holds an flock on it: so if the process is killed, the lock is gone and
+``cachetune advise --measure`` gives a group one size after another. Each of these changes is a run with its own
+journal; this file spans all of them. It is written before the first change and deleted after the last, which restores
+the masks of before. The process that measures holds an flock on it: if the process is killed, the lock is released and
 the file is left, and ``recover`` restores. A process that is stopped for long loses its claim when the time is up.
 
 For all other runs a measured group still has the ways of before, and the ways that it borrows are taken.
@@ -109,7 +109,7 @@ class Held:
 
 
 def new(resctrl: str, resource: str, cache_id: int, groups: tuple[MeasuredGroup, ...], seconds: float) -> Measurement:
-    """A measurement by this process that takes at most ``seconds`` from now on."""
+    """A measurement by this process that takes at most ``seconds``."""
     return Measurement(
         id=os.urandom(8).hex(),
         boot_id=boot_id(),
@@ -216,7 +216,7 @@ def delete(run: Path) -> None:
 
 
 def without_measurement(host: Host, run: Path, mine: str = "") -> Host:
-    """The host as if no group were measured; the ways that a measurement borrows belong to a group of its own.
+    """The host as if no group were measured; the ways that a measurement borrows belong to a separate group.
 
     A mask that another program has given the group since is shown as it is. The measurement with the id ``mine`` is
     that of the caller, who sees the host as it is.

@@ -1,4 +1,4 @@
-"""``cachetune advise``: which size to ask for."""
+"""``cachetune advise``: which size to request."""
 
 import time
 from collections.abc import Mapping

@@ -70,9 +70,9 @@ def command(**values: Any) -> None:
     \b
     Examples:
       cachetune exporter
-      cachetune exporter --listen 0.0.0.0:9751 --tls-cert host.pem --tls-key host.key --tls-client-ca ca.pem
+      cachetune exporter --listen 0.0.0.0:9751 --tls-cert cert.pem --tls-key key.pem
       cachetune exporter --dashboard > dashboard.json
-      cachetune exporter --textfile /var/lib/prometheus/node-exporter/cachetune.prom --interval 15
+      cachetune exporter --textfile cachetune.prom --interval 15
     """
     if values["dashboard"]:
         click.echo(dashboard(), nl=False)

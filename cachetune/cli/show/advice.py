@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def advice_page(advice: Advice) -> Iterator["RenderableType"]:
-    """The table and the sentences, or why there are none."""
+    """The table and the sentences, or why they are missing."""
     if advice.since is None or advice.until is None:
         yield f"{printable(advice.source)} has no readings of that time, so nothing can be said."
         return
@@ -64,7 +64,7 @@ def _sentence(group: GroupAdvice) -> str:
             rate = about(round(group.full_bytes_per_second or 0))
             return (
                 f"its {count(group.ways, 'way')} were full in {group.full:.0%} of the readings, with {rate}/s of "
-                "memory traffic: more may help, or may not; measuring tells."
+                "memory traffic: more may help, or may not; a measurement shows it."
             )
         case "shared":
             return f"it shares ways with {printable(group.shared_with)}, so what it needs alone is not known."

@@ -162,7 +162,7 @@ def test_a_measurement_that_is_killed_is_restored_by_recover(at: Place, measurin
     measuring.wait()
     assert at.mask(at.web) == BORROWING
     refused = at.cachetune(*other)
-    hint = "    hint: the process is gone: run 'cachetune recover' to restore the ways of before"
+    hint = "    hint: the process has ended: run 'cachetune recover' to restore the ways of before"
     assert refused.stderr.splitlines()[-2:] == [first, hint]
     recovered = at.cachetune("recover", "--yes")
     assert (recovered.returncode, at.masks()) == (0, BEFORE), recovered.stderr
@@ -170,7 +170,7 @@ def test_a_measurement_that_is_killed_is_restored_by_recover(at: Place, measurin
 
 
 @pytest.mark.slow
-def test_a_terminal_is_told_what_will_be_done_and_prompted(at: Place) -> None:
+def test_a_terminal_shows_what_will_be_done_and_prompts(at: Place) -> None:
     words = ("advise", "--measure", "--guest", at.web, "--budget", "8s", *at.where)
     code, shown = converse("n", *words)
     assert code == 2
@@ -263,8 +263,8 @@ def test_the_document_has_the_same_and_can_be_limited_to_a_guest_and_a_time(db: 
 
 
 def test_what_the_history_does_not_have_is_said(db: Path) -> None:
-    result = invoke("--db", db, "--guest", "nobody")
-    assert str(result.exception) == f"{db} has no present groups of guest 'nobody'"
+    result = invoke("--db", db, "--guest", "unknown")
+    assert str(result.exception) == f"{db} has no present groups of guest 'unknown'"
     later = invoke("--db", db, "--since", f"@{NOON + 1e6}")
     assert (later.exit_code, later.stdout.split("history.db ")[1]) == (
         0,
