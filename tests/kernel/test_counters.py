@@ -6,6 +6,7 @@ The guest's control group takes the other two when it is created, although both 
 import dataclasses
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from cachetune import documents
 from cachetune.plan.steps import WriteFile
@@ -16,6 +17,7 @@ from tests.kernel.scenarios import counter_runs, counters
 
 pytestmark = pytest.mark.kernel
 
+TRAFFIC = "cachetune_monitor_memory_bytes_total"
 CONTROL = "cachetune-web-vcpus_0-1"
 MONITORS = [f"{CONTROL}/mon_groups/cachetune-web-vcpus_{n}" for n in (0, 1)]
 DOMAIN = """\
@@ -94,6 +96,23 @@ def test_the_command_shows_the_same_rates_in_each_line(found: counters.Outcome) 
             assert known["mbm_total_bytes 0"][0] > 0  # type: ignore[operator]
             assert known["mbm_local_bytes 0"] == (None, "Unassigned")
             assert known["llc_occupancy 0"] == (None, "ok")
+
+
+def test_an_exporter_without_root_exports_what_the_kernel_counts(found: counters.Outcome) -> None:
+    first, second = (
+        [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        for text in found.exported
+    )
+    before, after = (
+        {s.labels["vcpus"]: s.value for s in samples if s.name == TRAFFIC and s.labels["cache_id"] == "0"}
+        for samples in (first, second)
+    )
+    assert before.keys() == after.keys() == {"0", "1"}
+    assert all(before[vcpu] < after[vcpu] for vcpu in before)
+    assert {s.labels["guest"] for s in first if s.name == TRAFFIC} == {"web"}
+    states = {(s.labels["event"], s.labels["state"]) for s in first if s.name == "cachetune_counters"}
+    assert states >= {("mbm_local_bytes", "Unassigned"), ("llc_occupancy", "ok")}
+    assert {s.value for s in second if s.name == "cachetune_scrape_errors_total"} == {0}
 
 
 def test_the_monitors_read_numbers_that_grow_and_the_control_group_their_sum(found: counters.Outcome) -> None:

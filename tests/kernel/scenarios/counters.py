@@ -3,6 +3,7 @@
 ``python -m … DOMAIN.xml``; the domain has one control group with a monitor for each of its vCPUs.
 """
 
+import os
 import sys
 from pathlib import Path
 from unittest import mock
@@ -12,6 +13,11 @@ import msgspec
 from cachetune import documents
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.cli.until_stopped import UntilStopped
+from cachetune.exporter.collector import load_client, text_of
+from cachetune.exporter.look import Observer
+from cachetune.exporter.samples import samples_of
+from cachetune.service.connection import Location
+from cachetune.service.select import Selection
 from cachetune.watch import Reading, read_counters
 from cachetune.watch.sampler import Sample, Sampler, rates
 from tests.kernel.scenarios.cachetune_command import Ran, run_here
@@ -24,7 +30,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
     ``replaced`` are the rates of the last monitor group between the sample before it was removed and created again, and
     the first one after; ``gone`` is whether it was missing from the sample in between. ``watched`` is what
-    ``monitor --interval`` printed, with JSON in each line.
+    ``monitor --interval`` printed, with JSON in each line. ``exported`` are the metrics that an exporter without root
+    makes, before and after the vCPUs work.
     """
 
     first: tuple[Reading, ...]
@@ -33,6 +40,10 @@ class Outcome(msgspec.Struct, frozen=True):
     gone: bool
     replaced: dict[str, float | None]
     watched: Ran
+    exported: tuple[str, ...]
+
+
+_NOBODY = 65534
 
 
 def main() -> None:
@@ -54,13 +65,14 @@ def main() -> None:
         process.work()
         samples.append(sampler.sample())
         watched = _watched(process, sys.argv[1], connection.run)
+        exported = _exported(process, connection.run)
         connection.resctrl.rmdir(paths[-1])
         connection.resctrl.mkdir(paths[-1])
         samples += [sampler.sample(), sampler.sample()]
     grown = {path: _rates(samples[0], samples[1], path) for path in paths}
     gone = paths[-1] not in samples[2].groups
     replaced = _rates(samples[1], samples[3], paths[-1])
-    outcome = Outcome(first, second, grown, gone, replaced, watched)
+    outcome = Outcome(first, second, grown, gone, replaced, watched, exported)
     sys.stdout.buffer.write(documents.encode(outcome))
 
 
@@ -69,6 +81,36 @@ def _watched(process: GuestProcess, domain: str, run: Path) -> Ran:
     words = ("monitor", domain, "--run", str(run), "--interval", "0.1", "--count", "2", "--json")
     with mock.patch.object(UntilStopped, "wait", side_effect=lambda _: process.work()):
         return run_here(*words)
+
+
+def _exported(process: GuestProcess, run: Path) -> tuple[str, ...]:
+    """The metrics at two moments, as a child process of the user nobody makes them; the vCPUs work in between."""
+    load_client()
+    for directory in Path(sys.executable).resolve().parents:
+        directory.chmod(directory.stat().st_mode | 0o111)  # nobody may use the interpreter
+    reading, writing = os.pipe()
+    if not os.fork():
+        try:
+            texts = _exported_by_nobody(process, run)
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(msgspec.json.encode(texts))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        return msgspec.json.decode(pipe.read(), type=tuple[str, ...])
+
+
+def _exported_by_nobody(process: GuestProcess, run: Path) -> list[str]:
+    os.setgroups([])
+    os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+    os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    texts = []
+    with Observer(Location(run=run), Selection(), 0.001) as observer:
+        for _ in range(2):
+            process.work()
+            texts.append(text_of(samples_of(observer.seen())).decode())
+    return texts
 
 
 def _rates(before: Sample, after: Sample, path: str) -> dict[str, float | None]:
