@@ -16,6 +16,7 @@ from cachetune.errors import InputError
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.text import listed, printable
 from cachetune.watch.history import History
+from cachetune.watch.ranking import Ranking
 from cachetune.watch.usage import Cache, Moment, Usage
 
 SPANS = 120
@@ -88,13 +89,14 @@ class CacheCourse(msgspec.Struct, frozen=True):
 
 
 class HistoryReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page shows. ``tenants`` are sorted by bandwidth; ``findings`` are sentences."""
+    """What a page shows. ``tenants`` are sorted by bandwidth, ``findings`` sentences; ``ranking`` is that of noisy."""
 
     period: Period
     caches: tuple[CacheCourse, ...]
     tenants: tuple[Tenant, ...]
     changes: tuple[Change, ...]
     findings: tuple[str, ...]
+    ranking: Ranking | None = None
 
 
 def report_of(

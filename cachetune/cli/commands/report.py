@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+from msgspec.structs import replace
 
 from cachetune.apply.state.change_log import SYSTEM_RUN, log_of
 from cachetune.cli import options
@@ -18,6 +19,7 @@ from cachetune.service.history_report import report_of
 from cachetune.service.hosts import read_location
 from cachetune.service.idle import usage_on
 from cachetune.service.moments import parse_moment
+from cachetune.service.noisy import recorded_noise
 from cachetune.watch.history import History
 
 
@@ -81,6 +83,8 @@ def command(
         found = report_of(
             history, begin.timestamp(), end.timestamp(), guest, log.changes, (*_host_findings(values), *damage_of(log))
         )
+    noise = recorded_noise(db, begin.timestamp(), end.timestamp(), guest)
+    found = replace(found, ranking=noise.ranking)
     if (form or ("html" if output != "-" else "text")) == "html":
         from cachetune.cli.show.history_html import history_html
 

@@ -14,6 +14,7 @@ from cachetune.apply.state.change_log import Change
 from cachetune.cli.show import chart
 from cachetune.cli.show.changes import guests_of, user_of
 from cachetune.cli.show.chart import Chart, bytes_chart, time_axis, ways_chart
+from cachetune.cli.show.noisy import paragraph
 from cachetune.cli.show.ways import FREE, letter_of, owners_picture
 from cachetune.errors import MissingExtraError
 from cachetune.host.model import DEFAULT_GROUP
@@ -76,6 +77,8 @@ def history_html(report: HistoryReport, source: str) -> bytes:
         maps=[way_map(cache) for cache in report.caches if cache.cache.ways],
         notes=[*_notes(report, len(names))],
         period=period_text(report),
+        noisy=[*_ranked(report)],
+        noisy_lines=[*noisy_lines(report)],
         rows=[_row(tenant) for tenant in report.tenants],
         source=printable(source),
         version=__version__,
@@ -99,6 +102,26 @@ def findings_of(report: HistoryReport) -> Iterator[str]:
         yield f"nothing was recorded from {_time(start)} to {_time(end)}"
     if len(gaps) > _MOST_GAPS:
         yield f"and at {count(len(gaps) - _MOST_GAPS, 'other time')}"
+
+
+def noisy_lines(report: HistoryReport) -> Iterator[str]:
+    """Who takes from others, with the evidence; or that nobody does."""
+    if report.ranking is None:
+        return
+    for one in report.ranking.noisy:
+        yield from paragraph(one)
+    if not report.ranking.noisy:
+        yield "No guest or group takes from others."
+    yield from (f"Without evidence: {printable(line)}." for line in report.ranking.without)
+
+
+def _ranked(report: HistoryReport) -> Iterator[tuple[str, ...]]:
+    for one in report.ranking.ranked if report.ranking else ():
+        for cache in one.caches:
+            share = "unknown" if cache.bandwidth_share is None else f"{cache.bandwidth_share:.0%}"
+            sizes = (_size(cache.occupancy_bytes), _size(cache.equal_share_bytes))
+            taken = sum(each.lost_bytes_per_second or 0.0 for each in cache.neighbors)
+            yield (printable(one.title), str(cache.cache_id), share, *sizes, _rate(taken) if taken else "none")
 
 
 def _notes(report: HistoryReport, tenants: int) -> Iterator[str]:

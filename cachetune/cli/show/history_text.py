@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cachetune.cli.show.changes import changes_page
-from cachetune.cli.show.history_html import findings_of, period_text, way_map
+from cachetune.cli.show.history_html import findings_of, noisy_lines, period_text, way_map
 from cachetune.cli.show.table import Table, names, numbers, unbroken
 from cachetune.service.history_report import Course, HistoryReport, Tenant, display_name
 from cachetune.text import printable
@@ -31,6 +31,9 @@ def history_page(report: HistoryReport, source: str) -> Iterator["RenderableType
             yield "  " + ", ".join(f"{letter} {name} ({ways})" for letter, name, ways in found.key)
     yield ""
     yield _Tenants(report.tenants)
+    if report.ranking:
+        yield ""
+        yield from noisy_lines(report)
     if report.changes:
         yield ""
         yield changes_page(report.changes)

@@ -19,7 +19,7 @@ def noisy_page(ranking: Ranking) -> "list[ConsoleRenderable | str]":
     """A paragraph for each that takes from others, then a table of all, then what is not known."""
     page: list[ConsoleRenderable | str] = []
     for one in ranking.noisy:
-        page += [Sentence(line) for line in _paragraph(one)]
+        page += [Sentence(line) for line in paragraph(one)]
         page.append("")
     if not ranking.noisy and ranking.ranked:
         page += [f"No guest or group takes from others, by {_basis(ranking)}.", ""]
@@ -35,7 +35,8 @@ def _basis(ranking: Ranking) -> str:
     return f"{count(ranking.samples, 'sample')} in {round(max(ranking.ended - ranking.began, 0.0), 1):g} s"
 
 
-def _paragraph(one: Ranked) -> Iterator[str]:
+def paragraph(one: Ranked) -> Iterator[str]:
+    """Whom it takes from, with the evidence in each cache, and how to contain it."""
     hurt = sorted({_title(each) for cache in one.caches for each in cache.hurts})
     yield f"{printable(one.title)} takes from {printable(listed(hurt))}: {_taken(one)}."
     for cache in one.caches:

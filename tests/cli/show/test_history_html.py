@@ -13,7 +13,8 @@ from cachetune.cli.show.history_html import MOST_CHARTED, history_html, way_map
 from cachetune.cli.show.history_text import columns
 from cachetune.errors import MissingExtraError
 from cachetune.service.history_report import SPANS, CacheCourse, Course, HistoryReport, Period, Tenant
-from cachetune.watch.usage import Cache
+from cachetune.watch.ranking import rank
+from cachetune.watch.usage import Cache, Moment, Usage
 from tests.watch.moments import NOON
 
 HOSTILE = (
@@ -127,6 +128,25 @@ def test_it_loads_nothing() -> None:
     links = {value for _, name, value, _ in html.fromstring(page).iterlinks() if name != "fill"}
     assert {link for link in links if not link.startswith("#")} == {"data:,"}
     assert "default-src 'none'" in page
+
+
+def test_who_takes_from_others_stands_first_with_the_evidence() -> None:
+    found = replace(a_report(("web",)), ranking=rank(scene(HOSTILE[0])))
+    tree = html.fromstring(history_html(found, "history.db").decode())
+    (section,) = (each for each in tree.iterfind(".//section") if each.get("aria-labelledby") == "noisy")
+    assert section.findtext(".//li/bdi").startswith(f"{HOSTILE[0]} takes from web: about ")
+    rows = [[cell.text_content() for cell in row] for row in section.iterfind(".//tbody/tr")]
+    assert [row[0] for row in rows] == [HOSTILE[0], "web"]
+    assert [row[3] for row in rows] == ["15 MiB", "2.5 MiB"]
+
+
+def scene(aggressor: str) -> list[Moment]:
+    """A guest that streams through the ways that web has, too."""
+    rates = {aggressor: (15 << 20, 4e9), "web": (5 << 19, 3e8)}
+    usages = tuple(
+        Usage(name, name, "control", 0, Cbm(0x3F), occupancy, rate, rate) for name, (occupancy, rate) in rates.items()
+    )
+    return [Moment(NOON + k, (Cache(0, 36 << 20, 12),), usages) for k in range(30)]
 
 
 def test_with_very_many_guests_it_stays_below_two_megabytes_and_the_table_has_all() -> None:
