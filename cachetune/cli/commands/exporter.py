@@ -70,7 +70,7 @@ def command(**values: Any) -> None:
     \b
     Examples:
       cachetune exporter
-      cachetune exporter --listen 0.0.0.0:9751 --tls-cert tls.pem --tls-key tls.key
+      cachetune exporter --listen 0.0.0.0:9751 --tls-cert a.pem --tls-key a.key
       cachetune exporter --dashboard > dashboard.json
       cachetune exporter --textfile cachetune.prom --interval 15
     """
