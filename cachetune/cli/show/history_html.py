@@ -105,7 +105,7 @@ def findings_of(report: HistoryReport) -> Iterator[str]:
 
 
 def noisy_lines(report: HistoryReport) -> Iterator[str]:
-    """Who takes from others, with the evidence; or that nobody does."""
+    """Who takes from others, with the evidence; or that none does."""
     if report.ranking is None:
         return
     for one in report.ranking.noisy:

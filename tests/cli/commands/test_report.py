@@ -105,7 +105,7 @@ def test_what_the_host_says_now_is_among_the_findings(run: Run, tmp_path: Path) 
     assert "- this host cannot be read now: " in run().stdout
 
 
-def test_it_says_whether_anybody_takes_from_others(run: Run) -> None:
+def test_it_says_whether_a_guest_takes_from_others(run: Run) -> None:
     lines = run().stdout.splitlines()
     assert "No guest or group takes from others." in lines
     assert "No guest or group takes from others." in run("--guest", "guest-1", "--format", "html").stdout
