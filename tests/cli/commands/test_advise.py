@@ -117,27 +117,6 @@ def test_a_guest_is_measured_and_has_its_ways_of_before_again(at: Place) -> None
 
 
 @pytest.mark.slow
-def test_guests_divide_the_cache_as_a_plan_that_apply_takes(at: Place) -> None:
-    plan = at.directory / "plan.json"
-    words = ("--guest", at.web, "--guest", at.batch, "--budget", "24s", "--yes", "--json", "-o", plan)
-    measured = at.cachetune("advise", "--measure", *words)
-    assert measured.returncode == 0, measured.stderr
-    document = json.loads(measured.stdout)
-    knees = {curve["guest"]: curve["knee_ways"] for curve in document["curves"]}
-    assert abs(knees[at.web] - 3) <= 1  # the clock of a loaded machine is part of what is measured
-    assert document["divided_ways"] == 6
-    ways = {each["guest"]: each["ways"] for each in document["suggestions"]}
-    assert sum(ways.values()) == 6
-    assert at.masks() == BEFORE  # nothing is applied
-    try:
-        assert at.cachetune("apply", plan, "--yes").returncode == 0
-        assert {name: int(at.mask(name), 16).bit_count() for name in ways} == ways
-    finally:
-        for name, number in ((at.batch, 1), (at.web, 4), (at.batch, 2)):
-            assert at.cachetune("set", name, "--l3", f"0={number}ways", "--compact", "--yes").returncode == 0
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_ends_a_measurement_with_the_ways_of_before(
     at: Place, measuring: "subprocess.Popen[str]", name: str
@@ -184,6 +163,23 @@ def test_a_terminal_shows_what_will_be_done_and_prompts(at: Place) -> None:
     assert re.search(f"{at.web} with [45] ways", shown)  # the progress bar
     assert "Confidence:" in shown
     assert at.masks() == BEFORE
+
+
+@pytest.mark.slow
+def test_guests_divide_the_cache_as_a_plan_that_apply_takes(at: Place) -> None:
+    plan = at.directory / "plan.json"
+    words = ("--guest", at.web, "--guest", at.batch, "--budget", "24s", "--yes", "--json", "-o", plan)
+    measured = at.cachetune("advise", "--measure", *words)
+    assert measured.returncode == 0, measured.stderr
+    document = json.loads(measured.stdout)
+    knees = {curve["guest"]: curve["knee_ways"] for curve in document["curves"]}
+    assert abs(knees[at.web] - 3) <= 1  # the clock of a loaded machine is part of what is measured
+    assert document["divided_ways"] == 6
+    ways = {each["guest"]: each["ways"] for each in document["suggestions"]}
+    assert sum(ways.values()) == 6
+    assert at.masks() == BEFORE  # nothing is applied
+    assert at.cachetune("apply", plan, "--yes").returncode == 0
+    assert {name: int(at.mask(name), 16).bit_count() for name in ways} == ways  # last: it changes the guests
 
 
 # -- without a host
