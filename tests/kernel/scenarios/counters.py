@@ -43,7 +43,7 @@ class Outcome(msgspec.Struct, frozen=True):
     exported: tuple[str, ...]
 
 
-_NOBODY = 65534
+_OTHER_USER = 65534
 
 
 def main() -> None:
@@ -84,14 +84,14 @@ def _watched(process: GuestProcess, domain: str, run: Path) -> Ran:
 
 
 def _exported(process: GuestProcess, run: Path) -> tuple[str, ...]:
-    """The metrics at two moments, as a child process of the user nobody makes them; the vCPUs work in between."""
+    """The metrics at two moments, as a child process without root makes them; the vCPUs work in between."""
     load_client()
     for directory in Path(sys.executable).resolve().parents:
-        directory.chmod(directory.stat().st_mode | 0o111)  # nobody may use the interpreter
+        directory.chmod(directory.stat().st_mode | 0o111)  # other users may run the interpreter
     reading, writing = os.pipe()
     if not os.fork():
         try:
-            texts = _exported_by_nobody(process, run)
+            texts = _exported_without_root(process, run)
             with os.fdopen(writing, "wb") as pipe:
                 pipe.write(msgspec.json.encode(texts))
         finally:
@@ -101,10 +101,10 @@ def _exported(process: GuestProcess, run: Path) -> tuple[str, ...]:
         return msgspec.json.decode(pipe.read(), type=tuple[str, ...])
 
 
-def _exported_by_nobody(process: GuestProcess, run: Path) -> list[str]:
+def _exported_without_root(process: GuestProcess, run: Path) -> list[str]:
     os.setgroups([])
-    os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-    os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    os.setresgid(_OTHER_USER, _OTHER_USER, _OTHER_USER)
+    os.setresuid(_OTHER_USER, _OTHER_USER, _OTHER_USER)
     texts = []
     with Observer(Location(run=run), Selection(), 0.001) as observer:
         for _ in range(2):
