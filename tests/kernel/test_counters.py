@@ -93,7 +93,8 @@ def test_the_command_shows_the_same_rates_in_each_line(found: counters.Outcome) 
         assert [monitor.path for monitor in monitors] == [CONTROL, *MONITORS]
         for monitor in monitors[1:]:
             known = {f"{c.event} {c.id}": (c.per_second, c.state) for c in monitor.counters}
-            assert known["mbm_total_bytes 0"][0] > 0  # type: ignore[operator]
+            # A thread may have run beside one cache only.
+            assert known["mbm_total_bytes 0"][0] + known["mbm_total_bytes 1"][0] > 0  # type: ignore[operator]
             assert known["mbm_local_bytes 0"] == (None, "Unassigned")
             assert known["llc_occupancy 0"] == (None, "ok")
 
@@ -104,15 +105,36 @@ def test_an_exporter_without_root_exports_what_the_kernel_counts(found: counters
         for text in found.exported
     )
     before, after = (
-        {s.labels["vcpus"]: s.value for s in samples if s.name == TRAFFIC and s.labels["cache_id"] == "0"}
+        {(s.labels["vcpus"], s.labels["cache_id"]): s.value for s in samples if s.name == TRAFFIC}
         for samples in (first, second)
     )
-    assert before.keys() == after.keys() == {"0", "1"}
-    assert all(before[vcpu] < after[vcpu] for vcpu in before)
+    assert before.keys() == after.keys() == {(vcpu, cache) for vcpu in "01" for cache in "01"}
+    for vcpu in "01":  # its thread may have run beside one cache only
+        assert before[vcpu, "0"] + before[vcpu, "1"] < after[vcpu, "0"] + after[vcpu, "1"]
     assert {s.labels["guest"] for s in first if s.name == TRAFFIC} == {"web"}
     states = {(s.labels["event"], s.labels["state"]) for s in first if s.name == "cachetune_counters"}
     assert states >= {("mbm_local_bytes", "Unassigned"), ("llc_occupancy", "ok")}
     assert {s.value for s in second if s.name == "cachetune_scrape_errors_total"} == {0}
+
+
+def test_a_history_has_what_the_kernel_counted(found: counters.Outcome) -> None:
+    assert len(found.recorded) == 3
+    for moment in found.recorded:
+        known = {usage.path: usage for usage in moment.usages if usage.cache_id == 0}
+        assert {"."} | {CONTROL, *MONITORS} <= set(known)
+        assert {known[path].guest for path in (CONTROL, *MONITORS)} == {"web"}
+        assert known[CONTROL].mask
+        assert known[CONTROL].mask == known[MONITORS[0]].mask
+        assert all(usage.occupancy_bytes is not None for usage in known.values())
+    first, *rated = ([u for u in moment.usages if u.path in MONITORS] for moment in found.recorded)
+    assert {usage.total_bytes_per_second for usage in first} == {None}
+    for usages in rated:  # a thread may have run beside one cache only
+        for path in MONITORS:
+            rates = [usage.total_bytes_per_second for usage in usages if usage.path == path]
+            assert None not in rates
+            assert sum(rate or 0 for rate in rates) > 0
+    assert (found.reported.code, found.reported.err) == (0, "")
+    assert "web" in {line.partition(" ")[0] for line in found.reported.out.splitlines()}
 
 
 def test_the_monitors_read_numbers_that_grow_and_the_control_group_their_sum(found: counters.Outcome) -> None:

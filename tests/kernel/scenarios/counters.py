@@ -17,9 +17,13 @@ from cachetune.exporter.collector import load_client, text_of
 from cachetune.exporter.look import Observer
 from cachetune.exporter.samples import samples_of
 from cachetune.service.connection import Location
+from cachetune.service.readings import Watcher
+from cachetune.service.recording import Recording, record
 from cachetune.service.select import Selection
 from cachetune.watch import Reading, read_counters
+from cachetune.watch.history import History, Recorder
 from cachetune.watch.sampler import Sample, Sampler, rates
+from cachetune.watch.usage import Moment
 from tests.kernel.scenarios.cachetune_command import Ran, run_here
 from tests.kernel.scenarios.guest_process import GuestProcess, running
 from tests.kernel.scenarios.library import carried_out, domain_in, guest_of, place_on, planned
@@ -31,7 +35,8 @@ class Outcome(msgspec.Struct, frozen=True):
     ``replaced`` are the rates of the last monitor group between the sample before it was removed and created again, and
     the first one after; ``gone`` is whether it was missing from the sample in between. ``watched`` is what
     ``monitor --interval`` printed, with JSON in each line. ``exported`` are the metrics that an exporter without root
-    makes, before and after the vCPUs work.
+    makes, before and after the vCPUs work. ``recorded`` is what ``record`` kept, and ``reported`` what ``report``
+    printed about it.
     """
 
     first: tuple[Reading, ...]
@@ -41,6 +46,8 @@ class Outcome(msgspec.Struct, frozen=True):
     replaced: dict[str, float | None]
     watched: Ran
     exported: tuple[str, ...]
+    recorded: tuple[Moment, ...]
+    reported: Ran
 
 
 _OTHER_USER = 65534
@@ -66,13 +73,14 @@ def main() -> None:
         samples.append(sampler.sample())
         watched = _watched(process, sys.argv[1], connection.run)
         exported = _exported(process, connection.run)
+        recorded, reported = _recorded(process, connection.run)
         connection.resctrl.rmdir(paths[-1])
         connection.resctrl.mkdir(paths[-1])
         samples += [sampler.sample(), sampler.sample()]
     grown = {path: _rates(samples[0], samples[1], path) for path in paths}
     gone = paths[-1] not in samples[2].groups
     replaced = _rates(samples[1], samples[3], paths[-1])
-    outcome = Outcome(first, second, grown, gone, replaced, watched, exported)
+    outcome = Outcome(first, second, grown, gone, replaced, watched, exported, recorded, reported)
     sys.stdout.buffer.write(documents.encode(outcome))
 
 
@@ -111,6 +119,16 @@ def _exported_without_root(process: GuestProcess, run: Path) -> list[str]:
             process.work()
             texts.append(text_of(samples_of(observer.seen())).decode())
     return texts
+
+
+def _recorded(process: GuestProcess, run: Path) -> tuple[tuple[Moment, ...], Ran]:
+    """The history of three looks, between which the vCPUs work, and the report of it."""
+    db = Path("/run/history.db")
+    with Recorder(db) as recorder, Watcher(Location(run=run), Selection(foreign=True)) as watcher:
+        recording = Recording(recorder, lambda _level, text: sys.stderr.write(f"{text}\n"))
+        record(watcher, recording, ((process.work(), tick)[1] for tick in range(3)), lambda: None)
+    with History(db) as history:
+        return tuple(history.moments()), run_here("report", "--since", "1h", "--db", str(db), "--run", str(run))
 
 
 def _rates(before: Sample, after: Sample, path: str) -> dict[str, float | None]:
