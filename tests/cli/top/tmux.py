@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -40,7 +41,11 @@ class Terminal:
 
     @property
     def exit_code(self) -> str:
-        """How the process ended, "" if it has not."""
+        """How the process ended, "" if it has not.
+
+        tmux 3.3 sometimes misses the signal that it has ended, and leaves it a zombie until the next one.
+        """
+        os.kill(int(self._tmux("display-message", "-p", "#{pid}")), signal.SIGCHLD)
         return self._tmux("display-message", "-p", "#{pane_dead_status}").strip()
 
     def press(self, *keys: str) -> None:
