@@ -1,7 +1,8 @@
 """Debian's pqos on a mounted simulation, which it takes for its own machine.
 
 pqos expects resctrl at its usual place and reads the machine's CPUs from sysfs. Both are put there in a separate mount
-namespace, so any profile works on any machine.
+namespace, so any profile works on any machine. It takes the mount options of any resctrl for those of its own, so the
+mounts of other tests are not there.
 """
 
 import os
@@ -14,6 +15,8 @@ from tests import waiting
 
 _AT_ITS_PLACE = """
 set -e
+awk -v own="$2" '$1 ~ /^resctrl/ && $2 != own { print $2 }' /proc/mounts |
+    while read -r other; do umount -l "$other"; done
 mount --bind "$1" /sys/devices/system/cpu
 mount -t tmpfs tmpfs /sys/fs; mkdir /sys/fs/resctrl; mount --bind "$2" /sys/fs/resctrl
 { cat /proc/filesystems; printf 'nodev\\tresctrl\\n'; } >"$3"; mount --bind "$3" /proc/filesystems

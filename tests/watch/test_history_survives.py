@@ -6,8 +6,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -104,12 +105,13 @@ def as_nobody(work: Callable[[], object]) -> int:
 
 
 @pytest.fixture
-def closed(tmp_path: Path) -> Path:
-    """A directory that others may read only, and to which the way is open."""
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    tmp_path.chmod(0o755)
-    return tmp_path
+def closed() -> Iterator[Path]:
+    """A directory that others may read only; those of pytest are closed to them."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        yield path
+        path.chmod(0o755)
 
 
 def count_in(path: Path) -> int:
@@ -129,7 +131,6 @@ def test_an_unprivileged_user_reads_while_it_is_recorded_and_after(closed: Path)
         pass
     closed.chmod(0o555)
     assert as_nobody(lambda: count_in(path) == 5) == 0, "after the end"
-    closed.chmod(0o755)
 
 
 def test_an_unprivileged_user_reads_what_a_killed_recorder_has_left(closed: Path) -> None:
@@ -145,7 +146,6 @@ def test_an_unprivileged_user_reads_what_a_killed_recorder_has_left(closed: Path
     assert path.with_name("history.db-wal").exists()
     closed.chmod(0o555)
     assert as_nobody(lambda: count_in(path) == 7) == 0
-    closed.chmod(0o755)
 
 
 def test_an_unprivileged_user_cannot_record_where_only_root_may_write(closed: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from cachetune.host.resctrl.files import SysfsResctrl
 from cachetune.watch.sampler import Sampler, rates
+from tests import waiting
 from tests.sim.fuse.mounted import Mounted, mounted, need_fuse
 
 FEATURES = {"L3": ("llc_occupancy", "mbm_total_bytes", "mbm_local_bytes")}
@@ -25,7 +26,9 @@ def sampler(mount: Mounted) -> Iterator[Sampler]:
 
 
 def test_counters_grow_and_have_rates(sampler: Sampler) -> None:
-    first, second = sampler.sample(), sampler.sample()
+    first = sampler.sample()
+    waiting.until(lambda: sampler.sample().groups["."].values != first.groups["."].values, "the counters")
+    second = sampler.sample()
     assert None not in rates(first.groups["."], second.groups["."])
     assert max(rates(first.groups["."], second.groups["."])) > 0  # type: ignore[type-var]
 
