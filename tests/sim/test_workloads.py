@@ -117,3 +117,9 @@ def test_a_workload_follows_the_threads_of_its_guest_from_group_to_group() -> No
     clock.advance(10)
     total = int(sim.read("g1/mon_data/mon_L3_00/mbm_total_bytes"))
     assert total / MIB == pytest.approx(2500, rel=0.01)
+
+
+def test_the_example_of_the_documentation_is_a_file_of_workloads() -> None:
+    page = Path(__file__).parents[2] / "docs" / "simulation.md"
+    example = page.read_text().partition("```toml\n")[2].partition("```")[0]
+    assert [entry.guest or entry.group for entry in parse_workloads(example.encode(), "page")] == ["web*", "."]
