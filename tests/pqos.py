@@ -1,8 +1,8 @@
 """Debian's pqos on a mounted simulation, which it takes for its own machine.
 
 pqos expects resctrl at its usual place and reads the machine's CPUs from sysfs. Both are put there in a separate mount
-namespace, so any profile works on any machine. It takes the mount options of any resctrl for those of its own, so the
-mounts of other tests are not there.
+namespace, so any profile works on any machine. pqos takes the mount options of any resctrl for those of this one, so
+the mounts of other tests are removed there.
 """
 
 import os
