@@ -120,7 +120,7 @@ def _restore_measured(connection: Connection) -> Report:
         note = f"the measurement of {listed(found.guests)} was interrupted"
         note += "" if report.notes else "; the ways of before are restored"
         return report if report.exit_code else replace(report, outcome="done", notes=(note, *report.notes))
-    note = "" if found is None else f"process {found.pid} is measuring {listed(found.guests)}, which goes on"
+    note = "" if found is None else f"process {found.pid} is still measuring {listed(found.guests)}"
     return Report(outcome="nothing to do", machine_names=(), notes=(note,) if note else ())
 
 

@@ -1,4 +1,4 @@
-"""Output that goes on until SIGINT or SIGTERM, or until the reader of stdout ends, and ends with a whole line.
+"""Output that continues until SIGINT or SIGTERM, or until the reader of stdout ends, and ends with a whole line.
 
 A signal takes effect between two writes. It ends a write only if the reader has not taken the rest after a second.
 """

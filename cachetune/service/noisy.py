@@ -104,7 +104,7 @@ def _with_command(one: Ranked, now: Moment, host: Host | None) -> Ranked:
     sizes = {cache.cache_id: _ways_for(one, cache, now, host) for cache in one.caches if cache.hurts}
     possible = {cache_id: ways for cache_id, ways in sizes.items() if ways}
     if not possible:
-        return replace(one, obstacle="no ways are left that it could have alone")
+        return replace(one, obstacle="too few ways are left for a separate share")
     amounts = [
         f"{name} {format_ids(ids)}={ways}way{'s' * (ways > 1)}"
         for ways, ids in _by_size(possible).items()

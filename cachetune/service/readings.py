@@ -63,8 +63,8 @@ def read_monitors(location: Location, selection: Selection, document: Document |
 class Watcher:
     """Looks at the groups of a selection again and again: each look reads every counter once, of ``events`` or of all.
 
-    The host is read again, and groups are selected, when groups appear or are removed and every few seconds. Close it,
-    or use it in a with statement: what it keeps open keeps resctrl from being unmounted.
+    The host is read again, and groups are selected, after a run of cachetune, when groups appear or are removed, and
+    every few seconds. Close it, or use it in a with statement: what it keeps open keeps resctrl from being unmounted.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Watcher:
         self._chosen: _Chosen
         self._has_looked = False
         self._before: Mapping[str, GroupSample] = {}
+        self._runs = self._runs_so_far()
 
     def __enter__(self) -> Self:
         return self
@@ -100,10 +101,20 @@ class Watcher:
         The first look raises what ``read_monitors`` raises, and InputError for an event that the host does not count.
         Later, a selection without groups is a note: a guest may end and be started again.
         """
+        if (runs := self._runs_so_far()) != self._runs:
+            self._sampler.rescan()
+            self._runs = runs
         sample = self._sampler.sample()
         monitors = [self._reading(label, sample) for label in self._chosen.labels]
         self._before, self._has_looked = sample.groups, True
         return self._chosen.readings(sample.time, monitors)
+
+    def _runs_so_far(self) -> int:
+        """A number that changes with each run, which makes a journal in the run directory and deletes it."""
+        try:
+            return self._location.run.stat().st_mtime_ns
+        except OSError:  # there has been no run, or it is closed to this user
+            return 0
 
     def _choose(self, resctrl: Resctrl, _paths: Sequence[str]) -> tuple[str, ...]:
         reading = _read(resctrl, self._location)

@@ -105,6 +105,10 @@ class Sampler:
         self._close_files()
         self._fs = None
 
+    def rescan(self) -> None:
+        """Look for groups at the next sample, although nothing shows that there are new ones."""
+        self._next_scan = 0.0
+
     def sample(self) -> Sample:
         """Read every counter once. A group that is removed in the meantime is left out.
 

@@ -192,7 +192,7 @@ def test_a_second_measurement_is_refused(scene: Scene) -> None:
 def test_recover_lets_a_measurement_go_on(scene: Scene) -> None:
     def act() -> None:
         assert preview(scene.connection) == ()
-        assert recover(scene.connection).notes == (f"process {os.getpid()} is measuring web, which goes on",)
+        assert recover(scene.connection).notes == (f"process {os.getpid()} is still measuring web",)
 
     (curve,) = measure(request(scene), scene.connection, pace=acting(scene, act))
     assert len(curve.points) == 4

@@ -83,6 +83,25 @@ def test_a_group_that_appears_is_seen_at_the_next_look(sim: SimulatedResctrl, cl
     assert {c.per_second for c in seen.readings.monitors[1].counters} == {None}
 
 
+def test_a_mask_is_that_of_now_after_a_run_and_of_a_few_seconds_ago_after_another_program(
+    sim: SimulatedResctrl, clock: Clock, tmp_path: Path
+) -> None:
+    def mask(seen: HostReadings) -> int | None:
+        return seen.host.default_group.masks.at("L3", 0)
+
+    with Watcher(Location(host="sim:any", run=tmp_path), Selection()) as one:
+        assert mask(one.look()) == 0x7FF
+        sim.write("schemata", "L3:0=7f0\n")
+        clock.advance(1)
+        assert mask(one.look()) == 0x7FF
+        (tmp_path / "journal.jsonl").touch()
+        clock.advance(1)
+        assert mask(one.look()) == 0x7F0
+        sim.write("schemata", "L3:0=7e0\n")
+        clock.advance(sampler.RESCAN_SECONDS)
+        assert mask(one.look()) == 0x7E0
+
+
 def test_a_guest_whose_groups_are_removed_is_a_note_and_counts_again_when_it_is_back(
     sim: SimulatedResctrl, clock: Clock
 ) -> None:

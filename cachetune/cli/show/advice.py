@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cachetune.cli.show.table import Table, names, numbers
+from cachetune.host.model import DEFAULT_GROUP
 from cachetune.plan.groups.names import scope_of
 from cachetune.service.advise import Advice
 from cachetune.text import count, printable
@@ -59,15 +60,16 @@ def _sentence(group: GroupAdvice) -> str:
         case "unused":
             return f"it hardly used the cache or memory: {ways} would do."
         case "enough":
-            return f"its {count(group.ways, 'way')} are enough as far as this shows."
+            return f"what it has, {_ways(group, group.ways)}, is enough as far as this shows."
         case "measure":
             rate = about(round(group.full_bytes_per_second or 0))
             return (
-                f"its {count(group.ways, 'way')} were full in {group.full:.0%} of the readings, with {rate}/s of "
-                "memory traffic: more may help, or may not; a measurement shows it."
+                f"it filled its {count(group.ways, 'way')} in {group.full:.0%} of the readings, with {rate}/s of "
+                "memory traffic: a measurement shows whether more would help."
             )
         case "shared":
-            return f"it shares ways with {printable(group.shared_with)}, so what it needs alone is not known."
+            whom = "the default group" if group.shared_with == DEFAULT_GROUP else printable(group.shared_with)
+            return f"it shares ways with {whom}, so what it needs alone is not known."
         case "unknown":
             return "nothing can be said without readings of its occupancy."
 

@@ -48,7 +48,7 @@ def _conclusion(curve: Curve) -> str:
         return f"Its memory traffic hardly depends on its ways: {ways} would do."
     if curve.knee_ways == most.ways:
         return f"It uses all of the {ways} that could be measured; more may save more."
-    return f"{ways} would do: more save hardly anything."
+    return f"{ways} would do: more ways save almost no traffic."
 
 
 def _printable_lines(text: str) -> str:

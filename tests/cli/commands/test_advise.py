@@ -253,9 +253,9 @@ def test_a_history_is_shown_as_a_table_and_a_sentence_on_each_group(db: Path) ->
     assert "Confidence: high: 360 readings over 2 h 59 min." in text
     assert "  cachetune set web --vcpus 0-1 --l3 0=2ways\n" in text
     assert "  <cache id='0' level='3' type='both' size='2' unit='MiB'/>\n" in text
-    assert "its 2 ways were full in 100% of the readings, with 900 MiB/s of memory traffic" in text
+    assert "it filled its 2 ways in 100% of the readings, with 900 MiB/s of memory traffic" in text
     assert "  cachetune advise --measure --guest db --cache 0\n" in text
-    assert "it shares ways with ., so what it needs alone is not known." in text
+    assert "it shares ways with the default group, so what it needs alone is not known." in text
 
 
 def test_the_document_has_the_same_and_can_be_limited_to_a_guest_and_a_time(db: Path) -> None:
