@@ -44,6 +44,7 @@ from cachetune.plan.steps import effect_of
 from cachetune.service.changes import OnPlan, carry_out
 from cachetune.service.default_group import policy_planner
 from cachetune.service.hosts import problems_of
+from cachetune.service.notes import NewNotes
 from cachetune.service.plans import Removal, planner_of, removal_planner
 from cachetune.service.policy import policy_notes
 from cachetune.service.select import doubts_about
@@ -89,7 +90,7 @@ class Reconciler:
         self._inputs, self._options, self._clock, self._log = inputs, options, clock, log
         self.statuses = {status.name: status for status in previous}
         self.problem = ""
-        self._warned: set[str] = set()
+        self._warnings = NewNotes()
         self._unsettled = ""
         self._against_policy = ""
         self._known = {name: Memory(s.machine_name, s.requested_by) for name, s in self.statuses.items()}
@@ -126,7 +127,8 @@ class Reconciler:
             ledger = load_ledger(connection.run)
             host = connection.look(ledger)
         notes = (*problems_of(host), *policy_notes(self._options.policy, host), *policy_problem)
-        self._log_warnings({*notes, *_doubts(running, files or {})})
+        for warning in self._warnings.new(sorted({*notes, *_doubts(running, files or {})})):
+            self._log("warning", warning)
         return Observation(files, running, host, ledger)
 
     def _read_policy(self) -> tuple[str, ...]:
@@ -137,12 +139,6 @@ class Reconciler:
             return (f"{error_text(error)}; the last valid policy stays in force",)
         self._options = msgspec.structs.replace(self._options, policy=policy)
         return ()
-
-    def _log_warnings(self, warnings: set[str]) -> None:
-        """Log each warning once, and again when it comes back."""
-        for warning in sorted(warnings - self._warned):
-            self._log("warning", warning)
-        self._warned = warnings
 
     def _recover(self, connection: Connection) -> None:
         """Undo or finish a run that was killed, and restore what such a measurement left. Raises CachetuneError."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from cachetune.errors import CachetuneError, HistoryDamagedError
+from cachetune.service.notes import NewNotes
 from cachetune.service.readings import HostReadings, Watcher
 from cachetune.text import count
 from cachetune.watch.history import Recorder
@@ -24,11 +25,12 @@ class Recording:
         self._recorder, self._report = recorder, report
         self._missing = 0
         self._problem = ""
-        self._notes: frozenset[str] = frozenset()
+        self._notes = NewNotes()
 
     def add(self, seen: HostReadings) -> None:
         """Add the moment of these readings. Raises HistoryDamagedError: nothing can be added after that."""
-        self._warn(seen.notes)
+        for note in self._notes.new(seen.notes):
+            self._report("warning", note)
         try:
             self._recorder.add(moment_of(seen.readings, seen.host))
         except HistoryDamagedError:
@@ -47,14 +49,6 @@ class Recording:
         if str(error) != self._problem:
             self._problem = str(error)
             self._report("warning", f"{error}; not recording")
-
-    def _warn(self, notes: Iterable[str]) -> None:
-        """Report the notes that were not there the last time."""
-        current = dict.fromkeys(notes)
-        for note in current:
-            if note not in self._notes:
-                self._report("warning", note)
-        self._notes = frozenset(current)
 
 
 def record(watcher: Watcher, recording: Recording, ticks: Iterable[int], ready: Callable[[], object]) -> None:

@@ -1,7 +1,7 @@
 """``cachetune monitor``: read the counters of groups, once or every few seconds."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from cachetune.cli.show.table import unbroken
 from cachetune.cli.until_stopped import UntilStopped
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import CachetuneError
+from cachetune.service.notes import NewNotes
 from cachetune.service.readings import HostReadings, Watcher
 from cachetune.service.requests import read_document
 from cachetune.watch.pace import ticks
@@ -138,7 +139,7 @@ def _print_until_stopped(watcher: Watcher, interval: float, count: int | None, o
 
     Where a reading fails there is a warning instead: what was unmounted can be mounted again.
     """
-    printed, failed, warnings = 0, False, _Warnings()
+    printed, failed, warnings = 0, False, NewNotes()
     with UntilStopped() as out:
         for tick in ticks(interval, None if count is None else count + 1, out.wait):
             try:
@@ -146,10 +147,10 @@ def _print_until_stopped(watcher: Watcher, interval: float, count: int | None, o
             except CachetuneError as error:
                 if tick == 0:
                     raise
-                warnings.show([str(error)])
+                show_warnings(warnings.new([str(error)]))
                 failed = True
                 continue
-            warnings.show(found.notes)
+            show_warnings(warnings.new(found.notes))
             failed = False
             if out.stopped:
                 break
@@ -158,16 +159,3 @@ def _print_until_stopped(watcher: Watcher, interval: float, count: int | None, o
             else:
                 printed += out.write(output.reading(found))
     return 2 if failed or printed < (count or 0) else 0
-
-
-class _Warnings:
-    """Warnings on stderr: each once, and again only after it did not apply for a while."""
-
-    def __init__(self) -> None:
-        self._shown: frozenset[str] = frozenset()
-
-    def show(self, warnings: Iterable[str]) -> None:
-        """Show those that were not there the last time."""
-        current = dict.fromkeys(warnings)
-        show_warnings(warning for warning in current if warning not in self._shown)
-        self._shown = frozenset(current)

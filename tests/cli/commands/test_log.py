@@ -3,8 +3,7 @@
 import json
 import os
 import pwd
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -27,13 +26,8 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC")
+def wide_and_in_utc(in_utc: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - needed first
     monkeypatch.setenv("COLUMNS", "200")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.fixture

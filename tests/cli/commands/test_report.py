@@ -1,7 +1,6 @@
 """``cachetune report`` as a user runs it."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,13 +20,8 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC")
+def wide_and_in_utc(in_utc: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - needed first
     monkeypatch.setenv("COLUMNS", "160")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.fixture

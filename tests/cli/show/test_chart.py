@@ -1,8 +1,6 @@
 """Charts: points are where their values are, gaps stay gaps, and axes end at round numbers."""
 
 import re
-import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,15 +9,6 @@ from cachetune.service.history_report import Course, Period, Values
 from tests.watch.moments import NOON
 
 FLOOR, END = HEIGHT - BOTTOM, WIDTH - RIGHT
-
-
-@pytest.fixture
-def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 def period(spans: int, seconds: float = 600.0, **more: object) -> Period:
