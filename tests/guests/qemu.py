@@ -1,7 +1,6 @@
 """A real QEMU without a guest system: x86, emulated (TCG), four vCPUs, paused. Nothing runs in it but its threads."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -9,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests import waiting
+from tests.missing import skip_without
 
 PROGRAM = "qemu-system-x86_64"
 UUID = "6f1e6fa3-7fd9-4b0a-8a0c-5b9b5d1f3b10"
@@ -21,11 +19,8 @@ _NOTHING_ELSE = ("-nodefaults", "-no-user-config", "-display", "none")
 
 def need_qemu() -> None:
     """Skip without QEMU; in CI that is a failure."""
-    if shutil.which(PROGRAM):
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"{PROGRAM} is missing")
-    pytest.skip(f"{PROGRAM} is missing")
+    if not shutil.which(PROGRAM):
+        skip_without(f"{PROGRAM} is missing")
 
 
 class Qemu:

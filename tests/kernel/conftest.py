@@ -11,6 +11,7 @@ import pytest
 
 from cachetune import documents
 from tests.kernel import vm
+from tests.missing import skip_without
 
 ROOT = Path(__file__).parents[2]
 Count = Callable[[str, object], None]  # a figure for the summary of the run: record_property
@@ -38,11 +39,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def require(kernel: vm.Kernel) -> None:
     """Skip the test, or in CI fail it, if the kernel cannot be booted here."""
-    why = vm.missing(kernel)
-    if why and os.environ.get("CI"):
-        pytest.fail(f"no kernel {kernel}: {why}")
-    if why:
-        pytest.skip(f"no kernel {kernel}: {why}")
+    if why := vm.missing(kernel):
+        skip_without(f"no kernel {kernel}: {why}")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import pytest
 
 from cachetune.errors import HistoryError
 from cachetune.watch.history import History, Limits, Recorder
+from tests.missing import skip_without
 from tests.watch.moments import NOON, moments
 
 ROOT = Path(__file__).parent.parent.parent
@@ -79,7 +80,7 @@ def test_twenty_kills_at_random_points_lose_no_moment_and_damage_nothing(tmp_pat
 def test_a_full_disk_loses_only_what_is_recorded_while_it_is_full(tmp_path: Path) -> None:
     words = ["unshare", "--mount", *(["--user", "--map-root-user"] if os.geteuid() else [])]
     if subprocess.run([*words, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this user may not make mount namespaces")
+        skip_without("this user may not make mount namespaces")
     done = subprocess.run(
         [*words, sys.executable, "-m", "tests.watch.on_a_full_disk", tmp_path],
         check=False,

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests import waiting
+from tests.missing import skip_without
 
 ROOT = Path(__file__).parents[3]
 
@@ -90,9 +89,7 @@ class Terminal:
 def terminal(command: Sequence[object], columns: int, lines: int, **environment: str) -> Iterator[Terminal]:
     """A terminal in which the command runs; what it shows at the end stays. Skips without tmux, except in CI."""
     if shutil.which("tmux") is None:
-        if os.environ.get("CI"):
-            pytest.fail("tmux is missing")
-        pytest.skip("tmux is missing")
+        skip_without("tmux is missing (Debian package tmux)")
     with tempfile.TemporaryDirectory(prefix="top-") as directory:
         socket = Path(directory) / "tmux"  # pytest's own directories can be too long for the path of a socket
         start = ["tmux", "-S", f"{socket}", "-f", "/dev/null", "start-server", ";", "set-option", "-g"]

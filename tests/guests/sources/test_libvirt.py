@@ -1,6 +1,5 @@
 """libvirt's API through libvirt's test driver, and failures of libvirtd."""
 
-import os
 import socket
 import sys
 import uuid
@@ -14,6 +13,7 @@ from cachetune.guests.sources import libvirt
 from cachetune.guests.sources.libvirt import look
 from cachetune.testing.guests import NamedThreads
 from tests.guests.lookalike import add_process, search
+from tests.missing import skip_without
 
 UUID = str(uuid.uuid4())
 """Of no other process on the machine: a second one with it, of another test, would hide the guest."""
@@ -25,9 +25,7 @@ NODE = """<node><domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memor
 def need_libvirt_python() -> None:
     """Skip without it; in CI that is a failure."""
     if not libvirt.is_installed():
-        if os.environ.get("CI"):
-            pytest.fail("libvirt-python is missing")
-        pytest.skip("libvirt-python is missing")
+        skip_without("libvirt-python is missing")
 
 
 @pytest.fixture
