@@ -113,7 +113,8 @@ def opened(files: Iterable[Path]) -> Iterator[NamedFile]:
         except FileNotFoundError:
             continue  # logrotate has just moved it
         except OSError as error:
-            raise UnreadableFileError(path, error.strerror, hint="run as root") from None
+            hint = "run as root" if isinstance(error, PermissionError) else ""
+            raise UnreadableFileError(path, error.strerror, hint=hint) from None
         opener = _OPENERS.get(path.suffix)
         with file, opener(file) if opener else nullcontext(file) as content:
             yield str(path), content
