@@ -14,14 +14,15 @@ PACKAGES_KERNEL := qemu-system-x86 busybox-static zstd
 PYTEST = $(BIN)/python -m pytest -n 2 --benchmark-disable
 UNIT := not kernel and not libvirt
 
-.PHONY: help demo check lint lint-code spelling types test-fast test test-unit test-libvirt test-kernel coverage soak mutants \
+.PHONY: help demo check lint lint-code spelling types docs test-fast test test-unit test-libvirt test-kernel coverage soak mutants \
 	conformance libvirt-answers bench dist clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo             show the whole pipeline on a simulated host"
-	@echo "make check            run lint and the fast tests, in parallel: before each commit"
+	@echo "make check            run lint and the fast tests and build the manual, in parallel: before each commit"
 	@echo "make lint             run ruff, codespell and mypy"
+	@echo "make docs             build the manual in build/site, with its links checked"
 	@echo "make test             run all tests: test-unit, test-libvirt (a real libvirt), test-kernel (real kernels in VMs)"
 	@echo "make coverage         run the unit tests with coverage, subprocesses included, and report per package"
 	@echo "make bench            measure, each row next to a comparable tool"
@@ -36,7 +37,7 @@ demo: $(RUNTIME)
 	@$(BIN)/cachetune demo
 
 check: $(DEVELOPMENT)
-	@$(MAKE) --no-print-directory -j 4 -O lint-code spelling types test-fast
+	@$(MAKE) --no-print-directory -j 4 -O lint-code spelling types docs test-fast
 
 lint: lint-code spelling types
 
@@ -49,6 +50,10 @@ spelling: $(DEVELOPMENT)
 
 types: $(DEVELOPMENT)
 	$(BIN)/mypy
+
+# Warnings, such as links without targets and pages without a place in the navigation, are errors.
+docs: $(DEVELOPMENT)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 test-fast: $(DEVELOPMENT)
 	$(PYTEST) -q --dist loadfile -m "$(UNIT) and not slow"

@@ -21,8 +21,8 @@ Functions:
     to_json         a value as a JSON document
 
 All errors are subclasses of CachetuneError. ``cachetune.testing`` has a resctrl for tests, without hardware, and
-docs/python.md explains all of it with examples. The names in ``__all__`` are the public API; everything else may change
-between releases. Each name is imported on first use.
+docs/how-to/python.md explains all of it with examples. The names in ``__all__`` are the public API; everything else
+may change between releases. Each name is imported on first use.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The public API: its names, how they are imported, their types, and the examples of docs/python.md."""
+"""The public API: its names, how they are imported, their types, and the examples of docs/how-to/python.md."""
 
 import ast
 import contextlib
@@ -25,7 +25,7 @@ from cachetune.sim import SimulatedResctrl
 from cachetune.testing import add_guest, simulate
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "python.md"
+PAGE = ROOT / "docs" / "how-to" / "python.md"
 
 FUNCTIONS = {
     *("load", "read_host", "find_guests", "plan", "apply", "remove", "recover", "read_counters"),

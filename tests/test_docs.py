@@ -145,9 +145,12 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
-def test_the_index_names_every_page() -> None:
-    named = set(re.findall(r"\]\(([^)]*\.md)\)", TEXTS["index.md"]))
-    assert named >= {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"index.md"}
+def test_the_table_of_decisions_names_each_with_its_title() -> None:
+    table = re.findall(r"^\| \[([0-9]+)\]\((.*)\) \| (.*) \|$", TEXTS["decisions/index.md"], re.MULTILINE)
+    files = sorted((DOCS / "decisions").glob("0*.md"))
+    assert [(file, f"# {number}. {title}") for number, file, title in table] == [
+        (file.name, file.read_text().partition("\n")[0]) for file in files
+    ]
 
 
 @pytest.mark.parametrize("page", TEXTS)
@@ -205,10 +208,10 @@ def test_the_options_it_names_exist(page: str) -> None:
 
 
 def test_every_option_and_operation_of_the_hook_is_described() -> None:
-    described = spans("hook.md")
+    described = spans("how-to/hook.md")
     assert described >= {*hook.FLAGS, *hook.VALUES}
     assert described >= {f"{operation} {ending}" for operation, ending in hook.OPERATIONS}
-    table = rows(TEXTS["hook.md"], "libvirt calls", "the hook", "with `--strict`")
+    table = rows(TEXTS["how-to/hook.md"], "libvirt calls", "the hook", "with `--strict`")
     stopped = {row[0].strip("`").split()[0] for row in table if row[2].startswith("stops the guest")}
     assert stopped == set(hook.MAY_STOP)
 
@@ -230,12 +233,12 @@ def _cells(line: str) -> list[str]:
 
 
 def test_every_verb_has_a_row_in_the_table_of_exit_codes() -> None:
-    table = rows(TEXTS["exit-codes.md"], "verb", "0", "1", "2", "3")
+    table = rows(TEXTS["reference/exit-codes.md"], "verb", "0", "1", "2", "3")
     assert [row[0] for row in table] == [f"`{verb}`" for verb in VERBS]
 
 
 def test_every_exit_code_in_the_table_is_shown_and_no_other() -> None:
-    table = rows(TEXTS["exit-codes.md"], "verb", "0", "1", "2", "3")
+    table = rows(TEXTS["reference/exit-codes.md"], "verb", "0", "1", "2", "3")
     listed = {(row[0].strip("`"), code) for row in table for code, cell in enumerate(row[1:]) if cell}
     shown = set()
     for _, command, _ in commands():
@@ -250,7 +253,7 @@ def test_every_exit_code_in_the_table_is_shown_and_no_other() -> None:
 
 
 def test_every_outcome_has_the_exit_code_in_the_table() -> None:
-    table = {row[0].strip("`"): int(row[1]) for row in rows(TEXTS["exit-codes.md"], "outcome", "exit code")}
+    table = {row[0].strip("`"): int(row[1]) for row in rows(TEXTS["reference/exit-codes.md"], "outcome", "exit code")}
     assert table == {outcome: Report(outcome=outcome, machine_names=()).exit_code for outcome in get_args(Outcome)}
 
 
@@ -276,7 +279,7 @@ DOCUMENTS = (
     RuleTable,
     Ranking,
 )
-JSON_PAGE = TEXTS.get("json.md", "")
+JSON_PAGE = TEXTS.get("reference/json.md", "")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", JSON_PAGE, re.MULTILINE | re.DOTALL))
 MEASURED = {"time", "value", "started", "looked", "since", "changed"}
 

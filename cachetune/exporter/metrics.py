@@ -179,6 +179,6 @@ BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 def table() -> str:
-    """The metrics as a table in Markdown, for docs/prometheus.md."""
+    """The metrics as a table in Markdown, for docs/how-to/prometheus.md."""
     rows = (f"| `{m.name}` | {m.kind} | {', '.join(f'`{label}`' for label in m.labels)} | {m.help} |" for m in METRICS)
     return "\n".join(("| metric | type | labels | meaning |", "| --- | --- | --- | --- |", *rows, ""))

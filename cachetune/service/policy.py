@@ -20,7 +20,7 @@ POLICY_FILE = Path("/etc/cachetune/host.toml")
 _LARGEST = 1 << 20
 _OTHERS = "others"
 _MOST_WAYS = 64
-_HINT = "see docs/default-group.md and 'cachetune schema policy'"
+_HINT = "see docs/how-to/default-group.md and 'cachetune schema policy'"
 
 
 class CacheSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -24,7 +24,7 @@ from cachetune.units import Rate, Size
 
 _MIB = 1 << 20
 _LARGEST_FILE = 1 << 20
-_HINT = "docs/simulation.md describes the file"
+_HINT = "docs/how-to/simulation.md describes the file"
 _MOST_DEFAULT_TASKS = 32
 
 

@@ -2,5 +2,6 @@
 
 ``operations`` is the list that runs in every configuration, ``sequences`` generates random operations. ``on_files``
 runs them in the virtual machine, ``on_simulator`` in memory, ``on_mount`` through the mount. ``record`` stores the
-answers of the kernels in tests/golden/conformance, and ``answers`` reads them. docs/conformance.md has the results.
+answers of the kernels in tests/golden/conformance, and ``answers`` reads them. docs/explanation/conformance.md has the
+results.
 """

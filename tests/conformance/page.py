@@ -1,4 +1,4 @@
-"""The counts in docs/conformance.md: ``record`` writes them, and a test checks them against the records."""
+"""The counts in docs/explanation/conformance.md: ``record`` writes them, and a test checks them against the records."""
 
 import collections
 import re
@@ -10,7 +10,7 @@ from tests.conformance.configurations import CONFIGURATIONS, Configuration
 from tests.conformance.on_mount import INSTEAD, not_carried
 from tests.conformance.operations import ONLY_FILES
 
-PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "conformance.md"
 _PART = re.compile(
     r"^(<!-- (configurations|operations|only-files|mount) -->\n).*?(?=^<!-- end -->)", re.DOTALL | re.MULTILINE
 )

@@ -1,7 +1,7 @@
 """Record the answers of real kernels: ``python -m tests.conformance.record [KERNEL-NAME...]``.
 
 Each configuration is one boot. Prints the differences from earlier records and from the simulated kernel, in memory and
-through the mount, and updates the tables of docs/conformance.md.
+through the mount, and updates the tables of docs/explanation/conformance.md.
 """
 
 import dataclasses

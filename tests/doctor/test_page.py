@@ -1,4 +1,4 @@
-"""docs/doctor.md lists every check, and every fix that ``doctor --fix`` has."""
+"""docs/how-to/doctor.md lists every check, and every fix that ``doctor --fix`` has."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tests.doctor.scenes import SCENES
 from tests.doctor.servers import Server, results_of
 from tests.test_docs import rows
 
-PAGE = (Path(__file__).parents[2] / "docs/doctor.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/how-to/doctor.md").read_text()
 STATUS = {"error": "fail", "warning": "warn"}
 
 

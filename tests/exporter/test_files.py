@@ -15,7 +15,7 @@ from tests.sim.fuse.mounted import ROOT
 GRAFANA = ROOT / "examples" / "grafana" / "cachetune.json"
 
 
-PAGE = (ROOT / "docs" / "prometheus.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "prometheus.md").read_text()
 
 
 def test_the_dashboard_in_examples_is_what_the_exporter_prints() -> None:

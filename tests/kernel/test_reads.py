@@ -1,4 +1,4 @@
-"""What a read of a counter costs other processors; docs/watching.md has these figures."""
+"""What a read of a counter costs other processors; docs/how-to/watching.md has these figures."""
 
 import pytest
 

@@ -1,7 +1,8 @@
 """Where our answer is not libvirt's: each such case belongs to one of ``REASONS``, or a test fails.
 
-``SAME_REFUSALS`` says which of libvirt's refusals are which of ours. The tables of docs/libvirt-differences.md are made
-from this and the recorded answers: ``record`` writes them, a test holds them.
+``SAME_REFUSALS`` says which of libvirt's refusals are which of ours. The tables of
+docs/reference/libvirt-differences.md are made from this and the recorded answers: ``record`` writes them, a test holds
+them.
 """
 
 import collections
@@ -14,7 +15,7 @@ import msgspec
 from tests.libvirt.answers import GOLDEN, Answer
 from tests.libvirt.bodies import CASES, HOSTS
 
-PAGE = Path(__file__).parents[2] / "docs" / "libvirt-differences.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "libvirt-differences.md"
 GROUPS = "groups"
 Answers = Mapping[str, Answer]
 _PART = re.compile(r"^(<!-- (compared|different) -->\n).*?(?=^<!-- end -->)", re.DOTALL | re.MULTILINE)

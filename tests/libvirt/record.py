@@ -1,7 +1,7 @@
 """Have libvirt answer every case, and keep it: ``python -m tests.libvirt.record [--backports]``.
 
 It queries the installed libvirt, or the one in Debian's backports, reports what differs from the previous record, and
-rewrites the tables of docs/libvirt-differences.md.
+rewrites the tables of docs/reference/libvirt-differences.md.
 """
 
 import sys
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def fill_page() -> None:
-    """Rewrite the tables of docs/libvirt-differences.md."""
+    """Rewrite the tables of docs/reference/libvirt-differences.md."""
     theirs = {version: answers.load(version) for version in differences.recorded_versions()}
     with tempfile.TemporaryDirectory() as directory:
         cachetune = Cachetune(Path(directory))

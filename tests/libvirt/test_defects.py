@@ -1,7 +1,7 @@
 """What libvirt gets wrong on a real host, seen on the private one; and that cachetune gets it right on the same host.
 
-docs/libvirt-differences.md has a row for each of these. The libvirt is 9.0, Debian 12's; a newer one may know better,
-so what is its fault alone is only asked of 9.0.
+docs/reference/libvirt-differences.md has a row for each of these. The libvirt is 9.0, Debian 12's; a newer one may know
+better, so what is its fault alone is only asked of 9.0.
 """
 
 import json

@@ -21,7 +21,7 @@ TUNING = f"<cputune>{TWO_WAYS}</cputune>"
 
 
 def installed(*options: str) -> dict[str, str]:
-    """The hook as docs/hook.md says, with these options, and the program where libvirt finds it."""
+    """The hook as docs/how-to/hook.md says, with these options, and the program where libvirt finds it."""
     script = (ROOT / "examples/hook/cachetune").read_text()
     called = script.replace('cachetune-hook "$@"', f'PATH=/run/hook:$PATH\ncachetune-hook {" ".join(options)} "$@"')
     assert called != script

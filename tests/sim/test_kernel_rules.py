@@ -11,7 +11,7 @@ from cachetune.errors import UnknownVersionError
 from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.sim.rules import KERNELS, KernelRules, rules_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "simulation.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "simulation.md"
 FIELDS = [field for field in KernelRules.__struct_fields__ if field != "version"]
 
 

@@ -61,7 +61,7 @@ def test_a_file_with_a_mistake_is_refused_with_its_place(change: tuple[bytes, by
     with pytest.raises(DocumentError) as caught:
         parse_workloads(FILE.replace(*change), "workloads.toml")
     assert problem in str(caught.value)
-    assert caught.value.hint == "docs/simulation.md describes the file"
+    assert caught.value.hint == "docs/how-to/simulation.md describes the file"
 
 
 def test_a_file_that_is_missing_or_endless_is_refused() -> None:
@@ -120,6 +120,6 @@ def test_a_workload_follows_the_threads_of_its_guest_from_group_to_group() -> No
 
 
 def test_the_example_of_the_documentation_is_a_file_of_workloads() -> None:
-    page = Path(__file__).parents[2] / "docs" / "simulation.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "simulation.md"
     example = page.read_text().partition("```toml\n")[2].partition("```")[0]
     assert [entry.guest or entry.group for entry in parse_workloads(example.encode(), "page")] == ["web*", "."]

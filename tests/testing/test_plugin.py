@@ -12,7 +12,7 @@ from tests.sim.fuse.mounted import ROOT, need_fuse
 
 pytestmark = pytest.mark.slow
 
-PAGE = ROOT / "docs" / "testing.md"
+PAGE = ROOT / "docs" / "how-to" / "testing.md"
 
 TESTS = """
 import errno, os, subprocess

@@ -14,7 +14,7 @@ from cachetune.findings import Rule, RuleTable
 
 @click.command("explain", cls=Verb, exit_codes={0: "explained", 2: "no such rule"})
 @options.as_json
-@option("--markdown", is_flag=True, heading="Output", help="Print all rules in Markdown (docs/rules.md).")
+@option("--markdown", is_flag=True, heading="Output", help="Print all rules in Markdown (docs/reference/rules.md).")
 @click.argument("rule", required=False)
 def command(*, rule: str | None, as_json: bool, markdown: bool) -> None:
     """Explain RULE, such as CT104, or list all rules.

@@ -107,7 +107,7 @@ def command() -> None:
     "workloads",
     type=_DIRECTORY,
     metavar="FILE",
-    help="What guests and groups do to the caches (default: each thread a little; docs/simulation.md has the file).",
+    help="What guests and groups do to the caches (default: each thread a little). See docs/how-to/simulation.md.",
 )
 @option("--sysfs", type=_DIRECTORY, metavar="DIR", help="Also write the matching sysfs tree to DIR.")
 @_run

@@ -1,4 +1,4 @@
-"""Rules as text: the list, one rule with its samples, and the page docs/rules.md."""
+"""Rules as text: the list, one rule with its samples, and the page docs/reference/rules.md."""
 
 import re
 

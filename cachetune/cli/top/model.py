@@ -1,4 +1,4 @@
-"""What one row of ``top`` says: amounts, the ways they are compared with, and a state, as docs/top.md defines it."""
+"""What one row of ``top`` says: amounts, the ways they are compared with, and a state (docs/how-to/top.md)."""
 
 from collections.abc import Iterable
 from typing import Literal

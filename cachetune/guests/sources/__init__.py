@@ -6,7 +6,7 @@ other modules are sources.
 To add a source, write ``sources/NAME.py`` with the members of ``Source`` ("-" in a name is "_" in its module) and add
 the name to ``SourceName``. If it needs a setting, add a field to ``SourceOptions`` (options.py). The choices of
 ``--source``, the options, the order and the labels in messages follow from these. A test compares them with
-docs/guests.md and has the order and the settings as well (tests/guests/sources/test_registry.py).
+docs/explanation/guests.md and has the order and the settings as well (tests/guests/sources/test_registry.py).
 """
 
 from importlib import import_module

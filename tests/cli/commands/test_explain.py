@@ -1,4 +1,4 @@
-"""cachetune explain, and docs/rules.md, which is made from the same tables."""
+"""cachetune explain, and docs/reference/rules.md, which is made from the same tables."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from cachetune.cli.main import command
 from cachetune.cli.show.rules import RULES, SECTIONS
 
-PAGE = Path(__file__).parents[3] / "docs" / "rules.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "rules.md"
 
 
 def run(*arguments: str) -> Result:
@@ -17,7 +17,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_the_rules_page_matches_the_table() -> None:
-    assert PAGE.read_text() == run("--markdown").stdout, "run: cachetune explain --markdown > docs/rules.md"
+    assert PAGE.read_text() == run("--markdown").stdout, "run: cachetune explain --markdown > docs/reference/rules.md"
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)

@@ -151,13 +151,13 @@ def test_two_hundred_guests_are_drawn_within_the_time_of_a_look() -> None:
 
 
 def test_the_page_shows_a_frame_as_it_is_printed() -> None:
-    page = (ROOT / "docs" / "top.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "top.md").read_text()
     frame_ = (screens.DIRECTORY / "once-80.txt").read_text().replace("sim:skylake-2s", "/sys/fs/resctrl")
     assert frame_.replace("[bold]evil[/]\\x…", "app" + " " * 13) in page
 
 
 def test_the_page_lists_the_states_and_the_orders() -> None:
-    page = (ROOT / "docs" / "top.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "top.md").read_text()
     listed = re.findall(r"^\| `([a-z ]+)` \| ", page.partition("## States")[2].partition("## What")[0], re.MULTILINE)
     assert listed == [state for state in STATES if state]
     assert ", ".join(ORDERS) in page

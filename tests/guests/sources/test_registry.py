@@ -22,7 +22,7 @@ from cachetune.guests.sources.sighting import Search, Seen
 from tests.guests.lookalike import add_process
 
 NOT_SOURCES = {"__init__", "live_xml", "options", "sighting"}
-DOCUMENT = Path(__file__).parents[3] / "docs" / "guests.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "explanation" / "guests.md"
 SETTINGS_OF = {
     "libvirt-status": {"libvirt_run"},
     "libvirt": {"connect"},
