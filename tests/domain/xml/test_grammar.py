@@ -5,7 +5,7 @@ from lxml import etree
 
 from cachetune.domain import format_cputune, load
 from cachetune.domain.xml.grammar import ElementType, grammar
-from cachetune.domain.xml.schema import schema_path
+from cachetune.domain.xml.schema import relaxng_says, schema_path, xsd_says
 
 XS = "{http://www.w3.org/2001/XMLSchema}"
 RNG = "{http://relaxng.org/ns/structure/1.0}"
@@ -113,10 +113,27 @@ def test_an_invalid_value_is_refused_at_its_attribute(path: str, value: str) -> 
     assert finding.path.rpartition("/")[2] == "@" + path.rpartition("@")[2]
 
 
+LISTED = [
+    (f"{path}/@{name}", value)
+    for path, kind in walk(grammar()).items()
+    for name, (data_type, _) in kind.attributes.items()
+    for value in data_type.values
+]
+
+
+@pytest.mark.parametrize(("path", "value"), LISTED)
+def test_a_listed_value_is_refused_with_blanks_around_it(path: str, value: str) -> None:
+    for text in (f"{value} ", f" {value}", f"\n{value}"):
+        root = etree.fromstring(with_value(path, text))
+        assert relaxng_says(root)
+        assert xsd_says(root)
+        assert not relaxng_says(etree.fromstring(with_value(path, value)))
+
+
 def test_rng_and_xsd_have_the_same_patterns_for_texts() -> None:
     rng = etree.parse(schema_path("cachetune.rng"))
     xsd = etree.parse(schema_path("cachetune.xsd"))
-    for name in ("cpuset", "threads", "unit", "decimal"):
+    for name in ("cpuset", "threads", "anyUnit", "decimal"):
         (in_rng,) = list(rng.getroot().find(f"{RNG}define[@name='{name}']").iter(f"{RNG}param"))[-1:]
         in_xsd = xsd.getroot().find(f"{XS}simpleType[@name='{name}']/{XS}restriction/{XS}pattern")
         assert in_rng.text == in_xsd.get("value")
