@@ -14,7 +14,7 @@ from cachetune.sim import profile_names
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-SCHEMAS = ("cachetune.rng", "domain.rng", "cachetune.xsd", "domain.xsd")
+SCHEMAS = ("cachetune.rng", "domain.rng", "cachetune.xsd", "domain.xsd", "bundle.rnc")
 
 pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.slow]
 
@@ -73,6 +73,11 @@ def test_the_installed_command_validates_with_both_engines(cachetune: Path, tmp_
 
 def test_the_installed_command_prints_the_schema_of_this_checkout(cachetune: Path, tmp_path: Path) -> None:
     assert run(tmp_path, cachetune, "schema", "rng") == (ROOT / "schemas" / "domain.rng").read_text()
+
+
+def test_the_installed_command_prints_the_schemas_for_editors(cachetune: Path, tmp_path: Path) -> None:
+    for language in ("rng", "xsd", "rnc"):
+        assert "What the part holds" in run(tmp_path, cachetune, "schema", "--bundle", language)
 
 
 def test_the_installed_command_plans_on_a_simulated_host(cachetune: Path, tmp_path: Path) -> None:

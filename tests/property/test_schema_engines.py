@@ -1,5 +1,7 @@
 """The two schema engines, the diagnosis, and the check of single elements give one verdict on any document."""
 
+import re
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -7,13 +9,17 @@ from lxml import etree
 
 from cachetune.domain import Checker, Checks, load
 from cachetune.domain.problems import Problems, TooManyProblemsError
+from cachetune.domain.xml.bundle import relaxng_bundle, xsd_bundle
 from cachetune.domain.xml.diagnosis import diagnose
-from cachetune.domain.xml.schema import relaxng_says, schema_path, xsd_says
+from cachetune.domain.xml.schema import KINDS, ROOTS, relaxng_says, schema_path, xsd_says
 from tests.effort import examples
 
 pytestmark = pytest.mark.slow
 
 WHOLE = etree.RelaxNG(etree.parse(schema_path("domain.rng")))
+ALONE = etree.RelaxNG(etree.parse(schema_path("cachetune.rng")))
+EDITORS_RNG = etree.RelaxNG(etree.fromstring(relaxng_bundle()))
+EDITORS_XSD = etree.XMLSchema(etree.fromstring(xsd_bundle()))
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 SPACE = " xmlns:o='urn:other' xmlns:xsi='" + XSI + "'"
 
@@ -150,6 +156,35 @@ def test_rng_xsd_and_the_diagnosis_agree(text: str) -> None:
     root = parsed(text)
     verdicts = {"gate": not relaxng_says(root), "xsd": not xsd_says(root), "explanation": not explained(root)}
     assert verdicts == dict.fromkeys(verdicts, WHOLE.validate(root))
+
+
+def in_usual_places(root: etree._Element) -> etree._Element:
+    """The document without what the XSD for editors is known to take differently.
+
+    That is: our elements where libvirt has none, blanks around numbers, and attributes that an XSD engine obeys.
+    """
+    usual = {"domain": {None}, "cputune": {None, "domain"}, **{kind: {None, "cputune"} for kind in KINDS}}
+    for each in [*root.iter(etree.Element)]:
+        parent = each.getparent()
+        above = None if parent is None else parent.tag
+        if above not in usual.get(str(each.tag), {above}):
+            each.tag = "renamed"
+        for name, value in each.items():
+            if name.startswith(f"{{{XSI}}}"):
+                del each.attrib[name]
+            elif name in {"id", "level", "size", "bandwidth"} and each.tag not in KINDS:
+                each.set(name, value.strip())
+    return root
+
+
+@thorough
+@given(domains | tunes.map(lambda text: re.sub("(?=[ >])", SPACE, text, count=1)))
+def test_the_schemas_for_editors_agree_with_domain_rng(text: str) -> None:
+    root = parsed(text, blanks=True)
+    usual = in_usual_places(parsed(text, blanks=True))
+    schema = WHOLE if root.tag in ROOTS else ALONE
+    assert EDITORS_RNG.validate(root) == schema.validate(root)
+    assert EDITORS_XSD.validate(usual) == schema.validate(usual)
 
 
 @thorough

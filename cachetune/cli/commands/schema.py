@@ -5,10 +5,13 @@ from typing import Any
 
 import click
 
-from cachetune.cli.verb import Verb
+from cachetune.cli.show.console import write_document
+from cachetune.cli.verb import Verb, option
 from cachetune.domain.xml.schema import schema_path
+from cachetune.errors import InputError
 
 _XML = {"rng": "domain.rng", "xsd": "domain.xsd", "cachetune-rng": "cachetune.rng", "cachetune-xsd": "cachetune.xsd"}
+_BUNDLES = ("rng", "xsd", "rnc")
 _JSON = (
     "plan",
     "refusal",
@@ -32,9 +35,17 @@ _JSON = (
 )
 
 
-@click.command("schema", cls=Verb, exit_codes={0: "printed", 2: "no such schema"})
-@click.argument("name", type=click.Choice([*_XML, *_JSON]), metavar="NAME")
-def command(name: str) -> None:
+@click.command("schema", cls=Verb, exit_codes={0: "printed", 2: "no such schema, or FILE could not be written"})
+@click.argument("name", type=click.Choice([*_XML, *_JSON]), metavar="[NAME]", required=False)
+@option(
+    "--bundle",
+    type=click.Choice(_BUNDLES),
+    metavar="LANGUAGE",
+    help="For editors: one file for domain XML and tuning files, with documentation. RELAX NG (rng, or rnc for Emacs) "
+    "or XML Schema 1.0 (xsd).",
+)
+@option("-o", "--output", metavar="FILE", default="-", help="Write to a file (default: standard output).")
+def command(name: str | None, bundle: str | None, output: str) -> None:
     """Print the schema of a document.
 
     \b
@@ -51,17 +62,31 @@ def command(name: str) -> None:
 
     \b
     Examples:
-      cachetune schema cachetune-xsd > cachetune.xsd
+      cachetune schema --bundle rng -o cachetune.rng
       cachetune schema plan
     """
-    if name in _XML:
-        click.echo(Path(schema_path(_XML[name])).read_bytes(), nl=False)
-        return
+    if bundle and not name:
+        data = _bundle(bundle)
+    elif name and not bundle:
+        data = Path(schema_path(_XML[name])).read_bytes() if name in _XML else _json(name)
+    else:
+        raise InputError("pass either NAME or --bundle", hint="'cachetune schema --help' lists the names")
+    write_document(data, output)
+
+
+def _bundle(language: str) -> bytes:
+    from cachetune.domain.xml import bundle
+
+    make = {"rng": bundle.relaxng_bundle, "xsd": bundle.xsd_bundle, "rnc": bundle.compact_bundle}
+    return make[language]()
+
+
+def _json(name: str) -> bytes:
     import msgspec
 
     from cachetune.documents import schema
 
-    click.echo(msgspec.json.format(msgspec.json.encode(schema(_kind(name))), indent=2) + b"\n", nl=False)
+    return msgspec.json.format(msgspec.json.encode(schema(_kind(name))), indent=2) + b"\n"
 
 
 def _kind(name: str) -> Any:

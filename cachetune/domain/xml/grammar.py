@@ -82,7 +82,8 @@ def _read(pattern: etree._Element, into: ElementType, defines: dict[str, etree._
             into.children[str(pattern.get("name"))] = child
             _read_all(pattern, child, defines, required=True)
         case "attribute":
-            into.attributes[str(pattern.get("name"))] = (_data_type(pattern[0], defines), required)
+            (ref,) = _patterns(pattern)
+            into.attributes[str(pattern.get("name"))] = (_data_type(ref, defines), required)
         case "ref":
             _read_all(defines[str(pattern.get("name"))], into, defines, required=required)
         case "optional" | "zeroOrMore" | "choice":
@@ -92,8 +93,13 @@ def _read(pattern: etree._Element, into: ElementType, defines: dict[str, etree._
 
 
 def _read_all(parent: etree._Element, into: ElementType, defines: dict[str, etree._Element], *, required: bool) -> None:
-    for pattern in parent.iterchildren(etree.Element):
+    for pattern in _patterns(parent):
         _read(pattern, into, defines, required=required)
+
+
+def _patterns(parent: etree._Element) -> Iterator[etree._Element]:
+    """The children that are RELAX NG; documentation is not."""
+    return parent.iterchildren(_RNG + "*")
 
 
 def _data_type(ref: etree._Element, defines: dict[str, etree._Element]) -> DataType:

@@ -15,7 +15,7 @@ from lxml import etree
 
 from cachetune.errors import UnreadableFileError
 
-SCHEMAS = ("domain.rng", "domain.xsd", "cachetune.rng", "cachetune.xsd")
+SCHEMAS = ("domain.rng", "domain.xsd", "cachetune.rng", "cachetune.xsd", "bundle.rnc")
 KINDS = ("cachetune", "memorytune", "energytune")
 LIBVIRT_SCHEMA = "/usr/share/libvirt/schemas/domain.rng"
 
