@@ -217,7 +217,17 @@ lock_timeout = stack(
 
 
 def _directory(name: str, default: str, text: str, heading: str = _WHERE) -> Callable[[F], F]:
-    return option(name, type=_DIR, metavar="DIR", default=Path(default), show_default=True, heading=heading, help=text)
+    """An option whose default an environment variable changes: CACHETUNE_RESCTRL for --resctrl."""
+    return option(
+        name,
+        type=_DIR,
+        metavar="DIR",
+        default=Path(default),
+        show_default=True,
+        envvar="CACHETUNE_" + name.strip("-").replace("-", "_").upper(),
+        heading=heading,
+        help=text,
+    )
 
 
 host = option(
