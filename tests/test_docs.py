@@ -42,6 +42,7 @@ from cachetune.guests.tuning_files import TuningFile
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.host.usage import HostUsage
+from cachetune.install import Installation
 from cachetune.plan import Options, Plan
 from cachetune.plan.build import plan
 from cachetune.service.advise import Advice
@@ -274,6 +275,7 @@ DOCUMENTS = (
     Exported,
     AgentStatus,
     Diagnosis,
+    Installation,
     ChangeLog,
     Change,
     Advice,

@@ -18,7 +18,7 @@ FLOORS = (
     {"apply", "watch"},
     {"service"},
     {"agent", "hook", "testing"},
-    {"doctor", "exporter"},
+    {"doctor", "exporter", "install"},
     {"cli"},
     {"__main__"},
 )

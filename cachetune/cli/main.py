@@ -24,6 +24,8 @@ VERBS = {
     "recover": "Finish or undo an interrupted run.",
     "agent": "Keep guests' allocations in place; report their state.",
     "doctor": "Check a host; say what is wrong and what fixes it.",
+    "install": "Write systemd's units and libvirt's hook.",
+    "uninstall": "Remove what install has written.",
     "show": "Show a host: ways and owners, free space, limits.",
     "monitor": "Read the counters of a guest's groups.",
     "top": "Show what guests use now, full screen.",

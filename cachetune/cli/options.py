@@ -31,6 +31,13 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str | N
     return value
 
 
+def _absolute(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    """Reject a relative path, or one with "..": it is below another directory."""
+    if not value.startswith("/") or ".." in value.split("/"):
+        raise click.BadParameter(f"{value!r} is not an absolute path")
+    return value
+
+
 # Without a type argument, which older versions of click do not have.
 class _VcpuThread(click.ParamType):  # type: ignore[type-arg]
     name = "N=TID"
@@ -241,6 +248,24 @@ sysfs = _directory("--sysfs", "/sys", "The sysfs tree, for cache sizes.")
 run = _directory("--run", "/run/cachetune", "Directory of the journal and the ledger.")
 guests_d = _directory(
     "--guests-d", "/etc/cachetune/guests.d", "Directory of tuning files, one NAME.xml per guest.", _FINDING
+)
+prefix = option(
+    "--prefix",
+    type=_DIR,
+    default=Path("/"),
+    show_default=True,
+    metavar="DIR",
+    heading=_WHERE,
+    help="Root of the file system, such as a package's staging directory.",
+)
+unit_dir = option(
+    "--unit-dir",
+    default="/etc/systemd/system",
+    show_default=True,
+    metavar="DIR",
+    callback=_absolute,
+    heading=_WHERE,
+    help="Directory of units below the prefix; packages use /usr/lib/systemd/system.",
 )
 
 db = option(

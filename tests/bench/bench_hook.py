@@ -7,6 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from cachetune.install import PARTS, Program
+from cachetune.install.parts import render
 from tests.bench.table import Row
 
 ROOT = Path(__file__).parent.parent.parent
@@ -23,8 +25,12 @@ def rows() -> list[Row]:
         code = (ROOT / "scripts" / "cachetune-hook").read_text().partition("\n")[2]
         program.write_text(f"#!{sys.executable}\n{code}")  # as pip installs it
         program.chmod(0o755)
-        environment = {"PATH": f"{directory}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LC_ALL": "C"}
-        hook = [str(ROOT / "examples/hook/cachetune"), "web", "prepare", "begin", "-"]
+        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LC_ALL": "C"}
+        script = directory / "qemu-hook"
+        (part,) = (part for part in PARTS if part.name == "hook")
+        script.write_text(render(part, Program("", (sys.executable, str(program)), ())))
+        script.chmod(0o755)
+        hook = [str(script), "web", "prepare", "begin", "-"]
         pairs = [_pair(hook, [sys.executable, "-c", "pass"], environment) for _ in range(_RUNS + 1)][1:]
     what = f"hook: a guest that is not ours ({len(_XML) // 1000} KB of XML) / python3 -c pass"
     return [Row(what, statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), 1.3)]

@@ -29,7 +29,7 @@ def test_the_agent_has_one_capability_and_the_guest_belongs_to_another_user(outc
 
 
 def test_the_service_leaves_the_agent_exactly_that_capability() -> None:
-    service = (ROOT / "examples/systemd/cachetune-agent.service").read_text()
+    service = (ROOT / "cachetune/install/files/cachetune-agent.service").read_text()
     assert re.findall(r"^CapabilityBoundingSet=(.*)$", service, re.MULTILINE) == ["CAP_DAC_OVERRIDE"]
 
 

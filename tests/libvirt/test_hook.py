@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from cachetune.install import PARTS, Program
+from cachetune.install.parts import OPTIONS_FILE, render
 from tests.libvirt import answers
 from tests.libvirt.bodies import CASES, HOSTS
 from tests.libvirt.domains import domain, xml_of
@@ -21,12 +23,16 @@ TUNING = f"<cputune>{TWO_WAYS}</cputune>"
 
 
 def installed(*options: str) -> dict[str, str]:
-    """The hook as docs/how-to/hook.md says, with these options, and the program where libvirt finds it."""
-    script = (ROOT / "examples/hook/cachetune").read_text()
-    called = script.replace('cachetune-hook "$@"', f'PATH=/run/hook:$PATH\ncachetune-hook {" ".join(options)} "$@"')
-    assert called != script
+    """The hook as 'cachetune install' writes it, with these options, and the program where libvirt finds it."""
+    (part,) = (part for part in PARTS if part.name == "hook")
+    called = render(part, Program("", (sys.executable, "/run/hook/cachetune-hook"), ()))
     program = f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n{SCRIPT}"
-    return {INSTALLED: called, "/run/hook/cachetune-hook": program, "/etc/cachetune/guests.d/file.xml": TUNING}
+    return {
+        INSTALLED: called,
+        OPTIONS_FILE: f'HOOK_OPTIONS="{" ".join(options)}"\n',
+        "/run/hook/cachetune-hook": program,
+        "/etc/cachetune/guests.d/file.xml": TUNING,
+    }
 
 
 class Log:

@@ -1,4 +1,4 @@
-"""Debian's logrotate rotates the change log with our example, and what it moves away is read."""
+"""Debian's logrotate rotates the change log with the file that is installed, and what it moves away is read."""
 
 import grp
 import os
@@ -11,21 +11,22 @@ import msgspec
 import pytest
 
 from cachetune.apply.state.change_log import append, line_of
+from cachetune.install.signature import sign
 from cachetune.service.change_log import Wanted, log_files, opened, read_changes
 from tests.apply.test_record import CHANGE
 from tests.missing import skip_without
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "logrotate" / "cachetune"
+INSTALLED = Path(__file__).parents[2] / "cachetune" / "install" / "files" / "logrotate"
 LOGROTATE = shutil.which("logrotate", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """The example for a log in a directory of this test, which belongs to the user of this process."""
+    """The file for a log in a directory of this test, which belongs to the user of this process."""
     if LOGROTATE is None:
         skip_without("logrotate is missing (Debian package logrotate)")
     user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
-    text = EXAMPLE.read_text()
+    text = sign(INSTALLED.read_bytes()).decode()
     assert text.count("/var/log/cachetune/changes.jsonl {") == 1
     assert text.count("create 0640 root adm") == 1
     text = text.replace("/var/log/cachetune", str(tmp_path)).replace("0640 root adm", f"0640 {user} {group}")
@@ -44,7 +45,7 @@ def logrotate(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_logrotate_accepts_the_example(config: Path) -> None:
+def test_logrotate_accepts_the_file(config: Path) -> None:
     said = logrotate(config, "--debug").stderr
     assert "error" not in said
     assert f"rotating pattern: {config.with_name('changes.jsonl')}  monthly (24 rotations)" in said

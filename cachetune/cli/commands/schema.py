@@ -32,6 +32,7 @@ _JSON = (
     "measured",
     "ranking",
     "policy",
+    "installation",
 )
 
 
@@ -56,7 +57,8 @@ def command(name: str | None, bundle: str | None, output: str) -> None:
       plan, refusal, host, usage (of show), readings (of monitor), report,
       findings, rules, guests, drift (of diff --all-guests), exported, agent,
       doctor, change (a line of the change log), changes (of log),
-      advice (of advise), measured (of advise --measure), ranking (of noisy)
+      advice (of advise), measured (of advise --measure), ranking (of noisy),
+      installation (of install and uninstall)
     TOML that it reads, as JSON Schema:
       policy (host.toml)
 
@@ -97,6 +99,7 @@ def _kind(name: str) -> Any:
     from cachetune.findings import Findings, Refusal, RuleTable
     from cachetune.host.model import Host
     from cachetune.host.usage import HostUsage
+    from cachetune.install import Installation
     from cachetune.plan.model import Plan
     from cachetune.service.advise import Advice
     from cachetune.service.change_log import ChangeLog
@@ -128,5 +131,6 @@ def _kind(name: str) -> Any:
         Measured,
         Ranking,
         PolicyFile,
+        Installation,
     )
     return dict(zip(_JSON, kinds, strict=True))[name]

@@ -8,7 +8,6 @@ from cachetune.doctor.model import Verdict, broken, check, info, known, ok, skip
 from cachetune.findings import Rule
 from cachetune.text import count, listed, printable
 
-_MOUNT_UNIT = "sys-fs-resctrl.mount"
 _OTHERS_MAY_WRITE = 0o022
 
 
@@ -43,10 +42,10 @@ HOOK = check(
         severity="error",
         summary="An installed hook must be executable and call an existing program with valid options.",
         message="{file} fails at every start of a guest: {why}",
-        fix="correct the path and the options in the file (docs/how-to/hook.md)",
+        fix="write the file again: cachetune install --hook; its options are in /etc/default/cachetune",
         why="libvirt looks for hooks at startup only: restart libvirtd after a change.",
         bad="/etc/libvirt/hooks/qemu.d/cachetune calls /opt/cachetune/bin/cachetune-hook, which does not exist",
-        good="/etc/libvirt/hooks/qemu.d/cachetune calls cachetune-hook, which is in /usr/local/bin",
+        good="/etc/libvirt/hooks/qemu.d/cachetune calls /opt/cachetune/bin/cachetune-hook, which exists",
         host="scene",
     ),
     "installation",
@@ -76,7 +75,7 @@ UNITS = check(
         severity="error",
         summary="An installed unit must start an existing program.",
         message="{file} cannot start: there is no program {program}",
-        fix="correct ExecStart and run 'systemctl daemon-reload'",
+        fix="write it again, such as with 'cachetune install --agent', and run 'systemctl daemon-reload'",
         bad="/etc/systemd/system/cachetune-agent.service starts /usr/bin/cachetune, which is in /usr/local/bin",
         good="/etc/systemd/system/cachetune-agent.service starts /usr/local/bin/cachetune, which exists",
         host="scene",
@@ -112,7 +111,7 @@ PLACING = check(
         severity="warning",
         summary="The agent or the hook must be active where guests.d has files.",
         message="{files} in {directory}, but neither the agent nor the hook is active to apply them",
-        fix="start the agent: systemctl enable --now cachetune-agent; or install the hook (docs/how-to/hook.md)",
+        fix="install one and start it: cachetune install --agent, or cachetune install --hook",
         why="'cachetune apply' places a guest once; after its next start it has nothing.",
         bad="guests.d has files, no agent is running, and no hook is installed",
         good="guests.d has files, and the hook is installed",
@@ -194,7 +193,7 @@ def _boot(rule: Rule, seen: Examination) -> Verdict:
     hooks = () if isinstance(seen.hooks, Unknown) else seen.hooks
     if files or hooks:
         return broken(rule, root=seen.resctrl)
-    return info(f"nothing mounts resctrl at {seen.resctrl} at the next boot", "install examples/systemd/" + _MOUNT_UNIT)
+    return info(f"nothing mounts resctrl at {seen.resctrl} at the next boot", "run: cachetune install --mount")
 
 
 BOOT = check(
@@ -203,7 +202,7 @@ BOOT = check(
         severity="warning",
         summary="resctrl must be mounted at every boot where guests rely on it.",
         message="resctrl was mounted by hand: after the next boot, nothing is mounted at {root}",
-        fix="install examples/systemd/sys-fs-resctrl.mount and enable it, or add a line to /etc/fstab",
+        fix="run: cachetune install --mount; then enable the unit, or add a line to /etc/fstab",
         why="libvirt finds resctrl only if it is mounted before its daemon starts.",
         bad="a tuning file exists, and neither /etc/fstab nor a unit mounts resctrl",
         good="a tuning file exists, and /etc/fstab has a line for resctrl",

@@ -13,11 +13,13 @@ from cachetune.hook import Call
 
 HOOK_PROGRAM = "cachetune-hook"
 MOUNT_UNIT = "sys-fs-resctrl.mount"
+OPTIONS_FILE = "etc/default/cachetune"
 _UNIT = re.compile(r"cachetune[\w.@-]*\.service|" + re.escape(MOUNT_UNIT), re.ASCII)
 # Where systemd and libvirt look for programs that are named without a directory.
 _PATH = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 _UNITS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system")
 _EXEC_START = re.compile(r"^ExecStart=[-@:+!]*(.*)$", re.MULTILINE)
+_HOOK_OPTIONS = re.compile(r"^HOOK_OPTIONS=(.*)$", re.MULTILINE)
 _LOGS = ("audit/audit.log", "kern.log", "syslog", "messages")
 _LOG_TAIL = 1 << 18
 _DENIED = re.compile(r"avc:\s+denied|apparmor=\"DENIED\"")
@@ -41,14 +43,14 @@ def _hook(file: Path, root: Path) -> Installed | None:
     if file.is_symlink():
         program = str(file.readlink())
     elif not isinstance(text := read_text(file), Unknown):
-        program, words = _call_in(text)
+        program, words = _call_in(text, root)
     if program.rpartition("/")[2] != HOOK_PROGRAM:
         return None
     refused = Call("", "").take(words)
     return Installed(str(file), program, _is_executable(file), _find(program, root), refused)
 
 
-def _call_in(script: str) -> tuple[str, list[str]]:
+def _call_in(script: str, root: Path) -> tuple[str, list[str]]:
     """The program and the options of the line that calls the hook."""
     for line in script.splitlines():
         try:
@@ -58,8 +60,19 @@ def _call_in(script: str) -> tuple[str, list[str]]:
         for at, word in enumerate(words):
             if word.rpartition("/")[2] == HOOK_PROGRAM:
                 rest = words[at + 1 :]
-                return word, rest[: rest.index("$@")] if "$@" in rest else []
+                return word, _with_options(rest[: rest.index("$@")] if "$@" in rest else [], root)
     return "", []
+
+
+def _with_options(words: list[str], root: Path) -> list[str]:
+    """The words, with those of HOOK_OPTIONS in the file of options for the name."""
+    text = read_text(root / OPTIONS_FILE) if "$HOOK_OPTIONS" in words else ""
+    given = _HOOK_OPTIONS.findall("" if isinstance(text, Unknown) else text)
+    try:
+        value = " ".join(shlex.split(given[-1], comments=True)[:1]) if given else ""
+    except ValueError:  # the shell does not take it, either
+        value = ""
+    return [part for word in words for part in (value.split() if word == "$HOOK_OPTIONS" else [word])]
 
 
 def units_in(root: Path) -> tuple[Installed, ...] | Unknown:
@@ -77,8 +90,14 @@ def units_in(root: Path) -> tuple[Installed, ...] | Unknown:
 def _unit(path: Path, is_enabled: bool, root: Path) -> Installed:
     text = read_text(path)
     match = None if isinstance(text, Unknown) else _EXEC_START.search(text)
-    program = (match[1].split() or [""])[0] if match else ""
+    program = _first_word(match[1]) if match else ""
     return Installed(str(path), program, is_enabled, _find(program, root) if program else "")
+
+
+def _first_word(command: str) -> str:
+    """The program of ExecStart=, whose path can be in quotes."""
+    quoted = re.match(r'"([^"]*)"', command)
+    return (quoted[1] if quoted else (command.split() or [""])[0]).replace("%%", "%")
 
 
 def _enabled(root: Path) -> set[str]:
@@ -107,7 +126,7 @@ def mounted_at_boot(root: Path, units: Collection[Installed] | Unknown) -> str |
 def loose_paths(root: Path, run: Path, guests_d: Path) -> tuple[LoosePath, ...]:
     """Files and directories of cachetune that other users than root can change. Links are not followed."""
     trusted = {0, _owner_of(root)}
-    paths = [run, *_entries(run), guests_d, *_entries(guests_d), *_hook_files(root)]
+    paths = [run, *_entries(run), guests_d, *_entries(guests_d), root / OPTIONS_FILE, *_hook_files(root)]
     found = []
     for path in paths:
         try:

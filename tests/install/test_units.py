@@ -1,4 +1,4 @@
-"""The systemd units in examples/: systemd-analyze reports no errors and little exposure."""
+"""The systemd units that are installed: systemd-analyze reports no errors and little exposure."""
 
 import os
 import re
@@ -10,27 +10,37 @@ import pytest
 from click.testing import CliRunner
 
 from cachetune.cli.main import command
+from cachetune.install import PARTS, Program
+from cachetune.install.parts import OPTIONS_FILE, render
 from cachetune.watch.history import DEFAULT_DB
 from tests import waiting
 from tests.missing import skip_without
 
-UNITS = Path(__file__).parents[2] / "examples" / "systemd"
-SERVICE = (UNITS / "cachetune-agent.service").read_text()
-SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
+UNITS = {part.template: part for part in PARTS if part.is_unit}
+SERVICES = sorted(name for name, part in UNITS.items() if part.is_service)
 MOST_EXPOSURE = {"cachetune-exporter.service": 1.3}  # the network
 ANALYZE = shutil.which("systemd-analyze")
 
 
+def text_of(unit: str, program: str = "/usr/bin/cachetune", options: tuple[str, ...] = ()) -> str:
+    """A unit as it is installed."""
+    return render(UNITS[unit], Program(program, (f"{program}-hook",), (program,)), options)
+
+
+AGENT = text_of("cachetune-agent.service")
+
+
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    """The units, with a program that exists."""
+    """The units, with a program that exists, in a directory with a space."""
     if ANALYZE is None:
         skip_without("systemd-analyze is missing (Debian package systemd)")
-    program = tmp_path / "cachetune"
+    program = tmp_path / "my tools" / "cachetune"
+    program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    for unit in UNITS.iterdir():
-        (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/cachetune", str(program)))
+    for unit in UNITS:
+        (tmp_path / unit).write_text(text_of(unit, str(program), ("cdp", "mba_MBps")))
     return tmp_path
 
 
@@ -45,7 +55,7 @@ def test_systemd_analyze_reports_no_errors(units: Path) -> None:
 
 
 def test_systemd_analyze_reports_a_broken_unit(units: Path) -> None:
-    (units / "cachetune-agent.service").write_text(SERVICE.replace("ExecStart=", "ExecStrat="))
+    (units / "cachetune-agent.service").write_text(AGENT.replace("ExecStart=", "ExecStrat="))
     assert analyze("verify", "--man=no", units / "cachetune-agent.service").returncode != 0
 
 
@@ -57,28 +67,31 @@ def test_a_service_has_a_low_exposure_level(service: str, units: Path) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_starts_a_command_that_exists(service: str) -> None:
-    (line,) = re.findall(r"^ExecStart=(.*)$", (UNITS / service).read_text(), re.MULTILINE)
-    program, *words = line.split()
+def test_a_service_starts_a_command_that_exists_with_the_options_of_the_operator(service: str) -> None:
+    (line,) = re.findall(r"^ExecStart=(.*)$", text_of(service), re.MULTILINE)
+    program, verb, options = line.split()
     assert program == "/usr/bin/cachetune"
-    assert CliRunner().invoke(command, [*words, "--help"]).exit_code == 0
+    assert CliRunner().invoke(command, [verb, "--help"]).exit_code == 0
+    variables = re.findall(r"^#(\w+)=", render(PARTS[-1], Program("", (), ())), re.MULTILINE)
+    assert options.removeprefix("$") in variables
+    assert f"\nEnvironmentFile=-{OPTIONS_FILE}\n" in text_of(service)
 
 
 def test_the_service_may_write_to_the_directories_of_the_agent() -> None:
-    assert "RuntimeDirectory=cachetune\nRuntimeDirectoryPreserve=yes\n" in SERVICE
-    assert "LogsDirectory=cachetune\n" in SERVICE
-    assert "ReadWritePaths=/sys/fs/resctrl\n" in SERVICE
+    assert "RuntimeDirectory=cachetune\nRuntimeDirectoryPreserve=yes\n" in AGENT
+    assert "LogsDirectory=cachetune\n" in AGENT
+    assert "ReadWritePaths=/sys/fs/resctrl\n" in AGENT
 
 
 def test_the_recorder_may_write_to_the_directory_of_the_history_and_has_no_capability() -> None:
-    service = (UNITS / "cachetune-record.service").read_text()
+    service = text_of("cachetune-record.service")
     assert f"StateDirectory={DEFAULT_DB.parent.name}\n" in service
     assert DEFAULT_DB.parent.parent == Path("/var/lib")
     assert "\nCapabilityBoundingSet=\n" in service
 
 
 def test_the_exporter_is_no_root_and_has_no_capability() -> None:
-    service = (UNITS / "cachetune-exporter.service").read_text()
+    service = text_of("cachetune-exporter.service")
     assert "\nDynamicUser=yes\n" in service
     assert "\nCapabilityBoundingSet=\n" in service
     assert "\nProtectProc=" not in service, "guests are found in /proc"
