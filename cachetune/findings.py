@@ -2,7 +2,7 @@
 
 A rule has a stable id (``CT104``), a severity, one sentence that states it, a message with ``{placeholders}`` and a
 suggested fix. Each table is next to the code that applies it: domain/rules.py (CT0xx, CT1xx, CT3xx), plan/rules.py
-(CT2xx, CT4xx) and apply/rules.py (CT5xx).
+(CT2xx, CT4xx) and apply/rules.py (CT5xx). Longer texts, which only ``explain`` needs, are in cachetune/explain/texts.
 """
 
 from collections.abc import Iterable
@@ -26,10 +26,11 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One rule. ``why`` is the reason for it, or "" where that is obvious.
+    """One rule. Its prose is in cachetune/explain/texts.
 
-    ``bad`` and ``good`` are samples that a test runs, and ``host`` says what it runs them against. With "scene"
-    (existing groups, threads, an earlier run) the samples are sentences, and the test builds the situation.
+    ``bad`` and ``good`` are samples that a test runs: ``good`` is ``bad``, repaired. ``host`` says what they are
+    checked against (cachetune/explain/samples.py). With "scene" (existing groups, threads, an earlier run) the samples
+    are sentences, and the test builds the situation.
     """
 
     id: str
@@ -40,7 +41,6 @@ class Rule(msgspec.Struct, frozen=True):
     bad: str = ""
     good: str = ""
     host: str = ""
-    why: str = ""
 
     def at(self, source: Source, *, hint: str | None = None, **values: object) -> "Finding":
         """Return the finding for a violation at ``source``; ``values`` fill the placeholders of message and fix.
@@ -95,13 +95,6 @@ def first_error(findings: Iterable[Finding], document: str = "") -> str:
         return ""
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{location_of(errors[0], document)}{errors[0].text}{more}"
-
-
-class RuleTable(msgspec.Struct, frozen=True, kw_only=True):
-    """The document that ``explain --json`` prints: all rules, or the requested one."""
-
-    schema_version: Literal[1] = 1
-    rules: tuple[Rule, ...]
 
 
 class FileReport(msgspec.Struct, frozen=True):

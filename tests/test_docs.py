@@ -33,10 +33,11 @@ from cachetune.apply.state.change_log import Change
 from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.cbm import Cbm
 from cachetune.cli.main import VERBS, Verbs
-from cachetune.cli.show.rules import RULES
 from cachetune.doctor.model import Diagnosis
 from cachetune.domain import load
-from cachetune.findings import Findings, Refusal, RuleTable
+from cachetune.explain.catalog import RULES
+from cachetune.explain.model import RuleTable
+from cachetune.findings import Findings, Refusal
 from cachetune.guests import Guest, RunningGuest, Thread, named_threads
 from cachetune.guests.tuning_files import TuningFile
 from cachetune.host.model import Host

@@ -19,6 +19,7 @@ FLOORS = (
     {"service"},
     {"agent", "hook", "testing"},
     {"doctor", "exporter", "install"},
+    {"explain"},
     {"cli"},
     {"__main__"},
 )

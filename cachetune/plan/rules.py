@@ -20,10 +20,16 @@ def _rate(bandwidth: str, unit: str) -> str:
     return f"<cputune><memorytune vcpus='0-1'>{node}</memorytune></cputune>"
 
 
-# The default group of a fresh host owns every way, so samples that must fit request bandwidth only.
-_FITS = _node(0, 50)
-_MONITOR = _cputune("<cachetune vcpus='0'><monitor level='3' vcpus='0'/></cachetune>")
+def _named(group: str) -> str:
+    """The XML of a running guest whose group has this id."""
+    children = "<monitor level='3' vcpus='0'/>"
+    cputune = f"<cputune><cachetune vcpus='0' id='{group}'>{children}</cachetune></cputune>"
+    return f"<domain type='kvm' id='1'><name>g</name><vcpu>4</vcpu>{cputune}</domain>"
+
+
 _L3 = "id='0' level='3' type='both'"
+# The default group of a fresh host owns every way, so a request for ways needs --shrink-default.
+_ROOM = "sim:skylake-2s --shrink-default"
 
 _ALL = (
     Rule(
@@ -32,9 +38,9 @@ _ALL = (
         summary="The cache level must have allocation control on the host.",
         message="this host has no allocation control for level {level} caches",
         fix="request a level that the host controls; for L3, find out why the kernel leaves it off",
-        bad=_cache("id='0' level='2' type='both' size='1' unit='MiB'"),
-        good=_FITS,
-        host="sim:skylake-2s",
+        bad=_cache("id='0' level='2' type='both' size='2304' unit='KiB'"),
+        good=_cache("id='0' level='3' type='both' size='2304' unit='KiB'"),
+        host=_ROOM,
     ),
     Rule(
         id="CT202",
@@ -42,10 +48,9 @@ _ALL = (
         summary="The cache type must match how resctrl is mounted: code and data with CDP, both without.",
         message="type '{type}' is not available on L{level} of this host",
         fix="use a type that the host has, or mount resctrl with or without cdp (cdpl2 for L2)",
-        why="Without CDP a way holds both code and data. With CDP each has its own masks.",
         bad=_cache("id='0' level='3' type='code' size='2304' unit='KiB'"),
-        good=_FITS,
-        host="sim:skylake-2s",
+        good=_cache(f"{_L3} size='2304' unit='KiB'"),
+        host=_ROOM,
     ),
     Rule(
         id="CT203",
@@ -54,8 +59,8 @@ _ALL = (
         message="there is no {resource} cache with id {id}",
         fix="use the id of a cache that the host has",
         bad=_cache("id='7' level='3' type='both' size='2304' unit='KiB'"),
-        good=_FITS,
-        host="sim:skylake-2s",
+        good=_cache("id='1' level='3' type='both' size='2304' unit='KiB'"),
+        host=_ROOM,
     ),
     Rule(
         id="CT204",
@@ -63,10 +68,9 @@ _ALL = (
         summary="A request must leave at least one way of the cache to other groups.",
         message="{size} is the whole of {resource} cache {id}",
         fix="request less than the cache",
-        why="It would leave no way for other guests and the host. libvirt refuses it too.",
         bad=_cache(f"{_L3} size='25344' unit='KiB'"),
-        good=_FITS,
-        host="sim:skylake-2s",
+        good=_cache(f"{_L3} size='9216' unit='KiB'"),
+        host=_ROOM,
     ),
     Rule(
         id="CT205",
@@ -74,10 +78,9 @@ _ALL = (
         summary="A size in bytes must be a whole number of ways; it is rounded only with --round.",
         message="{size} is not a multiple of the way size {way} of {resource} cache {id}",
         fix="request a whole number of ways, or plan with --round",
-        why="The kernel allocates whole ways, and rounding would hide that the guest gets more or less than requested.",
         bad=_cache(f"{_L3} size='3' unit='MiB'"),
-        good=_FITS,
-        host="sim:skylake-2s",
+        good=_cache(f"{_L3} size='2304' unit='KiB'"),
+        host=_ROOM,
     ),
     Rule(
         id="CT206",
@@ -85,10 +88,9 @@ _ALL = (
         summary="A size must be at least the number of ways that the processor requires.",
         message="{size} is below the minimum of {least} on {resource} cache {id}",
         fix="request at least the minimum",
-        why="The processor does not accept masks with fewer ways.",
-        bad=_cache(f"{_L3} size='0'"),
-        good=_FITS,
-        host="sim:skylake-2s",
+        bad=_cache(f"{_L3} size='0' unit='KiB'"),
+        good=_cache(f"{_L3} size='2304' unit='KiB'"),
+        host=_ROOM,
     ),
     Rule(
         id="CT207",
@@ -96,10 +98,9 @@ _ALL = (
         summary="The requested ways must fit into contiguous free ways.",
         message="no room for {ways} ({size}) on {resource} cache {id}: {free} free, largest hole {hole}; {owners}",
         fix="request what fits, plan with --shrink-default or --compact, or make other groups smaller",
-        why="Groups do not share ways, and most processors only accept contiguous masks.",
-        bad=_cache(f"{_L3} size='2304' unit='KiB'"),
-        good=_FITS,
-        host="sim:skylake-2s",
+        bad=_cache(f"{_L3} size='23040' unit='KiB'"),
+        good=_cache(f"{_L3} size='9216' unit='KiB'"),
+        host=_ROOM,
     ),
     Rule(
         id="CT208",
@@ -108,7 +109,7 @@ _ALL = (
         message="this host has no {what} control",
         fix="remove <memorytune>, or choose a host with memory bandwidth control",
         bad=_node(0, 50),
-        good=_MONITOR,
+        good=_cputune("<memorytune vcpus='0-1'><monitor vcpus='0-1'/></memorytune>"),
         host="sim:monitor-only",
     ),
     Rule(
@@ -118,7 +119,7 @@ _ALL = (
         message="there is no {what} node {id}",
         fix="use a node that the host has: L3 caches, or NUMA nodes on some MPAM hosts",
         bad=_node(9, 50),
-        good=_FITS,
+        good=_node(1, 50),
         host="sim:skylake-2s",
     ),
     Rule(
@@ -127,9 +128,8 @@ _ALL = (
         summary="A bandwidth in the host's own unit must be a multiple of its step; it is rounded only with --round.",
         message="bandwidth {value} is not a multiple of {step}",
         fix="request a multiple of the step, or plan with --round",
-        why="The kernel rounds other values up, so the guest would get more than requested.",
         bad=_node(0, 55),
-        good=_FITS,
+        good=_node(0, 60),
         host="sim:skylake-2s",
     ),
     Rule(
@@ -139,7 +139,7 @@ _ALL = (
         message="bandwidth {value} is outside {range}",
         fix="request a value in the range",
         bad=_node(0, 110),
-        good=_FITS,
+        good=_node(0, 100),
         host="sim:skylake-2s",
     ),
     Rule(
@@ -148,11 +148,10 @@ _ALL = (
         summary="Every control group needs a CLOSID.",
         message="cannot create {groups}: {free} of {total} free; {held}",
         fix="remove groups that are no longer needed{idle}; monitors without <cache> or <node> need no CLOSID",
-        why="A CLOSID selects a group's masks in the processor, which has only a few.",
         bad=_cputune(
             "".join(f"<memorytune vcpus='{n}'><node id='0' bandwidth='50'/></memorytune>" for n in range(16)), vcpus=16
         ),
-        good=_FITS,
+        good=_cputune("<memorytune vcpus='0-15'><node id='0' bandwidth='50'/></memorytune>", vcpus=16),
         host="sim:skylake-2s",
     ),
     Rule(
@@ -161,12 +160,11 @@ _ALL = (
         summary="Every group on a host with monitoring needs an RMID.",
         message="cannot create {groups}: {free} of {total} free; {held}",
         fix="request fewer monitors, or remove groups that are no longer needed{idle}",
-        why="An RMID marks the cache lines and the traffic that a group's counters include. Their number is limited.",
         bad=_cputune(
             "".join(f"<cachetune vcpus='{n}'><monitor level='3' vcpus='{n}'/></cachetune>" for n in range(512)),
             vcpus=512,
         ),
-        good=_MONITOR,
+        good=_cputune("<cachetune vcpus='0-511'><monitor level='3' vcpus='0-511'/></cachetune>", vcpus=512),
         host="sim:skylake-2s",
     ),
     Rule(
@@ -175,9 +173,11 @@ _ALL = (
         summary="A monitor needs a host with monitoring.",
         message="this host has no monitoring, so a monitor for {resource} cannot be created",
         fix="remove the <monitor>, or choose a host with monitoring",
-        bad=_MONITOR,
-        good=_cputune(""),
-        host="sim:allocation-only",
+        bad=_cputune(
+            f"<cachetune vcpus='0'><cache {_L3} size='6' unit='MiB'/><monitor level='3' vcpus='0'/></cachetune>"
+        ),
+        good=_cputune(f"<cachetune vcpus='0'><cache {_L3} size='6' unit='MiB'/></cachetune>"),
+        host="sim:allocation-only --shrink-default",
     ),
     Rule(
         id="CT215",
@@ -185,9 +185,8 @@ _ALL = (
         summary="Each group needs its own directory name, which resctrl must accept.",
         message="the group for {vcpus} cannot be named '{name}': {why}",
         fix="change the id attribute, or pass another --machine-name",
-        bad="<domain type='kvm' id='1'><name>g</name><vcpu>4</vcpu><cputune><cachetune vcpus='0' id='../x'>"
-        "<monitor level='3' vcpus='0'/></cachetune></cputune></domain>",
-        good=_FITS,
+        bad=_named("../x"),
+        good=_named("x"),
         host="sim:skylake-2s",
     ),
     Rule(
@@ -196,7 +195,6 @@ _ALL = (
         summary="Foreign groups are never changed.",
         message="group '{path}' exists and belongs to {owner}: {why}",
         fix="leave it to its owner, or pass another --machine-name",
-        why="Another program relies on it and would not know of the change.",
         bad="apply --machine-name batch, where another program has made the group batch-vcpus_0-1",
         good="apply --machine-name batch, where no group is called batch-vcpus_0-1",
         host="scene",
@@ -208,7 +206,6 @@ _ALL = (
         message="mask {mask} on {resource} cache {id} includes ways shared with I/O ({shared})",
         fix="give those ways back to the default group and plan with --shrink-default, "
         "request a size that fits beside them, or give devices other ways",
-        why="Devices write directly into these ways.",
         bad="a guest gets all 6 free ways, 2 of which are shared with I/O",
         good="a guest gets the 4 free ways that are not shared with I/O",
         host="scene",
@@ -229,7 +226,6 @@ _ALL = (
         summary="Groups share the default group's ways where they request no size, so it must not be exclusive then.",
         message="the default group is in mode exclusive, so no group can share its ways on {caches}",
         fix="write 'shareable' to the default group's mode, or request a size on every cache",
-        why="The kernel refuses masks that overlap an exclusive group.",
         bad="the default group is exclusive, and the guest requests ways of L3 cache 0 only",
         good="the default group is exclusive, and the guest requests ways of every L3 cache",
         host="scene",
@@ -241,7 +237,7 @@ _ALL = (
         message="this host does not count the events of a monitor for {resource} ({events})",
         fix="the monitor is created, but has no readings",
         bad=_cputune("<energytune vcpus='0'><monitor vcpus='0'/></energytune>"),
-        good=_MONITOR,
+        good=_cputune("<memorytune vcpus='0'><monitor vcpus='0'/></memorytune>"),
         host="sim:skylake-2s",
     ),
     Rule(
@@ -260,7 +256,6 @@ _ALL = (
         summary="Groups that libvirt created for the guest are changed only with --adopt.",
         message="libvirt created {groups}",
         fix="apply with --adopt to change them, or restart the guest so that libvirt sets them again",
-        why="libvirt does not notice such changes, and sets its own values again when the guest restarts.",
         bad="libvirt gave the guest the 2 ways it requests, and another program has changed the mask",
         good="libvirt gave the guest the 2 ways it requests",
         host="scene",
@@ -271,7 +266,6 @@ _ALL = (
         summary="vCPUs should be able to run on CPUs that have the cache or bandwidth node requested for them.",
         message="{who} can only run on {cpus}, which have {have}, not {noun} {id}",
         fix="request the cache that their CPUs have, or pin the vCPUs to CPUs of the requested one",
-        why="Ways and bandwidth belong to one cache. Threads on other CPUs do not use them, and no other guest can.",
         bad=_cputune("<vcpupin vcpu='0' cpuset='2'/><memorytune vcpus='0'><node id='1' bandwidth='50'/></memorytune>"),
         good=_cputune("<vcpupin vcpu='0' cpuset='2'/><memorytune vcpus='0'><node id='0' bandwidth='50'/></memorytune>"),
         host="sim:skylake-2s",
@@ -282,7 +276,6 @@ _ALL = (
         summary="On MPAM each control group has separate RMIDs, and the kernel should report how many.",
         message="this kernel does not say how many groups it can monitor: {reason}",
         fix="apply tries it; if a group cannot be created, apply rolls back and shows the kernel's reason",
-        why="num_rmids counts control groups times RMIDs of each. A number below that of control groups says nothing.",
         bad="an MPAM host with 8 CLOSIDs and num_rmids 1",
         good="an MPAM host with 8 CLOSIDs and num_rmids 32",
         host="scene",
@@ -293,8 +286,6 @@ _ALL = (
         summary="A bandwidth up to 100 on a host that does not count percent is likely meant as percent.",
         message="bandwidth {value} is {meaning} on this host",
         fix="request the value in the unit that the host counts, or mount resctrl without mba_MBps",
-        why="50 is half of the bandwidth in percent, but with mba_MBps 50 MiB/s, which stalls a guest. "
-        "Mounting resctrl with another option changes the meaning of all numbers.",
         bad=_node(0, 50),
         good=_node(0, 2000),
         host="sim:sapphire-rapids-mbps",
@@ -305,7 +296,6 @@ _ALL = (
         summary="With Sub-NUMA clustering a size is shared by the nodes of the cache, so each node has a part of it.",
         message="{nodes} Sub-NUMA nodes share each L3 cache and divide every way: {size} is {each} in each of them",
         fix="to give the vCPUs of one node a size, request {nodes} times that size",
-        why="A mask counts in every node, but each node has its own part of the cache. The kernel's sizes ignore that.",
         bad="2 ways of an L3 cache that two Sub-NUMA nodes share",
         good="2 ways of an L3 cache without Sub-NUMA clustering",
         host="scene",
@@ -316,7 +306,6 @@ _ALL = (
         summary="The maximum of memory bandwidth must be known to lift a limit.",
         message="{path} keeps its limit on {nodes}: the maximum of this host is not known",
         fix="remove the guest's groups and apply again, as new groups have no limit",
-        why="On AMD no file has the maximum, only groups without a limit, and on this host every group has one.",
         bad="a node is no longer requested, on an AMD host where every group has a limit",
         good="a node is no longer requested, on an AMD host whose default group has no limit",
         host="scene",
@@ -327,7 +316,6 @@ _ALL = (
         summary="The ways of every group should be known, so that no other group gets them.",
         message="the ways of group '{path}' on {caches} are unknown, as its schemata cannot be read",
         fix="repair or remove the group: the plan may use its ways, since this host has no bit_usage that shows them",
-        why="Damaged schemata of another program's group do not make the host unusable, but they hide who has what.",
         bad="the schemata of another program's group is damaged, on a host without bit_usage",
         good="the schemata of another program's group is damaged, and bit_usage marks its ways",
         host="scene",
@@ -338,7 +326,6 @@ _ALL = (
         summary="A monitor needs a counter for each bandwidth event where counters are assigned to groups.",
         message="{monitors} will read 'Unassigned' for {events}: {left}",
         fix="{advice}",
-        why="The processor has a few counters per cache (AMD ABMC, MPAM), and a group without one is not measured.",
         bad="a guest with two monitors, where two of four counters are left",
         good="a guest with one monitor, where two of four counters are left",
         host="scene",
@@ -349,7 +336,6 @@ _ALL = (
         summary="Counters that are left must be assigned to monitors that have none.",
         message="{monitors} will read 'Unassigned' for {events}, although counters are left",
         fix="--assign-counters assigns them{remedy}",
-        why="The kernel assigns counters only when a group is created, and only while mbm_assign_on_mkdir is 1.",
         bad="a guest with a monitor, where mbm_assign_on_mkdir is 0",
         good="the same, with --assign-counters",
         host="scene",
@@ -360,7 +346,6 @@ _ALL = (
         summary="The default group keeps at least what the host's policy says.",
         message="{what}: the default group would have {left}, less than {least} ({key} in {file})",
         fix="request less, or change {key}",
-        why="The operator holds back a part for the host's services, emulator threads and guests without tuning.",
         bad="a plan leaves two of eleven ways, and the policy says least = '3ways'",
         good="a plan leaves three of eleven ways, and the policy says least = '3ways'",
         host="scene",
@@ -371,7 +356,6 @@ _ALL = (
         summary="The default group should keep a quarter of each cache.",
         message="{resource} cache {id}: the default group keeps only {left} of {ways}",
         fix="request less, or set the least that it keeps in /etc/cachetune/host.toml",
-        why="The host's services, emulator threads and guests without tuning share the ways of the default group.",
         bad="'cachetune default --l3 0=2ways' on a cache of 11 ways",
         good="'cachetune default --l3 0=3ways' on a cache of 11 ways",
         host="scene",
@@ -382,7 +366,6 @@ _ALL = (
         summary="The default group gets only ways that no group has.",
         message="{resource} cache {id}: the default group cannot have {ways}, because {owners}",
         fix="remove groups that are no longer needed",
-        why="A group's ways are for its guest alone.",
         bad="'cachetune default --l3 0=9ways', while a guest has four of the eleven",
         good="'cachetune default --l3 0=7ways', while a guest has four of the eleven",
         host="scene",
@@ -413,8 +396,6 @@ _ALL = (
         summary="A reset of the default group writes no bandwidth that was counted in another unit.",
         message="the MB of the default group stays: its first values are in {first}, and this host counts {now}",
         fix="set it, such as with 'cachetune default --mb 0=50%'",
-        why="With the mount option mba_MBps the same number means MiB/s instead of percent. A mount of resctrl begins "
-        "with full bandwidth, so nothing is lost.",
         bad="'cachetune default --reset' after resctrl was mounted again with mba_MBps",
         good="'cachetune default --reset' after resctrl was mounted again with the same options",
         host="scene",
@@ -425,8 +406,6 @@ _ALL = (
         summary="An exclusive group must request ways of every cache.",
         message="group {path} cannot be exclusive: it requests no ways of {caches}",
         fix="request ways of them as well",
-        why="Where a group requests no ways it has those of the default group, and the kernel makes no group exclusive "
-        "that shares a way of any cache, even of one that its threads never use.",
         bad="an exclusive group with ways of L3 cache 0 only, on a host with two",
         good="an exclusive group with ways of both",
         host="scene",
@@ -447,7 +426,6 @@ _ALL = (
         summary="A pseudo-locked group cannot be used for a guest.",
         message="group '{path}' is in mode {mode}, which cannot be changed",
         fix="remove it (rmdir {path} in the resctrl directory) if its owner no longer needs it",
-        why="The kernel refuses threads in such a group, and only removing it unlocks its ways.",
         bad="another program has pseudo-locked the group of vCPUs 0 and 1",
         good="another program has made the group of vCPUs 0 and 1 exclusive",
         host="scene",
@@ -458,7 +436,6 @@ _ALL = (
         summary="A bandwidth must have a unit that can be converted to the host's.",
         message="bandwidth {value} cannot be converted: this host counts {unit}",
         fix="request the value in the unit that the host counts",
-        why="Hosts count percent, MiB/s or eighths of a GB/s, and none says how much all of its bandwidth is.",
         bad=_rate("500", "MiB/s"),
         good=_rate("50", "%"),
         host="sim:skylake-2s",
@@ -470,8 +447,6 @@ _ALL = (
         message="group {path} cannot be created: the lowest ways of {resource} cache {id} that are not exclusive are "
         "{ways}, and masks need {least}",
         fix="make the exclusive group above them shareable, or move it down, and plan again",
-        why="The kernel starts a group with the lowest free or shareable ways that are contiguous, whatever is free "
-        "above them, before its own masks can be written.",
         bad="a Haswell host, whose masks need two ways, where a way is free below an exclusive group",
         good="the same host, where two ways are free below the exclusive group",
         host="scene",
@@ -482,8 +457,6 @@ _ALL = (
         summary="What a guest has should be what a tuning file can describe, so that 'set' can change a part of it.",
         message="{note}",
         fix="look at the plan: it changes what is left out",
-        why="set reads the guest's groups back as a request and changes that. Other programs can give a group a mask "
-        "that no size describes, such as one with ways of the default group.",
         bad="set --mb 0=50 for a guest whose group shares ways with the default group",
         good="set --mb 0=50 for a guest whose group has ways that no other group has",
         host="scene",
@@ -504,7 +477,6 @@ _ALL = (
         summary="Threads are moved out of foreign groups only with --take-tasks.",
         message="thread {tid} is in group '{path}', which belongs to {owner}",
         fix="move it out first, or plan with --take-tasks",
-        why="A thread is in exactly one control group, so it would lose the allocation of the other.",
         bad="the thread of vCPU 0 is in the group BestEffort of another program",
         good="the same, with --take-tasks",
         host="scene",
@@ -525,7 +497,6 @@ _ALL = (
         summary="A group for more than vCPUs needs the process.",
         message="a group for {who} needs all threads of the process, not only the vCPU threads",
         fix="pass --pid PID instead of --vcpu",
-        why="Such a group holds all threads of the guest, or threads other than its vCPUs.",
         bad="<cachetune> without vcpus, and --vcpu for each thread",
         good="<cachetune> without vcpus, and --pid",
         host="scene",
@@ -546,7 +517,6 @@ _ALL = (
         summary="Emulator threads and iothreads get groups only if they can be distinguished.",
         message="it is not known which threads are {who}: not all threads of the guest have names",
         fix="ask QEMU with --qmp SOCKET, or start it with debug-threads=on and iothread names of at most 12 characters",
-        why="Without a name, an iothread looks like any other thread of the process; QEMU leaves out a longer name.",
         bad="<cachetune threads='iothreads'>, and QEMU without debug-threads=on",
         good="the same, with debug-threads=on",
         host="scene",
@@ -557,7 +527,6 @@ _ALL = (
         summary="The iothreads that a group or monitor names should exist.",
         message="no thread for {who}: the guest has {has}",
         fix="name iothreads that it has, or plan again after they are added",
-        why="An iothread's number is the one at the end of its name, as in libvirt's iothread1.",
         bad="<cachetune threads='iothreads:1-2'>, and the guest has iothread1",
         good="the same, and the guest has iothread1 and iothread2",
         host="scene",

@@ -1,45 +1,98 @@
 """``cachetune explain``: what a rule requires, why, and how to fix a violation."""
 
 import difflib
+import re
+from collections.abc import Iterable, Mapping
 
 import click
 
 from cachetune.cli import options
 from cachetune.cli.show.console import print_document
-from cachetune.cli.show.rules import RULES, explain_rule, list_rules, rules_page
+from cachetune.cli.show.rules import explain_rule, list_found, list_rules
+from cachetune.cli.show.rules_page import page_of
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError
-from cachetune.findings import Rule, RuleTable
+from cachetune.explain.catalog import explained_rules
+from cachetune.explain.model import ExplainedRule, RuleTable
+from cachetune.explain.search import find, near
+from cachetune.findings import Rule
+
+_ID = re.compile(r"ct[0-9]{3}", re.IGNORECASE)
+_PREFIX = re.compile(r"(ct[0-9]{0,2})(x*)", re.IGNORECASE)
+_LIKE_AN_ID = re.compile(r"ct[0-9]+|[0-9]{3}", re.IGNORECASE)
 
 
 @click.command("explain", cls=Verb, exit_codes={0: "explained", 2: "no such rule"})
 @options.as_json
-@option("--markdown", is_flag=True, heading="Output", help="Print all rules in Markdown (docs/reference/rules.md).")
-@click.argument("rule", required=False)
-def command(*, rule: str | None, as_json: bool, markdown: bool) -> None:
-    """Explain RULE, such as CT104, or list all rules.
+@option("--markdown", is_flag=True, heading="Output", help="Print Markdown: an index, an area (CT2) or rules.")
+@click.argument("words", metavar="[RULE|WORD]...", nargs=-1)
+def command(*, words: tuple[str, ...], as_json: bool, markdown: bool) -> None:
+    """Explain rules such as CT207, or find rules by words.
+
+    The words can be anywhere in a rule and its explanation. The prefix of an
+    area, such as CT2, lists its rules; without an argument all are listed.
 
     \b
     Examples:
       cachetune explain
-      cachetune explain CT104
+      cachetune explain CT207
+      cachetune explain no room
     """
-    found = None if rule is None else _find(rule)
+    rules = explained_rules()
+    if as_json and markdown:
+        raise click.UsageError("--json and --markdown exclude each other")
+    found = _found(rules, words)
     if markdown:
-        click.echo(rules_page(), nl=False)
+        click.echo(page_of(rules, words, found), nl=False)
     elif as_json:
-        print_document(RuleTable(rules=(found,) if found else tuple(RULES.values())))
-    elif found is None:
-        list_rules()
+        print_document(RuleTable(rules=found))
+    elif words and all(map(_ID.fullmatch, words)):
+        _explain_each(found, rules)
+    elif not words or _PREFIX.fullmatch(words[0]):
+        list_rules(found)
     else:
-        explain_rule(found)
+        list_found(found)
 
 
-def _find(name: str) -> Rule:
-    found = RULES.get(name.upper())
-    if found is None:
-        close = difflib.get_close_matches(name.upper(), RULES, n=1, cutoff=0)
-        raise InputError(
-            f"no such rule: {name!r}", hint=f"did you mean {close[0]}? 'cachetune explain' lists all rules"
-        )
+def _explain_each(found: Iterable[ExplainedRule], rules: Mapping[str, Rule]) -> None:
+    for number, rule in enumerate(found):
+        if number:
+            click.echo()
+        explain_rule(rule, rules)
+
+
+def _found(rules: Mapping[str, ExplainedRule], words: tuple[str, ...]) -> tuple[ExplainedRule, ...]:
+    """The rules with these ids, with this prefix, or with these words. Raises InputError if there are none."""
+    if not words:
+        return tuple(rules.values())
+    if all(map(_LIKE_AN_ID.fullmatch, words)) and not _PREFIX.fullmatch(words[0]):
+        return tuple(_by_id(rules, word) for word in words)
+    if len(words) == 1 and (prefix := _PREFIX.fullmatch(words[0])):
+        found = tuple(rule for rule in rules.values() if rule.id.startswith(prefix[1].upper()))
+    else:
+        found = find(rules, words)
+    if not found:
+        raise InputError(f"no rule has {_quoted(words)}", hint=_advice(rules, words))
     return found
+
+
+def _by_id(rules: Mapping[str, ExplainedRule], name: str) -> ExplainedRule:
+    wanted = name.upper() if name[:1].isalpha() else f"CT{name}"
+    if wanted not in rules:
+        close = difflib.get_close_matches(wanted, rules, n=3, cutoff=0)
+        raise InputError(f"no such rule: {name!r}", hint=f"did you mean {' or '.join(sorted(close))}?")
+    return rules[wanted]
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return " and ".join(repr(word) for word in words)
+
+
+def _advice(rules: Mapping[str, ExplainedRule], words: tuple[str, ...]) -> str:
+    for word in words:
+        similar = near(rules, word)
+        if similar and similar != word.lower() and not find(rules, [word]):
+            return f"did you mean {similar!r}?"
+    if len(words) > 1 and any(find(rules, [word]) for word in words):
+        return "try fewer words"
+    return "'cachetune explain' lists all rules"

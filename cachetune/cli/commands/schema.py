@@ -96,7 +96,8 @@ def _kind(name: str) -> Any:
     from cachetune.apply.report import Report
     from cachetune.apply.state.change_log import Change
     from cachetune.doctor.model import Diagnosis
-    from cachetune.findings import Findings, Refusal, RuleTable
+    from cachetune.explain.model import RuleTable
+    from cachetune.findings import Findings, Refusal
     from cachetune.host.model import Host
     from cachetune.host.usage import HostUsage
     from cachetune.install import Installation

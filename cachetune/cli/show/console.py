@@ -29,18 +29,22 @@ def console() -> "Console":
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
-def show(parts: "Iterable[RenderableType]") -> None:
-    """Print the parts, with ASCII pictures if stdout cannot encode Unicode. A sentence wraps, but no size does."""
-    click.echo(rendered(parts), nl=False, color=True)
+def show(parts: "Iterable[RenderableType]", columns: int | None = None) -> None:
+    """Print the parts, with ASCII pictures if stdout cannot encode Unicode. A sentence wraps, but no size does.
+
+    ``columns`` is the width of prose, by default that of the console.
+    """
+    click.echo(rendered(parts, columns), nl=False, color=True)
 
 
-def rendered(parts: "Iterable[RenderableType]") -> str:
+def rendered(parts: "Iterable[RenderableType]", columns: int | None = None) -> str:
     """What ``show`` prints."""
     from rich.text import Text
 
     from cachetune.cli.show.table import Sentence
 
     out = console()
+    out.width = columns or out.width
     with out.capture() as captured:
         for part in parts:
             out.print(Sentence(part) if isinstance(part, str | Text) else part, crop=False)

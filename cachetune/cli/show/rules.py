@@ -1,128 +1,163 @@
-"""Rules as text: the list, one rule with its samples, and the page docs/reference/rules.md."""
+"""Rules on a terminal: lists, and one rule with its prose and its samples."""
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-import click
+from cachetune.cli.show.console import console, show
+from cachetune.explain.catalog import AREAS
+from cachetune.explain.model import ExplainedRule
+from cachetune.explain.samples import NAME, Line, Sample, bad_sample, checked_with, good_sample
+from cachetune.findings import Rule, location_of
 
-from cachetune.apply import rules as apply_rules
-from cachetune.doctor.checks import RULES as DOCTOR_RULES
-from cachetune.domain import rules as domain_rules
-from cachetune.findings import Rule
-from cachetune.plan import rules as plan_rules
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
 
-_TABLES = (domain_rules.RULES, plan_rules.RULES, apply_rules.RULES, DOCTOR_RULES)
-RULES: dict[str, Rule] = dict(sorted((name, rule) for table in _TABLES for name, rule in table.items()))
-SECTIONS = {
-    "CT0": "XML and schema",
-    "CT1": "What the domain means",
-    "CT2": "Against a host",
-    "CT3": "Against a version of libvirt (`--libvirt`)",
-    "CT4": "Against a running guest",
-    "CT5": "While applying",
-    "CT6": "A whole host (`cachetune doctor`)",
-}
-_JUDGES = {
-    "schema": "judged with --libvirt-schema",
-    "file": "given as the name of a file",
-    "live": "judged as the XML of a running guest",
-    "scene": "a situation, in words",
-    "engine": "only where no finer rule explains what the schema engine refuses",
-}
-_LONGEST_SAMPLE = 600
-_TAG = re.compile(r"(?:<[^<>`]+>)+(?:[0-9]+</[a-z]+>)?")
+_MOST_COLUMNS = 80
+_COLORS = {"error": "bold red", "warning": "bold yellow"}
+_CODE = re.compile(r"`[^`]+`")
 
 
-def list_rules() -> None:
-    """Print one line for each rule."""
-    for prefix, title in SECTIONS.items():
-        click.secho(title.replace("`", ""), bold=True)
-        for rule in RULES.values():
-            if rule.id.startswith(prefix):
-                click.echo(f"  {rule.id}  {rule.severity:<7}  {rule.summary}")
+def list_rules(rules: Iterable[Rule]) -> None:
+    """Print one line for each rule, under the titles of their areas."""
+    from rich.text import Text
+
+    given = list(rules)
+    parts: list[RenderableType] = []
+    for area in AREAS:
+        of_area = [rule for rule in given if rule.id.startswith(area.prefix)]
+        if of_area:
+            parts += [Text(f"{area.prefix}xx: {area.title}", style="bold"), *map(_entry, of_area)]
+    show(parts, _columns())
 
 
-def explain_rule(rule: Rule) -> None:
-    """Print one rule: what it requires, its message and hint, and samples."""
-    click.secho(f"{rule.id} ({rule.severity})", bold=True)
-    click.echo(rule.summary)
-    if rule.why:
-        click.echo(rule.why)
-    click.echo(f"\n  message: {_with_dots(rule.message)}\n  hint:    {_with_dots(rule.fix)}")
-    if rule.host:
-        click.echo(f"  {_judge(rule.host)}")
-    for title, sample in (("breaks it", rule.bad), ("satisfies it", rule.good)):
-        if sample:
-            click.echo(f"\n{title}:\n\n{_indented(sample)}")
+def list_found(rules: Iterable[Rule]) -> None:
+    """Print one line for each rule, in the given order."""
+    show([_entry(rule) for rule in rules], _columns())
 
 
-def rules_page() -> str:
-    """All rules in Markdown."""
-    lines = [
-        "# Rules",
-        "",
-        "Printed by `cachetune explain --markdown`. Errors make a document invalid, warnings do not. Ids are stable.",
-        "`cachetune explain CT104` explains one rule and also shows a sample that satisfies it.",
-    ]
-    for prefix, title in SECTIONS.items():
-        lines += ["", f"## {prefix}xx: {title}"]
-        for rule in RULES.values():
-            if rule.id.startswith(prefix):
-                lines += _entry(rule)
-    return "\n".join(lines) + "\n"
+def explain_rule(rule: ExplainedRule, rules: Mapping[str, Rule]) -> None:
+    """Print one rule: what it means, why it matters, its samples, how to fix a violation, and related rules."""
+    show(_explanation(rule, rules), _columns())
 
 
-def _entry(rule: Rule) -> list[str]:
-    texts = [
-        rule.summary,
-        *(["", rule.why] if rule.why else []),
-        "",
-        f"- message: {_with_dots(rule.message)}",
-        f"- hint: {_with_dots(rule.fix)}",
-    ]
-    lines = ["", f"### {rule.id} ({rule.severity})", "", *(_TAG.sub(r"`\g<0>`", text) for text in texts)]
-    if rule.host:
-        lines.append(f"- sample: {_judge(rule.host)}")
-    if rule.bad:
-        language = "text" if rule.host == "scene" else "xml"
-        lines += ["", f"```{language}", _cut(_pretty(rule.bad)), "```"]
-    return lines
+def _columns() -> int:
+    return min(console().width, _MOST_COLUMNS)
 
 
-def _judge(host: str) -> str:
-    if host.startswith("libvirt:"):
-        return f"judged with --libvirt {host.removeprefix('libvirt:')}"
-    return _JUDGES.get(host, f"judged with --host {host}")
+def _entry(rule: Rule) -> "RenderableType":
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    grid.add_row(Text(rule.id, style="bold"), Text(_listed(rule)))
+    return Padding(grid, (0, 0, 0, 2))
 
 
-def _with_dots(template: str) -> str:
-    """A message with dots for its placeholders."""
-    text, depth = "", 0
-    for character in template:
-        depth += (character == "{") - (character == "}")
-        if character == "{" and depth == 1:
-            text += "…"
-        elif not depth and character != "}":
-            text += character
-    return text.replace("……", "…")
+def _listed(rule: Rule) -> str:
+    return rule.summary if rule.severity == "error" else f"{rule.summary.removesuffix('.')} (warning)."
 
 
-def _pretty(sample: str) -> str:
-    """The sample, indented if it is well-formed."""
-    from lxml import etree
+def _explanation(rule: ExplainedRule, rules: Mapping[str, Rule]) -> "Iterator[RenderableType]":
+    from rich.text import Text
 
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)
-    if "<!" in sample:
-        return sample
-    try:
-        root = etree.fromstring(sample, parser)
-    except etree.XMLSyntaxError:
-        return sample
-    return etree.tostring(root, pretty_print=True, encoding="unicode").rstrip().replace('"', "'")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_SAMPLE else text[:_LONGEST_SAMPLE].rsplit("\n", 1)[0] + "\n…"
+    yield Text.assemble((rule.id, "bold"), " (", (rule.severity, _COLORS[rule.severity]), ")")
+    yield Text(rule.summary, style="bold")
+    yield from _section("What it means", _prose(rule.meaning))
+    yield from _section("Why it matters", _prose(rule.why))
+    yield from _section("Breaks it", _bad(rule))
+    yield from _section("Satisfies it", _lines(good_sample(rule), "green"))
+    yield from _section("How to fix it", _prose(rule.remedy))
+    if rule.related:
+        yield from _section("Related", (_entry(rules[name]) for name in rule.related), indent=0)
+    if rule.pages:
+        yield from _section("Pages", (Text(f"docs/{page}") for page in rule.pages))
 
 
-def _indented(sample: str) -> str:
-    return "\n".join("    " + line for line in _cut(_pretty(sample)).splitlines())
+def _section(title: str, parts: "Iterable[RenderableType]", indent: int = 2) -> "Iterator[RenderableType]":
+    from rich.padding import Padding
+    from rich.text import Text
+
+    yield Text("")
+    yield Text(title, style="bold")
+    for part in parts:
+        yield Padding(part, (0, 0, 0, indent)) if part else part  # padding drops an empty line
+
+
+def paragraphs(prose: str) -> Iterator[tuple[bool, str]]:
+    """The paragraphs of a rule's prose: whether it is a block of commands, and its text."""
+    for paragraph in re.split(r"\n{2,}", prose):
+        is_code = paragraph.startswith("    ")
+        yield is_code, "\n".join(line[4:] for line in paragraph.split("\n")) if is_code else " ".join(paragraph.split())
+
+
+def _prose(prose: str) -> "Iterator[RenderableType]":
+    from rich.text import Text
+
+    for number, (is_code, text) in enumerate(paragraphs(prose)):
+        if number:
+            yield Text("")
+        if is_code:
+            yield Text(
+                "\n".join(f"  {line}" for line in text.split("\n")), style="cyan", no_wrap=True, overflow="ignore"
+            )
+        else:
+            wrapped = Text(text)
+            wrapped.highlight_regex(_CODE, "cyan")
+            yield wrapped
+
+
+def _bad(rule: ExplainedRule) -> "Iterator[RenderableType]":
+    from rich.text import Text
+
+    sample = bad_sample(rule)
+    if command := checked_with(rule):
+        yield Text(f"$ {command}", style="cyan", no_wrap=True, overflow="ignore")
+        yield Text("")
+    yield from _lines(sample, "red")
+    yield Text("")
+    yield from _message(rule, sample)
+
+
+def _message(rule: ExplainedRule, sample: Sample) -> "Iterator[RenderableType]":
+    """What is found in a sample, as ``validate`` prints it, or what the situation is reported as."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    severity = (f"{rule.severity}:", _COLORS[rule.severity])
+    if sample.finding is None:
+        yield Text.assemble(severity, f" {rule.prints} [{rule.id}]")
+        return
+    yield Text.assemble(location_of(sample.finding, NAME), severity, f" {sample.finding.text}")
+    yield Padding(Text(f"hint: {sample.finding.hint}"), (0, 0, 0, 4))
+
+
+def _lines(sample: Sample, style: str) -> "Iterator[RenderableType]":
+    """The lines of a sample, with carets below what is marked. A situation in words wraps."""
+    from rich.text import Text
+
+    if not sample.is_xml:
+        yield Text(sample.lines[0].text)
+        return
+    for line in sample.lines:
+        yield _line(line, style)
+        start, end = line.marked
+        if end:
+            yield Text(" " * start + "^" * (end - start), style="bold red", no_wrap=True, overflow="ignore")
+
+
+def _line(line: Line, style: str) -> "Text":
+    from rich.text import Text
+
+    text = Text(line.text, no_wrap=True, overflow="ignore")
+    if line.marked[1]:
+        text.stylize(style, *line.marked)
+    elif line.changed:
+        text.stylize(style)
+    elif not line.number:
+        text.stylize("dim")
+    return text
