@@ -1,4 +1,4 @@
-"""What mkdocs adds to these pages: a page for each verb from its own help, and the pages at the root of the project."""
+"""What mkdocs adds to these pages: a page for each verb, the rules, and the pages at the root of the project."""
 
 import posixpath
 import re
@@ -11,6 +11,8 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from cachetune.cli.main import VERBS, command
+from cachetune.cli.show.rules_page import pages
+from cachetune.explain.catalog import AREAS, explained_rules
 
 ROOT = Path(__file__).parent.parent
 AT_ROOT = ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")
@@ -19,9 +21,11 @@ _LINK = re.compile(r"(?<=\]\()([^)#:\s]+)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add the pages of the verbs to the navigation, as the first part of the reference."""
+    """Add the pages of the verbs and of the rules to the navigation, as the first parts of the reference."""
     reference = next(section["Reference"] for section in config.nav if "Reference" in section)
+    areas = [{f"{area.prefix}xx: {area.title}": f"reference/rules/{area.name}.md"} for area in AREAS]
     reference.insert(0, {"Commands": [{verb: f"reference/commands/{verb}.md"} for verb in VERBS]})
+    reference.insert(1, {"Rules": ["reference/rules/index.md", *areas]})
     return config
 
 
@@ -31,6 +35,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, name, content=(ROOT / name).read_text()))
     for verb in VERBS:
         files.append(File.generated(config, f"reference/commands/{verb}.md", content=_page_of(verb)))
+    for name, text in pages(explained_rules()).items():
+        files.append(File.generated(config, f"reference/rules/{name}", content=text))
     return files
 
 

@@ -150,6 +150,12 @@ def plain(path: Path) -> Iterator[Text]:
     )
 
 
+def toml(path: Path) -> Iterator[Text]:
+    """The prose of rules, without code and commands."""
+    text = re.sub(r"^(?: {4}| *#|\w+ = \").*", _blank, path.read_text(), flags=re.MULTILINE)
+    yield Text(_name(path), 1, _SPAN.sub(_blank, text))
+
+
 def python(path: Path) -> Iterator[Text]:
     """Docstrings, comments, strings with several words, and names of tests."""
     source = path.read_text()
@@ -190,12 +196,10 @@ def _under(*names: str, endings: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _areas() -> dict[str, list[Path]]:
-    """The files of each area: a package, its tests, the pages, and the rest. rules.md is printed by the code."""
+    """The files of each area: a package, its tests, the pages, and the rest."""
     pages = [path.name for path in ROOT.glob("*.md")]
     areas = {
-        "docs": [
-            path for path in _under("docs", ".github", *pages, endings=(".md", ".yml")) if path.name != "rules.md"
-        ],
+        "docs": list(_under("docs", ".github", *pages, endings=(".md", ".yml"))),
         "examples": list(
             _under("examples", "scripts", "schemas", ".ci", endings=("", ".xml", ".rng", ".xsd", ".service", ".mount"))
         ),
@@ -204,7 +208,7 @@ def _areas() -> dict[str, list[Path]]:
         "tests": [path for path in sorted((ROOT / "tests").glob("*.py")) if path != Path(__file__)],
     }
     for package in sorted(path for path in (ROOT / "cachetune").iterdir() if (path / "__init__.py").exists()):
-        areas[package.name] = list(_under(f"cachetune/{package.name}", endings=(".py",)))
+        areas[package.name] = list(_under(f"cachetune/{package.name}", endings=(".py", ".toml")))
     for folder in sorted(path for path in (ROOT / "tests").iterdir() if list(path.glob("*.py"))):
         areas[f"tests/{folder.name}"] = list(_under(f"tests/{folder.name}", endings=(".py",)))
     return areas
@@ -215,7 +219,7 @@ AREAS = _areas()
 
 def texts(path: Path) -> Iterator[Text]:
     """All prose of a file."""
-    reader = {".py": python, ".md": markdown}.get(path.suffix, plain)
+    reader = {".py": python, ".md": markdown, ".toml": toml}.get(path.suffix, plain)
     return reader(path)
 
 

@@ -13,7 +13,7 @@ from cachetune.errors import CachetuneError, error_text
 
 VERBS = {
     "validate": "Check domain XML; report every finding.",
-    "explain": "Explain a rule, such as CT104.",
+    "explain": "Explain a rule, or find rules by words.",
     "plan": "Show what a domain's XML needs on a host.",
     "diff": "Dry run of apply: exit 1 if anything would change.",
     "apply": "Carry out a plan: all of it, or nothing.",

@@ -106,8 +106,8 @@ _SCHEMA = (
         summary="Elements in the schema must not contain text.",
         message="text {text} is not allowed in <{element}>",
         fix="remove the text; comments are allowed",
-        bad=_domain(_cachetune(_cache() + "half of it")),
-        good=_domain(_cachetune(_cache() + "<!-- half of it -->")),
+        bad=_domain(_cachetune("<cache id='0' level='3' type='both' size='3' unit='MiB'>3 MiB</cache>")),
+        good=_GOOD,
     ),
     Rule(
         id="CT008",
@@ -391,7 +391,7 @@ _MEANING = (
         summary="An unknown element in <cputune> is probably a typo if its name is close to a known one.",
         message="ignoring unknown element <{element}> in <cputune>; did you mean <{meant}>?",
         fix="rename it to <{meant}>",
-        bad=_domain("<cachetunes vcpus='0'/>"),
+        bad=_domain(f"<cachetunes vcpus='0-1'>{_cache()}</cachetunes>"),
         good=_domain(_ONE),
     ),
     Rule(
@@ -492,7 +492,7 @@ _LIBVIRT = (
         message="libvirt {version} ignores <energytune> (`virsh define --validate` refuses it)",
         fix="remove it, or use libvirt 12.4 or later",
         bad=_domain(_ONE + "<energytune vcpus='0-1'><monitor vcpus='0-1'/></energytune>"),
-        good=_GOOD,
+        good=_domain(_ONE + "<memorytune vcpus='0-1'><monitor vcpus='0-1'/></memorytune>"),
         host="libvirt:11.3",
     ),
     Rule(

@@ -161,5 +161,7 @@ def _excerpt(text: str, finding: Finding | None) -> tuple[Line, ...]:
 def _marked(line: str, finding: Finding) -> tuple[int, int]:
     """The columns of the attribute, the tag or the text at the place of a finding."""
     start = max(finding.column - 1, 0)
+    if start >= len(line):  # noticed at the end of the line
+        return len(line) - len(line.lstrip()), len(line)
     found = (_ATTRIBUTE if "/@" in finding.path else _TAG).match(line, start) or _CONTENT.match(line, start)
     return start, found.end() if found else start + 1

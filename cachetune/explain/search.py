@@ -15,6 +15,8 @@ _WORD = re.compile(r"[a-z_]{3,}")
 
 def find(rules: Mapping[str, ExplainedRule], words: Sequence[str]) -> tuple[ExplainedRule, ...]:
     """The rules in which every word occurs, at least as the beginning of a word; the best match first."""
+    if not words or not all(words):
+        return ()
     scored = [(_score(rule, words), rule) for rule in rules.values()]
     return tuple(rule for score, rule in sorted(scored, key=lambda pair: -pair[0]) if score)
 
@@ -24,7 +26,7 @@ def near(rules: Mapping[str, ExplainedRule], word: str) -> str:
     known = {
         found for rule in rules.values() for field in _WEIGHTS for found in _WORD.findall(_text(rule, field).lower())
     }
-    close = difflib.get_close_matches(word.lower(), sorted(known), n=1)
+    close = difflib.get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.75)
     return close[0] if close else ""
 
 

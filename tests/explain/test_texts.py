@@ -55,7 +55,7 @@ def test_every_area_explains_its_rules_and_no_other() -> None:
 
 
 @each_rule
-def test_related_rules_exist_are_others_and_name_each_other(rule: ExplainedRule) -> None:
+def test_related_rules_exist_and_name_each_other(rule: ExplainedRule) -> None:
     assert rule.id not in rule.related
     assert len(rule.related) <= 9
     for other in rule.related:

@@ -1,7 +1,7 @@
 """Run a sample of a rule: what is found in it, and the rules that it breaks.
 
-``explain`` runs most samples itself. Those that need another program's schema, a fault that no document shows, or a
-situation on a host are run here.
+Most are run as ``explain`` does. Only a test runs those that need another program's schema, a fault that no document
+shows, or a situation on a host.
 """
 
 from pathlib import Path

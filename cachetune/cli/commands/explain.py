@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from typing import NoReturn
 
 import click
 
@@ -17,7 +18,6 @@ from cachetune.explain.model import ExplainedRule, RuleTable
 from cachetune.explain.search import find, near
 from cachetune.findings import Rule
 
-_ID = re.compile(r"ct[0-9]{3}", re.IGNORECASE)
 _PREFIX = re.compile(r"(ct[0-9]{0,2})(x*)", re.IGNORECASE)
 _LIKE_AN_ID = re.compile(r"ct[0-9]+|[0-9]{3}", re.IGNORECASE)
 
@@ -46,12 +46,17 @@ def command(*, words: tuple[str, ...], as_json: bool, markdown: bool) -> None:
         click.echo(page_of(rules, words, found), nl=False)
     elif as_json:
         print_document(RuleTable(rules=found))
-    elif words and all(map(_ID.fullmatch, words)):
+    elif _are_ids(words):
         _explain_each(found, rules)
     elif not words or _PREFIX.fullmatch(words[0]):
         list_rules(found)
     else:
         list_found(found)
+
+
+def _are_ids(words: tuple[str, ...]) -> bool:
+    """Whether all words are ids, which need not exist; a prefix such as CT2 is no id."""
+    return bool(words) and all(_LIKE_AN_ID.fullmatch(word) and not _PREFIX.fullmatch(word) for word in words)
 
 
 def _explain_each(found: Iterable[ExplainedRule], rules: Mapping[str, Rule]) -> None:
@@ -62,18 +67,30 @@ def _explain_each(found: Iterable[ExplainedRule], rules: Mapping[str, Rule]) -> 
 
 
 def _found(rules: Mapping[str, ExplainedRule], words: tuple[str, ...]) -> tuple[ExplainedRule, ...]:
-    """The rules with these ids, with this prefix, or with these words. Raises InputError if there are none."""
+    """The rules with these ids, with this prefix, or with these words. Raises InputError if nothing matches."""
     if not words:
         return tuple(rules.values())
-    if all(map(_LIKE_AN_ID.fullmatch, words)) and not _PREFIX.fullmatch(words[0]):
+    if _are_ids(words):
         return tuple(_by_id(rules, word) for word in words)
     if len(words) == 1 and (prefix := _PREFIX.fullmatch(words[0])):
         found = tuple(rule for rule in rules.values() if rule.id.startswith(prefix[1].upper()))
     else:
         found = find(rules, words)
-    if not found:
-        raise InputError(f"no rule has {_quoted(words)}", hint=_advice(rules, words))
-    return found
+    return found or _refuse(rules, words)
+
+
+def _refuse(rules: Mapping[str, ExplainedRule], words: tuple[str, ...]) -> NoReturn:
+    """Say which words no rule has, and what would be found without them."""
+    missing = [word for word in words if not find(rules, [word])]
+    if not missing:
+        raise InputError("no rule has all of these words", hint="try fewer words")
+    message = f"no rule has {' and '.join(map(repr, missing))}"
+    if similar := near(rules, missing[0]):
+        raise InputError(message, hint=f"did you mean {similar!r}?")
+    others = [word for word in words if word not in missing]
+    if others and (rest := find(rules, others)):
+        raise InputError(message, hint=f"'cachetune explain {' '.join(others)}' finds {rest[0].id}")
+    raise InputError(message, hint="'cachetune explain' lists all rules")
 
 
 def _by_id(rules: Mapping[str, ExplainedRule], name: str) -> ExplainedRule:
@@ -82,17 +99,3 @@ def _by_id(rules: Mapping[str, ExplainedRule], name: str) -> ExplainedRule:
         close = difflib.get_close_matches(wanted, rules, n=3, cutoff=0)
         raise InputError(f"no such rule: {name!r}", hint=f"did you mean {' or '.join(sorted(close))}?")
     return rules[wanted]
-
-
-def _quoted(words: Iterable[str]) -> str:
-    return " and ".join(repr(word) for word in words)
-
-
-def _advice(rules: Mapping[str, ExplainedRule], words: tuple[str, ...]) -> str:
-    for word in words:
-        similar = near(rules, word)
-        if similar and similar != word.lower() and not find(rules, [word]):
-            return f"did you mean {similar!r}?"
-    if len(words) > 1 and any(find(rules, [word]) for word in words):
-        return "try fewer words"
-    return "'cachetune explain' lists all rules"

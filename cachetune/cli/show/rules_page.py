@@ -1,4 +1,4 @@
-"""Rules in Markdown: the index, and a page for each area (docs/reference/rules)."""
+"""Rules in Markdown: the pages of the manual, an index and one for each area."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +10,11 @@ from cachetune.explain.samples import NAME, Sample, bad_sample, checked_with, go
 from cachetune.findings import location_of
 
 _ELEMENT = re.compile(r"(?:<[^<>`]+>)+")
+
+
+def pages(rules: Mapping[str, ExplainedRule]) -> dict[str, str]:
+    """All pages by file name. They link to each other, and to pages of the manual two directories above."""
+    return {"index.md": index(rules), **{f"{area.name}.md": area_page(area, rules) for area in AREAS}}
 
 
 def page_of(rules: Mapping[str, ExplainedRule], words: tuple[str, ...], found: Iterable[ExplainedRule]) -> str:
@@ -100,7 +105,7 @@ def _message(rule: ExplainedRule, sample: Sample) -> tuple[str, ...]:
 def _block(sample: Sample) -> Iterator[str]:
     """A sample as a block. On the site, what breaks the rule or is repaired is highlighted."""
     if not sample.is_xml:
-        yield from ("", f"> {sample.lines[0].text}")
+        yield from ("", f"> {_marked_up(sample.lines[0].text)}")
         return
     marked = [str(n) for n, line in enumerate(sample.lines, 1) if line.marked[1] or line.changed]
     yield from ("", f'```xml hl_lines="{" ".join(marked)}"' if marked else "```xml")
