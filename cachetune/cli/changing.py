@@ -5,6 +5,7 @@ Nothing is changed without consent: --yes, or an answer on a terminal.
 
 import contextlib
 import sys
+from collections.abc import Iterable
 from typing import NoReturn
 
 import click
@@ -13,10 +14,11 @@ import msgspec
 from cachetune.apply.report import Report
 from cachetune.apply.run import Connection, Planner, rehearse
 from cachetune.apply.state.ledger import Ledger
-from cachetune.cli.show.console import discard_stdout, print_document
+from cachetune.cli.show.console import print_document
 from cachetune.cli.show.findings import show_findings, show_warnings
 from cachetune.cli.show.plan import show_plan
 from cachetune.cli.show.report import show_report
+from cachetune.cli.streams import discard_stdout, read_or_not
 from cachetune.errors import ApplyRefusedError, InputError, PlanRefusedError
 from cachetune.findings import Finding, Refusal
 from cachetune.host.model import Host
@@ -58,11 +60,16 @@ def change(
 
     def show(plan: Plan) -> None:
         if prompt or not as_json:
-            show_plan(plan, document, err=as_json)
+            with read_or_not():
+                show_plan(plan, document, err=as_json)
+
+    def warn(notes: Iterable[str]) -> None:
+        with read_or_not():
+            show_warnings(notes)
 
     try:
         approve = _confirm_plan if prompt else None
-        report = carry_out(planner, connection, show=show, approve=approve, warn=show_warnings, adopt=adopt)
+        report = carry_out(planner, connection, show=show, approve=approve, warn=warn, adopt=adopt)
     except PlanRefusedError as refused:
         raise unplanned(refused, document) from None
     finish(report, as_json=as_json)
@@ -105,7 +112,8 @@ def show_wait(wait: LockWait) -> None:
     """Say on stderr which lock is waited for, and who holds it."""
     program = f" ({printable(wait.program)})" if wait.program else ""
     holder = f", held by process {wait.holder}{program}" if wait.holder else ""
-    click.echo(f"Waiting for the lock on {printable(wait.path)}{holder} ...", err=True)
+    with read_or_not():
+        click.echo(f"Waiting for the lock on {printable(wait.path)}{holder} ...", err=True)
 
 
 def _rehearse(planner: Planner, connection: Connection, document: str, *, as_json: bool, adopt: bool) -> NoReturn:
@@ -140,6 +148,8 @@ def finish(report: Report, *, as_json: bool) -> NoReturn:
             print_document(report)
         else:
             show_report(report)
+    except BrokenPipeError:
+        discard_stdout()
     except OSError as error:
         discard_stdout()
         with contextlib.suppress(OSError):

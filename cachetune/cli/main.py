@@ -1,7 +1,6 @@
 """The entry point: imports only the verb's module, and turns an error into a message and an exit code."""
 
 import importlib
-import io
 import os
 import sys
 from typing import Any, NoReturn
@@ -9,6 +8,13 @@ from typing import Any, NoReturn
 import click
 
 from cachetune import __version__
+from cachetune.cli.streams import (
+    ReaderEndedError,
+    end_by_sigpipe,
+    ending_with_the_reader,
+    name_streams,
+    open_closed_streams,
+)
 from cachetune.errors import CachetuneError, error_text
 
 VERBS = {
@@ -71,15 +77,15 @@ class Verbs(click.Group):
             ctx.fail(f"no such verb: {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb. Exits with 2 if the reader of stdout closes it early: the output is incomplete."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            from cachetune.cli.show.console import discard_stdout
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments, or print the help. Raises ReaderEndedError if nobody reads it."""
+        with ending_with_the_reader():
+            return super().make_context(*args, **extra)
 
-            discard_stdout()
-            ctx.exit(2)
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. Raises ReaderEndedError if the reader of the output ends before the verb."""
+        with ending_with_the_reader():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of verbs without importing them."""
@@ -107,9 +113,9 @@ def command() -> None:
 
 
 def main() -> None:
-    """Run the command and exit: with 2 if it could not run, else with the verb's code."""
-    _open_closed_streams()
-    _name_stdout()
+    """Run the command and exit: with 2 if it could not run, by SIGPIPE if its reader ends, else as the verb says."""
+    open_closed_streams()
+    name_streams()
     try:
         color = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
         code = command.main(prog_name="cachetune", standalone_mode=False, color=color)
@@ -121,46 +127,11 @@ def main() -> None:
         sys.exit(2)
     except CachetuneError as error:
         _fail(error)
+    except ReaderEndedError:
+        end_by_sigpipe()
     except OSError as error:
         _fail(CachetuneError(error_text(error)))
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _open_closed_streams() -> None:
-    """Open /dev/null for each standard stream that the caller has closed, so that no file of ours gets its number."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - open until the end
-
-
-class _Stdout(io.FileIO):
-    """The file of standard output, whose error names it: "standard output: No space left on device".
-
-    After that it drops everything, because the interpreter tries again at exit.
-    """
-
-    has_failed = False
-
-    def write(self, data: Any, /) -> int:
-        """Write as much as possible, and return the number of bytes."""
-        if self.has_failed:
-            return memoryview(data).nbytes
-        try:
-            return super().write(data)
-        except OSError as error:
-            self.has_failed = True
-            error.filename = "standard output"
-            raise
-
-
-def _name_stdout() -> None:
-    """Make errors of stdout name it, as errors of other files do."""
-    plain = sys.stdout
-    if plain is sys.__stdout__ and isinstance(plain, io.TextIOWrapper):
-        file = io.BufferedWriter(_Stdout(plain.fileno(), "w", closefd=False))
-        sys.stdout = io.TextIOWrapper(
-            file, plain.encoding, plain.errors, line_buffering=plain.line_buffering, write_through=plain.write_through
-        )
 
 
 def _show_usage_error(error: click.ClickException) -> None:

@@ -13,6 +13,7 @@ import click
 from cachetune.apply.run import Planner
 from cachetune.apply.state.ledger import Ledger
 from cachetune.cli.show.findings import show_error, show_warnings
+from cachetune.cli.streams import read_or_not
 from cachetune.domain import format_cputune
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
@@ -73,4 +74,5 @@ class Saving:
             self._staged.discard()
             show_error(f"the change is made, but {self._staged.path} is not: {failure.strerror}")
             sys.exit(1)
-        click.echo(f"Saved {printable(str(self._staged.path))}.", err=True)
+        with read_or_not():
+            click.echo(f"Saved {printable(str(self._staged.path))}.", err=True)

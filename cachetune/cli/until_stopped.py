@@ -28,6 +28,7 @@ class UntilStopped:
 
     def __init__(self) -> None:
         self.stopped = False
+        self.reader_has_ended = False
         self._stdout = _descriptor_of_stdout()
 
     def __enter__(self) -> Self:
@@ -82,7 +83,8 @@ class UntilStopped:
             poll.register(self._awake, select.POLLIN)
         milliseconds = None if seconds == float("inf") else max(0.0, seconds * 1000)
         ready = dict(poll.poll(milliseconds)).get(-1 if self._stdout is None else self._stdout, 0)
-        self.stopped = self.stopped or bool(ready & _READER_HAS_ENDED)
+        self.reader_has_ended = self.reader_has_ended or bool(ready & _READER_HAS_ENDED)
+        self.stopped = self.stopped or self.reader_has_ended
         return ready
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:

@@ -16,6 +16,7 @@ from cachetune.cli.show.plan import show_plan
 from cachetune.cli.show.readings import readings_page
 from cachetune.cli.show.report import show_report
 from cachetune.cli.show.ways import io_picture, owners_picture
+from cachetune.cli.streams import read_or_not
 from cachetune.cli.top.session import Session, screen_width
 from cachetune.cli.top.view import View
 from cachetune.cli.verb import Verb
@@ -85,8 +86,9 @@ def command() -> None:
     show_findings(findings, "web.xml")
 
     def show_made(plan: Plan) -> None:
-        show_plan(plan, "web.xml")
-        _title("Apply: one lock, a journal, every step read back")
+        with read_or_not():
+            show_plan(plan, "web.xml")
+            _title("Apply: one lock, a journal, every step read back")
 
     _title(f"The plan on a fresh {_PROFILE}: the default group owns every way, so it must shrink")
     before = read_host(resctrl)
@@ -109,7 +111,8 @@ def command() -> None:
 
 
 def _show_step(step: Step) -> None:
-    click.echo(f"  {describe(step)}")
+    with read_or_not():  # an error here would undo the steps
+        click.echo(f"  {describe(step)}")
 
 
 def _title(text: str) -> None:

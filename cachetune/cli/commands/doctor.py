@@ -12,6 +12,7 @@ from cachetune.cli import options
 from cachetune.cli.changing import confirm, must_ask, show_wait
 from cachetune.cli.show.console import print_document
 from cachetune.cli.show.doctor import show_diagnosis, show_repairs
+from cachetune.cli.streams import read_or_not
 from cachetune.cli.verb import Verb, option
 from cachetune.doctor.diagnose import checks_named, diagnose
 from cachetune.doctor.examine import Scope, examine
@@ -73,7 +74,8 @@ def command(
     if fix:
         _check_fixable(checks, diagnosis)
     if fix and repairs:
-        show_repairs(repairs)
+        with read_or_not():
+            show_repairs(repairs)
         if prompt:
             confirm("Do this?")
         fixed, not_fixed = carry_out_repairs(repairs, scope.settled.location, show_wait)

@@ -14,6 +14,7 @@ from cachetune.cli.show.findings import show_warnings
 from cachetune.cli.show.readings import readings_page
 from cachetune.cli.show.readings_csv import csv_header, csv_rows
 from cachetune.cli.show.table import unbroken
+from cachetune.cli.streams import ReaderEndedError
 from cachetune.cli.until_stopped import UntilStopped
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import CachetuneError
@@ -30,7 +31,7 @@ _INTERVAL = 1.0
     "monitor",
     cls=Verb,
     exit_codes={
-        0: "read; with --interval also: stopped by a signal, or the reader of the output has ended",
+        0: "read; with --interval also: stopped by a signal",
         2: "could not run, could not read at the end, or stopped before --count readings",
     },
 )
@@ -137,7 +138,7 @@ def _output(interval: float, *, as_json: bool, as_csv: bool) -> _Output:
 def _print_until_stopped(watcher: Watcher, interval: float, count: int | None, output: _Output) -> int:
     """Print ``count`` readings, or without it any number until stopped; return the exit code.
 
-    Where a reading fails there is a warning instead: what was unmounted can be mounted again.
+    Raises ReaderEndedError. Where a reading fails there is a warning instead: what was unmounted can be mounted again.
     """
     printed, failed, warnings = 0, False, NewNotes()
     with UntilStopped() as out:
@@ -158,4 +159,6 @@ def _print_until_stopped(watcher: Watcher, interval: float, count: int | None, o
                 out.write(output.header)
             else:
                 printed += out.write(output.reading(found))
+    if out.reader_has_ended:
+        raise ReaderEndedError
     return 2 if failed or printed < (count or 0) else 0

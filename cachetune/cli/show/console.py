@@ -57,11 +57,6 @@ def in_ascii(text: str) -> str:
     return text.translate(_ASCII)
 
 
-def discard_stdout() -> None:
-    """Drop what stdout could not take: the interpreter would fail to flush it at exit, and exit with 120."""
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the end
-
-
 def print_document(document: object) -> None:
     """Print a value as a JSON document on stdout."""
     click.echo(documents.encode(document), nl=False)
