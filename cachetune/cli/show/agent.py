@@ -19,9 +19,9 @@ def show_status(status: AgentStatus) -> None:
 
 
 def _rows(status: AgentStatus) -> Table:
-    since = numbers("SINCE", right=False)
-    why = (words("REQUESTED BY"), words("REASON OR LAST CHANGE"))
-    rows = Table(names("GUEST"), words("STATE"), since, numbers("PID"), names("GROUPS"), *why)
+    since = numbers("since", right=False)
+    why = (words("requested by"), words("reason or last change"))
+    rows = Table(names("guest"), words("state"), since, numbers("pid"), names("groups"), *why)
     for guest in status.guests:
         rows.add_row(
             printable(guest.name),

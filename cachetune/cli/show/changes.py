@@ -19,8 +19,8 @@ _STYLES = {"rolled back": "yellow", "rollback incomplete": "red"}
 
 def changes_page(changes: Iterable[Change]) -> Table:
     """A row for each change, in local time."""
-    times = numbers("TIME", right=False)
-    table = Table(times, words("PROGRAM"), names("USER"), names("GUESTS"), words("OUTCOME"), words("PLAN"))
+    times = numbers("time", right=False)
+    table = Table(times, words("program"), names("user"), names("guests"), words("outcome"), words("plan"))
     for change in changes:
         plan = "\n".join(printable(line) for line in (change.plan, change.error) if line)
         table.add_row(_time(change), *_program_and_user(change), printable(guests_of(change)), _outcome(change), plan)

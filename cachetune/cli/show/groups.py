@@ -29,7 +29,7 @@ _OURS = {"cachetune", "libvirt"}
 
 def groups_table(host: Host, letters: Mapping[str, str]) -> Table:
     """One row for each group; many monitor groups of a foreign owner share one."""
-    rows = Table(names(""), names("group"), words("owner"), numbers("tasks"), words("has"))
+    rows = Table(names(""), names("group"), words("owner"), numbers("tasks"), words("settings"))
     ids = {cache.name: frozenset(cache.size_bytes) for cache in host.caches}
     ids |= {bandwidth.name: frozenset(bandwidth.ids) for bandwidth in host.bandwidths}
     for groups in _folded(host.groups):

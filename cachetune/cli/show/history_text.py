@@ -70,15 +70,15 @@ class _Tenants:
         yield wide if wide.least_width <= options.max_width else self._table(_NARROW, bars=False)
 
     def _table(self, width: int, *, bars: bool) -> Table:
-        highest = [numbers("HIGHEST")] if bars else []
+        highest = [numbers("highest")] if bars else []
         table = Table(
             *(
-                names("GUEST OR GROUP"),
-                numbers("CACHE", right=False),
-                numbers("ALLOTTED"),
-                numbers("FULL", right=False),
+                names("guest or group"),
+                numbers("cache", right=False),
+                numbers("allotted"),
+                numbers("full", right=False),
             ),
-            *(numbers("OCCUPANCY"), numbers("", right=False), numbers("BANDWIDTH"), *highest, numbers("", right=False)),
+            *(numbers("occupancy"), numbers("", right=False), numbers("bandwidth"), *highest, numbers("", right=False)),
         )
         for tenant in self._tenants:
             occupancy, allotted, total = tenant.occupancy, tenant.allotted.last, tenant.total

@@ -18,6 +18,7 @@ Kind = Literal["number", "words", "name"]
 _GAP = 2
 # How far columns shrink, in this order, where their longest piece allows it.
 _SHRINKING: tuple[tuple[Kind, int], ...] = (("words", 20), ("name", 16), ("words", 10), ("name", 12))
+_UNIT = re.compile(r"(\([^)]*\)|/s\b|\b[KMGT]iB\b)")
 # Entries such as L3:0=f;1=7ff are two spaces apart.
 _ENTRY = re.compile(r"(?:[^ ]| (?! ))+ *")
 # Where a line can end within an entry: after these, but not at the one space between a number and its unit or noun.
@@ -35,19 +36,24 @@ class Column(NamedTuple):
     right: bool = False
 
 
-def numbers(header: str, *, right: bool = True) -> Column:
+def heading(title: str) -> str:
+    """How the header of a column is written: in capitals, as kubectl and systemctl do, except for its unit."""
+    return "".join(part if _UNIT.fullmatch(part) else part.upper() for part in _UNIT.split(title))
+
+
+def numbers(title: str, *, right: bool = True) -> Column:
     """A column whose cells stay in one piece."""
-    return Column(header, "number", right)
+    return Column(heading(title), "number", right)
 
 
-def words(header: str) -> Column:
+def words(title: str) -> Column:
     """A column whose cells wrap between words, and after a comma or a semicolon."""
-    return Column(header, "words")
+    return Column(heading(title), "words")
 
 
-def names(header: str) -> Column:
+def names(title: str) -> Column:
     """A column whose cells wrap at punctuation, and anywhere if a part is longer than the column."""
-    return Column(header, "name")
+    return Column(heading(title), "name")
 
 
 class Table:

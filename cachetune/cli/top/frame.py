@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cachetune.cli.show.groups import STYLES
-from cachetune.cli.show.table import unbroken
+from cachetune.cli.show.table import heading, unbroken
 from cachetune.cli.show.ways import SEVERAL, owners_picture, ways_picture
 from cachetune.cli.top.model import Amount, Row, State
 from cachetune.cli.top.summary import CacheMap, Summary
@@ -119,7 +119,7 @@ def header(layout: Layout, view: View) -> "Text":
     cells = {}
     for field, (text, order) in titles.items():
         mark = SORTED if order == view.order else ""
-        cells[field] = (f"{text}{mark}", "")
+        cells[field] = (f"{heading(text)}{mark}", "")
     return _line(layout, cells, "bold")
 
 
