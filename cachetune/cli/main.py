@@ -78,7 +78,7 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Parse the arguments, or print the help. Raises ReaderEndedError if nobody reads it."""
+        """Parse the arguments, or print the help. Raises ReaderEndedError if its reader has ended."""
         with ending_with_the_reader():
             return super().make_context(*args, **extra)
 

@@ -1,6 +1,6 @@
-"""The standard streams: errors name them, and a verb ends as other programs do when nobody reads its output any more.
+"""The standard streams: errors name them, and a verb ends as other programs do when the reader of its output ends.
 
-The status is then that of SIGPIPE, and nothing is said. A verb that changes a host goes on, and keeps its exit code.
+The status is then that of SIGPIPE, without a message. A verb that changes a host continues, and keeps its exit code.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _NAMES = {"stdout": "standard output", "stderr": "standard error"}
 
 
 class ReaderEndedError(Exception):
-    """Whoever read the output has ended, as in ``cachetune show | head -1``."""
+    """The reader of the output has ended, as in ``cachetune show | head -1``."""
 
 
 def open_closed_streams() -> None:
@@ -71,7 +71,7 @@ class _Named(io.FileIO):
 
 @contextlib.contextmanager
 def ending_with_the_reader() -> Iterator[None]:
-    """Raise ReaderEndedError in place of the stream's error, which click would turn into an exit code of its own."""
+    """Raise ReaderEndedError in place of the stream's error, which click would turn into another exit code."""
     try:
         yield
     except BrokenPipeError as error:
@@ -82,7 +82,7 @@ def ending_with_the_reader() -> Iterator[None]:
 
 @contextlib.contextmanager
 def read_or_not() -> Iterator[None]:
-    """What the block prints may be lost, because nobody reads it any more: the work goes on."""
+    """What the block prints is lost if its reader has ended, and the work continues."""
     with contextlib.suppress(BrokenPipeError):
         yield
 

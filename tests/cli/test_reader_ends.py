@@ -39,7 +39,7 @@ def shell(script: str, directory: Path) -> tuple[str, str]:
     """Run a script of bash, in which ``$cachetune`` is the command; its stdout and its stderr."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "cachetune": f"{sys.executable} -m cachetune.cli.main"}
     done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, cwd=directory, env=environment, check=False
+        ["/bin/bash", "-c", script], capture_output=True, text=True, cwd=directory, env=environment, check=False
     )
     return done.stdout, done.stderr
 

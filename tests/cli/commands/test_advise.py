@@ -242,7 +242,7 @@ def test_a_history_is_shown_as_a_table_and_a_sentence_on_each_group(db: Path) ->
     result = invoke("--db", db)
     assert result.exit_code == 0, result.exception
     assert [" ".join(line.split()) for line in result.stdout.splitlines()[1:6]] == [
-        "group cache ways size median 95% most full per second",
+        "GROUP CACHE WAYS SIZE MEDIAN 95% MOST FULL PER SECOND",
         "web, vCPUs 0-1 0 4 4 MiB 1.6 MiB 1.6 MiB 1.6 MiB 0% 40 MiB",
         "db, vCPUs 0-1 0 2 2 MiB 2 MiB 2 MiB 2 MiB 100% 900 MiB",
         "mail, vCPUs 0-1 0 2 2 MiB 512 KiB 512 KiB 512 KiB 0% 5 MiB",

@@ -73,7 +73,7 @@ def test_the_table_has_a_line_per_guest_and_notes_below(machine: Machine) -> Non
     result = machine.guests()
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert lines[0] == ["guest", "uuid", "pid", "vCPUs", "threads", "found", "by", "tuning"]
+    assert lines[0] == ["GUEST", "UUID", "PID", "VCPUS", "THREADS", "FOUND", "BY", "TUNING"]
     assert lines[1] == ["web", UUID, "40", "0-1", "41-42", "libvirt-status", "no", "resctrl"]
     assert lines[2] == ["-", "-", "50", "-", "-", "threads", "unknown"]
     assert lines[3] == []
@@ -208,7 +208,7 @@ def test_iothreads_and_vhost_workers_have_a_column_if_a_guest_has_some(machine: 
     add_kernel_thread(machine.proc, 7, "vhost-40")
     machine.process(50, "db")
     lines = machine.guests().stdout.splitlines()
-    assert "threads  other threads" in lines[0]
+    assert "THREADS  OTHER THREADS" in lines[0]
     assert "41-42    iothreads 43-44, vhost 7" in lines[1]
     assert "51-52    -  " in lines[2]
     (web, db) = machine.listed()

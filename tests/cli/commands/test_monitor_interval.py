@@ -108,7 +108,7 @@ def test_each_value_has_its_rate_beside_it_below_the_time(tree: Watched, root: P
     output = tree.monitor("--interval", "2", "--count", "1", "--machine-name", "cachetune-web").stdout
     assert re.sub(r"\A[0-9]{4}(-[0-9]{2}){2} ([0-9]{2}:){2}[0-9]{2}\n", "TIME\n", output) == (
         "TIME\n"
-        "group                    cache  llc_occupancy  mbm_total  mbm_total/s  mbm_local\n"
+        "GROUP                    CACHE  LLC_OCCUPANCY  MBM_TOTAL  MBM_TOTAL/s  MBM_LOCAL\n"
         "cachetune-web-vcpus_0-1  0              4 MiB      3 MiB    1.5 MiB/s      Error\n\n"
     )
 

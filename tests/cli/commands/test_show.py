@@ -33,7 +33,7 @@ L3     11 ways of 2.25 MiB
 
 MB     2 nodes, percent from 10 to 100 in steps of 10
 
-   group                        owner      tasks  has
+   GROUP                        OWNER      TASKS  SETTINGS
 d  . (default group)            default        3  L3:0=7f0;1=7ff  MB:all=100
      mon cadvisor-a             cadvisor       1
 A  cachetune-web-vcpus_0-1      cachetune      2  L3:0=3;1=7ff  MB:0=50;1=100

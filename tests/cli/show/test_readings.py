@@ -80,13 +80,13 @@ def test_every_number_of_nine_events_is_whole_and_no_line_is_too_long(width: int
 def test_names_stay_whole_if_fewer_packages_beside_each_other_allow_it() -> None:
     readings = [each for each in telemetry(2) if each.path in GROUPS[:2]]
     lines = page(readings, 80)
-    assert [line.split()[0] for line in lines if line[:1] not in ("", " ")] == 2 * ["group", ".", GROUPS[1]]
+    assert [line.split()[0] for line in lines if line[:1] not in ("", " ")] == 2 * ["GROUP", ".", GROUPS[1]]
     assert len(page(readings, 100)) == len(lines) // 2
 
 
 def test_two_packages_fit_on_eighty_columns() -> None:
     assert page(telemetry(2), 80)[:4] == [
-        "group                 event                           package 0        package 1",
+        "GROUP                 EVENT                           PACKAGE 0        PACKAGE 1",
         ". (default group)     core_energy (joules)      10000000.000000  10000000.000001",
         "                      activity (farads)         10000000.001000  10000000.001001",
         "                      stalls_llc_hit (cycles)    10000000002000   10000000002001",
@@ -97,7 +97,7 @@ def test_few_events_have_one_column_each_with_their_units() -> None:
     values = (("core_energy", "0.000099"), ("activity", "36028797018963968.000000"), ("uops_retired", 2**63))
     lines = page(caches(*(Counter("PERF_PKG", 0, event, value, "ok") for event, value in values)), 120)
     assert lines == [
-        "group              package  core_energy (joules)         activity (farads)         uops_retired",
+        "GROUP              PACKAGE  CORE_ENERGY (joules)         ACTIVITY (farads)         UOPS_RETIRED",
         ". (default group)  0                    0.000099  36028797018963968.000000  9223372036854775808",
     ]
 
@@ -107,7 +107,7 @@ def test_the_rows_of_nodes_are_below_the_sum_of_their_cache() -> None:
         return Counter("L3", number, "llc_occupancy", value, "ok", node)
 
     assert page(caches(l3(0, 30), l3(0, 10, 0), l3(0, 20, 1), l3(1, 7), l3(1, 3, 2), l3(1, 4, 3)), 80) == [
-        "group              cache  node  llc_occupancy",
+        "GROUP              CACHE  NODE  LLC_OCCUPANCY",
         ". (default group)  0      sum            30 B",
         "                   0      0              10 B",
         "                   0      1              20 B",
@@ -119,7 +119,7 @@ def test_the_rows_of_nodes_are_below_the_sum_of_their_cache() -> None:
 
 def test_a_cache_without_nodes_has_no_sum() -> None:
     assert page(caches(Counter("L3", 0, "llc_occupancy", 1024, "ok")), 80) == [
-        "group              cache  llc_occupancy",
+        "GROUP              CACHE  LLC_OCCUPANCY",
         ". (default group)  0              1 KiB",
     ]
 
@@ -127,13 +127,13 @@ def test_a_cache_without_nodes_has_no_sum() -> None:
 def test_nodes_are_named_where_each_place_is_a_column() -> None:
     counters = [Counter("L3", 0, event, 1, "ok", node) for node in (None, 0, 1) for event in EVENTS]
     header = page(caches(*counters), 100)[0]
-    assert re.split(" {2,}", header) == ["group", "event", "cache 0 sum", "cache 0 node 0", "cache 0 node 1"]
+    assert re.split(" {2,}", header) == ["GROUP", "EVENT", "CACHE 0 SUM", "CACHE 0 NODE 0", "CACHE 0 NODE 1"]
 
 
 def test_an_event_that_a_place_lacks_is_blank() -> None:
     counters = (Counter("L3", 0, "llc_occupancy", 1, "ok"), Counter("L3", 1, "mbm_total_bytes", 2, "ok"))
     assert page(caches(*counters), 80) == [
-        "group              cache  llc_occupancy  mbm_total",
+        "GROUP              CACHE  LLC_OCCUPANCY  MBM_TOTAL",
         ". (default group)  0                1 B",
         "                   1                           2 B",
     ]

@@ -47,7 +47,7 @@ def test_a_line_is_no_longer_than_the_terminal_or_what_the_table_needs(
 def test_all_of_a_cell_is_shown(name: str, entry: str, width: int) -> None:
     table = table_of([(name, "1 B", entry)])
     header, *lines = printed(table, width)
-    size, has = header.index("size"), header.index("has")
+    size, has = header.index("SIZE"), header.index("HAS")
     assert "".join(line[:size].rstrip() for line in lines) == name
     assert "".join(line[has:] for line in lines) == entry
 
@@ -74,7 +74,7 @@ def test_lines_of_a_cell_are_beside_a_name_that_wraps() -> None:
     table = Table(names("group"), numbers("bytes"))
     table.add_row("cachetune-web-vcpus_0-1", "123456789\n2\n3")
     assert printed(table, 31) == [
-        "group                     bytes",
+        "GROUP                     BYTES",
         "cachetune-web-vcpus_  123456789",
         "0-1                           2",
         "                              3",
@@ -98,4 +98,4 @@ def test_wide_characters_keep_the_columns_aligned() -> None:
     table = Table(names("group"), numbers("tasks", right=False))
     table.add_row("数据库", "1")
     table.add_row("web", "2")
-    assert printed(table, 80) == ["group   tasks", "数据库  1", "web     2"]
+    assert printed(table, 80) == ["GROUP   TASKS", "数据库  1", "web     2"]

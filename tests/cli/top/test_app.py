@@ -62,7 +62,7 @@ def after(*keys: str, size: tuple[int, int] = (80, 24), first: Look | None = Non
 
 def names(lines: list[str]) -> list[str]:
     """The first words of the table's rows."""
-    begin = next(i for i, line in enumerate(lines) if "guest" in line) + 1
+    begin = next(i for i, line in enumerate(lines) if "GUEST" in line) + 1
     rows = [line[3:20].strip(" ▸▾…") for line in lines[begin:-2]]
     return [row for row in rows if row]
 

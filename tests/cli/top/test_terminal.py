@@ -99,7 +99,7 @@ def test_it_shows_three_real_guests_as_they_are(tmp_path: Path) -> None:
             screen.wait_for("vCPUs 0-3")
 
             screen.resize(200, 60)
-            screen.wait_for("total MiB/s", "local MiB/s", "bandwidth, last 2 min")
+            screen.wait_for("TOTAL MiB/s", "LOCAL MiB/s", "BANDWIDTH, LAST 2 MIN")
             screen.wait_until(lambda: re.search("[▁▂▃▄▅▆▇█]{2}", row_of(web, screen.screen)[110:]), "a trail")
             assert any("········███" in line for line in screen.screen), "the ways of a cache"
 
