@@ -11,7 +11,18 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ORDER = ("Which guest", "Which group", "Which changes", "What", "How", "Where", "Finding guests", "Output", "")
+_ORDER = (
+    "Which guest",
+    "Which group",
+    "Which changes",
+    "Which findings",
+    "What",
+    "How",
+    "Where",
+    "Finding guests",
+    "Output",
+    "",
+)
 _FEW = 8
 
 

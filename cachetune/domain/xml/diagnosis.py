@@ -5,6 +5,7 @@ Runs when an engine has refused a document, and checks cachetune's elements agai
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from lxml import etree
 
@@ -13,6 +14,9 @@ from cachetune.domain.problems import Problems, name_of, quoted
 from cachetune.domain.xml.grammar import DataType, ElementType, grammar
 from cachetune.domain.xml.positions import TEXT
 from cachetune.domain.xml.schema import KINDS, ROOTS, tunes
+
+if TYPE_CHECKING:
+    from cachetune.findings import Finding
 
 _TUNING_FILES_ONLY = {"threads"}  # in domain XML, a rule refuses it
 
@@ -53,6 +57,11 @@ def close_to(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     by_lower = {each.lower(): each for each in known}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else ""
+
+
+def is_of_another_kind(finding: "Finding") -> bool:
+    """Whether it says that the document is another kind of XML, such as a network, and not a misspelled domain."""
+    return finding.rule == "CT002" and not close_to(finding.path.strip("/"), ROOTS, cutoff=0.8)
 
 
 def _check(element: etree._Element, kind: ElementType, problems: Problems, faulty: set[etree._Element]) -> None:

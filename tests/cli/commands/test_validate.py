@@ -49,14 +49,14 @@ def test_a_finding_is_one_line_that_editors_parse_and_a_hint(files: Path) -> Non
     column = BAD.index("levl") + 1
     assert result.exit_code == 1
     assert result.stdout == f"{path}:1:{column}: error: {BAD_LINE}\n    hint: allowed on <monitor>: level, vcpus\n"
-    assert result.stderr == "1 file checked, invalid.\n"
+    assert result.stderr == "Found 1 error.\n"
 
 
 def test_warnings_do_not_make_a_file_invalid(files: Path) -> None:
     result = run(str(files / "c-warned.xml"))
     assert result.exit_code == 0
     assert ": warning: " in result.stdout
-    assert result.stderr == "1 file checked, valid, 1 warning.\n"
+    assert result.stderr == "Found 1 warning.\n"
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
@@ -64,7 +64,7 @@ def test_directories_are_searched_in_order(files: Path, jobs: str) -> None:
     result = run("-j", jobs, str(files))
     reported = [line.split(":")[0] for line in result.stdout.splitlines() if not line.startswith(" ")]
     assert reported == [str(files / name) for name in ("a-bad.xml", "c-warned.xml", "deeper/bad.xml")]
-    assert result.stderr == "4 files checked, 2 invalid, 1 warning.\n"
+    assert result.stderr == "Found 2 errors and 1 warning in 3 of 4 files.\n"
     assert result.exit_code == 1
 
 
@@ -86,7 +86,7 @@ def test_unreadable_files_are_reported_and_the_rest_is_checked(files: Path) -> N
     assert BAD_LINE in result.stdout
     assert f"error: cannot read {files / 'none.xml'}: No such file or directory" in result.stderr
     assert f"error: no *.xml files in {files / 'empty'}" in result.stderr
-    assert "1 file checked, invalid, 2 could not be read." in result.stderr
+    assert result.stderr.endswith("Found 1 error; 2 paths not checked.\n")
 
 
 def test_json_is_one_document_of_the_documented_form(files: Path) -> None:
@@ -121,6 +121,14 @@ def test_json_is_one_document_of_the_documented_form(files: Path) -> None:
     assert f"error: cannot read {files / 'none.xml'}" in result.stderr
     assert msgspec.json.decode(result.stdout, type=Findings).files[0].valid is False
     assert "checked" not in result.stderr
+
+
+def test_json_is_another_name_of_a_format(files: Path) -> None:
+    assert run("--json", str(files)).stdout == run("--format", "json", str(files)).stdout
+    assert run("--json", "--format", "json", str(files)).exit_code == 1
+    result = run("--json", "--format", "sarif", str(files))
+    assert result.exit_code == 2
+    assert "--json and --format sarif exclude each other" in result.stderr
 
 
 def test_both_engines_print_the_same(files: Path) -> None:
@@ -180,6 +188,13 @@ def test_host_adds_whether_the_domain_fits_there() -> None:
     assert result.exit_code == 1
     assert "[CT2" in result.stdout
     assert run("--host", "sim:skylake-2s", "-", stdin=BAD).stdout == run("-", stdin=BAD).stdout
+
+
+def test_shrink_default_makes_room_on_the_host_as_in_plan() -> None:
+    words = ("--host", "sim:skylake-2s", str(EXAMPLES / "web.xml"))
+    assert "[CT207]" in run(*words).stdout
+    result = run("--shrink-default", *words)
+    assert (result.exit_code, result.stdout) == (0, "")
 
 
 def test_no_file_is_a_usage_error() -> None:
