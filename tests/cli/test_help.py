@@ -11,6 +11,7 @@ from cachetune.cli.main import VERBS, Verbs
 HEADINGS = {
     "What",
     "Which changes",
+    "Which findings",
     "Which guest",
     "How",
     "Which group",

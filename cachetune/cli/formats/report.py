@@ -1,4 +1,4 @@
-"""What a format renders: the result for all files, and what the options make of it."""
+"""What a format renders: the result for all files, and the options that decide what fails."""
 
 from typing import TYPE_CHECKING, NamedTuple
 

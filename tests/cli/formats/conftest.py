@@ -1,4 +1,4 @@
-"""The working directory of these tests is a checkout of their own."""
+"""The working directory of these tests is a new checkout."""
 
 from pathlib import Path
 

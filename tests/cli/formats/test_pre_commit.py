@@ -1,6 +1,6 @@
 """The hook for pre-commit, run by the real pre-commit on a real git repository.
 
-pre-commit clones this repository and installs it with pip in an environment of its own. No network is needed: pip finds
+pre-commit clones this repository and installs it with pip in a new environment. No network is needed: pip finds
 what cachetune requires among the packages of the tests.
 """
 
@@ -21,7 +21,7 @@ PRE_COMMIT = Path(sys.executable).with_name("pre-commit")
 
 
 def git(directory: Path, *words: str) -> str:
-    """Run git as somebody, without the settings of this user."""
+    """Run git without the settings of this user."""
     program = shutil.which("git")
     assert program
     settings = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "safe.directory=*")
