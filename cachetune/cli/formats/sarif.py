@@ -30,9 +30,10 @@ from cachetune.cli.formats.sarif_log import (
     Run,
     Tool,
 )
-from cachetune.cli.show.rules import RULES
+from cachetune.explain.catalog import explained_rules
+from cachetune.explain.model import ExplainedRule
+from cachetune.explain.samples import Sample, bad_sample, good_sample
 from cachetune.findings import Finding
-from cachetune.findings import Rule as ValidationRule
 from cachetune.text import printable
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def render(report: "Report") -> bytes:
     """The document, with one run and the rules that its results name."""
     outcomes = report.found.for_each_file()
     names = sorted({finding.rule for outcome in outcomes for finding in outcome.findings})
-    driver = Driver(name="cachetune", version=__version__, semantic_version=__version__, rules=tuple(map(_rule, names)))
+    texts = explained_rules()
+    rules = tuple(_rule(texts[name]) for name in names)
+    driver = Driver(name="cachetune", version=__version__, semantic_version=__version__, rules=rules)
     invocation = Invocation(
         exit_code=report.exit_code,
         execution_successful=report.exit_code < 2,
@@ -63,22 +66,32 @@ def render(report: "Report") -> bytes:
     return documents.encode(Log(schema=_SCHEMA, version="2.1.0", runs=(run,)))
 
 
-def _rule(name: str) -> Rule:
-    rule = RULES[name]
+def _rule(rule: ExplainedRule) -> Rule:
     return Rule(
-        id=name,
+        id=rule.id,
         short_description=Message(text=rule.summary),
-        full_description=Message(text=f"{rule.summary} {rule.why}".rstrip()),
+        full_description=Message(text=rule.meaning),
         help=_help(rule),
         default_configuration=Configuration(level=rule.severity),
         properties={"tags": ["libvirt", "resctrl"], "problem.severity": rule.severity},
     )
 
 
-def _help(rule: ValidationRule) -> Message:
-    text = f"{rule.summary} {rule.why}".rstrip()
-    samples = (f"\n\n**{title}:**\n\n```xml\n{xml}\n```" for title, xml in (("Wrong", rule.bad), ("Right", rule.good)))
-    return Message(text=text, markdown=f"{text}{''.join(samples)}")
+def _help(rule: ExplainedRule) -> Message:
+    """The prose of ``cachetune explain``, without its links."""
+    parts = (
+        rule.meaning,
+        f"**Why it matters:** {rule.why}",
+        f"**Breaks it:**\n\n{_block(bad_sample(rule))}",
+        f"**Satisfies it:**\n\n{_block(good_sample(rule))}",
+        f"**How to fix it:** {rule.remedy}",
+    )
+    return Message(text=f"{rule.meaning}\n\n{rule.why}\n\n{rule.remedy}", markdown="\n\n".join(parts))
+
+
+def _block(sample: Sample) -> str:
+    text = "\n".join(line.text for line in sample.lines)
+    return f"```xml\n{text}\n```" if sample.is_xml else f"> {text}"
 
 
 def _results(outcome: "Outcome", names: list[str]) -> Iterator[Result]:

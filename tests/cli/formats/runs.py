@@ -24,7 +24,7 @@ OTHER = "<network><name>default</name></network>"
 HOSTILE_NAMES = (
     b"100%.xml",
     b"a:b,c.xml",
-    b"caf\xc3\xa9.xml",
+    "\N{GREEK SMALL LETTER ALPHA}.xml".encode(),
     b"latin-\xe9.xml",
     b"line\n::error::forged.xml",
     b"quote\"'&<>].xml",

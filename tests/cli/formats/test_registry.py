@@ -114,7 +114,7 @@ def test_a_directory_with_only_other_xml_is_an_error(checkout: Path) -> None:
     assert "error: no domain XML in networks" in result.stderr
 
 
-@pytest.mark.parametrize("root", ["domian", "Domain", "domains", "cputun"])
+@pytest.mark.parametrize("root", ["domein", "Domain", "domains", "cputun"])
 def test_a_misspelled_root_element_is_not_other_xml(root: str, checkout: Path) -> None:
     (checkout / "domains" / "bad.xml").write_text(GOOD.replace("domain", root))
     result = run("--skip-others", "domains", "domains/bad.xml")

@@ -16,7 +16,7 @@ import pytest
 
 from cachetune.cli.formats.report import Report
 from cachetune.cli.formats.sarif import render
-from cachetune.cli.show.rules import RULES
+from cachetune.explain.catalog import RULES
 from cachetune.findings import Finding
 from cachetune.service.validation import Outcome, Validation
 from tests.cli.formats.runs import BAD, run, write_hostile
