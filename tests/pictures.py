@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import io
 import os
 import pty
 import re
@@ -40,7 +41,7 @@ def pictures() -> dict[str, str]:
 
 def terminal(command: str) -> str:
     """A terminal in which the command has been typed."""
-    console = Console(width=COLUMNS, record=True, file=open(os.devnull, "w", encoding="utf-8"), force_terminal=True)  # noqa: PTH123, SIM115
+    console = Console(width=COLUMNS, record=True, file=io.StringIO(), force_terminal=True)
     console.print(f"$ {command}", soft_wrap=False, highlight=False, style="bold")
     console.print(Text.from_ansi(_printed(command)))
     return _svg(console, command)

@@ -1,4 +1,4 @@
-"""Every command in the README that follows a prompt is run, and so is every Python example."""
+"""Every command in the README that follows a user's prompt is run; tests/libvirt/test_first_guest.py runs root's."""
 
 import os
 import re
@@ -30,16 +30,7 @@ def test_a_command_exits_and_prints_as_the_readme_shows(words: str, code: str, s
 
 
 def test_the_readme_shows_enough_commands() -> None:
-    assert {words.split()[0] for words, _, _ in COMMANDS} >= {"plan", "validate", "explain", "show", "demo"}
-
-
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_a_python_example_in_the_readme_runs(code: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, text=True, capture_output=True, check=True
-    )
-    assert result.stdout.splitlines() == re.findall(r"  # (.*)$", code, re.MULTILINE)
+    assert {words.split()[0] for words, _, _ in COMMANDS} >= {"plan", "validate", "demo"}
 
 
 def test_the_links_in_the_readme_have_targets() -> None:

@@ -1,4 +1,4 @@
-"""README's five minutes with plain QEMU, run verbatim in namespaces with default paths."""
+"""The manual's five minutes with plain QEMU, run verbatim in namespaces with default paths."""
 
 import os
 import re
@@ -47,8 +47,8 @@ def own_machine(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
 
 
-def test_the_commands_of_the_readme_do_what_it_says(own_machine: dict[str, str], tmp_path: Path) -> None:
-    (commands,) = SECTION.findall((ROOT / "README.md").read_text())
+def test_the_commands_of_the_page_do_what_it_says(own_machine: dict[str, str], tmp_path: Path) -> None:
+    (commands,) = SECTION.findall((ROOT / "docs" / "how-to" / "first-guest.md").read_text())
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     ended = waiting.run(
         [*NAMESPACES, "sh", "-c", AROUND.format(commands=commands)],
