@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -16,6 +16,9 @@ from cachetune.cli.streams import (
     open_closed_streams,
 )
 from cachetune.errors import CachetuneError, error_text
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 VERBS = {
     "validate": "Check domain XML; report every finding.",
@@ -47,6 +50,7 @@ VERBS = {
     "snapshot": "Save a host as JSON, to plan for it elsewhere.",
     "schema": "Print the schema of a document.",
     "sim": "Mount a simulated resctrl as a file system.",
+    "completion": "Print the completion script for a shell.",
     "demo": "Run the whole pipeline on a simulated host.",
     "help": "Show the help of a verb.",
 }
@@ -76,6 +80,13 @@ class Verbs(click.Group):
             near = difflib.get_close_matches(args[0], VERBS, 1)
             ctx.fail(f"no such verb: {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[Any]]":
+        """Complete a verb without importing any, or an option."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [CompletionItem(verb, help=text) for verb, text in VERBS.items() if verb.startswith(incomplete)]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the arguments, or print the help. Raises ReaderEndedError if its reader has ended."""
@@ -116,6 +127,10 @@ def main() -> None:
     """Run the command and exit: with 2 if it could not run, by SIGPIPE if its reader ends, else as the verb says."""
     open_closed_streams()
     name_streams()
+    if os.environ.get("_CACHETUNE_COMPLETE"):  # a shell asks, by the script of 'cachetune completion'
+        from cachetune.cli.completion.shells import register
+
+        register()
     try:
         color = False if os.environ.get("NO_COLOR") else None  # None: on a terminal only
         code = command.main(prog_name="cachetune", standalone_mode=False, color=color)

@@ -5,9 +5,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,6 +75,14 @@ class VerbGroup(click.Group):
         write_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
         write_exit_codes(self.exit_codes, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[Any]]":
+        """Complete a subcommand, with its first sentence, which click would cut off; or an option."""
+        from click.shell_completion import CompletionItem
+
+        found = {name: command for name, command in self.commands.items() if name.startswith(incomplete)}
+        items = [CompletionItem(name, help=(command.help or "").partition("\n")[0]) for name, command in found.items()]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 def _check_given_once(order: list[click.Parameter], words: list[str], ctx: click.Context) -> None:

@@ -1,0 +1,77 @@
+"""Import a verb for its declaration only: names, options and help, without the program behind them.
+
+At a TAB, planning, applying and rendering are not needed, but a verb's module imports them. Within ``declarations``
+such a module is an empty one, whose every name is an empty class: enough for annotations, which is all that a
+declaration uses of them. What is imported within is forgotten at the end, so that nobody else gets an empty module.
+PEP 810 brings lazy imports to Python 3.15, and then this module can go.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+# What declarations are made of. All other modules of the project, and these libraries, are empty.
+_DECLARING = (
+    *("cachetune.cli", "cachetune.errors", "cachetune.idset", "cachetune.lazy", "cachetune.text", "cachetune.units"),
+    *("cachetune.guests", "cachetune.guests.sources", "cachetune.guests.sources.options"),
+    *("cachetune.sim.rules", "cachetune.watch.history", "cachetune.cli.top.model", "cachetune.cli.top.view"),
+)
+_PROGRAM = ("cachetune.cli.show", "cachetune.cli.top", "lxml", "rich", "textual")
+
+
+@contextmanager
+def declarations() -> Iterator[None]:
+    """Within, modules that a declaration does not need are empty when they are imported."""
+    known = set(sys.modules)
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in set(sys.modules) - known:
+            if name.partition(".")[0] in ("cachetune", "lxml", "rich", "textual"):
+                del sys.modules[name]
+
+
+class _Empty(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+class _Finder(MetaPathFinder, Loader):
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,  # noqa: ARG002 - importlib's signature
+    ) -> ModuleSpec | None:
+        if not _is_empty(fullname):
+            return None
+        spec = ModuleSpec(fullname, self, is_package=True)
+        spec.submodule_search_locations = [f"{base}/{fullname.rpartition('.')[2]}" for base in path or ()]
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Empty(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to do."""
+
+
+def _is_empty(name: str) -> bool:
+    if name in _DECLARING:
+        return False
+    if _within(name, _PROGRAM):
+        return True
+    return name.startswith("cachetune.") and not name.startswith("cachetune.cli.")
+
+
+def _within(name: str, packages: Sequence[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)

@@ -1,0 +1,178 @@
+"""What a value can be, by the word that --help has for it: the files of ``FILE``, the guests of ``--guest``.
+
+``COMPLETERS`` maps the metavar of an option, or the name of a parameter, to a function of the context and the text
+before the cursor. ``FREE`` are the metavars that nobody can list. A test requires each parameter in one of them.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import cast
+
+import click
+from click.shell_completion import CompletionItem
+
+from cachetune.cli.amounts import BANDWIDTHS, CACHES, NONE
+from cachetune.cli.completion import running
+
+Items = Iterable[CompletionItem[str]]
+Completer = Callable[[click.Context, click.Parameter, str], Items]
+
+FILE, DIRECTORY, PART = "file", "dir", "part"
+"""Types of items besides "plain". The value of FILE is a pattern of names; after a PART, more of the word follows."""
+
+FREE = frozenset(
+    {
+        *("CLASS2ID", "CLASSDEF", "CPULIST", "PIDLIST", "CLASS=LIST"),  # pqos's and rdtset's own
+        *("HOST:PORT", "URI", "N", "SECONDS", "SIZE", "SPAN", "TEXT", "TIME", "VERSION", "DEFINITIONS"),
+        *("N=TID", "NAME", "OP@PATH:ERRNO:N:after"),
+    }
+)
+
+
+def completer_of(parameter: click.Parameter, context: click.Context) -> Completer | None:
+    """The completer for a parameter, or None if click completes it (choices) or nobody can."""
+    if isinstance(parameter.type, click.Choice):
+        return None
+    return COMPLETERS.get(f"--{parameter.name}") or COMPLETERS.get(metavar_of(parameter, context))
+
+
+def metavar_of(parameter: click.Parameter, context: click.Context) -> str:
+    """The word for the value in --help, without what says that it is optional or repeatable."""
+    name = parameter.metavar or parameter.make_metavar(context)
+    return re.sub(r"\[([^]=]+)\](\.\.\.)?|(?<=.)\.\.\.", r"\1", name)
+
+
+def _files(pattern: str = "*") -> Completer:
+    def complete(_context: click.Context, _parameter: click.Parameter, _begun: str) -> Items:
+        yield CompletionItem(pattern, type=FILE)
+
+    return complete
+
+
+def _directories(_context: click.Context, _parameter: click.Parameter, _begun: str) -> Items:
+    yield CompletionItem("", type=DIRECTORY)
+
+
+def _hosts(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    """Simulated hosts and snapshots."""
+    prefix = "sim:"
+    if begun.startswith(prefix):
+        yield from _beginning(begun, ((f"{prefix}{name}", about) for name, about in _profiles()))
+        return
+    if prefix.startswith(begun):
+        yield CompletionItem(prefix, type=PART, help="a simulated host")
+    yield CompletionItem("*.json", type=FILE)
+
+
+def _simulations(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    yield from _beginning(begun, _profiles())
+    yield CompletionItem("*.json", type=FILE)
+
+
+def _profiles() -> Iterator[tuple[str, str]]:
+    import msgspec
+
+    import cachetune
+
+    class Described(msgspec.Struct):
+        description: str = ""
+
+    for path in sorted((Path(cachetune.__file__).parent / "sim" / "profiles").glob("*.json")):
+        yield path.stem, msgspec.json.decode(path.read_bytes(), type=Described).description
+
+
+def _guests(context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    found = sorted(_running(context), key=lambda one: one.name)
+    named = list(_beginning(begun, ((one.name, f"process {one.pid}") for one in found if one.name)))
+    by_uuid = _beginning(begun, ((one.uuid, one.name) for one in found if one.uuid))
+    return named or (by_uuid if begun or not any(one.name for one in found) else ())
+
+
+def _pids(context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    return _beginning(begun, ((str(one.pid), one.name) for one in _running(context)))
+
+
+def _running(context: click.Context) -> list[running.Runs]:
+    proc = context.params.get("proc") or Path("/proc")
+    return cast("list[running.Runs]", running.in_time(lambda: running.guests(proc)))
+
+
+def _amounts(context: click.Context, parameter: click.Parameter, begun: str) -> Items:
+    """The ids of the caches or nodes that an amount can be for."""
+    resource = {**CACHES, **BANDWIDTHS}[str(parameter.name)]
+    kind = "node" if parameter.name in BANDWIDTHS else "cache"
+    for one in _ids(context, resource):
+        if f"{one}=".startswith(begun):
+            yield CompletionItem(f"{one}=", type=PART, help=f"{resource} {kind} {one}")
+
+
+def _l3_ids(context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    return _beginning(begun, ((one, f"L3 cache {one}") for one in _ids(context, "L3")))
+
+
+def _caches(context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    """The caches as LEVEL:ID."""
+    found = ((level, one) for level in ("L2", "L3") for one in _ids(context, level))
+    return _beginning(begun, ((f"{level}:{one}", f"{level} cache {one}") for level, one in found))
+
+
+def _ids(context: click.Context, resource: str) -> list[str]:
+    resctrl = context.params.get("resctrl") or Path("/sys/fs/resctrl")
+    return cast("list[str]", running.in_time(lambda: running.ids(resctrl, resource)))
+
+
+def _threads(_context: click.Context, parameter: click.Parameter, begun: str) -> Items:
+    kinds = {"emulator": "the emulator's own threads", "iothreads": "all iothreads", "vhost": "workers of vhost devices"}
+    none = {NONE: "remove all monitors"} if parameter.name == "monitors" else {}
+    return _beginning(begun, {**kinds, **none}.items())
+
+
+def _rules(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    from cachetune.cli.show.rules import RULES
+
+    return _beginning(begun.upper(), ((name, rule.summary) for name, rule in RULES.items()))
+
+
+def _checks(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    from cachetune.doctor.checks import RULES
+
+    return _beginning(begun.upper(), ((name, rule.summary) for name, rule in RULES.items()))
+
+
+def _verbs(context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    """The verbs, and the words of a verb that is a group."""
+    shown = context.find_root()
+    for word in context.params.get("verb") or ():
+        found = shown.command.get_command(shown, word) if isinstance(shown.command, click.Group) else None
+        if found is None:
+            return ()
+        shown = click.Context(found, info_name=word, parent=shown)
+    return shown.command.shell_complete(shown, begun) if isinstance(shown.command, click.Group) else ()
+
+
+def _beginning(begun: str, found: Iterable[tuple[str, str]]) -> Iterator[CompletionItem[str]]:
+    return (CompletionItem(value, help=text) for value, text in found if value.startswith(begun))
+
+
+COMPLETERS: dict[str, Completer] = {
+    "--guest": _guests,
+    "PID": _pids,
+    "FILE": _files(),
+    "FILE|DIR": _files(),
+    "FILE|DIRECTORY|-": _files(),
+    "SOCKET": _files(),
+    "PATH.rng": _files("*.rng"),
+    "DIR": _directories,
+    "FILE|sim:NAME": _hosts,
+    "NAME|FILE": _simulations,
+    "[ID=]SIZE": _amounts,
+    "[ID=]RATE": _amounts,
+    "ID": _l3_ids,
+    "L3:ID": _caches,
+    "KIND": _threads,
+    "LIST": _threads,
+    "RULE": _rules,
+    "CHECK": _checks,
+    "VERB": _verbs,
+}
