@@ -18,7 +18,8 @@ from typing import Any
 _DECLARING = (
     *("cachetune.cli", "cachetune.errors", "cachetune.idset", "cachetune.lazy", "cachetune.text", "cachetune.units"),
     *("cachetune.guests", "cachetune.guests.sources", "cachetune.guests.sources.options"),
-    *("cachetune.sim.rules", "cachetune.watch.history", "cachetune.cli.top.model", "cachetune.cli.top.view"),
+    *("cachetune.domain.xml.schema", "cachetune.sim.rules", "cachetune.watch.history"),
+    *("cachetune.cli.top.model", "cachetune.cli.top.view"),
 )
 _PROGRAM = ("cachetune.cli.show", "cachetune.cli.top", "lxml", "rich", "textual")
 
@@ -42,7 +43,12 @@ class _Empty(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return type(name, (), {})
+        return type(name, (_Unused,), {})
+
+
+class _Unused:
+    def __init__(self, *_values: Any, **_named: Any) -> None:
+        """A constant of a verb's module can be made of a value that only the program uses."""
 
 
 class _Finder(MetaPathFinder, Loader):

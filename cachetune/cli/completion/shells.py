@@ -4,6 +4,8 @@ A script gets one line for each item: type, value and description, separated by 
 is left out: a guest can have any name. The shells quote what they insert.
 """
 
+import re
+import shlex
 import sys
 from importlib import resources
 from typing import Any
@@ -23,11 +25,14 @@ from cachetune.text import printable
 
 SHELLS = ("bash", "zsh", "fish")
 
+FILE, DIRECTORY, PART = "file", "dir", "part"
+"""Types of items besides "plain". The value of FILE is a pattern of names; after a PART, more of the word follows."""
+
+_SPECIAL = re.compile(r"[^\w.:,=+/@%-]")
+
 
 class _Shell(ShellComplete):
-    """What the three have in common. ``cut`` is what precedes, in each value, the text that the shell replaces."""
-
-    cut = ""
+    """What the three have in common."""
 
     def source(self) -> str:
         """The script that completes in this shell."""
@@ -35,35 +40,42 @@ class _Shell(ShellComplete):
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
         """Find the parameter at the cursor, and what it can be."""
-        from cachetune.cli.completion.values import completer_of
-
         with declarations():
             context = _resolve_context(self.cli, self.ctx_args, self.prog_name, args)
             found, begun = _resolve_incomplete(context, args, incomplete)
         self.begin(incomplete, begun)
-        completer = completer_of(found, context) if isinstance(found, click.Parameter) else None
-        if completer is None or not isinstance(found, click.Parameter):
-            return found.shell_complete(context, begun)
-        return list(completer(context, found, begun))
+        if isinstance(found, click.Parameter):
+            from cachetune.cli.completion.values import completer_of
+
+            completer = completer_of(found, context)
+            if completer is not None:
+                return list(completer(context, found, begun))
+        return found.shell_complete(context, begun)
 
     def begin(self, word: str, begun: str) -> None:
-        """Get the whole ``word`` before the cursor, and its part that is the value: all of it, or what follows "="."""
+        """Get the ``word`` before the cursor, and the part of it that is the value, as "n" in "--host=n"."""
+
+    def inserted(self, value: str) -> str:
+        """What the shell gets to insert for a value; "" leaves it out."""
+        return value
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
         """One line: type, value, and description."""
         if not item.value.isprintable():
             return ""
-        value = item.value if item.type in ("file", "dir") else item.value.removeprefix(self.cut)
-        return f"{item.type}\t{value}\t{printable(' '.join((item.help or '').split()))}"
+        value = item.value if item.type in (FILE, DIRECTORY) else self.inserted(item.value)
+        return f"{item.type}\t{value}\t{printable(' '.join((item.help or '').split()))}" if value else ""
 
 
 class Bash(_Shell):
     """bash: called with the line up to the cursor, and the text that bash replaces.
 
-    That text begins after a "=" or ":" of the word (COMP_WORDBREAKS), but a value begins with the word.
+    That text begins after a "=" or ":" of the word (COMP_WORDBREAKS). bash inserts a value as it is, so it is quoted
+    here; within quotes, what would need more of them is left out.
     """
 
     name = "bash"
+    _before, _skipped = "", 0
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Split the line as a shell does, up to the cursor: "|" marks it, which belongs to the last word."""
@@ -71,10 +83,16 @@ class Bash(_Shell):
         return words[1:-1], words[-1][:-1]
 
     def begin(self, word: str, begun: str) -> None:
-        """The text that bash replaces is the end of the word."""
-        replaced = sys.argv[2]
-        before = word.removesuffix(replaced) if word.endswith(replaced) else ""
-        self.cut = before.removeprefix(word.removesuffix(begun))
+        """Find how much of the word bash keeps."""
+        self._before, replaced = word.removesuffix(begun), sys.argv[2]
+        self._skipped = len(word) - len(replaced) if word.endswith(replaced) else len(self._before)
+
+    def inserted(self, value: str) -> str:
+        """The end of the value, quoted."""
+        end = f"{self._before}{value}"[self._skipped :]
+        if _SPECIAL.search(end) and _is_in_quotes(sys.argv[1]):
+            return ""
+        return _SPECIAL.sub(r"\\\g<0>", end)
 
 
 class Zsh(_Shell):
@@ -96,6 +114,14 @@ class Fish(_Shell):
         """All words but the last are complete."""
         begun = split_arg_string(sys.argv[-1])
         return sys.argv[1:-1], begun[0] if begun else ""
+
+
+def _is_in_quotes(line: str) -> bool:
+    try:
+        shlex.split(line)
+    except ValueError as error:
+        return "quotation" in str(error)
+    return False
 
 
 def script_of(shell: str) -> str:

@@ -14,12 +14,10 @@ from click.shell_completion import CompletionItem
 
 from cachetune.cli.amounts import BANDWIDTHS, CACHES, NONE
 from cachetune.cli.completion import running
+from cachetune.cli.completion.shells import DIRECTORY, FILE, PART
 
 Items = Iterable[CompletionItem[str]]
 Completer = Callable[[click.Context, click.Parameter, str], Items]
-
-FILE, DIRECTORY, PART = "file", "dir", "part"
-"""Types of items besides "plain". The value of FILE is a pattern of names; after a PART, more of the word follows."""
 
 FREE = frozenset(
     {
@@ -51,7 +49,7 @@ def _files(pattern: str = "*") -> Completer:
 
 
 def _directories(_context: click.Context, _parameter: click.Parameter, _begun: str) -> Items:
-    yield CompletionItem("", type=DIRECTORY)
+    yield CompletionItem("*", type=DIRECTORY)
 
 
 def _hosts(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
@@ -78,7 +76,8 @@ def _profiles() -> Iterator[tuple[str, str]]:
     class Described(msgspec.Struct):
         description: str = ""
 
-    for path in sorted((Path(cachetune.__file__).parent / "sim" / "profiles").glob("*.json")):
+    profiles = (Path(cachetune.__file__).parent / "sim" / "profiles").glob("*.json")
+    for path in sorted(profiles, key=lambda path: path.stem):
         yield path.stem, msgspec.json.decode(path.read_bytes(), type=Described).description
 
 
@@ -157,6 +156,7 @@ def _beginning(begun: str, found: Iterable[tuple[str, str]]) -> Iterator[Complet
 
 COMPLETERS: dict[str, Completer] = {
     "--guest": _guests,
+    "NAME|UUID": _guests,
     "PID": _pids,
     "FILE": _files(),
     "FILE|DIR": _files(),

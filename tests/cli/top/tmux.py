@@ -51,6 +51,15 @@ class Terminal:
         """Press keys, named as tmux names them."""
         self._tmux("send-keys", *keys)
 
+    def type(self, text: str) -> None:
+        """Type a text."""
+        self._tmux("send-keys", "-l", text)
+
+    @property
+    def directory(self) -> str:
+        """The working directory of what runs in it."""
+        return self._tmux("display-message", "-p", "#{pane_current_path}").strip()
+
     def resize(self, columns: int, lines: int) -> None:
         """Make it another size."""
         self._tmux("resize-window", "-x", f"{columns}", "-y", f"{lines}")

@@ -31,7 +31,6 @@ _cachetune() {
             ;;
         part | plain)
             [[ $type == part ]] && parts=1
-            [[ $line == *[\"\'] || $word != "$value"* ]] || printf -v value %q "$value"
             COMPREPLY+=("$value")
             ;;
         esac

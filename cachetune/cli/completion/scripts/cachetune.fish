@@ -1,25 +1,29 @@
 # fish completion for cachetune: "cachetune completion fish" prints this.
 
+# The paths that begin like the word, as fish completes them for a command of which it knows nothing.
+function __cachetune_paths --argument-names word pattern
+    set -l paths (complete -C "__cachetune_knows_nothing $word" | string replace -r '\t.*' '')
+    set -l wanted (string match -- $pattern $paths; string match -- '*/' $paths)
+    test "$pattern" != '*'; and set -q wanted[1]; and set paths $wanted
+    printf '%s\n' $paths
+end
+
 function __cachetune_complete
     set -l words (commandline -opc)
     set -l word (commandline -ct)
     set -l program $words[1]
     set -e words[1]
-    # fish replaces the whole word, so --option= stays in front.
-    set -l front (string match -r -- '^--[a-z0-9-]+=' "$word")
+    # fish replaces the whole word, so the option in --option=VALUE stays in front.
+    set -l option (string match -r -- '^--[a-z0-9-]+=' "$word")
+    set -l begun (string replace -r -- '^--[a-z0-9-]+=' '' "$word")
     _CACHETUNE_COMPLETE=fish_complete $program $words "$word" 2>/dev/null | while read -l -d \t type value text
         switch $type
             case file
-                set -l begun (string replace -r -- '^--[a-z0-9-]+=' '' "$word")
-                for path in (test "$value" = '*'; and __fish_complete_path "$begun"; or __fish_complete_suffix --complete="$begun" (string replace '*' '' "$value"))
-                    printf '%s%s\n' "$front" $path
-                end
+                printf '%s\n' "$option"(__cachetune_paths "$begun" $value)
             case dir
-                for path in (__fish_complete_directories (string replace -r -- '^--[a-z0-9-]+=' '' "$word") '')
-                    printf '%s%s\n' "$front" $path
-                end
+                printf '%s\n' "$option"(__cachetune_paths "$begun" '*/')
             case '*'
-                printf '%s%s\t%s\n' "$front" $value $text
+                printf '%s\t%s\n' "$option$value" $text
         end
     end
 end
