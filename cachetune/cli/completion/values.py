@@ -122,7 +122,11 @@ def _ids(context: click.Context, resource: str) -> list[str]:
 
 
 def _threads(_context: click.Context, parameter: click.Parameter, begun: str) -> Items:
-    kinds = {"emulator": "the emulator's own threads", "iothreads": "all iothreads", "vhost": "workers of vhost devices"}
+    kinds = {
+        "emulator": "the emulator's own threads",
+        "iothreads": "all iothreads",
+        "vhost": "workers of vhost devices",
+    }
     none = {NONE: "remove all monitors"} if parameter.name == "monitors" else {}
     return _beginning(begun, {**kinds, **none}.items())
 

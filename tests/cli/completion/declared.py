@@ -16,7 +16,9 @@ def described(name: str, command: click.Command) -> dict[str, Any]:
     kinds = [each.type.to_info_dict() for each in parameters]
     return {
         "help": command.help,
-        "parameters": [(each.name, each.opts, each.metavar, each.nargs, getattr(each, "help", "")) for each in parameters],
+        "parameters": [
+            (each.name, each.opts, each.metavar, each.nargs, getattr(each, "help", "")) for each in parameters
+        ],
         "types": [(kind["name"], kind.get("choices")) for kind in kinds],
         "commands": {word: described(word, each) for word, each in getattr(command, "commands", {}).items()},
     }

@@ -21,7 +21,9 @@ def imported() -> tuple[dict[str, Any], set[str], set[str]]:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_is_declared_as_in_the_whole_program(verb: str, imported: tuple[dict[str, Any], set[str], set[str]]) -> None:
+def test_a_verb_is_declared_as_in_the_whole_program(
+    verb: str, imported: tuple[dict[str, Any], set[str], set[str]]
+) -> None:
     assert imported[0][verb] == json.loads(json.dumps(described(verb, COMMANDS[verb])))
 
 

@@ -1,7 +1,6 @@
 """TAB in real shells: each runs in a terminal, and the test reads what the terminal shows after TAB.
 
-Each shell gets the script in both ways that the manual names: in its start file, and in the file where it looks for the
-completions of a command.
+Each shell gets the script in its start file, and once more in the file where it looks for completions of a command.
 """
 
 import os
@@ -9,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("completion in shells")]
 
 PROMPT = "ready>"
 BIN = Path(sys.executable).parent
-SHELLS = ("bash", "bash with bash-completion", "zsh", "zsh from fpath", "fish", "fish from vendor_completions.d")
+SHELLS = ("bash", "zsh", "fish")
+PACKAGED = ("bash with bash-completion", "zsh from fpath", "fish from vendor_completions.d")
 FRAMEWORK = Path("/usr/share/bash-completion/bash_completion")
 HOSTILE = "a;touch $(touch pwned)`touch pwned`'b"
 
@@ -114,11 +114,23 @@ STARTED: dict[str, Callable[[Path], tuple[list[str], dict[str, str]]]] = {
 
 @pytest.fixture(scope="module", params=SHELLS)
 def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell that got the script in its start file."""
+    with started(request.param, tmp_path_factory.mktemp("home")) as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module", params=PACKAGED)
+def packaged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell that finds the script where packages put it."""
+    with started(request.param, tmp_path_factory.mktemp("home")) as shell:
+        yield shell
+
+
+@contextmanager
+def started(name: str, home: Path) -> Iterator[Shell]:
     """A shell at its prompt, in a home with snapshots, files, a resctrl tree and processes."""
-    name: str = request.param
-    if shutil.which(name.split()[0]) is None or ("with bash-completion" in name and not FRAMEWORK.exists()):
+    if shutil.which(name.split(maxsplit=1)[0]) is None or ("with bash-completion" in name and not FRAMEWORK.exists()):
         skip_without(f"{name} is missing (Debian packages bash-completion, zsh and fish)")
-    home = tmp_path_factory.mktemp("home")
     for file in ("node7.json", "other.txt", "web.xml", "my guests/big one.xml"):
         (home / file).parent.mkdir(exist_ok=True)
         (home / file).touch()
@@ -129,10 +141,9 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         add_process(home / "proc", pid, {pid: "qemu-system-x86"}, arguments=arguments)
     command, environment = STARTED[name](home)
     environment |= {"HOME": f"{home}", "PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "screen"}
-    with ExitStack() as stack:
-        started = stack.enter_context(terminal(["env", "-C", home, *command], 100, 50, **environment))
-        started.wait_for(PROMPT)
-        yield Shell(started, name)
+    with terminal(["env", "-C", home, *command], 100, 50, **environment) as opened:
+        opened.wait_for(PROMPT)
+        yield Shell(opened, name)
 
 
 def test_a_verb_is_completed(shell: Shell) -> None:
@@ -216,3 +227,9 @@ def test_the_shells_that_have_scripts_are_completed(shell: Shell) -> None:
 
 def test_a_second_command_of_the_line_is_completed(shell: Shell) -> None:
     shell.becomes("echo a b; cachetune snap", "echo a b; cachetune snapshot")
+
+
+def test_the_file_of_a_package_completes(packaged: Shell) -> None:
+    packaged.becomes("cachetune snap", "cachetune snapshot")
+    packaged.becomes("cachetune plan --host=sim:sk", "cachetune plan --host=sim:skylake-2s")
+    packaged.becomes(r"cachetune plan my\ guests/b", r"cachetune plan my\ guests/big\ one.xml")

@@ -42,7 +42,10 @@ def proc(tmp_path: Path) -> Path:
     """Processes: two guests with names, and a shell."""
     proc = tmp_path / "proc"
     qemu = "/usr/bin/qemu-system-x86_64"
-    for pid, arguments in ((40, [qemu, "-name", "guest=web,debug-threads=on", "-uuid", UUID]), (41, [qemu, "-name", "db"])):
+    for pid, arguments in (
+        (40, [qemu, "-name", "guest=web,debug-threads=on", "-uuid", UUID]),
+        (41, [qemu, "-name", "db"]),
+    ):
         add_process(proc, pid, {pid: "qemu"}, arguments=arguments)
     add_process(proc, 42, {42: "sh"}, arguments=["sh"])
     return proc
