@@ -12,15 +12,12 @@ def command(*, shell: str) -> None:
     """Print the completion script for SHELL: bash, zsh or fish.
 
     It completes verbs, options, files, running guests, simulated hosts, rules, and the cache ids of this host. Load it
-    in the shell's start file, or save it where the shell looks for completions.
+    in the start file of the shell, as below.
 
     \b
     Examples:
-      eval "$(cachetune completion bash)"        in ~/.bashrc
-      eval "$(cachetune completion zsh)"         in ~/.zshrc, after compinit
-      cachetune completion fish | source         in ~/.config/fish/config.fish
-      cachetune completion bash > /usr/share/bash-completion/completions/cachetune
-      cachetune completion zsh > /usr/share/zsh/vendor-completions/_cachetune
-      cachetune completion fish > /usr/share/fish/vendor_completions.d/cachetune.fish
+      eval "$(cachetune completion bash)"   in ~/.bashrc
+      eval "$(cachetune completion zsh)"    in ~/.zshrc, after compinit
+      cachetune completion fish | source    in ~/.config/fish/config.fish
     """
     click.echo(script_of(shell), nl=False)

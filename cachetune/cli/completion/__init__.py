@@ -1,4 +1,4 @@
-"""Completion in bash, zsh and fish: what a shell asks for at TAB, and the script that asks.
+"""Completion in bash, zsh and fish: what a shell offers at TAB, and the script with which it gets that.
 
 The script (``scripts/``) runs ``cachetune`` with the variable ``_CACHETUNE_COMPLETE``, and click's completion finds the
 option or argument at the cursor. ``declarations`` imports a verb without the program behind it, ``values`` knows what

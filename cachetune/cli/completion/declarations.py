@@ -2,7 +2,7 @@
 
 At a TAB, planning, applying and rendering are not needed, but a verb's module imports them. Within ``declarations``
 such a module is an empty one, whose every name is an empty class: enough for annotations, which is all that a
-declaration uses of them. What is imported within is forgotten at the end, so that nobody else gets an empty module.
+declaration uses of them. What is imported within is forgotten at the end, so that nothing else gets an empty module.
 PEP 810 brings lazy imports to Python 3.15, and then this module can go.
 """
 
@@ -43,10 +43,18 @@ class _Empty(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return type(name, (_Unused,), {})
+        return _Anything(name, (_Unused,), {})
 
 
-class _Unused:
+class _Anything(type):
+    def __getattr__(cls, name: str) -> Any:
+        """An annotation can name a member, as in ``etree._Element``."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Anything(name, (_Unused,), {})
+
+
+class _Unused(metaclass=_Anything):
     def __init__(self, *_values: Any, **_named: Any) -> None:
         """A constant of a verb's module can be made of a value that only the program uses."""
 

@@ -130,6 +130,6 @@ def script_of(shell: str) -> str:
 
 
 def register() -> None:
-    """Make click use these shells instead of its own."""
+    """Make click use these shells in place of its defaults."""
     for shell in (Bash, Zsh, Fish):
         add_completion_class(shell)

@@ -1,7 +1,7 @@
 """What a value can be, by the word that --help has for it: the files of ``FILE``, the guests of ``--guest``.
 
 ``COMPLETERS`` maps the metavar of an option, or the name of a parameter, to a function of the context and the text
-before the cursor. ``FREE`` are the metavars that nobody can list. A test requires each parameter in one of them.
+before the cursor. ``FREE`` are the metavars whose values are unlimited. A test requires each parameter in one of them.
 """
 
 import re
@@ -29,7 +29,7 @@ FREE = frozenset(
 
 
 def completer_of(parameter: click.Parameter, context: click.Context) -> Completer | None:
-    """The completer for a parameter, or None if click completes it (choices) or nobody can."""
+    """The completer for a parameter, or None if click completes it (choices) or it is free."""
     if isinstance(parameter.type, click.Choice):
         return None
     return COMPLETERS.get(f"--{parameter.name}") or COMPLETERS.get(metavar_of(parameter, context))
@@ -131,6 +131,18 @@ def _threads(_context: click.Context, parameter: click.Parameter, begun: str) ->
     return _beginning(begun, {**kinds, **none}.items())
 
 
+def _mount_options(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    """The options of mounting resctrl, separated by commas."""
+    given, comma, last = begun.rpartition(",")
+    about = {
+        "cdp": "code and data separately in L3",
+        "cdpl2": "code and data separately in L2",
+        "mba_MBps": "bandwidth in MiB/s",
+    }
+    left = {name: text for name, text in about.items() if name not in given.split(",") and name.startswith(last)}
+    return (CompletionItem(f"{given}{comma}{name}", help=text) for name, text in left.items())
+
+
 def _rules(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
     from cachetune.cli.show.rules import RULES
 
@@ -176,6 +188,8 @@ COMPLETERS: dict[str, Completer] = {
     "L3:ID": _caches,
     "KIND": _threads,
     "LIST": _threads,
+    "OPTIONS": _mount_options,
+    "PATH": _files(),
     "RULE": _rules,
     "CHECK": _checks,
     "VERB": _verbs,

@@ -1,4 +1,4 @@
-"""What completion knows of each verb, imported as at a TAB: a program, because only a fresh process imports anything."""
+"""What completion knows of each verb, imported as at a TAB: a program, because only a fresh process imports."""
 
 import json
 import sys

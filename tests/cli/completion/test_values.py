@@ -130,6 +130,11 @@ def test_files_and_directories_are_left_to_the_shell(words: tuple[str, ...], kin
     assert [item.type for item in items(*words)] == [kind]
 
 
+def test_mount_options_are_completed_after_each_comma() -> None:
+    assert completions("install", "--mount", "c") == ["cdp", "cdpl2"]
+    assert completions("install", "--mount", "cdp,") == ["cdp,cdpl2", "cdp,mba_MBps"]
+
+
 def test_running_guests_are_completed_by_name_and_by_uuid(proc: Path) -> None:
     assert completions("plan", "--proc", proc, "--guest", "") == ["db", "web"]
     assert completions("plan", "--proc", proc, "--guest", UUID[:4]) == [UUID]
