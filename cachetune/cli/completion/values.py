@@ -144,7 +144,7 @@ def _mount_options(_context: click.Context, _parameter: click.Parameter, begun: 
 
 
 def _rules(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
-    from cachetune.cli.show.rules import RULES
+    from cachetune.explain.catalog import RULES
 
     return _beginning(begun.upper(), ((name, rule.summary) for name, rule in RULES.items()))
 
@@ -190,7 +190,7 @@ COMPLETERS: dict[str, Completer] = {
     "LIST": _threads,
     "OPTIONS": _mount_options,
     "PATH": _files(),
-    "RULE": _rules,
+    "RULE|WORD": _rules,
     "CHECK": _checks,
     "VERB": _verbs,
 }

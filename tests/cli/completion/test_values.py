@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from cachetune.cli.completion.shells import Zsh
 from cachetune.cli.completion.values import COMPLETERS, FREE, metavar_of
 from cachetune.cli.main import VERBS, command
-from cachetune.cli.show.rules import RULES
+from cachetune.explain.catalog import RULES
 from cachetune.sim import profile_names
 from tests.cli.test_help import COMMANDS
 from tests.guests.lookalike import add_process
