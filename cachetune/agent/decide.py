@@ -11,7 +11,7 @@ Invariants:
 - A decision that failed is retried later, or at once when the decision changes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -33,7 +33,6 @@ from cachetune.service.wanted import (
     RequestedBy,
     claimants,
     conflict_of,
-    live_domain,
     rivals_problem,
     source_of,
     uuid_problem,
@@ -131,20 +130,25 @@ class ManagedGuest(msgspec.Struct, frozen=True):
     running: tuple[RunningGuest, ...]
 
 
+DecisionOf = Callable[[ManagedGuest, Observation, Memory | None, AgentOptions], Decision]
+
+
 def decide(
-    observation: Observation, known: Mapping[str, Memory], options: AgentOptions, now: float
+    observation: Observation,
+    known: Mapping[str, Memory],
+    options: AgentOptions,
+    now: float,
+    decision_of: DecisionOf | None = None,
 ) -> dict[str, tuple[ManagedGuest, Decision]]:
     """Decide about every guest that has a tuning file, requests tuning in its live XML, or was managed so far.
 
-    ``now`` is the time in monotonic seconds. The result is keyed by guest name. Raises nothing.
+    ``now`` is the time in monotonic seconds. ``decision_of`` decides about one guest, by default ``decision_about``.
+    The result is keyed by guest name. Raises nothing.
     """
     decided = {}
     for guest in managed_guests(observation, known):
         memory = known.get(guest.name)
-        try:
-            decision = _decide(guest, observation, memory, options)
-        except Exception as error:  # noqa: BLE001 - a bug that one guest triggers must not affect the others
-            decision = NoAction("failed", error_text(error))
+        decision = (decision_of or decision_about)(guest, observation, memory, options)
         if memory and now < memory.not_before and memory.tried == retry_key(decision):
             decision = Recheck(memory.unconfirmed)
         decided[guest.name] = (guest, decision)
@@ -164,17 +168,25 @@ def retry_key(decision: Decision) -> Decision:
 def managed_guests(observation: Observation, known: Mapping[str, Memory]) -> Iterator[ManagedGuest]:
     """The guests to decide about, sorted by name."""
     tuned = {guest.name: domain for guest in observation.running if (domain := _live_request(guest))}
+    called: dict[str, list[RunningGuest]] = {}
+    for guest in observation.running:
+        called.setdefault(guest.name, []).append(guest)
     files = observation.files or {}
     for name in sorted({*files, *tuned, *known}):
         if source_of(has_file=name in files, has_xml=name in tuned) == "libvirt":
-            running = tuple(claimants(name, None, observation.running))
+            running = tuple(claimants(name, None, called[name]))
             yield ManagedGuest(name, machine_name_of(tuned[name]), "libvirt", tuned[name], "", running)
         else:
-            yield _guest_with_file(name, observation, known.get(name), tuned.get(name))
+            yield _guest_with_file(name, called.get(name, ()), observation, known.get(name), tuned.get(name))
 
 
-def _guest_with_file(name: str, observation: Observation, memory: Memory | None, live: Domain | None) -> ManagedGuest:
-    """A guest with a tuning file, or a managed guest that now has neither a file nor a request in live XML."""
+def _guest_with_file(
+    name: str, called: Sequence[RunningGuest], observation: Observation, memory: Memory | None, live: Domain | None
+) -> ManagedGuest:
+    """A guest with a tuning file, or a managed guest that now has neither a file nor a request in live XML.
+
+    ``called`` are the running guests with its name.
+    """
     file = (observation.files or {}).get(name)
     domain, problem = (file.domain, file.problem) if file else (None, "")
     requested_by: RequestedBy = memory.requested_by if memory and not file else "file"
@@ -189,8 +201,8 @@ def _guest_with_file(name: str, observation: Observation, memory: Memory | None,
             machine = machine_name_of(domain)
         except CachetuneError as error:
             domain, problem = None, str(error)
-    same_name = claimants(name, None, observation.running)
-    running = tuple(claimants(name, domain, observation.running))
+    same_name = claimants(name, None, called)
+    running = tuple(claimants(name, domain, called))
     if same_name and not running:
         problem = uuid_problem(domain, same_name[0].uuid)
     return ManagedGuest(name, machine, requested_by, domain, problem, running)
@@ -198,8 +210,18 @@ def _guest_with_file(name: str, observation: Observation, memory: Memory | None,
 
 def _live_request(guest: RunningGuest) -> Domain | None:
     """The request in the live XML of a libvirt guest; None if it has no tuning."""
-    domain = live_domain(guest)
+    domain = guest.live_domain
     return domain if domain and domain.groups else None
+
+
+def decision_about(
+    guest: ManagedGuest, observation: Observation, memory: Memory | None, options: AgentOptions
+) -> Decision:
+    """The decision about one guest. It follows from the arguments, without the threads in the default group."""
+    try:
+        return _decide(guest, observation, memory, options)
+    except Exception as error:  # noqa: BLE001 - a bug that one guest triggers must not affect the others
+        return NoAction("failed", error_text(error))
 
 
 def _decide(guest: ManagedGuest, observation: Observation, memory: Memory | None, options: AgentOptions) -> Decision:

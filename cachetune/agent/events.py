@@ -42,8 +42,9 @@ class LibvirtEvents:
                 wait = _FIRST_WAIT
             except self._libvirt.libvirtError as error:
                 self._note(f"no events from libvirt at {self._uri}: {error}")
-            self.connected = False
-            self._wake()
+            was_connected, self.connected = self.connected, False
+            if was_connected:
+                self._wake()
             threading.Event().wait(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 

@@ -14,8 +14,9 @@ from cachetune.agent.model import AgentStatus, GuestStatus
 from cachetune.agent.notify import Notifier, notifier
 from cachetune.agent.reconcile import Clock, Inputs, Log, Reconciler
 from cachetune.errors import StateFileError
-from cachetune.guests.find import running_guests
-from cachetune.guests.tuning_files import read_tuning_files
+from cachetune.guests.tuning_files import TuningFilesReader
+from cachetune.guests.watcher import GuestWatcher
+from cachetune.host.remembered import RememberedHost
 from cachetune.service.connection import Location, connect
 from cachetune.service.policy import read_policy
 from cachetune.service.select import Selection
@@ -53,13 +54,15 @@ def run_agent(setup: Setup, log: Log, environment: Mapping[str, str]) -> AgentSt
 
 
 def live_inputs(setup: Setup) -> Inputs:
-    """The inputs of a round on a live host."""
-    sources, source = setup.selection.sources, setup.selection.source
+    """The inputs of a round on a live host, which are not read again while they are the same."""
+    guests = GuestWatcher(setup.selection.sources, setup.selection.source)
     return Inputs(
         connection=lambda: connect(setup.location),
-        files=lambda vcpus: read_tuning_files(setup.guests_d, vcpus),
-        guests=lambda: running_guests(sources, source),
+        files=TuningFilesReader(setup.guests_d).read,
+        guests=guests.look,
         policy=lambda: read_policy(setup.policy),
+        read_host=RememberedHost().read,
+        forget=guests.forget,
     )
 
 
@@ -100,6 +103,8 @@ class Agent:
             if why == "reload":
                 self._notifier.send(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
                 self._reconciler.forget_failures()
+            elif why == "event":
+                self._reconciler.forget_observations()
             soon = self._round()
             if why == "reload":
                 self._notifier.send(READY="1")
@@ -115,7 +120,7 @@ class Agent:
         return soon
 
     def _is_stopped(self) -> bool:
-        """Between two guests: feed the watchdog, and check for a signal to stop."""
+        """Before a change: feed the watchdog, and check for a signal to stop."""
         self._notifier.send(WATCHDOG="1")
         return signals.stop_is_pending()
 

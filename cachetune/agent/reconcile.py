@@ -26,9 +26,10 @@ from cachetune.agent.decide import (
     with_problem,
 )
 from cachetune.agent.model import GuestStatus, State
+from cachetune.agent.recall import Recall
 from cachetune.apply.recover import recover
 from cachetune.apply.report import Report
-from cachetune.apply.run import Connection, Planner
+from cachetune.apply.run import Connection, HostReader, Planner
 from cachetune.apply.settle import settle, settlement
 from cachetune.apply.state import journal, measurement
 from cachetune.apply.state.departures import departed
@@ -37,6 +38,7 @@ from cachetune.errors import CachetuneError, RecoveryFailedError, error_text
 from cachetune.findings import Finding, first_error
 from cachetune.guests.model import RunningGuest
 from cachetune.guests.tuning_files import TuningFiles
+from cachetune.host.read import read_host
 from cachetune.plan import PlanRefusedError
 from cachetune.plan.default_group import plan_policy
 from cachetune.plan.policy import Policy
@@ -48,7 +50,6 @@ from cachetune.service.notes import NewNotes
 from cachetune.service.plans import Removal, planner_of, removal_planner
 from cachetune.service.policy import policy_notes
 from cachetune.service.select import doubts_about
-from cachetune.service.wanted import live_domain
 from cachetune.text import count, counts, listed
 
 Level = Literal["error", "warning", "notice", "info"]
@@ -62,13 +63,16 @@ _LEVELS: dict[State, Level] = {"placed": "info", "waiting": "info", "drifted": "
 class Inputs(msgspec.Struct, frozen=True):
     """What a round observes. Each function raises CachetuneError or OSError if it cannot.
 
-    ``files`` takes the maximum number of vCPUs of the guests for which it is known, by name.
+    ``files`` takes the maximum number of vCPUs of the guests for which it is known, by name. ``forget`` makes the next
+    round observe everything, whatever was remembered.
     """
 
     connection: Callable[[], Connection]
     files: Callable[[Mapping[str, int]], TuningFiles | None]
     guests: Callable[[], tuple[RunningGuest, ...]]
     policy: Callable[[], Policy | None] = lambda: None
+    read_host: HostReader = read_host
+    forget: Callable[[], None] = lambda: None
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -90,19 +94,24 @@ class Reconciler:
         self._inputs, self._options, self._clock, self._log = inputs, options, clock, log
         self.statuses = {status.name: status for status in previous}
         self.problem = ""
-        self._warnings = NewNotes()
+        self._warnings, self._recall = NewNotes(), Recall()
         self._unsettled = ""
         self._against_policy = ""
         self._known = {name: Memory(s.machine_name, s.requested_by) for name, s in self.statuses.items()}
 
     def forget_failures(self) -> None:
-        """Retry what failed in the next round, without waiting."""
+        """Retry what failed in the next round, without waiting, and observe everything."""
+        self.forget_observations()
         self._known = {n: msgspec.structs.replace(m, tried=None, failures=0) for n, m in self._known.items()}
+
+    def forget_observations(self) -> None:
+        """Observe everything in the next round, also what seems to be as it was."""
+        self._inputs.forget()
 
     def round(self, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """Run one round; return whether to run the next one soon: after a change, or to confirm an observation.
 
-        ``is_stopped`` is called before each guest; the round ends once it returns true.
+        ``is_stopped`` is called before each change; the round ends once it returns true.
         """
         try:
             connection = self._inputs.connection()
@@ -113,8 +122,9 @@ class Reconciler:
             return False
         self._set_problem("")
         soon = False
-        for guest, decision in decide(observation, self._known, self._options, self._clock.monotonic()).values():
-            if is_stopped():
+        now = self._clock.monotonic()
+        for guest, decision in decide(observation, self._known, self._options, now, self._recall.decision).values():
+            if isinstance(decision, Apply | Remove) and is_stopped():
                 break
             soon |= self._act(guest, decision, connection)
         return soon or self._settle(observation, connection) or self._follow_policy(observation, connection)
@@ -122,10 +132,10 @@ class Reconciler:
     def _observe(self, connection: Connection) -> Observation:
         policy_problem = self._read_policy()
         running = self._inputs.guests()
-        files = self._inputs.files({guest.name: live.vcpus for guest in running if (live := live_domain(guest))})
+        files = self._inputs.files({guest.name: live.vcpus for guest in running if (live := guest.live_domain)})
         with connection.resctrl.lock(exclusive=False, timeout=_LOCK_SECONDS):
             ledger = load_ledger(connection.run)
-            host = connection.look(ledger)
+            host = connection.look(ledger, self._inputs.read_host)
         notes = (*problems_of(host), *policy_notes(self._options.policy, host), *policy_problem)
         for warning in self._warnings.new(sorted({*notes, *_doubts(running, files or {})})):
             self._log("warning", warning)

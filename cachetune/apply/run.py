@@ -49,6 +49,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Planner = Callable[[Host, Ledger], Plan]
 OnStep = Callable[[Step], None]
+HostReader = Callable[[Resctrl, Path | None, Collection[str]], Host]
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -78,12 +79,12 @@ class Connection(msgspec.Struct, frozen=True):
         """The lock on resctrl, for at most ``lock_timeout`` seconds waited for. Raises LockTimeoutError."""
         return self.resctrl.lock(exclusive=exclusive, timeout=self.lock_timeout, on_wait=self.on_wait)
 
-    def look(self, owned: Ledger) -> Host:
+    def look(self, owned: Ledger, read: HostReader = read_host) -> Host:
         """The current host with all reservations; the groups in the ledger count as ours.
 
-        A group that is being measured has its ways of before.
+        A group that is being measured has its ways of before. ``read`` reads the host.
         """
-        host = reservations.with_reservations(read_host(self.resctrl, self.sysfs, owned.owned), self.run)
+        host = reservations.with_reservations(read(self.resctrl, self.sysfs, owned.owned), self.run)
         return without_measurement(host, self.run, self.measurement)
 
 

@@ -1,10 +1,14 @@
 """A running guest: its process, and what each of its threads is for."""
 
-from typing import Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from cachetune.guests.sources import SourceName
+
+if TYPE_CHECKING:
+    from cachetune.domain.model import Domain
 
 VhostWorker = Literal["thread", "kernel thread"]
 
@@ -42,7 +46,7 @@ class Guest(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, threads=threads)
 
 
-class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):
+class RunningGuest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A running guest, and ``source``, the one that its vCPU threads come from.
 
     ``name`` is "" if no source knows it. ``libvirt_id`` is the number in libvirt's machine name, None unless libvirt
@@ -66,3 +70,10 @@ class RunningGuest(msgspec.Struct, frozen=True, kw_only=True):
     def is_unverified(self) -> bool:
         """Whether only the process itself claims to be this guest, which any user can make a process do."""
         return self.xml is None and self.source != "qmp" and self.user != 0
+
+    @cached_property
+    def live_domain(self) -> "Domain | None":
+        """The domain of the live XML, parsed once; None if it is not available or has errors."""
+        from cachetune.domain import load  # needed only where libvirt's XML counts
+
+        return None if self.xml is None else load(self.xml.encode(), self.name, live=True).domain

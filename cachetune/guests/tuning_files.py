@@ -4,8 +4,12 @@ Guests choose their names, so a name is untrusted: a name that would lead out of
 no file. Reading is bounded (``domain.read_file``).
 """
 
-from collections.abc import Iterator, Mapping
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,6 +24,7 @@ GUESTS_D = Path("/etc/cachetune/guests.d")
 _SUFFIX = ".xml"
 _MODE = 0o644
 _LONGEST = 255  # bytes in the name of a file (NAME_MAX)
+_COARSE_SECONDS = 2.0
 
 
 class TuningFile(msgspec.Struct, frozen=True):
@@ -31,18 +36,66 @@ class TuningFile(msgspec.Struct, frozen=True):
 
 TuningFiles = dict[str, TuningFile]
 
+_State = tuple[int, ...]
+
+
+class _Known(NamedTuple):
+    """A file that was read, its state then, and the guest's vCPUs."""
+
+    state: _State
+    vcpus: int | None
+    file: TuningFile
+
+
+class TuningFilesReader:
+    """Reads all tuning files again and again; a file that nobody has touched since is not read again.
+
+    The inode and its change time show that, which no program can set. The clock behind the change time is coarse, so a
+    file that had been changed less than ``_COARSE_SECONDS`` before it was read is read again. ``clock`` is in seconds
+    since 1970.
+    """
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
+        self._directory, self._clock = directory, clock
+        self._known: dict[str, _Known] = {}
+
+    def read(self, vcpus: Mapping[str, int]) -> TuningFiles | None:
+        """Every file by the name of its guest; None if there is no such directory.
+
+        ``vcpus`` is how many vCPUs each guest can have, where that is known. Raises InputError if the directory cannot
+        be read.
+        """
+        known, self._known = self._known, {}
+        names = names_in(self._directory)
+        if names is None:
+            return None
+        files = {name: self._file(name, vcpus.get(name), known) for name in names}
+        return {name: file for name, file in files.items() if file is not None}
+
+    def _file(self, name: str, vcpus: int | None, known: Mapping[str, _Known]) -> TuningFile | None:
+        state, old = self._state(name), known.get(name)
+        if old and state and (old.state, old.vcpus) == (state, vcpus):
+            self._known[name] = old
+            return old.file
+        file = _file_of(name, self._directory, vcpus)
+        if file and state and state == self._state(name):
+            self._known[name] = _Known(state, vcpus, file)
+        return file
+
+    def _state(self, name: str) -> _State | None:
+        """What changes with the file, or with the link that leads to it; None if that proves nothing."""
+        try:
+            about = os.stat(self._directory / f"{name}{_SUFFIX}")  # noqa: PTH116 - of the file, not of a link to it
+        except OSError:
+            return None
+        if not stat.S_ISREG(about.st_mode) or self._clock() - about.st_ctime < _COARSE_SECONDS:
+            return None
+        return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
 
 def read_tuning_files(directory: Path, vcpus: Mapping[str, int]) -> TuningFiles | None:
-    """Every file by the name of its guest; None if there is no such directory.
-
-    ``vcpus`` is how many vCPUs each guest can have, where that is known. Raises InputError if the directory cannot be
-    read.
-    """
-    names = names_in(directory)
-    if names is None:
-        return None
-    files = {name: _file_of(name, directory, vcpus.get(name)) for name in names}
-    return {name: file for name, file in files.items() if file is not None}
+    """Every file by the name of its guest, as ``TuningFilesReader.read`` returns it."""
+    return TuningFilesReader(directory).read(vcpus)
 
 
 def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | None:

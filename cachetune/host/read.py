@@ -3,7 +3,7 @@
 A file that is missing from a plain copy of a tree leaves its part of the Host empty.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from cachetune.errors import HostError
@@ -12,17 +12,22 @@ from cachetune.host.groups import GroupReader
 from cachetune.host.model import Host, MonitorControl
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.resctrl.schemata import cache_resource
-from cachetune.host.sysfs import read_caches as read_sysfs_caches
-from cachetune.host.sysfs import topology_of
+from cachetune.host.sysfs import Machine, read_machine
 
 _NOT_RESOURCES = {"last_cmd_status"}
 
 
-def read_host(fs: Resctrl, sysfs: Path | None = None, owned: Collection[str] = ()) -> Host:
+def read_host(
+    fs: Resctrl,
+    sysfs: Path | None = None,
+    owned: Collection[str] = (),
+    machine_of: Callable[[Path, Collection[int]], Machine] = read_machine,
+) -> Host:
     """Read everything that planning needs to know about the host behind ``fs``.
 
     ``sysfs`` is where the caches and their sizes are looked up first (usually /sys). ``owned`` are paths of groups in
-    our ledger, whatever their names. A caller that needs a consistent state takes the lock first.
+    our ledger, whatever their names. ``machine_of`` reads what sysfs says of the caches on some levels. A caller that
+    needs a consistent state takes the lock first.
 
     Raises HostError for a file in info/ with unexpected content, ResctrlError for one that cannot be read. What is
     wrong in a group is in the Host's ``problems``.
@@ -39,8 +44,8 @@ def read_host(fs: Resctrl, sysfs: Path | None = None, owned: Collection[str] = (
     )
     groups = tuple(reader.groups())
     levels = {3, *(cache[0] for info in infos if (cache := cache_resource(info.name)))}
-    in_sysfs = read_sysfs_caches(sysfs, levels) if sysfs else {}
-    caches = tuple(read_caches(fs, infos, groups[0], in_sysfs))
+    machine = machine_of(sysfs, levels) if sysfs else Machine({}, fs.topology)
+    caches = tuple(read_caches(fs, infos, groups[0], machine.caches))
     bandwidths = tuple(read_bandwidths(infos, groups, caches, fs.mount_options))
     known = {*(c.name for c in caches), *(b.name for b in bandwidths), *(m.name for m in monitors)}
     return Host(
@@ -51,7 +56,7 @@ def read_host(fs: Resctrl, sysfs: Path | None = None, owned: Collection[str] = (
         monitors=monitors,
         groups=(groups[0], *reader.plausible(groups[1:], caches)),
         snc_nodes=_snc_nodes(fs, monitors),
-        topology=topology_of(in_sysfs, sysfs) if sysfs else fs.topology,
+        topology=machine.topology,
         unknown_resources={info.name: info.number("num_closids", None) for info in infos if info.name not in known},
         problems=tuple(reader.problems),
     )

@@ -6,6 +6,7 @@ A cache lists the processors that share it, so each further processor that is re
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,6 +27,19 @@ class Cache(msgspec.Struct, frozen=True):
 
 Caches = dict[tuple[int, int], Cache]
 """Caches by level and id. The id is the one that resctrl uses."""
+
+
+class Machine(NamedTuple):
+    """What sysfs says of the whole machine."""
+
+    caches: Caches
+    topology: Topology
+
+
+def read_machine(sysfs: Path, levels: Collection[int]) -> Machine:
+    """The caches on these levels, and which CPUs and NUMA nodes have them. Never fails."""
+    caches = read_caches(sysfs, levels)
+    return Machine(caches, topology_of(caches, sysfs))
 
 
 def read_caches(sysfs: Path, levels: Collection[int]) -> Caches:

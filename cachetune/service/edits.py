@@ -33,7 +33,7 @@ from cachetune.service.applied import applied_guests, watched
 from cachetune.service.members import Members
 from cachetune.service.plans import plan_requests
 from cachetune.service.requests import request_of
-from cachetune.service.wanted import conflict_of, live_domain, uuid_problem
+from cachetune.service.wanted import conflict_of, uuid_problem
 from cachetune.text import listed
 from cachetune.units import BandwidthResource, Rate, Size
 
@@ -123,7 +123,7 @@ def edit_planner(
 
 def base_of(running: RunningGuest, file: Loaded | None, host: Host, ledger: Ledger) -> Base:
     """What a running guest has now. Raises InvalidDomainError for an invalid file, and InputError."""
-    live = live_domain(running)
+    live = running.live_domain
     if file is not None:
         if file.domain is None:
             raise InvalidDomainError(file.findings)

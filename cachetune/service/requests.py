@@ -18,7 +18,7 @@ from cachetune.plan.request import GuestRequest
 from cachetune.service.connection import Location
 from cachetune.service.notes import noted
 from cachetune.service.select import Selection, select_guests, warnings_about
-from cachetune.service.wanted import Wanted, conflict_of, file_of, live_domain, wanted
+from cachetune.service.wanted import Wanted, conflict_of, file_of, wanted
 from cachetune.text import count
 
 
@@ -73,7 +73,7 @@ def make_requests(selection: Selection, document: Document | None, location: Loc
         warnings = warnings_about(running)
         with noted(warnings):
             request = _request_of_one(running, document, selection)
-            return Requests((request,), warnings, conflict_of(request.domain, live_domain(running)))
+            return Requests((request,), warnings, conflict_of(request.domain, running.live_domain))
     if document is None:
         raise InputError("nothing to plan", hint="pass domain XML, --guest NAME or --all-guests")
     domain, findings = load_document(document)
@@ -156,7 +156,7 @@ def _requests_of_all(selection: Selection) -> Requests:
 def _request_of_one(running: RunningGuest, document: Document | None, selection: Selection) -> GuestRequest:
     """The request of a guest that was named: its document, or else what it should have."""
     if document is not None:
-        live = live_domain(running)
+        live = running.live_domain
         domain, findings = load_document(document, live.vcpus if live else None)
         request = request_of(running, for_guest(domain, running, document.name), findings)
     else:

@@ -52,13 +52,8 @@ def wanted(running: RunningGuest, file: Loaded | None, everyone: Sequence[Runnin
 
 def file_of(running: RunningGuest, guests_d: Path) -> Loaded | None:
     """The tuning file of a running guest in guests.d; None without one. Raises what ``tuning_files.tuning_of`` does."""
-    live = live_domain(running)
+    live = running.live_domain
     return tuning_of(running.name, guests_d, live.vcpus if live else None)
-
-
-def live_domain(running: RunningGuest) -> Domain | None:
-    """The domain of a guest's live XML; None if it is not available or has errors."""
-    return None if running.xml is None else load(running.xml.encode(), running.name, live=True).domain
 
 
 def source_of(*, has_file: bool, has_xml: bool) -> RequestedBy | None:

@@ -17,7 +17,7 @@ from cachetune.guests.tuning_files import TuningFile, read_tuning_files, tuning_
 from cachetune.host.model import Host
 from cachetune.idset import parse_cpu_list
 from cachetune.service.status import tuning_of as state_of
-from cachetune.service.wanted import live_domain, wanted
+from cachetune.service.wanted import wanted
 
 _ALLOWED = re.compile(r"^Cpus_allowed_list:\s*([0-9,-]+)$", re.MULTILINE | re.ASCII)
 # libvirt's library has its version in its name: 9000 is 9.0, 12008 is 12.8.
@@ -83,7 +83,7 @@ def _supported(version: str) -> str | None:
 
 
 def _examined(running: RunningGuest, guests_d: Path, host: Host | None, proc: Path) -> ExaminedGuest:
-    live = live_domain(running)
+    live = running.live_domain
     file = _file_of(running, guests_d, live.vcpus if live else None)
     request = file.domain if file else live
     return ExaminedGuest(running, request, state_of(running, wanted(running, file), host), _cpus(running, proc))

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from cachetune.errors import ProcessNotFoundError, UnreadableFileError
 from cachetune.guests.model import Thread
+from cachetune.guests.proc.content import content_of
 from cachetune.guests.proc.programs import arguments_of, can_be_guest, identity_of, is_qemu
 from cachetune.guests.proc.stat import ONE_THREAD, read_stat
 from cachetune.guests.proc.threads import find_process
@@ -50,7 +51,7 @@ def emulators(proc: Path) -> tuple[Process, ...]:
 
     Raises UnreadableFileError if ``proc`` cannot be listed.
     """
-    stats = {pid: read_stat(proc / str(pid)) for pid in processes_in(proc)}
+    stats = {pid: read_stat(f"{proc}/{pid}") for pid in processes_in(proc)}
     workers = kernel_workers(stats.items())
     # A kernel thread has no arguments, and on a large host most processes are kernel threads.
     found = (_emulator(pid, proc) for pid, stat in stats.items() if stat is None or not stat.is_kernel_thread)
@@ -124,7 +125,7 @@ def _user(directory: Path) -> int | None:
 def _numbers(field: str, directory: Path) -> tuple[int, ...]:
     """The numbers in a line of ``status``; () if there is no such thread or line."""
     try:
-        text = (directory / "status").read_bytes().decode("utf-8", "replace")
+        text = content_of(f"{directory}/status").decode("utf-8", "replace")
     except OSError:
         return ()
     match = re.search(rf"^{field}:((?:[ \t]+[0-9]+)+)$", text, re.MULTILINE | re.ASCII)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from cachetune.guests.proc.content import content_of
+
 _NO_UUID = uuid.UUID(int=0)
 
 
@@ -42,9 +44,14 @@ _OTHERS = (
 def arguments_of(directory: Path) -> list[str]:
     """The command line of the process with this directory in /proc; [] for a kernel thread, and if it has ended."""
     try:
-        text = (directory / "cmdline").read_bytes().decode("utf-8", "replace")  # the kernel bounds its length
+        return split_arguments(content_of(f"{directory}/cmdline"))
     except OSError:
         return []
+
+
+def split_arguments(data: bytes) -> list[str]:
+    """The arguments in the content of ``cmdline``."""
+    text = data.decode("utf-8", "replace")
     return text.rstrip("\0").split("\0") if text else []
 
 

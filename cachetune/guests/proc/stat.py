@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cachetune.guests.model import Thread
+from cachetune.guests.proc.content import content_of
 
 ONE_THREAD = "ALL CPUs/TCG"
 """The name of the thread that runs every vCPU (TCG with thread=single)."""
@@ -34,14 +35,22 @@ class Stat(NamedTuple):
     is_kernel_thread: bool
 
 
-def read_stat(directory: Path) -> Stat | None:
+def read_stat(directory: Path | str) -> Stat | None:
     """Read ``stat``; None if there is no such thread, or if it is a zombie."""
     try:
-        text = (directory / "stat").read_bytes().decode("utf-8", "replace")
+        return parse_stat(content_of(f"{directory}/stat"))
+    except OSError:
+        return None
+
+
+def parse_stat(data: bytes) -> Stat | None:
+    """Parse the content of ``stat``; None if it is not one, or that of a zombie."""
+    text = data.decode("utf-8", "replace")
+    try:
         comm, _, rest = text.partition("(")[2].rpartition(")")
         fields = rest.split()
         flags, start_time = int(fields[6]), int(fields[19])  # fields 9 and 22; the list starts with field 3
-    except (OSError, ValueError, IndexError):
+    except (ValueError, IndexError):
         return None
     return None if fields[0] in _ENDED else Stat(comm, start_time, bool(flags & _KERNEL_THREAD))
 

@@ -6,6 +6,7 @@ names, or with one TCG thread for all vCPUs (``ALL CPUs/TCG``), nothing in /proc
 user must name them. Threads may end during the search. A zombie has ended.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from cachetune.errors import (
     ZombieProcessError,
 )
 from cachetune.guests.model import Guest, Thread
+from cachetune.guests.proc.content import content_of
 from cachetune.guests.proc.programs import arguments_of, iothreads_in
 from cachetune.guests.proc.stat import ONE_THREAD, have_names, named_thread, read_stat
 from cachetune.guests.proc.vhost import is_same_worker
@@ -102,12 +104,12 @@ def is_same_thread(thread: Thread, proc: Path, pid: int | None = None) -> bool:
 
 def _threads(pid: int, proc: Path) -> tuple[Thread, ...]:
     try:
-        tids = sorted(int(entry.name) for entry in (proc / str(pid) / "task").iterdir() if entry.name.isdecimal())
+        tids = sorted(int(name) for name in os.listdir(f"{proc}/{pid}/task") if name.isdecimal())  # noqa: PTH208 - fast
     except FileNotFoundError:
         return ()
     except PermissionError as error:
         raise UnreadableFileError(error.filename, error.strerror, hint="only root may see this process") from None
-    found = (read_thread(proc / str(pid) / "task" / str(tid), tid) for tid in tids)
+    found = (read_thread(f"{proc}/{pid}/task/{tid}", tid) for tid in tids)
     return tuple(thread for thread in found if thread)
 
 
@@ -118,7 +120,7 @@ def _named_thread(vcpu: int, tid: int, proc: Path) -> Thread:
     return Thread(tid=tid, start_time=thread.start_time, comm=thread.comm, vcpu=vcpu)
 
 
-def read_thread(directory: Path, tid: int) -> Thread | None:
+def read_thread(directory: Path | str, tid: int) -> Thread | None:
     """Read a thread of a guest's process from its directory; None if there is no such thread, or if it is a zombie."""
     stat = read_stat(directory)
     return None if stat is None else named_thread(tid, stat)
@@ -139,7 +141,7 @@ def _cpus(tid: int, proc: Path) -> str:
 def _status(tid: int, proc: Path, field: str) -> str:
     """A field of a thread's status file; "" if there is no such thread."""
     try:
-        status = (proc / str(tid) / "status").read_bytes().decode("utf-8", "replace")
+        status = content_of(f"{proc}/{tid}/status").decode("utf-8", "replace")
     except OSError:
         return ""
     match = re.search(rf"^{field}:\s*(\S+)$", status, re.MULTILINE | re.ASCII)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from cachetune.guests.proc.content import content_of
 from cachetune.guests.proc.processes import Process
 from cachetune.guests.sources.sighting import Search, Seen, Sighting, share_a_thread
 
@@ -61,12 +62,14 @@ def _found(process: Process, place: Path, threads: dict[int, int], libvirt_id: i
 def _machines(process: Process, proc: Path) -> Iterator[tuple[str, PurePosixPath]]:
     """Controllers ("" for v2) and the machine's directory, from lines such as ``4:cpu,cpuacct:/machine.slice/…``."""
     try:
-        text = (proc / str(process.pid) / "cgroup").read_bytes().decode("utf-8", "surrogateescape")
+        text = content_of(f"{proc}/{process.pid}/cgroup").decode("utf-8", "surrogateescape")
     except OSError:
         return
     for line in text.splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
+        if "qemu" not in path:
+            continue  # as for every process that libvirt has not started
         place = PurePosixPath(path)
         if not place.is_absolute() or ".." in place.parts or "\0" in rest:  # outside the visible tree, or not a path
             continue

@@ -8,7 +8,6 @@ from cachetune.errors import InputError
 from cachetune.guests.model import RunningGuest
 from cachetune.idset import parse_cpu_list
 from cachetune.service.convert.model import Foreign, ForeignClass
-from cachetune.service.wanted import live_domain
 
 
 def located(foreign: Foreign, running: RunningGuest) -> tuple[Foreign, dict[str, frozenset[int]]]:
@@ -38,7 +37,7 @@ def located(foreign: Foreign, running: RunningGuest) -> tuple[Foreign, dict[str,
 
 def _pins(running: RunningGuest, vcpus: Iterable[int]) -> dict[int, frozenset[int]]:
     """The host CPUs that each vCPU is pinned to by the live XML; empty if it is not."""
-    domain = live_domain(running)
+    domain = running.live_domain
     return {vcpu: parse_cpu_list(domain.cpus_of(vcpu)) if domain else frozenset() for vcpu in vcpus}
 
 
