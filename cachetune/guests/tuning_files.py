@@ -48,7 +48,7 @@ class _Known(NamedTuple):
 
 
 class TuningFilesReader:
-    """Reads all tuning files again and again; a file that nobody has touched since is not read again.
+    """Reads all tuning files again and again; an untouched file is not read again.
 
     The inode and its change time show that, which no program can set. The clock behind the change time is coarse, so a
     file that had been changed less than ``_COARSE_SECONDS`` before it was read is read again. ``clock`` is in seconds

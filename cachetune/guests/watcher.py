@@ -68,6 +68,6 @@ class GuestWatcher:
         try:
             with os.scandir(self._options.libvirt_run) as entries:
                 found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
-        except OSError:  # there are none, or one has just been replaced
+        except OSError:  # no such directory, or a file has just been replaced
             return ()
         return tuple(sorted((name, about.st_ino, about.st_mtime_ns, about.st_ctime_ns) for name, about in found))

@@ -26,7 +26,7 @@ def read_host(
     """Read everything that planning needs to know about the host behind ``fs``.
 
     ``sysfs`` is where the caches and their sizes are looked up first (usually /sys). ``owned`` are paths of groups in
-    our ledger, whatever their names. ``machine_of`` reads what sysfs says of the caches on some levels. A caller that
+    our ledger, whatever their names. ``machine_of`` reads what sysfs has about the caches on some levels. A caller that
     needs a consistent state takes the lock first.
 
     Raises HostError for a file in info/ with unexpected content, ResctrlError for one that cannot be read. What is

@@ -30,7 +30,7 @@ Caches = dict[tuple[int, int], Cache]
 
 
 class Machine(NamedTuple):
-    """What sysfs says of the whole machine."""
+    """What sysfs has about the whole machine."""
 
     caches: Caches
     topology: Topology

@@ -1,12 +1,15 @@
 """The directory with one file per guest: which file belongs to which guest, and hostile names and files."""
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cachetune.errors import InputError, UnreadableFileError, UnwritableFileError, WrongGuestError
-from cachetune.guests.tuning_files import names_in, stage_tuning_file, tuning_of
+from cachetune.guests import tuning_files
+from cachetune.guests.tuning_files import TuningFilesReader, names_in, stage_tuning_file, tuning_of
 
 UNSAFE = ["", ".", "..", "../web", "sub/web", "/etc/web", ".hidden", "web\0", "w" * 252, "\udcff"]
 DOMAIN = """<domain type='kvm'{id}>
@@ -151,3 +154,92 @@ def test_the_longest_names_are_saved_or_refused_before_anything_is_written(name:
     else:
         assert len(name.encode()) < 249
         assert [path.name for path in tmp_path.iterdir()] == [f"{name}.xml"]
+
+
+class Reader:
+    """A reader of files that have been there for a while, which counts what it reads."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.directory, self.read_names = directory, list[str]()
+        self.reader = TuningFilesReader(directory, clock=lambda: time.time() + 60)
+        real = tuning_files.tuning_of
+        monkeypatch.setattr(
+            tuning_files, "tuning_of", lambda name, *others: self.read_names.append(name) or real(name, *others)
+        )
+
+    def sizes(self, vcpus: int = 4) -> dict[str, str]:
+        """The size that each file requests, "" if it is invalid."""
+        files = self.reader.read({"web": vcpus}) or {}
+        return {n: str(file.domain.groups[0].caches[0].size) if file.domain else "" for n, file in files.items()}
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    write(tmp_path, "web.xml", DOMAIN.format(name="web", id=""))
+    write(tmp_path, "db.xml", DOMAIN.format(name="db", id=""))
+    return Reader(tmp_path, monkeypatch)
+
+
+def test_an_untouched_file_is_read_once(reader: Reader) -> None:
+    first = reader.sizes()
+    assert all(reader.sizes() == first for _ in range(3))
+    assert sorted(reader.read_names) == ["db", "web"]
+
+
+def _with_old_times(path: Path, text: str) -> None:
+    """As rsync -t and cp -p do."""
+    before = path.stat()
+    path.write_text(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _through_a_link(path: Path, text: str) -> None:
+    target = path.with_name("elsewhere")
+    target.write_text(text)
+    path.unlink()
+    path.symlink_to(target.name)
+
+
+EDITS: dict[str, Callable[[Path, str], object]] = {
+    "in place": lambda path, text: path.write_text(text),
+    "replaced": lambda path, text: write(path.parent, "part", text).rename(path),
+    "in place, with the times of before": _with_old_times,
+    "replaced by a link": _through_a_link,
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_an_edit_is_seen_even_if_size_and_times_are_the_same(
+    reader: Reader, edit: Callable[[Path, str], object]
+) -> None:
+    before = reader.sizes()
+    time.sleep(0.02)  # the change time of a file moves in steps of a few milliseconds
+    path = reader.directory / "web.xml"
+    edit(path, path.read_text().replace("6912", "4608"))
+    after = reader.sizes()
+    assert after["db"] == before["db"]
+    assert after["web"] != before["web"]
+    assert reader.read_names.count("db") == 1
+
+
+def test_a_file_that_was_changed_a_moment_ago_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "web.xml", DOMAIN.format(name="web", id=""))
+    reader = Reader(tmp_path, monkeypatch)
+    reader.reader = TuningFilesReader(tmp_path)
+    for size in ("4608", "2304", "6912"):
+        write(tmp_path, "web.xml", DOMAIN.format(name="web", id="").replace("6912", size))
+        assert reader.sizes()["web"] == f"{size} KiB"
+
+
+def test_a_file_is_checked_again_for_another_number_of_vcpus(reader: Reader) -> None:
+    for vcpus in (4, 4, 2, 2):
+        reader.sizes(vcpus)
+    assert (reader.read_names.count("web"), reader.read_names.count("db")) == (2, 1)
+
+
+def test_a_directory_that_comes_back_is_read_again(reader: Reader) -> None:
+    before = reader.sizes()
+    away = reader.directory.rename(reader.directory.with_name("away"))
+    assert reader.reader.read({}) is None
+    away.rename(reader.directory)
+    assert reader.sizes() == before
