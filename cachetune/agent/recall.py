@@ -52,7 +52,7 @@ class Recall:
         return last.decision
 
     def _begin(self, observation: Observation, options: AgentOptions) -> None:
-        """Begin a round: keep what was decided in the last one, unless the surroundings are others."""
+        """Begin a round: keep what was decided in the last one, unless the surroundings differ."""
         self._observation = observation
         surroundings = _Surroundings(_without_other_threads(observation.host), observation.ledger, options)
         self._before = self._decided if surroundings == self._surroundings else {}

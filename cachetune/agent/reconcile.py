@@ -105,7 +105,7 @@ class Reconciler:
         self._known = {n: msgspec.structs.replace(m, tried=None, failures=0) for n, m in self._known.items()}
 
     def forget_observations(self) -> None:
-        """Observe everything in the next round, also what seems to be as it was."""
+        """Observe everything in the next round, also what seems unchanged."""
         self._inputs.forget()
 
     def round(self, is_stopped: Callable[[], bool] = lambda: False) -> bool:
