@@ -18,6 +18,7 @@ from tests.doctor.scenes import SCENES as DOCTOR_SCENES
 from tests.doctor.test_every_check import after
 from tests.rules.judges import findings_of
 
+DOCS = Path(__file__).parents[2] / "docs"
 EXPLAINED = explained_rules()
 each_rule = pytest.mark.parametrize("rule", EXPLAINED.values(), ids=lambda rule: rule.id)
 
@@ -67,9 +68,14 @@ def test_every_rule_has_a_related_rule() -> None:
 
 
 @each_rule
-def test_the_rules_and_the_files_that_the_prose_names_exist(rule: ExplainedRule) -> None:
+def test_the_rules_and_the_pages_that_the_prose_names_exist(rule: ExplainedRule) -> None:
     text = " ".join((*parts(rule).values(), rule.prints))
     assert set(re.findall(r"CT\d{3}", text)) <= set(RULES)
+    for page in rule.pages:
+        name, _, anchor = page.partition("#")
+        titles = re.findall(r"^#+ (.*)$", (DOCS / name).read_text(), re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+        assert not anchor or anchor in anchors
 
 
 def commands(text: str) -> list[str]:

@@ -75,7 +75,7 @@ def _explanation(rule: ExplainedRule, rules: Mapping[str, Rule]) -> "Iterator[Re
     if rule.related:
         yield from _section("Related", (_entry(rules[name]) for name in rule.related), indent=0)
     if rule.pages:
-        yield from _section("Pages", (Text(f"docs/{page}") for page in rule.pages))
+        yield from _section("Read more", (Text(f"docs/{page}") for page in rule.pages))
 
 
 def _section(title: str, parts: "Iterable[RenderableType]", indent: int = 2) -> "Iterator[RenderableType]":
@@ -118,8 +118,9 @@ def _bad(rule: ExplainedRule) -> "Iterator[RenderableType]":
     if command := checked_with(rule):
         yield Text(f"$ {command}", style="cyan", no_wrap=True, overflow="ignore")
         yield Text("")
-    yield from _lines(sample, "red")
-    yield Text("")
+    if rule.host != "file":  # it is the file that the command names
+        yield from _lines(sample, "red")
+        yield Text("")
     yield from _message(rule, sample)
 
 

@@ -1,10 +1,11 @@
 """Rules in Markdown: the pages of the manual, an index and one for each area."""
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
 from cachetune.cli.show.rules import paragraphs
-from cachetune.explain.catalog import AREAS, area_of
+from cachetune.explain.catalog import AREAS
 from cachetune.explain.model import Area, ExplainedRule
 from cachetune.explain.samples import NAME, Sample, bad_sample, checked_with, good_sample
 from cachetune.findings import location_of
@@ -24,7 +25,7 @@ def page_of(rules: Mapping[str, ExplainedRule], words: tuple[str, ...], found: I
     area = next((area for area in AREAS if area.prefix == words[0].upper()), None)
     if area and len(words) == 1:
         return area_page(area, rules)
-    return "\n".join("\n".join(_section(rule, "")) for rule in found) + "\n"
+    return "\n".join("\n".join(_section(rule, rules, "")) for rule in found) + "\n"
 
 
 def index(rules: Mapping[str, ExplainedRule]) -> str:
@@ -49,7 +50,7 @@ def area_page(area: Area, rules: Mapping[str, ExplainedRule]) -> str:
     """One area: a table of its rules, and a section for each."""
     lines = [f"# {area.prefix}xx: {area.title}", "", area.about, "", *_table(area, rules, "")]
     for rule in _rules_of(area, rules):
-        lines += ["", *_section(rule, area.name)]
+        lines += ["", *_section(rule, rules, area.name)]
     return "\n".join(lines) + "\n"
 
 
@@ -64,7 +65,7 @@ def _table(area: Area, rules: Mapping[str, ExplainedRule], page: str) -> Iterato
         yield f"| [{rule.id}]({page}#{rule.id.lower()}) | {rule.severity} | {_marked_up(rule.summary)} |"
 
 
-def _section(rule: ExplainedRule, page: str) -> Iterator[str]:
+def _section(rule: ExplainedRule, rules: Mapping[str, ExplainedRule], page: str) -> Iterator[str]:
     """One rule; ``page`` is the area of the page that it is on, for links."""
     bad, good = bad_sample(rule), good_sample(rule)
     yield f"## {rule.id}"
@@ -78,9 +79,9 @@ def _section(rule: ExplainedRule, page: str) -> Iterator[str]:
     yield from ("", "**Satisfies it:**", *_block(good))
     yield from _titled("How to fix it", rule.remedy)
     if rule.related:
-        yield from ("", f"**Related:** {', '.join(_link(name, page) for name in rule.related)}")
+        yield from ("", "**Related:**", "", *(f"- {_link(rules[name], page)}" for name in rule.related))
     if rule.pages:
-        yield from ("", f"**Pages:** {', '.join(f'[{_name(each)}](../../{each})' for each in rule.pages)}")
+        yield from ("", f"**Read more:** {', '.join(f'[{_name(each)}](../../{each})' for each in rule.pages)}")
 
 
 def _titled(title: str, prose: str) -> Iterator[str]:
@@ -95,11 +96,21 @@ def _prose(prose: str) -> list[str]:
     return lines
 
 
-def _message(rule: ExplainedRule, sample: Sample) -> tuple[str, ...]:
+def _message(rule: ExplainedRule, sample: Sample) -> list[str]:
     found = sample.finding
     if found is None:
-        return (f"{rule.severity}: {rule.prints} [{rule.id}]",)
-    return (f"{location_of(found, NAME)}{rule.severity}: {found.text}", f"    hint: {found.hint}")
+        return _wrapped(f"{rule.severity}: {rule.prints} [{rule.id}]", "")
+    return [
+        *_wrapped(f"{location_of(found, NAME)}{rule.severity}: {found.text}", ""),
+        *_wrapped(f"hint: {found.hint}", "    "),
+    ]
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Lines that are not wider than a page."""
+    return textwrap.wrap(
+        text, 76, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _block(sample: Sample) -> Iterator[str]:
@@ -119,10 +130,11 @@ def _marked_up(text: str) -> str:
     return "".join(part if part.startswith("`") else _ELEMENT.sub(r"`\g<0>`", part) for part in parts)
 
 
-def _link(rule_id: str, page: str) -> str:
-    area = area_of(rule_id)
-    return f"[{rule_id}]({'' if area.name == page else f'{area.name}.md'}#{rule_id.lower()})"
+def _link(rule: ExplainedRule, page: str) -> str:
+    place = "" if rule.area == page else f"{rule.area}.md"
+    return f"[{rule.id}]({place}#{rule.id.lower()}): {_marked_up(rule.summary)}"
 
 
 def _name(page: str) -> str:
-    return page.rpartition("/")[2].removesuffix(".md").replace("-", " ")
+    """The heading or the file that a link leads to, in words."""
+    return re.split(r"[/#]", page)[-1].removesuffix(".md").replace("-", " ")
