@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from cachetune.errors import InputError
+from cachetune.text import listed
 
 ALWAYS = ("CT001", "CT002", "CT008", "CT009", "CT010", "CT011", "CT013")
 """A document that breaks one of these is not checked, or not to its end, so they are reported whatever is selected."""
@@ -57,11 +58,15 @@ def _parts(values: Iterable[str]) -> Iterable[str]:
 def _known(part: str, known: Collection[str]) -> str:
     if part and any(rule.startswith(part) for rule in known):
         return part
-    import difflib
+    areas = listed(sorted({rule[:3] for rule in known}), joint="or")
+    nearest = max(known, key=lambda rule: _equal_characters(rule, part))
+    hint = f"did you mean {nearest}?" if _equal_characters(nearest, part) > len("CT") else f"use {areas}, or an id"
+    raise InputError(f"no rule of validate begins with {part!r}", hint=f"{hint} ('cachetune explain' lists all rules)")
 
-    near = difflib.get_close_matches(part, known, 1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise InputError(f"no rule of validate begins with {part!r}", hint=f"{hint}'cachetune explain' lists all rules")
+
+def _equal_characters(rule: str, part: str) -> int:
+    """How many characters are equal at the same place: an id is a number, not a word with letters left out."""
+    return sum(a == b for a, b in zip(rule, part, strict=False))
 
 
 def _longest(rule: str, beginnings: Iterable[str]) -> int:

@@ -21,9 +21,12 @@ class Search:
         self.files: list[str] = []
         self.found: list[tuple[str, list[str]]] = []
         self.missing: list[tuple[str, str]] = []
-        self._seen = {identity for name in names if (identity := _identity(name))}
+        self._seen: set[tuple[int, int]] = set()
+        directories = {name for name in names if name != "-" and os.path.isdir(name)}
+        if directories:
+            self._seen.update(identity for name in names if (identity := _identity(name)))
         for name in names:
-            if name != "-" and os.path.isdir(name):
+            if name in directories:
                 self._search(name)
             else:
                 self.files.append(name)

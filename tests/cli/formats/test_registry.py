@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cachetune.cli import formats
+from cachetune.errors import InputError
 from tests.cli.formats.runs import BAD, GOOD, run
 
 SHARED = {"__init__", "report", "places", "sarif_log"}
@@ -150,21 +151,32 @@ def test_rules_are_selected_by_the_longest_beginning(options: list[str], reporte
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "message", "hint"),
     [
-        (["--select", "CT9"], "no rule of validate begins with 'CT9'"),
-        (["--ignore", "CT2070"], "no rule of validate begins with 'CT2070'"),
-        (["--ignore", "levl"], "no rule of validate begins with 'LEVL'"),
-        (["--ignore", "CT150,"], "no rule of validate begins with ''"),
-        (["--select", "CT6"], "no rule of validate begins with 'CT6'"),
-        (["--ignore", "CT001"], "CT001 cannot be ignored"),
+        (["--select", "CT9"], "no rule of validate begins with 'CT9'", "use CT0, CT1, CT2, CT3 or CT4, or an id"),
+        (["--ignore", "CT2070"], "no rule of validate begins with 'CT2070'", "did you mean CT207?"),
+        (["--ignore", "CT2O7"], "no rule of validate begins with 'CT2O7'", "did you mean CT207?"),
+        (["--ignore", "levl"], "no rule of validate begins with 'LEVL'", "use CT0, CT1"),
+        (["--ignore", "CT150,"], "no rule of validate begins with ''", "use CT0, CT1"),
+        (["--select", "CT6"], "no rule of validate begins with 'CT6'", "use CT0, CT1"),
+        (["--ignore", "CT001"], "CT001 cannot be ignored", "remove the file from those to check"),
     ],
 )
-def test_a_rule_that_validate_does_not_have_is_an_error(options: list[str], message: str, checkout: Path) -> None:
+def test_a_rule_that_validate_does_not_have_is_an_error(
+    options: list[str], message: str, hint: str, checkout: Path
+) -> None:
     error = run(*options, checkout / "domains").exception
+    assert isinstance(error, InputError)
     assert message in str(error)
-    if "2070" in message:
-        assert "did you mean CT207?" in str(getattr(error, "hint", ""))
+    assert error.hint.startswith(hint)
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_rules_are_the_same_in_every_process(jobs: str, checkout: Path) -> None:
+    for number in range(9):
+        (checkout / "domains" / f"{number}.xml").write_text(BAD)
+    result = run("-j", jobs, "--ignore", "CT003", "domains")
+    assert (result.exit_code, result.stderr) == (0, "Found 1 warning in 1 of 12 files; 1 other XML file skipped.\n")
 
 
 def test_what_ends_the_check_of_a_file_is_always_reported(checkout: Path) -> None:
