@@ -1,10 +1,13 @@
 """Which findings ``validate`` reports: rules are selected and ignored by ids or beginnings of ids, as in ruff."""
 
-from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from cachetune.errors import InputError
 from cachetune.text import listed
+
+if TYPE_CHECKING:
+    from cachetune.findings import Rule
 
 ALWAYS = ("CT001", "CT002", "CT008", "CT009", "CT010", "CT011", "CT013")
 """A document that breaks one of these is not checked, or not to its end, so they are reported whatever is selected."""
@@ -33,7 +36,7 @@ def rule_selection(select: Iterable[str], ignore: Iterable[str]) -> RuleSelectio
 
     Raises InputError for a value that no rule of ``validate`` begins with, and for a rule of ALWAYS in ``ignore``.
     """
-    known = _rules_of_validate()
+    known = rules_of_validate()
     selected, ignored = ([_known(part, known) for part in _parts(values)] for values in (select, ignore))
     for part in ignored:
         if part in ALWAYS:
@@ -44,11 +47,12 @@ def rule_selection(select: Iterable[str], ignore: Iterable[str]) -> RuleSelectio
     return RuleSelection(tuple(selected), tuple(ignored))
 
 
-def _rules_of_validate() -> Collection[str]:
+def rules_of_validate() -> "Mapping[str, Rule]":
+    """The rules about documents and hosts, by id; apply and doctor have others."""
     from cachetune.domain.rules import RULES
     from cachetune.plan.rules import RULES as PLAN_RULES
 
-    return sorted((*RULES, *PLAN_RULES))
+    return {**RULES, **PLAN_RULES}
 
 
 def _parts(values: Iterable[str]) -> Iterable[str]:
@@ -59,7 +63,7 @@ def _known(part: str, known: Collection[str]) -> str:
     if part and any(rule.startswith(part) for rule in known):
         return part
     areas = listed(sorted({rule[:3] for rule in known}), joint="or")
-    nearest = max(known, key=lambda rule: _equal_characters(rule, part))
+    nearest = max(sorted(known), key=lambda rule: _equal_characters(rule, part))
     hint = f"did you mean {nearest}?" if _equal_characters(nearest, part) > len("CT") else f"use {areas}, or an id"
     raise InputError(f"no rule of validate begins with {part!r}", hint=f"{hint} ('cachetune explain' lists all rules)")
 

@@ -149,6 +149,17 @@ def _rules(_context: click.Context, _parameter: click.Parameter, begun: str) -> 
     return _beginning(begun.upper(), ((name, rule.summary) for name, rule in RULES.items()))
 
 
+def _selected_rules(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    """The areas and rules of ``validate``, separated by commas."""
+    from cachetune.service.rule_selection import rules_of_validate
+
+    given, comma, last = begun.upper().rpartition(",")
+    rules = rules_of_validate()
+    areas = {rule[:3]: f"all rules {rule[:3]}xx" for rule in rules}
+    found = _beginning(last, sorted((areas | {name: rule.summary for name, rule in rules.items()}).items()))
+    return (CompletionItem(f"{given}{comma}{item.value}", help=item.help) for item in found)
+
+
 def _checks(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
     from cachetune.doctor.checks import RULES
 
@@ -192,5 +203,6 @@ COMPLETERS: dict[str, Completer] = {
     "PATH": _files(),
     "RULE|WORD": _rules,
     "CHECK": _checks,
+    "CT…": _selected_rules,
     "VERB": _verbs,
 }

@@ -102,6 +102,12 @@ def test_rules_have_their_summary_as_description() -> None:
     assert found[0].help == RULES[found[0].value].summary
 
 
+def test_rules_of_validate_are_completed_after_each_comma() -> None:
+    assert completions("validate", "--ignore", "CT10")[:2] == ["CT101", "CT102"]
+    assert completions("validate", "--select", "CT150,ct")[:2] == ["CT150,CT0", "CT150,CT001"]
+    assert completions("validate", "--select", "CT6") == []
+
+
 def test_the_doctors_checks_are_completed() -> None:
     assert completions("doctor", "CT611", "CT61") == [name for name in RULES if name.startswith("CT61")]
 
