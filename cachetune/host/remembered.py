@@ -1,8 +1,8 @@
 """Read a host again and again: a new ``Host`` is made only if a file says something else than the last time.
 
 ``read_host`` asks its ``Resctrl`` for lists and contents, and the answers determine the host. So the next time it
-puts the same questions, in the same order, and if each has the same answer, it is the same host. What a machine has below
-/sys/devices does not change while the same CPUs are online.
+puts the same questions, in the same order, and if each has the same answer, it is the same host. What a machine has
+below /sys/devices does not change while the same CPUs are online.
 """
 
 from collections.abc import Collection
