@@ -196,7 +196,9 @@ class MissingExtraError(CachetuneError):
     """``purpose`` needs the Python ``package`` that cachetune's ``extra`` installs."""
 
     def __init__(self, extra: str, package: str, purpose: str) -> None:
-        super().__init__(f"{purpose} requires the Python package {package}", hint=f"pip install 'cachetune[{extra}]'")
+        from cachetune.extras import how_to_install
+
+        super().__init__(f"{purpose} requires the Python package {package}", hint=how_to_install(extra, package))
         self.extra, self.package, self.purpose = extra, package, purpose
 
 

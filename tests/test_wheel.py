@@ -21,10 +21,15 @@ pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.slow]
 
 def run(directory: Path, *words: str | Path, code: int = 0) -> str:
     """Run a program outside of this checkout and return its output; fail unless it exits with ``code``."""
+    return finished(directory, *words, code=code).stdout
+
+
+def finished(directory: Path, *words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """As ``run``, with what it wrote to stderr."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     done = subprocess.run([*map(str, words)], cwd=directory, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +104,22 @@ def test_the_installed_hook_starts_with_python_and_imports_only_itself(cachetune
 
 def test_the_installed_command_runs_the_demo(cachetune: Path, tmp_path: Path) -> None:
     assert "L3" in run(tmp_path, cachetune, "demo")
+
+
+def test_the_command_in_the_hint_of_a_missing_extra_installs_it(cachetune: Path, tmp_path: Path) -> None:
+    (tmp_path / "rdt.yaml").write_text("partitions: {all: {l3Allocation: 100%, classes: {web: {l3Allocation: 50%}}}}\n")
+    words = (cachetune, "convert", "goresctrl", tmp_path / "rdt.yaml", "--host", "sim:skylake-2s")
+    said = finished(tmp_path, *words, code=2).stderr.splitlines()
+    command = said[1].partition("hint: run: ")[2]
+    assert said[0] == "error: reading goresctrl's configuration requires the Python package PyYAML"
+    assert command == f"{cachetune.with_name('python')} -m pip install 'pyyaml>=6.0'"
+    run(tmp_path, "/bin/sh", "-c", f"{command} --quiet")
+    assert "<cachetune" in run(tmp_path, *words)
+
+
+def test_the_installed_command_writes_the_units_and_the_hook_for_itself(cachetune: Path, tmp_path: Path) -> None:
+    run(tmp_path, cachetune, "install", "--hook", "--mount", "cdp", "--prefix", tmp_path / "root")
+    assert "Options=cdp" in (tmp_path / "root/etc/systemd/system/sys-fs-resctrl.mount").read_text()
+    hook = tmp_path / "root/etc/libvirt/hooks/qemu.d/cachetune"
+    assert f"{cachetune.with_name('cachetune-hook')} $HOOK_OPTIONS" in hook.read_text()
+    assert run(tmp_path, hook, "web", "start", "begin", "-") == ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cachetune.extras import how_to_install
 from tests.sim.fuse.mounted import ROOT, need_fuse
 
 pytestmark = pytest.mark.slow
@@ -82,7 +83,7 @@ def test_without_mfusepy_a_test_on_files_is_skipped_with_the_reason(tmp_path: Pa
     said = pytest_of(tmp_path)
     assert "1 skipped" in said
     assert "cannot mount a simulated resctrl: " in said
-    assert "pip install 'cachetune[sim]'" in said
+    assert how_to_install("sim", "mfusepy") in said
 
 
 @pytest.mark.parametrize("marker", ["resctrl(cores=4)", "resctrl('milan')"])

@@ -124,7 +124,7 @@ def of_rdtset(*, definitions: tuple[str, ...], classes: tuple[str, ...], pids: s
 def of_goresctrl(*, file: str, **values: Any) -> None:
     """Convert the classes of goresctrl's configuration, as CRI-O, containerd and NRI plugins use it.
 
-    FILE is YAML, or - for standard input. Needs the Python package PyYAML: pip install 'cachetune[convert]'.
+    FILE is YAML, or - for standard input. Needs the extra convert (PyYAML).
 
     \b
     Examples:

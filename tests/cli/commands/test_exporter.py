@@ -10,6 +10,7 @@ from cachetune.cli.main import command
 from cachetune.exporter import serve
 from cachetune.exporter.model import Seen
 from cachetune.exporter.samples import Samples, samples_of
+from cachetune.extras import how_to_install
 
 SIMULATED = ("exporter", "--host", "sim:skylake-2s")
 
@@ -60,7 +61,7 @@ def test_without_prometheus_client_the_extra_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     result = run(*SIMULATED)
     assert str(result.exception) == "exporting metrics requires the Python package prometheus-client"
-    assert getattr(result.exception, "hint", "") == "pip install 'cachetune[metrics]'"
+    assert getattr(result.exception, "hint", "") == how_to_install("metrics", "prometheus-client")
 
 
 def test_an_address_that_others_reach_is_warned_about_unless_clients_have_certificates() -> None:

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from cachetune.cli.main import command
 from cachetune.errors import HostError, InputError, MissingExtraError
+from cachetune.extras import how_to_install
 from cachetune.testing import MountedResctrl
 from tests.host.trees import SKYLAKE, below, make
 
@@ -91,7 +92,7 @@ def test_without_textual_the_extra_is_named_and_one_frame_needs_none(monkeypatch
     monkeypatch.setattr("cachetune.cli.commands.top.has_terminal", lambda: True)
     with pytest.raises(MissingExtraError) as caught:
         run(*SIM)
-    assert caught.value.hint == "pip install 'cachetune[top]'"
+    assert caught.value.hint == how_to_install("top", "textual")
     assert "default group" in run("--once", *SIM).stdout
 
 

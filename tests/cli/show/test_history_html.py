@@ -12,6 +12,7 @@ from cachetune.cbm import Cbm
 from cachetune.cli.show.history_html import MOST_CHARTED, history_html, way_map
 from cachetune.cli.show.history_text import columns
 from cachetune.errors import MissingExtraError
+from cachetune.extras import how_to_install
 from cachetune.service.history_report import SPANS, CacheCourse, Course, HistoryReport, Period, Tenant
 from cachetune.watch.ranking import rank
 from cachetune.watch.usage import Cache, Moment, Usage
@@ -185,7 +186,7 @@ def test_without_jinja2_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(MissingExtraError, match="requires the Python package jinja2") as missing:
         history_html(a_report(("web",)), "history.db")
-    assert missing.value.hint == "pip install 'cachetune[report]'"
+    assert missing.value.hint == how_to_install("report", "jinja2")
 
 
 def test_a_course_is_a_row_of_columns() -> None:

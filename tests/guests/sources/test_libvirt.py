@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
+from cachetune.extras import how_to_install
 from cachetune.guests.sources import libvirt
 from cachetune.guests.sources.libvirt import look
 from cachetune.testing.guests import NamedThreads
@@ -99,4 +100,4 @@ def test_without_the_extra_the_hint_names_it(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(MissingExtraError, match="requires the Python package libvirt-python") as caught:
         look(search(()))
-    assert caught.value.hint == "pip install 'cachetune[libvirt]'"
+    assert caught.value.hint == how_to_install("libvirt", "libvirt-python")

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from cachetune.errors import MissingExtraError, SourceTimeoutError, SourceUnavailableError
+from cachetune.extras import how_to_install
 from cachetune.guests.proc.processes import emulators
 from cachetune.guests.sources import qmp
 from cachetune.guests.sources.sighting import Sighting
@@ -246,4 +247,4 @@ def test_without_the_extra_the_hint_names_it(path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(__import__("sys").modules, "qemu.qmp", None)
     with pytest.raises(MissingExtraError, match=r"requires the Python package qemu\.qmp") as caught:
         look(path)
-    assert caught.value.hint == "pip install 'cachetune[qmp]'"
+    assert caught.value.hint == how_to_install("qmp", "qemu.qmp")

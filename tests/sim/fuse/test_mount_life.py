@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cachetune.errors import MissingExtraError
+from cachetune.extras import how_to_install
 from cachetune.sim.fuse import serve
 from tests import waiting
 from tests.sim.fuse.mounted import CACHETUNE, ROOT, mounted, need_fuse, run
@@ -138,7 +139,7 @@ def test_without_mfusepy_the_hint_says_how_to_install_it(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "mfusepy", None)
     with pytest.raises(MissingExtraError, match="mfusepy") as caught:
         serve.load_fuse()
-    assert "pip install" in caught.value.hint
+    assert caught.value.hint == how_to_install("sim", "mfusepy")
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can change users")
