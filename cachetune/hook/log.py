@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from cachetune.apply.report import Report
 from cachetune.errors import CachetuneError
 from cachetune.findings import Finding, location_of
+from cachetune.hook.hints import hint_for_hook
 from cachetune.plan.render import describe
 from cachetune.text import printable
 
@@ -37,7 +38,7 @@ class HookLog:
     def problem(self, text: str, hint: str = "") -> None:
         """Log an error and its hint."""
         self.failed = True
-        self._log(syslog.LOG_ERR, f"error: {text}" + (f"; {hint}" if hint else ""))
+        self._log(syslog.LOG_ERR, f"error: {text}" + (f"; {hint_for_hook(hint)}" if hint else ""))
 
     def failure(self, error: CachetuneError) -> None:
         """Log an exception."""

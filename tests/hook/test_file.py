@@ -68,7 +68,8 @@ def test_a_guest_that_does_not_fit_is_reported_and_stopped_only_with_strict(
             (line,) = libvirt.hook(operation, "web", live, *options, code=reservations)
             assert f"{operation} of web: error: {libvirt.guests_d}/web.xml:1:" in line
             assert "no room for 2 ways (4608 KiB) on L3 cache 0" in line
-            assert line.endswith("plan with --shrink-default: the default group would keep 7fc of 7ff")
+            hint = "use --shrink-default: the default group would keep 7fc of 7ff"
+            assert line.endswith(f"{hint} (--shrink-default: HOOK_OPTIONS in /etc/default/cachetune)")
     assert libvirt.tree() == before
 
 

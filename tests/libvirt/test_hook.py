@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from cachetune.hook.hints import OPTIONS_FILE
 from cachetune.install import PARTS, Program
-from cachetune.install.parts import OPTIONS_FILE, render
+from cachetune.install.parts import render
 from tests.libvirt import answers
 from tests.libvirt.bodies import CASES, HOSTS
 from tests.libvirt.domains import domain, xml_of
@@ -110,6 +111,18 @@ def test_a_guest_that_does_not_fit_is_refused_before_qemu_starts_and_virsh_shows
     assert not log.exists() or "starting up" not in log.read_text()
     assert schemata(host) == FRESH
     assert list(host.tree()) == ["."]
+
+
+def test_the_refusal_names_the_option_of_the_hook_that_would_help(host: LibvirtHost) -> None:
+    options = host.root / OPTIONS_FILE.lstrip("/")
+    before = options.read_text()
+    options.write_text('HOOK_OPTIONS="--strict"\n')
+    try:
+        refused = host.create(domain("late", TWO_WAYS))
+    finally:
+        options.write_text(before)
+    assert "(--shrink-default: HOOK_OPTIONS in /etc/default/cachetune)" in refused.stderr
+    assert "plan with" not in refused.stderr
 
 
 def test_guests_that_start_at_the_same_time_all_fit_on_a_fresh_host(host: LibvirtHost) -> None:
