@@ -3,11 +3,12 @@
 import difflib
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from cachetune.errors import InputError, UnwritableFileError
+from cachetune.errors import InputError, MissingExtraError, UnwritableFileError
 from cachetune.files import StagedFile, stage_file
 from cachetune.install import host
 from cachetune.install.directories import Directories
@@ -80,10 +81,10 @@ def install(
 def uninstall(parts: tuple[Part, ...], place: Place, *, force: bool = False, dry_run: bool = False) -> Installation:
     """Remove the files of the parts that are as they were installed; with ``force``, edited ones, too.
 
-    Files that were not installed are not mentioned. Units that are enabled are kept. Raises InputError and
+    Files from elsewhere are not mentioned. Units that are enabled are kept. Raises InputError and
     UnwritableFileError.
     """
-    found = [(part, target) for part in parts if (target := place.target(part)).exists]
+    found = [(part, target) for part in parts if (target := place.target(part)).signed]
     directories = Directories(place.root, [target for _, target in found])
     removals = [(_removal(part, target, place, force=force), target) for part, target in found]
     removals = [each for each in removals if each[0].part != "options" or not _needs_options(removals, place)]
@@ -123,11 +124,9 @@ def _write(part: Part, text: str, place: Place, directories: Directories, *, for
     target, body, shown = place.target(part), text.encode(), place.shown(part)
     action: Action = "update" if target.exists else "create"
     reason = ""
-    if target.signed and target.signed.body == body and not target.signed.edited:
+    if target.data is not None and target.text == body:
         action = "none"
-    elif target.foreign and part.settings:
-        action, reason = "none", f"{target.foreign}, and stays as it is"
-    elif target.foreign and not (force and target.replaceable):
+    elif (target.foreign and part.settings) or (target.foreign and not (force and target.replaceable)):
         action, reason = "keep", target.foreign
     elif target.foreign:
         action, reason = "replace", target.foreign
@@ -167,8 +166,8 @@ def _removal(part: Part, target: Target, place: Place, *, force: bool) -> FileCh
     reason = ""
     if part.is_unit and (link := host.link_that_needs(part.template, place.root)):
         action, reason = "keep", f"it is enabled ({link}); first run: {host.disable(part.template)}"
-    elif target.foreign and not (force and target.signed):
-        action, reason = "none" if part.settings else "keep", f"{target.foreign}, and stays"
+    elif target.foreign and not force:
+        action, reason = "keep", target.foreign
     return FileChange(path=place.shown(part), part=part.name, action=action, reason=reason)
 
 
@@ -208,6 +207,9 @@ def _warnings(parts: tuple[Part, ...], program: Program, place: Place) -> Iterat
     services = [part.template for part in parts if part.is_service]
     if place.root == _ROOT and services and (path := open_to_others(program)):
         yield f"other users than root can change {path}, which {services[0]} starts"
+    if program.is_this and any(part.name == "exporter" for part in parts) and not find_spec("prometheus_client"):
+        missing = MissingExtraError("metrics", "prometheus-client", "the exporter")
+        yield f"{missing}; {missing.hint}"
     needing = [part.template for part in parts if part.name in ("agent", "recorder")]
     if needing and not any(part.name == "mount" for part in parts) and not host.mounts_resctrl(place.root):
         yield f"{needing[0]} requires a mount of resctrl, which neither a unit nor /etc/fstab has: add --mount"

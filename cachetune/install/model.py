@@ -26,7 +26,7 @@ class FileChange(msgspec.Struct, frozen=True):
 class Installation(msgspec.Struct, frozen=True):
     """The document of ``install`` and ``uninstall``: the files, in order, and the commands to run next.
 
-    ``prefix`` is the root of the file system, ``program`` the path that units start ("" of ``uninstall``). With
+    ``prefix`` is the root of the file system, ``program`` the path that units start ("" if no file has it). With
     ``dry_run``, nothing was done.
     """
 
@@ -41,5 +41,5 @@ class Installation(msgspec.Struct, frozen=True):
 
     @property
     def exit_code(self) -> int:
-        """1 if a file was kept that should have been written or removed, else 0."""
-        return int(not self.dry_run and any(each.action == "keep" for each in self.files))
+        """1 if a file was kept that should have been written or removed, else 0: options are there to be edited."""
+        return int(not self.dry_run and any(each.action == "keep" and each.part != "options" for each in self.files))

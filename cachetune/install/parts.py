@@ -8,12 +8,12 @@ from typing import Literal
 import msgspec
 
 from cachetune.errors import InputError
+from cachetune.hook.hints import OPTIONS_FILE
 from cachetune.install.program import Program, systemd_quoted
 from cachetune.text import listed
 
 PartName = Literal["agent", "hook", "exporter", "recorder", "mount", "logrotate", "options"]
 UNIT_DIR = PurePosixPath("/etc/systemd/system")
-OPTIONS_FILE = "/etc/default/cachetune"
 MOUNT_UNIT = "sys-fs-resctrl.mount"
 # The kernel's resctrl.rst. "debug" is for kernel developers.
 MOUNT_OPTIONS = ("cdp", "cdpl2", "mba_MBps")

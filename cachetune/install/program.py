@@ -28,12 +28,17 @@ _OTHERS_MAY_WRITE = 0o022
 class Program(msgspec.Struct, frozen=True):
     """The ``path`` of cachetune and the command of its ``hook``, as the host sees them.
 
-    ``files`` are the paths that starting it needs: itself, what it links to, and its interpreter.
+    ``files`` are the paths that starting it needs: itself, what it links to, and its interpreter. ``is_this`` means
+    that it is the program that runs now.
     """
 
     path: str
     hook: tuple[str, ...]
     files: tuple[str, ...]
+    is_this: bool = False
+
+
+NO_PROGRAM = Program("", (), ())
 
 
 def find_program(given: Path | None, root: Path) -> Program:
@@ -49,7 +54,7 @@ def find_program(given: Path | None, root: Path) -> Program:
         raise InputError(f"there is no program {path}", hint="pass --program with the path of cachetune")
     hook = _hook_beside(here, root)
     files = (str(path), *_needed_by(here, root), *(() if given else (str(Path(__file__).resolve()),)))
-    return Program(str(path), _hook_command(hook, path, root), tuple(dict.fromkeys(files)))
+    return Program(str(path), _hook_command(hook, path, root), tuple(dict.fromkeys(files)), is_this=not given)
 
 
 def check_visible(program: Program, unit: str) -> None:

@@ -26,6 +26,11 @@ class Target(msgspec.Struct, frozen=True):
     replaceable: bool = True
 
     @property
+    def text(self) -> bytes | None:
+        """What is in the file, without an intact signature: a package may have removed it."""
+        return self.signed.body if self.signed and not self.signed.edited else self.data
+
+    @property
     def exists(self) -> bool:
         """Whether anything is there."""
         return self.data is not None or bool(self.foreign)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path, PurePosixPath
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,12 +93,12 @@ def test_text_below_the_signature_is_an_edit(program: Program, tmp_path: Path) -
 
 def test_edited_options_are_kept_without_complaint_even_if_forced(program: Program, tmp_path: Path) -> None:
     install(ALL, program, Place(tmp_path))
-    (tmp_path / OPTIONS).write_text('AGENT_OPTIONS="--adopt"\n')
+    (tmp_path / OPTIONS).write_text(edited := (tmp_path / OPTIONS).read_text() + 'AGENT_OPTIONS="--adopt"\n')
     done = install(ALL, program, Place(tmp_path), force=True)
-    assert (actions(done)[OPTIONS], done.exit_code) == ("none", 0)
+    assert (actions(done)[OPTIONS], done.exit_code) == ("keep", 0)
     gone = uninstall(PARTS, Place(tmp_path))
-    assert (actions(gone)[OPTIONS], gone.exit_code) == ("none", 0)
-    assert (tmp_path / OPTIONS).read_text() == 'AGENT_OPTIONS="--adopt"\n'
+    assert (actions(gone)[OPTIONS], gone.exit_code) == ("keep", 0)
+    assert (tmp_path / OPTIONS).read_text() == edited
 
 
 def test_the_file_of_options_is_removed_with_the_last_part_that_reads_it(program: Program, tmp_path: Path) -> None:
@@ -112,8 +113,20 @@ def test_a_file_from_elsewhere_is_kept_and_never_removed(program: Program, tmp_p
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
     (tmp_path / AGENT).write_text("[Service]\n")
     assert actions(install(ALL, program, Place(tmp_path)))[AGENT] == "keep"
-    uninstall(PARTS, Place(tmp_path), force=True)
+    assert AGENT not in actions(uninstall(PARTS, Place(tmp_path), force=True))
     assert (tmp_path / AGENT).read_text() == "[Service]\n"
+
+
+def test_a_file_of_a_package_without_its_signature_is_left_to_the_package(program: Program, tmp_path: Path) -> None:
+    install(ALL, program, Place(tmp_path))
+    for name in (OPTIONS, "etc/logrotate.d/cachetune"):
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(text[: text.index("# cachetune-install ")])
+    done = install(ALL, program, Place(tmp_path))
+    assert (set(actions(done).values()), done.exit_code) == ({"none"}, 0)
+    assert uninstall(PARTS, Place(tmp_path)).exit_code == 0
+    assert (tmp_path / OPTIONS).exists()
+    assert (tmp_path / "etc/logrotate.d/cachetune").exists()
 
 
 def test_a_masked_unit_stays_masked(program: Program, tmp_path: Path) -> None:
@@ -272,3 +285,27 @@ def test_a_signature_says_that_a_file_is_as_it_was_written(body: bytes, director
     signed = read_signature(sign(text, directories))
     assert signed is not None
     assert (signed.body, signed.edited, signed.directories) == (text, False, directories)
+
+
+def test_an_exporter_without_its_library_is_a_warning(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    this = msgspec.structs.replace(program, is_this=True)
+    (warning, *_) = install(selected(frozenset({"exporter"})), this, Place(tmp_path)).warnings
+    assert warning.startswith("the exporter requires the Python package prometheus-client; run: ")
+    assert not install(selected(frozenset({"exporter"})), program, Place(tmp_path)).warnings
+
+
+def test_a_service_that_needs_resctrl_says_that_nothing_mounts_it(program: Program, tmp_path: Path) -> None:
+    agent, mount = selected(frozenset({"agent"})), selected(frozenset({"mount"}))
+    (warning,) = install(agent, program, Place(tmp_path), dry_run=True).warnings
+    assert warning == (
+        "cachetune-agent.service requires a mount of resctrl, which neither a unit nor /etc/fstab has: add --mount"
+    )
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/fstab").write_text("# resctrl\nresctrl /sys/fs/resctrl resctrl cdp 0 0\n")
+    assert not install(agent, program, Place(tmp_path), dry_run=True).warnings
+    (tmp_path / "etc/fstab").unlink()
+    install(mount, program, Place(tmp_path))
+    assert not install(agent, program, Place(tmp_path), dry_run=True).warnings

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from cachetune.cli.main import command
+from cachetune.hook.hints import OPTIONS_FILE
 from cachetune.install import PARTS, Program
-from cachetune.install.parts import OPTIONS_FILE, render
+from cachetune.install.parts import render
 from cachetune.watch.history import DEFAULT_DB
 from tests import waiting
 from tests.missing import skip_without

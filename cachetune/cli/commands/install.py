@@ -13,7 +13,8 @@ from cachetune.cli.show.installation import show_installation
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError
 from cachetune.install import Place, find_program, install
-from cachetune.install.parts import PartName, parse_mount_options, selected
+from cachetune.install.parts import READERS, PartName, parse_mount_options, selected
+from cachetune.install.program import NO_PROGRAM
 
 _NAMES: tuple[PartName, ...] = ("agent", "hook", "exporter", "recorder", "mount", "logrotate")
 
@@ -75,7 +76,7 @@ def command(
     root = Path(os.path.realpath(prefix))
     done = install(
         selected(names),
-        find_program(program, root),
+        find_program(program, root) if program or names & READERS else NO_PROGRAM,
         Place(root, PurePosixPath(unit_dir)),
         mount_options=parse_mount_options(parts["mount"] or ""),
         force=force,

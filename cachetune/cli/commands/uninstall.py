@@ -23,7 +23,7 @@ _FLAGS: tuple[PartName, ...] = ("agent", "hook", "exporter", "recorder", "mount"
     cls=Verb,
     exit_codes={
         0: "removed, or nothing to do",
-        1: "a file was kept that was edited or is from elsewhere, or a unit that is enabled",
+        1: "a file was kept that was edited, or a unit that is enabled",
         2: "could not run",
     },
 )

@@ -35,7 +35,7 @@ def show_installation(done: Installation) -> None:
 def _line(change: FileChange, *, dry_run: bool, force: bool) -> str:
     word = f"would {change.action}" if dry_run and change.action != "none" else _DONE[change.action]
     reason = change.reason
-    if change.action == "keep" and force:
+    if change.action == "keep" and change.part != "options" and force:
         reason += "; --force replaces it, --dry-run shows the difference"
     return printable(f"{word} {change.path}" + (f": {reason}" if reason else ""))
 

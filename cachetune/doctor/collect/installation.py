@@ -10,10 +10,10 @@ from pathlib import Path
 from cachetune.doctor.collect.reading import is_there, names_in, read_text, unreadable
 from cachetune.doctor.examination import Denials, Installed, LoosePath, Unknown
 from cachetune.hook import Call
+from cachetune.hook.hints import OPTIONS_FILE
 
 HOOK_PROGRAM = "cachetune-hook"
 MOUNT_UNIT = "sys-fs-resctrl.mount"
-OPTIONS_FILE = "etc/default/cachetune"
 _UNIT = re.compile(r"cachetune[\w.@-]*\.service|" + re.escape(MOUNT_UNIT), re.ASCII)
 # Where systemd and libvirt look for programs that are named without a directory.
 _PATH = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
@@ -66,7 +66,7 @@ def _call_in(script: str, root: Path) -> tuple[str, list[str]]:
 
 def _with_options(words: list[str], root: Path) -> list[str]:
     """The words, with those of HOOK_OPTIONS in the file of options for the name."""
-    text = read_text(root / OPTIONS_FILE) if "$HOOK_OPTIONS" in words else ""
+    text = read_text(root / OPTIONS_FILE.lstrip("/")) if "$HOOK_OPTIONS" in words else ""
     given = _HOOK_OPTIONS.findall("" if isinstance(text, Unknown) else text)
     try:
         value = " ".join(shlex.split(given[-1], comments=True)[:1]) if given else ""
@@ -126,7 +126,7 @@ def mounted_at_boot(root: Path, units: Collection[Installed] | Unknown) -> str |
 def loose_paths(root: Path, run: Path, guests_d: Path) -> tuple[LoosePath, ...]:
     """Files and directories of cachetune that other users than root can change. Links are not followed."""
     trusted = {0, _owner_of(root)}
-    paths = [run, *_entries(run), guests_d, *_entries(guests_d), root / OPTIONS_FILE, *_hook_files(root)]
+    paths = [run, *_entries(run), guests_d, *_entries(guests_d), root / OPTIONS_FILE.lstrip("/"), *_hook_files(root)]
     found = []
     for path in paths:
         try:
