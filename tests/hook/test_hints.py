@@ -1,4 +1,4 @@
-"""Hints of a plan, as the hook gives them to whoever starts a guest."""
+"""Hints of a plan, as the hook gives them to the user who starts a guest."""
 
 import pytest
 
