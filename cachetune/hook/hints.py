@@ -1,4 +1,4 @@
-"""Hints for the user who starts a guest: those of a plan name options of ``plan`` and ``apply``, the hook has its own."""
+"""Hints for the user who starts a guest: those of a plan name options of ``plan`` and ``apply``; the hook differs."""
 
 import re
 
