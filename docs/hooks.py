@@ -2,8 +2,9 @@
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import dedent
 
 import click
 from mkdocs.config.defaults import MkDocsConfig
@@ -53,17 +54,57 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return _LINK.sub(target, markdown)
 
 
+class _Markdown(click.HelpFormatter):
+    """A verb's help as Markdown: usage and examples are code, lists are tables."""
+
+    def __init__(self, *, nested: bool) -> None:
+        super().__init__()
+        self.nested = nested
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:  # noqa: ARG002
+        self.write(f"\n```text\n{prog} {args}\n```\n")
+
+    def write_heading(self, heading: str) -> None:
+        self.write(f"\n#### {heading}\n" if self.nested else f"\n## {heading}\n")
+
+    def write_text(self, text: str) -> None:
+        for paragraph in text.split("\n\n"):
+            kept = paragraph.removeprefix("\b\n")
+            if kept == paragraph:
+                self.write(f"\n{_escaped(' '.join(paragraph.split()))}\n")
+            else:
+                title, _, lines = kept.partition("\n")
+                self.write(f"\n{title}\n\n```text\n{dedent(lines)}\n```\n")
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:  # noqa: ARG002
+        body = [f"| {_term(term)} | {_escaped(text)} |\n" for term, text in rows]
+        head = "code" if rows[0][0].isdigit() else "option"
+        self.write(f"\n| {head} | meaning |\n| --- | --- |\n" + "".join(body))
+
+
+def _escaped(text: str) -> str:
+    """The text without what Markdown would take as HTML or as a cell's end."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
+
+
+def _term(term: str) -> str:
+    """An option as code, in HTML, for a cell's code may not have |."""
+    return f"<code>{_escaped(term)}</code>"
+
+
 def _page_of(verb: str) -> str:
     """The help of a verb, and of the verbs below it."""
-    root = click.Context(command, info_name="cachetune", terminal_width=100)
-    parts = [f"# cachetune {verb}\n\n{VERBS[verb]}\n"]
-    for title, text in _helps(click.Context(command.get_command(root, verb), parent=root, info_name=verb)):  # type: ignore[arg-type]
-        parts.append(("" if len(parts) == 1 else f"\n## {title}\n") + f"\n```text\n{text}\n```\n")
-    return "".join(parts)
+    root = click.Context(command, info_name="cachetune")
+    found = command.get_command(root, verb)
+    helps = _helps(click.Context(found, parent=root, info_name=verb)) if found else iter(())
+    return "".join(f"{'###' if nested else '#'} {title}\n{text}\n" for nested, title, text in helps)
 
 
-def _helps(context: click.Context) -> Iterator[tuple[str, str]]:
-    yield context.command_path, context.get_help()
+def _helps(context: click.Context) -> Iterator[tuple[bool, str, str]]:
+    nested = context.parent is not context.find_root()
+    formatter = _Markdown(nested=nested)
+    context.command.format_help(context, formatter)
+    yield nested, context.command_path, formatter.getvalue()
     if isinstance(context.command, click.Group):
         for name in context.command.list_commands(context):
             inner = context.command.get_command(context, name)
