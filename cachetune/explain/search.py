@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cachetune.explain.model import ExplainedRule
 
 # How much a place is worth: people search for what they have read in a message, or for what they want to do.
-_WEIGHTS = {"id": 50, "summary": 20, "message": 20, "prints": 20, "fix": 6, "meaning": 4, "why": 2, "remedy": 2}
+_WEIGHTS = {"id": 50, "summary": 20, "message": 20, "fix": 6, "meaning": 4, "why": 2, "remedy": 2}
 _WHOLE_WORD, _PHRASE = 3, 3
 _PLACEHOLDER = re.compile(r"\{[^}]*\}")
 _WORD = re.compile(r"[a-z_]{3,}")
@@ -37,7 +37,7 @@ def _score(rule: ExplainedRule, words: Iterable[str]) -> int:
 
 
 def _places(rule: ExplainedRule, words: Iterable[str]) -> int:
-    phrase = r"\W+".join(map(re.escape, words))
+    phrase = r"\W+".join(re.escape(_singular(word)) + "s?" for word in words)
     start = re.compile(rf"(?<!\w){phrase}", re.IGNORECASE)
     whole = re.compile(rf"(?<!\w){phrase}(?!\w)", re.IGNORECASE)
     score = 0
@@ -47,5 +47,10 @@ def _places(rule: ExplainedRule, words: Iterable[str]) -> int:
     return score
 
 
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word[-1:] in "sS" and word[-2:].lower() != "ss" else word
+
+
 def _text(rule: ExplainedRule, field: str) -> str:
-    return _PLACEHOLDER.sub(" ", getattr(rule, field))
+    text: str = getattr(rule, field)
+    return _PLACEHOLDER.sub(" ", f"{text} {rule.prints}" if field == "message" else text)
