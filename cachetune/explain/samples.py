@@ -95,9 +95,9 @@ def bad_sample(rule: Rule) -> Sample:
 def good_sample(rule: Rule) -> Sample:
     """The sample that satisfies the rule, with the lines that differ from the bad one."""
     text = pretty(rule.good)
-    before = set(pretty(rule.bad).split("\n"))
-    lines = tuple(msgspec.structs.replace(line, changed=line.text not in before) for line in _excerpt(text, None))
-    return Sample(lines, is_xml=text.startswith("<"))
+    before = {line.strip() for line in pretty(rule.bad).split("\n")}  # another root indents all lines
+    lines = (msgspec.structs.replace(line, changed=line.text.strip() not in before) for line in _excerpt(text, None))
+    return Sample(tuple(lines), is_xml=text.startswith("<"))
 
 
 def pretty(sample: str) -> str:
