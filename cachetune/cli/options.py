@@ -24,6 +24,13 @@ _DIR = click.Path(path_type=Path, file_okay=False)
 _GUEST, _HOW, _WHERE, _FINDING, _OUTPUT = "Which guest", "How", "Where", "Finding guests", "Output"
 
 
+def _href(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """The schema to name; "" for none."""
+    if value is not None and not (value and value.isprintable()):
+        raise click.BadParameter("it must be a path or URL, or none")
+    return "" if value == "none" else value
+
+
 def _not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     """Reject an empty name: an unset variable in a script must not select a guest without a name."""
     if value == "":
@@ -195,9 +202,18 @@ yes = option(
     *("-y", "--yes"), is_flag=True, heading=_HOW, help="Do not prompt for confirmation; required without a terminal."
 )
 dry_run = option("--dry-run", is_flag=True, heading=_HOW, help="Show what would be done, and change nothing.")
-save = option(
+_save = option(
     "--save", is_flag=True, heading=_HOW, help="Write FILE to the directory --guests-d as NAME.xml once it is applied."
 )
+schema = option(
+    "--schema",
+    metavar="HREF",
+    callback=_href,
+    heading=_OUTPUT,
+    help="Schema (.rng, .xsd or .rnc) that a tuning file names for editors, or none (default: the one that it names "
+    "already, or /usr/share/cachetune/cachetune.rng).",
+)
+save = stack(_save, schema)
 consent = stack(yes, dry_run)
 """The options of every verb that changes a host."""
 

@@ -14,10 +14,10 @@ from cachetune.apply.run import Planner
 from cachetune.apply.state.ledger import Ledger
 from cachetune.cli.show.findings import show_error, show_warnings
 from cachetune.cli.streams import read_or_not
-from cachetune.domain import format_cputune
+from cachetune.domain import SCHEMA, Head, head_of, tuning_text
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError
-from cachetune.guests.tuning_files import stage_tuning_file
+from cachetune.guests.tuning_files import head_in, stage_tuning_file
 from cachetune.host.model import Host
 from cachetune.plan.model import Plan
 from cachetune.text import printable
@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 
 
 class Saving:
-    """The tuning file of a guest in ``directory``; None saves nothing."""
+    """The tuning file of a guest in ``directory``; None saves nothing.
 
-    def __init__(self, directory: Path | None) -> None:
-        self._directory = directory
+    It begins as ``document`` does, or else as the old file. ``schema`` is the one that it names, "" for none; None
+    keeps the one that it names already.
+    """
+
+    def __init__(self, directory: Path | None, schema: str | None = None, document: bytes | None = None) -> None:
+        self._directory, self._schema, self._document = directory, schema, document
         self._staged: StagedFile | None = None
 
     def stage(self, domain: Domain) -> None:
@@ -43,7 +47,8 @@ class Saving:
                 f"guest {domain.name!r} has its tuning from its live XML, which --save does not change",
                 hint="omit --save and use 'virsh edit', or remove <cputune>'s tuning there first",
             )
-        text = format_cputune(domain) or "<cputune/>\n"
+        head = head_in(self._directory, domain.name) if self._document is None else head_of(self._document)
+        text = tuning_text(domain, naming(head, self._schema))
         self._staged = stage_tuning_file(domain.name, text, self._directory)
 
     def rounded(self, planner: Planner, rounding: Rounding | None) -> Planner:
@@ -76,3 +81,10 @@ class Saving:
             sys.exit(1)
         with read_or_not():
             click.echo(f"Saved {printable(str(self._staged.path))}.", err=True)
+
+
+def naming(head: Head, schema: str | None) -> Head:
+    """The head with the schema of --schema; without the option, one that names a schema stays as it is."""
+    if schema is None:
+        return head if head.names_schema else head.naming(SCHEMA)
+    return head.naming(schema)

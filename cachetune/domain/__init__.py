@@ -17,20 +17,38 @@ if TYPE_CHECKING:
     from cachetune.domain.compat import parse_version
     from cachetune.domain.format import format_cputune
     from cachetune.domain.loading import Loaded, load, load_checked
+    from cachetune.domain.tuning import SCHEMA, Head, head_of, tuning_text
     from cachetune.domain.xml.document import read_file
 
-__all__ = ["Checker", "Checks", "Loaded", "format_cputune", "load", "load_checked", "parse_version", "read_file"]
+__all__ = [
+    "SCHEMA",
+    "Checker",
+    "Checks",
+    "Head",
+    "Loaded",
+    "format_cputune",
+    "head_of",
+    "load",
+    "load_checked",
+    "parse_version",
+    "read_file",
+    "tuning_text",
+]
 
 __getattr__ = lazy(
     __name__,
     {
+        "SCHEMA": "tuning",
         "Checker": "check",
         "Checks": "check",
+        "Head": "tuning",
         "Loaded": "loading",
         "format_cputune": "format",
+        "head_of": "tuning",
         "load": "loading",
         "load_checked": "loading",
         "parse_version": "compat",
         "read_file": "xml.document",
+        "tuning_text": "tuning",
     },
 )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from cachetune.domain import Loaded, load, read_file
+from cachetune.domain import Head, Loaded, head_of, load, read_file
 from cachetune.domain.model import Domain
 from cachetune.errors import InputError, UnreadableFileError, UnwritableFileError, WrongGuestError
 from cachetune.files import StagedFile, stage_file
@@ -116,6 +116,12 @@ def tuning_of(name: str, directory: Path, vcpus: int | None = None) -> Loaded | 
         hint = f"name the file {loaded.domain.name}{_SUFFIX}, or keep only <cputune> in it"
         raise WrongGuestError(str(path), loaded.domain.name, name, hint=hint)
     return msgspec.structs.replace(loaded, domain=msgspec.structs.replace(loaded.domain, name=name, id=None))
+
+
+def head_in(directory: Path, name: str) -> Head:
+    """The head of a guest's tuning file, which was loaded without errors; an empty one if there is no file."""
+    path = path_for(name, directory)
+    return head_of(read_file(str(path))) if path is not None and _is_there(path) else Head()
 
 
 def path_for(name: str, directory: Path) -> Path | None:

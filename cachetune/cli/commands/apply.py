@@ -27,7 +27,9 @@ from cachetune.service.select import Selection
 @click.command("apply", cls=Verb, exit_codes=EXIT_CODES)
 @click.argument("file", required=False)
 @options.stack(options.as_json, options.planning, options.consent, options.save, options.lock_timeout)
-def command(*, file: str | None, yes: bool, dry_run: bool, save: bool, as_json: bool, **values: Any) -> None:
+def command(
+    *, file: str | None, yes: bool, dry_run: bool, save: bool, schema: str | None, as_json: bool, **values: Any
+) -> None:
     """Carry out a plan: all of it, or nothing.
 
     FILE is a plan saved by 'cachetune plan -o', or domain XML, which is planned first. With --guest, FILE may be a
@@ -48,7 +50,10 @@ def command(*, file: str | None, yes: bool, dry_run: bool, save: bool, as_json: 
     connection = connect(location)
     document = read_document(file)
     name = source_name(document, selection)
-    with Saving(selection.guests_d if save and not dry_run else None) as saving:
+    if schema is not None and not save:
+        raise InputError("--schema is for the tuning file", hint="pass --save, or omit --schema")
+    into = selection.guests_d if save and not dry_run else None
+    with Saving(into, schema, document.data if document else None) as saving:
         planner = within(how.policy, _planner(location, selection, document, how, name, saving if save else None))
         change(planner, connection, name, yes=yes, dry_run=dry_run, as_json=as_json, adopt=how.adopt)
 

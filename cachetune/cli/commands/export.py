@@ -9,6 +9,7 @@ from cachetune.cli import options
 from cachetune.cli.show.console import print_document, write_document
 from cachetune.cli.show.findings import show_warnings
 from cachetune.cli.verb import Verb, option
+from cachetune.domain import SCHEMA
 from cachetune.errors import InputError, UnwritableFileError
 from cachetune.guests.tuning_files import path_for
 from cachetune.service.applied import read_applied
@@ -36,8 +37,19 @@ from cachetune.text import listed, printable
     heading="Output",
     help="Write to a file; tuning XML of several guests to a directory, one NAME.xml each (default: standard output).",
 )
-@options.stack(options.as_json, options.host, options.resctrl, options.sysfs, options.run, options.finding)
-def command(*, guest: str | None, all_guests: bool, words: Any, output: str, as_json: bool, **values: Any) -> None:
+@options.stack(
+    options.schema, options.as_json, options.host, options.resctrl, options.sysfs, options.run, options.finding
+)
+def command(
+    *,
+    guest: str | None,
+    all_guests: bool,
+    words: Any,
+    output: str,
+    schema: str | None,
+    as_json: bool,
+    **values: Any,
+) -> None:
     """Print what is applied to guests, as tuning XML or in the words of another tool. Changes nothing.
 
     Reads the groups that cachetune or libvirt made, of guests that run or have ended. Planning the XML on the same host
@@ -52,9 +64,13 @@ def command(*, guest: str | None, all_guests: bool, words: Any, output: str, as_
     """
     if guest is not None and all_guests:
         raise InputError("--guest and --all-guests exclude each other", hint="omit one of them")
+    if schema is not None and words != "tuning":
+        raise InputError("--schema is for tuning XML", hint="omit it, or omit --format")
     applied = read_applied(options.location(values), options.selection({**values, "guest": guest}))
     show_warnings(applied.notes)
-    exported = export_guests(applied.guests, applied.host, words, default=guest is None)
+    exported = export_guests(
+        applied.guests, applied.host, words, default=guest is None, schema=SCHEMA if schema is None else schema
+    )
     if as_json:
         print_document(exported)
         return

@@ -11,13 +11,14 @@ from cachetune.cli import options
 from cachetune.cli.amounts import BANDWIDTHS, NONE, Amount, AmountType
 from cachetune.cli.changing import EXIT_CODES, change, within
 from cachetune.cli.members import Monitored, ThreadList, VcpuList
-from cachetune.cli.saving import Saving
+from cachetune.cli.saving import Saving, naming
 from cachetune.cli.show.findings import show_warnings
 from cachetune.cli.verb import Verb, option
-from cachetune.domain import format_cputune
+from cachetune.domain import tuning_text
 from cachetune.domain.model import CacheType
 from cachetune.errors import InputError
 from cachetune.findings import Source
+from cachetune.guests.tuning_files import head_in
 from cachetune.host.model import Host
 from cachetune.plan.model import Plan
 from cachetune.service.connection import connect
@@ -107,10 +108,18 @@ def _cache_options() -> "Callable[[Any], Any]":
 @option("--clear", is_flag=True, heading="What", help="Drop everything that the group requests, then set the rest.")
 @option("--save", is_flag=True, heading="How", help="Also write the result to the guest's tuning file.")
 @option("--xml", is_flag=True, heading="Output", help="Print the result as tuning XML, and change nothing.")
-@options.stack(options.as_json, options.how, options.consent, options.lock_timeout)
+@options.stack(options.schema, options.as_json, options.how, options.consent, options.lock_timeout)
 @options.stack(options.guests_d, options.finding, options.resctrl, options.sysfs, options.run, options.policy)
 def command(
-    *, guest: str, guests_d: Path, yes: bool, dry_run: bool, save: bool, xml: bool, as_json: bool, **values: Any
+    *,
+    guest: str,
+    guests_d: Path,
+    yes: bool,
+    dry_run: bool,
+    save: bool,
+    xml: bool,
+    as_json: bool,
+    **values: Any,
 ) -> None:
     """Change one value of what a running guest has, and leave the rest as it is.
 
@@ -131,6 +140,9 @@ def command(
     edit = _edit(values)
     if edit.is_empty:
         raise InputError("nothing to change", hint="pass a value, such as --l3 0=3ways, or --clear")
+    schema = values["schema"]
+    if schema is not None and not (save or xml):
+        raise InputError("--schema is for the tuning file", hint="pass --save or --xml, or omit --schema")
     location, selection = options.location(values), options.selection({**values, "guest": guest})
     (running,) = select_guests(selection).guests
     show_warnings(warnings_about(running))
@@ -141,9 +153,10 @@ def command(
         reading = read_for_planning(location)
         base = base_of(running, file, reading.host, reading.ledger)
         show_warnings(reading.notes)
-        click.echo(format_cputune(edited(base.domain, edit, reading.host)[0]) or "<cputune/>\n", nl=False)
+        domain, _ = edited(base.domain, edit, reading.host)
+        click.echo(tuning_text(domain, naming(head_in(guests_d, running.name), schema)), nl=False)
         return
-    saving = Saving(guests_d if save and not dry_run else None)
+    saving = Saving(guests_d if save and not dry_run else None, schema)
     how = options.plan_options(values)
     planner = within(how.policy, edit_planner(running, file, edit, how, saving.stage))
     if file and not save and not dry_run:

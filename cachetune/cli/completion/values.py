@@ -189,6 +189,7 @@ COMPLETERS: dict[str, Completer] = {
     "FILE|DIR": _files(),
     "FILE|DIRECTORY|-": _files(),
     "SOCKET": _files(),
+    "HREF": _files(),
     "PATH.rng": _files("*.rng"),
     "DIR": _directories,
     "FILE|sim:NAME": _hosts,

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import msgspec
 
-from cachetune.domain import format_cputune
+from cachetune.domain import Head, tuning_text
 from cachetune.errors import InputError
 from cachetune.host.model import Host
 from cachetune.idset import format_ids
@@ -37,8 +37,9 @@ def convert(foreign: Foreign, host: Host, chosen: str | None, vcpus: Mapping[str
     places: dict[str, frozenset[int] | None] = {each.name: vcpus.get(each.name) for each in classes}
     requests = requests_of(classes, host, places)
     named = [each for each in foreign.classes if each.is_default or each in classes]
-    xml = format_cputune(requests.domain) or "<cputune/>\n"
-    return Converted(xml, (*foreign.notes, *not_expressed(named), *notes, *requests.notes))
+    return Converted(
+        tuning_text(requests.domain, Head()), (*foreign.notes, *not_expressed(named), *notes, *requests.notes)
+    )
 
 
 def _chosen(

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from cachetune.domain import SCHEMA
 from cachetune.host.model import Host
 from cachetune.service.applied import AppliedGuest
 from cachetune.service.export import goresctrl, pqos, tuning
@@ -34,14 +35,17 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def export_guests(guests: Sequence[AppliedGuest], host: Host, words: Format, *, default: bool) -> Exported:
+def export_guests(
+    guests: Sequence[AppliedGuest], host: Host, words: Format, *, default: bool, schema: str = SCHEMA
+) -> Exported:
     """Export what is applied to the guests. Tuning XML is one text for each guest, the others are one for all.
 
-    ``default`` includes the default group, if it has less than everything; tuning XML does not have it.
+    ``default`` includes the default group, if it has less than everything; tuning XML does not have it, but it names a
+    ``schema`` for editors.
     """
     if words == "tuning":
         chosen, notes = _one_for_each_name(guests)
-        texts = tuple(ExportedText(guest.name, guest.machine_name, tuning.export(guest)) for guest in chosen)
+        texts = tuple(ExportedText(guest.name, guest.machine_name, tuning.export(guest, schema)) for guest in chosen)
         notes += [f"guest {guest.name!r}: {note}" for guest in chosen for note in guest.notes]
     else:
         text, notes = (pqos if words == "pqos" else goresctrl).export(guests, host, default=default)

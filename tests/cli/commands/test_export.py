@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cachetune.cli.main import command
+from cachetune.domain import SCHEMA
 from cachetune.errors import InputError, UnwritableFileError
 from cachetune.sim import SimulatedResctrl, load_profile, write_tree
 
@@ -31,7 +32,29 @@ def tree(tmp_path: Path) -> Path:
 def test_one_guest_is_printed() -> None:
     result = run("--host", NODE7)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.startswith("<cputune>\n  <cachetune vcpus='0-1'>\n")
+    assert result.stdout.splitlines()[1:3] == ["<cputune>", "  <cachetune vcpus='0-1'>"]
+
+
+def test_tuning_xml_names_a_schema_for_editors() -> None:
+    assert run("--host", NODE7).stdout.startswith(f'<?xml-model href="{SCHEMA}" type="application/xml" ')
+    assert run("--host", NODE7, "--schema", "none").stdout.startswith("<cputune>\n")
+    assert run("--host", NODE7, "--schema", "../cachetune.rng").stdout.startswith(
+        '<?xml-model href="../cachetune.rng" '
+    )
+    xsd = run("--host", NODE7, "--schema", "cachetune.xsd").stdout
+    assert xsd.splitlines()[1] == "         xsi:noNamespaceSchemaLocation='cachetune.xsd'>"
+    assert "xml-model" not in run("--host", NODE7, "--format", "pqos").stdout
+
+
+@pytest.mark.parametrize("href", ["", "a\nb.rng", "a\x1bb.rng"])
+def test_a_schema_that_no_file_can_name_is_a_usage_error(href: str) -> None:
+    result = run("--host", NODE7, "--schema", href)
+    assert (result.exit_code, "it must be a path or URL, or none" in result.stderr) == (2, True)
+
+
+def test_a_schema_is_for_tuning_xml_only() -> None:
+    result = run("--host", NODE7, "--schema", "cachetune.xsd", "--format", "pqos")
+    assert str(result.exception) == "--schema is for tuning XML"
 
 
 def test_several_guests_need_a_directory(tree: Path, tmp_path: Path) -> None:

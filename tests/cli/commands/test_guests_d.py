@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cachetune import documents
+from cachetune.domain import SCHEMA
 from cachetune.service.drift import Drift
 from tests.cli.commands.test_running_guests import DB, QUIET, WEB, Host, guest, host, tuning
 
@@ -104,7 +105,8 @@ def test_save_makes_the_file_the_truth_only_after_the_change(host: Host) -> None
         assert (done.returncode, f"Saved {saved}.\n" in done.stderr) == (0, True)
         assert stat.S_IMODE(saved.stat().st_mode) == 0o644
         assert [path.name for path in host.guests_d.iterdir()] == [saved.name]
-        assert saved.read_text().startswith("<cputune>\n  <cachetune vcpus='0-1'>\n")
+        assert saved.read_text().splitlines()[1:3] == ["<cputune>", "  <cachetune vcpus='0-1'>"]
+        assert saved.read_text().startswith(f'<?xml-model href="{SCHEMA}" ')
         assert host.cachetune("diff", "--guest", WEB).returncode == 0
         assert drift_of(host)[1][WEB] == ("applied", "file")
 

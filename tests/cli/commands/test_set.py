@@ -117,6 +117,15 @@ def test_save_changes_the_tuning_file_with_the_host_or_neither(tmp_path: Path) -
             assert stays not in at.set(*nothing).stderr
         assert (at.file.read_text(), at.line("MB")) == (text, "MB:0= 50;1=100")
 
+        # comments above <cputune> and the schema that the file names stay, also in what --xml prints
+        at.file.write_text(f"<!-- ticket 4711 -->\n<?xml-model href='own.rng'?>\n{text.partition('?>')[2].lstrip()}")
+        above = "<!-- ticket 4711 -->\n<?xml-model href='own.rng'?>\n<cputune>\n"
+        assert at.set("--mb", "0=50", "--xml").stdout.startswith(above)
+        assert at.set("--mb", "0=50", "--save", "--yes").returncode == 0
+        assert at.file.read_text().startswith(above)
+        bare = at.set("--mb", "0=50", "--xml", "--schema", "none")
+        assert bare.stdout.startswith("<!-- ticket 4711 -->\n<cputune>\n")
+
         # a directory that cannot have the file stops the change before it starts
         at.file.unlink()
         at.file.parent.rmdir()
@@ -148,6 +157,7 @@ def test_mistakes_are_reported_without_a_guest_being_touched(tmp_path: Path) -> 
             (["--l3", "0-99999=6MiB"], "not a range of ids: '0-99999'"),
             (["--vcpus", "0", "--l3", "7=1way", "--yes"], "--l3 7=1way: error: there is no L3 cache with id 7 [CT203]"),
             (["--vcpus", "0", "--mb", "50%", "--xml", "--save"], "--xml only prints the result"),
+            (["--vcpus", "0", "--mb", "50%", "--schema", "a.rng"], "--schema is for the tuning file"),
         ):
             result = at.set(*words, *(["--dry-run"] if "--yes" not in words and "--xml" not in words else []))
             assert result.returncode == 2, words
