@@ -10,12 +10,14 @@ LIBVIRT_PYTHON := .venv/libvirt-python.stamp
 PACKAGES_UNIT := libxml2-utils libvirt0 fuse3 strace intel-cmt-cat logrotate qemu-system-x86 systemd prometheus openssl tmux chromium emacs-nox jing trang bash-completion zsh fish vim
 PACKAGES_LIBVIRT := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 fuse3
 PACKAGES_KERNEL := qemu-system-x86 busybox-static zstd
+PACKAGES_DEB := debhelper python3 python3-pip
+PACKAGES_INSTALL := $(PACKAGES_DEB) lintian mmdebstrap
 
 PYTEST = $(BIN)/python -m pytest -n 2 --benchmark-disable
-UNIT := not kernel and not libvirt
+UNIT := not kernel and not libvirt and not install
 
-.PHONY: help demo check lint lint-code spelling types docs test-fast test test-unit test-libvirt test-kernel coverage soak mutants \
-	conformance libvirt-answers bench dist clean
+.PHONY: help demo check lint lint-code spelling types docs test-fast test test-unit test-libvirt test-kernel test-install coverage soak mutants \
+	conformance libvirt-answers bench dist deb clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,7 +25,7 @@ help:
 	@echo "make check            run lint and the fast tests and build the manual, in parallel: before each commit"
 	@echo "make lint             run ruff, codespell and mypy"
 	@echo "make docs             build the manual in build/site, with its links checked"
-	@echo "make test             run all tests: test-unit, test-libvirt (a real libvirt), test-kernel (real kernels in VMs)"
+	@echo "make test             run all tests: test-unit, test-libvirt (a real libvirt), test-kernel (real kernels in VMs), test-install (fresh Debian roots)"
 	@echo "make coverage         run the unit tests with coverage, subprocesses included, and report per package"
 	@echo "make bench            measure, each row next to a comparable tool"
 	@echo "make soak             test random domains, operations, failures and kills for MINUTES=30"
@@ -31,6 +33,7 @@ help:
 	@echo "make conformance      record how real kernels answer (an hour or less; one: CONFIGURATIONS=6.12-cdp)"
 	@echo "make libvirt-answers  record how libvirt answers, from Debian 12 and its backports (10 minutes)"
 	@echo "make dist             build the wheel and the source archive in dist/"
+	@echo "make deb              build the Debian package for this release of Debian in dist/"
 	@echo "make clean            remove .venv and all generated files"
 
 demo: $(RUNTIME)
@@ -58,7 +61,7 @@ docs: $(DEVELOPMENT)
 test-fast: $(DEVELOPMENT)
 	$(PYTEST) -q --dist loadfile -m "$(UNIT) and not slow"
 
-test: test-unit test-libvirt test-kernel
+test: test-unit test-libvirt test-kernel test-install
 
 test-unit: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 	@sh tests/debian-packages.sh $(PACKAGES_UNIT)
@@ -73,6 +76,11 @@ test-libvirt: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 test-kernel: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh $(PACKAGES_KERNEL) strace
 	$(PYTEST) --dist loadfile -m kernel tests/kernel
+
+# The tests of a release stay together: they share a root.
+test-install: $(DEVELOPMENT)
+	@sh tests/debian-packages.sh $(PACKAGES_INSTALL)
+	$(PYTEST) --dist loadgroup -m install tests/debian
 
 # Tests that count imports or system calls fail under coverage; the report is printed anyway.
 coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
@@ -105,6 +113,14 @@ bench: $(DEVELOPMENT)
 
 dist: $(DEVELOPMENT)
 	$(BIN)/python -m build
+
+# Built in a copy, because Debian's tools write beside the directory of the sources.
+deb:
+	@sh tests/debian-packages.sh --must $(PACKAGES_DEB)
+	@rm -rf build/deb && mkdir -p build/deb/cachetune dist
+	@tar -c --exclude-vcs --exclude=./.venv --exclude=./build --exclude=./dist . | tar -x -C build/deb/cachetune
+	cd build/deb/cachetune && dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
+	@mv build/deb/*.deb dist/ && rm -r build/deb
 
 clean:
 	rm -rf .venv dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks

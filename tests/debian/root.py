@@ -1,0 +1,110 @@
+"""A fresh root of a Debian release, made by mmdebstrap, and the commands that run in it.
+
+Each command has mounts and processes of its own, which end with it. There is no init: /run/systemd does not exist, so
+maintainer scripts start and stop nothing.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+SUITES: Final = {"12": "bookworm", "13": "trixie"}
+PYTHONS: Final = {"12": "3.11", "13": "3.13"}
+WHEELS: Final = "/wheels"
+_ENTER: Final = 'mount -t proc proc "$0/proc" && mount -t devpts devpts "$0/dev/pts" && exec chroot "$0" "$@"'
+_ENVIRONMENT: Final = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "TERM": "dumb",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "PIP_NO_INDEX": "1",  # the machine that runs the tests knows its way to PyPI, the root may not
+    "PIP_FIND_LINKS": WHEELS,
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}
+# What dpkg, apt and ldconfig write about any package.
+_BOOKKEEPING: Final = (
+    "proc",
+    "dev",
+    "tmp",
+    "var/cache",
+    "var/lib/apt",
+    "var/lib/dpkg",
+    "var/log/apt",
+    "var/log/dpkg.log",
+)
+
+
+class Root:
+    """A root file system; it is gone with its directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def copy(self, directory: Path) -> "Root":
+        """An independent copy."""
+        shutil.rmtree(directory, ignore_errors=True)
+        subprocess.run(["/bin/cp", "-a", self.directory, directory], check=True)
+        return Root(directory)
+
+    def add(self, path: Path, below: str) -> None:
+        """Copy a file or directory into a directory of the root."""
+        (self.directory / below.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        subprocess.run(["/bin/cp", "-a", path, self.directory / below.lstrip("/")], check=True)
+
+    def run(self, *words: str, stdin: str = "", code: int = 0) -> str:
+        """Run a program in the root, as root, and return all that it prints; fail unless it exits with ``code``."""
+        command = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-c",
+            _ENTER,
+            str(self.directory),
+            *words,
+        ]
+        done = subprocess.run(command, input=stdin, env=_ENVIRONMENT, stdout=-1, stderr=-2, text=True, check=False)
+        assert done.returncode == code, f"{' '.join(words)}: exit {done.returncode}\n{done.stdout[-4000:]}"
+        return done.stdout
+
+    def sh(self, line: str, *, stdin: str = "", code: int = 0) -> str:
+        """Run a line of shell in the root."""
+        return self.run("sh", "-c", line, stdin=stdin, code=code)
+
+    def install(self, *packages: str) -> None:
+        """Install packages, or .deb files, with apt."""
+        self.run("apt-get", "-qy", "install", "--no-install-recommends", *packages)
+
+    def files(self) -> set[str]:
+        """All files and directories, without the bookkeeping of dpkg and apt."""
+        found: set[str] = set()
+        for parent, directories, files in os.walk(self.directory):
+            here = os.path.relpath(parent, self.directory)
+            paths = {name: os.path.normpath(f"{here}/{name}") for name in directories + files}
+            directories[:] = [name for name in directories if paths[name] not in _BOOKKEEPING]
+            found |= {path for path in paths.values() if path not in _BOOKKEEPING}
+        return found
+
+
+def mmdebstrap(release: str, directory: Path) -> Root:
+    """A root with nothing but apt and essential packages. Raises CalledProcessError without a mirror that has them."""
+    options = ["--mode=root", "--variant=apt", "--skip=cleanup/apt", "--aptopt=Acquire::Languages none", "--quiet"]
+    subprocess.run(
+        ["/usr/bin/mmdebstrap", *options, SUITES[release], directory, _mirror()], check=True, capture_output=True
+    )
+    shutil.copy("/etc/resolv.conf", directory / "etc" / "resolv.conf")
+    return Root(directory)
+
+
+def _mirror() -> str:
+    """The mirror of Debian that this machine uses."""
+    columns = ["--format", "$(REPO_URI)", "Created-By: Packages", "Component: main", "Label: Debian"]
+    known = subprocess.run(
+        ["/usr/bin/apt-get", "indextargets", *columns], text=True, stdout=-1, check=True
+    ).stdout.split()
+    return known[0] if known else "http://deb.debian.org/debian"
