@@ -97,11 +97,22 @@ def test_removal_stops_the_services_but_never_unmounts_resctrl(installed: Instal
     assert not re.search(r"deb-systemd-invoke.*\.mount", scripts)
 
 
+def test_the_command_uses_the_units_of_the_package_and_leaves_files_of_dpkg_alone(
+    installed: Installed, tmp_path: Path
+) -> None:
+    root = installed.root.copy(tmp_path / "root")
+    said = root.run("cachetune", "install", "--agent", "--exporter", "--recorder", "--mount")
+    assert said.count("unchanged ") == 5
+    root.run("cachetune", "uninstall", code=1)
+    assert root.run("dpkg", "--verify", "cachetune") == ""
+
+
 def test_the_hook_in_libvirts_directory_is_silent_about_other_guests_and_stops_none(
     installed: Installed, tmp_path: Path
 ) -> None:
     root = installed.root.copy(tmp_path / "root")
-    root.run("install", "-D", "-m", "755", f"{EXAMPLES}/hook/cachetune", HOOK)
+    (root.directory / "etc/libvirt/hooks").mkdir(parents=True)
+    root.run("cachetune", "install", "--hook")
     assert root.run(HOOK, "web", "prepare", "begin", "-", stdin=RUNNING.format("")) == ""
     said = root.run(HOOK, "web", "prepare", "begin", "-", stdin=RUNNING.format(REQUEST))
     assert said.startswith("cachetune-hook: prepare of web: ")
@@ -119,11 +130,12 @@ def test_an_upgrade_keeps_what_the_administrator_made_and_purge_leaves_nothing(
     installed: Installed, tmp_path: Path
 ) -> None:
     root = installed.root.copy(tmp_path / "root")
-    before = installed.before | {"etc/libvirt", "etc/libvirt/hooks"}  # of libvirt-daemon-system
-    mine = {path: f"<!-- {path} -->\n" for path in (*STATE, "/etc/logrotate.d/cachetune")}
+    before = installed.before | {"etc/libvirt", "etc/libvirt/hooks"}  # which libvirt-daemon-system brings
+    mine = {path: f"# {path}\n" for path in (*STATE, "/etc/logrotate.d/cachetune", "/etc/default/cachetune")}
+    (root.directory / "etc/libvirt/hooks").mkdir(parents=True)
     for path, text in mine.items():
         root.sh(f"mkdir -p $(dirname {path}) && cat >{path}", stdin=text)
-    root.run("install", "-D", "-m", "755", f"{EXAMPLES}/hook/cachetune", HOOK)
+    root.run("cachetune", "install", "--hook")
     root.run("systemctl", "enable", *UNITS)
 
     root.run("apt-get", "-qy", "install", newer(root, installed.deb))
