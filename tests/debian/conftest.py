@@ -77,7 +77,7 @@ def installed(request: pytest.FixtureRequest, checkout: Path, tmp_path_factory: 
     build, install = lines_of_readme("make deb")
     root = fresh(release, tmp_path_factory)
     deb = built(release, root, checkout, build)
-    root.install("man-db", "systemd", f"python{PYTHONS[release]}")
+    root.install("man-db", "procps", "systemd", f"python{PYTHONS[release]}")
     before = root.files()
     root.sh(f"cd /root/cachetune && {install.replace(' install', ' install -qy --no-install-recommends')}")
     return Installed(release, root, deb, before)

@@ -1,6 +1,6 @@
 """A fresh root of a Debian release, made by mmdebstrap, and the commands that run in it.
 
-Each command has mounts and processes of its own, which end with it. There is no init: /run/systemd does not exist, so
+Each command has separate mounts and processes, which end with it. There is no init: /run/systemd does not exist, so
 maintainer scripts start and stop nothing.
 """
 
@@ -38,7 +38,7 @@ _BOOKKEEPING: Final = (
 
 
 class Root:
-    """A root file system; it is gone with its directory."""
+    """A root file system; it lasts as long as its directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -92,7 +92,7 @@ class Root:
 
 
 def mmdebstrap(release: str, directory: Path) -> Root:
-    """A root with nothing but apt and essential packages. Raises CalledProcessError without a mirror that has them."""
+    """A root with only apt and essential packages. Raises CalledProcessError without a mirror that has them."""
     options = ["--mode=root", "--variant=apt", "--skip=cleanup/apt", "--aptopt=Acquire::Languages none", "--quiet"]
     subprocess.run(
         ["/usr/bin/mmdebstrap", *options, SUITES[release], directory, _mirror()], check=True, capture_output=True

@@ -161,7 +161,7 @@ def test_lintian_finds_no_error(installed: Installed) -> None:
     if not shutil.which("lintian"):
         skip_without("lintian is required")
     if not Path("/etc/os-release").read_text().count(f'VERSION_ID="{installed.release}"'):
-        return  # Lintian knows the policy of its own release.
+        return  # Lintian knows the policy of one release.
     package = f"{installed.root.directory}{installed.deb}"
     command = ["lintian", "--allow-root", "--fail-on", "error", package]
     done = subprocess.run(command, text=True, capture_output=True, check=False)
