@@ -126,6 +126,13 @@ def test_libvirts_binding_is_found_once_debian_has_installed_it(installed: Insta
     root.run("/usr/lib/cachetune/bin/python3", "-c", "import libvirt; libvirt.getVersion()")
 
 
+def test_completions_are_where_the_shells_look(installed: Installed) -> None:
+    root = installed.root
+    assert "complete" in root.run("cat", "/usr/share/bash-completion/completions/cachetune")
+    assert root.run("cat", "/usr/share/zsh/vendor-completions/_cachetune").startswith("#compdef cachetune")
+    assert "complete" in root.run("cat", "/usr/share/fish/vendor_completions.d/cachetune.fish")
+
+
 def test_an_upgrade_keeps_what_the_administrator_made_and_purge_leaves_nothing(
     installed: Installed, tmp_path: Path
 ) -> None:
