@@ -10,7 +10,7 @@ import msgspec
 
 from cachetune.agent import events, signals, status_file
 from cachetune.agent.decide import AgentOptions
-from cachetune.agent.model import AgentStatus, GuestStatus
+from cachetune.agent.model import AgentPlanning, AgentStatus, GuestStatus
 from cachetune.agent.notify import Notifier, notifier
 from cachetune.agent.reconcile import Clock, Inputs, Log, Reconciler
 from cachetune.errors import StateFileError
@@ -49,8 +49,21 @@ def run_agent(setup: Setup, log: Log, environment: Mapping[str, str]) -> AgentSt
         if not setup.once:
             log("info", f"watching {setup.guests_d} and libvirt's guests, every {setup.options.period:g} s")
         connected = (lambda: False) if setup.once else events.listen(setup.selection, log)
-        agent = Agent(inputs, setup.options, setup.location.run, log, notifier(environment), connected)
+        run, planning = setup.location.run, _planning(setup)
+        agent = Agent(inputs, setup.options, run, log, notifier(environment), connected, planning)
         return agent.once() if setup.once else agent.run()
+
+
+def _planning(setup: Setup) -> AgentPlanning:
+    return AgentPlanning(
+        resctrl=str(setup.location.resctrl),
+        guests_d=str(setup.guests_d),
+        shrink_default=setup.options.shrink_default,
+        assign_counters=setup.options.assign_counters,
+        adopt=setup.options.adopt,
+        rounding=setup.options.rounding,
+        policy=str(setup.policy) if setup.policy else None,
+    )
 
 
 def live_inputs(setup: Setup) -> Inputs:
@@ -69,7 +82,7 @@ def live_inputs(setup: Setup) -> Inputs:
 class Agent:
     """One agent in a run directory. Use it inside ``status_file.only_agent`` and with signals blocked.
 
-    ``connected`` reports whether libvirt's events currently arrive.
+    ``connected`` reports whether libvirt's events currently arrive. ``planning`` goes into the status.
     """
 
     def __init__(
@@ -80,7 +93,9 @@ class Agent:
         log: Log,
         notifier: Notifier,
         connected: Callable[[], bool],
+        planning: AgentPlanning | None = None,
     ) -> None:
+        self._planning = planning
         self._options, self._run, self._log, self._notifier, self._connected = options, run, log, notifier, connected
         self._once = False
         self._reconciler = Reconciler(inputs, options, Clock(time.time, time.monotonic), log, self._previous())
@@ -141,6 +156,7 @@ class Agent:
             libvirt_events=self._connected(),
             problem=self._reconciler.problem,
             guests=tuple(self._reconciler.statuses[name] for name in sorted(self._reconciler.statuses)),
+            planning=self._planning,
         )
         unwritable = ""
         try:

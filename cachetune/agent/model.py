@@ -7,6 +7,7 @@ import msgspec
 
 from cachetune.documents import repeated
 from cachetune.service.wanted import RequestedBy
+from cachetune.units import Rounding
 
 State = Literal["placed", "failed", "drifted", "waiting"]
 _LAST_SECOND = 253402300799.0  # of the year 9999
@@ -31,12 +32,36 @@ class GuestStatus(msgspec.Struct, frozen=True, kw_only=True, rename={"requested_
     change: str = ""
 
 
+class AgentPlanning(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent plans with: its options, and the resctrl and the directory of tuning files that it works on.
+
+    ``policy`` is the file of the host's policy, None for the one in /etc.
+    """
+
+    resctrl: str = ""
+    guests_d: str = ""
+    shrink_default: bool = False
+    assign_counters: bool = False
+    adopt: bool = False
+    rounding: Rounding | None = None
+    policy: str | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options as they are written on the command line."""
+        flags = (("--shrink-default", self.shrink_default), ("--assign-counters", self.assign_counters))
+        values = (("--round", self.rounding), ("--policy", self.policy))
+        given = [name for name, is_given in (*flags, ("--adopt", self.adopt)) if is_given]
+        return (*given, *(f"{name} {value}" for name, value in values if value))
+
+
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The agent and its guests after the last round.
 
     ``pid`` and ``start_time`` (clock ticks after boot, field 22 of /proc/PID/stat) identify the process, so that an
     agent that was killed is recognized; ``running`` is false once it has stopped, and ``once`` true if it was to run
-    only once. ``looked`` is the time of the last round, and ``problem`` why it could not observe the host.
+    only once. ``looked`` is the time of the last round, and ``problem`` why it could not observe the host. ``planning``
+    is what it plans with; None in the status of an older version.
     """
 
     schema_version: Literal[1] = 1
@@ -50,6 +75,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     libvirt_events: bool = False
     problem: str = ""
     guests: tuple[GuestStatus, ...] = ()
+    planning: AgentPlanning | None = None
 
     @property
     def is_complete(self) -> bool:

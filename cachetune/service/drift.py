@@ -26,11 +26,15 @@ class GuestDrift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of ``diff --all-guests --json``. ``notes`` are warnings about the guests and the host."""
+    """The document of ``diff --all-guests --json``. ``notes`` are warnings about the guests and the host.
+
+    ``agent_options`` are options of the running agent with which the requests were planned.
+    """
 
     schema_version: Literal[1] = 1
     guests: tuple[GuestDrift, ...]
     notes: tuple[str, ...] = ()
+    agent_options: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

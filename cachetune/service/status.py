@@ -75,22 +75,26 @@ class GuestState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Guests(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of ``cachetune guests --json``. ``notes`` are warnings about sources that could not be read."""
+    """The document of ``cachetune guests --json``. ``notes`` are warnings about sources that could not be read.
+
+    ``agent_options`` are options of the running agent with which the requests were planned.
+    """
 
     schema_version: Literal[1] = 1
     guests: tuple[GuestState, ...]
     notes: tuple[str, ...] = ()
+    agent_options: tuple[str, ...] = ()
 
 
-def guest_states(location: Location, selection: Selection) -> Guests:
-    """The state of every running guest. Without resctrl, only the tuning cannot be compared.
+def guest_states(location: Location, selection: Selection, options: Options = _DEFAULTS) -> Guests:
+    """The state of every running guest, planned with these options. Without resctrl, tuning cannot be compared.
 
     Raises what ``guests.find.look`` raises.
     """
     running = look(selection.sources, selection.source)
     reading, host_notes = _reading_of(location)
     host = reading.host if reading else None
-    tunings = tunings_of(running.guests, selection.guests_d, reading)
+    tunings = tunings_of(running.guests, selection.guests_d, reading, options)
     guests = tuple(state_of(guest, tuning, host) for guest, tuning in zip(running.guests, tunings, strict=True))
     if host is None and not any(guest.tuning.state == "no resctrl" for guest in guests):
         host_notes = ()  # there was nothing to compare

@@ -37,9 +37,14 @@ class Scene:
         (directory / "libvirt").mkdir()
 
     @property
-    def source_options(self) -> tuple[str | Path, ...]:
+    def where(self) -> tuple[str | Path, ...]:
+        """The options of every verb that looks at the scene."""
         where = ("--resctrl", self.mount.root, "--run", self.run, "--libvirt-run", self.directory / "libvirt")
-        return (*where, "--guests-d", self.guests_d, "--source", "threads", "--shrink-default")
+        return (*where, "--guests-d", self.guests_d, "--source", "threads")
+
+    @property
+    def source_options(self) -> tuple[str | Path, ...]:
+        return (*self.where, "--shrink-default")
 
     def tune(self, name: str, vcpus: str = "0-3", ways: int = 3) -> None:
         """Write the guest's file, as an editor does: a new file in place of the old."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent import qemu
-from tests.agent.live import DYING, Scene
+from tests.agent.live import DYING, TUNING, Scene
 from tests.missing import skip_without
 from tests.sim.fuse.mounted import mounted, need_fuse, run
 
@@ -106,6 +106,52 @@ def test_an_edited_file_is_applied_and_an_invalid_one_is_not(scene: Scene) -> No
         f"warning: {WEB}: failed: {place}: <cache> is missing the required attribute 'id' [CT004] (and 3 more)"
     ]
     assert FULL in scene.mount.read("schemata")
+
+
+def _shown(scene: Scene) -> str:
+    """What ``guests`` shows of the guest, and what stands below the table about it and about the options."""
+    page = run("guests", *scene.where).stdout
+    row = next(line for line in page.splitlines() if line.startswith(f"{WEB} ")).split("threads", 1)[1].strip()
+    return "\n".join([row, *(line for line in page.splitlines() if line.startswith((f"{WEB}: ", "Planned")))])
+
+
+def test_guests_says_what_the_agent_would_do(scene: Scene) -> None:
+    scene.tune(WEB)
+    with scene.agent() as agent:
+        agent.ready()
+        with qemu.running(WEB) as guest:
+            guest.vcpu_tids()
+            assert _shown(scene) == (
+                "drifted: 1 group to create, 1 group to change, 2 tasks to move\n"
+                "Planned as the agent plans: --shrink-default"
+            )
+            drift = run("diff", "--all-guests", "--json", *scene.where)
+            assert json.loads(drift.stdout)["agent_options"] == ["--shrink-default"]
+            agent.end()
+            without_agent = _shown(scene)
+    assert without_agent.startswith(f"refused\n{WEB}: ")
+    assert "--shrink-default" in without_agent
+    assert "Planned" not in without_agent
+
+
+def test_log_status_and_guests_agree_on_a_file_that_was_refused_and_then_became_invalid(scene: Scene) -> None:
+    scene.tune(WEB, ways=11)
+    with scene.agent() as agent, qemu.running(WEB):
+        agent.ready()
+        agent.look()
+        assert "25344 KiB" in run("agent", "status", "--json", "--run", scene.run).stdout
+        assert _shown(scene).startswith("refused\n")
+        scene.write(WEB, TUNING.format(vcpus="0-3", kib=6912).replace("level", "levl"))
+        agent.look()
+        status = run("agent", "status", "--json", "--run", scene.run).stdout
+        assert "'levl'" in status, status
+        page = _shown(scene)
+        assert page.startswith("invalid\n")
+        assert "'levl'" in page
+        said = [line for line in agent.end() if UNNAMED not in line and "not running" not in line]
+    assert [line.split(": ")[0] for line in said] == ["warning", "warning"]
+    assert "25344 KiB" in said[0]
+    assert "'levl'" in said[1]
 
 
 def test_a_mode_that_another_program_changes_is_set_again(scene: Scene) -> None:

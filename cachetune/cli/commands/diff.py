@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import click
+from msgspec.structs import replace
 
+from cachetune.agent.in_force import options_in_force
 from cachetune.cli import options
 from cachetune.cli.planning import plan_from_options, print_plan
 from cachetune.cli.show.console import print_document, show
@@ -28,7 +30,8 @@ def command(*, file: str | None, as_json: bool, **values: Any) -> None:
     For a guest that libvirt placed, the differences are its drift from the XML.
 
     --all-guests checks the whole host and prints a line for each running guest: where its request is from, and whether
-    it is applied, has drifted, or is refused. Each guest is planned on its own.
+    it is applied, has drifted, or is refused. Each guest is planned on its own, with the options given, and with those
+    of the running agent where none is given.
 
     \b
     Examples:
@@ -46,9 +49,10 @@ def command(*, file: str | None, as_json: bool, **values: Any) -> None:
 
 def _show_drift(file: str | None, values: Mapping[str, Any], *, as_json: bool) -> NoReturn:
     """Print a line for each guest and exit with 0, 1 or 2."""
-    drift = drift_of(
-        options.location(values), options.selection(values), read_document(file), options.plan_options(values)
-    )
+    location, selection = options.location(values), options.selection(values)
+    in_force = options_in_force(location, selection, options.plan_options(values))
+    drift = drift_of(location, selection, read_document(file), in_force.options)
+    drift = replace(drift, agent_options=in_force.words)
     show_warnings(drift.notes)
     if as_json:
         print_document(drift)

@@ -3,7 +3,9 @@
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
+from cachetune.agent.in_force import options_in_force
 from cachetune.cli import options
 from cachetune.cli.show.console import print_document, show
 from cachetune.cli.show.guests import guests_page
@@ -23,7 +25,8 @@ def command(*, as_json: bool, **values: Any) -> None:
 
     The last column compares resctrl with the guest's tuning file in guests.d, or else with its live XML: applied,
     drifted (with the differences), refused (with the reason), invalid, none (no tuning requested), unknown (no XML:
-    libvirt does not run the guest, or only root may read it). A guest without tuning can still be in groups.
+    libvirt does not run the guest, or only root may read it). A guest without tuning can still be in groups. While an
+    agent runs, requests are planned with its options, such as --shrink-default; a line below the table says so.
 
     \b
     Examples:
@@ -32,7 +35,9 @@ def command(*, as_json: bool, **values: Any) -> None:
       cachetune guests --qmp /run/web.qmp         also query a QEMU by its socket
       cachetune guests --json | jq '.guests[] | {name, pid, vcpus}'
     """
-    found = guest_states(options.location(values), options.selection(values))
+    location, selection = options.location(values), options.selection(values)
+    in_force = options_in_force(location, selection)
+    found = replace(guest_states(location, selection, in_force.options), agent_options=in_force.words)
     if as_json:
         print_document(found)
         return

@@ -1,7 +1,7 @@
 """Running guests as a table."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cachetune.cli.show.table import Table, names, numbers, words
@@ -41,6 +41,7 @@ def guests_page(found: Guests) -> Iterator["RenderableType"]:
         )
     yield rows
     remarks = [line for guest in found.guests for line in _remarks(guest)]
+    remarks += _planned_with(found.agent_options)
     if remarks:
         yield ""
         yield from remarks
@@ -64,8 +65,14 @@ def drift_page(drift: Drift) -> Iterator["RenderableType"]:
     yield ""
     for guest in drift.guests:
         yield from (f"{_who(guest)}: {printable(sentence)}" for sentence in guest.tuning.why)
+    yield from _planned_with(drift.agent_options)
     states = Counter(guest.tuning.state for guest in drift.guests)
     yield f"{count(len(drift.guests), 'guest')}: {listed([f'{n} {state}' for state, n in states.items()])}."
+
+
+def _planned_with(words: Sequence[str]) -> list[str]:
+    """A line about the options that are the agent's, if there are any."""
+    return [f"Planned as the agent plans: {printable(' '.join(words))}"] if words else []
 
 
 def _who(guest: GuestDrift | GuestState) -> str:
