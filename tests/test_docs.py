@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from cachetune import documents, hook
 from cachetune.agent.decide import AgentOptions
 from cachetune.agent.loop import Agent
-from cachetune.agent.model import AgentStatus
+from cachetune.agent.model import AgentPlanning, AgentStatus
 from cachetune.agent.notify import Notifier
 from cachetune.agent.reconcile import Inputs
 from cachetune.apply.report import Outcome, Report
@@ -403,7 +403,8 @@ def status_of_an_agent(run_directory: Path) -> AgentStatus:
         guests=lambda: (RunningGuest(name="web", uuid=None, source="threads", guest=guest),),
     )
     options = AgentOptions(shrink_default=True, period=0.1)
-    status = Agent(inputs, options, run_directory, lambda *_: None, Notifier(), lambda: False).once()
+    planning = AgentPlanning(resctrl="/sys/fs/resctrl", guests_d="/etc/cachetune/guests.d", shrink_default=True)
+    status = Agent(inputs, options, run_directory, lambda *_: None, Notifier(), lambda: False, planning).once()
     return msgspec.structs.replace(status, pid=812, start_time=2406, running=True, once=False, period_seconds=5.0)
 
 

@@ -109,7 +109,7 @@ def test_an_edited_file_is_applied_and_an_invalid_one_is_not(scene: Scene) -> No
 
 
 def _shown(scene: Scene) -> str:
-    """What ``guests`` shows of the guest, and what stands below the table about it and about the options."""
+    """What ``guests`` shows of the guest, and the lines below the table about it and about the options."""
     page = run("guests", *scene.where).stdout
     row = next(line for line in page.splitlines() if line.startswith(f"{WEB} ")).split("threads", 1)[1].strip()
     return "\n".join([row, *(line for line in page.splitlines() if line.startswith((f"{WEB}: ", "Planned")))])
