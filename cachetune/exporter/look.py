@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from cachetune.agent import status_file
-from cachetune.agent.in_force import options_in_force
+from cachetune.agent.effective import effective_options
 from cachetune.agent.model import AgentStatus
 from cachetune.apply.state import journal
 from cachetune.errors import CachetuneError, LockTimeoutError, NotMountedError, error_text
@@ -146,8 +146,8 @@ class Observer:
             planning = read_for_planning(self._location)
         except CachetuneError:  # counted where the host is read
             planning = None
-        in_force = options_in_force(self._location, self._selection)
-        states = tunings_of(running, self._selection.guests_d, planning, in_force.options)
+        effective = effective_options(self._location, self._selection)
+        states = tunings_of(running, self._selection.guests_d, planning, effective.options)
         by_name: dict[str, list[tuple[RunningGuest, TuningState]]] = {}
         for guest, tuning in zip(running, states, strict=True):
             if guest.name:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import click
 from msgspec.structs import replace
 
-from cachetune.agent.in_force import options_in_force
+from cachetune.agent.effective import effective_options
 from cachetune.cli import options
 from cachetune.cli.planning import plan_from_options, print_plan
 from cachetune.cli.show.console import print_document, show
@@ -50,9 +50,9 @@ def command(*, file: str | None, as_json: bool, **values: Any) -> None:
 def _show_drift(file: str | None, values: Mapping[str, Any], *, as_json: bool) -> NoReturn:
     """Print a line for each guest and exit with 0, 1 or 2."""
     location, selection = options.location(values), options.selection(values)
-    in_force = options_in_force(location, selection, options.plan_options(values))
-    drift = drift_of(location, selection, read_document(file), in_force.options)
-    drift = replace(drift, agent_options=in_force.words)
+    effective = effective_options(location, selection, options.plan_options(values))
+    drift = drift_of(location, selection, read_document(file), effective.options)
+    drift = replace(drift, agent_options=effective.words)
     show_warnings(drift.notes)
     if as_json:
         print_document(drift)

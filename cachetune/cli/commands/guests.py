@@ -5,7 +5,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from cachetune.agent.in_force import options_in_force
+from cachetune.agent.effective import effective_options
 from cachetune.cli import options
 from cachetune.cli.show.console import print_document, show
 from cachetune.cli.show.guests import guests_page
@@ -36,8 +36,8 @@ def command(*, as_json: bool, **values: Any) -> None:
       cachetune guests --json | jq '.guests[] | {name, pid, vcpus}'
     """
     location, selection = options.location(values), options.selection(values)
-    in_force = options_in_force(location, selection)
-    found = replace(guest_states(location, selection, in_force.options), agent_options=in_force.words)
+    effective = effective_options(location, selection)
+    found = replace(guest_states(location, selection, effective.options), agent_options=effective.words)
     if as_json:
         print_document(found)
         return

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from cachetune.agent import status_file
-from cachetune.agent.in_force import InForce, options_in_force
+from cachetune.agent.effective import EffectiveOptions, effective_options
 from cachetune.agent.model import AgentPlanning, AgentStatus
 from cachetune.plan.request import Options
 from cachetune.service.connection import Location
@@ -18,9 +18,9 @@ PLANNING = AgentPlanning(resctrl="/r", guests_d="/d", shrink_default=True, round
 ALL = ("--shrink-default", "--round up")
 
 
-def ask(run: Path, given: Options = Options(), **location: Any) -> InForce:  # noqa: B008 - frozen
+def ask(run: Path, given: Options = Options(), **location: Any) -> EffectiveOptions:  # noqa: B008 - frozen
     where = Location(**{"resctrl": Path("/r"), "run": run, **location})
-    return options_in_force(where, Selection(guests_d=Path("/d")), given)
+    return effective_options(where, Selection(guests_d=Path("/d")), given)
 
 
 def leave(run: Path, **fields: Any) -> None:
@@ -38,7 +38,7 @@ def leave(run: Path, **fields: Any) -> None:
 
 def test_the_options_of_a_running_agent_count(tmp_path: Path) -> None:
     leave(tmp_path)
-    assert ask(tmp_path) == InForce(Options(shrink_default=True, rounding="up"), ALL)
+    assert ask(tmp_path) == EffectiveOptions(Options(shrink_default=True, rounding="up"), ALL)
 
 
 def test_the_options_of_the_last_agent_once_count(tmp_path: Path) -> None:
@@ -59,24 +59,24 @@ def test_the_options_of_the_last_agent_once_count(tmp_path: Path) -> None:
 )
 def test_no_other_agent_counts(tmp_path: Path, fields: dict[str, Any]) -> None:
     leave(tmp_path, **fields)
-    assert ask(tmp_path) == InForce()
+    assert ask(tmp_path) == EffectiveOptions()
 
 
 def test_without_a_status_or_with_a_damaged_one_there_are_no_options(tmp_path: Path) -> None:
-    assert ask(tmp_path) == InForce()
+    assert ask(tmp_path) == EffectiveOptions()
     (tmp_path / "agent.json").write_text("{")
-    assert ask(tmp_path) == InForce()
+    assert ask(tmp_path) == EffectiveOptions()
 
 
 def test_what_is_given_is_not_the_agents(tmp_path: Path) -> None:
     leave(tmp_path)
     given = Options(shrink_default=True, rounding="down", take_tasks=True)
-    assert ask(tmp_path, given) == InForce(given)
+    assert ask(tmp_path, given) == EffectiveOptions(given)
 
 
 def test_another_host_has_no_agent(tmp_path: Path) -> None:
     leave(tmp_path)
-    assert ask(tmp_path, host="sim:milan") == InForce()
+    assert ask(tmp_path, host="sim:milan") == EffectiveOptions()
 
 
 def test_the_agents_policy_counts_if_it_can_be_read(tmp_path: Path) -> None:
@@ -87,4 +87,4 @@ def test_the_agents_policy_counts_if_it_can_be_read(tmp_path: Path) -> None:
     assert found.options.policy is not None
     assert found.words == (*ALL, f"--policy {policy}")
     policy.unlink()
-    assert ask(tmp_path) == InForce(Options(shrink_default=True, rounding="up"), ALL)
+    assert ask(tmp_path) == EffectiveOptions(Options(shrink_default=True, rounding="up"), ALL)

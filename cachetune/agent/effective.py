@@ -16,14 +16,14 @@ from cachetune.service.select import Selection
 _DEFAULTS = Options()
 
 
-class InForce(msgspec.Struct, frozen=True):
+class EffectiveOptions(msgspec.Struct, frozen=True):
     """Options of a plan. ``words`` are those that are the agent's, as they are written on the command line."""
 
     options: Options = _DEFAULTS
     words: tuple[str, ...] = ()
 
 
-def options_in_force(location: Location, selection: Selection, given: Options = _DEFAULTS) -> InForce:
+def effective_options(location: Location, selection: Selection, given: Options = _DEFAULTS) -> EffectiveOptions:
     """The options ``given``, and for what is not given those of the agent that works on this host.
 
     That is a running agent, or ``agent --once`` whose result is left; it has the same resctrl and the same directory of
@@ -31,7 +31,7 @@ def options_in_force(location: Location, selection: Selection, given: Options = 
     """
     planning = _planning_for(location, selection)
     if planning is None:
-        return InForce(given)
+        return EffectiveOptions(given)
     taken = AgentPlanning(
         shrink_default=planning.shrink_default and not given.shrink_default,
         assign_counters=planning.assign_counters and not given.assign_counters,
@@ -51,7 +51,7 @@ def options_in_force(location: Location, selection: Selection, given: Options = 
             options = replace(options, policy=read_policy(Path(taken.policy) if taken.policy else None))
         except CachetuneError:
             taken = replace(taken, policy=None)
-    return InForce(options, taken.words)
+    return EffectiveOptions(options, taken.words)
 
 
 def _planning_for(location: Location, selection: Selection) -> AgentPlanning | None:
