@@ -13,7 +13,7 @@ import pytest
 from cachetune.domain.xml.bundle import compact_bundle
 from tests.missing import skip_without
 
-ROOT = Path(__file__).parent.parent.parent
+PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "editors.md"
 TUNING = (
     "<cputune>\n  <cachetune vcpus='0-1'>\n    <cache id='0' {}='3' type='both' size='6' unit='MiB'/>\n  </cachetune>"
 )
@@ -42,10 +42,11 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     settings = home / ".emacs.d"
     settings.mkdir()
     (settings / "cachetune.rnc").write_bytes(compact_bundle())
-    shutil.copy(ROOT / "examples" / "editors" / "schemas.xml", settings)
-    page = (ROOT / "docs" / "how-to" / "editors.md").read_text()
+    page = PAGE.read_text()
     (init,) = re.findall(r"```elisp\n(.*?)```", page, re.DOTALL)
     (settings / "init.el").write_text(init)
+    (rules,) = re.findall(r"```xml\n(<locatingRules.*?)```", page, re.DOTALL)
+    (settings / "schemas.xml").write_text(rules.replace("/usr/share/cachetune/", f"{settings}/"))
     for name, text in FILES.items():
         (home / f"{name}.xml").write_text(text)
     documents = {"files": [f"{name}.xml" for name in FILES], "texts": list(TEXTS)}
