@@ -7,7 +7,7 @@ RUNTIME := .venv/runtime.stamp
 DEVELOPMENT := .venv/development.stamp
 LIBVIRT_PYTHON := .venv/libvirt-python.stamp
 
-PACKAGES_UNIT := libxml2-utils libvirt0 fuse3 strace intel-cmt-cat logrotate qemu-system-x86 systemd prometheus openssl tmux chromium emacs-nox jing trang bash-completion zsh fish vim
+PACKAGES_UNIT := libxml2-utils libvirt0 fuse3 strace intel-cmt-cat logrotate qemu-system-x86 systemd prometheus openssl tmux chromium emacs-nox jing trang bash-completion zsh fish vim man-db mandoc
 PACKAGES_LIBVIRT := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 fuse3
 PACKAGES_KERNEL := qemu-system-x86 busybox-static zstd
 PACKAGES_DEB := debhelper python3 python3-pip
@@ -17,7 +17,7 @@ PYTEST = $(BIN)/python -m pytest -n 2 --benchmark-disable
 UNIT := not kernel and not libvirt and not install
 
 .PHONY: help demo check lint lint-code spelling types docs test-fast test test-unit test-libvirt test-kernel test-install coverage soak mutants \
-	conformance libvirt-answers bench dist deb clean
+	conformance libvirt-answers bench man dist deb clean
 .DELETE_ON_ERROR:
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make mutants          measure how many changes of the code the tests notice, for MINUTES=30 (ONLY=a module)"
 	@echo "make conformance      record how real kernels answer (an hour or less; one: CONFIGURATIONS=6.12-cdp)"
 	@echo "make libvirt-answers  record how libvirt answers, from Debian 12 and its backports (10 minutes)"
+	@echo "make man              write the manual pages in build/man"
 	@echo "make dist             build the wheel and the source archive in dist/"
 	@echo "make deb              build the Debian package for this release of Debian in dist/"
 	@echo "make clean            remove .venv and all generated files"
@@ -110,6 +111,11 @@ libvirt-answers: $(DEVELOPMENT)
 bench: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh libxml2-utils libvirt0 fuse3 strace
 	@$(BIN)/python -m tests.bench
+
+# The pages in build/man have the date of SOURCE_DATE_EPOCH, if that is set.
+man: $(RUNTIME)
+	rm -rf build/man
+	$(BIN)/python -m cachetune.cli.manual.write build/man docs
 
 dist: $(DEVELOPMENT)
 	$(BIN)/python -m build

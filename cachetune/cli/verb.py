@@ -105,8 +105,8 @@ def option(*names: str, heading: str = "", **attributes: Any) -> Callable[[F], F
     return click.option(*names, cls=VerbOption, heading=heading, **attributes)
 
 
-def write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """Write the options under their headings, or a few options in one list."""
+def sections_of(command: click.Command, ctx: click.Context) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The options with their help under their headings, or a few options in one list."""
     sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in _ORDER}
     for parameter in command.get_params(ctx):
         if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
@@ -115,10 +115,15 @@ def write_options(command: click.Command, ctx: click.Context, formatter: click.H
     if sum(map(len, filled.values())) <= _FEW:
         filled = {"": [record for records in filled.values() for record in records]}
     general = filled.pop("", [])
-    for heading, records in (*filled.items(), ("Options" if not filled else "Other options", general)):
-        if records:
-            with formatter.section(heading):
-                formatter.write_dl(records)
+    last = ("Options" if not filled else "Other options", general)
+    return [(heading, records) for heading, records in (*filled.items(), last) if records]
+
+
+def write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """Write the options under their headings."""
+    for heading, records in sections_of(command, ctx):
+        with formatter.section(heading):
+            formatter.write_dl(records)
 
 
 def write_exit_codes(exit_codes: Mapping[int, str], formatter: click.HelpFormatter) -> None:
