@@ -49,6 +49,8 @@ def find_program(given: Path | None, root: Path) -> Program:
     path = PurePosixPath(os.path.abspath(given)) if given else _below(_running(), root)  # noqa: PTH100 - links stay
     if not re.fullmatch(r"[\w@%+=:,./ -]+", str(path)):
         raise InputError(f"systemd cannot start {str(path)!r}: quotes, $ and control characters are not possible")
+    if not given and not (root / path.relative_to("/")).exists():
+        root = Path("/")  # it runs, but is not below the prefix
     here = root / path.relative_to("/")
     if root == Path("/") and not _is_executable(here):
         raise InputError(f"there is no program {path}", hint="pass --program with the path of cachetune")

@@ -73,6 +73,14 @@ def test_a_program_below_the_prefix_is_named_as_it_will_be_without_it(
     assert find_program(None, tmp_path).path == "/venv/bin/cachetune"
 
 
+def test_the_program_that_runs_may_be_outside_of_the_prefix(
+    venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [str(venv / "cachetune")])
+    found = find_program(None, tmp_path / "image")
+    assert (found.path, found.hook[0]) == (str(venv / "cachetune"), str(venv / "python"))
+
+
 def test_spaces_are_quoted_for_systemd_and_for_the_shell(venv: Path, tmp_path: Path) -> None:
     (tmp_path / "my 100% tools").symlink_to(venv)
     program = find_program(tmp_path / "my 100% tools" / "cachetune", ROOT)
