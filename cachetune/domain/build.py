@@ -91,6 +91,9 @@ def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:
             type=cast("CacheType", cache.type),
             size=cache.size,
             at=positions.at(cache.element, "size"),
+            level_at=positions.at(cache.element, "level"),
+            type_at=positions.at(cache.element, "type"),
+            id_at=positions.at(cache.element, "id"),
         )
         for each in group.caches.values()
         for cache in each
@@ -101,6 +104,7 @@ def _group(group: Group, positions: Positions, *, live: bool) -> GroupRequest:
             bandwidth=bandwidth,
             at=positions.at(element, "bandwidth"),
             resource=cast("BandwidthResource", resource),
+            id_at=positions.at(element, "id"),
         )
         for (resource, node_id), alternatives in sorted(group.nodes.items())
         for bandwidth, element in alternatives

@@ -17,7 +17,9 @@ VcpuSet = frozenset[int]
 class CacheRequest(msgspec.Struct, frozen=True):
     """One <cache>: ``size`` of the cache ``cache_id`` on ``level``.
 
-    ``rounding`` is how the user wants a size rounded that no whole number of ways has; None is the plan's default.
+    ``at`` is the place of the size; ``level_at``, ``type_at`` and ``id_at`` are those of the other attributes, None for
+    a request that is not from XML. ``rounding`` is how the user wants a size rounded that no whole number of ways has;
+    None is the plan's default.
     """
 
     level: int
@@ -26,10 +28,13 @@ class CacheRequest(msgspec.Struct, frozen=True):
     size: Size
     at: Source
     rounding: Rounding | None = None
+    level_at: Source | None = None
+    type_at: Source | None = None
+    id_at: Source | None = None
 
 
 class BandwidthRequest(msgspec.Struct, frozen=True):
-    """One <node>: ``bandwidth`` for the L3 cache ``node_id``. ``rounding`` is that of CacheRequest.
+    """One <node>: ``bandwidth`` for the L3 cache ``node_id``. ``rounding`` and ``id_at`` are those of CacheRequest.
 
     ``resource`` is resctrl's: MB is all memory, SMBA AMD's slow memory (CXL). A group may have a percentage and a rate
     of one node: a host gets the one that it can convert.
@@ -40,6 +45,7 @@ class BandwidthRequest(msgspec.Struct, frozen=True):
     at: Source
     rounding: Rounding | None = None
     resource: BandwidthResource = "MB"
+    id_at: Source | None = None
 
 
 class MonitorRequest(msgspec.Struct, frozen=True):

@@ -305,7 +305,12 @@ def _placed(group: GroupRequest, original: GroupRequest) -> GroupRequest:
     return replace(
         group,
         at=original.at,
-        caches=tuple(replace(new, at=old.at) for new, old in zip(group.caches, original.caches, strict=True)),
-        nodes=tuple(replace(new, at=old.at) for new, old in zip(group.nodes, original.nodes, strict=True)),
+        caches=tuple(
+            replace(new, at=old.at, level_at=old.level_at, type_at=old.type_at, id_at=old.id_at)
+            for new, old in zip(group.caches, original.caches, strict=True)
+        ),
+        nodes=tuple(
+            replace(new, at=old.at, id_at=old.id_at) for new, old in zip(group.nodes, original.nodes, strict=True)
+        ),
         monitors=tuple(replace(new, at=_HERE) for new in group.monitors),
     )

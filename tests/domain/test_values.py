@@ -148,6 +148,13 @@ def test_every_value_has_its_place() -> None:
     ]
     (node,) = group.nodes
     assert node.at == Source(12, 20, "/domain/cputune/memorytune[1]/node[1]/@bandwidth", "web.xml")
+    first = group.caches[0]
+    assert [(at.column, at.path.rpartition("/")[2]) for at in (first.id_at, first.level_at, first.type_at)] == [
+        (14, "@id"),
+        (21, "@level"),
+        (31, "@type"),
+    ]
+    assert node.id_at == Source(12, 13, "/domain/cputune/memorytune[1]/node[1]/@id", "web.xml")
     assert [monitor.at for monitor in group.monitors] == [Source(9, 7, f"{base}/monitor[1]", "web.xml")]
 
 
@@ -240,3 +247,19 @@ def test_a_vcpu_without_a_pin_can_run_anywhere(vcpu: str) -> None:
     domain = load(PINNED.format(vcpu=vcpu).encode(), "web.xml").domain
     assert domain is not None
     assert (domain.cpus_of(0), domain.cpus_of(3)) == ("2", "")
+
+
+def test_the_places_of_attributes_are_right_in_any_order_on_one_long_line() -> None:
+    caches = "".join(f"<!--\u00fc--><cache unit='MiB' type='both' size='1' id='{i}' level='3'/>" for i in range(5))
+    text = f"<cputune><cachetune vcpus='0-1'>{caches}</cachetune></cputune>"
+    domain = load(text.encode(), "web.xml").domain
+    assert domain is not None
+    for number, request in enumerate(domain.groups[0].caches):
+        start = text.index(f"id='{number}'")
+        assert request.id_at is not None
+        assert request.id_at.column == start + 1
+        assert request.at.column == text.rindex("size=", 0, start) + 1
+        assert request.level_at is not None
+        assert request.level_at.column == text.index("level=", start) + 1
+        assert request.type_at is not None
+        assert request.type_at.column == text.rindex("type=", 0, start) + 1

@@ -77,9 +77,13 @@ class Positions:
     def _line_and_column(self, offset: int) -> tuple[int, int]:
         line = bisect_right(self._lines, offset)
         last_line, last_offset, last_column = self._last
-        if line != last_line or offset < last_offset:  # do not count a very long line from its start each time
+        if line != last_line:
             last_offset, last_column = self._lines[line - 1], 1
-        column = last_column + len(self._data[last_offset:offset].decode("utf-8", "replace"))
+        # Count from the last place, forward or back: not a very long line from its start each time.
+        if offset < last_offset:
+            column = last_column - len(self._data[offset:last_offset].decode("utf-8", "replace"))
+        else:
+            column = last_column + len(self._data[last_offset:offset].decode("utf-8", "replace"))
         self._last = (line, offset, column)
         return line, column
 

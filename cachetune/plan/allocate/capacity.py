@@ -70,7 +70,7 @@ def ways_of(request: CacheRequest, host: Host) -> int | Finding:
         return _no_control(request, host)
     about: dict[str, Any] = {"resource": control.name, "id": request.cache_id}
     if request.cache_id not in control.size_bytes:
-        return RULES["CT203"].at(request.at, hint=_caches_of(control), **about)
+        return RULES["CT203"].at(request.id_at or request.at, hint=_caches_of(control), **about)
     size, total, way = request.size, control.size_bytes[request.cache_id], control.way_bytes(request.cache_id) or 0
     if size.unit == "B" and not way:
         return RULES["CT218"].at(request.at, **about)
@@ -123,9 +123,13 @@ def amount_of(request: CacheRequest | BandwidthRequest, host: Host) -> Amount | 
 def _no_control(request: CacheRequest, host: Host) -> Finding:
     types = [c.type for c in host.caches if c.level == request.level]
     if not types:
-        return RULES["CT201"].at(request.at, level=request.level, hint=_other_levels(request.level, host))
+        at = request.level_at or request.at
+        return RULES["CT201"].at(at, level=request.level, hint=_other_levels(request.level, host))
     return RULES["CT202"].at(
-        request.at, type=request.type, level=request.level, hint=_other_types(types, request.level, host)
+        request.type_at or request.at,
+        type=request.type,
+        level=request.level,
+        hint=_other_types(types, request.level, host),
     )
 
 
@@ -200,7 +204,7 @@ def _node_findings(request: BandwidthRequest, host: Host) -> Iterator[Finding]:
         return
     if request.node_id not in control.ids:
         hint = _nodes_of(request.node_id, control, host)
-        yield RULES["CT209"].at(request.at, what=what, id=request.node_id, hint=hint)
+        yield RULES["CT209"].at(request.id_at or request.at, what=what, id=request.node_id, hint=hint)
     yield from _bandwidth_findings(request, control)
 
 
