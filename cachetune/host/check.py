@@ -31,6 +31,7 @@ _LARGEST_CACHE = 1 << 40
 _MOST_GROUPS = 1 << 20
 _LARGEST_TID = (1 << 31) - 1
 _MOST_SNC_NODES = 64
+_LATEST = 253402300799.0  # of the year 9999, in seconds since 1970
 
 
 def check_host(host: Host, name: str) -> Host:
@@ -52,6 +53,8 @@ def _problems(host: Host) -> Iterator[str]:
         yield from _bandwidth_problems(bandwidth)
     for monitor in host.monitors:
         yield from _monitor_problems(monitor)
+    if host.identity and not 0 <= host.identity.taken <= _LATEST:
+        yield f"it was taken at {host.identity.taken:g}, which is not a time"
     default = host.group(DEFAULT_GROUP)
     if default is None:
         yield "there is no default group (path '.')"

@@ -202,11 +202,21 @@ class Group(msgspec.Struct, frozen=True):
         return parent_of(self.path)
 
 
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose host a snapshot is, and when it was taken, in seconds since 1970. What is not known is ""."""
+
+    hostname: str = ""
+    taken: float
+    kernel: str = ""
+    cpu_model: str = ""
+
+
 class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Everything that planning needs to know of a host. ``source`` says where it was read from.
 
     ``snc_nodes`` is the number of Sub-NUMA nodes that share each L3 cache, 1 without Sub-NUMA clustering.
-    ``unknown_resources`` maps the directories of info/ that are not understood to their num_closids.
+    ``unknown_resources`` maps the directories of info/ that are not understood to their num_closids. ``identity`` is in
+    snapshots only, and no plan depends on it.
     """
 
     schema_version: Literal[1] = 1
@@ -220,6 +230,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     topology: Topology = Topology()
     unknown_resources: dict[str, int | None] = {}
     problems: tuple[Problem, ...] = ()
+    identity: Identity | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -14,9 +14,10 @@ from cachetune.apply.state.measurement import without_measurement
 from cachetune.apply.state.reservations import with_reservations
 from cachetune.errors import InputError, LockTimeoutError, StateFileError, UnreadableFileError
 from cachetune.host.check import check_host
+from cachetune.host.identity import identity_of_machine
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
-from cachetune.host.resctrl.files import SysfsResctrl
+from cachetune.host.resctrl.files import SysfsResctrl, is_kernels
 from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.sysfs import sizes_for
 from cachetune.host.usage import HostUsage, usage_of
@@ -55,6 +56,18 @@ def read_location(location: Location) -> HostReading:
         host = check_host(documents.decode(data, Host, name), name)
         return HostReading(host, notes=problems_of(host))
     return read_tree(open_resctrl(location), location)
+
+
+def read_for_snapshot(location: Location) -> HostReading:
+    """Like ``read_location``, with the identity of this machine if its own resctrl is read.
+
+    A simulated host and a copy of a tree have none, and a snapshot keeps that which it has.
+    """
+    reading = read_location(location)
+    if location.host is not None or not is_kernels(SysfsResctrl(location.resctrl)):
+        return reading
+    host = msgspec.structs.replace(reading.host, identity=identity_of_machine(location.proc))
+    return msgspec.structs.replace(reading, host=host)
 
 
 def read_tree(resctrl: Resctrl, location: Location) -> HostReading:

@@ -19,7 +19,7 @@ from cachetune.host import SysfsResctrl
 from cachetune.host.read import read_host
 from cachetune.service import hosts
 from cachetune.service.connection import Location, connect, open_resctrl
-from cachetune.service.hosts import read_for_planning, read_location
+from cachetune.service.hosts import read_for_planning, read_for_snapshot, read_location
 from cachetune.sim import SimulatedResctrl
 
 
@@ -54,6 +54,21 @@ def test_a_copy_is_read_without_notes(root: Path, sim: SimulatedResctrl) -> None
     reading = read_location(Location(resctrl=root, sysfs=root))
     assert [group.path for group in reading.host.groups] == [group.path for group in read_host(sim).groups]
     assert reading.notes == ()
+
+
+def test_only_the_kernels_resctrl_is_that_of_this_machine(
+    live: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text("model name\t: Xeon\n")
+    for location in (Location(resctrl=live), Location(resctrl=root), Location(host="sim:milan")):
+        assert read_for_snapshot(location).host.identity is None
+    monkeypatch.setattr(hosts, "is_kernels", lambda _: True)
+    reading = read_for_snapshot(Location(resctrl=live, proc=tmp_path, run=tmp_path))
+    assert reading.host.identity is not None
+    assert reading.host.identity.cpu_model == "Xeon"
+    saved = tmp_path / "node7.json"
+    saved.write_bytes(documents.encode(reading.host))
+    assert read_for_snapshot(Location(host=str(saved))).host == reading.host
 
 
 def test_a_held_lock_is_a_note(live: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

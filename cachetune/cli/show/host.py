@@ -1,5 +1,6 @@
 """A host as text: pictures of its caches, which CPUs have them, its groups and its limits."""
 
+import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from cachetune.cli.show.table import Table, numbers, unbroken, words
 from cachetune.cli.show.topology import topology_table
 from cachetune.cli.show.ways import IO_MARK, SEVERAL, io_picture, letter_of, owners_picture, scale
 from cachetune.host.diagnosis import missing_l3_control
-from cachetune.host.model import BandwidthControl, CacheControl, Group, Host
+from cachetune.host.model import BandwidthControl, CacheControl, Group, Host, Identity
 from cachetune.host.usage import CacheUsage, HostUsage
 from cachetune.idset import format_ids
 from cachetune.text import count, listed, printable
@@ -18,6 +19,8 @@ from cachetune.units import about
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
+
+_UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
 def host_page(usage: HostUsage) -> Iterator["RenderableType"]:
@@ -42,10 +45,35 @@ def host_page(usage: HostUsage) -> Iterator["RenderableType"]:
 
 
 def _title(host: Host) -> "Text":
+    if host.identity:
+        return _title_of_snapshot(host.identity, host.mount_options)
     title = unbroken(f"Host {printable(host.source)}", "bold")  # a long path stays in one piece
     if host.mount_options:
         title.append(f", mounted with {printable(', '.join(host.mount_options))}", "not bold")
     return title
+
+
+def _title_of_snapshot(identity: Identity, mount_options: Iterable[str]) -> "Text":
+    """Whose snapshot it is, of when, and of which machine: "Host node7, snapshot of 2026-11-30 14:02 UTC (…)"."""
+    who = f"Host {printable(identity.hostname)}" if identity.hostname else "Host"
+    kernel = f"Linux {printable(identity.kernel)}" if identity.kernel else ""
+    moment = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(identity.taken))
+    mounted = f"mounted with {printable(', '.join(mount_options))}" if mount_options else ""
+    parts = (
+        f"snapshot of {moment}{_age(time.time() - identity.taken)}",
+        kernel,
+        printable(identity.cpu_model),
+        mounted,
+    )
+    return _text((who, "bold"), (", " + ", ".join(filter(None, parts)), ""))
+
+
+def _age(seconds: float) -> str:
+    """The age in its largest unit, such as " (3 hours old)"; "" if it is in the future of this machine's clock."""
+    if seconds < 0:
+        return ""
+    name, length = next((unit for unit in _UNITS if seconds >= unit[1]), _UNITS[-1])
+    return f" ({count(int(seconds // length), name)} old)"
 
 
 def _heading(name: str, sentence: str) -> Table:

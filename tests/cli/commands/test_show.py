@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 import cachetune.sim
 from cachetune.cli.main import command
-from cachetune.errors import InputError
+from cachetune.errors import DocumentError, InputError
 from cachetune.sim import profile_names
 from tests.host.trees import SKYLAKE, below, group, make
 
@@ -129,6 +129,64 @@ def test_a_snapshot_is_shown_like_its_host(tmp_path: Path) -> None:
     root, saved = without_libvirt(tmp_path / "root"), tmp_path / "node7.json"
     assert run("snapshot", "--resctrl", root, "-o", saved).output == ""
     assert run("show", "--host", saved).output == PAGE.format(source=root)
+
+
+def snapshot_of(tmp_path: Path, **identity: object) -> Path:
+    """A snapshot with this identity."""
+    document = json.loads(run("snapshot", "--host", "sim:haswell").output)
+    saved = tmp_path / "saved.json"
+    saved.write_text(json.dumps(document | {"identity": identity}))
+    return saved
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"),
+    [
+        (30, " (30 seconds old)"),
+        (90, " (1 minute old)"),
+        (3 * 3600, " (3 hours old)"),
+        (20 * 86400, " (20 days old)"),
+        (-600, ""),
+    ],
+)
+def test_a_snapshot_says_whose_it_is_and_how_old(
+    seconds: int, age: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = 1795961220.0
+    monkeypatch.setattr("time.time", lambda: taken + seconds)
+    saved = snapshot_of(tmp_path, hostname="node7", taken=taken, kernel="6.12.57", cpu_model="Xeon E5-2680 v3")
+    first = " ".join(run("show", "--host", saved).output.partition("\n\n")[0].split())
+    assert first == f"Host node7, snapshot of 2026-11-29 14:07 UTC{age}, Linux 6.12.57, Xeon E5-2680 v3"
+
+
+def test_what_a_snapshot_does_not_know_is_left_out(tmp_path: Path) -> None:
+    first = run("show", "--host", snapshot_of(tmp_path, taken=0)).output.splitlines()[0]
+    assert re.fullmatch(r"Host, snapshot of 1970-01-01 00:00 UTC \([0-9]+ days old\)", first)
+
+
+def test_control_characters_of_a_snapshot_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    hostile = "a\x1b[2Jb\r\nc\u202e"
+    saved = snapshot_of(tmp_path, hostname=hostile, taken=0, kernel=hostile, cpu_model=hostile)
+    output = run("show", "--host", saved).output
+    assert output.count("a\\x1b[2Jb") == 3
+    assert not {"\x1b", "\r", "\u202e"} & set(output)
+
+
+@pytest.mark.parametrize("taken", [-1, 1e300, 253402300800])
+def test_a_snapshot_of_an_impossible_time_is_refused(taken: float, tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match="which is not a time"):
+        run("show", "--host", snapshot_of(tmp_path, taken=taken))
+
+
+def test_the_document_of_a_host_has_its_identity(tmp_path: Path) -> None:
+    saved = snapshot_of(tmp_path, hostname="node7", taken=1.0)
+    assert json.loads(run("show", "--json", "--host", saved).output)["host"]["identity"]["hostname"] == "node7"
+
+
+def test_a_plan_does_not_depend_on_whose_snapshot_it_is(tmp_path: Path) -> None:
+    one = json.loads(run("show", "--json", "--host", snapshot_of(tmp_path, hostname="a", taken=1)).output)
+    other = json.loads(run("show", "--json", "--host", snapshot_of(tmp_path, hostname="b", taken=2)).output)
+    assert one["fingerprint"] == other["fingerprint"]
 
 
 def test_a_snapshot_on_stdout_can_be_piped_into_show() -> None:
