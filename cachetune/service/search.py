@@ -28,7 +28,7 @@ class Search:
         for name in names:
             if name in directories:
                 self._search(name)
-            else:
+            elif name != "-" or name not in self.files:  # standard input can be read once
                 self.files.append(name)
 
     def leave_out(self, others: Collection[str]) -> None:

@@ -87,6 +87,11 @@ def test_every_file_of_a_directory_is_reported_once_and_in_order(checkout: Path)
     assert reported == ["domains/again.xml", "domains/bad.xml"]
 
 
+def test_standard_input_is_read_once() -> None:
+    result = run("-", "-", stdin=GOOD)
+    assert (result.exit_code, result.stderr) == (0, "1 file checked, valid.\n")
+
+
 @pytest.mark.parametrize("hidden", [".git/a.xml", "deep/.cache/a.xml", ".a.xml"])
 def test_hidden_files_are_not_searched_but_may_be_named(hidden: str, checkout: Path) -> None:
     path = checkout / hidden
