@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "cachetune"
 
 # The floors of the house, the lowest first. A module may import from its own package and from the floors below.
-LEAVES = {"cbm", "documents", "errors", "extras", "files", "findings", "idset", "lazy", "text", "units"}
+LEAVES = {"cbm", "documents", "errors", "extras", "files", "findings", "idset", "lazy", "picture", "text", "units"}
 FLOORS = (
     LEAVES,
     {"domain", "host"},

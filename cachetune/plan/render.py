@@ -1,28 +1,32 @@
 """A plan as text for people. Each line has a mark for its kind of change, so that a terminal can color it.
 
-Marks: "+" created, "~" changed, "-" removed, ">" threads that move, " " unchanged or an explanation, "" the summary.
+Marks: "+" created, "~" changed, "-" removed, ">" threads that move, " " unchanged or an explanation, "#" the legend of
+the pictures, "" the summary. ``indent`` is that of the rest of a line that is wider than the terminal.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import reduce
+from itertools import zip_longest
 from typing import NamedTuple, assert_never
 
 from cachetune.cbm import Cbm, Masks, largest_run
 from cachetune.guests.model import Thread
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.resctrl.assignments import parse as parse_assignments
-from cachetune.host.resctrl.schemata import Schemata, merge, parse
+from cachetune.host.resctrl.schemata import Schemata, folded, merge, parse
 from cachetune.idset import format_ids, numbered
+from cachetune.picture import legend
 from cachetune.plan.bandwidth import with_unit
 from cachetune.plan.groups.names import is_libvirts_name, scope_of
 from cachetune.plan.model import NO_GUEST, MovedGroup, Plan, PlannedGroup, Resource, Usage
+from cachetune.plan.pictures import Cell, Pictures
 from cachetune.plan.settings import ASSIGNMENTS, group_file, group_of_file
 from cachetune.plan.steps import CreateGroup, MoveTasks, RemoveGroup, Step, WriteFile, WriteSchemata
 from cachetune.text import count, counts, listed, printable
 from cachetune.units import about
 
-Draw = Callable[[int, int, int], str]
 _MARKS = {"create": "+", "change": "~", "keep": " "}
+_LONGEST_LABEL = 24
 
 
 class Line(NamedTuple):
@@ -30,25 +34,58 @@ class Line(NamedTuple):
 
     mark: str
     text: str
+    indent: int = 4
 
 
-def render(plan: Plan, draw: Draw) -> Iterator[Line]:
-    """The whole plan: changes outside the guests' groups, the groups, the threads, the summary.
+class _Row(NamedTuple):
+    """What is said of some caches of a group: "L3 0-1" and a cell, not yet aligned with the other rows."""
 
-    ``draw`` returns a picture of a mask, given the mask, the number of ways and the ways shared with I/O. Caches that
-    are treated alike share a line.
+    mark: str
+    label: str
+    cell: Cell
+
+
+def render(plan: Plan) -> Iterator[Line]:
+    """The whole plan: changes outside the guests' groups, the groups, the threads, the legend, the summary.
+
+    Caches that are treated alike share a line.
     """
+    rows = [*_rows(plan)]
+    labels = [len(row.label) for row in rows if isinstance(row, _Row)]
+    width = max((length for length in labels if length <= _LONGEST_LABEL), default=0)
+    for row, following in zip_longest(rows, rows[1:]):
+        if isinstance(row, Line):
+            yield row
+        else:
+            yield from _aligned(row, width, following)
+    pictures = [picture for row in rows if isinstance(row, _Row) for picture in row.cell.pictures]
+    if pictures:
+        yield Line("#", legend(pictures, "this group"))
+    yield Line("", summary_sentence(plan))
+
+
+def _aligned(row: _Row, width: int, following: "Line | _Row | None") -> Iterator[Line]:
+    """The lines of a row; the marks of I/O below its picture only if the row below does not have the same."""
+    indent = 6 + max(width, len(row.label))
+    for number, text in enumerate(row.cell.lines):
+        yield Line(row.mark, f"    {'' if number else row.label:<{indent - 6}}  {text}", indent)
+    if row.cell.marks and not (isinstance(following, _Row) and following.cell.marks == row.cell.marks):
+        yield Line(" ", f"{'':{indent}}{row.cell.marks}", indent)
+
+
+def _rows(plan: Plan) -> Iterator[Line | _Row]:
+    """All but the end, in order."""
     writes: dict[str, list[WriteSchemata]] = {}
     for step in plan.steps:
         if isinstance(step, WriteSchemata):
             writes.setdefault(step.path, []).append(step)
-    planned = {g.path for g in plan.groups}
+    planned, pictures = {g.path for g in plan.groups}, Pictures(plan)
     for path, steps in writes.items():
         if path not in planned:
             yield Line("~", f"~ {_name(path)}")
-            yield from _before_and_after(steps, plan, draw)
+            yield from _before_and_after(path, steps, plan, pictures)
     for group in plan.groups:
-        yield from _group(group, writes.get(group.path, []), plan, draw)
+        yield from _group(group, writes.get(group.path, []), plan, pictures)
     for step in plan.steps:
         if not _is_mode_of(planned, step):
             yield from _line_of(step, plan)
@@ -56,7 +93,6 @@ def render(plan: Plan, draw: Draw) -> Iterator[Line]:
         yield Line("~", f"~ {_loss(moved)}")
     if plan.moved and not plan.groups:
         yield from _holes(plan)
-    yield Line("", summary_sentence(plan))
 
 
 def _is_mode_of(paths: Collection[str], step: Step) -> bool:
@@ -110,7 +146,7 @@ def describe(step: Step) -> str:
         case CreateGroup(path):
             return f"create {path}"
         case WriteSchemata(path, _, after):
-            return f"write {' '.join(after.split())} to {_name(path)}"
+            return f"write {folded(after)} to {_name(path)}"
         case WriteFile(path, before, after):
             if group_file(path) == ASSIGNMENTS:
                 return f"{_counters(before, after)} {_name(group_of_file(path) or path)}"
@@ -154,15 +190,16 @@ def _counters(before: str, after: str) -> str:
     return " and ".join(done) or "write the same counters to"
 
 
-def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
+def _group(group: PlannedGroup, writes: list[WriteSchemata], plan: Plan, pictures: Pictures) -> Iterator[Line | _Row]:
     mark = _MARKS[group.action]
     what = ", monitor only" if group.kind == "monitor" else _mode(group, plan)
     yield Line(mark, f"{mark} {group.path}  ({group.who}{what})")
     before = Schemata() if group.action == "create" else _before(writes)
-    masks = _masks(group.schemata.masks, before.masks, plan, draw)
-    sizes = ((resource.name, i, f"{shown}{_size(mask, group, resource, i)}") for resource, i, mask, shown in masks)
-    yield from _folded(mark, sizes)
-    yield from _folded(mark, _bandwidths(group, before, plan))
+    masks = _masks(group.path, group.schemata.masks, before.masks, plan, pictures)
+    yield from _folded(
+        mark, ((resource.name, i, cell.then(_size(mask, group, resource, i))) for resource, i, mask, cell in masks)
+    )
+    yield from _folded(mark, ((name, i, Cell((text,))) for name, i, text in _bandwidths(group, before, plan)))
 
 
 def _mode(group: PlannedGroup, plan: Plan) -> str:
@@ -173,12 +210,12 @@ def _mode(group: PlannedGroup, plan: Plan) -> str:
     return "" if group.mode == "shareable" else f", {group.mode}"
 
 
-def _before_and_after(steps: list[WriteSchemata], plan: Plan, draw: Draw) -> Iterator[Line]:
+def _before_and_after(path: str, steps: list[WriteSchemata], plan: Plan, pictures: Pictures) -> Iterator[_Row]:
     before, after = _before(steps), reduce(merge, (parse(step.after) for step in steps), Schemata())
-    masks = _masks(after.masks, before.masks, plan, draw)
-    yield from _folded("~", ((resource.name, i, shown) for resource, i, _, shown in masks))
+    masks = _masks(path, after.masks.sorted(), before.masks, plan, pictures)
+    yield from _folded("~", ((resource.name, i, cell) for resource, i, _, cell in masks))
     limits = ((name, i, value, before.bandwidth.at(name, i)) for name, i, value in after.bandwidth.entries())
-    yield from _folded("~", ((name, i, _changed(old, value, plan)) for name, i, value, old in limits))
+    yield from _folded("~", ((name, i, Cell((_changed(old, value, plan),))) for name, i, value, old in limits))
 
 
 def _loss(moved: MovedGroup) -> str:
@@ -188,7 +225,7 @@ def _loss(moved: MovedGroup) -> str:
     return f"{moved.guest or _name(moved.path)}: {count(ways, 'way')} {'moves' if ways == 1 else 'move'}{size}"
 
 
-def _holes(plan: Plan) -> Iterator[Line]:
+def _holes(plan: Plan) -> Iterator[_Row]:
     """How large the largest hole of each cache is afterwards, where groups only move."""
     before = {path: state.masks for path, state in plan.host_groups.items()}
     after = dict(before)
@@ -201,7 +238,7 @@ def _holes(plan: Plan) -> Iterator[Line]:
             old, new = (_largest_hole(masks.values(), resource, i) for masks in (before, after))
             if old != new:
                 size = f", {about(new * way_bytes)}" if way_bytes else ""
-                lines.append((resource.name, i, f"largest hole {old} -> {count(new, 'way')}{size}"))
+                lines.append((resource.name, i, Cell((f"largest hole {old} -> {count(new, 'way')}{size}",))))
     yield from _folded("~", lines)
 
 
@@ -212,29 +249,23 @@ def _largest_hole(groups: Iterable[Masks], resource: Resource, cache_id: int) ->
     return largest_run(((1 << resource.ways) - 1) & ~taken)
 
 
-def _folded(mark: str, values: Iterable[tuple[str, int, str]]) -> Iterator[Line]:
-    """A line for each (resource, id, text); ids of one resource with the same text share a line."""
-    alike: dict[tuple[str, str], list[int]] = {}
-    for name, i, text in values:
-        alike.setdefault((name, text), []).append(i)
-    for (name, text), ids in alike.items():
-        yield Line(mark, f"    {name} {format_ids(ids)}  {text}")
+def _folded(mark: str, cells: Iterable[tuple[str, int, Cell]]) -> Iterator[_Row]:
+    """A row for each (resource, id, cell); ids of one resource with the same cell share a row."""
+    alike: dict[tuple[str, Cell], list[int]] = {}
+    for name, i, cell in cells:
+        alike.setdefault((name, cell), []).append(i)
+    for (name, cell), ids in alike.items():
+        yield _Row(mark, f"{name} {format_ids(ids)}", cell)
 
 
-def _masks(masks: Masks, before: Masks, plan: Plan, draw: Draw) -> Iterator[tuple[Resource, int, Cbm, str]]:
+def _masks(
+    path: str, masks: Masks, before: Masks, plan: Plan, pictures: Pictures
+) -> Iterator[tuple[Resource, int, Cbm, Cell]]:
     """Each mask of a known resource, with its picture and, if it changes, the one before."""
     resources = {resource.name: resource for resource in plan.resources}
     for name, i, mask in masks.entries():
         if resource := resources.get(name):
-            yield resource, i, mask, _mask(mask, before.at(name, i), resource, resource.io_ways.get(i, Cbm(0)), draw)
-
-
-def _mask(mask: Cbm, old: Cbm | None, resource: Resource, io_ways: Cbm, draw: Draw) -> str:
-    width = -(-resource.ways // 4)
-    now = f"{draw(mask, resource.ways, io_ways)} {mask:0{width}x}"
-    if old is None or old == mask:
-        return now
-    return f"{draw(old, resource.ways, io_ways)} {old:0{width}x} -> {now}"
+            yield resource, i, mask, pictures.draw(path, resource, i, mask, before.at(name, i))
 
 
 def _bandwidths(group: PlannedGroup, before: Schemata, plan: Plan) -> Iterator[tuple[str, int, str]]:

@@ -144,9 +144,9 @@ def test_the_plan_shows_a_new_copy_and_the_default_group_with_their_last_masks(c
     control = connection.look(load_ledger(connection.run)).caches[0]
     copy = group({1}, (cache_request(control, 1, 2),), (), [])
     plan = plan_for(domain(group({0}, (cache_request(control, 0, 1),), (), []), copy), connection)
-    text = "\n".join(line.text for line in render(plan, lambda *_: ""))
-    assert "L3 0   7c0 ->  7fe" in text
-    assert "+ cachetune-web-vcpus_1  (vCPU 1)\n    L3 0   7fe" in text
+    text = "\n".join(line.text for line in render(plan))
+    assert "L3 0  ddddd------ 7c0 -> ##########- 7fe" in text
+    assert "+ cachetune-web-vcpus_1  (vCPU 1)\n    L3 0  ##########- 7fe" in text
 
 
 def a_give_back(run: Path) -> tuple[SimulatedResctrl, Connection, Plan]:

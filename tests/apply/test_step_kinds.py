@@ -172,7 +172,7 @@ def test_a_step_takes_effect_and_is_undone_twice(row: Row, sim: SimulatedResctrl
 def test_a_step_is_described_and_drawn(row: Row, sim: SimulatedResctrl) -> None:
     plan = plan_of(read_host(sim), row.step)
     assert describe(row.step) == row.describes
-    lines = [line.text for line in render(plan, lambda *_: "")]
+    lines = [line.text for line in render(plan)]
     assert row.line in [*lines, ""]
     assert not summary_sentence(plan).startswith("No changes")
 

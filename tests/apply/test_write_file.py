@@ -207,7 +207,7 @@ def test_io_alloc_is_a_setting_of_the_host_that_is_switched_and_put_back(
     step = WriteFile(IO_ALLOC, "disabled", "enabled")
     plan = plan_of(read_host(sim), step)
     assert summary_sentence(plan).startswith("1 host setting to change.")
-    assert next(line.text for line in render(plan, lambda *_: "")) == f"~ {IO_ALLOC}  disabled -> enabled"
+    assert next(line.text for line in render(plan)) == f"~ {IO_ALLOC}  disabled -> enabled"
     assert describe(step) == f"write enabled to {IO_ALLOC}"
     sim.fail(errno.EIO, operation="mkdir")
     assert carry_out(connection, step, CreateGroup(MONITOR)) == "rolled back"

@@ -1,5 +1,6 @@
 """Hosts as people have reported them, each as small as the report allows, and the guests that were planned on them."""
 
+import re
 from pathlib import Path
 
 from cachetune.domain import load
@@ -165,10 +166,5 @@ def rules(made: Plan) -> list[str]:
 
 
 def text(made: Plan) -> str:
-    """The plan as text, with # for a mask's ways, ^ for those shared with I/O, * for both."""
-
-    def draw(mask: int, ways: int, io: int) -> str:
-        marks = {(0, 0): ".", (1, 0): "#", (0, 1): "^", (1, 1): "*"}
-        return "".join(marks[mask >> way & 1, io >> way & 1] for way in reversed(range(ways)))
-
-    return "\n".join(line.text for line in render(made, draw))
+    """The plan as text, without the blanks that align its columns."""
+    return "\n".join(re.sub(r"(?<=\S) {2,}", "  ", line.text) for line in render(made))

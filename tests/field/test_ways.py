@@ -33,8 +33,9 @@ def test_ways_of_io_alloc_stay_with_the_default_group(tmp_path: Path) -> None:
     assert made.steps[0] == WriteSchemata(".", "L3:0=ffff\n", "L3:0=0fff\n")
     assert made.groups[0].schemata.masks["L3"] == {0: 0xF000, 1: 0xFFFF}
     assert rules(made) == []
-    assert "L3 0  ############**** ffff -> ....########**** 0fff" in text(made)
-    assert "L3 0  ####........^^^^ f000  8 MiB" in text(made)
+    assert "L3 0  dddddddddddddddd ffff -> ----dddddddddddd 0fff" in text(made)
+    assert "\n                      ^^^^  ^^^^\n" in text(made), "below both masks of the default group"
+    assert "L3 0  AAAA------------ f000  8 MiB" in text(made)
 
 
 def test_a_kernel_with_io_alloc_keeps_its_ways_apart_from_the_guests(tmp_path: Path) -> None:

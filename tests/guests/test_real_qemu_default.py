@@ -51,7 +51,7 @@ def test_the_default_group_takes_ways_back_and_a_guest_keeps_its_own(tmp_path: P
         assert masks() == ("7e0", "01e")
 
         # The default group gives up ways, the guest takes some of them, and the rest comes back.
-        assert "L3 0  ▓▓████····· 7e0 -> ▓▓█········ 700" in default("--l3", "0=3ways")
+        assert "L3 0  dddddd----. 7e0 -> ddd...----. 700" in default("--l3", "0=3ways")
         assert masks() == ("700", "01e")
         assert host.tune("apply", web, 6, "--yes", *under).returncode == 0
         assert masks() == ("700", "07e")

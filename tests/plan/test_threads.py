@@ -156,7 +156,7 @@ def test_a_plan_says_whom_each_group_is_for() -> None:
         ("monitor", "", "iothreads:2", "iothread 2"),
         ("control", "0", None, "vCPU 0"),
     ]
-    text = [line.text for line in render(plan, lambda *_: "")]
+    text = [line.text for line in render(plan)]
     assert "+ cachetune-web-threads_iothreads_1-2  (iothreads 1-2)" in text
     to = "the default group -> cachetune-web-threads_iothreads_1-2"
     assert f"> threads 43 (iothread1), 44 (iothread2): {to}" in text
@@ -164,7 +164,7 @@ def test_a_plan_says_whom_each_group_is_for() -> None:
 
 def test_a_plan_says_which_threads_are_vhost_workers_and_shows_names_without_control_characters() -> None:
     guest = Guest(PID, (Thread(PID), Thread(43, iothread="io\x1b[31m1"), Thread(7, vhost="kernel thread")))
-    text = [line.text for line in render(planned(*map(tune, KINDS), guest=guest), lambda *_: "")]
+    text = [line.text for line in render(planned(*map(tune, KINDS), guest=guest))]
     assert "> thread 7 (vhost): the default group -> cachetune-web-threads_vhost" in text
     assert "> thread 43 (io\\x1b[31m1): the default group -> cachetune-web-threads_iothreads" in text
 

@@ -15,7 +15,6 @@ from cachetune.cli.show.findings import show_findings
 from cachetune.cli.show.plan import show_plan
 from cachetune.cli.show.readings import readings_page
 from cachetune.cli.show.report import show_report
-from cachetune.cli.show.ways import io_picture, owners_picture
 from cachetune.cli.streams import read_or_not
 from cachetune.cli.top.session import Session, screen_width
 from cachetune.cli.top.view import View
@@ -24,6 +23,7 @@ from cachetune.guests.model import Guest, Thread
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.host.read import read_host
 from cachetune.host.usage import usage_of
+from cachetune.picture import io_picture, legend, letter_of, owners_picture
 from cachetune.plan.model import Plan
 from cachetune.plan.render import describe
 from cachetune.plan.request import GuestRequest, Options
@@ -139,22 +139,22 @@ def _show_top(resctrl: SimulatedResctrl, host: Host, guests: Mapping[str, str]) 
 
 def _show_ways(before: Host, after: Host) -> None:
     """Show the caches of both hosts, with a letter for each group."""
-    groups = [g.path for g in after.control_groups() if g.path != DEFAULT_GROUP]
-    letters = {DEFAULT_GROUP: "d"} | dict(zip(groups, "ABCDEFGH", strict=False))
+    letters = {group.path: letter_of(i) for i, group in enumerate(after.control_groups())}
+    shown: list[str] = []
     for cache in after.caches:
         for cache_id in cache.size_bytes:
             pictures = [
                 owners_picture(
-                    [(letters.get(g.path, "?"), g.masks[cache.name][cache_id]) for g in host.control_groups()],
+                    [(letters[g.path], g.masks[cache.name][cache_id]) for g in host.control_groups()],
                     cache.ways,
                 )
                 for host in (before, after)
             ]
             click.echo(f"  {cache.name} cache {cache_id}   {pictures[0]}  ->  {pictures[1]}")
-            if io_ways := cache.io_ways(cache_id):
-                shared = io_picture(io_ways, cache.ways)
-                click.echo(f"  {'':{len(cache.name) + 8}}   {shared}      {shared}")
+            marks = io_picture(cache.io_ways(cache_id), cache.ways)
+            click.echo(f"  {'':{len(cache.name) + 8}}   {marks}      {marks}".rstrip())
+            shown += [*pictures, marks]
     click.echo()
     for path, letter in letters.items():
         click.echo(f"  {letter}  {'the default group' if path == DEFAULT_GROUP else path}")
-    click.echo("  ^  ways shared with I/O")
+    click.echo(f"\n{legend(shown, 'group above')}")

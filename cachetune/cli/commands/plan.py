@@ -24,6 +24,9 @@ def command(*, file: str | None, output: str | None, as_json: bool, **values: An
     FILE may be a tuning file (only the <cputune> element); without FILE, the request is the guest's tuning file in
     guests.d, or else its live XML. Without --guest, --pid or --vcpu, groups are planned but no task moves.
 
+    Masks are drawn as show draws caches: a letter is a way of the group itself, # of several groups, - of other groups
+    only, and . is free. The letters are those that show has afterwards.
+
     \b
     Examples:
       cachetune plan --host sim:skylake-2s --shrink-default guest.xml

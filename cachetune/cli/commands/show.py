@@ -19,8 +19,8 @@ def command(*, as_json: bool, **values: Any) -> None:
     """Show a host: the ways of each cache and their owners, free space, groups and limits.
 
     In the pictures, each character is a way, with the highest way on the left. A letter is the group with that letter
-    in the table below, # a way of several groups, · a free way, and ^ marks ways shared with I/O. Only ways that are
-    free and contiguous can be allocated. Below the tables are the ways that lie idle, and what gives them back to the
+    in the table below, # several groups, . a free way, and ^ marks ways shared with I/O. Only ways that are free and
+    contiguous can be allocated. Below the tables are the ways that lie idle, and what gives them back to the
     default group.
 
     \b

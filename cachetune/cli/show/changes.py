@@ -1,12 +1,14 @@
 """The change log: a table with a row for each change, or a paragraph for each with its groups before and after."""
 
 import pwd
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cachetune.apply.state.change_log import Change, GroupChange, LoggedGroup, User
 from cachetune.cli.show.table import Table, names, numbers, words
 from cachetune.host.model import DEFAULT_GROUP
+from cachetune.host.resctrl.schemata import folded
 from cachetune.service.change_log import ChangeLog
 from cachetune.text import count, printable
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
+_SCHEMATA = re.compile(r"[A-Z0-9]+:[0-9]+=[0-9a-f]+(;[0-9]+=[0-9a-f]+)*", re.ASCII)
 _STYLES = {"rolled back": "yellow", "rollback incomplete": "red"}
 
 
@@ -106,11 +109,16 @@ def _difference(before: LoggedGroup | None, after: LoggedGroup | None) -> str:
     old, new = before.state.split(" "), after.state.split(" ")
     parts = []
     if old != new:
-        was, now = (" ".join(_without(a, b)) or "nothing" for a, b in ((old, new), (new, old)))
+        was, now = (" ".join(map(_short, _without(a, b))) or "nothing" for a, b in ((old, new), (new, old)))
         parts.append(f"{was} -> {now}")
     if before.tasks != after.tasks:
         parts.append(f"{'?' if before.tasks is None else before.tasks} -> {_tasks(after)}")
     return ", ".join(parts)
+
+
+def _short(word: str) -> str:
+    """A word of a group's state, where ids with the same value are together if it is a line of schemata."""
+    return folded(word) if _SCHEMATA.fullmatch(word) else word
 
 
 def _without(words: list[str], others: list[str]) -> list[str]:
@@ -121,7 +129,7 @@ def _whole(group: LoggedGroup | None) -> str:
     """All that is known of a group that exists only before or only after."""
     if group is None:
         return "removed again"
-    state = " ".join(word for word in group.state.split(" ") if word != "shareable")  # what most groups are
+    state = " ".join(_short(word) for word in group.state.split(" ") if word != "shareable")  # what most groups are
     return ", ".join(filter(None, (state, _tasks(group))))
 
 

@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -13,43 +13,57 @@ from cachetune.errors import UnwritableFileError
 from cachetune.files import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rich.console import Console, RenderableType
 
-_PIPE_WIDTH = 160
-_ASCII = str.maketrans("█▓░·…▸▾▁▂▃▄▅▆▇", "#%:.~>v.,-~=+*")
+_NO_LIMIT = 1 << 20
+_ASCII = str.maketrans("█░…▸▾▁▂▃▄▅▆▇", "*:~>v_,;!/+%")
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 
 
-def console() -> "Console":
-    """The console on stdout: colors and the terminal's width, or plain and wider lines in a pipe."""
+def console(file: "IO[str]") -> "Console":
+    """The console on stdout or stderr: colors and the terminal's width, or plain lines of any length in a pipe."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    width = None if file.isatty() or "COLUMNS" in os.environ else _NO_LIMIT
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
-def show(parts: "Iterable[RenderableType]", columns: int | None = None) -> None:
-    """Print the parts, with ASCII pictures if stdout cannot encode Unicode. A sentence wraps, but no size does.
+def show(parts: "Iterable[RenderableType]", columns: int | None = None, *, err: bool = False) -> None:
+    """Print the parts, in ASCII if that is what the locale has. A sentence wraps on a terminal, but no size does.
 
     ``columns`` is the width of prose, by default that of the console.
     """
-    click.echo(rendered(parts, columns), nl=False, color=True)
+    click.echo(rendered(parts, columns, sys.stderr if err else sys.stdout), nl=False, color=True, err=err)
 
 
-def rendered(parts: "Iterable[RenderableType]", columns: int | None = None) -> str:
-    """What ``show`` prints."""
+def rendered(parts: "Iterable[RenderableType]", columns: int | None = None, file: "IO[str] | None" = None) -> str:
+    """What ``show`` prints to the file, or to stdout."""
     from rich.text import Text
 
     from cachetune.cli.show.table import Sentence
 
-    out = console()
+    file = sys.stdout if file is None else file
+    out = console(file)
     out.width = columns or out.width
     with out.capture() as captured:
         for part in parts:
             out.print(Sentence(part) if isinstance(part, str | Text) else part, crop=False)
     text = "\n".join(line.rstrip(" ") for line in captured.get().split("\n"))
-    return text if (sys.stdout.encoding or "utf-8").lower().startswith("utf") else in_ascii(text)
+    return text if has_unicode(getattr(file, "encoding", None), os.environ) else in_ascii(text)
+
+
+def has_unicode(encoding: str | None, environment: "Mapping[str, str]") -> bool:
+    """Whether a stream with the encoding shows more than ASCII: not if the user has set the locale C or POSIX.
+
+    Python then sets LC_CTYPE to C.UTF-8, which does not mean that the terminal has it. Source: PEP 538.
+    """
+    if not (encoding or "utf-8").lower().startswith("utf"):
+        return False
+    ctype = environment.get("LC_CTYPE", "")
+    names = (environment.get("LC_ALL"), "" if ctype in _COERCED else ctype, environment.get("LANG"))
+    return next((name for name in names if name), "") not in ("C", "POSIX")
 
 
 def in_ascii(text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cachetune.cli.show.table import Table, names, numbers, words
-from cachetune.cli.show.ways import OWN
+from cachetune.picture import FILLED
 from cachetune.plan.partition import KNEE_TOLERANCE
 from cachetune.service.suggest import Measured
 from cachetune.text import count, printable
@@ -61,7 +61,7 @@ def _chart(curve: Curve) -> Table:
     table = Table(numbers("ways"), *sizes, numbers("occupancy"), numbers("per second"), words(""), words(""))
     most = max((point.bytes_per_second for point in curve.points), default=0.0) or 1.0
     for point in curve.points:
-        bar = OWN * round(_BAR * point.bytes_per_second / most)
+        bar = FILLED * round(_BAR * point.bytes_per_second / most)
         marks = ["has now"] if point.ways == curve.before_ways else []
         marks += ["knee"] if point.ways == curve.knee_ways else []
         size = [about(point.size_bytes or 0)] if curve.way_bytes else []

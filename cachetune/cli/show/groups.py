@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cachetune.cli.show.table import Table, names, numbers, words
 from cachetune.host.model import Group, Host
-from cachetune.idset import format_ids
+from cachetune.host.resctrl.schemata import compact
 from cachetune.text import count, printable
 
 if TYPE_CHECKING:
@@ -82,12 +82,10 @@ def _values(group: Group, ids: Mapping[str, frozenset[int]]) -> str:
 
 def _compact(name: str, values: Mapping[int, str], every: frozenset[int]) -> str:
     """L3:0-1=7ff: ids grouped by value; "all" for every id of the host."""
-    alike: dict[str, list[int]] = {}
-    for number, value in values.items():
-        alike.setdefault(value, []).append(number)
-    if len(alike) == 1 and len(values) > 1 and set(values) == every:
-        return f"{name}:all={next(iter(alike))}"
-    return f"{name}:" + ";".join(f"{format_ids(each)}={value}" for value, each in alike.items())
+    same = {*values.values()}
+    if len(same) == 1 and len(values) > 1 and set(values) == every:
+        return f"{name}:all={same.pop()}"
+    return compact(name, values)
 
 
 def _text(text: str, style: str) -> "Text":

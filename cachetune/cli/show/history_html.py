@@ -15,9 +15,9 @@ from cachetune.cli.show import chart
 from cachetune.cli.show.changes import guests_of, user_of
 from cachetune.cli.show.chart import Chart, bytes_chart, time_axis, ways_chart
 from cachetune.cli.show.noisy import paragraph
-from cachetune.cli.show.ways import FREE, letter_of, owners_picture
 from cachetune.errors import MissingExtraError
 from cachetune.host.model import DEFAULT_GROUP
+from cachetune.picture import legend, letter_of, owners_picture
 from cachetune.service.history_report import CacheCourse, HistoryReport, Tenant, display_name
 from cachetune.text import count, printable
 from cachetune.units import about
@@ -66,6 +66,7 @@ def history_html(report: HistoryReport, source: str) -> bytes:
     )
     changes = report.changes[-_MOST_CHANGES:]
     names = list(dict.fromkeys(tenant.name for tenant in report.tenants))
+    maps = [way_map(cache) for cache in report.caches if cache.cache.ways]
     text = environment.get_template("history.html.jinja").render(
         axis=time_axis(report.period, [change.time.timestamp() for change in changes]),
         cards=[_card(name, report) for name in names[:MOST_CHARTED]],
@@ -74,7 +75,8 @@ def history_html(report: HistoryReport, source: str) -> bytes:
         chart=chart,
         findings=[*findings_of(report)],
         free=[_free_chart(cache, report) for cache in report.caches if cache.cache.ways],
-        maps=[way_map(cache) for cache in report.caches if cache.cache.ways],
+        maps=maps,
+        legend=legend((each.ways for each in maps), "group below"),
         notes=[*_notes(report, len(names))],
         period=period_text(report),
         noisy=[*_ranked(report)],
@@ -143,7 +145,7 @@ def way_map(course: CacheCourse) -> WayMap:
     size = "" if cache.size_bytes is None else f" of {about(cache.size_bytes // cache.ways)}"
     key = tuple((letter, display_name(name), count(mask.bit_count(), "way")) for letter, name, mask in letters)
     picture = owners_picture([(letter, int(mask)) for letter, _, mask in letters], cache.ways)
-    return WayMap(f"L3 cache {cache.id}: {count(cache.ways, 'way')}{size}", picture.replace(FREE, "·"), key)
+    return WayMap(f"L3 cache {cache.id}: {count(cache.ways, 'way')}{size}", picture, key)
 
 
 def _row(tenant: Tenant) -> Row:

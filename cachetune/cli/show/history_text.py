@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from cachetune.cli.show.changes import changes_page
 from cachetune.cli.show.history_html import findings_of, noisy_lines, period_text, way_map
 from cachetune.cli.show.table import Table, names, numbers, unbroken
+from cachetune.picture import LEVELS, bar, legend
 from cachetune.service.history_report import Course, HistoryReport, Tenant, display_name
 from cachetune.text import printable
 from cachetune.units import about
@@ -13,7 +14,6 @@ from cachetune.units import about
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
 
-_COLUMNS = "▁▂▃▄▅▆▇█"
 _WIDTH, _NARROW = 24, 8
 _BAR = 10
 
@@ -29,6 +29,8 @@ def history_page(report: HistoryReport, source: str) -> Iterator["RenderableType
             yield ""
             yield unbroken(f"{found.title}  {found.ways}  free {columns(course.free, course.cache.ways)}")
             yield "  " + ", ".join(f"{letter} {name} ({ways})" for letter, name, ways in found.key)
+    if maps := [way_map(course).ways for course in report.caches if course.cache.ways]:
+        yield legend(maps, "group above")
     yield ""
     yield _Tenants(report.tenants)
     if report.ranking:
@@ -48,7 +50,7 @@ def columns(course: Course, top: float | None = None, width: int = _WIDTH) -> st
 def _column(value: float | None, top: float) -> str:
     if value is None:
         return " "
-    return _COLUMNS[min(round(value / top * (len(_COLUMNS) - 1)), len(_COLUMNS) - 1) if top else 0]
+    return LEVELS[min(round(value / top * (len(LEVELS) - 1)), len(LEVELS) - 1) if top else 0]
 
 
 def _fewer(values: tuple[float | None, ...], most: int) -> Iterator[float | None]:
@@ -95,8 +97,7 @@ class _Tenants:
 def _bar(value: float | None, top: float | None, width: int) -> str:
     if value is None or not top:
         return ""
-    filled = min(round(value / top * width), width)
-    return f"{'█' * filled}{'·' * (width - filled)} {value / top:.0%}".lstrip()
+    return f"{bar(value / top, width)} {value / top:.0%}".lstrip()
 
 
 def _amount(value: float | None, unit: str = "") -> str:

@@ -8,11 +8,11 @@ from cachetune.cli.show.groups import STYLES, groups_table
 from cachetune.cli.show.limits import limits_table
 from cachetune.cli.show.table import Table, numbers, unbroken, words
 from cachetune.cli.show.topology import topology_table
-from cachetune.cli.show.ways import IO_MARK, SEVERAL, io_picture, letter_of, owners_picture, scale
 from cachetune.host.diagnosis import missing_l3_control
 from cachetune.host.model import BandwidthControl, CacheControl, Group, Host, Identity
 from cachetune.host.usage import CacheUsage, HostUsage
 from cachetune.idset import format_ids
+from cachetune.picture import IO_MARK, SEVERAL, io_picture, legend, letter_of, owners_picture, scale
 from cachetune.text import count, listed, printable
 from cachetune.units import about
 
@@ -31,6 +31,9 @@ def host_page(usage: HostUsage) -> Iterator["RenderableType"]:
     for cache in host.caches:
         yield ""
         yield from _cache_section(cache, host, [u for u in usage.caches if u.resource == cache.name], letters)
+    if usage.caches:
+        yield ""
+        yield _text((legend(_all_pictures(usage, letters), "group below"), "dim"))
     for bandwidth in host.bandwidths:
         yield ""
         yield _heading(bandwidth.name, _bandwidth(bandwidth, host))
@@ -103,7 +106,6 @@ def _pictures(cache: CacheControl, host: Host, usages: list[CacheUsage], letters
     alike = _alike((u.id, (tuple(masks[u.id]), u.way_bytes, cache.io_ways(u.id))) for u in usages)
     several = len(alike) > 1 and len({u.way_bytes for u in usages}) > 1
     marks = [] if cache.shares_all else [io_picture(cache.io_ways(ids[0]), ways) for ids in alike.values()]
-    legend = f"{IO_MARK} shared with I/O" + (" (io_alloc)" if cache.io_alloc else "")
     table = Table(words(""), numbers("", right=False), words(""))
     table.add_row("", _text((scale(ways), "dim")), "")
     for i, ids in enumerate(alike.values()):
@@ -114,10 +116,18 @@ def _pictures(cache: CacheControl, host: Host, usages: list[CacheUsage], letters
         table.add_row(f"  {'cache' if len(ids) == 1 else 'caches'} {format_ids(ids)}", picture, _free(usage, several))
         is_last_of_its_kind = i == len(alike) - 1 or marks[i : i + 1] != marks[i + 1 : i + 2]
         if marks and IO_MARK in marks[i] and is_last_of_its_kind:
-            table.add_row("", _text((marks[i], "dim")), _text((legend, "dim")))
-    if any(SEVERAL in owners_picture(masks[u.id], ways) for u in usages):
-        table.add_row("", "", _text((f"{SEVERAL} shared by several groups", "dim")))
+            table.add_row("", _text((marks[i], "dim")), "")
     return table
+
+
+def _all_pictures(usage: HostUsage, letters: Mapping[str, str]) -> Iterator[str]:
+    """The pictures of all caches."""
+    groups, controls = usage.host.control_groups(), {cache.name: cache for cache in usage.host.caches}
+    for each in usage.caches:
+        cache = controls[each.resource]
+        yield owners_picture([(letters[g.path], _mask(g, cache, each.id)) for g in groups], cache.ways)
+        if not cache.shares_all:
+            yield io_picture(cache.io_ways(each.id), cache.ways)
 
 
 def _mask(group: Group, cache: CacheControl, cache_id: int) -> int:

@@ -1,20 +1,34 @@
 """A plan as text."""
 
-import click
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from cachetune.cli.show.console import show
 from cachetune.cli.show.findings import show_findings
-from cachetune.cli.show.ways import ways_picture
+from cachetune.cli.show.table import Sentence
 from cachetune.plan import Plan
 from cachetune.plan.render import render
 from cachetune.text import printable
 
-_COLORS = {"+": "green", "~": "yellow", "-": "red", ">": "cyan"}
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_STYLES = {"+": "green", "~": "yellow", "-": "red", ">": "cyan", "#": "dim"}
 
 
 def show_plan(plan: Plan, document: str = "", *, err: bool = False) -> None:
     """Show the warnings on stderr and the plan on stdout; with ``err``, both on stderr."""
     show_findings(plan.warnings, document)
-    for number, line in enumerate(render(plan, ways_picture)):
-        if not line.mark and number:
-            click.echo(err=err)
-        click.echo(click.style(printable(line.text), fg=_COLORS.get(line.mark)), err=err)
+    show(_page(plan), err=err)
+
+
+def _page(plan: Plan) -> Iterator["RenderableType"]:
+    """The lines of the plan, with a blank line above the legend, or above the summary of a plan without pictures."""
+    from rich.text import Text
+
+    has_ended = False
+    for number, line in enumerate(render(plan)):
+        if line.mark in ("#", "") and number and not has_ended:
+            yield ""
+            has_ended = True
+        yield Sentence(Text(printable(line.text), _STYLES.get(line.mark, "")), line.indent)

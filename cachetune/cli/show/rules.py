@@ -1,6 +1,7 @@
 """Rules on a terminal: lists, and one rule with its prose and its samples."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def explain_rule(rule: ExplainedRule, rules: Mapping[str, Rule]) -> None:
 
 
 def _columns() -> int:
-    return min(console().width, _MOST_COLUMNS)
+    return min(console(sys.stdout).width, _MOST_COLUMNS)
 
 
 def _entry(rule: Rule) -> "RenderableType":

@@ -127,41 +127,47 @@ class Table:
 
 
 class Sentence:
-    """A text outside of tables. It wraps like a cell of words, unless it must not wrap at all."""
+    """A text outside of tables. It wraps like a cell of words, unless it must not wrap at all.
 
-    def __init__(self, text: "str | Text") -> None:
-        self._text = text
+    The lines below the first are indented by ``indent``, or as the first.
+    """
+
+    def __init__(self, text: "str | Text", indent: int | None = None) -> None:
+        self._text, self._indent = text, indent
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
         if not isinstance(self._text, str) and self._text.no_wrap:
             yield self._text
             return
-        yield from (unbroken("").append(line) for line in _wrapped(self._text, options.max_width))
+        yield from (
+            unbroken("").append(line) for line in _wrapped(self._text, options.max_width, "words", self._indent)
+        )
 
 
-def _wrapped(cell: "str | Text", width: int, kind: Kind = "words") -> "list[str | Text]":
+def _wrapped(cell: "str | Text", width: int, kind: Kind = "words", indent: int | None = None) -> "list[str | Text]":
     """The lines of a cell, of at most ``width``, each indented as the first. A piece of words can be longer."""
     lines = cell.split("\n") if isinstance(cell, str) else cell.split("\n", allow_blank=True)
-    return [part for line in lines for part in _parts(line, width, kind)]
+    return [part for line in lines for part in _parts(line, width, kind, indent)]
 
 
-def _parts(line: "str | Text", width: int, kind: Kind) -> "Iterator[str | Text]":
+def _parts(line: "str | Text", width: int, kind: Kind, indent: int | None) -> "Iterator[str | Text]":
     plain = f"{line}"
-    for start, end in _spans(plain, width, kind):
-        yield line[start:end] if start == 0 else unbroken(" " * _indent(plain)).append(line[start:end])
+    indent = _indent(plain) if indent is None else indent
+    for start, end in _spans(plain, width, kind, indent):
+        yield line[start:end] if start == 0 else unbroken(" " * indent).append(line[start:end])
 
 
-def _spans(text: str, width: int, kind: Kind) -> Iterator[tuple[int, int]]:
+def _spans(text: str, width: int, kind: Kind, indent: int) -> Iterator[tuple[int, int]]:
     """Where each line of a text starts and ends."""
     start, end, room = 0, 0, width
     for piece_end in _breaks(text, kind, width)[1:]:
         if end > start and _width(text[start:piece_end].rstrip()) > room:
             yield start, start + len(text[start:end].rstrip())
-            start, room = end, width - _indent(text)
+            start, room = end, width - indent
         while kind == "name" and _width(text[start:piece_end].rstrip()) > room:
             cut = start + max(room, 1)
             yield start, cut
-            start, room = cut, width - _indent(text)
+            start, room = cut, width - indent
         end = piece_end
     yield start, end
 

@@ -22,7 +22,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Footer, Input, Static
 
-from cachetune.cli.top.frame import detail, legend, nothing_shown, summary_lines, title
+from cachetune.cli.top.frame import detail, legend_lines, letters_of, nothing_shown, summary_lines, title
 from cachetune.cli.top.keys import HELP
 from cachetune.cli.top.model import Row
 from cachetune.cli.top.session import Session, Table
@@ -287,7 +287,8 @@ class TopApp(App[None]):
     def action_ways(self) -> None:
         """Show the ways of every cache, and which group has which letter."""
         summary = self._session.summary
-        lines = [*summary_lines(summary, self.size.width - 2), Text(), *legend(summary)]
+        width = self.size.width - 2
+        lines = [*summary_lines(summary, width), Text(), *letters_of(summary), Text(), *legend_lines(summary, width)]
         self.push_screen(Page(Text("\n").join(lines)))
 
     def _change(self, view: View) -> None:

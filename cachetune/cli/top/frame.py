@@ -4,13 +4,14 @@ Names are hostile text: control characters are escaped, and a name takes its col
 """
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from cachetune.cli.show.groups import STYLES
 from cachetune.cli.show.table import heading, unbroken
-from cachetune.cli.show.ways import SEVERAL, owners_picture, ways_picture
 from cachetune.cli.top.model import Amount, Row, State
 from cachetune.cli.top.summary import CacheMap, Summary
 from cachetune.cli.top.trails import SECONDS
@@ -18,6 +19,7 @@ from cachetune.cli.top.view import Order, View
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.usage import Limit
 from cachetune.idset import format_ids
+from cachetune.picture import SEVERAL, bar, legend, owners_picture
 from cachetune.text import count, printable
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ STATE_STYLES: dict[State, str] = {
     "idle": "dim",
     "": "dim",
 }
-FILLED, EMPTY, FOLDED, UNFOLDED, CUT, SORTED = "█", "░", "▸", "▾", "…", "▾"
+FOLDED, UNFOLDED, CUT, SORTED = "▸", "▾", "…", "▾"
 _MIB = 1 << 20
 _GAP = " "
 
@@ -148,14 +150,6 @@ def row_line(row: Row, layout: Layout, view: View, summary: Summary, trace: str 
     )
 
 
-def bar(fill: float, width: int) -> str:
-    """A bar that is full at 1; anything at all fills one character, and only what is full fills the last."""
-    filled = min(width, round(fill * width))
-    if fill > 0:
-        filled = max(1, min(filled, width - (fill < 0.95)))
-    return FILLED * filled + EMPTY * (width - filled)
-
-
 def state_words(row: Row, width: int) -> str:
     """The state, in which caches, and if there is no counter why, in as many words as fit."""
     if row.lack is None:
@@ -199,6 +193,13 @@ def summary_lines(summary: Summary, width: int, marked: str = "") -> Iterator["T
         yield line
 
 
+def legend_lines(summary: Summary, width: int) -> Iterator["Text"]:
+    """What the characters in the pictures of the caches mean."""
+    if summary.maps:
+        pictures = (owners_picture(each.owners, each.ways) for each in summary.maps)
+        yield _fitted(legend(pictures, "row"), width)
+
+
 def title(summary: Summary, words: Sequence[str], width: int) -> "Text":
     """The first line: the host, and what else is to be known of what is shown."""
     from rich.cells import cell_len
@@ -209,7 +210,7 @@ def title(summary: Summary, words: Sequence[str], width: int) -> "Text":
     return line
 
 
-def legend(summary: Summary) -> Iterator["Text"]:
+def letters_of(summary: Summary) -> Iterator["Text"]:
     """Which control group has which letter in the pictures."""
     for letter, path, owner in summary.groups:
         name = ". (default group)" if owner == "default" else printable(path)
@@ -284,8 +285,14 @@ def _own_ways(row: Row, summary: Summary) -> str:
     """The picture of a row's ways, if they are those of one cache."""
     if row.mask is None:
         return ""
-    ways = next((each.ways for each in summary.maps if each.resource.startswith("L3") and row.cache_id in each.ids), 0)
-    return ways_picture(row.mask, ways)
+    found = (each for each in summary.maps if each.resource.startswith("L3") and row.cache_id in each.ids)
+    return next((_ways_of(row.letters, each) for each in found), "")
+
+
+def _ways_of(letters: str, cache: CacheMap) -> str:
+    """The ways of the groups with these letters."""
+    others = reduce(or_, (mask for letter, mask in cache.owners if letter not in letters), 0)
+    return owners_picture([each for each in cache.owners if each[0] in letters], cache.ways, others)
 
 
 def _map(each: CacheMap, marked: str) -> "Text":

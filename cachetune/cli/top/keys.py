@@ -31,8 +31,8 @@ States
 
 Ways
   Each cache is drawn with the letter of the group that has each way, the
-  highest way on the left: d is the default group, # is several groups, and a
-  dot is a way that no group has. Idle ways are those that no group has and
+  highest way on the left: d is the default group, # several groups, and . a
+  free way, which no group has; - in a row is a way of other rows only. Idle ways are those that no group has and
   that are not kept for a starting guest. The letters of the selected row
   stand out.
 """

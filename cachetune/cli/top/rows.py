@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from cachetune.cbm import Cbm
-from cachetune.cli.show.ways import letter_of
 from cachetune.cli.top.model import (
     LOCAL,
     OCCUPANCY,
@@ -23,6 +22,7 @@ from cachetune.cli.top.model import (
     sum_of,
 )
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host, parent_of
+from cachetune.picture import letter_of
 from cachetune.watch import Counter, Reading
 
 _LEVEL = 3

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from cachetune.cli.show.table import unbroken
-from cachetune.cli.top.frame import header, layout_for, nothing_shown, row_line, summary_lines, title
+from cachetune.cli.top.frame import header, layout_for, legend_lines, nothing_shown, row_line, summary_lines, title
 from cachetune.cli.top.model import Row
 from cachetune.cli.top.rows import rows_of
 from cachetune.cli.top.summary import Summary, summary_of
@@ -66,3 +66,5 @@ class Session:
         yield from (table.header, *table.lines)
         if not table.rows:
             yield unbroken(nothing_shown(view))
+        yield unbroken("")
+        yield from legend_lines(self.summary, width)

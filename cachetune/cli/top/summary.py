@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from cachetune.cli.show.ways import letter_of
 from cachetune.host.model import Host, Owner
 from cachetune.host.usage import CacheUsage, HostUsage, Limit
 from cachetune.idset import format_ids
+from cachetune.picture import letter_of
 
 
 class CacheMap(msgspec.Struct, frozen=True):

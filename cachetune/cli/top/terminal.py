@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.drivers.linux_driver import LinuxDriver
 
-from cachetune.cli.show.console import in_ascii
+from cachetune.cli.show.console import has_unicode, in_ascii
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,8 +66,7 @@ class _Output:
     def __init__(self, gone: "Callable[[], object]") -> None:
         self._gone = gone
         self._fd = sys.__stdout__.fileno() if sys.__stdout__ else 1
-        encoding = (sys.__stdout__.encoding if sys.__stdout__ else "") or "utf-8"
-        self._is_unicode = encoding.lower().startswith("utf")
+        self._is_unicode = has_unicode(sys.__stdout__.encoding if sys.__stdout__ else None, os.environ)
 
     def write(self, text: str) -> int:
         """Write all of a text."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from cachetune.cli.top.model import QUIET, Key, Row
+from cachetune.picture import LEVELS
 
 SECONDS = 120
 """How far back a sparkline goes."""
-LEVELS = "▁▂▃▄▅▆▇█"
 
 
 class Trail:

@@ -7,11 +7,13 @@ can mean the same.
 import contextlib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
 from cachetune.cbm import Amounts, Bandwidth, Cbm, Masks
+from cachetune.idset import format_ids
 from cachetune.units import BANDWIDTH_RESOURCES
 
 _CACHE = re.compile(r"L([0-9]{1,2})(CODE|DATA|)", re.ASCII)
@@ -115,6 +117,25 @@ def _line(name: str, values: Mapping[int, object]) -> str:
 def format_entry(name: str, cache_id: int, value: int) -> str:
     """One value as in a schemata text: ``L3:0=7ff``, ``MB:1=50``."""
     return f"{name}:{cache_id}={value:x}" if cache_resource(name) else f"{name}:{cache_id}={value}"
+
+
+def folded(text: str) -> str:
+    """A schemata text in one line, where ids with the same value are together: ``L2:0=3;1-255=ff MB:0=50``."""
+    return " ".join(compact(name, dict(_entries(values))) for name, values in _named_lines(text))
+
+
+def compact(name: str, values: Mapping[Any, object]) -> str:
+    """The values of a resource by id, ids with the same value together: ``L2:0=3;1-255=ff``."""
+    alike: dict[object, list[int]] = {}
+    for number, value in values.items():
+        alike.setdefault(value, []).append(int(number))
+    return f"{name}:" + ";".join(f"{format_ids(each)}={value}" for value, each in alike.items())
+
+
+def _named_lines(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        name, _, values = line.strip().partition(":")
+        yield name, values
 
 
 def merge(before: Schemata, written: Schemata) -> Schemata:

@@ -65,7 +65,7 @@ def test_each_change_has_a_row_and_the_newest_is_last(run: Run, log: Path) -> No
 def test_groups_are_shown_before_and_after(run: Run, log: Path) -> None:
     result = run("--log", str(log), "--groups")
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
-    assert "~ the default group L3:0=7ff;1=7ff -> L3:0=7fc;1=7ff, 5 -> 3 tasks" in lines
+    assert "~ the default group L3:0-1=7ff -> L3:0=7fc;1=7ff, 5 -> 3 tasks" in lines
     assert f"+ {GROUP} L3:0=3;1=7ff MB:0=60;1=100, 2 tasks" in lines
     assert f"- {GROUP} L3:0=3;1=7ff MB:0=60;1=100, 2 tasks" in lines
     assert [line.split(": ")[1] for line in lines if " by " in line] == ["done", "done"]

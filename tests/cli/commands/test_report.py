@@ -58,10 +58,10 @@ def change(name: str, at: float) -> Change:
 def test_in_a_terminal_it_is_a_table_with_rows_of_columns(run: Run) -> None:
     lines = run().stdout.splitlines()
     assert lines[1] == "2027-01-15 08:00:00 to 2027-01-15 08:09:59 UTC, 600 moments"
-    assert lines[3].startswith("L3 cache 0: 12 ways of 3 MiB  ······CCBBAA  free ▅▅▅")
+    assert lines[3].startswith("L3 cache 0: 12 ways of 3 MiB  ......CCBBAA  free ▅▅▅")
     assert lines[4] == "  A guest-0 (2 ways), B guest-1 (2 ways), C guest-2 (2 ways)"
     (row,) = [line for line in lines if line.startswith("guest-1") and line.split()[1] == "0"]
-    assert row.split()[2:7] == ["6", "MiB", "██········", "21%", "2.99"]
+    assert row.split()[2:7] == ["6", "MiB", "██░░░░░░░░", "21%", "2.99"]
     changes = [line.split() for line in lines if line.startswith("2027-01-15 08:0") and " set " in line]
     assert [(words[1], words[4]) for words in changes] == [
         ("08:05:00", "guest-1"),

@@ -26,10 +26,11 @@ Host {source}
 
 L3     11 ways of 2.25 MiB
            10        0
-  cache 0  ddddddd··AA  2 ways free (4.5 MiB), contiguous
+  cache 0  ddddddd..AA  2 ways free (4.5 MiB), contiguous
   cache 1  ###########  nothing free
-           ^^           ^ shared with I/O
-                        # shared by several groups
+           ^^
+
+Ways: letter = group below, # = several groups, . = free, ^ = shared with I/O
 
 MB     2 nodes, percent from 10 to 100 in steps of 10
 

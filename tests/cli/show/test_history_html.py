@@ -167,7 +167,7 @@ def test_the_map_has_a_letter_for_each_owner() -> None:
         Cache(1, 36 << 20, 12), (("web", Cbm(0b111)), (".", Cbm(0b1111000)), ("db", Cbm(0b100))), a_course(1)
     )
     found = way_map(course)
-    assert (found.title, found.ways) == ("L3 cache 1: 12 ways of 3 MiB", "·····dddd#AA")
+    assert (found.title, found.ways) == ("L3 cache 1: 12 ways of 3 MiB", ".....dddd#AA")
     assert found.key == (("d", "the default group", "4 ways"), ("A", "web", "3 ways"), ("B", "db", "1 way"))
 
 

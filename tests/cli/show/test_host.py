@@ -99,10 +99,10 @@ def test_a_cache_of_unknown_size_says_which_part_of_a_way_a_node_has(page: Page)
 
 
 @pytest.mark.parametrize(("second", "explained"), [(0xFF00, False), (0xFFF0, True)])
-def test_a_way_of_several_groups_is_explained_below_the_pictures(page: Page, second: int, explained: bool) -> None:
+def test_a_way_of_several_groups_is_in_the_legend(page: Page, second: int, explained: bool) -> None:
     lines = page(host(groups=(control(".", 0x00FF), control("a", second)))).splitlines()
     assert any("cache" in line and "#" in line for line in lines) is explained
-    assert ("# shared by several groups" in [line.strip() for line in lines]) is explained
+    assert any(line.startswith("Ways: ") and "# = several groups" in line for line in lines) is explained
 
 
 # ways that I/O uses
@@ -115,9 +115,11 @@ def test_io_ways_that_differ_between_caches_are_marked_below_each(page: Page) ->
         """
            15             0
   cache 0  dddddddddddddddd  nothing free
-                       ^^^^  ^ shared with I/O (io_alloc)
+                       ^^^^
   cache 1  dddddddddddddddd  nothing free
-           ^^^^              ^ shared with I/O (io_alloc)
+           ^^^^
+
+Ways: letter = group below, ^ = shared with I/O
 """
         in shown
     )
@@ -127,7 +129,7 @@ def test_io_ways_that_all_caches_share_are_marked_once(page: Page) -> None:
     masks = Masks.of([("L3", 0, 0xFFFF), ("L3", 1, 0xFF00)])
     groups = (Group(path=".", kind="control", owner="default", masks=masks),)
     shown = page(host(caches=(l3(shareable_bits=Cbm(0xC000)),), groups=groups))
-    assert shown.count("^ shared with I/O\n") == 1
+    assert shown.count("  ^^\n") == 1
     assert shown.index("cache 1") < shown.index("^^")
 
 
@@ -143,7 +145,7 @@ def test_on_arm_all_ways_may_be_shared_so_none_is_marked(page: Page) -> None:
 def test_the_cpus_of_each_cache_and_their_nodes_have_a_table(page: Page) -> None:
     topology = Topology({3: {0: "0-17,36-53", 1: "18-35,54-71"}}, {0: "0-17,36-53", 1: "18-35,54-71"})
     assert """
-CPUs         node  L3
+CPUS         NODE  L3
 0-17,36-53   0     0
 18-35,54-71  1     1
 """ in page(host(topology=topology))
@@ -151,17 +153,17 @@ CPUs         node  L3
 
 def test_a_cache_that_spans_nodes_has_a_row_for_each(page: Page) -> None:
     topology = Topology({3: {0: "0-3"}}, {0: "0-1", 1: "2-3"})
-    assert "\nCPUs  node  L3\n0-1   0     0\n2-3   1     0\n" in page(host(topology=topology, snc_nodes=2))
+    assert "\nCPUS  NODE  L3\n0-1   0     0\n2-3   1     0\n" in page(host(topology=topology, snc_nodes=2))
 
 
 def test_a_node_with_several_caches_has_a_row_for_each(page: Page) -> None:
     topology = Topology({3: {0: "0-1", 1: "2-3"}}, {0: "0-3"})
-    assert "\nCPUs  node  L3\n0-1   0     0\n2-3   0     1\n" in page(host(topology=topology))
+    assert "\nCPUS  NODE  L3\n0-1   0     0\n2-3   0     1\n" in page(host(topology=topology))
 
 
 def test_nodes_without_cpus_and_cpus_without_a_node_are_no_obstacle(page: Page) -> None:
     topology = Topology({3: {0: "0-1", 1: "2-3"}}, {0: "0-1", 1: ""})
-    assert "\nCPUs  node  L3\n0-1   0     0\n2-3         1\n" in page(host(topology=topology))
+    assert "\nCPUS  NODE  L3\n0-1   0     0\n2-3         1\n" in page(host(topology=topology))
 
 
 def test_a_host_without_sysfs_has_no_such_table(page: Page) -> None:
@@ -181,7 +183,7 @@ def test_256_l2_caches_are_folded_into_a_row_for_each_l3(page: Page) -> None:
     shown = page(Host(source="x", caches=(l2, l3()), groups=(full,), topology=topology))
     assert (
         """
-CPUs             L3  L2
+CPUS             L3  L2
 0-127,256-383    0   0-127 (2 CPUs each)
 128-255,384-511  1   128-255 (2 CPUs each)
 """
@@ -194,7 +196,7 @@ CPUs             L3  L2
 def test_more_than_32_l3_caches_are_folded_into_a_row_for_each_node(page: Page) -> None:
     topology = Topology({3: {n: f"{4 * n}-{4 * n + 3}" for n in range(64)}}, {0: "0-127", 1: "128-255"})
     assert """
-CPUs     node  L3
+CPUS     NODE  L3
 0-127    0     0-31 (4 CPUs each)
 128-255  1     32-63 (4 CPUs each)
 """ in page(host(topology=topology))

@@ -10,12 +10,13 @@ import pytest
 from msgspec.structs import replace
 from rich.cells import cell_len
 
-from cachetune.cli.top.frame import FILLED, bar, detail, title
+from cachetune.cli.top.frame import detail, title
 from cachetune.cli.top.model import STATES
 from cachetune.cli.top.rows import rows_of
 from cachetune.cli.top.session import Session
 from cachetune.cli.top.summary import summary_of
 from cachetune.cli.top.view import ORDERS, Order, View
+from cachetune.picture import FILLED, bar
 from cachetune.service.looks import Look
 from tests.cli.top import screens
 from tests.cli.top.scenes import DB, HOSTILE, WAY, every_state, host, look, reading
@@ -113,7 +114,7 @@ def test_a_long_path_leaves_room_for_the_time_and_whether_it_is_paused(path: str
 
 
 def test_without_color_every_state_is_a_word() -> None:
-    states = {line[67:].strip() for line in frame(View(), 80)[5:]}
+    states = {line[67:].strip() for line in frame(View(), 80)[5:-2]}
     assert states == {"over L3 0", "full L3 0", "Unavailable", "in use", "idle"}
 
 
