@@ -15,6 +15,7 @@ from cachetune.cli.show.findings import show_findings
 from cachetune.cli.show.plan import show_plan
 from cachetune.cli.show.readings import readings_page
 from cachetune.cli.show.report import show_report
+from cachetune.cli.show.table import Sentence
 from cachetune.cli.streams import read_or_not
 from cachetune.cli.top.session import Session, screen_width
 from cachetune.cli.top.view import View
@@ -112,11 +113,13 @@ def command() -> None:
 
 def _show_step(step: Step) -> None:
     with read_or_not():  # an error here would undo the steps
-        click.echo(f"  {describe(step)}")
+        show([Sentence(f"  {describe(step)}", 4)])
 
 
 def _title(text: str) -> None:
-    click.secho(f"\n== {text}", bold=True)
+    from rich.text import Text
+
+    show(["", Sentence(Text(f"== {text}", "bold"), 3)])
 
 
 def _show_top(resctrl: SimulatedResctrl, host: Host, guests: Mapping[str, str]) -> None:
@@ -157,4 +160,4 @@ def _show_ways(before: Host, after: Host) -> None:
     click.echo()
     for path, letter in letters.items():
         click.echo(f"  {letter}  {'the default group' if path == DEFAULT_GROUP else path}")
-    click.echo(f"\n{legend(shown, 'group above')}")
+    show(["", legend(shown, "group above")])

@@ -9,7 +9,7 @@ import click
 
 from cachetune.apply.state.change_log import SYSTEM_RUN, log_of
 from cachetune.cli import options
-from cachetune.cli.show.changes import changes_page, changes_with_groups, damage_of
+from cachetune.cli.show.changes import Changes, changes_with_groups, damage_of
 from cachetune.cli.show.console import print_document, show
 from cachetune.cli.show.findings import show_warnings
 from cachetune.cli.verb import Verb, option
@@ -70,7 +70,7 @@ def command(  # noqa: PLR0913 - the options
     elif not found.changes:
         show(["No changes."])
     else:
-        show(changes_with_groups(found.changes) if groups else [changes_page(found.changes)])
+        show(changes_with_groups(found.changes) if groups else [Changes(found.changes)])
     show_warnings(damage_of(found))
     sys.exit(1 if found.damaged else 0)
 

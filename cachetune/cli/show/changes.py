@@ -6,22 +6,40 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cachetune.apply.state.change_log import Change, GroupChange, LoggedGroup, User
-from cachetune.cli.show.table import Table, names, numbers, words
+from cachetune.cli.show.table import Sentence, Table, names, numbers, words
 from cachetune.host.model import DEFAULT_GROUP
 from cachetune.host.resctrl.schemata import folded
 from cachetune.service.change_log import ChangeLog
 from cachetune.text import count, printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.text import Text
 
 _SCHEMATA = re.compile(r"[A-Z0-9]+:[0-9]+=[0-9a-f]+(;[0-9]+=[0-9a-f]+)*", re.ASCII)
+_ROOM = 30
+"""How much wider than its least the table has to be, so that sentences in it are no ribbons."""
 _STYLES = {"rolled back": "yellow", "rollback incomplete": "red"}
 
 
-def changes_page(changes: Iterable[Change]) -> Table:
-    """A row for each change, in local time."""
+class Changes:
+    """A row for each change, or a paragraph for each if the terminal is too narrow for that."""
+
+    def __init__(self, changes: Iterable[Change]) -> None:
+        self._changes = tuple(changes)
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[RenderableType]":
+        table = _table(self._changes)
+        if table.least_width + _ROOM <= options.max_width:
+            yield table
+            return
+        for change in self._changes:
+            yield Sentence(_headline(change))
+            yield from (Sentence(f"  {printable(line)}") for line in (change.plan, change.error) if line)
+
+
+def _table(changes: Iterable[Change]) -> Table:
+    """The changes with the time in the zone of this machine."""
     times = numbers("time", right=False)
     table = Table(times, words("program"), names("user"), names("guests"), words("outcome"), words("plan"))
     for change in changes:
@@ -33,14 +51,18 @@ def changes_page(changes: Iterable[Change]) -> Table:
 def changes_with_groups(changes: Iterable[Change]) -> Iterator["RenderableType"]:
     """A paragraph for each change, with the groups before and after."""
     for number, change in enumerate(changes):
-        program, user = _program_and_user(change)
-        guests = printable(guests_of(change))
-        about = f"{_time(change)}  {program} by {user}{guests and f', {guests}'}: "
-        yield _outcome(change, "\n" * bool(number) + about)
+        yield _headline(change, "\n" * bool(number))
         yield from (f"  {printable(line)}" for line in (change.plan, change.error, *change.notes) if line)
         yield from [_groups(change.groups)] if change.groups else []
         if change.groups_left_out:
             yield f"  and {count(change.groups_left_out, 'more group')}"
+
+
+def _headline(change: Change, before: str = "") -> "Text":
+    """When, by whom, for whom, and how it ended."""
+    program, user = _program_and_user(change)
+    guests = printable(guests_of(change))
+    return _outcome(change, f"{before}{_time(change)}  {program} by {user}{guests and f', {guests}'}: ")
 
 
 def damage_of(log: ChangeLog) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Output: tables and text through rich (plain if stdout is a pipe), and documents on stdout or in a file."""
 
+import io
 import os
 import stat
 import sys
@@ -23,11 +24,17 @@ _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 
 
 def console(file: "IO[str]") -> "Console":
-    """The console on stdout or stderr: colors and the terminal's width, or plain lines of any length in a pipe."""
+    """The console for stdout or stderr: colors and the terminal's width, or plain lines of any length in a pipe.
+
+    It does not write to the file itself, because it would end the process if the reader of the file has ended.
+    """
     from rich.console import Console
 
     width = None if file.isatty() or "COLUMNS" in os.environ else _NO_LIMIT
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+    is_terminal = file.isatty() or None  # None: if FORCE_COLOR says so
+    return Console(
+        file=io.StringIO(), force_terminal=is_terminal, width=width, highlight=False, markup=False, emoji=False
+    )
 
 
 def show(parts: "Iterable[RenderableType]", columns: int | None = None, *, err: bool = False) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cachetune.cli.show.changes import changes_page
+from cachetune.cli.show.changes import Changes
 from cachetune.cli.show.history_html import findings_of, noisy_lines, period_text, way_map
 from cachetune.cli.show.table import Table, names, numbers, unbroken
 from cachetune.picture import LEVELS, bar, legend
@@ -38,7 +38,7 @@ def history_page(report: HistoryReport, source: str) -> Iterator["RenderableType
         yield from noisy_lines(report)
     if report.changes:
         yield ""
-        yield changes_page(report.changes)
+        yield Changes(report.changes)
 
 
 def columns(course: Course, top: float | None = None, width: int = _WIDTH) -> str:

@@ -21,6 +21,8 @@ _SHRINKING: tuple[tuple[Kind, int], ...] = (("words", 20), ("name", 16), ("words
 _UNIT = re.compile(r"(\([^)]*\)|/s\b|\b[KMGT]iB\b)")
 # Entries such as L3:0=f;1=7ff are two spaces apart.
 _ENTRY = re.compile(r"(?:[^ ]| (?! ))+ *")
+# A longer piece of words, such as a path, is broken like a name.
+_LONGEST_PIECE = 16
 # Where a line can end within an entry: after these, but not at the one space between a number and its unit or noun.
 _BREAKS = {
     "words": re.compile(r"(?<![0-9]) +|(?<=[;,])"),
@@ -110,7 +112,7 @@ class Table:
         if kind == "name":
             return 0
         cells = self._cells_of(column)
-        return max(_width(cell[a:b].rstrip()) for cell in cells for a, b in pairwise(_breaks(cell, kind, 0)))
+        return max(_width(cell[a:b].rstrip()) for cell in cells for a, b in pairwise(_breaks(cell, kind, 0, 0)))
 
     def _lines(self, row: "Sequence[str | Text]", widths: Sequence[int], style: str = "") -> "Iterator[Text]":
         """A row as lines: the lines of its cells beside each other."""
@@ -160,7 +162,7 @@ def _parts(line: "str | Text", width: int, kind: Kind, indent: int | None) -> "I
 def _spans(text: str, width: int, kind: Kind, indent: int) -> Iterator[tuple[int, int]]:
     """Where each line of a text starts and ends."""
     start, end, room = 0, 0, width
-    for piece_end in _breaks(text, kind, width)[1:]:
+    for piece_end in _breaks(text, kind, width, max(indent, _indent(text)))[1:]:
         if end > start and _width(text[start:piece_end].rstrip()) > room:
             yield start, start + len(text[start:end].rstrip())
             start, room = end, width - indent
@@ -172,16 +174,25 @@ def _spans(text: str, width: int, kind: Kind, indent: int) -> Iterator[tuple[int
     yield start, end
 
 
-def _breaks(text: str, kind: Kind, width: int) -> list[int]:
+def _breaks(text: str, kind: Kind, width: int, indent: int) -> list[int]:
     """Where a text can be broken, its start and its end among them: within an entry only if it is wider than a line."""
     if kind == "number":
         return [0, len(text)]
     places = [0]
     for entry in _ENTRY.finditer(text, _indent(text)):
-        if _width(entry[0].rstrip()) > width - _indent(text) or kind == "name":
-            places += [entry.start() + match.end() for match in _BREAKS[kind].finditer(entry[0])]
+        if _width(entry[0].rstrip()) > width - indent or kind == "name":
+            ends = [match.end() for match in _BREAKS[kind].finditer(entry[0])]
+            ends += _breaks_of_paths(entry[0], ends) if kind == "words" else []
+            places += [entry.start() + end for end in ends]
         places.append(entry.end())
     return sorted({place for place in places if place <= len(text.rstrip())} | {len(text)})
+
+
+def _breaks_of_paths(entry: str, ends: Sequence[int]) -> Iterator[int]:
+    """Where the pieces of an entry can be broken that are too long for a column, such as paths."""
+    for start, end in pairwise((0, *sorted(ends), len(entry))):
+        if _width(entry[start:end].rstrip()) > _LONGEST_PIECE:
+            yield from (start + match.end() for match in _BREAKS["name"].finditer(entry[start:end]))
 
 
 def _indent(text: str) -> int:
