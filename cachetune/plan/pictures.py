@@ -18,7 +18,7 @@ _MOST_BESIDE = 20
 
 
 class Cell(NamedTuple):
-    """What is said of one cache: lines of text, the marks of I/O below them, and the pictures among it."""
+    """The text about one cache: lines of text, the marks of I/O below them, and the pictures among it."""
 
     lines: tuple[str, ...]
     marks: str = ""

@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """What is said of some caches of a group: "L3 0-1" and a cell, not yet aligned with the other rows."""
+    """The text about some caches of a group: "L3 0-1" and a cell, not yet aligned with the other rows."""
 
     mark: str
     label: str
