@@ -81,7 +81,7 @@ def test_a_service_starts_a_command_that_exists_with_the_options_of_the_operator
 def test_the_service_may_write_to_the_directories_of_the_agent() -> None:
     assert "RuntimeDirectory=cachetune\nRuntimeDirectoryPreserve=yes\n" in AGENT
     assert "LogsDirectory=cachetune\n" in AGENT
-    assert "ReadWritePaths=/sys/fs/resctrl\n" in AGENT
+    assert "ReadWritePaths=-/sys/fs/resctrl\n" in AGENT
 
 
 def test_the_recorder_may_write_to_the_directory_of_the_history_and_has_no_capability() -> None:
