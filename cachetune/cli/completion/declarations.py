@@ -9,6 +9,7 @@ PEP 810 brings lazy imports to Python 3.15, and then this module can go.
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -21,14 +22,22 @@ _DECLARING = (
     *("cachetune.domain.xml.schema", "cachetune.sim.rules", "cachetune.watch.history"),
     *("cachetune.cli.top.model", "cachetune.cli.top.view"),
 )
+RULES = (
+    *("cachetune.domain.rules", "cachetune.plan.rules", "cachetune.apply.rules"),
+    *("cachetune.doctor.checks", "cachetune.doctor.model", "cachetune.explain", "cachetune.findings"),
+)
+"""What the tables of rules are made of."""
 _PROGRAM = ("cachetune.cli.show", "cachetune.cli.top", "lxml", "rich", "textual")
 
 
 @contextmanager
-def declarations() -> Iterator[None]:
-    """Within, modules that a declaration does not need are empty when they are imported."""
+def declarations(*also: str) -> Iterator[None]:
+    """Within, modules that a declaration does not need are empty when they are imported.
+
+    The packages and modules ``also`` are needed as well.
+    """
     known = set(sys.modules)
-    finder = _Finder()
+    finder = _Finder(also)
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -40,9 +49,15 @@ def declarations() -> Iterator[None]:
 
 
 class _Empty(ModuleType):
+    def __init__(self, name: str, finder: "_Finder") -> None:
+        super().__init__(name)
+        self.__finder = finder
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if not self.__finder.is_empty(f"{self.__name__}.{name}"):  # a module that is needed, in a package that is not
+            return import_module(f"{self.__name__}.{name}")
         return _Anything(name, (_Unused,), {})
 
 
@@ -60,31 +75,34 @@ class _Unused(metaclass=_Anything):
 
 
 class _Finder(MetaPathFinder, Loader):
+    def __init__(self, also: Sequence[str]) -> None:
+        self._also = also
+
     def find_spec(
         self,
         fullname: str,
         path: Sequence[str] | None,
         target: ModuleType | None = None,  # noqa: ARG002 - importlib's signature
     ) -> ModuleSpec | None:
-        if not _is_empty(fullname):
+        if not self.is_empty(fullname):
             return None
         spec = ModuleSpec(fullname, self, is_package=True)
         spec.submodule_search_locations = [f"{base}/{fullname.rpartition('.')[2]}" for base in path or ()]
         return spec
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Empty(spec.name)
+        return _Empty(spec.name, self)
 
     def exec_module(self, module: ModuleType) -> None:
         """Nothing to do."""
 
-
-def _is_empty(name: str) -> bool:
-    if name in _DECLARING:
-        return False
-    if _within(name, _PROGRAM):
-        return True
-    return name.startswith("cachetune.") and not name.startswith("cachetune.cli.")
+    def is_empty(self, name: str) -> bool:
+        """Whether nothing needs the module with this name."""
+        if name in _DECLARING or _within(name, self._also):
+            return False
+        if _within(name, _PROGRAM):
+            return True
+        return name.startswith("cachetune.") and not name.startswith("cachetune.cli.")
 
 
 def _within(name: str, packages: Sequence[str]) -> bool:

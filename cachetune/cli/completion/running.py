@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cachetune.guests.proc.programs import arguments_of, can_be_guest, identity_of, is_qemu
+
 MOST_SECONDS = 0.2
 
 
@@ -22,8 +24,8 @@ class Runs(NamedTuple):
     uuid: str
 
 
-def in_time(look: Callable[[], Iterator[object]], seconds: float = MOST_SECONDS) -> list[object]:
-    """Return what ``look`` finds within ``seconds``. Errors of the operating system end the search."""
+def in_time(look: Callable[[], Iterator[object]]) -> list[object]:
+    """Return what ``look`` finds within MOST_SECONDS. Errors of the operating system end the search."""
     found: list[object] = []
 
     def collect() -> None:
@@ -35,14 +37,12 @@ def in_time(look: Callable[[], Iterator[object]], seconds: float = MOST_SECONDS)
 
     thread = threading.Thread(target=collect, daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(MOST_SECONDS)
     return list(found)
 
 
 def guests(proc: Path) -> Iterator[Runs]:
     """The guests whose processes name them, in the order of /proc. Raises OSError if ``proc`` cannot be listed."""
-    from cachetune.guests.proc.programs import arguments_of, can_be_guest, identity_of, is_qemu
-
     for directory in proc.iterdir():
         if not directory.name.isdecimal():
             continue

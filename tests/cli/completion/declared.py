@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cachetune.cli.completion.declarations import declarations
+from cachetune.cli.completion.declarations import RULES, declarations
 from cachetune.cli.main import VERBS, Verbs
 
 
@@ -25,13 +25,17 @@ def described(name: str, command: click.Command) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the verbs, the modules that were empty while they were imported, and those that are left."""
+    """Print the verbs, the modules that were empty while they were imported, the rules, and the modules at the end."""
     group = Verbs()
     with declarations():
         commands = {name: group.get_command(click.Context(group), name) for name in VERBS}
         found = {name: described(name, command) for name, command in commands.items() if command}
         empty = [name for name, module in sys.modules.items() if type(module).__name__ == "_Empty"]
-    print(json.dumps([found, empty, list(sys.modules)]))  # noqa: T201 - its output
+    with declarations(*RULES):
+        from cachetune.explain import catalog
+
+        rules = {name: rule.summary for name, rule in catalog.RULES.items()}
+    print(json.dumps([found, empty, rules, list(sys.modules)]))  # noqa: T201 - its output
 
 
 if __name__ == "__main__":

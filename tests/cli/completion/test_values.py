@@ -8,6 +8,7 @@ import click
 import pytest
 from click.shell_completion import CompletionItem
 
+from cachetune.cli.completion import running
 from cachetune.cli.completion.shells import Zsh
 from cachetune.cli.completion.values import COMPLETERS, FREE, metavar_of
 from cachetune.cli.main import VERBS, command
@@ -35,6 +36,13 @@ def parameters() -> Iterator[tuple[str, click.Parameter, click.Context]]:
         for parameter in verb.get_params(context):
             if not (isinstance(parameter, click.Option) and parameter.is_flag):
                 yield f"{name} {parameter.opts[-1]}", parameter, context
+
+
+@pytest.fixture(autouse=True)
+def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a loaded machine, 200 ms can be too short for three files; only the tests of the limit have it."""
+    if "answer" not in request.node.name:
+        monkeypatch.setattr(running, "MOST_SECONDS", 60.0)
 
 
 @pytest.fixture
