@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cachetune import __version__
+from cachetune.domain import SCHEMA
 from tests.debian.conftest import Installed
 from tests.debian.root import PYTHONS, Root
 from tests.missing import skip_without
@@ -131,6 +132,12 @@ def test_completions_are_where_the_shells_look(installed: Installed) -> None:
     assert "complete" in root.run("cat", "/usr/share/bash-completion/completions/cachetune")
     assert root.run("cat", "/usr/share/zsh/vendor-completions/_cachetune").startswith("#compdef cachetune")
     assert "complete" in root.run("cat", "/usr/share/fish/vendor_completions.d/cachetune.fish")
+
+
+def test_the_schema_that_tuning_files_name_is_there(installed: Installed) -> None:
+    assert SCHEMA == "/usr/share/cachetune/cachetune.rng"
+    for language in ("rng", "rnc", "xsd"):
+        installed.root.sh(f"cachetune schema --bundle {language} | cmp - {SCHEMA.removesuffix('rng')}{language}")
 
 
 def test_an_upgrade_keeps_what_the_administrator_made_and_purge_leaves_nothing(
