@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 @click.command(
     "validate",
     cls=Verb,
-    exit_codes={0: "valid", 1: "invalid", 2: "a file could not be read, or could not run"},
+    exit_codes={
+        0: "valid",
+        1: "invalid; with --strict, also warnings",
+        2: "a file could not be read, or could not run",
+    },
 )
 @option(
     "--format",
@@ -44,14 +48,18 @@ if TYPE_CHECKING:
     help="Write the report to FILE; findings are also shown as text, on stderr.",
 )
 @option(
-    "--select", multiple=True, metavar="CT…", heading="Which findings", help="Report only rules that begin with CT…."
+    "--select",
+    multiple=True,
+    metavar="RULES",
+    heading="Which findings",
+    help="Report only these rules, such as CT207, or CT1,CT2 for all CT1xx and CT2xx.",
 )
 @option(
     "--ignore",
     multiple=True,
-    metavar="CT…",
+    metavar="RULES",
     heading="Which findings",
-    help="Do not report rules that begin with CT…. The longest beginning decides.",
+    help="Do not report these rules. For a rule that both options name, the longer name decides.",
 )
 @option("--strict", is_flag=True, heading="Which findings", help="Exit with 1 also if there are warnings.")
 @option("--exit-zero", is_flag=True, heading="Which findings", help="Exit with 0 even if there are findings.")

@@ -216,6 +216,6 @@ COMPLETERS: dict[str, Completer] = {
     "PATH": _files(),
     "RULE|WORD": _rules,
     "CHECK": _checks,
-    "CT…": _selected_rules,
+    "RULES": _selected_rules,
     "VERB": _verbs,
 }
