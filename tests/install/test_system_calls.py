@@ -5,15 +5,20 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
+from tests.agent import qemu
 from tests.install.test_units import analyze, text_of
 from tests.missing import skip_without
 from tests.sim.fuse.mounted import ROOT, mounted, need_fuse
 
 pytestmark = pytest.mark.slow
+TUNING = """<cputune><cachetune vcpus='0-1'>
+  <cache id='0' level='3' type='both' size='2304' unit='KiB'/>
+</cachetune></cputune>"""
 
 
 def calls_in_sets() -> dict[str, set[str]]:
@@ -75,11 +80,15 @@ def test_the_exporter_needs_nothing_else(tmp_path: Path) -> None:
     assert calls - allowed("cachetune-exporter.service") == set()
 
 
-def test_the_agent_needs_nothing_else(tmp_path: Path) -> None:
+def test_the_agent_that_places_a_guest_needs_nothing_else(tmp_path: Path) -> None:
     need_fuse()
-    guests = tmp_path / "guests.d"
-    guests.mkdir()
-    with mounted(tmp_path / "mount", profile="skylake-2s") as resctrl:
-        where = ("--resctrl", resctrl.root, "--run", tmp_path / "run", "--guests-d", guests)
-        calls = used(tmp_path, "agent", "--once", *where)
+    if why := qemu.missing():
+        skip_without(why)
+    name = f"calls-{uuid.uuid4().hex[:8]}"
+    (tmp_path / "guests.d").mkdir()
+    (tmp_path / "guests.d" / f"{name}.xml").write_text(TUNING)
+    with mounted(tmp_path / "mount", profile="skylake-2s") as resctrl, qemu.running(name):
+        where = ("--resctrl", resctrl.root, "--run", tmp_path / "run", "--guests-d", tmp_path / "guests.d")
+        calls = used(tmp_path, "agent", "--once", "--shrink-default", *where)
+        assert [group for group in resctrl.root.iterdir() if name in group.name]
     assert calls - allowed("cachetune-agent.service") == set()
