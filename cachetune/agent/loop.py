@@ -46,10 +46,11 @@ def run_agent(setup: Setup, log: Log, environment: Mapping[str, str]) -> AgentSt
     inputs.connection()  # fail at start rather than in every round
     inputs.policy()
     with status_file.only_agent(setup.location.run):
-        if not setup.once:
-            log("info", f"watching {setup.guests_d} and libvirt's guests, every {setup.options.period:g} s")
-        connected = (lambda: False) if setup.once else events.listen(setup.selection, log)
         run, planning = setup.location.run, _planning(setup)
+        if not setup.once:
+            given = f", with {' '.join(planning.words)}" if planning.words else ""
+            log("info", f"watching {setup.guests_d} and libvirt's guests, every {setup.options.period:g} s{given}")
+        connected = (lambda: False) if setup.once else events.listen(setup.selection, log)
         agent = Agent(inputs, setup.options, run, log, notifier(environment), connected, planning)
         return agent.once() if setup.once else agent.run()
 

@@ -112,6 +112,7 @@ class LiveAgent:
         self.process, self._notifications, self._send = process, notifications, send
         self._pids = (process.pid, *pids)
         self.messages: list[dict[str, str]] = []
+        self.watching = ""
 
     def ready(self) -> "LiveAgent":
         """Wait for the end of its first round."""
@@ -137,7 +138,8 @@ class LiveAgent:
         self._send(signal.SIGTERM)
         lines = self.ended(0)
         if lines:
-            assert lines.pop(0).startswith("info: watching /")
+            self.watching = lines.pop(0)
+            assert self.watching.startswith("info: watching /")
         return lines
 
     def ended(self, code: int) -> list[str]:

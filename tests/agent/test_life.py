@@ -128,6 +128,7 @@ def test_guests_says_what_the_agent_would_do(scene: Scene) -> None:
             drift = run("diff", "--all-guests", "--json", *scene.where)
             assert json.loads(drift.stdout)["agent_options"] == ["--shrink-default"]
             agent.end()
+            assert agent.watching.endswith(", every 3600 s, with --shrink-default")
             without_agent = _shown(scene)
     assert without_agent.startswith(f"refused\n{WEB}: ")
     assert "--shrink-default" in without_agent
