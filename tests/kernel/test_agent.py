@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from cachetune import documents
+from cachetune.host.model import Host
 from tests.kernel.conftest import ROOT, Scenario
 from tests.kernel.scenarios.bare_agent import KEPT, USER, Outcome
 
@@ -47,6 +49,15 @@ def test_with_the_capability_threads_of_another_user_are_moved(outcome: Outcome)
         ],
     )
     assert set(map(int, outcome.during[GROUP]["tasks"].split())) == set(outcome.guest.vcpus.values())
+
+
+def test_a_snapshot_of_the_kernels_resctrl_says_which_machine_it_is(outcome: Outcome) -> None:
+    identity = documents.decode(outcome.snapshot.out.encode(), Host, "the snapshot").identity
+    assert identity is not None, outcome.snapshot.err
+    assert identity.hostname
+    assert identity.kernel == outcome.release
+    assert identity.cpu_model
+    assert identity.taken > 1.7e9
 
 
 def test_removing_the_file_restores_the_kernel(outcome: Outcome) -> None:

@@ -39,7 +39,10 @@ _LAST_CAP = Path("/proc/sys/kernel/cap_last_cap")
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What the agent said and did: without capabilities, with its own, and after the guest's file was removed."""
+    """What the agent said and did: without capabilities, with its own, and after the guest's file was removed.
+
+    ``snapshot`` is one of the machine, whose kernel is ``release``.
+    """
 
     guest: Threads
     user: int
@@ -49,6 +52,8 @@ class Outcome(msgspec.Struct, frozen=True):
     during: dict[str, dict[str, str]]
     removed: Ran
     differences: tuple[str, ...]
+    release: str
+    snapshot: Ran
 
 
 def main() -> None:
@@ -81,6 +86,8 @@ def main() -> None:
         during=during,
         removed=removed,
         differences=tree.differences(before, after),
+        release=os.uname().release,
+        snapshot=_run_with((), "-m", "cachetune.cli.main", "snapshot"),
     )
     sys.stdout.buffer.write(documents.encode(outcome))
 
