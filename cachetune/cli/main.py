@@ -114,9 +114,9 @@ def command() -> None:
 
     \b
     First steps:
-      cachetune demo                          see the whole pipeline, without hardware
+      cachetune demo                          see all of it work, without hardware
       cachetune validate guest.xml            check domain XML
-      cachetune show                          see what this host has, and who uses it
+      cachetune show                          see who has which ways of this host
       cachetune guests                        list running guests
       cachetune plan --guest web tuning.xml   see what apply would do
       cachetune apply --guest web tuning.xml  do it

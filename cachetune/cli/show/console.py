@@ -58,7 +58,10 @@ def rendered(parts: "Iterable[RenderableType]", columns: int | None = None, file
         for part in parts:
             out.print(Sentence(part) if isinstance(part, str | Text) else part, crop=False)
     text = "\n".join(line.rstrip(" ") for line in captured.get().split("\n"))
-    return text if has_unicode(getattr(file, "encoding", None), os.environ) else in_ascii(text)
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    if has_unicode(encoding, os.environ):
+        return text
+    return in_ascii(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def has_unicode(encoding: str | None, environment: "Mapping[str, str]") -> bool:

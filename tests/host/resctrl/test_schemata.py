@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from cachetune.cbm import Cbm
 from cachetune.host.bandwidth import shows
-from cachetune.host.resctrl.schemata import Schemata, format_schemata, merge, parse
+from cachetune.host.resctrl.schemata import Schemata, folded, format_schemata, merge, parse
 
 IDS = st.integers(0, 200)
 MASKS = st.dictionaries(
@@ -84,3 +84,8 @@ def test_a_value_that_is_missing_is_not_shown() -> None:
     assert not shows((), parse("L3:0=f\n"), parse("L3:1=f\n"))
     assert not shows((), parse("L3:0=f\n"), parse("MB:0=100\n"))
     assert shows((), parse("L3:0=f\n"), parse(""))
+
+
+def test_ids_with_the_same_value_are_together_in_one_line() -> None:
+    text = "L2:" + ";".join(f"{i}={'3' if i == 7 else 'ff'}" for i in range(256)) + "\nMB:0=50;1=100\n"
+    assert folded(text) == "L2:0-6,8-255=ff;7=3 MB:0=50;1=100"
