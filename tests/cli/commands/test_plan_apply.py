@@ -274,7 +274,8 @@ def test_the_demo_ends_with_a_frame_of_the_live_view(run: Run) -> None:
     assert lines[begin + 2] == "L3 0 ddddddddAAA   L3 1 dddddddddAA"
     (web,) = (line.split() for line in lines[begin:] if "▾ web" in line)
     assert float(web[web.index("web") + 4]) > 1  # MiB/s
-    assert lines[-1].split()[1:3] == ["L3", "1"]
+    assert lines[-3].split()[1:3] == ["L3", "1"]
+    assert lines[-1] == "Ways: letter = row"
 
 
 def test_the_demo_shows_the_ways_before_and_after(run: Run) -> None:
