@@ -28,6 +28,7 @@ _ENVIRONMENT: Final = {
 _BOOKKEEPING: Final = (
     "proc",
     "dev",
+    "run/systemd",
     "tmp",
     "var/cache",
     "var/lib/apt",
