@@ -1,19 +1,34 @@
 """A fresh root of a Debian release, made by mmdebstrap, and the commands that run in it.
 
-Each command has separate mounts and processes, which end with it. There is no init: /run/systemd does not exist, so
-maintainer scripts start and stop nothing.
+Each command has separate mounts and processes, which end with it. There is no init, and maintainer scripts start and
+stop nothing, unless systemd is ``booted``.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from tests.waiting import until
 
 SUITES: Final = {"12": "bookworm", "13": "trixie"}
 PYTHONS: Final = {"12": "3.11", "13": "3.13"}
 WHEELS: Final = "/wheels"
 _ENTER: Final = 'mount -t proc proc "$0/proc" && mount -t devpts devpts "$0/dev/pts" && exec chroot "$0" "$@"'
+# systemd has separate mounts, processes, network and cgroups. Nothing of the kernel is writable, so it sets no sysctl of
+# this machine, and there are no consoles. "$1" is a directory in the mounted cgroup2.
+_BOOT: Final = """
+mkdir "$1" && echo $$ >"$1/cgroup.procs" &&
+exec unshare --mount --pid --uts --ipc --net --cgroup --fork --kill-child sh -c '
+    mount --bind "$0" "$0" && cd "$0" && mount -t proc proc proc && mount --bind proc/sys proc/sys &&
+    mount -o remount,bind,ro proc/sys && mount -t sysfs -o ro sysfs sys && mount -t cgroup2 cgroup2 sys/fs/cgroup &&
+    mount -t devpts devpts dev/pts && mount -t tmpfs tmpfs run &&
+    exec chroot "$0" env -i container=other /lib/systemd/systemd --unit=basic.target' "$0"
+"""
 _ENVIRONMENT: Final = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -57,18 +72,7 @@ class Root:
 
     def run(self, *words: str, stdin: str = "", code: int = 0) -> str:
         """Run a program in the root, as root, and return all that it prints; fail unless it exits with ``code``."""
-        command = [
-            "unshare",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "sh",
-            "-c",
-            _ENTER,
-            str(self.directory),
-            *words,
-        ]
+        command = [*self._enter(), *words]
         done = subprocess.run(command, input=stdin, env=_ENVIRONMENT, stdout=-1, stderr=-2, text=True, check=False)
         assert done.returncode == code, f"{' '.join(words)}: exit {done.returncode}\n{done.stdout[-4000:]}"
         return done.stdout
@@ -76,6 +80,24 @@ class Root:
     def sh(self, line: str, *, stdin: str = "", code: int = 0) -> str:
         """Run a line of shell in the root."""
         return self.run("sh", "-c", line, stdin=stdin, code=code)
+
+    def _enter(self) -> list[str]:
+        return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, str(self.directory)]
+
+    @contextlib.contextmanager
+    def booted(self) -> Iterator["Root"]:
+        """The root while its systemd runs, in namespaces of this machine."""
+        find = ["/usr/bin/findmnt", "--noheadings", "--first-only", "--types", "cgroup2", "--output", "TARGET"]
+        mount = subprocess.run(find, text=True, stdout=-1, check=True).stdout.strip()
+        group = Path(mount) / f"cachetune-{uuid.uuid4()}"
+        boot = ["/bin/sh", "-c", _BOOT, str(self.directory), str(group)]
+        with subprocess.Popen(boot, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                yield _Booted(self.directory, process.pid)
+            finally:
+                process.kill()
+                process.wait()
+                _remove(group)
 
     def install(self, *packages: str) -> None:
         """Install packages, or .deb files, with apt."""
@@ -90,6 +112,38 @@ class Root:
             directories[:] = [name for name in directories if paths[name] not in _BOOKKEEPING]
             found |= {path for path in paths.values() if path not in _BOOKKEEPING}
         return found
+
+
+class _Booted(Root):
+    """A root whose systemd is the child of the process ``unshare``."""
+
+    def __init__(self, directory: Path, unshare: int) -> None:
+        super().__init__(directory)
+        self._unshare = unshare
+        until(self._is_running, f"systemd in {directory}", pids=[unshare])
+
+    def _enter(self) -> list[str]:
+        (systemd,) = self._children()
+        return ["nsenter", "--target", systemd, "--all", "--root", "--wd"]
+
+    def _children(self) -> list[str]:
+        pids = Path(f"/proc/{self._unshare}/task/{self._unshare}/children").read_text().split()
+        return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "systemd\n"]
+
+    def _is_running(self) -> bool:
+        if not self._children():
+            return False
+        command = [*self._enter(), "systemctl", "is-system-running"]
+        state = subprocess.run(command, env=_ENVIRONMENT, text=True, capture_output=True, check=False).stdout
+        return state.strip() in ("running", "degraded")
+
+
+def _remove(group: Path) -> None:
+    """Remove a cgroup and those below it once their processes, which are being killed, have ended."""
+    until(lambda: "populated 0" in (group / "cgroup.events").read_text(), f"the end of {group}")
+    for path in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+        path.rmdir()
+    group.rmdir()
 
 
 def mmdebstrap(release: str, directory: Path) -> Root:
