@@ -19,7 +19,7 @@ SUITES: Final = {"12": "bookworm", "13": "trixie"}
 PYTHONS: Final = {"12": "3.11", "13": "3.13"}
 WHEELS: Final = "/wheels"
 _ENTER: Final = 'mount -t proc proc "$0/proc" && mount -t devpts devpts "$0/dev/pts" && exec chroot "$0" "$@"'
-# systemd has separate mounts, processes, network and cgroups. Nothing of the kernel is writable, so it sets no sysctl of
+# systemd has separate mounts, processes, network and cgroups. /proc/sys and /sys are read-only, so it sets no sysctl of
 # this machine, and there are no consoles. "$1" is a directory in the mounted cgroup2.
 _BOOT: Final = """
 mkdir "$1" && echo $$ >"$1/cgroup.procs" &&
