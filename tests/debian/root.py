@@ -18,6 +18,7 @@ from tests.waiting import until
 SUITES: Final = {"12": "bookworm", "13": "trixie"}
 PYTHONS: Final = {"12": "3.11", "13": "3.13"}
 WHEELS: Final = "/wheels"
+_ALONE: Final = ("/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child")  # mounts and processes end with it
 _ENTER: Final = 'mount -t proc proc "$0/proc" && mount -t devpts devpts "$0/dev/pts" && exec chroot "$0" "$@"'
 # systemd has separate mounts, processes, network and cgroups. /proc/sys and /sys are read-only, so it sets no sysctl of
 # this machine, and there are no consoles. "$1" is a directory in the mounted cgroup2.
@@ -82,7 +83,7 @@ class Root:
         return self.run("sh", "-c", line, stdin=stdin, code=code)
 
     def _enter(self) -> list[str]:
-        return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, str(self.directory)]
+        return [*_ALONE, "sh", "-c", _ENTER, str(self.directory)]
 
     @contextlib.contextmanager
     def booted(self) -> Iterator["Root"]:
@@ -149,9 +150,8 @@ def _remove(group: Path) -> None:
 def mmdebstrap(release: str, directory: Path) -> Root:
     """A root with only apt and essential packages. Raises CalledProcessError without a mirror that has them."""
     options = ["--mode=root", "--variant=apt", "--skip=cleanup/apt", "--aptopt=Acquire::Languages none", "--quiet"]
-    subprocess.run(
-        ["/usr/bin/mmdebstrap", *options, SUITES[release], directory, _mirror()], check=True, capture_output=True
-    )
+    command = [*_ALONE, "--mount-proc", "mmdebstrap", *options, SUITES[release], directory, _mirror()]
+    subprocess.run(command, check=True, capture_output=True)
     shutil.copy("/etc/resolv.conf", directory / "etc" / "resolv.conf")
     return Root(directory)
 
