@@ -104,7 +104,7 @@ def test_the_command_uses_the_units_of_the_package_and_leaves_files_of_dpkg_alon
     root = installed.root.copy(tmp_path / "root")
     said = root.run("cachetune", "install", "--agent", "--exporter", "--recorder", "--mount")
     assert said.count("unchanged ") == 5
-    root.run("cachetune", "uninstall", code=1)
+    assert root.run("cachetune", "uninstall") == "nothing is installed\n"
     assert root.run("dpkg", "--verify", "cachetune") == ""
 
 
@@ -194,7 +194,7 @@ def test_systemd_runs_a_service_an_upgrade_restarts_it_and_removal_stops_it(
         root.run("systemctl", "start", "cachetune-exporter")
         started = root.run("systemctl", "show", "-P", "MainPID", "cachetune-exporter")
         root.run("apt-get", "-qy", "install", package)
-        assert root.run("systemctl", "is-active", *SERVICES, code=3).split() == ["inactive", "active", "inactive"]
+        assert root.run("systemctl", "is-active", *SERVICES).split() == ["inactive", "active", "inactive"]
         assert root.run("systemctl", "show", "-P", "MainPID", "cachetune-exporter") not in (started, "0\n")
         root.run("apt-get", "-qy", "remove", "cachetune")
         assert root.run("systemctl", "show", "-P", "ActiveState", "cachetune-exporter") == "inactive\n"
