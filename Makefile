@@ -123,7 +123,7 @@ dist: $(DEVELOPMENT)
 # Built in a copy, because Debian's tools write beside the directory of the sources.
 deb:
 	@sh tests/debian-packages.sh --must $(PACKAGES_DEB)
-	@rm -rf build/deb && mkdir -p build/deb/cachetune dist
+	@rm -rf build/deb dist/cachetune_*.deb && mkdir -p build/deb/cachetune dist
 	@tar -c --exclude-vcs --exclude=./.venv --exclude=./build --exclude=./dist . | tar -x -C build/deb/cachetune
 	cd build/deb/cachetune && dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
 	@mv build/deb/*.deb dist/ && rm -r build/deb
