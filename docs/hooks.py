@@ -18,6 +18,7 @@ from cachetune.explain.catalog import AREAS, explained_rules
 ROOT = Path(__file__).parent.parent
 AT_ROOT = ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")
 HOME = {"README.md": "index.md"}
+_SHIM = re.compile(r'<script src="https://unpkg.com/iframe-worker/shim"></script>')
 _LINK = re.compile(r"(?<=\]\()([^)#:\s]+)")
 
 
@@ -52,6 +53,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return posixpath.relpath(found, posixpath.dirname(here) or ".") if found in files.src_uris else link[0]
 
     return _LINK.sub(target, markdown)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001
+    """Remove the one request to another server: a script for searching in pages that are read from a directory."""
+    return _SHIM.sub("", output)
 
 
 class _Markdown(click.HelpFormatter):
