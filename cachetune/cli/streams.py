@@ -60,11 +60,9 @@ class _Named(io.FileIO):
             return memoryview(data).nbytes
         try:
             return super().write(data)
-        except BrokenPipeError as error:  # again with the next write, which a verb that changes a host still makes
-            error.filename = self._stream
-            raise
         except OSError as error:
-            self._has_failed = True
+            # A verb that changes a host goes on without a reader, and has to notice at its last line of output again.
+            self._has_failed = not (isinstance(error, BrokenPipeError) and self._stream == _NAMES["stdout"])
             error.filename = self._stream
             raise
 

@@ -51,8 +51,8 @@ def test_without_arguments_a_group_of_verbs_shows_its_help(
 
 
 def test_the_choices_of_a_missing_argument_are_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    assert code_of(monkeypatch, "schema") == 2
-    assert "error: Missing argument 'NAME'. Choose from: rng, xsd, " in capsys.readouterr().err
+    assert code_of(monkeypatch, "completion") == 2
+    assert "error: Missing argument 'SHELL'. Choose from: bash, zsh, fish" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [("show", "--host", "sim:milan"), ("show", "--json", "--host", "sim:milan")])

@@ -57,7 +57,7 @@ def paths(*words: object) -> list[str]:
 
 
 PAGE = """\
-group                    cache  llc_occupancy  mbm_total   mbm_local
+GROUP                    CACHE  LLC_OCCUPANCY  MBM_TOTAL   MBM_LOCAL
 . (default group)        0             22 MiB      1 GiB     512 MiB
                          1        Unavailable      Error  Unassigned
 cachetune-web-vcpus_0-1  0            1.5 KiB        0 B         0 B
@@ -147,7 +147,7 @@ def test_package_telemetry_has_its_own_table(root: Path) -> None:
     table = run("--resctrl", root, "--machine-name", "qemu-3-db").output
     assert "package" not in table
     assert [line.split() for line in run("--resctrl", root).output.splitlines()[-2:]] == [
-        ["group", "package", "core_energy", "(joules)"],
+        ["GROUP", "PACKAGE", "CORE_ENERGY", "(joules)"],
         [".", "(default", "group)", "0", "12.5"],
     ]
 

@@ -27,7 +27,7 @@ def test_one_frame_has_80_columns_in_a_pipe_or_as_many_as_columns_says() -> None
     assert max(map(len, run("--once", *SIM).stdout.splitlines())) <= 80
     wide = run("--once", *SIM, COLUMNS="200").stdout
     assert 80 < max(map(len, wide.splitlines())) <= 200
-    assert "total MiB/s" in wide
+    assert "TOTAL MiB/s" in wide
 
 
 def test_one_frame_has_rates_and_no_escape_sequences() -> None:
@@ -39,9 +39,9 @@ def test_one_frame_has_rates_and_no_escape_sequences() -> None:
 
 
 def test_it_unfolds_sorts_and_filters_as_the_full_screen_does() -> None:
-    assert "L3 0" not in run("--once", *SIM).stdout.partition("guest")[2]
-    assert "L3 0" in run("--once", *SIM, "--unfold").stdout.partition("guest")[2]
-    assert "guest▾" in run("--once", *SIM, "--sort", "name").stdout
+    assert "L3 0" not in run("--once", *SIM).stdout.partition("GUEST")[2]
+    assert "L3 0" in run("--once", *SIM, "--unfold").stdout.partition("GUEST")[2]
+    assert "GUEST▾" in run("--once", *SIM, "--sort", "name").stdout
     assert run("--once", *SIM, "--per-cache").stdout.count("default group") == 2
     assert "no guest or group matches 'web'" in run("--once", *SIM, "--filter", "web").stdout
 

@@ -161,7 +161,7 @@ def test_with_no_color_there_is_no_color_and_every_state_is_a_word() -> None:
 def test_in_a_terminal_without_unicode_pictures_are_ascii() -> None:
     plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TERM": "vt100"}
     with terminal([*CACHETUNE, "top", "--host", "sim:milan", "--interval", "0.2"], 80, 24, **plain) as screen:
-        screen.wait_for("#:::::::::", "> default group")
+        screen.wait_for("*:::::::::", "> default group")
         assert "\n".join(screen.screen).isascii()
 
 
