@@ -58,6 +58,8 @@ PARTS = (
     Part("logrotate", "logrotate", "/etc/logrotate.d/cachetune", needs="/etc/logrotate.d", owner="logrotate"),
     Part("options", "default", OPTIONS_FILE, settings=True),
 )
+# What an option of install and uninstall can name.
+NAMED: tuple[PartName, ...] = tuple(part.name for part in PARTS if not part.settings)
 # The parts that read OPTIONS_FILE.
 READERS: frozenset[PartName] = frozenset({"agent", "hook", "exporter", "recorder"})
 

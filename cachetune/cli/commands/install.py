@@ -13,10 +13,8 @@ from cachetune.cli.show.installation import show_installation
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError
 from cachetune.install import Place, find_program, install
-from cachetune.install.parts import READERS, PartName, parse_mount_options, selected
+from cachetune.install.parts import NAMED, READERS, parse_mount_options, selected
 from cachetune.install.program import NO_PROGRAM
-
-_NAMES: tuple[PartName, ...] = ("agent", "hook", "exporter", "recorder", "mount", "logrotate")
 
 
 @click.command(
@@ -24,7 +22,7 @@ _NAMES: tuple[PartName, ...] = ("agent", "hook", "exporter", "recorder", "mount"
     cls=Verb,
     exit_codes={
         0: "installed, or nothing to do",
-        1: "a file was kept that was edited, or is from elsewhere",
+        1: "a file was kept, because it was edited or cachetune did not write it",
         2: "could not run, nothing was written",
     },
 )
@@ -44,7 +42,7 @@ _NAMES: tuple[PartName, ...] = ("agent", "hook", "exporter", "recorder", "mount"
     help="The unit that mounts resctrl at boot, with any of cdp, cdpl2 and mba_MBps, such as cdp,mba_MBps.",
 )
 @option("--logrotate", is_flag=True, heading="What", help="The rotation of the change log.")
-@option("--force", is_flag=True, heading="How", help="Replace files that were edited, or are from elsewhere.")
+@option("--force", is_flag=True, heading="How", help="Replace files that were edited or not written by cachetune.")
 @options.stack(options.dry_run, options.prefix, options.unit_dir)
 @option(
     "--program",
@@ -57,7 +55,7 @@ _NAMES: tuple[PartName, ...] = ("agent", "hook", "exporter", "recorder", "mount"
 def command(
     *, force: bool, dry_run: bool, prefix: Path, unit_dir: str, program: Path | None, as_json: bool, **parts: Any
 ) -> None:
-    """Write systemd's units, libvirt's hook and the files beside them, for the program where it is.
+    """Write systemd's units, libvirt's hook and the files beside them, with the path of this program.
 
     Options of the services and of the hook are in /etc/default/cachetune, which comes with them. Files that were
     edited are kept. Nothing is enabled or started: the commands to run next are printed.
@@ -69,10 +67,11 @@ def command(
       cachetune install --hook --exporter --recorder --logrotate
       cachetune install --agent --prefix image/ --program /usr/bin/cachetune
     """
-    names = frozenset(name for name in _NAMES if parts[name] not in (None, False))
+    names = frozenset(name for name in NAMED if parts[name] not in (None, False))
     if not names:
         click.echo(click.get_current_context().get_help(), err=True)
-        raise InputError("nothing to install was named", hint="pass --agent, --hook, --exporter, --recorder or --mount")
+        *first, last = (f"--{name}" for name in NAMED)
+        raise InputError("nothing to install was named", hint=f"pass {', '.join(first)} or {last}")
     root = Path(os.path.realpath(prefix))
     done = install(
         selected(names),

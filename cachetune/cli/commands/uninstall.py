@@ -13,9 +13,7 @@ from cachetune.cli.show.installation import show_installation
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError
 from cachetune.install import PARTS, Place, uninstall
-from cachetune.install.parts import PartName, selected
-
-_FLAGS: tuple[PartName, ...] = ("agent", "hook", "exporter", "recorder", "mount", "logrotate")
+from cachetune.install.parts import NAMED, selected
 
 
 @click.command(
@@ -23,7 +21,7 @@ _FLAGS: tuple[PartName, ...] = ("agent", "hook", "exporter", "recorder", "mount"
     cls=Verb,
     exit_codes={
         0: "removed, or nothing to do",
-        1: "a file was kept that was edited, or a unit that is enabled",
+        1: "a file was kept, because it was edited or its unit is enabled",
         2: "could not run",
     },
 )
@@ -46,7 +44,7 @@ def command(*, force: bool, dry_run: bool, prefix: Path, unit_dir: str, as_json:
       cachetune uninstall
       cachetune uninstall --hook
     """
-    names = frozenset(name for name in _FLAGS if flags[name])
+    names = frozenset(name for name in NAMED if flags[name])
     if not prefix.is_dir():
         raise InputError(f"there is no directory {prefix}")
     place = Place(Path(os.path.realpath(prefix)), PurePosixPath(unit_dir))
