@@ -19,6 +19,7 @@ for port in /sys/class/virtio-ports/*; do
     ln -s "/dev/${port##*/}" "/job/port-$(cat "$port/name")"
 done
 stop() { echo "$@" >/job/port-control; while :; do sleep 10; done; }
+echo booted >/job/port-control
 
 if [ -e /job/symbols ]; then
     grep -E " native_(cpuid|(read|write)_msr(_safe)?)$" /proc/kallsyms >/job/port-out

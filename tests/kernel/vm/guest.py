@@ -26,8 +26,14 @@ CPUID: Final = b"\x0f\xa2"
 RDMSR: Final = b"\x0f\x32"
 WRMSR: Final = b"\x0f\x30"
 PORTS: Final = ("control", "out", "err")
+BOOTS: Final = 3  # attempts
+BOOT_CPU_SECONDS: Final = 120.0  # twenty times what the slowest machine needs
 IDLE_SHARE: Final = 0.1  # of one CPU: the emulation of a guest that only sleeps uses half of that
 Sink = Callable[[bytes], None]
+
+
+class BootError(VmError):
+    """The kernel has not reached its first program: now and then it hangs where it measures its clocks."""
 
 
 class Guest:
@@ -51,6 +57,7 @@ class Guest:
         self._console, self._log = directory / "console", directory / "qemu.log"
         self._listeners = {name: self._listen(name) for name in PORTS}
         self._open_ports: dict[str, socket.socket] = {}
+        self._booted = False
         self._status: int | None = None
         self._received_bytes = 0
         self._failure = ""
@@ -69,21 +76,24 @@ class Guest:
     def run(self, sinks: Mapping[str, Sink], cpu_limit: float) -> int:
         """Wait until the guest reports its status; what it writes goes to the sinks "out" and "err" as it arrives.
 
-        Raises VmError with the end of the console when the guest fails, and StalledError when it makes no progress
-        or its QEMU has used ``cpu_limit`` seconds of CPU time.
+        Raises VmError with the end of the console when the guest fails, BootError when it hangs before it has booted,
+        and StalledError when it makes no progress or its QEMU has used ``cpu_limit`` seconds of CPU time.
         """
-        qemu = [self._process.pid]
-        progress = Progress("the guest", self._activity, pids=qemu, least_share=IDLE_SHARE, cpu_limit=cpu_limit)
+        boot = self._progress("the boot of the guest", BOOT_CPU_SECONDS)
+        progress = self._progress("the guest", cpu_limit)
         with selectors.DefaultSelector() as selector:
             for name, listener in self._listeners.items():
                 selector.register(listener, selectors.EVENT_READ, _Accept(name))
-            gdb = self._attach(progress) if self._traps else None
+            gdb = self._attach(boot) if self._traps else None
             if gdb:
                 selector.register(gdb, selectors.EVENT_READ, gdb)
             try:
                 while self._status is None and not self._failure:
                     self._turn(selector, sinks)
-                    self._check(progress)
+                    if self._booted:
+                        self._check(progress)
+                    else:
+                        self._check_boot(boot)
             finally:
                 if gdb:
                     gdb.close()
@@ -121,6 +131,16 @@ class Guest:
     def _activity(self) -> tuple[int, int]:
         """Grows with what the guest writes to its ports and its console."""
         return self._received_bytes, self._console.stat().st_size if self._console.exists() else 0
+
+    def _progress(self, what: str, cpu_limit: float) -> Progress:
+        qemu = [self._process.pid]
+        return Progress(what, self._activity, pids=qemu, least_share=IDLE_SHARE, cpu_limit=cpu_limit)
+
+    def _check_boot(self, boot: Progress) -> None:
+        try:
+            self._check(boot)
+        except StalledError as error:
+            raise BootError(str(error)) from None
 
     def _check(self, progress: Progress) -> None:
         try:
@@ -171,6 +191,7 @@ class Guest:
             return
         for line in data.decode(errors="replace").splitlines():
             word, _, rest = line.partition(" ")
+            self._booted = True
             if word == "mark":
                 self.marks[rest] = self.registers.marked()
             elif word == "exit":

@@ -13,11 +13,11 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.kernel.vm import image, kernels
-from tests.kernel.vm.guest import CPUID, RDMSR, WRMSR, Guest, Sink
+from tests.kernel.vm.guest import BOOTS, CPUID, RDMSR, WRMSR, BootError, Guest, Sink
 from tests.kernel.vm.kernels import Kernel
 from tests.kernel.vm.machine import Machine
 from tests.kernel.vm.packages import VmError
@@ -66,9 +66,9 @@ def run(
     """Boot the machine, run the command in the current directory, and end the machine.
 
     ``options`` are resctrl's mount options and ``cdp`` adds that one. ``extra_modules`` are those for vhost. Writes
-    below the ``rw`` directories reach the host. ``sinks`` ("out", "err") get the output as it comes. Raises VmError
-    when the machine is not available or fails, StalledError when it makes no progress or has used ``cpu_limit`` seconds
-    of CPU time.
+    below the ``rw`` directories reach the host. ``sinks`` ("out", "err") get the output as it comes. A boot
+    that hangs is repeated. Raises VmError when the machine is not available or fails, StalledError when it makes no
+    progress or has used ``cpu_limit`` seconds of CPU time.
     """
     machine = machine or Machine()
     shares = [path.resolve() for path in rw]
@@ -78,11 +78,11 @@ def run(
         "shares": "".join(f"rw{number} {path}\n" for number, path in enumerate(shares)),
     }
     kept: dict[str, list[bytes]] = {"out": [], "err": []}
+    both = {name: _both(kept[name], (sinks or {}).get(name)) for name in kept}
     traps = prepare(machine.kernel)
-    with _guest(machine, job, traps, shares, extra=extra_modules) as guest:
-        status = guest.run({name: _both(kept[name], (sinks or {}).get(name)) for name in kept}, cpu_limit)
-        stdout, stderr = (b"".join(kept[name]).decode(errors="replace") for name in ("out", "err"))
-        return Result(stdout, stderr, status, guest.registers.state(), guest.marks)
+    status, guest = _run(machine, job, traps, shares, sinks=both, cpu_limit=cpu_limit, extra=extra_modules)
+    stdout, stderr = (b"".join(kept[name]).decode(errors="replace") for name in ("out", "err"))
+    return Result(stdout, stderr, status, guest.registers.state(), guest.marks)
 
 
 def prepare(kernel: Kernel = kernels.DEFAULT_KERNEL) -> dict[int, bytes]:
@@ -122,8 +122,8 @@ def missing(kernel: Kernel) -> str:
 
 def _read_symbols(kernel: Kernel) -> dict[str, int]:
     printed: list[bytes] = []
-    with _guest(Machine(kernel=kernel), {"symbols": ""}, {}, ()) as guest:
-        guest.run({"out": printed.append, "err": printed.append}, 300)
+    sinks = {"out": printed.append, "err": printed.append}
+    _run(Machine(kernel=kernel), {"symbols": ""}, {}, (), sinks=sinks, cpu_limit=300)
     rows = [line.split() for line in b"".join(printed).decode().splitlines()]
     table = {name: int(address, 16) for address, _, name in rows}
     if "native_cpuid" not in table:
@@ -131,25 +131,31 @@ def _read_symbols(kernel: Kernel) -> dict[str, int]:
     return table
 
 
-@contextlib.contextmanager
-def _guest(
+def _run(
     machine: Machine,
     job: Mapping[str, str],
     traps: Mapping[int, bytes],
     shares: Sequence[Path],
     *,
+    sinks: Mapping[str, Sink],
+    cpu_limit: float,
     extra: bool = False,
-) -> Iterator[Guest]:
+) -> tuple[int, Guest]:
+    """The job's status, and the machine that ran it, ended. A boot that hangs is repeated."""
     root = kernels.kernel_directory(kernels.cache_directory(), machine.kernel)
-    with tempfile.TemporaryDirectory(prefix="kernelvm-") as name:
-        directory = Path(name)
-        initrd = directory / "initrd"
-        initrd.write_bytes(image.initramfs(root, job, extra=extra))
-        guest = Guest(machine, image.elf_kernel(root), initrd, traps=traps, shares=shares, directory=directory)
-        try:
-            yield guest
-        finally:
-            guest.close()
+    for attempt in range(1, BOOTS + 1):
+        with tempfile.TemporaryDirectory(prefix="kernelvm-") as name:
+            directory = Path(name)
+            initrd = directory / "initrd"
+            initrd.write_bytes(image.initramfs(root, job, extra=extra))
+            guest = Guest(machine, image.elf_kernel(root), initrd, traps=traps, shares=shares, directory=directory)
+            with contextlib.closing(guest):
+                try:
+                    return guest.run(sinks, cpu_limit), guest
+                except BootError:
+                    if attempt == BOOTS:
+                        raise
+    raise AssertionError
 
 
 def _script(command: Sequence[str], env: Mapping[str, str]) -> str:
