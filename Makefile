@@ -14,7 +14,7 @@ PACKAGES_DEB := debhelper python3 python3-pip
 PACKAGES_INSTALL := $(PACKAGES_DEB) lintian mmdebstrap
 
 PYTEST = $(BIN)/python -m pytest -n 2 --benchmark-disable
-UNIT := not kernel and not libvirt and not install
+UNIT := not kernel and not libvirt and not install and not soak
 
 .PHONY: help demo check lint lint-code spelling types docs test-fast test test-unit test-libvirt test-kernel test-install coverage soak mutants \
 	conformance libvirt-answers bench man dist deb clean
@@ -28,7 +28,7 @@ help:
 	@echo "make test             run all tests: test-unit, test-libvirt (a real libvirt), test-kernel (real kernels in VMs), test-install (fresh Debian roots)"
 	@echo "make coverage         run the unit tests with coverage, subprocesses included, and report per package"
 	@echo "make bench            measure, each row next to a comparable tool"
-	@echo "make soak             test random domains, operations, failures and kills for MINUTES=30"
+	@echo "make soak             run the large tests, then random domains, operations, failures and kills for MINUTES=30"
 	@echo "make mutants          measure how many changes of the code the tests notice, for MINUTES=30 (ONLY=a module)"
 	@echo "make conformance      record how real kernels answer (an hour or less; one: CONFIGURATIONS=6.12-cdp)"
 	@echo "make libvirt-answers  record how libvirt answers, from Debian 12 and its backports (10 minutes)"
@@ -71,17 +71,17 @@ test-unit: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 # Each module has its own host with its own libvirtd and mounts.
 test-libvirt: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 	@sh tests/debian-packages.sh $(PACKAGES_LIBVIRT)
-	$(PYTEST) --dist loadgroup -m libvirt tests/libvirt
+	$(PYTEST) --dist loadgroup -m "libvirt and not soak" tests/libvirt
 
 # Each module boots its own machines; loadfile keeps the tests of one boot in one process.
 test-kernel: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh $(PACKAGES_KERNEL) strace
-	$(PYTEST) --dist loadfile -m kernel tests/kernel
+	$(PYTEST) --dist loadfile -m "kernel and not soak" tests/kernel
 
 # The tests of a release stay together: they share a root.
 test-install: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh $(PACKAGES_INSTALL)
-	$(PYTEST) --dist loadgroup -m install tests/debian
+	$(PYTEST) --dist loadgroup -m "install and not soak" tests/debian
 
 # Tests that count imports or system calls fail under coverage; the report is printed anyway.
 coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
@@ -92,8 +92,11 @@ coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 	@$(BIN)/python -m coverage report
 	@$(BIN)/python -m tests.coverage
 
-soak: $(DEVELOPMENT)
-	@sh tests/debian-packages.sh --must $(PACKAGES_KERNEL)
+# First the large runs, which are too long for make test.
+soak: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
+	@sh tests/debian-packages.sh $(PACKAGES_UNIT) $(PACKAGES_LIBVIRT) $(PACKAGES_INSTALL)
+	@sh tests/debian-packages.sh --must $(PACKAGES_KERNEL) strace
+	$(PYTEST) --dist loadgroup -m soak
 	$(BIN)/python -m tests.soak $(MINUTES)
 
 mutants: $(DEVELOPMENT)
