@@ -26,7 +26,7 @@ from cachetune.service.hosts import HostReading, read_for_planning, read_locatio
 from cachetune.service.idle import usage_on
 from cachetune.service.readings import Watcher
 from cachetune.service.select import Selection
-from cachetune.service.status import TuningState, tunings_of
+from cachetune.service.status import Tuning, TuningState, tunings_of
 from cachetune.watch import Reading
 from cachetune.watch.counters import labels
 
@@ -42,13 +42,17 @@ Report = Callable[[Reason, str], object]
 _WORST: tuple[TuningState, ...] = ("invalid", "refused", "drifted", "unknown", "no resctrl", "none", "applied")
 
 
+def _badness(tuning: Tuning) -> int:
+    return _WORST.index(tuning.state)
+
+
 class _Slow(msgspec.Struct, frozen=True):
     """What is not looked at each time, and when it was, in seconds of the monotonic clock."""
 
     seconds: float
     host: HostReading | None = None
     idle_ways: Mapping[tuple[str, int], int] | None = None
-    guests: Mapping[str, TuningState] = {}
+    guests: Mapping[str, Tuning] = {}
 
 
 class Observer:
@@ -129,7 +133,7 @@ class Observer:
         return None, ()
 
     def _slow_look(self, now: float) -> _Slow:
-        reading, idle, guests = None, None, dict[str, TuningState]()
+        reading, idle, guests = None, None, dict[str, Tuning]()
         with self._counted("host"):
             reading = read_location(self._location)
             usage = usage_on(self._location, reading)
@@ -139,8 +143,8 @@ class Observer:
                 guests = self._guests()
         return _Slow(now, reading, idle, guests)
 
-    def _guests(self) -> dict[str, TuningState]:
-        """The state of each running guest that has a name."""
+    def _guests(self) -> dict[str, Tuning]:
+        """The request of each running guest that has a name, and its state."""
         running = look(self._selection.sources, self._selection.source).guests
         try:
             planning = read_for_planning(self._location)
@@ -148,14 +152,14 @@ class Observer:
             planning = None
         effective = effective_options(self._location, self._selection)
         states = tunings_of(running, self._selection.guests_d, planning, effective.options)
-        by_name: dict[str, list[tuple[RunningGuest, TuningState]]] = {}
+        by_name: dict[str, list[tuple[RunningGuest, Tuning]]] = {}
         for guest, tuning in zip(running, states, strict=True):
             if guest.name:
-                by_name.setdefault(guest.name, []).append((guest, tuning.state))
+                by_name.setdefault(guest.name, []).append((guest, tuning))
         found = {}
         for name, same in by_name.items():
             trusted = most_trusted([guest for guest, _ in same])
-            found[name] = min((state for guest, state in same if guest in trusted), key=_WORST.index)
+            found[name] = min((tuning for guest, tuning in same if guest in trusted), key=_badness)
         return found
 
     def _agent(self) -> AgentStatus | None:

@@ -143,6 +143,12 @@ METRICS: tuple[Metric, ...] = (
         "Whether the host differs from a guest's request; absent for a guest without a valid request",
         ("guest",),
     ),
+    Metric(
+        "cachetune_guest_refused",
+        "gauge",
+        "A rule that a running guest's request breaks, and what the host lacks: ways, closids or rmids",
+        ("guest", "rule", "lacks"),
+    ),
     Metric("cachetune_agent_up", "gauge", "Whether the agent is running; absent if none ever ran since boot"),
     Metric("cachetune_agent_problem", "gauge", "Whether the agent could not observe the host in its last round"),
     Metric("cachetune_agent_last_round_timestamp_seconds", "gauge", "Time of the agent's last round"),

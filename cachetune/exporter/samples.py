@@ -15,6 +15,7 @@ from cachetune.exporter.metrics import BY_NAME, CONTROL, EVENTS, MONITOR, OTHER_
 from cachetune.exporter.model import REASONS, Seen
 from cachetune.host.model import BandwidthControl, Group, Host, parent_of
 from cachetune.host.usage import usage_of
+from cachetune.plan.rules import LACKS
 from cachetune.text import printable
 from cachetune.watch import Counter, Reading
 
@@ -213,10 +214,13 @@ def _host_values(host: Host, idle_ways: Mapping[tuple[str, int], int] | None) ->
 
 def _guest_values(seen: Seen, guests: Iterable[str]) -> Iterator[_Value]:
     for guest in guests:
-        state = seen.guests[guest]
-        yield "cachetune_guest_state", {"guest": guest, "state": state}, 1
-        if state in {"applied", "drifted"}:
-            yield "cachetune_guest_drifted", {"guest": guest}, state == "drifted"
+        tuning = seen.guests[guest]
+        yield "cachetune_guest_state", {"guest": guest, "state": tuning.state}, 1
+        if tuning.state in {"applied", "drifted"}:
+            yield "cachetune_guest_drifted", {"guest": guest}, tuning.state == "drifted"
+        if tuning.state in {"refused", "invalid"}:
+            for rule in tuning.rules or ("",):  # a reason without a rule counts, too
+                yield "cachetune_guest_refused", {"guest": guest, "rule": rule, "lacks": LACKS.get(rule)}, 1
 
 
 def _agent_values(seen: Seen, most: int) -> Iterator[_Value]:

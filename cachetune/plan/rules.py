@@ -1,5 +1,8 @@
 """The rules for a domain on a host (CT2xx) and for a domain with its running guest (CT4xx)."""
 
+from collections.abc import Mapping
+from typing import Literal
+
 from cachetune.findings import Rule
 
 
@@ -544,3 +547,16 @@ _ALL = (
 )
 
 RULES = {rule.id: rule for rule in _ALL}
+
+Lack = Literal["ways", "closids", "rmids"]
+LACKS: Mapping[str, Lack] = {
+    "CT207": "ways",
+    "CT212": "closids",
+    "CT213": "rmids",
+    "CT237": "ways",
+    "CT250": "ways",
+}
+"""The rules of a full host, and what it lacks: the same request fits a host, or a moment, with more of it.
+
+All other errors are of the request, or of what the host can do at all.
+"""

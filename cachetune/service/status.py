@@ -39,7 +39,8 @@ class Tuning(msgspec.Struct, frozen=True, rename={"requested_by": "asker"}):
 
     ``unknown``: the guest's XML is not available; ``none``: it requests nothing; ``applied``: the host matches;
     ``drifted``: it differs, and ``summary`` counts what apply would do; ``refused``: the request cannot be planned;
-    ``invalid``: the XML has errors; ``no resctrl``: there is no host to compare with. ``why`` are sentences.
+    ``invalid``: the XML has errors; ``no resctrl``: there is no host to compare with. ``why`` are sentences, ``rules``
+    the ids of the rules that they are about, each once; a reason that is no rule's has none.
     ``requested_by`` ("asker" in JSON) is a tuning file, whose path is ``file``, or libvirt's live XML; None without a
     request.
     """
@@ -50,6 +51,7 @@ class Tuning(msgspec.Struct, frozen=True, rename={"requested_by": "asker"}):
     machine_name: str | None = None
     summary: Summary | None = None
     why: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 class GuestState(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +152,7 @@ def tuning_of(
         return Tuning("unknown")
     tuning = Tuning("none", found.requested_by, found.xml.name if found.requested_by == "file" else None)
     if found.xml.domain is None:
-        return replace(tuning, state="invalid", why=_errors(found.xml.findings))
+        return _not_planned(tuning, "invalid", found.xml.findings)
     if found.problem:
         return replace(tuning, state="refused", why=(found.problem,))
     return _compared(running, found.xml.domain, host, ledger, options, tuning) if found.xml.domain.groups else tuning
@@ -175,7 +177,7 @@ def _compared(
             return tuning
         made = compare_requests([request], host, ledger, options)
     except PlanRefusedError as refused:
-        return replace(tuning, state="refused", machine_name=None, why=_errors(refused.findings))
+        return _not_planned(replace(tuning, machine_name=None), "refused", refused.findings)
     except CachetuneError as error:
         return replace(tuning, state="refused", machine_name=None, why=(str(error),))
     return replace(tuning, state="drifted", summary=made.summary) if made.steps else tuning
@@ -197,10 +199,11 @@ def _matches(request: GuestRequest, host: Host, ledger: Ledger, options: Options
         return False
 
 
-def _errors(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """Each error with what to do about it."""
-    errors = (finding for finding in findings if finding.severity == "error")
-    return tuple(f"{error.message}; {error.hint}" if error.hint else error.message for error in errors)
+def _not_planned(tuning: Tuning, state: TuningState, findings: Iterable[Finding]) -> Tuning:
+    """The tuning with each error, what to do about it, and its rule."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    why = tuple(f"{error.message}; {error.hint}" if error.hint else error.message for error in errors)
+    return replace(tuning, state=state, why=why, rules=tuple(sorted({error.rule for error in errors})))
 
 
 def _groups_with(tids: frozenset[int], host: Host | None) -> tuple[str, ...]:

@@ -51,11 +51,16 @@ def need(program: str) -> str:
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """A host with two guests. ``placed`` has what it requests, the request of ``drifted`` has changed since."""
+    """A host with three guests.
+
+    ``placed`` has what it requests, the request of ``drifted`` has changed since, and ``refused`` requests all ways but
+    one.
+    """
 
     scene: Scene
     placed: str
     drifted: str
+    refused: str
 
     @contextmanager
     def exporter(self, *options: str | Path, **environment: str) -> Iterator["subprocess.Popen[str]"]:
@@ -122,17 +127,19 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     need_fuse()
     need_qemu()
     directory = tmp_path_factory.mktemp("watched")
-    placed, drifted = (f"{name}{uuid.uuid4().hex[:8]}" for name in ("web", "db"))
+    placed, drifted, refused = (f"{name}{uuid.uuid4().hex[:8]}" for name in ("web", "db", "big"))
     with ExitStack() as stack:
         scene = Scene(directory, stack.enter_context(mounted(directory / "mount", profile="skylake-2s")))
-        for name in (placed, drifted):
+        for name in (placed, drifted, refused):
             (directory / name).mkdir()
             stack.enter_context(running(directory / name, name, uuid=str(uuid.uuid4())))
+        for name in (placed, drifted):
             scene.write(name, TUNING.format(kib=2 * 2304))
         done = scene.once()
         assert done.returncode == 0, done.stderr
         scene.write(drifted, TUNING.format(kib=2304))
-        yield Watched(scene, placed, drifted)
+        scene.write(refused, TUNING.format(kib=10 * 2304))
+        yield Watched(scene, placed, drifted, refused)
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,15 @@ def test_the_alert_for_the_guest_that_drifted_is_pending(prometheus: Prometheus,
     assert not prometheus.query(f'ALERTS{{guest="{watched.placed}"}}')
 
 
+def test_a_guest_without_room_is_distinguished_by_rule_from_other_refusals(
+    prometheus: Prometheus, watched: Watched
+) -> None:
+    (row,) = prometheus.until(f'cachetune_guest_refused{{guest="{watched.refused}"}}')
+    assert (row["metric"]["rule"], row["metric"]["lacks"]) == ("CT207", "ways")
+    assert prometheus.until(f'ALERTS{{alertname="CachetuneNoRoom", guest="{watched.refused}"}}')
+    assert not prometheus.query('ALERTS{alertname="CachetuneRefused"}')
+
+
 @pytest.mark.parametrize("query", list(dict.fromkeys(queries())))
 def test_every_query_of_the_dashboard_returns_series(prometheus: Prometheus, query: str) -> None:
     assert prometheus.until(_chosen(query))

@@ -14,6 +14,7 @@ from cachetune.exporter.metrics import BY_NAME, METRICS
 from cachetune.exporter.model import REASONS, Seen
 from cachetune.exporter.samples import Samples, label_value, samples_of
 from cachetune.host.read import read_host
+from cachetune.service.status import Tuning, TuningState
 from cachetune.sim import SimulatedResctrl
 from cachetune.testing import simulate
 from cachetune.watch import Counter, Reading, read_counters
@@ -27,6 +28,10 @@ def seen(sim: SimulatedResctrl, **fields: object) -> Seen:
     paths = [group.path for group in host.groups]
     groups = read_counters(sim, host, paths, {}) if host.monitors else tuple(labels(host, paths, {}))
     return Seen(host=host, groups=groups, **fields)  # type: ignore[arg-type]
+
+
+def tunings(**states: TuningState) -> dict[str, Tuning]:
+    return {name: Tuning(state) for name, state in states.items()}
 
 
 def one(samples: Samples, name: str, **labels: str) -> float:
@@ -165,7 +170,7 @@ def test_of_a_host_that_cannot_be_read_only_that_is_exported() -> None:
 def test_guests_and_the_agent_have_states() -> None:
     status = GuestStatus(name="web", machine_name="cachetune-web", requested_by="file", state="failed", since=1.0)
     agent = AgentStatus(pid=7, start_time=1, started=1.0, looked=9.0, period_seconds=5.0, problem="x", guests=(status,))
-    samples = samples_of(Seen(guests={"web": "drifted", "db": "applied", "new": "none"}, agent=agent, interrupted=True))
+    samples = samples_of(Seen(guests=tunings(web="drifted", db="applied", new="none"), agent=agent, interrupted=True))
     drifted = samples["cachetune_guest_drifted"]
     assert {dict(row)["guest"]: value for row, value in drifted.items()} == {"web": 1, "db": 0}
     assert {"guest": "new", "state": "none"} in series(samples, "cachetune_guest_state")
@@ -176,12 +181,29 @@ def test_guests_and_the_agent_have_states() -> None:
     assert one(samples, "cachetune_interrupted_run") == 1
 
 
+def test_a_refusal_names_each_rule_and_what_the_host_lacks() -> None:
+    guests = {
+        "big": Tuning("refused", rules=("CT207", "CT213")),
+        "odd": Tuning("refused", rules=("CT205",)),
+        "twice": Tuning("refused", why=("two guests have this name",)),
+        "broken": Tuning("invalid", rules=("CT003",)),
+        "web": Tuning("applied"),
+    }
+    assert series(samples_of(Seen(guests=guests)), "cachetune_guest_refused") == [
+        {"guest": "big", "rule": "CT207", "lacks": "ways"},
+        {"guest": "big", "rule": "CT213", "lacks": "rmids"},
+        {"guest": "broken", "rule": "CT003"},
+        {"guest": "odd", "rule": "CT205"},
+        {"guest": "twice"},
+    ]
+
+
 def test_the_number_of_groups_and_guests_is_bounded_and_what_is_left_out_is_counted() -> None:
     foreign = [reading(Counter("L3", 0, "llc_occupancy", 1, "ok"), path=f"pod{i}", guest=None) for i in range(5)]
     guests = [reading(Counter("L3", 0, "llc_occupancy", 1, "ok"), path=f"web{i}", guest=f"web{i}") for i in range(5)]
     monitor = replace(guests[0], path="web0/mon_groups/m", name="m", kind="monitor")
     default = replace(foreign[0], path=".", owner="default")
-    found = Seen(groups=(*foreign, monitor, *guests, default), guests={f"g{i}": "none" for i in range(9)})
+    found = Seen(groups=(*foreign, monitor, *guests, default), guests=tunings(**{f"g{i}": "none" for i in range(9)}))
     samples = samples_of(found, max_groups=4)
     rows = series(samples, "cachetune_group_llc_occupancy_bytes")
     assert [row["group"] for row in rows] == [".", "web0", "web1", "web2"]
@@ -220,7 +242,7 @@ def test_hostile_names_stay_apart_and_are_printable() -> None:
 def test_any_names_give_a_text_that_a_parser_reads_back(names: list[str]) -> None:
     counter = Counter("L3", 0, "llc_occupancy", 1, "ok")
     groups = tuple(reading(counter, path=f"g{i}", guest=name or None) for i, name in enumerate(names))
-    text = text_of(samples_of(Seen(groups=groups, guests=dict.fromkeys(names, "none")))).decode()
+    text = text_of(samples_of(Seen(groups=groups, guests=dict.fromkeys(names, Tuning("none"))))).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     read = [s.labels.get("guest", "") for s in families["cachetune_group_llc_occupancy_bytes"].samples] if names else []
     assert sorted(read) == sorted(label_value(name) for name in names)

@@ -1,5 +1,7 @@
 """The tuning that a running guest requests, and its state on a simulated host."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -8,11 +10,13 @@ import pytest
 from cachetune.apply.run import Connection, apply
 from cachetune.apply.state.ledger import Ledger
 from cachetune.domain import Loaded, load
+from cachetune.errors import ResctrlError
 from cachetune.guests import Guest, RunningGuest, Thread
 from cachetune.guests.sources.options import SourceOptions
 from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.plan import GuestRequest, Options, plan_guests
+from cachetune.plan.rules import LACKS
 from cachetune.service.connection import Location
 from cachetune.service.select import Selection
 from cachetune.service.status import GuestState, Tuning, guest_states, state_of, tuning_of
@@ -21,6 +25,7 @@ from cachetune.sim import SimulatedResctrl, load_profile
 from cachetune.units import Rounding
 
 HALF = "<memorytune vcpus='{vcpus}'><node id='0' bandwidth='50'/></memorytune>"
+TWO_WAYS = "<cachetune vcpus='0'><cache id='0' level='3' type='both' size='4608' unit='KiB'/></cachetune>"
 THREADS = (Thread(40), Thread(41, vcpu=0), Thread(42, vcpu=1))
 
 
@@ -122,11 +127,48 @@ def test_a_tuning_file_with_errors_is_invalid_even_if_libvirts_xml_is_valid(host
 
 
 def test_a_refusal_says_what_to_do(host: Host) -> None:
-    two_ways = "<cachetune vcpus='0'><cache id='0' level='3' type='both' size='4608' unit='KiB'/></cachetune>"
-    found = tuning(guest(two_ways), host)
+    found = tuning(guest(TWO_WAYS), host)
     assert found.state == "refused"
     assert found.why[0].startswith("no room for ")
     assert "; plan with --shrink-default: " in found.why[0]
+
+
+def fill_ways(resctrl: SimulatedResctrl) -> None:
+    resctrl.write("schemata", "L3:0=7ff;1=7ff\n")
+
+
+def fill_closids(resctrl: SimulatedResctrl) -> None:
+    for i in range(1, 8):
+        resctrl.mkdir(f"COS{i}")
+
+
+def fill_rmids(resctrl: SimulatedResctrl) -> None:
+    with suppress(ResctrlError):  # no RMID is left
+        for i in range(1000):
+            resctrl.mkdir(f"mon_groups/m{i}")
+
+
+@pytest.mark.parametrize(
+    ("fill", "rule", "lacks"),
+    [(fill_ways, "CT207", "ways"), (fill_closids, "CT212", "closids"), (fill_rmids, "CT213", "rmids")],
+)
+def test_a_full_host_refuses_for_what_it_lacks_and_the_same_guest_fits_the_empty_one(
+    resctrl: SimulatedResctrl, fill: Callable[[SimulatedResctrl], None], rule: str, lacks: str
+) -> None:
+    running = guest(TWO_WAYS)
+    resctrl.write("schemata", "L3:0=7f0;1=7f0\n")
+    assert tuning(running, read_host(resctrl)).rules == ()
+    fill(resctrl)
+    found = tuning(running, read_host(resctrl))
+    assert found.state == "refused"
+    assert (rule in found.rules, LACKS[rule]) == (True, lacks)
+    assert set(found.rules) <= set(LACKS)
+
+
+def test_of_a_refusal_that_is_no_lack_the_rule_is_known_too(host: Host) -> None:
+    odd = TWO_WAYS.replace("4608", "4609")
+    assert tuning(guest(odd), host).rules == ("CT205",)
+    assert "CT205" not in LACKS
 
 
 def test_vcpus_without_names_can_only_be_tuned_together(host: Host) -> None:
