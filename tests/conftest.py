@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from tests.samples import host_with_guest
 
 # pytest-xdist pretends a terminal of 80 columns in its workers; output is that of a pipe unless a test wants another.
 os.environ.pop("COLUMNS", None)
+
+# Most tests of commands start real processes. Where Python may not write bytecode, each of them would compile every
+# module, which takes longer than what it does; their bytecode is then kept out of the sources.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parents[1] / "build/pycache"))
 
 # No check goes by the clock, which says nothing on a loaded machine. CI draws the same examples each time: fresh ones
 # are for developers and the soak tests, and a failure prints how to reproduce it.
