@@ -15,6 +15,7 @@ FLOORS = (
     {"domain", "host"},
     {"guests", "sim"},
     {"plan"},
+    {"fleet"},
     {"apply", "watch"},
     {"service"},
     {"agent", "hook", "testing"},
@@ -34,6 +35,7 @@ FOREIGN_TO = {
     "host": {"lxml", "xml", "xmlschema"},
     "guests": {"xml", "xmlschema"},
     "plan": OUTSIDE | {"lxml", "xml", "xmlschema"},
+    "fleet": OUTSIDE - {"pathlib"} | {"lxml", "xml", "xmlschema"},
 }
 TERMINAL = {"click", "rich", "textual"}
 ENDS_OR_PRINTS = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout.write", "sys.stderr.write"}

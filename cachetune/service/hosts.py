@@ -12,7 +12,7 @@ from cachetune.apply.state import journal
 from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.apply.state.measurement import without_measurement
 from cachetune.apply.state.reservations import with_reservations
-from cachetune.errors import InputError, LockTimeoutError, StateFileError, UnreadableFileError
+from cachetune.errors import DocumentError, InputError, LockTimeoutError, StateFileError, UnreadableFileError
 from cachetune.host.check import check_host
 from cachetune.host.identity import identity_of_machine
 from cachetune.host.model import Host
@@ -50,12 +50,19 @@ def read_location(location: Location) -> HostReading:
     """
     if location.host is not None and not location.host.startswith(SIMULATED):
         name = "<stdin>" if location.host == "-" else location.host
-        data = _read_snapshot(location.host)
-        if documents.kind_of(data, name) == "profile":
-            raise InputError(f"{name} is a profile, not a snapshot", hint=_MOUNT_PROFILES)
-        host = check_host(documents.decode(data, Host, name), name)
+        host = host_of_snapshot(read_snapshot(location.host), name)
         return HostReading(host, notes=problems_of(host))
     return read_tree(open_resctrl(location), location)
+
+
+def host_of_snapshot(data: bytes, name: str) -> Host:
+    """The host in a snapshot, checked as any input is; ``name`` is the snapshot's in messages. Raises InputError."""
+    try:
+        return check_host(documents.decode(data, Host, name), name)
+    except DocumentError:
+        if documents.kind_of(data, name) == "profile":
+            raise InputError(f"{name} is a profile, not a snapshot", hint=_MOUNT_PROFILES) from None
+        raise
 
 
 def read_for_snapshot(location: Location) -> HostReading:
@@ -123,7 +130,8 @@ def _interrupted(run: Path) -> tuple[str, ...]:
     return (f"{error.finding.message}; {error.hint}",)
 
 
-def _read_snapshot(path: str) -> bytes:
+def read_snapshot(path: str) -> bytes:
+    """The bytes of a snapshot's file, "-" for standard input. Raises UnreadableFileError."""
     try:
         if path == "-":
             data = sys.stdin.buffer.read(_LARGEST_SNAPSHOT + 1)

@@ -1,4 +1,4 @@
-"""Search directories for ``*.xml``.
+"""Search directories for ``*.xml``, or for files with another suffix.
 
 Hidden files and directories are left out, symbolic links to directories are not followed, and a file that was named or
 found before, under any name, is not found again.
@@ -17,7 +17,8 @@ class Search:
     ``missing`` has each directory that could not be searched or had no file to check, and the reason.
     """
 
-    def __init__(self, names: Collection[str]) -> None:
+    def __init__(self, names: Collection[str], suffix: str = ".xml") -> None:
+        self._suffix = suffix
         self.files: list[str] = []
         self.found: list[tuple[str, list[str]]] = []
         self.missing: list[tuple[str, str]] = []
@@ -44,13 +45,13 @@ class Search:
         self.found.append((directory, found))
         self.files += found
         if not every:
-            self.missing.append((directory, f"no *.xml files in {directory}"))
+            self.missing.append((directory, f"no *{self._suffix} files in {directory}"))
 
     def _walk(self, directory: str) -> Iterator[str]:
         for parent, directories, names in os.walk(directory, onerror=self._note):
             directories[:] = sorted(name for name in directories if not name.startswith("."))
             for name in sorted(names):
-                if name.endswith(".xml") and not name.startswith("."):
+                if name.endswith(self._suffix) and not name.startswith("."):
                     yield os.path.join(parent, name)
 
     def _note(self, error: OSError) -> None:
