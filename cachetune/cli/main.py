@@ -25,6 +25,7 @@ VERBS = {
     "explain": "Explain a rule, or find rules by words.",
     "plan": "Show what a domain's XML needs on a host.",
     "diff": "Dry run of apply: exit 1 if anything would change.",
+    "diff-hosts": "Show in what two hosts differ for tuning.",
     "apply": "Carry out a plan: all of it, or nothing.",
     "set": "Change one value of a running guest.",
     "remove": "Remove a guest's groups.",
@@ -64,10 +65,11 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import cachetune.cli.commands.VERB and return its ``command``."""
+        """Import cachetune.cli.commands.VERB and return its ``command``; "-" in the verb is "_" there."""
         if name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"cachetune.cli.commands.{name}").command
+        module = name.replace("-", "_")
+        command: click.Command = importlib.import_module(f"cachetune.cli.commands.{module}").command
         return command
 
     def resolve_command(

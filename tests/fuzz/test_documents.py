@@ -206,6 +206,7 @@ SNAPSHOT_VERBS = {
     "export --format pqos": ("export", "--format", "pqos", "--host"),
     "export --format goresctrl": ("export", "--format", "goresctrl", "--host"),
     "validate": ("validate", "{xml}", "--host"),
+    "diff-hosts": ("diff-hosts", "--groups", "sim:skylake-2s"),
 }
 
 

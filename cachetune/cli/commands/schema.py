@@ -24,6 +24,7 @@ _JSON = (
     "guests",
     "exported",
     "drift",
+    "comparison",
     "agent",
     "doctor",
     "change",
@@ -55,7 +56,8 @@ def command(name: str | None, bundle: str | None, output: str) -> None:
       cachetune-rng, cachetune-xsd  cachetune, memorytune and energytune alone
     JSON that it prints, as JSON Schema:
       plan, refusal, host, usage (of show), readings (of monitor), report,
-      findings, rules, guests, drift (of diff --all-guests), exported, agent,
+      findings, rules, guests, drift (of diff --all-guests),
+      comparison (of diff-hosts), exported, agent,
       doctor, change (a line of the change log), changes (of log),
       advice (of advise), measured (of advise --measure), ranking (of noisy),
       installation (of install and uninstall)
@@ -98,6 +100,7 @@ def _kind(name: str) -> Any:
     from cachetune.doctor.model import Diagnosis
     from cachetune.explain.model import RuleTable
     from cachetune.findings import Findings, Refusal
+    from cachetune.fleet.compare import Comparison
     from cachetune.host.model import Host
     from cachetune.host.usage import HostUsage
     from cachetune.install import Installation
@@ -124,6 +127,7 @@ def _kind(name: str) -> Any:
         Guests,
         Exported,
         Drift,
+        Comparison,
         AgentStatus,
         Diagnosis,
         Change,

@@ -205,6 +205,8 @@ COMPLETERS: dict[str, Completer] = {
     "PATH.rng": _files("*.rng"),
     "DIR": _directories,
     "FILE|sim:NAME": _hosts,
+    "A": _hosts,
+    "B": _hosts,
     "NAME|FILE": _simulations,
     "[ID=]SIZE": _amounts,
     "[ID=]RATE": _amounts,

@@ -60,15 +60,20 @@ def _title_of_snapshot(identity: Identity, mount_options: Iterable[str]) -> "Tex
     """Whose snapshot it is, of when, and of which machine: "Host node7, snapshot of 2026-11-30 14:02 UTC (…)"."""
     who = f"Host {printable(identity.hostname)}" if identity.hostname else "Host"
     kernel = f"Linux {printable(identity.kernel)}" if identity.kernel else ""
-    moment = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(identity.taken))
     mounted = f"mounted with {printable(', '.join(mount_options))}" if mount_options else ""
     parts = (
-        f"snapshot of {moment}{_age(time.time() - identity.taken)}",
+        snapshot_of(identity.taken),
         kernel,
         printable(identity.cpu_model),
         mounted,
     )
     return _text((who, "bold"), (", " + ", ".join(filter(None, parts)), ""))
+
+
+def snapshot_of(taken: float) -> str:
+    """When a snapshot was taken: "snapshot of 2026-11-30 14:02 UTC (3 hours old)"."""
+    moment = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(taken))
+    return f"snapshot of {moment}{_age(time.time() - taken)}"
 
 
 def _age(seconds: float) -> str:
