@@ -6,6 +6,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints
 RUNTIME := .venv/runtime.stamp
 DEVELOPMENT := .venv/development.stamp
 LIBVIRT_PYTHON := .venv/libvirt-python.stamp
+ANSIBLE := .venv/ansible.stamp
 
 PACKAGES_UNIT := libxml2-utils libvirt0 fuse3 strace intel-cmt-cat logrotate qemu-system-x86 systemd prometheus openssl tmux chromium emacs-nox jing trang bash-completion zsh fish vim man-db mandoc git openssh-server iproute2
 PACKAGES_LIBVIRT := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 fuse3
@@ -64,7 +65,7 @@ test-fast: $(DEVELOPMENT)
 
 test: test-unit test-libvirt test-kernel test-install
 
-test-unit: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
+test-unit: $(DEVELOPMENT) $(LIBVIRT_PYTHON) $(ANSIBLE)
 	@sh tests/debian-packages.sh $(PACKAGES_UNIT)
 	$(PYTEST) --dist loadgroup -m "$(UNIT)"
 
@@ -84,7 +85,7 @@ test-install: $(DEVELOPMENT)
 	$(PYTEST) --dist loadgroup -m "install and not soak" tests/debian
 
 # Tests that count imports or system calls fail under coverage; the report is printed anyway.
-coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
+coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON) $(ANSIBLE)
 	@sh tests/debian-packages.sh $(PACKAGES_UNIT)
 	@rm -rf .coverage && mkdir .coverage
 	-$(BIN)/python -m coverage run -m pytest -q -n 2 --benchmark-disable --dist loadgroup -m "$(UNIT)"
@@ -93,7 +94,7 @@ coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 	@$(BIN)/python -m tests.coverage
 
 # First the large runs, which are too long for make test.
-soak: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
+soak: $(DEVELOPMENT) $(LIBVIRT_PYTHON) $(ANSIBLE)
 	@sh tests/debian-packages.sh $(PACKAGES_UNIT) $(PACKAGES_LIBVIRT) $(PACKAGES_INSTALL)
 	@sh tests/debian-packages.sh --must $(PACKAGES_KERNEL) strace
 	$(PYTEST) --dist loadgroup -m soak
@@ -151,6 +152,12 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 $(DEVELOPMENT): $(RUNTIME)
 	@echo "installing the development tools in .venv"
 	@$(PIP) --group dev
+	@touch $@
+
+# What tests and checks the Ansible collection. Linting and the types of its code need none of it.
+$(ANSIBLE): $(DEVELOPMENT)
+	@echo "installing Ansible in .venv"
+	@$(PIP) --group ansible
 	@touch $@
 
 # libvirt-python has no wheels; it is compiled against this machine's libvirt. Tests that need it skip or fail without.

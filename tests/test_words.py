@@ -203,6 +203,7 @@ def _areas() -> dict[str, list[Path]]:
         "examples": list(
             _under("examples", "scripts", "schemas", ".ci", endings=("", ".xml", ".rng", ".xsd", ".service", ".mount"))
         ),
+        "integrations": list(_under("integrations", endings=(".py", ".md", ".yml", ".yaml"))),
         "make": [ROOT / "Makefile", ROOT / "pyproject.toml"],
         "leaves": sorted((ROOT / "cachetune").glob("*.py")),
         "tests": [path for path in sorted((ROOT / "tests").glob("*.py")) if path != Path(__file__)],

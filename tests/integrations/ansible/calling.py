@@ -1,0 +1,25 @@
+"""Call a module as Ansible does on a host, but in this process: its parameters, its result."""
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+Call = Callable[..., Mapping[str, Any]]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """The result of the module ``name`` with these parameters."""
+    from ansible.module_utils.testing import patch_module_args
+
+    def call_module(name: str, *, check_mode: bool = False, **parameters: Any) -> Mapping[str, Any]:
+        module = importlib.import_module(f"ansible_collections.cachetune.resctrl.plugins.modules.{name}")
+        with patch_module_args({"_ansible_check_mode": check_mode, **parameters}), pytest.raises(SystemExit):
+            module.main()
+        result: Mapping[str, Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    return call_module
