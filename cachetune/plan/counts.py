@@ -50,15 +50,20 @@ def limit_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Sourc
     findings = [*_closid_findings(steps, host, places)]
     if host.is_mpam:
         return [*findings, *_mpam_findings(steps, host, places)]
-    left = _left(host.rmids_used, host.rmids_total)
+    left = left_of(host.rmids_used, host.rmids_total)
     for needed, first in _shortages(steps, lambda _: _ALL, {_ALL: left}).values():
         groups = count(needed, "group")
         findings.append(_no_rmid(groups, left or 0, host.rmids_total or 0, host.groups, host, places.get(first)))
     return findings
 
 
+def left_of(used: int, total: int | None) -> int | None:
+    """How many of ``total`` are left; None if that is not known, because the host exceeds what it reports."""
+    return None if total is None or used > total else total - used
+
+
 def _closid_findings(steps: Sequence[Step], host: Host, places: Mapping[str, Source]) -> Iterator[Finding]:
-    left = _left(host.closids_used, host.closids_total)
+    left = left_of(host.closids_used, host.closids_total)
     for needed, first in _shortages(steps, lambda path: None if is_monitor(path) else _ALL, {_ALL: left}).values():
         held = list(host.control_groups())
         yield RULES["CT212"].at(
@@ -100,11 +105,6 @@ def _no_rmid(groups: str, left: int, total: int, held: Collection[Group], host: 
         held=_held(held),
         idle=_idle(held, host),
     )
-
-
-def _left(used: int, total: int | None) -> int | None:
-    """How many are left; None if that is not known, because the host exceeds what it reports."""
-    return None if total is None or used > total else total - used
 
 
 def _rmid_limit(host: Host) -> int | None:

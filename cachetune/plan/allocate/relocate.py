@@ -99,6 +99,12 @@ def enlarge_hole(scene: Scene) -> tuple[int, Relocation | None]:
     return ways, cast.relocation(made) if made else None
 
 
+def smallest_crowd(scene: Scene, *, shrink: bool) -> Crowd:
+    """A cache with all that may move in it; with ``shrink`` the default group has given up all that it can."""
+    *_, crowd = _Cast(scene, ()).crowds(shrink=shrink)
+    return crowd
+
+
 class _Cast:
     """The blocks of a cache with the paths of their groups, and the requests that need new ways."""
 
