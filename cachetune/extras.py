@@ -14,19 +14,22 @@ from pathlib import Path
 
 _DEBIAN = "/usr/lib/cachetune"
 _DEBIAN_NAMES = {"libvirt-python": "python3-libvirt"}
+_NOT_IN_DEBIAN = {"ortools"}
 _COMPILED = {"libvirt-python": " (it is compiled: needs gcc, pkgconf, libvirt-dev and python3-dev)"}
 
 
 @lru_cache
 def how_to_install(extra: str, package: str) -> str:
     """The command that installs the requirements of an extra; ``package`` is the one that is missing."""
-    if sys.prefix == _DEBIAN:  # the Debian package has the other extras
+    if sys.prefix == _DEBIAN and package not in _NOT_IN_DEBIAN:  # it has the other extras
         return f"run: apt-get install {_DEBIAN_NAMES.get(package, '--reinstall cachetune')}"
     return f"run: {shlex.join([*_installer(), *_requirements(extra, package)])}{_COMPILED.get(package, '')}"
 
 
 def _installer() -> list[str]:
     """The program that installs packages in this environment, with its options."""
+    if sys.prefix == _DEBIAN:  # an environment without pip
+        return ["/usr/bin/python3", "-m", "pip", "--python", sys.executable, "install"]
     prefix = Path(sys.prefix)  # of pipx: HOME/venvs/cachetune
     if (prefix / "pipx_metadata.json").exists():
         home = [] if ".local" in prefix.parts else [f"PIPX_HOME={prefix.parent.parent}"]

@@ -64,10 +64,12 @@ def test_an_environment_without_pip_is_uvs(monkeypatch: pytest.MonkeyPatch) -> N
     assert how_to_install("top", "textual") == command
 
 
-def test_the_debian_package_lacks_only_libvirts_binding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_debian_package_lacks_only_libvirts_binding_and_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
     environment(monkeypatch, "/usr/lib/cachetune")
     assert how_to_install("libvirt", "libvirt-python") == "run: apt-get install python3-libvirt"
     assert how_to_install("top", "textual") == "run: apt-get install --reinstall cachetune"
+    pip = "/usr/bin/python3 -m pip --python /usr/lib/cachetune/bin/python3 install"
+    assert how_to_install("fleet", "ortools") == f"run: {pip} ortools"
 
 
 def test_without_metadata_it_is_the_package_itself(monkeypatch: pytest.MonkeyPatch) -> None:

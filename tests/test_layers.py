@@ -102,7 +102,7 @@ def test_only_libvirts_own_xml_is_read_where_guests_are_found() -> None:
 
 
 def test_an_extra_is_imported_only_when_it_is_used() -> None:
-    extras = {"libvirt", "qemu", "mfusepy", "prometheus_client", "yaml", "jinja2"}
+    extras = {"libvirt", "qemu", "mfusepy", "prometheus_client", "yaml", "jinja2", "ortools"}
     for path in MODULES:
         at_once = {name for node in ast.parse(path.read_text()).body for name in _names(node)}
         assert not extras & {*map(_root, at_once)}, path

@@ -12,7 +12,7 @@ from cachetune.fleet.assign.solve import Effort, Goal, Model
 
 _ROUNDS = 20
 _SHARE_OF_PLACING = 0.5  # of the budget, to place all; what is left is for the hosts
-_SHARE_OF_TIDYING = 0.1  # what fits best is worth no long wait
+_SHARE_OF_TIDYING = 0.05  # what fits best is worth no long wait
 
 
 class Progress(NamedTuple):
@@ -28,7 +28,6 @@ class Control(NamedTuple):
     """The budget, and what the search needs of the world: a clock, whether to stop, whom to tell."""
 
     budget_seconds: float
-    workers: int
     clock: Callable[[], float]
     stopped: Callable[[], bool] = lambda: False
     on_progress: Callable[[Progress], None] = lambda _: None
@@ -78,7 +77,7 @@ class Search:
             if bound is not None:
                 bounds[goal] = bound
             model.keep(goal, model.value(goal, best))
-            if self._over:
+            if self._over or not any(host is not None for host in best):
                 break
         return self._outcome(best, model, bounds)
 
@@ -103,12 +102,13 @@ class Search:
             if found.places is None:
                 break
             cuts = self._cuts_of(found.places)
-            if not cuts:
-                if _better(goal, found.value, model.value(goal, best)):
-                    best = found.places
-                break
             for cut in cuts:
                 model.exclude(cut)
+            usable = self._without_refused(found.places)
+            if _better(goal, model.value(goal, usable), model.value(goal, best)) and _as_many(usable, best, goal):
+                best = usable
+            if not cuts:
+                break
         return best, bound
 
     def _effort(self, goal: Goal, seconds: float) -> Effort:
@@ -118,7 +118,7 @@ class Search:
             control.on_progress(Progress(goal, value, bound, control.clock() - self._began))
 
         tidying = control.budget_seconds * _SHARE_OF_TIDYING if goal == "left" else None
-        return Effort(seconds, control.workers, control.stopped, tell, tidying)
+        return Effort(seconds, control.stopped, tell, tidying)
 
     def _greedy(self) -> Places:
         """Greedy until the planner accepts all of it; whom it still refuses after some rounds gets no place."""
@@ -129,6 +129,7 @@ class Search:
         return self._without_refused(places)
 
     def _without_refused(self, places: Places) -> Places:
+        """The places without the guests that have to go so that the planner accepts each host."""
         left = list(places)
         for host, guests in _by_host(places).items():
             while isinstance(self.planner.verdict(host, guests), Refused):
@@ -166,6 +167,11 @@ def assign(problem: Problem, control: Control, *, spread: bool = False) -> Outco
 
 def _better(goal: Goal, value: int, than: int) -> bool:
     return value > than if goal == "placed" else value < than
+
+
+def _as_many(places: Places, others: Places, goal: Goal) -> bool:
+    """Whether no guest loses its place for another goal."""
+    return goal == "placed" or places.count(None) <= others.count(None)
 
 
 def _by_host(places: Places) -> dict[int, list[int]]:

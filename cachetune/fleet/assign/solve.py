@@ -38,7 +38,6 @@ class Effort(NamedTuple):
     """
 
     seconds: float
-    workers: int
     stopped: Callable[[], bool]
     on_bound: Callable[[int | None, int], None]
     deterministic_seconds: float | None = None
@@ -129,8 +128,7 @@ class Model:
         self._hint(start)
         solver = self._cp.CpSolver()
         solver.parameters.random_seed = _SEED
-        solver.parameters.num_workers = effort.workers
-        solver.parameters.interleave_search = True  # the same answer whichever thread is faster
+        solver.parameters.num_workers = 1  # more are a race, with another answer each time
         solver.parameters.catch_sigint_signal = False  # whoever waits for the search stops it
         solver.parameters.max_time_in_seconds = max(effort.seconds, 0.01)
         if effort.deterministic_seconds is not None:
