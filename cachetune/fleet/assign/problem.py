@@ -181,7 +181,7 @@ def need_of(request: GuestRequest, host: Host, options: Options) -> Need | None:
     closids = sum(group.is_control for group in new) - sum(not is_monitor(path) for path in obsolete)
     rmids = len(new) - len(obsolete) if host.monitors else 0
     ways: dict[Place, tuple[int, ...]] = {}
-    for group in new:
+    for group in new if not obsolete else ():  # those that it gives up may be the ones that it gets
         for place, number in _ways(group.request, host):
             ways[place] = (*ways.get(place, ()), number)
     return Need(

@@ -56,7 +56,7 @@ class Search:
         self._problem, self._control, self._spread = problem, control, spread
         self.planner = Planner(problem)
         self._began = control.clock()
-        self._cuts: list[Cut] = []
+        self.cuts: list[Cut] = []
         self._complete = True
 
     def greedy(self) -> Outcome:
@@ -68,7 +68,7 @@ class Search:
         """The best answer that the budget allows, and how far the best can be from it. Raises MissingExtraError."""
         model = Model(self._problem)
         best = self._greedy()
-        for cut in self._cuts:
+        for cut in self.cuts:
             model.exclude(cut)
         bounds: dict[Goal, int] = {}
         goals: tuple[Goal, ...] = ("placed", "even") if self._spread else ("placed", "hosts", "left")
@@ -123,7 +123,7 @@ class Search:
     def _greedy(self) -> Places:
         """Greedy until the planner accepts all of it; whom it still refuses after some rounds gets no place."""
         for _ in range(_ROUNDS):
-            places = greedy(self._problem, self._cuts, spread=self._spread)
+            places = greedy(self._problem, self.cuts, spread=self._spread)
             if not self._cuts_of(places):
                 return places
         return self._without_refused(places)
@@ -144,7 +144,7 @@ class Search:
             if isinstance(verdict, Refused):
                 self._complete = self._complete and verdict.complete
                 cuts += self.planner.cuts(host, guests)
-        self._cuts += cuts
+        self.cuts += cuts
         return cuts
 
     def _outcome(self, places: Places, model: Model | None, bounds: dict[Goal, int]) -> Outcome:
