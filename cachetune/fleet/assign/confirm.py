@@ -2,7 +2,7 @@
 
 What it refuses becomes a ``Cut``: the smallest set of guests that it still refuses, so that the search excludes every
 larger set as well. That holds for all guests of the same kinds, and for all hosts on which every plan is the same.
-A guest that is refused alone is asked about on every host at once.
+A guest that is refused alone is planned on every host at once.
 """
 
 from collections import Counter
@@ -76,7 +76,7 @@ class Planner:
         yield Cut(frozenset(refusing), ((kind, 1),))
 
     def _hosts_like(self, host: int) -> frozenset[int]:
-        """The hosts on which every plan is the same; guests with groups of their own on one of them differ."""
+        """The hosts on which every plan is the same; a guest with groups on one of them is of a separate kind."""
         alike = self._problem.alike
         return frozenset(n for n, first in enumerate(alike) if first == alike[host])
 

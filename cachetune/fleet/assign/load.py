@@ -13,13 +13,13 @@ Places = tuple[int | None, ...]
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """Guests that the planner does not accept together on any of ``hosts``: so many of each kind, or more."""
+    """Guests that the planner does not accept together on any of ``hosts``: that many of each kind, or more."""
 
     hosts: frozenset[int]
     kinds: tuple[tuple[int, int], ...]
 
     def excludes(self, host: int, counts: "Counter[int]") -> bool:
-        """Whether a host cannot have so many guests of each kind."""
+        """Whether a host cannot have that many guests of each kind."""
         return host in self.hosts and all(counts[kind] >= number for kind, number in self.kinds)
 
 

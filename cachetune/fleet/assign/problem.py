@@ -7,7 +7,7 @@ groups that it lacks.
 
 Ways are contiguous and a new group never moves afterwards, so groups are packed into holes: runs of ways that no group
 has. With --shrink-default the default group keeps the least that it can, and where in its mask it keeps that is a
-choice: each choice is a ``Layout``. With --compact the groups that may move are packed anew, together with the guests'.
+choice: each choice is a ``Layout``. With --compact the groups that may move are packed again, with the guests'.
 
 The sum of the guests' bandwidths is a rule of this module alone. The planner limits each group and does not add up.
 """
@@ -98,7 +98,7 @@ class Need(msgspec.Struct, frozen=True):
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """Guests that differ in nothing but their names. ``needs`` are by host; None where they cannot be.
+    """Guests that differ in their names only. ``needs`` are by host; None where they cannot be.
 
     ``twin`` is the machine name of guests that cannot be on one host because they share it, else "".
     """
@@ -181,7 +181,7 @@ def need_of(request: GuestRequest, host: Host, options: Options) -> Need | None:
     closids = sum(group.is_control for group in new) - sum(not is_monitor(path) for path in obsolete)
     rmids = len(new) - len(obsolete) if host.monitors else 0
     ways: dict[Place, tuple[int, ...]] = {}
-    for group in new if not obsolete else ():  # those that it gives up may be the ones that it gets
+    for group in new if not obsolete else ():  # it may get the ways that it gives up
         for place, number in _ways(group.request, host):
             ways[place] = (*ways.get(place, ()), number)
     return Need(

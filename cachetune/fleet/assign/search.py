@@ -25,7 +25,7 @@ class Progress(NamedTuple):
 
 
 class Control(NamedTuple):
-    """The budget, and what the search needs of the world: a clock, whether to stop, whom to tell."""
+    """The budget, and what the search needs of the world: a clock, whether to stop, and what takes reports."""
 
     budget_seconds: float
     clock: Callable[[], float]
@@ -34,7 +34,7 @@ class Control(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Where each guest goes, what the planner said of every host that gets some, and how good that is.
+    """Where each guest goes, the planner's verdict on every host that gets some, and how good that is.
 
     ``bounds`` are of the goals: no assignment places more, or uses fewer hosts. A goal without one was not searched
     exactly. ``stopped`` says that a signal ended the search.
@@ -137,7 +137,7 @@ class Search:
         return tuple(left)
 
     def _cuts_of(self, places: Places) -> list[Cut]:
-        """What the planner refuses of these places, which the search excludes from now on."""
+        """What the planner refuses of these places, which every later search excludes."""
         cuts = []
         for host, guests in _by_host(places).items():
             verdict = self.planner.verdict(host, guests)

@@ -34,7 +34,7 @@ _SLACK = 1e-6
 class Effort(NamedTuple):
     """How long a search may take: wall-clock ``seconds``, and in addition the solver's own, which do not vary.
 
-    ``stopped`` is asked several times a second; ``on_bound`` is told the best value so far and the bound.
+    ``stopped`` is called several times a second; ``on_bound`` gets the best value so far and the bound.
     """
 
     seconds: float
@@ -96,7 +96,7 @@ class Model:
                 self._model.add_bool_or(fewer)
 
     def keep(self, goal: Goal, value: int) -> None:
-        """From now on the value of a goal is at least as good as this one."""
+        """In every later search the value of a goal is at least as good as this one."""
         expression = self._expression(goal)
         self._model.add(expression >= value if goal == "placed" else expression <= value)
 
@@ -129,7 +129,7 @@ class Model:
         solver = self._cp.CpSolver()
         solver.parameters.random_seed = _SEED
         solver.parameters.num_workers = 1  # more are a race, with another answer each time
-        solver.parameters.catch_sigint_signal = False  # whoever waits for the search stops it
+        solver.parameters.catch_sigint_signal = False  # _run stops it
         solver.parameters.max_time_in_seconds = max(effort.seconds, 0.01)
         if effort.deterministic_seconds is not None:
             solver.parameters.max_deterministic_time = effort.deterministic_seconds

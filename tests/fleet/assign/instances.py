@@ -46,7 +46,7 @@ def candidates(*hosts: Host) -> tuple[Candidate, ...]:
 
 
 def ways(*numbers: int, cache: int = 0, prefix: str = "g") -> tuple[GuestRequest, ...]:
-    """Guests that request so many ways of one cache."""
+    """Guests that request these numbers of ways of one cache."""
     return tuple(request(f"{prefix}{i}", caches(f"{cache}={n}ways")) for i, n in enumerate(numbers))
 
 

@@ -54,7 +54,7 @@ def test_a_default_group_between_two_holes_can_keep_any_of_its_ways() -> None:
     assert {layout.holes for layout in layouts(host, SHRINK)} == {(4, 10), (5, 9), (6, 8), (7, 7)}
 
 
-def test_groups_that_may_move_are_packed_anew() -> None:
+def test_groups_that_may_move_are_packed_again() -> None:
     host = simulated(default="600", cachetune_a="18", cachetune_b="c0")
     options = Options(compact=True)
     assert layouts(host, Options()) == (Layout(Cbm(0x127)),)

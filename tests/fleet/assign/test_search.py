@@ -151,7 +151,7 @@ def test_what_the_planner_refuses_is_excluded_and_the_search_goes_on() -> None:
     assert search.cuts == [Cut(frozenset({0}), ((0, 1),))]
 
 
-def test_a_guest_that_is_refused_alone_is_asked_about_everywhere() -> None:
+def test_a_guest_that_is_refused_alone_is_planned_on_every_host() -> None:
     hosts = [simulated(default="1ff"), simulated(default="7f0"), simulated(default="1f0", cachetune_a="3")]
     planner = Planner(problem([exclusive("own"), *ways(2)], hosts, Options()))
     assert planner.cuts(0, (0, 1)) == [Cut(frozenset({0}), ((0, 1),))]
