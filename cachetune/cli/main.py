@@ -25,6 +25,7 @@ VERBS = {
     "explain": "Explain a rule, or find rules by words.",
     "plan": "Show what a domain's XML needs on a host.",
     "diff": "Dry run of apply: exit 1 if anything would change.",
+    "fit": "Show which hosts can take a guest, the best first.",
     "diff-hosts": "Show in what two hosts differ for tuning.",
     "apply": "Carry out a plan: all of it, or nothing.",
     "set": "Change one value of a running guest.",

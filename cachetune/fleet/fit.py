@@ -162,17 +162,18 @@ def _cache(control: CacheControl, cache_id: int, masks: dict[str, Cbm], host: Ho
     for mask in masks.values():
         guests |= mask
     others = int(unexplained_ways(host, control, cache_id))
+    default = later.default_group.masks.at(control.name, cache_id) or Cbm(0)
     for group in later.control_groups():
-        if group.path not in masks:
+        if group.path not in masks and group.path != DEFAULT_GROUP:
             others |= group.masks.at(control.name, cache_id) or 0
-    free = Cbm(control.cbm_mask & ~(others | guests))
+    free = Cbm(control.cbm_mask & ~(default | others | guests))
     return CacheFit(
         resource=control.name,
         id=cache_id,
         ways=control.ways,
         way_bytes=control.way_bytes(cache_id),
         masks=masks,
-        default=later.default_group.masks.at(control.name, cache_id) or Cbm(0),
+        default=default,
         default_before=host.default_group.masks.at(control.name, cache_id) or Cbm(0),
         others=Cbm(others),
         free=free,

@@ -1,4 +1,4 @@
-"""A host that may take a guest, and the answer whether it can. ``Fit`` is part of the document of ``fit --json``."""
+"""A host that may take a guest, the answer whether it can, and the document with all answers: ``FleetFit``."""
 
 from typing import Literal
 
@@ -32,7 +32,7 @@ class CacheFit(msgspec.Struct, frozen=True):
     """One cache in which the guest requests ways, as it would be with the guest.
 
     ``masks`` are those of the guest's groups by path. ``default`` is the default group's, and ``default_before`` the
-    one that it has now. ``others`` are the ways of all groups but the guest's. ``free`` are those of no group,
+    one that it has now. ``others`` are the ways of all other groups. ``free`` are those of no group,
     ``ways_left`` their number, and ``largest_hole_left`` the length of their longest run. ``way_bytes`` None is
     unknown.
     """
@@ -51,11 +51,11 @@ class CacheFit(msgspec.Struct, frozen=True):
 
     @property
     def default_left(self) -> int:
-        """The ways that the default group shares with no guest's group: those that it could still give up."""
-        guests = 0
+        """The ways that only the default group has: it could still give them up, as far as it may."""
+        taken = int(self.others)
         for mask in self.masks.values():
-            guests |= mask
-        return (self.default & ~guests).bit_count()
+            taken |= mask
+        return (self.default & ~taken).bit_count()
 
 
 class Rounded(msgspec.Struct, frozen=True):
@@ -116,3 +116,56 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     def reasons(self) -> tuple[Finding, ...]:
         """The errors because of which the guest does not fit with the options that were given."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
+
+
+class Unusable(msgspec.Struct, frozen=True):
+    """A file that was not used, and why; ``findings`` are all of those in XML that is not valid."""
+
+    file: str
+    reason: str
+    hint: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+class GuestFit(msgspec.Struct, frozen=True):
+    """A guest and the answers of all hosts, the best host first. ``warnings`` are about its XML in ``file``."""
+
+    guest: str
+    file: str
+    warnings: tuple[Finding, ...]
+    hosts: tuple[Fit, ...]
+
+    def answering(self, answer: Answer) -> tuple[Fit, ...]:
+        """The hosts with this answer, the best first."""
+        return tuple(fit for fit in self.hosts if fit.answer == answer)
+
+
+class FleetHost(msgspec.Struct, frozen=True):
+    """A host that was asked: its snapshot, and the ``older`` ones of the same host, which do not count.
+
+    ``taken`` is in seconds since 1970, None if the snapshot does not say; ``stale`` if that is too long ago.
+    """
+
+    host: str
+    file: str
+    taken: float | None = None
+    age_seconds: float | None = None
+    stale: bool = False
+    older: tuple[str, ...] = ()
+
+
+class FleetFit(msgspec.Struct, frozen=True, kw_only=True):
+    """The document of ``fit --json``: for each guest the hosts, the best first. ``spread`` says what best means."""
+
+    schema_version: Literal[1] = 1
+    spread: bool = False
+    guests: tuple[GuestFit, ...] = ()
+    hosts: tuple[FleetHost, ...] = ()
+    unusable: tuple[Unusable, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """2 if a file was not used or nothing was asked, 1 if some guest fits nowhere, else 0."""
+        if self.unusable or not self.guests or not self.hosts:
+            return 2
+        return 0 if all(guest.answering("fits") for guest in self.guests) else 1

@@ -90,7 +90,7 @@ def _rows(plan: Plan) -> Iterator[Line | _Row]:
         if not _is_mode_of(planned, step):
             yield from _line_of(step, plan)
     for moved in plan.moved:
-        yield Line("~", f"~ {_loss(moved)}")
+        yield Line("~", f"~ {loss(moved)}")
     if plan.moved and not plan.groups:
         yield from _holes(plan)
 
@@ -218,7 +218,7 @@ def _before_and_after(path: str, steps: list[WriteSchemata], plan: Plan, picture
     yield from _folded("~", ((name, i, Cell((_changed(old, value, plan),))) for name, i, value, old in limits))
 
 
-def _loss(moved: MovedGroup) -> str:
+def loss(moved: MovedGroup) -> str:
     """What a group loses that moves, such as "db: 3 ways move, 6.75 MiB cold"."""
     ways = sum(ways for _, _, ways in moved.cold_ways.entries())
     size = "" if moved.cold_bytes is None else f", {about(moved.cold_bytes)} cold"

@@ -11,9 +11,16 @@ import msgspec
 
 from cachetune.domain import read_file
 from cachetune.domain.model import Domain
-from cachetune.errors import CachetuneError, DocumentError, InputError, InvalidDomainError, MachineNameError
+from cachetune.errors import (
+    CachetuneError,
+    DocumentError,
+    InputError,
+    InvalidDomainError,
+    MachineNameError,
+    UnreadableFileError,
+)
 from cachetune.findings import Finding
-from cachetune.fleet.model import Candidate
+from cachetune.fleet.model import Candidate, Unusable
 from cachetune.fleet.snapshots import Snapshot, counted
 from cachetune.host.model import Host
 from cachetune.plan.groups.names import machine_name_of
@@ -27,15 +34,6 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
 _NEITHER = "it is neither domain XML nor a snapshot"
 _TAKE_ONE = "run 'cachetune snapshot -o FILE' on the host"
-
-
-class Unusable(msgspec.Struct, frozen=True):
-    """A file that was not used, and why; ``findings`` are all of those in XML that is not valid."""
-
-    file: str
-    reason: str
-    hint: str = ""
-    findings: tuple[Finding, ...] = ()
 
 
 class FleetGuest(msgspec.Struct, frozen=True):
@@ -161,5 +159,9 @@ def _guest(file: str, data: bytes) -> FleetGuest:
 
 def _unusable(file: str, error: CachetuneError) -> Unusable:
     findings = error.findings if isinstance(error, InvalidDomainError) else ()
-    reason = error.reason if isinstance(error, DocumentError) else str(error)
+    reason = str(error)
+    if isinstance(error, UnreadableFileError):
+        reason = f"cannot be read: {error.reason}"
+    elif isinstance(error, DocumentError):
+        reason = f"not valid: {error.reason}"
     return Unusable(file, reason, error.hint, findings)

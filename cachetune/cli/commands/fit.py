@@ -1,0 +1,113 @@
+"""``cachetune fit``: which hosts can take a guest, by their snapshots."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import click
+
+from cachetune.cli import options
+from cachetune.cli.show.console import print_document, show
+from cachetune.cli.show.findings import show_error, show_findings, show_warnings
+from cachetune.cli.show.fit import BEST, fit_notes, fit_page
+from cachetune.cli.verb import Verb, option
+from cachetune.errors import InputError
+from cachetune.fleet.model import FleetFit
+from cachetune.service.fit import fit_guests
+from cachetune.service.moments import parse_span
+
+_STALE = "1d"
+
+
+@click.command(
+    "fit",
+    cls=Verb,
+    exit_codes={
+        0: "every guest fits on at least one host",
+        1: "a guest fits on none with these options",
+        2: "a file cannot be used, or could not run",
+    },
+)
+@click.argument("files", nargs=-1, metavar="GUEST.xml... SNAPSHOT|DIR|sim:NAME...")
+@options.stack(options.shrink_default, options.compact, options.rounding, options.policy)
+@option("--spread", is_flag=True, heading="How", help="The hosts that keep most ways first, not the fewest.")
+@option(
+    "--stale-after",
+    "stale",
+    metavar="SPAN",
+    default=_STALE,
+    show_default=True,
+    heading="How",
+    help="Warn about snapshots that are older than this, such as 2h or 3d.",
+)
+@option(
+    "--best",
+    type=click.IntRange(min=1),
+    default=BEST,
+    show_default=True,
+    metavar="N",
+    heading="Output",
+    help="List only the best hosts, and group those on which it does not fit by rule.",
+)
+@option("--all", "every", is_flag=True, heading="Output", help="List all hosts.")
+@options.as_json
+def command(
+    *, files: tuple[str, ...], spread: bool, stale: str, best: int, every: bool, as_json: bool, **values: Any
+) -> None:
+    """Show which hosts can take a guest: now, or by which option, or why not. Changes nothing.
+
+    GUEST.xml is domain XML, or a tuning file that is called like its guest. A SNAPSHOT is what 'cachetune snapshot'
+    saves; directories are searched for *.json. The content of a file decides which of the two it is; - is standard
+    input. Each guest is planned on each host as 'cachetune plan --host SNAPSHOT' does, without the other guests.
+
+    The best host is first: that on which it fits with the least to be done (nothing, rounding, shrinking the default
+    group, moving groups), and then that with the fewest free ways left. Next are the hosts on which it would fit with
+    options that are not given.
+
+    \b
+    Examples:
+      cachetune fit web.xml snapshots/
+      cachetune fit --shrink-default --round up web.xml db.xml snapshots/
+      cachetune fit --spread --json web.xml snapshots/ | jq -r '.guests[0].hosts[0].host'
+      cachetune fit web.xml sim:skylake-2s sim:milan
+    """
+    found = fit_guests(
+        files,
+        options.plan_options({**values, "host": "snapshots"}),  # the policy of this host is not theirs
+        spread=spread,
+        stale_seconds=parse_span(stale),
+        progress=_progress if sys.stderr.isatty() else None,
+    )
+    _show_unusable(found)
+    _check_asked(found)
+    show_warnings(fit_notes(found))
+    if as_json:
+        print_document(found)
+    else:
+        for guest in found.guests:
+            show_findings(guest.warnings, guest.file)
+        show(fit_page(found, None if every else best))
+    sys.exit(found.exit_code)
+
+
+def _show_unusable(found: FleetFit) -> None:
+    for each in found.unusable:
+        show_findings(each.findings, each.file)
+        show_error(f"{each.file}: {each.reason}", each.hint)
+
+
+def _check_asked(found: FleetFit) -> None:
+    """Raise InputError without a guest or without a host; if files were unusable, they may be the reason."""
+    if not found.guests:
+        raise InputError(
+            "no guest to find a host for", hint="pass domain XML or a tuning file: cachetune fit GUEST.xml"
+        )
+    if not found.hosts:
+        raise InputError("no host to ask", hint="pass snapshots, a directory of them, or sim:NAME")
+
+
+def _progress(total: int) -> AbstractContextManager[Callable[[int], None]]:
+    from cachetune.cli.show.progress import progress
+
+    return progress("Asking hosts", total)
