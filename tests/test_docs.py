@@ -41,6 +41,7 @@ from cachetune.explain.catalog import RULES, explained_rules
 from cachetune.explain.model import RuleTable
 from cachetune.findings import Findings, Refusal
 from cachetune.fleet.compare import Comparison
+from cachetune.fleet.model import FleetFit
 from cachetune.guests import Guest, RunningGuest, Thread, named_threads
 from cachetune.guests.tuning_files import TuningFile
 from cachetune.host.model import Host
@@ -285,6 +286,7 @@ DOCUMENTS = (
     Readings,
     Guests,
     Drift,
+    FleetFit,
     Comparison,
     Exported,
     AgentStatus,

@@ -141,7 +141,7 @@ class GuestFit(msgspec.Struct, frozen=True):
 
 
 class FleetHost(msgspec.Struct, frozen=True):
-    """A host that was asked: its snapshot, and the ``older`` ones of the same host, which do not count.
+    """A host that has answered: its snapshot, and the ``older`` ones of the same host, which do not count.
 
     ``taken`` is in seconds since 1970, None if the snapshot does not say; ``stale`` if that is too long ago.
     """
@@ -165,7 +165,7 @@ class FleetFit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """2 if a file was not used or nothing was asked, 1 if some guest fits nowhere, else 0."""
+        """2 if a file was not used, or without guests or hosts, 1 if some guest fits nowhere, else 0."""
         if self.unusable or not self.guests or not self.hosts:
             return 2
         return 0 if all(guest.answering("fits") for guest in self.guests) else 1

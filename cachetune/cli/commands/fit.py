@@ -29,7 +29,7 @@ _STALE = "1d"
         2: "a file cannot be used, or could not run",
     },
 )
-@click.argument("files", nargs=-1, metavar="GUEST.xml... SNAPSHOT|DIR|sim:NAME...")
+@click.argument("files", nargs=-1, metavar="GUEST|SNAPSHOT|DIR...")
 @options.stack(options.shrink_default, options.compact, options.rounding, options.policy)
 @option("--spread", is_flag=True, heading="How", help="The hosts that keep most ways first, not the fewest.")
 @option(
@@ -57,9 +57,9 @@ def command(
 ) -> None:
     """Show which hosts can take a guest: now, or by which option, or why not. Changes nothing.
 
-    GUEST.xml is domain XML, or a tuning file that is called like its guest. A SNAPSHOT is what 'cachetune snapshot'
-    saves; directories are searched for *.json. The content of a file decides which of the two it is; - is standard
-    input. Each guest is planned on each host as 'cachetune plan --host SNAPSHOT' does, without the other guests.
+    A GUEST is domain XML, or a tuning file that is called like its guest. A SNAPSHOT is what 'cachetune snapshot' saves,
+    or a simulated host, sim:NAME; a DIR is searched for *.json. The content of a file decides which of the two it is;
+    - is standard input. Each guest is planned on each host as 'cachetune plan --host SNAPSHOT' does, without the other guests.
 
     The best host is first: that on which it fits with the least to be done (nothing, rounding, shrinking the default
     group, moving groups), and then that with the fewest free ways left. Next are the hosts on which it would fit with
@@ -69,7 +69,7 @@ def command(
     Examples:
       cachetune fit web.xml snapshots/
       cachetune fit --shrink-default --round up web.xml db.xml snapshots/
-      cachetune fit --spread --json web.xml snapshots/ | jq -r '.guests[0].hosts[0].host'
+      cachetune fit --json web.xml snapshots/ | jq '.guests[0].hosts[0]'
       cachetune fit web.xml sim:skylake-2s sim:milan
     """
     found = fit_guests(

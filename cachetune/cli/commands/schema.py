@@ -20,6 +20,7 @@ _JSON = (
     "readings",
     "report",
     "findings",
+    "fit",
     "rules",
     "guests",
     "exported",
@@ -56,7 +57,7 @@ def command(name: str | None, bundle: str | None, output: str) -> None:
       cachetune-rng, cachetune-xsd  cachetune, memorytune and energytune alone
     JSON that it prints, as JSON Schema:
       plan, refusal, host, usage (of show), readings (of monitor), report,
-      findings, rules, guests, drift (of diff --all-guests),
+      findings, fit, rules, guests, drift (of diff --all-guests),
       comparison (of diff-hosts), exported, agent,
       doctor, change (a line of the change log), changes (of log),
       advice (of advise), measured (of advise --measure), ranking (of noisy),
@@ -101,6 +102,7 @@ def _kind(name: str) -> Any:
     from cachetune.explain.model import RuleTable
     from cachetune.findings import Findings, Refusal
     from cachetune.fleet.compare import Comparison
+    from cachetune.fleet.model import FleetFit
     from cachetune.host.model import Host
     from cachetune.host.usage import HostUsage
     from cachetune.install import Installation
@@ -123,6 +125,7 @@ def _kind(name: str) -> Any:
         Readings,
         Report,
         Findings,
+        FleetFit,
         RuleTable,
         Guests,
         Exported,

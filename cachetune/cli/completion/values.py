@@ -55,15 +55,19 @@ def _directories(_context: click.Context, _parameter: click.Parameter, _begun: s
     yield CompletionItem("*", type=DIRECTORY)
 
 
-def _hosts(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
-    """Simulated hosts and snapshots."""
-    prefix = "sim:"
-    if begun.startswith(prefix):
-        yield from _beginning(begun, ((f"{prefix}{name}", about) for name, about in _profiles()))
-        return
-    if prefix.startswith(begun):
-        yield CompletionItem(prefix, type=PART, help="a simulated host")
-    yield CompletionItem("*.json", type=FILE)
+def _hosts(files: str) -> Completer:
+    """Simulated hosts, and snapshots in files with names like these."""
+
+    def complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+        prefix = "sim:"
+        if begun.startswith(prefix):
+            yield from _beginning(begun, ((f"{prefix}{name}", about) for name, about in _profiles()))
+            return
+        if prefix.startswith(begun):
+            yield CompletionItem(prefix, type=PART, help="a simulated host")
+        yield CompletionItem(files, type=FILE)
+
+    return complete
 
 
 def _simulations(_context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
@@ -204,9 +208,10 @@ COMPLETERS: dict[str, Completer] = {
     "HREF": _files(),
     "PATH.rng": _files("*.rng"),
     "DIR": _directories,
-    "FILE|sim:NAME": _hosts,
-    "A": _hosts,
-    "B": _hosts,
+    "FILE|sim:NAME": _hosts("*.json"),
+    "A": _hosts("*.json"),
+    "B": _hosts("*.json"),
+    "GUEST|SNAPSHOT|DIR": _hosts("*"),
     "NAME|FILE": _simulations,
     "[ID=]SIZE": _amounts,
     "[ID=]RATE": _amounts,

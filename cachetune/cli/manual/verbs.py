@@ -32,6 +32,7 @@ _RELATED: Mapping[str, Sequence[str]] = {
     "explain": ("validate", "doctor"),
     "plan": ("apply", "diff", "show", "validate"),
     "diff": ("apply", "plan", "agent"),
+    "fit": ("plan", "snapshot", "diff-hosts"),
     "diff-hosts": ("snapshot", "show"),
     "apply": ("plan", "diff", "remove", "recover", "set", "log"),
     "set": ("apply", "remove", "show"),

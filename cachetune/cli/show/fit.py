@@ -123,13 +123,13 @@ def _picture(cache: CacheFit) -> str:
 
 
 def _how(fit: Fit, host: FleetHost) -> "Text":
-    """What has to be done, and what it costs others."""
+    """What has to be done, and its cost to others."""
     parts = ["there already" if fit.present else "now"] if not fit.means else [*_costs(fit)]
     text = "; ".join(parts)
     if fit.missing:
         text = f"with {' '.join(fit.missing)}: {text}"
     if host.stale:
-        text += f"; snapshot of {age(host.age_seconds or 0)} ago"
+        text += f"; snapshot is {age(host.age_seconds or 0)} old"
     return _styled(printable(text), "green" if fit.answer == "fits" else "yellow")
 
 
@@ -170,7 +170,9 @@ def _reasons_by_rule(refused: Sequence[Fit]) -> Table:
         by_rule.setdefault(fit.reasons[0].rule, []).append(fit)
     table = Table(numbers("hosts"), numbers("rule", right=False), words("for example"))
     for rule, fits in sorted(by_rule.items(), key=lambda item: (-len(item[1]), item[0])):
-        table.add_row(str(len(fits)), _styled(rule, "red"), f"{printable(fits[0].host)}: {_short(fits[0].reasons[0].message)}")
+        table.add_row(
+            str(len(fits)), _styled(rule, "red"), f"{printable(fits[0].host)}: {_short(fits[0].reasons[0].message)}"
+        )
     return table
 
 

@@ -123,6 +123,7 @@ def test_the_doctors_checks_are_completed() -> None:
 def test_a_host_is_a_snapshot_or_a_simulated_one() -> None:
     assert [(item.type, item.value) for item in items("plan", "--host", "")] == [("part", "sim:"), ("file", "*.json")]
     assert completions("plan", "--host=sim:") == [f"sim:{name}" for name in sorted(profile_names())]
+    assert [(item.type, item.value) for item in items("fit", "web.xml", "")] == [("part", "sim:"), ("file", "*")]
     (skylake,) = items("plan", "--host", "sim:sk")
     assert skylake.value == "sim:skylake-2s"
     assert "Skylake" in (skylake.help or "")
