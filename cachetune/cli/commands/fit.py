@@ -57,9 +57,10 @@ def command(
 ) -> None:
     """Show which hosts can take a guest: now, or by which option, or why not. Changes nothing.
 
-    A GUEST is domain XML, or a tuning file that is called like its guest. A SNAPSHOT is what 'cachetune snapshot' saves,
-    or a simulated host, sim:NAME; a DIR is searched for *.json. The content of a file decides which of the two it is;
-    - is standard input. Each guest is planned on each host as 'cachetune plan --host SNAPSHOT' does, without the other guests.
+    A GUEST is domain XML, or a tuning file that is called like its guest. A SNAPSHOT is what 'cachetune snapshot'
+    saves, or a simulated host, sim:NAME; a DIR is searched for *.json. The content of a file decides which of the two
+    it is; - is standard input. Each guest is planned on each host as 'cachetune plan --host SNAPSHOT' does, without the
+    other guests.
 
     The best host is first: that on which it fits with the least to be done (nothing, rounding, shrinking the default
     group, moving groups), and then that with the fewest free ways left. Next are the hosts on which it would fit with
