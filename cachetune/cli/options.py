@@ -182,13 +182,15 @@ exclusive = option(
     heading=_HOW,
     help="Make the groups exclusive: no other group and no device may have their ways, of any cache.",
 )
-policy = option(
-    "--policy",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    heading=_WHERE,
-    help="The host's policy (default: /etc/cachetune/host.toml, if it exists).",
-)
+
+
+def policy_option(text: str) -> Callable[[F], F]:
+    """--policy with a help text."""
+    path = click.Path(path_type=Path, dir_okay=False)
+    return option("--policy", type=path, metavar="FILE", heading=_WHERE, help=text)
+
+
+policy = policy_option("The host's policy (default: /etc/cachetune/host.toml, if it exists).")
 rounding = option(
     "--round",
     "rounding",

@@ -30,7 +30,8 @@ _STALE = "1d"
     },
 )
 @click.argument("files", nargs=-1, metavar="GUEST|SNAPSHOT|DIR...")
-@options.stack(options.shrink_default, options.compact, options.rounding, options.policy)
+@options.stack(options.shrink_default, options.compact, options.rounding)
+@options.policy_option("A policy for all hosts, in the format of /etc/cachetune/host.toml.")
 @option("--spread", is_flag=True, heading="How", help="The hosts that keep most ways first, not the fewest.")
 @option(
     "--stale-after",
