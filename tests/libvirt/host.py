@@ -23,6 +23,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from uuid import NAMESPACE_DNS, uuid5
 
 import msgspec
 
@@ -49,11 +50,12 @@ cgroup_controllers = []
 stdio_handler = "file"
 """
 LIBVIRTD_CONF = """\
-host_uuid = "00000000-0000-4000-8000-000000000001"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
 log_outputs = "3:file:/var/log/libvirtd.log"
 """
+
+_NAMESPACES = {"mount": "mnt", "ipc": "ipc", "net": "net", "uts": "uts", "pid": "pid_for_children"}
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -84,7 +86,7 @@ class LibvirtHost:
 
     A file that begins with "#!" can be run. ``profile`` is a name, a file, or a Profile; ``environment`` is added to
     that of libvirtd, and so of hooks and QEMU. ``packages`` are unpacked Debian packages that are there instead of the
-    installed ones.
+    installed ones. ``name`` is the host's name: two hosts between which guests move need names of their own.
     """
 
     def __init__(
@@ -95,7 +97,9 @@ class LibvirtHost:
         files: Mapping[str, str | bytes] | None = None,
         environment: Mapping[str, str] | None = None,
         packages: Path | None = None,
+        name: str = "private",
     ) -> None:
+        self.name = name
         self.profile = _profile(profile)
         self._packages = packages
         self._kernel, self._files, self._environment = kernel, dict(files or {}), dict(environment or {})
@@ -105,9 +109,9 @@ class LibvirtHost:
             raise HostError(why)
         self.stage = Path(tempfile.mkdtemp(prefix="libvirt-host-"))
         self._prepare()
-        words = ["unshare", "--mount", "--pid", "--ipc", "--net", "--fork", "--kill-child", "--mount-proc"]
+        words = ["unshare", "--mount", "--pid", "--ipc", "--net", "--uts", "--fork", "--kill-child", "--mount-proc"]
         self._first = subprocess.Popen(
-            [*words, PYTHON, "-I", HERE / "inside.py", self.stage, *([self._packages] if self._packages else [])],
+            [*words, PYTHON, "-I", HERE / "inside.py", self.stage, self.name, *([self._packages] if self._packages else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -307,7 +311,8 @@ class LibvirtHost:
                 stage / "bin" / name, PYTHON, f"from {module} import {function} as main\nraise SystemExit(main())\n"
             )
         _program(stage / "bin/python", "/bin/sh", f'exec {PYTHON} "$@"\n')  # a link would not find its packages
-        files = {"/etc/libvirt/qemu.conf": QEMU_CONF, "/etc/libvirt/libvirtd.conf": LIBVIRTD_CONF, **self._files}
+        libvirtd = f'{LIBVIRTD_CONF}host_uuid = "{uuid5(NAMESPACE_DNS, self.name)}"\n'
+        files = {"/etc/libvirt/qemu.conf": QEMU_CONF, "/etc/libvirt/libvirtd.conf": libvirtd, **self._files}
         for path, content in files.items():
             file = stage / "files" / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -322,8 +327,8 @@ class LibvirtHost:
 
     def _enter(self, words: tuple[str | Path, ...]) -> list[str]:
         namespaces = f"/proc/{self._first.pid}/ns"
-        place = [f"--mount={namespaces}/mnt", f"--ipc={namespaces}/ipc", f"--net={namespaces}/net"]
-        return ["nsenter", *place, f"--pid={namespaces}/pid_for_children", "--", *map(str, words)]
+        place = [f"--{name}={namespaces}/{file}" for name, file in _NAMESPACES.items()]
+        return ["nsenter", *place, "--", *map(str, words)]
 
     def _env(self, more: Mapping[str, str] | None) -> dict[str, str]:
         own = {"PATH": f"{self.stage}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}

@@ -1,17 +1,18 @@
 """The first process of the private host: sets up its mounts, says "ready", and reaps until its standard input ends.
 
-Started as root in new mount, PID, IPC and network namespaces, with /proc mounted for them. Standard library only.
+Started as root in new mount, PID, IPC, UTS and network namespaces, with /proc mounted for them. Standard library only.
 
-    inside.py STAGE [PACKAGES]
+    inside.py STAGE NAME [PACKAGES]
 
 STAGE is a directory that the caller made and that is removed here at the end: ``sys`` is the sysfs tree to show,
-``files`` what is laid over /etc, /run and /var. PACKAGES is a directory with unpacked Debian packages that are there
+``files`` what is laid over /etc, /run and /var. NAME is the host's name. PACKAGES is a directory with unpacked Debian packages that are there
 instead of the installed ones. Everything mounted here goes with the namespace.
 """
 
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +23,9 @@ USERS = ("libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin", "libvirt-dnsmasq:x:6
 GROUPS = ("kvm:x:64057:", "libvirt:x:64058:", "libvirt-qemu:x:64055:", "libvirt-dnsmasq:x:64056:")
 
 
-def main(stage: Path, packages: Path | None = None) -> None:
+def main(stage: Path, name: str, packages: Path | None = None) -> None:
     """Set up, then wait for the end."""
+    socket.sethostname(name)
     if packages:
         lay_over(packages)
     own_etc(stage)
@@ -113,4 +115,4 @@ def detach(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(Path(sys.argv[1]), sys.argv[2], *map(Path, sys.argv[3:]))
