@@ -56,6 +56,7 @@ from cachetune.service.drift import Drift, GuestDrift
 from cachetune.service.export import Exported
 from cachetune.service.measure import Request as MeasureRequest
 from cachetune.service.measure import measure
+from cachetune.service.move import MovedGuest
 from cachetune.service.noisy import recorded_noise
 from cachetune.service.status import Guests, state_of, tuning_of
 from cachetune.service.suggest import Measured, Situation, suggest
@@ -288,6 +289,7 @@ DOCUMENTS = (
     Drift,
     FleetFit,
     Comparison,
+    MovedGuest,
     Exported,
     AgentStatus,
     Diagnosis,

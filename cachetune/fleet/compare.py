@@ -87,15 +87,16 @@ def compare(a: Host, b: Host, *, sources: tuple[str, str] | None = None, groups:
     ours, theirs = (_properties(host, groups=groups) for host in (a, b))
     kept = [key for key in _in_order(ours, theirs) if _is_comparable(key, ours, theirs)]
     return Comparison(
-        a=_compared(a, sources[0] if sources else a.source),
-        b=_compared(b, sources[1] if sources else b.source),
+        a=compared_host(a, sources[0] if sources else a.source),
+        b=compared_host(b, sources[1] if sources else b.source),
         facts=tuple(_fact(key, ours.get(key), theirs.get(key)) for key in kept),
         sizes=tuple(size_steps(a, b)),
         notes=tuple(_notes(a, b)),
     )
 
 
-def _compared(host: Host, source: str) -> ComparedHost:
+def compared_host(host: Host, source: str) -> ComparedHost:
+    """Which host it is; ``source`` is what the user calls it."""
     identity = host.identity
     return ComparedHost(source, identity.hostname if identity else "", identity.taken if identity else None)
 

@@ -86,7 +86,7 @@ class LibvirtHost:
 
     A file that begins with "#!" can be run. ``profile`` is a name, a file, or a Profile; ``environment`` is added to
     that of libvirtd, and so of hooks and QEMU. ``packages`` are unpacked Debian packages that are there instead of the
-    installed ones. ``name`` is the host's name: two hosts between which guests move need names of their own.
+    installed ones. ``name`` is the host's name: two hosts between which guests move need different ones.
     """
 
     def __init__(
@@ -111,7 +111,15 @@ class LibvirtHost:
         self._prepare()
         words = ["unshare", "--mount", "--pid", "--ipc", "--net", "--uts", "--fork", "--kill-child", "--mount-proc"]
         self._first = subprocess.Popen(
-            [*words, PYTHON, "-I", HERE / "inside.py", self.stage, self.name, *([self._packages] if self._packages else [])],
+            [
+                *words,
+                PYTHON,
+                "-I",
+                HERE / "inside.py",
+                self.stage,
+                self.name,
+                *([self._packages] if self._packages else []),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

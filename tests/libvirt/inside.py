@@ -5,8 +5,8 @@ Started as root in new mount, PID, IPC, UTS and network namespaces, with /proc m
     inside.py STAGE NAME [PACKAGES]
 
 STAGE is a directory that the caller made and that is removed here at the end: ``sys`` is the sysfs tree to show,
-``files`` what is laid over /etc, /run and /var. NAME is the host's name. PACKAGES is a directory with unpacked Debian packages that are there
-instead of the installed ones. Everything mounted here goes with the namespace.
+``files`` what is laid over /etc, /run and /var. NAME is the host's name. PACKAGES is a directory with unpacked Debian
+packages that are there instead of the installed ones. Everything mounted here goes with the namespace.
 """
 
 import os

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cachetune.cli import options
+from cachetune.cli.moving import check_no_move, moving, show_move
 from cachetune.cli.show.console import print_document, show
 from cachetune.cli.show.findings import show_error, show_findings, show_warnings
 from cachetune.cli.show.fit import BEST, fit_notes, fit_page
@@ -25,7 +26,7 @@ _STALE = "1d"
     cls=Verb,
     exit_codes={
         0: "every guest fits on at least one host",
-        1: "a guest fits on none with these options",
+        1: "a guest fits on none with these options; with --from: or a part of its tuning is left out",
         2: "a file cannot be used, or could not run",
     },
 )
@@ -52,6 +53,7 @@ _STALE = "1d"
     help="List only the best hosts, and group those on which it does not fit by rule.",
 )
 @option("--all", "every", is_flag=True, heading="Output", help="List all hosts.")
+@moving
 @options.as_json
 def command(
     *, files: tuple[str, ...], spread: bool, stale: str, best: int, every: bool, as_json: bool, **values: Any
@@ -67,13 +69,21 @@ def command(
     group, moving groups), and then that with the fewest free ways left. Next are the hosts on which it would fit with
     options that are not given.
 
+    With --from, a guest moves from one host to another. The output is what its tuning becomes there, what is left out
+    by which rule, the difference of the two tuning files, and whether it fits. Sizes are rounded up unless --round is
+    given.
+
     \b
     Examples:
       cachetune fit web.xml snapshots/
       cachetune fit --shrink-default --round up web.xml db.xml snapshots/
       cachetune fit --json web.xml snapshots/ | jq '.guests[0].hosts[0]'
       cachetune fit web.xml sim:skylake-2s sim:milan
+      cachetune fit --from node7.json --guest web node8.json -o web.xml
     """
+    if values["move_from"]:
+        show_move(files, values, stale_seconds=parse_span(stale), as_json=as_json)
+    check_no_move(values)
     found = fit_guests(
         files,
         options.plan_options({**values, "host": "snapshots"}),  # the policy of this host is not theirs

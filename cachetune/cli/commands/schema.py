@@ -26,6 +26,7 @@ _JSON = (
     "exported",
     "drift",
     "comparison",
+    "moved",
     "agent",
     "doctor",
     "change",
@@ -57,8 +58,8 @@ def command(name: str | None, bundle: str | None, output: str) -> None:
       cachetune-rng, cachetune-xsd  cachetune, memorytune and energytune alone
     JSON that it prints, as JSON Schema:
       plan, refusal, host, usage (of show), readings (of monitor), report,
-      findings, fit, rules, guests, drift (of diff --all-guests),
-      comparison (of diff-hosts), exported, agent,
+      findings, fit, moved (of fit --from), comparison (of diff-hosts), rules,
+      guests, drift (of diff --all-guests), exported, agent,
       doctor, change (a line of the change log), changes (of log),
       advice (of advise), measured (of advise --measure), ranking (of noisy),
       installation (of install and uninstall)
@@ -111,6 +112,7 @@ def _kind(name: str) -> Any:
     from cachetune.service.change_log import ChangeLog
     from cachetune.service.drift import Drift
     from cachetune.service.export import Exported
+    from cachetune.service.move import MovedGuest
     from cachetune.service.policy import PolicyFile
     from cachetune.service.status import Guests
     from cachetune.service.suggest import Measured
@@ -131,6 +133,7 @@ def _kind(name: str) -> Any:
         Exported,
         Drift,
         Comparison,
+        MovedGuest,
         AgentStatus,
         Diagnosis,
         Change,

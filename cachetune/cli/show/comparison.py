@@ -20,7 +20,7 @@ _NOTHING = "-"
 def comparison_page(comparison: Comparison, *, show_all: bool) -> Iterator["RenderableType"]:
     """Which hosts they are, their facts in two columns, the sizes, and what the differences mean."""
     for letter, host in (("A", comparison.a), ("B", comparison.b)):
-        yield unbroken(f"{letter}  {_title(host)}")
+        yield unbroken(f"{letter}  {title_of(host)}")
     facts = comparison.facts if show_all else comparison.differences
     if facts:
         yield ""
@@ -37,7 +37,8 @@ def comparison_page(comparison: Comparison, *, show_all: bool) -> Iterator["Rend
     yield f"{count(differences, 'difference')}." if differences else "No difference for tuning."
 
 
-def _title(host: ComparedHost) -> str:
+def title_of(host: ComparedHost) -> str:
+    """Which host it is, and when its snapshot was taken."""
     name = printable(host.source)
     if host.hostname:
         name = f"{printable(host.hostname)} ({name})"
