@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ from cachetune import documents
 from tests.kernel import vm
 from tests.missing import skip_without
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 Count = Callable[[str, object], None]  # a figure for the summary of the run: record_property
 FileOf = Callable[[str], str]
 Scenario = Callable[..., tuple[Any, vm.Result]]
@@ -35,6 +37,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if counts and report.when == "call":
             told = ", ".join(f"{number} {what}" for what, number in counts)
             terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {told}")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a module stay together, for they share its machines."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.xdist_group(f"kernel {item.path.stem}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bytecode() -> None:
+    """Of all that machines import."""
+    subprocess.run([sys.executable, "-m", "tests.kernel.bytecode"], cwd=ROOT, check=True)
 
 
 def require(kernel: vm.Kernel) -> None:
