@@ -14,18 +14,14 @@ from tests.kernel.scenarios.default_group import Outcome
 
 pytestmark = pytest.mark.kernel
 VERBS = ("set", "reset", "grow", "shrink")
-DEATHS = {"6.1": "ends"}
+# At which changes runs are killed, as in test_deaths.
+EXTENTS = ["sample", pytest.param("ends", marks=pytest.mark.soak)]
 
 
-@pytest.fixture(scope="module", params=DEATHS)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def outcome(name: str, scenario: Scenario) -> Outcome:
-    machine = host(name, registers=False)
-    words = (DEATHS[name], f"{fresh_seed()} {name}")
+@pytest.fixture(scope="module", params=EXTENTS)
+def outcome(request: pytest.FixtureRequest, scenario: Scenario) -> Outcome:
+    words = (request.param, f"{fresh_seed()} default group")
+    machine = host("6.1", registers=False)
     found: Outcome = scenario("default_group", Outcome, *words, machine=machine, cpu_limit=3000)[0]
     return found
 

@@ -1,8 +1,8 @@
 """Exclusive groups on real kernels: the kernel accepts the plan and keeps others out, and a failure or a death at any
 change leaves one of two states.
 
-"newest, CDP" has code and data apart, "newest, L2" also has masks of the L2 caches. Deaths are everywhere on 6.1, and
-with CDP after a change of each kind, as in test_deaths.
+"newest, CDP" has code and data apart, "newest, L2" also has masks of the L2 caches. Deaths are after a change of each
+kind, as in test_deaths; in ``make soak`` they are everywhere on 6.1.
 """
 
 import json
@@ -12,16 +12,18 @@ import pytest
 
 from cachetune.plan.steps import WriteFile, WriteSchemata
 from tests.kernel.conftest import Count, Scenario, fresh_seed
-from tests.kernel.hosts import host
+from tests.kernel.hosts import HOSTS, host
 from tests.kernel.scenarios.deaths import last_record
 from tests.kernel.scenarios.exclusive import GROUP, Outcome
 
 pytestmark = pytest.mark.kernel
 VERBS = ("exclusive", "shareable")
-DEATHS = {"6.1": "ends", "newest, CDP": "sample"}
+DEATHS = {"6.1": "sample", "newest, CDP": "sample", "6.1, everywhere": "ends"}
+WITH_DEATHS = ["6.1", "newest, CDP", pytest.param("6.1, everywhere", marks=pytest.mark.soak)]
+WITHOUT = [pytest.param(f"newest, {kind}", marks=pytest.mark.soak) for kind in ("AMD", "SNC", "L2")]
 
 
-@pytest.fixture(scope="module", params=[*DEATHS, "newest, AMD", "newest, SNC", "newest, L2"])
+@pytest.fixture(scope="module", params=[*WITH_DEATHS, *WITHOUT])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -29,14 +31,14 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def outcome(name: str, scenario: Scenario) -> Outcome:
     kernel, _, kind = name.partition(", ")
-    machine = host(kernel if kind == "CDP" else name, registers=False)
+    machine = host(name if name in HOSTS else kernel, registers=False)
     words = (DEATHS.get(name, "none"), f"{fresh_seed()} {name}")
     found: Outcome = scenario("exclusive", Outcome, *words, machine=machine, cdp=kind == "CDP", cpu_limit=3000)[0]
     return found
 
 
 # With the fixture's own parameters, in their order, so that the machines are shared with the other tests.
-where_runs_are_killed = pytest.mark.parametrize("name", list(DEATHS), indirect=True, scope="module")
+where_runs_are_killed = pytest.mark.parametrize("name", WITH_DEATHS, indirect=True, scope="module")
 
 
 def test_the_group_is_exclusive_after_apply_and_the_host_matches(outcome: Outcome) -> None:
