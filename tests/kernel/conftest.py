@@ -1,10 +1,11 @@
 """The virtual machine for these tests. Tests are skipped without it, except in CI, where they fail."""
 
+import contextlib
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,14 @@ def require(kernel: vm.Kernel) -> None:
 
 
 @pytest.fixture(scope="session")
-def scenario() -> Scenario:
+def machines() -> Iterator[vm.Machines]:
+    """Machines without registers stay booted for the next module that needs such a one."""
+    with contextlib.closing(vm.Machines()) as machines:
+        yield machines
+
+
+@pytest.fixture(scope="session")
+def scenario(machines: vm.Machines) -> Scenario:
     """Run a program of tests/kernel/scenarios in a machine: the document of type ``kind`` that it prints, the run."""
 
     def run(
@@ -68,7 +76,7 @@ def scenario() -> Scenario:
     ) -> tuple[Any, vm.Result]:
         require(machine.kernel)
         command = [sys.executable, "-m", f"tests.kernel.scenarios.{name}", *words]
-        result = vm.run(command, env={"PYTHONPATH": str(ROOT)}, machine=machine, **options)
+        result = machines.run(command, env={"PYTHONPATH": str(ROOT)}, machine=machine, **options)
         assert result.status == 0, result.stderr
         return documents.decode(result.stdout.encode(), kind, name), result
 

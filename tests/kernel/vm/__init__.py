@@ -10,7 +10,7 @@ from tests.kernel.vm.kernels import Kernel
 from tests.kernel.vm.machine import MACHINES, Machine
 from tests.kernel.vm.packages import NEWEST, VmError
 from tests.kernel.vm.rdt import Amd, HwState, Rdt
-from tests.kernel.vm.run import Result, missing, prepare, run
+from tests.kernel.vm.run import Machines, Result, missing, prepare, run
 
 __all__ = [
     "MACHINES",
@@ -19,6 +19,7 @@ __all__ = [
     "HwState",
     "Kernel",
     "Machine",
+    "Machines",
     "Rdt",
     "Result",
     "VmError",

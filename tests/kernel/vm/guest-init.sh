@@ -1,6 +1,5 @@
 #!/bin/busybox sh
-# The first program of the guest: load modules, mount the host's files and resctrl, run the job, report its status.
-# /job holds what the runner wants: script, resctrl (mount options; empty: do not mount), shares, or symbols.
+# The first program of the guest: load modules, mount the host's files, run one job after the other, or print symbols.
 export PATH=/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -12,7 +11,7 @@ done
 
 # The virtio-serial ports appear some time after their driver, later on a busy host; link them by name.
 for _ in $(seq 600); do
-    [ -e /sys/class/virtio-ports/vport1p3 ] || [ -e /sys/class/virtio-ports/vport0p3 ] && break
+    [ -e /sys/class/virtio-ports/vport1p4 ] || [ -e /sys/class/virtio-ports/vport0p4 ] && break
     sleep 0.1
 done
 for port in /sys/class/virtio-ports/*; do
@@ -26,39 +25,13 @@ if [ -e /job/symbols ]; then
     stop exit 0
 fi
 
-# The host's files, read-only, below a layer in memory that takes every write.
-nine=trans=virtio,version=9p2000.L,msize=262144
-mount -t 9p -o "$nine,ro,cache=loose" host /host || stop failed "to mount the host's files"
-mount -t tmpfs -o mode=0755 ram /ram
-mkdir /ram/upper /ram/work
-mount -t overlay -o lowerdir=/host,upperdir=/ram/upper,workdir=/ram/work overlay /new || stop failed "to mount the overlay"
-mkdir -p /new/proc /new/sys /new/dev
-while IFS=' ' read -r tag path; do
-    mkdir -p "/new$path"
-    mount -t 9p -o "$nine,rw,cache=mmap" "$tag" "/new$path" || stop failed "to share $path"
-done </job/shares
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,ro,cache=loose host /host || stop failed "to mount the host's files"
 
-if [ -s /job/resctrl ]; then
-    options=$(cat /job/resctrl)
-    mount -t resctrl -o "$options" resctrl /sys/fs/resctrl || stop failed "to mount resctrl with $options"
-fi
-mount --move /proc /new/proc
-mount --move /sys /new/sys
-mount --move /dev /new/dev
-mkdir -p /new/dev/shm /new/dev/pts /new/run
-mount -t tmpfs -o mode=1777 shm /new/dev/shm
-mount -t devpts devpts /new/dev/pts
-mount -t tmpfs -o mode=0755 run /new/run
-ln -s /proc/self/fd /new/dev/fd
-ln -s /proc/self/fd/0 /new/dev/stdin
-ln -s /proc/self/fd/1 /new/dev/stdout
-ln -s /proc/self/fd/2 /new/dev/stderr
-# The command may write "mark NAME" here; the runner then keeps the registers of that moment.
-ln -s "$(readlink /job/port-control)" /new/dev/kernelvm
-# The links to the ports were made before the move and name /dev of this root.
-mount --bind /new/dev /dev
-mount --bind /new/proc /proc
-chroot /new /bin/sh -c "$(cat /job/script)" </dev/null >/job/port-out 2>/job/port-err
-status=$?
-sync
-stop exit $status
+# The first job is here, others are in directories of the host, which the runner names. The port for that stays open:
+# QEMU does not notice by itself that one is opened. A job's mounts end with its processes.
+exec 3</job/port-jobs
+unshare -m /run-job /job 3<&-
+while :; do
+    kill -9 -1
+    read -r directory <&3 && unshare -m /run-job "/host$directory" 3<&-
+done

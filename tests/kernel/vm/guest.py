@@ -11,6 +11,7 @@ import dataclasses
 import selectors
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from tests.waiting import Progress, StalledError
 CPUID: Final = b"\x0f\xa2"
 RDMSR: Final = b"\x0f\x32"
 WRMSR: Final = b"\x0f\x30"
-PORTS: Final = ("control", "out", "err")
+PORTS: Final = ("control", "out", "err", "jobs")
 BOOTS: Final = 3  # attempts
 BOOT_CPU_SECONDS: Final = 120.0  # twenty times what the slowest machine needs
 IDLE_SHARE: Final = 0.1  # of one CPU: the emulation of a guest that only sleeps uses half of that
@@ -37,31 +38,40 @@ class BootError(VmError):
 
 
 class Guest:
-    """A booting machine; ``run`` follows it to its end, ``close`` ends it in any case."""
+    """A booting machine; ``run`` follows it to the end of its job, ``close`` ends it in any case.
+
+    Between two jobs it ``rest``s, and ``wake`` gives it the next one.
+    """
 
     def __init__(
         self,
         machine: Machine,
         kernel: Path,
-        initrd: Path,
+        initrd: bytes,
         *,
         traps: Mapping[int, bytes],
         shares: Sequence[Path],
-        directory: Path,
     ) -> None:
-        """``traps`` maps address to instruction; ``shares`` are writable; sockets go to ``directory``."""
+        """``traps`` maps address to instruction; ``shares`` are writable."""
         self.registers = registers(machine.rdt, machine.cache_of, time.monotonic)
         self.marks: dict[str, HwState] = {}
         self._traps = {at: code for at, code in traps.items() if machine.registers or code == CPUID}
-        self._directory = directory
+        self._temporary = tempfile.TemporaryDirectory(prefix="kernelvm-")
+        self._directory = directory = Path(self._temporary.name)
         self._console, self._log = directory / "console", directory / "qemu.log"
+        (directory / "initrd").write_bytes(initrd)
         self._listeners = {name: self._listen(name) for name in PORTS}
         self._open_ports: dict[str, socket.socket] = {}
+        self._selector = selectors.DefaultSelector()
+        for name, listener in self._listeners.items():
+            self._selector.register(listener, selectors.EVENT_READ, _Accept(name))
+        self._gdb: Rsp | None = None
         self._booted = False
+        self._jobs = 1
         self._status: int | None = None
         self._received_bytes = 0
         self._failure = ""
-        command = [*machine.command(kernel, initrd), *self._devices(shares)]
+        command = [*machine.command(kernel, directory / "initrd"), *self._devices(shares)]
         if traps:
             command += ["-S", "-gdb", f"unix:{directory / 'gdb'},server=on,wait=off"]
         with self._log.open("wb") as log:
@@ -81,33 +91,47 @@ class Guest:
         """
         boot = self._progress("the boot of the guest", BOOT_CPU_SECONDS)
         progress = self._progress("the guest", cpu_limit)
-        with selectors.DefaultSelector() as selector:
-            for name, listener in self._listeners.items():
-                selector.register(listener, selectors.EVENT_READ, _Accept(name))
-            gdb = self._attach(boot) if self._traps else None
-            if gdb:
-                selector.register(gdb, selectors.EVENT_READ, gdb)
-            try:
-                while self._status is None and not self._failure:
-                    self._turn(selector, sinks)
-                    if self._booted:
-                        self._check(progress)
-                    else:
-                        self._check_boot(boot)
-            finally:
-                if gdb:
-                    gdb.close()
+        if self._traps and not self._gdb:
+            self._gdb = self._attach(boot)
+            self._selector.register(self._gdb, selectors.EVENT_READ, self._gdb)
+        while self._status is None and not self._failure:
+            self._turn(sinks)
+            if self._booted:
+                self._check(progress)
+            else:
+                self._check_boot(boot)
         self._drain(sinks)
         if self._status is None:
             raise VmError(f"{self._messages()}\nthe guest failed {self._failure}")
         return self._status
 
+    def rest(self) -> None:
+        """Stop the processors: a machine that waits takes CPU time. Raises VmError if they do not stop."""
+        try:
+            assert self._gdb
+            self._gdb.interrupt()
+        except (RspError, OSError) as error:
+            raise VmError(f"the guest does not stop: {error}") from None
+
+    def wake(self, job: Mapping[str, str]) -> None:
+        """Let the processors run again, with another job; ``run`` follows it."""
+        assert self._gdb
+        directory = self._directory / f"job-{self._jobs}"  # a new one: the machine remembers what it has seen
+        directory.mkdir()
+        for name, text in job.items():
+            (directory / name).write_text(text)
+        self._jobs, self._status, self.marks = self._jobs + 1, None, {}
+        self._open_ports["jobs"].sendall(f"{directory}\n".encode())
+        self._gdb.go()
+
     def close(self) -> None:
         """End the machine."""
         self._process.kill()
         self._process.wait()
-        for connection in (*self._listeners.values(), *self._open_ports.values()):
-            connection.close()
+        for connection in (*self._listeners.values(), *self._open_ports.values(), self._gdb, self._selector):
+            if connection:
+                connection.close()
+        self._temporary.cleanup()
 
     def _listen(self, name: str) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX)
@@ -166,14 +190,15 @@ class Guest:
         gdb.go()
         return gdb
 
-    def _turn(self, selector: selectors.BaseSelector, sinks: Mapping[str, Sink]) -> None:
+    def _turn(self, sinks: Mapping[str, Sink]) -> None:
+        selector = self._selector
         events = selector.select(0.2)
         if not events and self._process.poll() is not None:
             self._failure = "and ended"
         for key, _ in events:
             match key.data:
                 case Rsp() as gdb:
-                    self._answer_stops(gdb, selector, sinks)
+                    self._answer_stops(gdb, sinks)
                 case _Accept(name):
                     self._open_ports[name] = self._listeners[name].accept()[0]
                     selector.unregister(self._listeners[name])
@@ -208,14 +233,14 @@ class Guest:
                     while data := self._open_ports[name].recv(65536):
                         sink(data)
 
-    def _answer_stops(self, gdb: Rsp, selector: selectors.BaseSelector, sinks: Mapping[str, Sink]) -> None:
+    def _answer_stops(self, gdb: Rsp, sinks: Mapping[str, Sink]) -> None:
         try:
             gdb.receive()
             while gdb.has_packet:
                 self._take_mark(sinks)
                 self._answer(gdb, gdb.stopped_thread())
         except (RspError, OSError) as error:
-            selector.unregister(gdb)
+            self._selector.unregister(gdb)
             self._failure = f"and ended ({error})"
 
     def _take_mark(self, sinks: Mapping[str, Sink]) -> None:

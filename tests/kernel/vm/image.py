@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.kernel.vm.packages import VmError, run_command
 
-GUEST_INIT = Path(__file__).with_name("guest-init.sh")
+GUEST_INIT, GUEST_JOB = (Path(__file__).with_name(f"guest-{name}.sh") for name in ("init", "job"))
 MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay")
 EXTRA_MODULES = ("vhost_vsock",)  # loaded on request
 # Debian 12 has no link from lib to usr/lib in its packages, later ones have no lib.
@@ -60,7 +60,7 @@ def find_code(elf: Path, address: int, code: bytes) -> int:
 
 
 def initramfs(root: Path, job: Mapping[str, str], *, extra: bool = False) -> bytes:
-    """The guest's first file system: busybox, modules, guest-init.sh, and the files of one job in /job.
+    """The guest's first file system: busybox, modules, guest-init.sh, guest-job.sh, and the first job's files in /job.
 
     ``extra`` is whether it also has EXTRA_MODULES.
     """
@@ -73,6 +73,7 @@ def initramfs(root: Path, job: Mapping[str, str], *, extra: bool = False) -> byt
     archive.device("dev/console", 5, 1)
     archive.file("bin/busybox", Path(busybox).read_bytes(), executable=True)
     archive.file("init", GUEST_INIT.read_bytes(), executable=True)
+    archive.file("run-job", GUEST_JOB.read_bytes(), executable=True)
     for kind in ("modules", "extra") if extra else ("modules",):  # loaded in the order of their names
         for module in sorted((root / kind).iterdir()):
             archive.file(f"mod/{'x' * (kind == 'extra')}{module.name}", module.read_bytes())

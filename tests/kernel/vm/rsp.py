@@ -67,6 +67,13 @@ class Rsp:
         """Let every processor run; ``stopped_thread`` reports one that has reached a breakpoint."""
         self._socket.sendall(_packet("c"))
 
+    def interrupt(self) -> None:
+        """Stop all processors. Raises RspError if one has just stopped for another reason."""
+        self._socket.sendall(b"\x03")
+        reply = self._next_packet()
+        if reply[:3] != "T02":  # SIGINT
+            raise RspError(f"unexpected stop reply {reply!r}")
+
     def receive(self) -> None:
         """Take what the socket has; call when it is readable."""
         data = self._socket.recv(65536)

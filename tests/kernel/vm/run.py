@@ -12,8 +12,8 @@ import json
 import os
 import shlex
 import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.kernel.vm import image, kernels
@@ -73,17 +73,67 @@ def run(
     """
     machine = machine or Machine()
     shares = [path.resolve() for path in rw]
-    job = {
-        "script": _script(command, env or {}),
-        "resctrl": (",".join(filter(None, ["cdp" if cdp else "", options])) or "rw") if mount else "",
-        "shares": "".join(f"rw{number} {path}\n" for number, path in enumerate(shares)),
-    }
-    kept: dict[str, list[bytes]] = {"out": [], "err": []}
-    both = {name: _both(kept[name], (sinks or {}).get(name)) for name in kept}
+    job = _job(command, env or {}, [*(["cdp"] if cdp else []), *filter(None, [options])] if mount else None, shares)
+    kept = _Kept(sinks or {})
     traps = prepare(machine.kernel)
-    status, guest = _run(machine, job, traps, shares, sinks=both, cpu_limit=cpu_limit, extra=extra_modules)
-    stdout, stderr = (b"".join(kept[name]).decode(errors="replace") for name in ("out", "err"))
-    return Result(stdout, stderr, status, guest.registers.state(), guest.marks)
+    status, guest = _booted(machine, job, traps, shares, sinks=kept.sinks, cpu_limit=cpu_limit, extra=extra_modules)
+    guest.close()
+    return kept.result(status, guest)
+
+
+class Machines:
+    """Machines that stay booted between runs, for booting takes longer than most commands. Close it at the end.
+
+    Each run has its own mounts, resctrl as a new kernel has it, and no process of the one before. Only machines
+    without registers are kept; what a kernel does not forget, such as loaded modules, stays.
+    """
+
+    def __init__(self, most: int = 3) -> None:
+        """``most`` is how many are kept."""
+        self._most = most
+        self._resting: dict[tuple[Machine, bool], Guest] = {}
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        machine: Machine,
+        cdp: bool = False,
+        options: str = "",
+        extra_modules: bool = False,
+        env: Mapping[str, str] | None = None,
+        cpu_limit: float = 900,
+    ) -> Result:
+        """Run a command as the function ``run`` does."""
+        key = machine, extra_modules
+        kept = _Kept({})
+        job = _job(command, env or {}, [*(["cdp"] if cdp else []), *filter(None, [options])], [])
+        guest = self._resting.pop(key, None)
+        if guest is None:
+            traps = prepare(machine.kernel)
+            status, guest = _booted(machine, job, traps, (), sinks=kept.sinks, cpu_limit=cpu_limit, extra=extra_modules)
+        else:
+            with _closed_on_error(guest):
+                guest.wake(job)
+                status = guest.run(kept.sinks, cpu_limit)
+        self._keep(key, guest)
+        return kept.result(status, guest)
+
+    def close(self) -> None:
+        """End the machines."""
+        for guest in self._resting.values():
+            guest.close()
+        self._resting.clear()
+
+    def _keep(self, key: tuple[Machine, bool], guest: Guest) -> None:
+        if key[0].registers:
+            guest.close()
+            return
+        with contextlib.suppress(VmError), _closed_on_error(guest):
+            guest.rest()
+            self._resting[key] = guest
+        while len(self._resting) > self._most:
+            self._resting.pop(next(iter(self._resting))).close()
 
 
 def prepare(kernel: Kernel = kernels.DEFAULT_KERNEL) -> dict[int, bytes]:
@@ -124,7 +174,8 @@ def missing(kernel: Kernel) -> str:
 def _read_symbols(kernel: Kernel) -> dict[str, int]:
     printed: list[bytes] = []
     sinks = {"out": printed.append, "err": printed.append}
-    _run(Machine(kernel=kernel), {"symbols": ""}, {}, (), sinks=sinks, cpu_limit=300)
+    _, guest = _booted(Machine(kernel=kernel), {"symbols": ""}, {}, (), sinks=sinks, cpu_limit=300)
+    guest.close()
     rows = [line.split() for line in b"".join(printed).decode().splitlines()]
     table = {name: int(address, 16) for address, _, name in rows}
     if "native_cpuid" not in table:
@@ -132,7 +183,7 @@ def _read_symbols(kernel: Kernel) -> dict[str, int]:
     return table
 
 
-def _run(
+def _booted(
     machine: Machine,
     job: Mapping[str, str],
     traps: Mapping[int, bytes],
@@ -142,27 +193,57 @@ def _run(
     cpu_limit: float,
     extra: bool = False,
 ) -> tuple[int, Guest]:
-    """The job's status, and the machine that ran it, ended. A boot that hangs is repeated."""
+    """The job's status, and the machine that ran it. A boot that hangs is repeated."""
     root = kernels.kernel_directory(kernels.cache_directory(), machine.kernel)
     for attempt in range(1, BOOTS + 1):
-        with tempfile.TemporaryDirectory(prefix="kernelvm-") as name:
-            directory = Path(name)
-            initrd = directory / "initrd"
-            initrd.write_bytes(image.initramfs(root, job, extra=extra))
-            guest = Guest(machine, image.elf_kernel(root), initrd, traps=traps, shares=shares, directory=directory)
-            with contextlib.closing(guest):
-                try:
-                    return guest.run(sinks, cpu_limit), guest
-                except BootError:
-                    if attempt == BOOTS:
-                        raise
+        initrd = image.initramfs(root, job, extra=extra)
+        guest = Guest(machine, image.elf_kernel(root), initrd, traps=traps, shares=shares)
+        try:
+            with _closed_on_error(guest):
+                return guest.run(sinks, cpu_limit), guest
+        except BootError:
+            if attempt == BOOTS:
+                raise
     raise AssertionError
+
+
+@contextlib.contextmanager
+def _closed_on_error(guest: Guest) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        guest.close()
+        raise
+
+
+def _job(
+    command: Sequence[str], env: Mapping[str, str], options: Sequence[str] | None, shares: Sequence[Path]
+) -> dict[str, str]:
+    """The files of a job; without ``options`` resctrl is not mounted."""
+    return {
+        "script": _script(command, env),
+        "resctrl": "" if options is None else ",".join(options) or "rw",
+        "shares": "".join(f"rw{number} {path}\n" for number, path in enumerate(shares)),
+        "now": str(int(time.time())),
+    }
 
 
 def _script(command: Sequence[str], env: Mapping[str, str]) -> str:
     values = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | dict(env)
     words = ["env", "-i", *(f"{name}={value}" for name, value in values.items()), *command]
     return f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join(words)}\n"
+
+
+class _Kept:
+    """What a command prints, for its result; ``sinks`` get it, too."""
+
+    def __init__(self, sinks: Mapping[str, Sink]) -> None:
+        self._data: dict[str, list[bytes]] = {"out": [], "err": []}
+        self.sinks = {name: _both(data, sinks.get(name)) for name, data in self._data.items()}
+
+    def result(self, status: int, guest: Guest) -> Result:
+        stdout, stderr = (b"".join(data).decode(errors="replace") for data in self._data.values())
+        return Result(stdout, stderr, status, guest.registers.state(), guest.marks)
 
 
 def _both(kept: list[bytes], sink: Sink | None) -> Sink:
