@@ -27,8 +27,7 @@ BOOTED = [
     ("6.1", "6.1", "Intel"),
     ("6.12", "6.12", "Intel"),
     (NEWEST, LAST_RULES, "Intel"),
-    (NEWEST, LAST_RULES, "AMD"),
-    (NEWEST, LAST_RULES, "SNC"),
+    *(pytest.param(NEWEST, LAST_RULES, kind, marks=pytest.mark.soak) for kind in ("AMD", "SNC")),
 ]
 
 
@@ -50,7 +49,12 @@ def test_both_kernels_answer_random_operations_alike(kernel: str, rules: str, ki
 
 @pytest.mark.parametrize(
     ("kernel", "name"),
-    [("6.1", "6.1-plain"), ("6.1", "6.1-cdp"), (NEWEST, f"{LAST_RULES}-amd"), (NEWEST, f"{LAST_RULES}-snc")],
+    [
+        ("6.1", "6.1-cdp"),
+        (NEWEST, f"{LAST_RULES}-amd"),
+        pytest.param("6.1", "6.1-plain", marks=pytest.mark.soak),
+        pytest.param(NEWEST, f"{LAST_RULES}-snc", marks=pytest.mark.soak),
+    ],
 )
 def test_both_kernels_read_as_the_same_host(kernel: str, name: str, scenario: Scenario) -> None:
     configuration = CONFIGURATIONS[name]

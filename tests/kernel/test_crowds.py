@@ -12,7 +12,7 @@ THREADS, ENDING, TIMES = 500, 50, 5
 
 
 # 6.1 moves threads one by one, later kernels in lists, which stop at the first that has ended.
-@pytest.fixture(scope="module", params=["6.1", "6.12", "newest"])
+@pytest.fixture(scope="module", params=["6.1", "newest", pytest.param("6.12", marks=pytest.mark.soak)])
 def outcome(request: pytest.FixtureRequest, scenario: Scenario, file_of: FileOf) -> Outcome:
     machine = host(request.param, sockets=1, registers=False)
     words = (str(THREADS), str(ENDING), str(TIMES), file_of(WHOLE_PROCESS))

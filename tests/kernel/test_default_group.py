@@ -15,7 +15,7 @@ from tests.kernel.scenarios.default_group import Outcome
 pytestmark = pytest.mark.kernel
 VERBS = ("set", "reset", "grow", "shrink")
 # At which changes runs are killed, as in test_deaths.
-EXTENTS = ["sample", pytest.param("ends", marks=pytest.mark.soak)]
+EXTENTS = ["few", pytest.param("ends", marks=pytest.mark.soak)]
 
 
 @pytest.fixture(scope="module", params=EXTENTS)

@@ -10,7 +10,7 @@ from tests.kernel.hosts import NO_MBM, host
 from tests.kernel.scenarios import limbo, rollback
 
 pytestmark = pytest.mark.kernel
-HOSTS = ["6.1", "newest, AMD", "newest, SNC"]
+HOSTS = ["6.1", "newest, AMD", pytest.param("newest, SNC", marks=pytest.mark.soak)]
 
 
 @pytest.fixture(scope="module", params=HOSTS)

@@ -29,7 +29,7 @@ TUNING = f"""<cputune>
 </cputune>"""
 
 
-@pytest.fixture(scope="module", params=["6.1", "6.12", "newest"])
+@pytest.fixture(scope="module", params=["6.1", "newest", pytest.param("6.12", marks=pytest.mark.soak)])
 def kernel(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

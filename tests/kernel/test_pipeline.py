@@ -23,12 +23,12 @@ EXAMPLES = ROOT / "examples"
 # On the newest kernel nothing stops the machine: the registers of its processors are in test_registers.py, their
 # counters in test_machines.py.
 WITH_REGISTERS = [("6.1", "plain"), ("6.1", "cdp")]
+LARGE = [("newest, AMD", "plain"), ("newest, SNC", "plain")]
 HOSTS = [
     *WITH_REGISTERS,
     ("newest", "plain"),
-    ("newest, AMD", "plain"),
     ("newest, AMD", "cdp"),
-    ("newest, SNC", "plain"),
+    *(pytest.param(each, marks=pytest.mark.soak) for each in LARGE),
 ]
 # Requested ways, by mount: resource, cache id and count. The machine's ways have 3840 KiB.
 ASKED = {

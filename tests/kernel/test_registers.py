@@ -26,7 +26,7 @@ from tests.kernel.scenarios.registers import Case, Outcome
 
 pytestmark = pytest.mark.kernel
 SEED = os.environ.get("CACHETUNE_REGISTERS_SEED", "1")
-RANDOM_CASES = int(os.environ.get("CACHETUNE_CASES", "5"))  # for each setting; a case takes one to two seconds
+FEW, MANY = 2, int(os.environ.get("CACHETUNE_CASES", "5"))  # random cases; one takes one to two seconds
 MOST_PERCENT, MOST_EIGHTHS = 100, 2048
 
 T = TypeVar("T")
@@ -56,17 +56,34 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", params=SETTINGS)
-def setting(request: pytest.FixtureRequest) -> Setting:
-    return SETTINGS[request.param]
+SMALL = [(name, FEW) for name in ("6.1, 2 caches of 11 ways", "newest, AMD", "newest, holes and L2, cdp")]
+LARGE = [(name, MANY) for name in SETTINGS]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[*SMALL, *(pytest.param(large, marks=pytest.mark.soak) for large in LARGE)],
+    ids=lambda of: f"{of[0]}, {of[1]} random",
+)
+def setting_and_cases(request: pytest.FixtureRequest) -> tuple[Setting, int]:
+    name, cases = request.param
+    return SETTINGS[name], cases
 
 
 @pytest.fixture(scope="module")
-def ran(setting: Setting, scenario: Scenario, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, vm.Result]:
+def setting(setting_and_cases: tuple[Setting, int]) -> Setting:
+    return setting_and_cases[0]
+
+
+@pytest.fixture(scope="module")
+def ran(
+    setting_and_cases: tuple[Setting, int], scenario: Scenario, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Outcome, vm.Result]:
+    setting, cases = setting_and_cases
     given = tmp_path_factory.mktemp("domains") / "examples.pickle"
     given.write_bytes(pickle.dumps(_examples()))
-    words = (SEED, str(RANDOM_CASES), str(given))
-    cpu_limit = 900 + 30 * RANDOM_CASES
+    words = (SEED, str(cases), str(given))
+    cpu_limit = 900 + 30 * cases
     outcome, result = scenario(
         "registers", Outcome, *words, machine=setting.machine, options=setting.options, cpu_limit=cpu_limit
     )
@@ -104,12 +121,14 @@ def test_remove_does_not_change_the_registers_of_the_remaining_groups(
             assert _registers(after, closid) == _registers(before, closid), case.name
 
 
-def test_every_plan_was_applied_and_enough_domains_fit(ran: tuple[Outcome, vm.Result]) -> None:
-    outcome, _ = ran
+def test_every_plan_was_applied_and_enough_domains_fit(
+    ran: tuple[Outcome, vm.Result], setting_and_cases: tuple[Setting, int]
+) -> None:
+    (outcome, _), (_, cases) = ran, setting_and_cases
     assert {said for case in outcome.cases for said in case.outcomes} <= {"done", "nothing to do"}
     drawn = [case for case in outcome.cases if case.name.isdecimal()]
-    assert len(drawn) == RANDOM_CASES
-    assert sum(bool(case.plans) for case in drawn) >= 0.8 * RANDOM_CASES
+    assert len(drawn) == cases
+    assert sum(bool(case.plans) for case in drawn) >= 0.8 * cases
 
 
 def test_the_kernel_hands_out_the_closids_that_this_test_expects(

@@ -8,7 +8,7 @@ from tests.kernel.hosts import host
 from tests.kernel.scenarios.silence import Failure, Outcome
 
 pytestmark = pytest.mark.kernel
-TIMES = 100
+TIMES = [10, pytest.param(100, marks=pytest.mark.soak)]  # of each kind of failure, with a read in between and without
 REASONS = {
     "mkdir": "Out of CLOSIDs",
     "mask": "Mask out of range",
@@ -19,9 +19,15 @@ REASONS = {
 }
 
 
+@pytest.fixture(scope="module", params=TIMES)
+def times(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
 @pytest.fixture(scope="module")
-def outcome(scenario: Scenario) -> Outcome:
-    found: Outcome = scenario("silence", Outcome, str(TIMES), machine=host("newest", registers=False))[0]
+def outcome(times: int, scenario: Scenario) -> Outcome:
+    found: Outcome = scenario("silence", Outcome, str(times), machine=host("newest", registers=False))[0]
     return found
 
 
@@ -30,12 +36,12 @@ def test_without_a_reader_each_failure_has_its_reason(outcome: Outcome) -> None:
     assert [failure for failure in outcome.alone if failure.lost] == []
 
 
-def test_with_a_reader_a_failure_never_has_a_wrong_reason(outcome: Outcome, record_property: Count) -> None:
+def test_with_a_reader_a_failure_never_has_a_wrong_reason(times: int, outcome: Outcome, record_property: Count) -> None:
     lost = [failure for failure in outcome.failures if not failure.says]
     record_property("failures", len(outcome.failures))
     record_property("reasons lost", len(lost))
     record_property("reads at the same time", outcome.reads)
-    assert len(outcome.failures) == 2 * TIMES * len(REASONS)
+    assert len(outcome.failures) == 2 * times * len(REASONS)
     wrong = [failure for failure in outcome.failures if failure.says not in ("", REASONS[failure.kind])]
     assert wrong == []
 

@@ -11,14 +11,20 @@ from tests.kernel.domains import ONE_VCPU
 from tests.kernel.scenarios.together import NAMES, Moment, Outcome
 
 pytestmark = pytest.mark.kernel
-TIMES = 20
+TIMES = [5, pytest.param(20, marks=pytest.mark.soak)]  # moments of each kind
 WAYS = 2
 
 
+@pytest.fixture(scope="module", params=TIMES)
+def times(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
 @pytest.fixture(scope="module")
-def outcome(scenario: Scenario, file_of: FileOf) -> Outcome:
+def outcome(times: int, scenario: Scenario, file_of: FileOf) -> Outcome:
     machine = vm.Machine(sockets=1, registers=False)
-    found: Outcome = scenario("together", Outcome, str(TIMES), file_of(ONE_VCPU), machine=machine)[0]
+    found: Outcome = scenario("together", Outcome, str(times), file_of(ONE_VCPU), machine=machine)[0]
     return found
 
 
@@ -32,22 +38,22 @@ def test_simultaneous_runs_wait_for_the_lock_and_get_it_one_by_one(outcome: Outc
         assert all(first.held[1] <= second.held[0] for first, second in pairwise(runs))
 
 
-def test_of_two_runs_for_one_guest_the_second_finds_nothing_to_do(outcome: Outcome) -> None:
-    assert len(outcome.same) == TIMES
+def test_of_two_runs_for_one_guest_the_second_finds_nothing_to_do(times: int, outcome: Outcome) -> None:
+    assert len(outcome.same) == times
     for moment in outcome.same:
         assert sorted(run.outcome for run in moment.runs) == ["done", "nothing to do"]
         _is_right(moment, outcome.guests, "first")
 
 
-def test_two_runs_for_different_guests_both_succeed(outcome: Outcome) -> None:
-    assert len(outcome.different) == TIMES
+def test_two_runs_for_different_guests_both_succeed(times: int, outcome: Outcome) -> None:
+    assert len(outcome.different) == times
     for moment in outcome.different:
         assert [run.outcome for run in moment.runs] == ["done", "done"]
         _is_right(moment, outcome.guests, *NAMES)
 
 
-def test_three_removals_all_succeed_and_leave_nothing(outcome: Outcome) -> None:
-    assert len(outcome.removed) == TIMES
+def test_three_removals_all_succeed_and_leave_nothing(times: int, outcome: Outcome) -> None:
+    assert len(outcome.removed) == times
     for moment in outcome.removed:
         assert [run.outcome for run in moment.runs] == ["done"] * 3
         _is_right(moment, outcome.guests)

@@ -45,17 +45,17 @@ def main() -> int:
     with concurrent.futures.ProcessPoolExecutor(1) as aside:
         without = aside.submit(without_machines, seed, end)
         environment = {"CACHETUNE_REGISTERS_SEED": str(seed), "CACHETUNE_CASES": CASES, "CACHETUNE_DEATHS": "all"}
-        fails = pytest("tests/kernel/test_registers.py", **environment)
-        fails += pytest("tests/kernel/test_deaths.py", **environment)
+        fails = pytest("-m", "soak", "tests/kernel/test_registers.py", **environment)
+        fails += pytest("-m", "soak", "tests/kernel/test_deaths.py", **environment)
         fails += conformance(seed, end)
         fails += without.result()
     print("soak: all is as it must be" if not fails else f"soak: {fails} of its parts found something", flush=True)
     return int(bool(fails))
 
 
-def pytest(*tests: str, **environment: str) -> int:
+def pytest(*words: str, **environment: str) -> int:
     """Run tests; 1 if any fails."""
-    done = subprocess.run([*PYTEST, *tests], cwd=ROOT, env=os.environ | environment, check=False)
+    done = subprocess.run([*PYTEST, *words], cwd=ROOT, env=os.environ | environment, check=False)
     return int(done.returncode != 0)
 
 

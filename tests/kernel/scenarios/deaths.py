@@ -1,9 +1,9 @@
 """Apply, remove and recover, killed between any two changes that they make; then recover, twice.
 
 ``python -m … DOMAIN.xml EXTENT [SEED]``. Recover is killed after runs that died at their end: the one with most to
-undo, and the first that is to be finished; if the extent is "all", after runs that died anywhere. If it is "sample", a
-run is killed before its first change and after one change of each kind, drawn with the seed. One process has all
-imported and planned, and forks a child for each death: starting a program takes seconds in the machine.
+undo, and the first that is to be finished; if the extent is "all", after runs that died anywhere. If it is "sample" or
+"few", a run is killed before its first change and after one change of each kind, drawn with the seed. One process has
+all imported and planned, and forks a child for each death: starting a program takes seconds in the machine.
 """
 
 import gc
@@ -202,9 +202,9 @@ def sampled(changes: tuple[str, ...], draw: random.Random) -> list[int]:
 
 
 def moments_of(extent: str, *seed: str) -> Callable[[tuple[str, ...]], Iterable[int]]:
-    """After how many of a run's changes it is killed: "sample", or else everywhere."""
+    """After how many of a run's changes it is killed: a sample, or everywhere."""
     draw = random.Random("".join(seed))  # noqa: S311 - reproducible on purpose
-    return partial(sampled, draw=draw) if extent == "sample" else everywhere
+    return partial(sampled, draw=draw) if extent in ("sample", "few") else everywhere
 
 
 def main() -> None:

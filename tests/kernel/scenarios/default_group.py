@@ -1,6 +1,6 @@
 """The default group set and reset, and given ways back by a guest that shrinks: with a failure or death at each change.
 
-``python -m … EXTENT [SEED]``, as in ``deaths``, or "none" for no deaths.
+``python -m … EXTENT [SEED]``, as in ``deaths``. With "few" recover is not killed.
 """
 
 import gc
@@ -144,8 +144,8 @@ def main() -> None:
             plans |= scene.plans
             gc.disable()  # as in deaths
             for verb in ways:
-                if sys.argv[1] != "none":
-                    rounds[verb] = scene.round(verb)
+                rounds[verb] = scene.round(verb)
+                if sys.argv[1] != "few":
                     rounds |= scene.recoveries(verb, all_ends=False)
                 failed[verb] = failures(scene.plans[verb], scene.connection, partial(tree.state, tids))
         carried_out(removal(small, connection), connection)

@@ -1,6 +1,6 @@
 """A guest whose group becomes exclusive and shareable again: as a user, and with a failure or a death at each change.
 
-``python -m … EXTENT [SEED]``, as in ``deaths``, or "none" for no deaths.
+``python -m … EXTENT [SEED]``, as in ``deaths``, or "none" for no deaths. With "few" recover is not killed.
 
 The exclusive group has ways of every cache of the machine. When it is shareable, it requests ways of one L3 cache only
 and shares all others with the default group, so that both ways between the two write masks as well as the mode.
@@ -151,6 +151,7 @@ def main() -> None:
         for verb in ways:
             if sys.argv[1] != "none":
                 rounds[verb] = scene.round(verb)
+            if sys.argv[1] not in ("none", "few"):
                 rounds |= scene.recoveries(verb, all_ends=False)
             failed[verb] = failures(scene.plans[verb], scene.connection, partial(tree.state, tids))
         carried_out(removal(alone, connection), connection)
