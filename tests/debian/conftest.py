@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from tests.missing import skip_without
 
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
+Fresh = Callable[[str], Root]
 _GENERATED = (".git", ".venv", "build", "dist", "__pycache__", ".*_cache", ".hypothesis")
 
 
@@ -41,7 +43,20 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(*_GENERATED), symlinks=True)
 
 
-def fresh(release: str, tmp_path_factory: pytest.TempPathFactory) -> Root:
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
+    """A function that makes a minimal root of a release; all but the first are copies, which take less time."""
+    made: dict[str, Root] = {}
+
+    def root_of(release: str) -> Root:
+        if release not in made:
+            made[release] = _made(release, tmp_path_factory)
+        return made[release].copy(tmp_path_factory.mktemp(f"debian-{release}") / "root")
+
+    return root_of
+
+
+def _made(release: str, tmp_path_factory: pytest.TempPathFactory) -> Root:
     """A minimal root, with the libraries that pip is to find there, for roots may not know the way to PyPI."""
     if os.getuid() != 0 or not shutil.which("mmdebstrap"):
         skip_without("root and mmdebstrap are required")
@@ -71,11 +86,11 @@ def built(release: str, root: Root, checkout: Path, command: str) -> str:
 
 
 @pytest.fixture(scope="module", params=[pytest.param(r, marks=pytest.mark.xdist_group(f"debian-{r}")) for r in PYTHONS])
-def installed(request: pytest.FixtureRequest, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def installed(request: pytest.FixtureRequest, checkout: Path, fresh: Fresh) -> Installed:
     """The package, built and installed with the README's lines. Do not change the root: copy it."""
     release: str = request.param
     build, install = lines_of_readme("make deb")
-    root = fresh(release, tmp_path_factory)
+    root = fresh(release)
     deb = built(release, root, checkout, build)
     root.install("man-db", "procps", "systemd", f"python{PYTHONS[release]}")
     before = root.files()

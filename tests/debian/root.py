@@ -150,6 +150,7 @@ def _remove(group: Path) -> None:
 def mmdebstrap(release: str, directory: Path) -> Root:
     """A root with only apt and essential packages. Raises CalledProcessError without a mirror that has them."""
     options = ["--mode=root", "--variant=apt", "--skip=cleanup/apt", "--aptopt=Acquire::Languages none", "--quiet"]
+    options += ["--dpkgopt=force-unsafe-io"]  # the root need not outlive a power failure
     command = [*_ALONE, "--mount-proc", "mmdebstrap", *options, SUITES[release], directory, _mirror()]
     subprocess.run(command, check=True, capture_output=True)
     shutil.copy("/etc/resolv.conf", directory / "etc" / "resolv.conf")

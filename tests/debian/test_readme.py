@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from cachetune import __version__
-from tests.debian.conftest import README, fresh, lines_of_readme
+from tests.debian.conftest import README, Fresh, lines_of_readme
 from tests.debian.root import Root
 
-pytestmark = [pytest.mark.install, pytest.mark.xdist_group("debian-12-readme")]
+pytestmark = [pytest.mark.install, pytest.mark.xdist_group("debian-12")]  # it shares their first root
 
 
 @pytest.fixture(scope="module")
-def minimal(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Root:
-    root = fresh("12", tmp_path_factory)
+def minimal(checkout: Path, fresh: Fresh) -> Root:
+    root = fresh("12")
     root.add(checkout, "/root")
     return root
 
