@@ -22,7 +22,8 @@ pytestmark = pytest.mark.kernel
 EXAMPLES = ROOT / "examples"
 # On the newest kernel nothing stops the machine: the registers of its processors are in test_registers.py, their
 # counters in test_machines.py.
-WITH_REGISTERS = [("6.1", "plain"), ("6.1", "cdp")]
+REGISTERS_KERNEL = "6.1"
+WITH_REGISTERS = [("6.1", "cdp"), pytest.param(("6.1", "plain"), marks=pytest.mark.soak)]
 LARGE = [("newest, AMD", "plain"), ("newest, SNC", "plain")]
 HOSTS = [
     *WITH_REGISTERS,
@@ -40,7 +41,7 @@ ASKED = {
 @pytest.fixture(scope="module", params=HOSTS, ids=" ".join)
 def machine_and_mount(request: pytest.FixtureRequest) -> tuple[Machine, str]:
     name, mount = request.param
-    return host(name, registers=request.param in WITH_REGISTERS), mount
+    return host(name, registers=name == REGISTERS_KERNEL), mount
 
 
 @pytest.fixture(scope="module")

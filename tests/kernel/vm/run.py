@@ -88,7 +88,7 @@ class Machines:
     without registers are kept; what a kernel does not forget, such as loaded modules, stays.
     """
 
-    def __init__(self, most: int = 3) -> None:
+    def __init__(self, most: int = 5) -> None:
         """``most`` is how many are kept."""
         self._most = most
         self._resting: dict[tuple[Machine, bool], Guest] = {}
