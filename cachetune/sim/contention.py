@@ -14,9 +14,11 @@ ways that the flow may not fill, or no longer runs for, is found until others re
 
 Time passes in steps that start with a tick after each change and grow; within a step traffic is constant and
 occupancy linear. So the numbers depend on when something changed, not on who looked when, and a look costs little.
+The steps are computed at the next look, which makes changes cheap for all who never look.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -27,6 +29,7 @@ _FADE_SECONDS = 0.2
 _NOTHING_BYTES = 0.5
 _MOST_ITERATIONS = 20
 _PRECISION = 1e-5
+_MOST_CHANGES = 64  # that wait for a look
 
 
 class Limit(NamedTuple):
@@ -100,7 +103,8 @@ class SharedCache:
     def __init__(self, way_bytes: Sequence[int], flows: Callable[[], Iterable[Flow]], now: float) -> None:
         self._way_bytes = [float(max(size, 1)) for size in way_bytes]
         self._ways = len(self._way_bytes)
-        self._ask, self._flows = flows, tuple[Flow, ...]()
+        self._ask, self._flows, self._last = flows, tuple[Flow, ...](), tuple[Flow, ...]()
+        self._changes = deque[tuple[float, tuple[Flow, ...]]]()
         self._origin = self._same_since = self._ask_at = now
         self._held: _Held = {}
         self._lost = [0.0] * self._ways
@@ -109,7 +113,9 @@ class SharedCache:
 
     def change(self, now: float) -> None:
         """Call it before any change of what ``flows`` returns: until the tick ends, the old ones run."""
-        self._advance(now)
+        self._note(now)
+        if len(self._changes) > _MOST_CHANGES:
+            self._advance(now)
         if self._ask_at == math.inf:
             tick = math.ceil((now - self._origin) / TICK_SECONDS - 1e-6)
             self._ask_at = max(self._origin + tick * TICK_SECONDS, self._step.start)
@@ -138,13 +144,19 @@ class SharedCache:
             for key, after in self._step.after.items()
         }
 
+    def _note(self, now: float) -> None:
+        """Remember which flows run from the end of the tick of the last change, if it is over."""
+        if now >= self._ask_at:
+            flows = tuple(self._ask())
+            if flows != self._last:
+                self._changes.append((self._ask_at, flows))
+            self._last, self._ask_at = flows, math.inf
+
     def _advance(self, now: float) -> None:
-        while now >= (next_time := min(self._ask_at, self._step.end)):
-            if next_time == self._ask_at:
-                flows, self._ask_at = tuple(self._ask()), math.inf
-                if flows == self._flows:
-                    continue
-                self._flows, self._same_since = flows, next_time
+        self._note(now)
+        while now >= (next_time := min(self._changes[0][0] if self._changes else math.inf, self._step.end)):
+            if self._changes and self._changes[0][0] == next_time:
+                self._same_since, self._flows = self._changes.popleft()
             self._begin_step(next_time)
 
     def _begin_step(self, start: float) -> None:

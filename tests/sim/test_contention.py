@@ -174,6 +174,26 @@ def test_looking_changes_nothing_and_the_sum_is_never_more_than_the_cache(
         ]
 
 
+@given(events)
+def test_the_numbers_are_the_same_whether_anything_looked_between_the_changes(history: list[Event]) -> None:
+    seen, unseen = Running(), Running()
+    for event in history:
+        for scene in (seen, unseen):
+            scene.become(*event.flows)
+            scene.after(event.wait)
+        seen.held("a")
+    for owner in "abcd":
+        assert (seen.held(owner), seen.moved(owner)) == (unseen.held(owner), unseen.moved(owner))
+
+
+def test_no_more_than_some_changes_wait_for_a_look() -> None:
+    scene = Running()
+    for number in range(1000):
+        scene.become(stream("a", number * MIB))
+        scene.after(0.02)
+        assert len(scene.cache._changes) <= 65
+
+
 @given(flows)
 def test_in_time_no_owner_holds_more_than_its_ways_or_its_working_set(running: tuple[Flow, ...]) -> None:
     scene = Running(*running).after(10_000)
