@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from cachetune.errors import ResctrlError
+from cachetune.errors import ResctrlError, UnmountError
+from cachetune.sim.fuse.mounts import unmount
 from tests import waiting
 from tests.missing import skip_without
 
@@ -126,10 +127,12 @@ def mounted(
     try:
         yield Mounted(root, records)
     finally:
-        ended = run("sim", "unmount", *where)
-        if ended.returncode and "no simulated resctrl" not in ended.stderr:
-            subprocess.run(["/usr/bin/fusermount3", "-u", "-z", root], check=False)
-            pytest.fail(ended.stderr)
+        try:
+            unmount(root, records)
+        except UnmountError as error:
+            if "no simulated resctrl" not in str(error):
+                subprocess.run(["/usr/bin/fusermount3", "-u", "-z", root], check=False)
+                pytest.fail(str(error))
 
 
 @contextmanager
