@@ -39,7 +39,7 @@ def defaults(sim: SimulatedResctrl) -> set[int]:
     return {m for of in read_host(sim).default_group.masks.values() for m in of.values()}
 
 
-@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_groups_never_share_dedicated_ways_while_a_domain_changes(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -169,7 +169,7 @@ def test_a_failure_anywhere_leaves_the_ways_where_they_were(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_after_any_plan_nothing_is_left_to_give_back_and_planning_again_finds_no_changes(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

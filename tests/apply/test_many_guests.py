@@ -75,7 +75,7 @@ def hold_apart(asked: dict[str, Domain], connection: Connection) -> None:
 rounds = st.lists(st.sets(st.sampled_from(NAMES), min_size=1), min_size=1, max_size=4)
 
 
-@settings(max_examples=examples(120), suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.data(), st.sampled_from(FAST_PROFILES), rounds)
 def test_any_set_of_guests_gets_its_request_and_leaves_nothing(
     data: st.DataObject, profile: str, parties: list[set[str]]

@@ -148,7 +148,7 @@ def test_a_run_that_is_killed_after_its_last_step_is_finished(tmp_path: Path, mo
     assert load_ledger(tmp_path).owned == {g.path for g in plan.groups}
 
 
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_rollback_is_the_identity_for_any_domain_and_any_moment(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -289,7 +289,7 @@ numbers_of = st.integers(0, 1 << 30)
 logged = st.none() | st.builds(LoggedGroup, hostile, st.none() | numbers_of)
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     guests=st.lists(st.builds(ChangedGuest, hostile, hostile, st.none() | hostile), max_size=3),
     groups=st.lists(st.builds(GroupChange, hostile, logged, logged), max_size=3),

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -19,6 +19,7 @@ from tests.conformance.on_mount import INSTEAD, answers, carried, in_namespace, 
 from tests.conformance.on_simulator import Simulator
 from tests.conformance.operations import Operation
 from tests.conformance.sequences import sequence
+from tests.effort import examples
 from tests.sim.fuse.mounted import mounted, need_fuse
 
 pytestmark = pytest.mark.slow
@@ -32,6 +33,8 @@ def _one_kernel_each() -> Iterator[str]:
 
 
 ONE_KERNEL_EACH = list(_one_kernel_each())
+SHORT = {"6.1-plain", "6.12-debug", "6.18-mbps", "7.3-few-rmids", "7.3-amd-bmec"}
+"""Those in ``make test``: every kernel and every kind of operation. The rules themselves are tested in memory."""
 
 MOST_PIDS = 1 << 22
 """The highest possible tid, so that no task has a greater one."""
@@ -52,7 +55,9 @@ def _namespace() -> None:
 
 
 @pytest.mark.usefixtures("_namespace")
-@pytest.mark.parametrize("name", ONE_KERNEL_EACH)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SHORT else pytest.mark.soak) for name in ONE_KERNEL_EACH]
+)
 def test_the_mount_answers_every_operation_as_the_real_kernel_did(name: str) -> None:
     configuration = CONFIGURATIONS[name]
     record = carried(load(configuration.golden))
@@ -62,6 +67,15 @@ def test_the_mount_answers_every_operation_as_the_real_kernel_did(name: str) -> 
 def test_every_configuration_is_tested_through_the_mount() -> None:
     assert {CONFIGURATIONS[name].name for name in ONE_KERNEL_EACH} == {each.name for each in CONFIGURATIONS.values()}
     assert {CONFIGURATIONS[name].kernel for name in ONE_KERNEL_EACH} == set(KERNELS)
+
+
+def test_the_short_part_has_every_kernel_and_every_kind_of_operation() -> None:
+    def kinds(names: Iterable[str]) -> set[str]:
+        return {operation[0] for name in names for operation in load(CONFIGURATIONS[name].golden).operations}
+
+    assert set(ONE_KERNEL_EACH) >= SHORT
+    assert {CONFIGURATIONS[name].kernel for name in SHORT} == set(KERNELS)
+    assert kinds(SHORT) == kinds(ONE_KERNEL_EACH)
 
 
 def test_operations_that_fuse_cannot_carry_are_replaced_or_omitted() -> None:
@@ -125,7 +139,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield Both(Files(str(mount.root), simulator.tids | {"W": os.getpid()}), simulator, configuration)
 
 
-@settings(max_examples=20, derandomize=True, database=None)
+@settings(max_examples=examples(7), derandomize=True, database=None)
 @given(source=st.randoms(use_true_random=False), length=st.integers(1, 30))
 def test_random_operations_are_answered_by_the_mount_as_in_memory(
     both: Both, source: random.Random, length: int

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 SEED = os.environ.get("CACHETUNE_SEED", "1")
 
 
-def mutants(name: str, document: Any, directory: Path, usual: int = 30) -> Iterator[tuple[Any, Path]]:
+def mutants(name: str, document: Any, directory: Path, usual: int = 12) -> Iterator[tuple[Any, Path]]:
     """Mutants of a document, each with a directory; a failure says which one it was.
 
     One half of them has any changes, the other a single extreme value.
@@ -133,7 +133,7 @@ def test_a_journal(number: int, removal: bool, tmp_path: Path) -> None:
     written = killed(World(tmp_path / "first"), number, removal=removal)
     records = [json.loads(line.rpartition(b" ")[0]) for line in written.splitlines()]
     codes = []
-    for mutant, here in mutants(f"journal {number} {removal}", records, tmp_path, 20):
+    for mutant, here in mutants(f"journal {number} {removal}", records, tmp_path, 8):
         world = World(here)
         killed(world, number, removal=removal)
         (world.run / "journal.jsonl").write_bytes(summed(mutant))
@@ -170,7 +170,7 @@ def test_a_departure(tmp_path: Path) -> None:
 
 def test_an_agents_status(tmp_path: Path) -> None:
     codes = []
-    for mutant, here in mutants("status", plain(status()), tmp_path, 60):
+    for mutant, here in mutants("status", plain(status()), tmp_path, 24):
         world = World(here)
         world.run.mkdir()
         (world.run / "agent.json").write_bytes(encoded(mutant))
@@ -216,7 +216,7 @@ def test_a_snapshot(profile: str, tmp_path: Path) -> None:
     connection = Connection(sim, tmp_path)
     assert apply(plan_for(web(profile), connection), connection).outcome == "done"
     codes = []
-    for mutant, here in mutants(f"snapshot {profile}", plain(read_host(sim)), tmp_path, 20):
+    for mutant, here in mutants(f"snapshot {profile}", plain(read_host(sim)), tmp_path, 8):
         world = World(here)
         (here / "host.json").write_bytes(encoded(mutant))
         for words in SNAPSHOT_VERBS.values():
@@ -240,7 +240,7 @@ def test_the_answers_of_qmp(qemu: NamedThreads, tmp_path: Path) -> None:
         "iothreads": [],
     }
     codes = []
-    for mutant, here in mutants("qmp", answers, tmp_path, 60):
+    for mutant, here in mutants("qmp", answers, tmp_path, 24):
         world = World(here)
         with mock.patch.object(qmp, "_ask", return_value=(mutant, qemu.pid, 0)):
             where = ("--source", "qmp", "--qmp", here / "socket", "--run", world.run)

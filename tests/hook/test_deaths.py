@@ -13,12 +13,6 @@ from tests.hook.site import Site
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(autouse=True)
-def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writing to disk takes most of the time otherwise, and nothing here needs to survive a power failure."""
-    monkeypatch.setattr("os.fsync", lambda _: None)
-
-
 MOST = 400  # changes; no operation has as many
 LONGER = reservations._SECONDS + 1
 
@@ -70,10 +64,18 @@ WAYS_BACK: dict[str, Callable[[Site], None]] = {
     "the hook's next call": by_the_hook,
     "the agent": by_the_agent,
 }
+USUAL = {("db", "recover"), ("file", "the hook's next call"), ("db", "the agent")}
+each_way_back = pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        pytest.param(name, way, marks=() if (name, way) in USUAL else pytest.mark.soak)
+        for name in ("db", "file")
+        for way in WAYS_BACK
+    ],
+)
 
 
-@pytest.mark.parametrize("way", WAYS_BACK)
-@pytest.mark.parametrize("name", ["db", "file"])
+@each_way_back
 def test_a_guest_that_never_comes_leaves_nothing_once_its_minute_is_over(name: str, way: str, tmp_path: Path) -> None:
     for site in deaths(tmp_path, "prepare", name):
         site.recover()
@@ -150,8 +152,7 @@ def test_a_guest_whose_hook_is_killed_at_its_start_leaves_nothing_when_it_ends(n
         assert site.left() == []
 
 
-@pytest.mark.parametrize("way", WAYS_BACK)
-@pytest.mark.parametrize("name", ["db", "file"])
+@each_way_back
 def test_a_guest_whose_hook_is_killed_at_its_end_leaves_nothing(name: str, way: str, tmp_path: Path) -> None:
     """If it was not yet recorded that the guest ended, its groups remain: libvirt does not say so twice."""
     known = 0
@@ -167,10 +168,11 @@ def test_a_guest_whose_hook_is_killed_at_its_end_leaves_nothing(name: str, way: 
     assert known > 10
 
 
+@pytest.mark.parametrize("step", [6, pytest.param(3, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("second", ["recover", "release"])
-def test_a_second_death_on_the_way_back_changes_nothing_of_that(second: str, tmp_path: Path) -> None:
+def test_a_second_death_on_the_way_back_changes_nothing_of_that(second: str, step: int, tmp_path: Path) -> None:
     deaths_of_second = 0
-    for change in range(1, 14, 3):
+    for change in (changes := range(1, 14, step)):
         for site in deaths(tmp_path / str(change), "prepare", "db"):
             if second == "recover":
                 deaths_of_second += until_death(site.sim, site.run, site.recover, change)
@@ -181,7 +183,7 @@ def test_a_second_death_on_the_way_back_changes_nothing_of_that(second: str, tmp
             site.recover()
             site.hook("release", "db")
             assert site.left() == []
-    assert deaths_of_second > 20
+    assert deaths_of_second > 4 * len(changes)
 
 
 def test_a_release_that_finds_resctrl_locked_is_made_up_for(tmp_path: Path) -> None:

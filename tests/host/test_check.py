@@ -140,7 +140,7 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int
 
 
 @given(st.data())
-@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_any_change_to_a_snapshot_is_refused_or_can_be_counted(snapshot: Json, data: st.DataObject) -> None:
     document = copy.deepcopy(snapshot)
     path = data.draw(st.sampled_from(places(document)[1:]))

@@ -116,7 +116,7 @@ def test_a_contradiction_is_named(saved: Json, case: str) -> None:
     assert "plan.json" in str(caught.value)
 
 
-@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_plan_of_ours_contradicts_itself(data: st.DataObject, tmp_path: Path) -> None:
     connection = Connection(host_with_guest(data.draw(st.sampled_from(FAST_PROFILES))), tmp_path)

@@ -269,7 +269,7 @@ def test_an_obsolete_group_that_must_go_first_is_removed_before_the_mode_changes
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(80), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_kernel_accepts_every_plan_with_exclusive_groups(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

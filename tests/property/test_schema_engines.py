@@ -130,7 +130,7 @@ whole_domains = element(
 )
 tuning_files = element(st.just("cputune"), wild().map(lambda attrs: SPACE + attrs), several(mostly(tunes, others)))
 domains = mostly(whole_domains, tuning_files)
-thorough = settings(max_examples=examples(200))
+thorough = settings(max_examples=examples(60))
 
 
 def parsed(text: str, *, blanks: bool = False) -> etree._Element:

@@ -19,7 +19,7 @@ from tests.effort import examples
 from tests.sim.kernel.asking import attempt
 
 SEED = int(os.environ.get("CACHETUNE_SEED", "9"))
-ROUNDS = examples(80)
+ROUNDS = examples(30)
 NUMBERS = (0, 1, 2, 3, 7, 16, 33, 64, -1, 100, 101, 4096, 1 << 16, 1 << 31, 1 << 40, 1 << 63, 0.5, 1e300)
 WORDS = (
     *("", "x", "0", "0-3", "3-0", "7ff", "ffffffffff", "L2", "L3", "L3CODE", "MB", "SMBA", "cdp", "mba_MBps", "amd"),

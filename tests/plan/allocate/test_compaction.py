@@ -17,7 +17,7 @@ from cachetune.plan.allocate import compaction
 from cachetune.plan.allocate.compaction import Block, Compaction, Crowd, compact, largest_hole
 from tests.effort import examples
 
-_HOSTS = 250
+_HOSTS = 100
 
 State = tuple[int, ...]
 

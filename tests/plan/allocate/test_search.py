@@ -17,7 +17,7 @@ from tests.effort import examples
 
 _WAYS = 8
 _ALL = (1 << _WAYS) - 1
-_HOSTS = 4000
+_HOSTS = 1500
 
 
 def control(*, sparse: bool = False, least: int = 1) -> CacheControl:

@@ -217,4 +217,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=examples(40), stateful_step_count=40)
+TestMachine.settings = settings(max_examples=examples(15), stateful_step_count=40)
