@@ -15,7 +15,7 @@ from tests.cli.show.test_history_html import HOSTILE
 from tests.sim.fuse.mounted import run
 from tests.watch.moments import moments
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("report in chromium")]  # one browser
 
 WIDTHS = (400, 1400)
 SCHEMES = ("light", "dark")

@@ -16,7 +16,7 @@ from tests.guests.lookalike import PROC
 from tests.guests.proc.test_processes import need_namespaces
 from tests.guests.qemu import UUID, Qemu, running
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real qemu")]  # one QEMU for most
 
 NAME = f"web{os.getpid()}"
 SCOPE = "machine.slice/machine-qemu\\x2d3\\x2dweb.scope"

@@ -19,6 +19,8 @@ from cachetune.units import parse_size
 from tests.field import hosts as field
 from tests.rules.scenes import mpam, unreadable, without_sizes
 
+pytestmark = pytest.mark.xdist_group("hints")  # every case is planned once
+
 MIB = 1 << 20
 SHRINK, AS_IS = Options(shrink_default=True), Options()
 
