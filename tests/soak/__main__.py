@@ -82,7 +82,7 @@ def conformance(seed: int, end: float) -> int:
 
 def without_machines(seed: int, end: float) -> int:
     """How many of the parts that need no virtual machine found something."""
-    found = pytest(*PROPERTIES, CACHETUNE_EFFORT=EFFORT)
+    found = pytest("-m", "not soak", *PROPERTIES, CACHETUNE_EFFORT=EFFORT)
     mutation(MUTANTS * (end - time.monotonic()))
     return found + simulated(seed, end)
 
