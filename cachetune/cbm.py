@@ -10,6 +10,9 @@ from typing import Any, Generic, Self, TypeVar
 
 V = TypeVar("V", bound=int)
 
+_MASK = re.compile(r"[0-9a-fA-F]{1,16}", re.ASCII)
+_CACHE_ID = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+
 
 class Cbm(int):
     """A capacity bitmask: an int whose ``&``, ``|`` and ``^`` give masks. Its repr and its JSON are hexadecimal.
@@ -21,7 +24,7 @@ class Cbm(int):
     def parse(cls, text: str) -> "Cbm":
         """Read a mask as resctrl prints it: hexadecimal, with any padding and surrounding blanks. Raises ValueError."""
         text = text.strip()
-        if not re.fullmatch(r"[0-9a-fA-F]{1,16}", text, re.ASCII):
+        if not _MASK.fullmatch(text):
             raise ValueError(f"not a hexadecimal mask: {text!r}")
         return cls(int(text, 16))
 
@@ -164,7 +167,7 @@ def json_entries(value: object) -> Iterator[tuple[str, int, object]]:
     """The entries of a table in decoded JSON, values unchecked. Raises ValueError."""
     for resource, row in _object(value).items():
         for key, entry in _object(row).items():
-            if not re.fullmatch(r"-?[0-9]{1,18}", key, re.ASCII):
+            if not _CACHE_ID.fullmatch(key):
                 raise ValueError(f"expected a cache id, got {key!r}")
             yield resource, int(key), entry
 

@@ -3,7 +3,16 @@
 import importlib
 import sys
 
-MODULES = ("bench_validate", "bench_hook", "bench_agent", "bench_plan", "bench_compact", "bench_sampler", "bench_scale")
+MODULES = (
+    "bench_validate",
+    "bench_hook",
+    "bench_agent",
+    "bench_plan",
+    "bench_compact",
+    "bench_sampler",
+    "bench_scale",
+    "bench_fit",
+)
 
 
 def main() -> int:

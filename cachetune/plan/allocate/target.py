@@ -118,6 +118,10 @@ def _settle_cache(groups: Sequence[DesiredGroup], scene: Scene, rooms: Rooms, me
     host, control, cache_id = scene.host, scene.control, scene.cache_id
     exclusive = rooms.masks.get(control.name, {})
     groups = [g for g in groups if not _is_libvirts_copy(g, host, control, cache_id)]
+    if rooms is NO_ROOMS and all(_request_for(group, control, cache_id) is None for group in groups):
+        # Most caches of most hosts: all groups copy the default group's ways, which stay.
+        default = mask_of(host.default_group, control, cache_id)
+        return _Settled({group.path: default for group in groups})
     occupancy = occupancy_of(host, control, cache_id, scene.removed | {g.path for g in groups})
     groups = [g for g in groups if g.path not in exclusive]
     default = rooms.kept_of(occupancy.default)
