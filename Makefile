@@ -8,7 +8,7 @@ DEVELOPMENT := .venv/development.stamp
 LIBVIRT_PYTHON := .venv/libvirt-python.stamp
 ANSIBLE := .venv/ansible.stamp
 
-PACKAGES_UNIT := libxml2-utils libvirt0 fuse3 strace intel-cmt-cat logrotate qemu-system-x86 systemd prometheus openssl tmux chromium emacs-nox jing trang bash-completion zsh fish vim man-db mandoc git openssh-server iproute2
+PACKAGES_UNIT := libxml2-utils libvirt0 fuse3 strace intel-cmt-cat logrotate qemu-system-x86 systemd prometheus prometheus-alertmanager jq openssl tmux chromium emacs-nox jing trang bash-completion zsh fish vim man-db mandoc git openssh-server iproute2
 PACKAGES_LIBVIRT := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 fuse3
 PACKAGES_KERNEL := qemu-system-x86 busybox-static zstd
 PACKAGES_DEB := debhelper python3 python3-pip

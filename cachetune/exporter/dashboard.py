@@ -1,44 +1,12 @@
-"""The Grafana dashboard: a table of panels, and the JSON that Grafana imports.
+"""The dashboard of hosts one by one: examples/grafana/cachetune.json, what ``cachetune exporter --dashboard`` prints.
 
-examples/grafana/cachetune.json is what ``cachetune exporter --dashboard`` prints. Every query is over what the exporter
-exports, without recording rules, so that the dashboard works alone.
+Every query is over what the exporter exports, without recording rules, so that the dashboard works alone.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
-
-import msgspec
+from cachetune.exporter.grafana import Dashboard, Panel, Query, Row
 
 _HOST = 'instance=~"$instance"'
 _GUEST = f'{_HOST}, guest=~"$guest"'
-_COLUMNS = 24
-_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-
-
-class Query(msgspec.Struct, frozen=True):
-    """One query, and the name of each of its series."""
-
-    expr: str
-    legend: str
-
-
-class Panel(msgspec.Struct, frozen=True):
-    """One panel: ``unit`` is Grafana's name of it, ``width`` in columns of 24. ``about`` says how to read it."""
-
-    title: str
-    about: str
-    unit: str
-    queries: tuple[Query, ...]
-    kind: str = "timeseries"
-    width: int = 12
-    max: float | None = None
-
-
-class Row(msgspec.Struct, frozen=True):
-    """Panels under a heading."""
-
-    title: str
-    panels: tuple[Panel, ...]
 
 
 def _rate(metric: str, labels: str) -> str:
@@ -50,7 +18,7 @@ _OCCUPANCY = "sum without (node) (cachetune_group_llc_occupancy_bytes{{{}}})".fo
 _NAMED = "{{guest}} {{group}} · cache {{cache_id}}"
 _CACHE = "{{resource}} {{cache_id}}"
 
-ROWS = (
+_ROWS = (
     Row(
         "Now",
         (
@@ -237,90 +205,14 @@ ROWS = (
     ),
 )
 
-VARIABLES = {"instance": "label_values(cachetune_up, instance)", "guest": "label_values(cachetune_group_info, guest)"}
-"""What can be chosen above the panels, and the query for the choices. The guest "" is the groups of no guest."""
-
-
-def dashboard() -> bytes:
-    """The dashboard as JSON."""
-    document = {
-        "uid": "cachetune",
-        "title": "cachetune",
-        "description": "Cache and memory bandwidth of guests, from cachetune exporter. Generated: do not edit.",
-        "tags": ["cachetune", "resctrl"],
-        "schemaVersion": 38,
-        "editable": True,
-        "refresh": "30s",
-        "time": {"from": "now-1h", "to": "now"},
-        "templating": {"list": [_DATASOURCE, *(_variable(name, query) for name, query in VARIABLES.items())]},
-        "panels": list(_panels(ROWS)),
-    }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-
-
-def queries() -> Iterator[str]:
-    """Every query of the dashboard."""
-    return (query.expr for row in ROWS for panel in row.panels for query in panel.queries)
-
-
-_DATASOURCE = {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Data source"}
-
-
-def _variable(name: str, query: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "label": name.capitalize(),
-        "type": "query",
-        "datasource": _SOURCE,
-        "query": {"query": query, "refId": "A"},
-        "definition": query,
-        "refresh": 2,
-        "multi": True,
-        "includeAll": True,
-        "allValue": ".*",  # also groups without the label
-        "current": {"text": "All", "value": "$__all"},
-    }
-
-
-def _panels(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    y, number = 0, 0
-    for row in rows:
-        number += 1
-        yield {"id": number, "type": "row", "title": row.title, "gridPos": _place(0, y, _COLUMNS, 1), "panels": []}
-        x, y = 0, y + 1
-        height = 5 if row.panels[0].kind == "stat" else 8
-        for panel in row.panels:
-            if x + panel.width > _COLUMNS:
-                x, y = 0, y + height
-            number += 1
-            yield _panel(panel, number, _place(x, y, panel.width, height))
-            x += panel.width
-        y += height
-
-
-def _place(x: int, y: int, width: int, height: int) -> dict[str, int]:
-    return {"x": x, "y": y, "w": width, "h": height}
-
-
-def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
-    limits = {} if panel.max is None else {"max": panel.max}
-    targets = [
-        {
-            "refId": chr(ord("A") + i),
-            "datasource": _SOURCE,
-            "expr": query.expr,
-            "legendFormat": query.legend,
-            "instant": panel.kind != "timeseries",
-        }
-        for i, query in enumerate(panel.queries)
-    ]
-    return {
-        "id": number,
-        "type": panel.kind,
-        "title": panel.title,
-        "description": panel.about,
-        "datasource": _SOURCE,
-        "gridPos": place,
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0, **limits}, "overrides": []},
-        "targets": targets,
-    }
+HOSTS = Dashboard(
+    uid="cachetune",
+    title="cachetune",
+    about="Cache and memory bandwidth of guests, from cachetune exporter.",
+    rows=_ROWS,
+    # the guest "" is the groups of no guest
+    variables={
+        "instance": "label_values(cachetune_up, instance)",
+        "guest": "label_values(cachetune_group_info, guest)",
+    },
+)

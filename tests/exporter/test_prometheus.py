@@ -1,14 +1,26 @@
 """A real Prometheus scrapes the exporter: metrics, rules, and every query of the dashboard."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
 
-from cachetune.exporter.dashboard import VARIABLES, queries
+from cachetune.exporter.dashboard import HOSTS
+from cachetune.exporter.fleet_dashboard import FLEET
 from cachetune.exporter.metrics import BY_NAME, METRICS
+from cachetune.host.read import read_host
+from cachetune.service.connection import Location, open_resctrl
 from tests import waiting
-from tests.exporter.conftest import Prometheus, Watched, need
+from tests.exporter.cardinality import shape_of
+from tests.exporter.conftest import FLEET_RULES, PROFILES, Alertmanager, Prometheus, Watched, need
 from tests.exporter.scrape import get
+from tests.exporter.test_cardinality import CODE
 
-pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.slow]
+# The exporter compares guests every 15 s: the change by hand is made first, and looked for in the last test.
+_DRIFT = pytest.mark.usefixtures("drifted_by_hand")
+pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.slow, _DRIFT]
 # What this host has not: other processors, and problems.
 _ABSENT = {
     *("cachetune_group_bandwidth_limit_bytes_per_second", "cachetune_bandwidth_counters_limit"),
@@ -19,7 +31,7 @@ _ABSENT = {
 
 def test_it_scrapes_the_exporter_and_has_every_metric(prometheus: Prometheus) -> None:
     assert prometheus.until("up == 1")
-    names = {row["metric"]["__name__"] for row in prometheus.until('{__name__=~"cachetune_.*"}')}
+    names = {row["metric"]["__name__"] for row in prometheus.until('{instance="node-1", __name__=~"cachetune_.*"}')}
     assert names == set(BY_NAME) - _ABSENT
 
 
@@ -45,6 +57,62 @@ def test_a_guest_that_drifted_is_seen_and_one_that_is_placed(prometheus: Prometh
         assert row["metric"]["monitor"] == f"cachetune-{name}-vcpus_0"
 
 
+def test_every_host_is_scraped_under_its_own_name_and_has_its_own_guests(
+    prometheus: Prometheus, fleet: Mapping[str, Watched]
+) -> None:
+    found = prometheus.until("count by (instance) (cachetune_guest_state) and on (instance) up == 1")
+    assert {row["metric"]["instance"]: row["value"][1] for row in found} == {
+        "node-1": "3",
+        "node-2": "1",
+        "node-3": "1",
+    }
+    for name, host in fleet.items():
+        (row,) = prometheus.until(f'cachetune_guest_state{{guest="{host.placed}"}}')
+        assert row["metric"]["instance"] == name
+    assert set(fleet) == set(PROFILES)
+
+
+def test_the_rules_of_the_fleet_add_up_what_the_hosts_export(prometheus: Prometheus) -> None:
+    for whole, parts in (
+        ("sum by (instance) (cachetune:host_ways:sum)", "sum by (instance) (cachetune_cache_ways)"),
+        ("cachetune:host_guests:count", "count by (instance) (cachetune_guest_state)"),
+        ("cachetune:host_closids_left", "cachetune_closids_limit - cachetune_closids_used"),
+    ):
+        assert len(prometheus.until(f"({whole}) == on (instance) ({parts})")) == len(PROFILES)
+    # node-1 has 11 ways in each of two caches, of which two guests have two each in one
+    (free,) = prometheus.until('cachetune:host_free_ways:sum{instance="node-1"}')
+    (default,) = prometheus.until('cachetune:host_default_ways:sum{instance="node-1"}')
+    assert float(free["value"][1]) + float(default["value"][1]) == 18
+    (row,) = prometheus.until('cachetune:host_refused_guests:count{lacks="ways"}')
+    assert (row["metric"]["instance"], row["value"][1]) == ("node-1", "1")
+
+
+def test_each_host_has_the_series_that_the_page_computes(prometheus: Prometheus, fleet: Mapping[str, Watched]) -> None:
+    fleet_rules = "|".join(rule["record"] for rule in records(FLEET_RULES))
+    for name, host in fleet.items():
+        guests = int(prometheus.until(f'count(cachetune_guest_state{{instance="{name}"}})')[0]["value"][1])
+        managed = len(host.scene.status()["guests"])
+        read = read_host(open_resctrl(Location(resctrl=host.scene.mount.root)))
+        shape = shape_of(read, guests, len(host.scene.groups()), managed, refused=int(host.refused != ""))
+        for series, expected in (
+            (f'scrape_samples_scraped{{instance="{name}"}}', shape.exported),
+            (f'count({{instance="{name}", __name__=~"{fleet_rules}"}})', shape.recorded_by_host),
+            (
+                f'count({{instance="{name}", __name__=~"cachetune:.+", __name__!~"{fleet_rules}"}})',
+                shape.recorded_by_group,
+            ),
+        ):
+            assert prometheus.until(f"{series} == {expected}"), series
+        found = prometheus.federated(*CODE["scrape_configs"]["scrape_configs"][0]["params"]["match[]"])
+        of_host = [line for line in found if f'instance="{name}"' in line and not line.startswith("ALERTS")]
+        assert len(of_host) == shape.federated
+
+
+def records(path: Path) -> list[dict[str, str]]:
+    """The recording rules of a file."""
+    return [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"] if "record" in rule]
+
+
 def test_counters_have_rates(prometheus: Prometheus) -> None:
     assert prometheus.until("sum(rate(cachetune_group_memory_bytes_total[10s])) > 0")
 
@@ -58,8 +126,8 @@ def test_all_rules_are_evaluated_and_each_recording_rule_has_series(prometheus: 
     assert {rule["health"] for rule in prometheus.rules()} == {"ok"}
 
 
-def test_the_alert_for_the_guest_that_drifted_is_pending(prometheus: Prometheus, watched: Watched) -> None:
-    alert = f'ALERTS{{alertname="CachetuneDrift", guest="{watched.drifted}", alertstate="pending"}}'
+def test_the_alert_for_the_guest_that_drifted_fires(prometheus: Prometheus, watched: Watched) -> None:
+    alert = f'ALERTS{{alertname="CachetuneDrift", guest="{watched.drifted}", alertstate="firing"}}'
     assert prometheus.until(alert)
     assert not prometheus.query(f'ALERTS{{guest="{watched.placed}"}}')
 
@@ -73,19 +141,72 @@ def test_a_guest_without_room_is_distinguished_by_rule_from_other_refusals(
     assert not prometheus.query('ALERTS{alertname="CachetuneRefused"}')
 
 
-@pytest.mark.parametrize("query", list(dict.fromkeys(queries())))
+@pytest.mark.parametrize("query", list(dict.fromkeys((*HOSTS.queries(), *FLEET.queries()))))
 def test_every_query_of_the_dashboard_returns_series(prometheus: Prometheus, query: str) -> None:
     assert prometheus.until(_chosen(query))
 
 
 def _chosen(query: str) -> str:
     """The query as Grafana sends it with everything chosen."""
-    for variable in VARIABLES:
+    for variable in HOSTS.variables:
         query = query.replace(f"${variable}", ".*")
     return query.replace("$__rate_interval", "10s")
 
 
-@pytest.mark.parametrize("variable", VARIABLES)
+@pytest.mark.parametrize("variable", HOSTS.variables)
 def test_what_can_be_chosen_in_the_dashboard_is_found(prometheus: Prometheus, variable: str) -> None:
-    metric, label = VARIABLES[variable].removeprefix("label_values(").removesuffix(")").split(", ")
+    metric, label = HOSTS.variables[variable].removeprefix("label_values(").removesuffix(")").split(", ")
     assert prometheus.until(f'count by ({label}) ({metric}{{{label}!=""}})')
+
+
+@pytest.mark.parametrize(
+    ("cause", "consequence", "unrelated"),
+    [
+        (
+            {"alertname": "CachetuneInterruptedRun", "instance": "a"},
+            {"alertname": "CachetuneDrift", "instance": "a"},
+            {"alertname": "CachetuneDrift", "instance": "b"},
+        ),
+        (
+            {"alertname": "CachetuneNoRoom", "instance": "c", "lacks": "closids"},
+            {"alertname": "CachetuneOutOfClosids", "instance": "c"},
+            {"alertname": "CachetuneOutOfClosids", "instance": "d"},
+        ),
+        (
+            {"alertname": "CachetuneFleetDrift", "severity": "critical"},
+            {"alertname": "CachetuneDrift", "instance": "e"},
+            {"alertname": "CachetuneNoRoom", "instance": "e"},
+        ),
+    ],
+    ids=lambda labels: labels["alertname"],
+)
+def test_a_cause_inhibits_its_consequence_on_the_same_host(
+    alertmanager: Alertmanager, cause: dict[str, str], consequence: dict[str, str], unrelated: dict[str, str]
+) -> None:
+    job = {"job": cause["alertname"]}  # of this test alone
+    alertmanager.add(*(labels | job for labels in (cause, consequence, unrelated)))
+
+    def inhibited() -> list[dict[str, str]]:
+        return [alert["labels"] for alert in alertmanager.alerts() if alert["status"]["inhibitedBy"]]
+
+    waiting.until(lambda: consequence | job in inhibited(), "the alert is inhibited")
+    assert [labels for labels in inhibited() if labels["job"] == job["job"]] == [consequence | job]
+
+
+def test_a_drift_made_by_hand_becomes_one_notification_for_its_host(
+    prometheus: Prometheus, alertmanager: Alertmanager, drifted_by_hand: str
+) -> None:
+    def about_drift() -> list[tuple[str, dict[str, Any]]]:
+        return [
+            (path, document)
+            for path, document in list(alertmanager.sent)
+            if any(alert["labels"].get("guest") == drifted_by_hand for alert in document["alerts"])
+        ]
+
+    waiting.until(about_drift, "a notification", prometheus.scrapes)
+    path, document = about_drift()[0]
+    assert (path, document["status"]) == ("/operators", "firing")
+    assert document["groupLabels"] == {"job": "cachetune", "instance": "node-2"}
+    assert {alert["labels"]["instance"] for alert in document["alerts"]} == {"node-2"}
+    (drift,) = [a for a in document["alerts"] if a["labels"]["alertname"] == "CachetuneDrift"]
+    assert drift["annotations"]["summary"].startswith(f"Guest {drifted_by_hand} on node-2 does not have")

@@ -10,7 +10,8 @@ from cachetune.cli import options
 from cachetune.cli.show.stderr_log import log_to_stderr
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError
-from cachetune.exporter.dashboard import dashboard
+from cachetune.exporter.dashboard import HOSTS
+from cachetune.exporter.fleet_dashboard import FLEET
 from cachetune.exporter.http import Address, Tls
 from cachetune.exporter.samples import MAX_GROUPS
 from cachetune.exporter.serve import Setup, run_exporter
@@ -21,7 +22,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command(
     "exporter",
     cls=Verb,
-    exit_codes={0: "stopped by a signal; with --once or --dashboard: written", 2: "could not start"},
+    exit_codes={0: "stopped by a signal; with --once or a dashboard: written", 2: "could not start"},
 )
 @option(
     "--listen",
@@ -59,6 +60,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Serve only clients with a certificate of this authority (PEM).",
 )
 @option("--dashboard", is_flag=True, heading="Output", help="Print a dashboard for Grafana and exit.")
+@option(
+    "--fleet-dashboard",
+    is_flag=True,
+    heading="Output",
+    help="Print a dashboard of many hosts for Grafana and exit.",
+)
 @options.interval_option("Read the counters at most this often, for any number of scrapes.", default=5.0)
 @options.stack(options.db, options.guests_d, options.finding, options.host, options.resctrl, options.sysfs, options.run)
 def command(**values: Any) -> None:
@@ -74,8 +81,10 @@ def command(**values: Any) -> None:
       cachetune exporter --dashboard > dashboard.json
       cachetune exporter --textfile cachetune.prom --interval 15
     """
-    if values["dashboard"]:
-        click.echo(dashboard(), nl=False)
+    if values["dashboard"] or values["fleet_dashboard"]:
+        if values["dashboard"] and values["fleet_dashboard"]:
+            raise InputError("two dashboards are two files", hint="pass --dashboard or --fleet-dashboard")
+        click.echo((HOSTS if values["dashboard"] else FLEET).json(), nl=False)
         return
     options.check_interval(values["interval"], force=values["force"])
     textfile, once = values["textfile"], values["once"]
