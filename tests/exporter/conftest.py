@@ -22,6 +22,7 @@ from tests import waiting
 from tests.agent.live import Scene
 from tests.exporter.scrape import get
 from tests.guests.qemu import need_qemu, running
+from tests.integrations.ansible.playing import settings
 from tests.missing import skip_without
 from tests.sim.fuse.mounted import CACHETUNE, ROOT, mounted, need_fuse
 
@@ -82,9 +83,10 @@ def address_of(exporter: "subprocess.Popen[str]") -> str:
 
 
 class Prometheus(msgspec.Struct, frozen=True):
-    """A real Prometheus at ``address``. Each host is the label ``instance``."""
+    """A real Prometheus at ``address``, with its files in ``directory``. Each host is the label ``instance``."""
 
     address: str
+    directory: Path
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The series of an instant query."""
@@ -101,19 +103,30 @@ class Prometheus(msgspec.Struct, frozen=True):
         return [line for line in text.splitlines() if line and not line.startswith("#")]
 
     def until(self, expression: str) -> list[dict[str, Any]]:
-        """The series of a query, as soon as there are any. Fails without any after ``MOST_SCRAPES`` more.
+        """The series of a query, as soon as there are any. Fails as ``eventually`` does."""
+        found = list[dict[str, Any]]()
+
+        def has_series() -> bool:
+            found[:] = self.query(expression)
+            return bool(found)
+
+        self.eventually(has_series, expression)
+        return found
+
+    def eventually(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for the condition; fail if it does not hold after ``MOST_SCRAPES`` more.
 
         On a loaded machine a scrape can take longer than the second between two, and then there is nothing for a while.
         """
-        last, found = self.scrapes() + MOST_SCRAPES, list[dict[str, Any]]()
+        last, holds = self.scrapes() + MOST_SCRAPES, False
 
         def is_over() -> bool:
-            found[:] = self.query(expression)
-            return bool(found) or self.scrapes() > last
+            nonlocal holds
+            holds = bool(condition())
+            return holds or self.scrapes() > last
 
-        waiting.until(is_over, expression, self.scrapes)
-        assert found, f"no series after {MOST_SCRAPES} scrapes: {expression}"
-        return found
+        waiting.until(is_over, what, self.scrapes)
+        assert holds, f"not so after {MOST_SCRAPES} scrapes: {what}"
 
     def scrapes(self) -> int:
         """How often it has scraped the exporters, or tried: the least of them."""
@@ -239,12 +252,12 @@ def prometheus(
     for example in (EXAMPLES / "prometheus.yml", RULES, FLEET_RULES):
         text = quick(example.read_text()).replace("127.0.0.1:9093", alertmanager.address)
         (directory / example.name).write_text(text)
-    (directory / "targets").mkdir()
-    (directory / "targets" / "cachetune.json").write_text(json.dumps(targets_of(exporters)))
+    written = write_targets(directory, exporters)
+    assert written.returncode == 0, written.stdout + written.stderr
     with ExitStack() as stack:
         where = (f"--config.file={directory}/prometheus.yml", f"--storage.tsdb.path={directory}/data")
         address = serve(stack, lambda listen: [program, *where, f"--web.listen-address={listen}"], directory / "log")
-        found = Prometheus(address)
+        found = Prometheus(address, directory)
         found.until("count(count_over_time(cachetune_readings_total[1m]) > 2) == 3")
         yield found
 
@@ -265,9 +278,21 @@ def quick(text: str) -> str:
     return re.sub(r"\b(for|scrape_interval|evaluation_interval|group_wait|group_interval): \w+", r"\1: 1s", text)
 
 
-def targets_of(exporters: Mapping[str, str]) -> list[dict[str, object]]:
-    """What a file of file_sd has of them."""
-    return [{"targets": [address], "labels": {"instance": name}} for name, address in exporters.items()]
+def write_targets(directory: Path, exporters: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run the collection's playbook on an inventory of these hosts; ``directory`` is Prometheus's."""
+    hosts = {
+        name: dict(zip(("ansible_host", "cachetune_exporter_port"), address.split(":"), strict=True))
+        for name, address in exporters.items()
+    }
+    monitoring = {"hosts": {"localhost": {"ansible_connection": "local"}}}
+    inventory = directory / "inventory.json"
+    inventory.write_text(json.dumps({"all": {"children": {"prometheus": monitoring, "hypervisors": {"hosts": hosts}}}}))
+    given = {"prometheus_become": False, "prometheus_directory": f"{directory}/targets"}
+    playbook = ("ansible-playbook", "cachetune.resctrl.prometheus", "-i", inventory, "-e", json.dumps(given))
+    environment = settings(directory)
+    if shutil.which(playbook[0], path=environment["PATH"]) is None:
+        skip_without("ansible-core is missing: make .venv/ansible.stamp")
+    return waiting.run(playbook, capture_output=True, text=True, env=environment)
 
 
 def serve(stack: ExitStack, command: Callable[[str], Sequence[str]], log: Path) -> str:

@@ -1,5 +1,6 @@
 """A real Prometheus scrapes the exporter: metrics, rules, and every query of the dashboard."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,16 +61,15 @@ def test_a_guest_that_drifted_is_seen_and_one_that_is_placed(prometheus: Prometh
 def test_every_host_is_scraped_under_its_own_name_and_has_its_own_guests(
     prometheus: Prometheus, fleet: Mapping[str, Watched]
 ) -> None:
-    found = prometheus.until("count by (instance) (cachetune_guest_state) and on (instance) up == 1")
-    assert {row["metric"]["instance"]: row["value"][1] for row in found} == {
-        "node-1": "3",
-        "node-2": "1",
-        "node-3": "1",
-    }
-    for name, host in fleet.items():
-        (row,) = prometheus.until(f'cachetune_guest_state{{guest="{host.placed}"}}')
+    for name, number in zip(fleet, (3, 1, 1), strict=True):
+        assert prometheus.until(f'count(cachetune_guest_state{{instance="{name}"}}) == {number}')
+        (row,) = prometheus.until(f'cachetune_guest_state{{guest="{fleet[name].placed}"}}')
         assert row["metric"]["instance"] == name
-    assert set(fleet) == set(PROFILES)
+
+
+def test_the_playbook_has_written_the_targets(prometheus: Prometheus, exporters: Mapping[str, str]) -> None:
+    document = json.loads((prometheus.directory / "targets" / "cachetune.json").read_text())
+    assert document == [{"targets": [exporters[name]], "labels": {"instance": name}} for name in sorted(exporters)]
 
 
 def test_the_rules_of_the_fleet_add_up_what_the_hosts_export(prometheus: Prometheus) -> None:
@@ -78,11 +78,10 @@ def test_the_rules_of_the_fleet_add_up_what_the_hosts_export(prometheus: Prometh
         ("cachetune:host_guests:count", "count by (instance) (cachetune_guest_state)"),
         ("cachetune:host_closids_left", "cachetune_closids_limit - cachetune_closids_used"),
     ):
-        assert len(prometheus.until(f"({whole}) == on (instance) ({parts})")) == len(PROFILES)
+        assert prometheus.until(f"count(({whole}) == on (instance) ({parts})) == {len(PROFILES)}")
     # node-1 has 11 ways in each of two caches, of which two guests have two each in one
-    (free,) = prometheus.until('cachetune:host_free_ways:sum{instance="node-1"}')
-    (default,) = prometheus.until('cachetune:host_default_ways:sum{instance="node-1"}')
-    assert float(free["value"][1]) + float(default["value"][1]) == 18
+    free, default = (f'sum(cachetune:host_{what}_ways:sum{{instance="node-1"}})' for what in ("free", "default"))
+    assert prometheus.until(f"{free} + {default} == 18")
     (row,) = prometheus.until('cachetune:host_refused_guests:count{lacks="ways"}')
     assert (row["metric"]["instance"], row["value"][1]) == ("node-1", "1")
 
@@ -103,9 +102,18 @@ def test_each_host_has_the_series_that_the_page_computes(prometheus: Prometheus,
             ),
         ):
             assert prometheus.until(f"{series} == {expected}"), series
-        found = prometheus.federated(*CODE["scrape_configs"]["scrape_configs"][0]["params"]["match[]"])
-        of_host = [line for line in found if f'instance="{name}"' in line and not line.startswith("ALERTS")]
-        assert len(of_host) == shape.federated
+        assert_eventually_federated(prometheus, name, shape.federated)
+
+
+def assert_eventually_federated(prometheus: Prometheus, host: str, number: int) -> None:
+    """That a central Prometheus gets this many series of a host, alerts not counted."""
+    selectors = CODE["scrape_configs"]["scrape_configs"][0]["params"]["match[]"]
+
+    def of_host() -> list[str]:
+        lines = prometheus.federated(*selectors)
+        return [line for line in lines if f'instance="{host}"' in line and not line.startswith("ALERTS")]
+
+    prometheus.eventually(lambda: len(of_host()) == number, f"{number} series of {host}")
 
 
 def records(path: Path) -> list[dict[str, str]]:
@@ -203,7 +211,7 @@ def test_a_drift_made_by_hand_becomes_one_notification_for_its_host(
             if any(alert["labels"].get("guest") == drifted_by_hand for alert in document["alerts"])
         ]
 
-    waiting.until(about_drift, "a notification", prometheus.scrapes)
+    prometheus.eventually(about_drift, "a notification")
     path, document = about_drift()[0]
     assert (path, document["status"]) == ("/operators", "firing")
     assert document["groupLabels"] == {"job": "cachetune", "instance": "node-2"}
