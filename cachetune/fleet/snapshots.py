@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 SIMULATED = "sim:"
 
+STALE_SECONDS = 86400.0
+"""How old a snapshot may be before it is called stale."""
+
 
 class Snapshot(NamedTuple):
     """Where a snapshot is from, the name of its host ("" if it does not say), and when it was taken."""

@@ -15,13 +15,10 @@ from msgspec.structs import replace
 from cachetune.fleet.fit import fit
 from cachetune.fleet.model import Candidate, Fit, FleetFit, FleetHost, GuestFit, Unusable
 from cachetune.fleet.ranking import ranked
-from cachetune.fleet.snapshots import Snapshot, counted
+from cachetune.fleet.snapshots import STALE_SECONDS, Snapshot, counted
 from cachetune.plan.request import Options
 from cachetune.service.fleet_files import FleetGuest, SnapshotFile, find_files, read_candidate, snapshot_of
 from cachetune.service.workers import map_forked
-
-STALE_SECONDS = 86400.0
-"""How old a snapshot may be before it is called stale."""
 
 MANY = 100
 """From this number of plans on, all processors are used, and progress is reported."""

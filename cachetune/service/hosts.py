@@ -1,6 +1,7 @@
 """Read the host of a location: the live tree, a copy of one, a snapshot, or a simulated host."""
 
 import sys
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.apply.state.measurement import without_measurement
 from cachetune.apply.state.reservations import with_reservations
 from cachetune.errors import DocumentError, InputError, LockTimeoutError, StateFileError, UnreadableFileError
+from cachetune.fleet.snapshots import STALE_SECONDS
 from cachetune.host.check import check_host
 from cachetune.host.identity import identity_of_machine
 from cachetune.host.model import Host
@@ -22,8 +24,10 @@ from cachetune.host.resctrl.port import Resctrl
 from cachetune.host.sysfs import sizes_for
 from cachetune.host.usage import HostUsage, usage_of
 from cachetune.service.connection import SIMULATED, Location, open_resctrl
+from cachetune.text import count
 
 _LOCK_SECONDS = 1.0
+_DAY = 86400
 _LARGEST_SNAPSHOT = 1 << 28
 _MOUNT_PROFILES = "mount it: cachetune sim mount DIR --profile FILE; then pass --resctrl DIR"
 
@@ -87,12 +91,23 @@ def read_tree(resctrl: Resctrl, location: Location) -> HostReading:
 
 
 def read_for_planning(location: Location) -> HostReading:
-    """Like ``read_location``; a live host includes the groups reserved for starting guests, as it does for apply."""
+    """Like ``read_location``; a live host includes the groups reserved for starting guests, as it does for apply.
+
+    A note says that a snapshot is stale: its groups are those of then.
+    """
     reading = read_location(location)
     if location.host is not None:
-        return reading
+        return msgspec.structs.replace(reading, notes=(*reading.notes, *_staleness(reading.host, location.host)))
     host = without_measurement(with_reservations(reading.host, location.run), location.run)
     return msgspec.structs.replace(reading, host=host)
+
+
+def _staleness(host: Host, file: str) -> tuple[str, ...]:
+    age = time.time() - host.identity.taken if host.identity else 0.0
+    if age <= STALE_SECONDS:
+        return ()
+    name = "<stdin>" if file == "-" else file
+    return (f"{name} was saved {count(int(age // _DAY), 'day')} ago; the host may have changed since",)
 
 
 def readable_ledger(location: Location) -> tuple[Ledger, tuple[str, ...]]:

@@ -207,6 +207,8 @@ SNAPSHOT_VERBS = {
     "export --format goresctrl": ("export", "--format", "goresctrl", "--host"),
     "validate": ("validate", "{xml}", "--host"),
     "diff-hosts": ("diff-hosts", "--groups", "sim:skylake-2s"),
+    "fit --from sim": ("fit", "--shrink-default", "--from", "sim:skylake-2s", "{xml}"),
+    "fit --from": ("fit", "--guest", "web", "sim:turin", "--from"),
 }
 
 

@@ -2,9 +2,11 @@
 
 import io
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cachetune import documents
 from cachetune.errors import (
@@ -16,6 +18,7 @@ from cachetune.errors import (
     UnreadableFileError,
 )
 from cachetune.host import SysfsResctrl
+from cachetune.host.model import Identity
 from cachetune.host.read import read_host
 from cachetune.service import hosts
 from cachetune.service.connection import Location, connect, open_resctrl
@@ -69,6 +72,17 @@ def test_only_the_kernels_resctrl_is_that_of_this_machine(
     saved = tmp_path / "node7.json"
     saved.write_bytes(documents.encode(reading.host))
     assert read_for_snapshot(Location(host=str(saved))).host == reading.host
+
+
+@pytest.mark.parametrize(("hours", "said"), [(23, ""), (25, "1 day"), (72, "3 days"), (-5, "")])
+def test_planning_on_an_old_snapshot_is_a_note(hours: int, said: str, tmp_path: Path) -> None:
+    saved = str(tmp_path / "node7.json")
+    identity = Identity(hostname="node7", taken=time.time() - 3600 * hours)
+    host = replace(read_location(Location(host="sim:milan")).host, identity=identity)
+    Path(saved).write_bytes(documents.encode(host))
+    expected = (f"{saved} was saved {said} ago; the host may have changed since",) if said else ()
+    assert read_for_planning(Location(host=saved)).notes == expected
+    assert read_location(Location(host=saved)).notes == ()
 
 
 def test_a_held_lock_is_a_note(live: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
