@@ -42,6 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin, "cachetune")
 
 
+LONGEST = {"test_tutorial.py", "test_manual.py", "test_mounted_kernel.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests start first, so that one worker does not wait for the other's last test."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_sync() -> Iterator[None]:
     """Nothing here needs to survive a power failure, and the disk would take longer than all else that a run does."""
