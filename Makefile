@@ -74,7 +74,7 @@ test-libvirt: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 	@sh tests/debian-packages.sh $(PACKAGES_LIBVIRT)
 	$(PYTEST) --dist loadgroup -m "libvirt and not soak" tests/libvirt
 
-# Each module boots its own machines; loadfile keeps the tests of one boot in one process.
+# The modules of a process share its machines; loadfile keeps a module in one process.
 test-kernel: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh $(PACKAGES_KERNEL) strace
 	$(PYTEST) --dist loadfile -m "kernel and not soak" tests/kernel

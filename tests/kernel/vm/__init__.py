@@ -2,8 +2,8 @@
 
 A command, a machine and mount options go in; what the command printed, its exit status and the registers that
 the kernel wrote come out. Needs the Debian packages qemu-system-x86, busybox-static and zstd, and fetches a
-kernel's packages on first use. A run takes some four seconds longer than its command; never use it to judge
-performance. As a command: ``python -m tests.kernel.vm -- cat /sys/fs/resctrl/schemata``.
+kernel's packages on first use. A run takes some four seconds longer than its command, unless one of ``Machines`` stays
+booted; never use it to judge performance. As a command: ``python -m tests.kernel.vm -- cat /sys/fs/resctrl/schemata``.
 """
 
 from tests.kernel.vm.kernels import Kernel
