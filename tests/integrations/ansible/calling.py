@@ -12,13 +12,13 @@ Call = Callable[..., Mapping[str, Any]]
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """The result of the module ``name`` with these parameters."""
+    """The result of a module with these parameters."""
     from ansible.module_utils.testing import patch_module_args
 
-    def call_module(name: str, *, check_mode: bool = False, **parameters: Any) -> Mapping[str, Any]:
-        module = importlib.import_module(f"ansible_collections.cachetune.resctrl.plugins.modules.{name}")
+    def call_module(module: str, /, *, check_mode: bool = False, **parameters: Any) -> Mapping[str, Any]:
+        code = importlib.import_module(f"ansible_collections.cachetune.resctrl.plugins.modules.{module}")
         with patch_module_args({"_ansible_check_mode": check_mode, **parameters}), pytest.raises(SystemExit):
-            module.main()
+            code.main()
         result: Mapping[str, Any] = json.loads(capsys.readouterr().out)
         return result
 

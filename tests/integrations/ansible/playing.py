@@ -50,6 +50,7 @@ def settings(directory: Path, collections: Path = COLLECTIONS) -> dict[str, str]
         "ANSIBLE_REMOTE_TEMP": str(directory / "ansible/remote"),
         "ANSIBLE_COLLECTIONS_PATH": str(collections),
         "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_LOCALHOST_WARNING": "0",
         "ANSIBLE_PYTHON_INTERPRETER": INTERPRETER,
         "PATH": f"{BIN}:{os.environ['PATH']}",

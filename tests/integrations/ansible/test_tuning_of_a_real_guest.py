@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -33,18 +34,15 @@ class Place:
     def __init__(self, mount: Mounted, qemu: Qemu, directory: Path) -> None:
         self.mount, self.qemu, self.guest, self._directory = mount, qemu, qemu.name, directory
         self.guests_d = directory / "guests.d"
+        directories = {"RESCTRL": mount.root, "SYSFS": directory / "sys", "RUN": directory / "run"}
+        directories |= {"GUESTS_D": self.guests_d}
+        self.where = {f"CACHETUNE_{name}": str(path) for name, path in directories.items()}
         self.file = self.guests_d / f"{qemu.name}.xml"
         self.group = f"cachetune-{re.sub('[^a-z0-9]', '', qemu.name)}-vcpus_0-1"  # what of a name a group's may have
 
     def play(self, *tasks: Task, options: tuple[str, ...] = ()) -> Play:
-        where = {
-            "CACHETUNE_RESCTRL": str(self.mount.root),
-            "CACHETUNE_SYSFS": str(self._directory / "sys"),
-            "CACHETUNE_RUN": str(self._directory / "run"),
-            "CACHETUNE_GUESTS_D": str(self.guests_d),
-        }
         defaults = {MODULE: {"guest": self.guest, "executable": str(CACHETUNE)}}
-        return play(self._directory, tasks, *options, environment=where, defaults=defaults)
+        return play(self._directory, tasks, *options, environment=self.where, defaults=defaults)
 
     def ways(self) -> str:
         """The line L3 of the guest's group, "" without the group."""
@@ -82,31 +80,21 @@ def tuning(name: str, **values: Any) -> Task:
     return {"name": name, MODULE: values}
 
 
-def test_a_guest_is_tuned_and_its_tuning_taken_away(tmp_path: Path) -> None:
+def test_check_mode_writes_nothing_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
     with place(tmp_path) as at:
         before = at.state()
-        checked = at.play(
-            tuning("save", xml=REQUEST, shrink_default=True, save=True),
-            tuning("remove", state="absent", save=True),
-            options=("--check", "--diff"),
-        )
-        assert at.state() == before
-        assert checked.changed() == ["save"]  # in check mode there is nothing yet to remove
+        save = tuning("save", xml=REQUEST, shrink_default=True, save=True)
+        checked = at.play(save, options=("--check", "--diff"))
+        assert (at.state(), checked.changed()) == (before, ["save"]), checked.text
         shown, file = checked["save"]["diff"]
         assert shown["before"].splitlines()[0] == ". L3:0=7ff"
         assert f"{at.group} L3:0=7" in shown["after"].splitlines()
         assert (file["before"], file["after"]) == ("", REQUEST)
         assert f"+{at.group} L3:0=7" in checked.text
 
-        done = at.play(
-            {"ignore_errors": True, **tuning("no room", xml=REQUEST)},
-            tuning("save", xml=REQUEST, shrink_default=True, save=True),
-            tuning("save again", xml=REQUEST, shrink_default=True, save=True),
-            tuning("its own request"),
-            {"check_mode": True, **tuning("a value, checked", l3="0=2ways", save=True)},
-            options=("--diff",),
-        )
-        assert done.changed() == ["save", "a value, checked"], done.text
+        no_room = {"ignore_errors": True, **tuning("no room", xml=REQUEST)}
+        done = at.play(no_room, save, tuning("save again", xml=REQUEST, shrink_default=True, save=True))
+        assert done.changed() == ["save"], done.text
         assert done["no room"]["rules"] == ["CT207"]
         assert "--shrink-default" in done["no room"]["msg"]
         assert done["no room"]["findings"][0]["document"] == "xml"
@@ -117,18 +105,28 @@ def test_a_guest_is_tuned_and_its_tuning_taken_away(tmp_path: Path) -> None:
         threads = at.qemu.vcpus()
         assert at.mount.read(f"{at.group}/tasks").split() == [str(threads[0]), str(threads[1])]
 
-        ended = at.play(
-            tuning("a value", l3="0=2ways", save=True, backup=True),
-            tuning("a value again", l3="0=2ways", save=True),
-            tuning("remove", state="absent", save=True),
-            tuning("remove again", state="absent", save=True),
-        )
-        assert ended.changed() == ["a value", "remove"], ended.text
-        assert ended["a value"]["diff"] == done["a value, checked"]["diff"]
-        assert Path(ended["a value"]["backup_file"]).read_text() == REQUEST
-        assert [each["after"] for each in ended["remove"]["diff"]][1] == ""
-        assert "still requests" not in ended.text
+
+def test_a_value_is_changed_and_all_is_taken_away(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    with place(tmp_path) as at:
+        for name, directory in at.where.items():
+            monkeypatch.setenv(name, directory)
+        on = partial(call, "tuning", guest=at.guest, executable=str(CACHETUNE))
+        assert on(xml=REQUEST, shrink_default=True, save=True)["changed"]
+        before = at.state()
+        checked = on(check_mode=True, l3=["0=2ways"], save=True, backup=True)
+        assert (at.state(), checked["changed"]) == (before, True)
+        changed = on(l3=["0=2ways"], save=True, backup=True)
+        assert changed["diff"] == checked["diff"]
+        assert (at.ways(), Path(changed["backup_file"]).read_text()) == ("L3:0=003;1=7ff", REQUEST)
+        assert "size='2' unit='ways'" in at.file.read_text()
+        assert not on(l3=["0=2ways"], save=True)["changed"]
+        assert not on()["changed"]  # what its own tuning file requests
+
+        removed = on(state="absent", save=True)
+        assert [each["after_header"] for each in removed["diff"]] == ["resctrl", str(at.file)]
+        assert "warnings" not in removed  # not that the tuning file still requests it
         assert (at.ways(), at.file.exists(), at.mount.read("schemata").split()[-1]) == ("", False, "L3:0=7ff;1=7ff")
+        assert not on(state="absent", save=True)["changed"]
 
 
 def test_of_a_guest_that_is_not_running_only_the_tuning_file_is_written(

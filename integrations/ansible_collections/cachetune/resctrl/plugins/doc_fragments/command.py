@@ -8,7 +8,7 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 requirements:
-  - The command C(cachetune) on the managed host. The role P(cachetune.resctrl.cachetune#role) installs it.
+  - The command C(cachetune) on the managed host. The role C(cachetune.resctrl.cachetune) installs it.
   - Python 3.11 or later on the managed host. The Python package of cachetune need not be importable there.
 options:
   executable:

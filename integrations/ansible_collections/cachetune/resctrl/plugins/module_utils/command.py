@@ -58,7 +58,7 @@ class Command:
 
     def document(self, *words: str, codes: Sequence[int] = (0,)) -> dict[str, Any]:
         """The document of a run that ends with one of the codes; any other end fails the task."""
-        answer = self.run(*words, "--json")
+        answer = self.run(*words)
         if answer.code not in codes or not answer.document:
             self.fail(answer)
         return answer.document
@@ -68,7 +68,7 @@ class Command:
         code, stdout, stderr = self._execute([self._path, *words], data)
         document = {} if text else self._parsed(stdout, code, stderr)
         said = _said(stderr)
-        found = [each for each in _list(document.get("findings")) if isinstance(each, dict)] or said.findings
+        found = entries(document, "findings") or said.findings
         findings = tuple(self._named(each) for each in found)
         return Answer(code, document, findings, said.error, said.hint, said.warnings, stdout, stderr)
 
@@ -160,9 +160,14 @@ class _Said(NamedTuple):
     warnings: tuple[str, ...]
 
 
+def entries(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The objects in a list of a document; anything else in its place is left out."""
+    return [each for each in _list(document.get(name)) if isinstance(each, dict)]
+
+
 def warnings_of(plan: Mapping[str, Any]) -> list[str]:
     """The warnings of a plan as sentences."""
-    return [_sentence(each) for each in _list(plan.get("warnings")) if isinstance(each, dict)]
+    return [_sentence(each) for each in entries(plan, "warnings")]
 
 
 def _said(stderr: str) -> _Said:

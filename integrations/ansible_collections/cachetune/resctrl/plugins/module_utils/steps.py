@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ class _Changes:
             for name, value in _entries(str(step.get("after"))):
                 self._set(path, name, old.get(name), value)
         elif kind == "write_file":
-            group, _, name = path.rpartition("/")
-            self._set(group or ".", name, str(step.get("before")), str(step.get("after")))
+            file = PurePosixPath(path)
+            self._set(str(file.parent), file.name, str(step.get("before")), str(step.get("after")))
         elif kind == "move_tasks":
             for tid in step.get("tids") or ():
-                first, _ = self._tasks.get(tid, (str(step.get("from")), ""))
+                first = self._tasks.get(tid, (str(step.get("from")), ""))[0]
                 self._tasks[tid] = first, path
         elif kind == "remove_group":
             self._set(path, "", "exists", None)
@@ -51,7 +52,7 @@ class _Changes:
                 self._set(path, name, value, None)
 
     def _set(self, path: str, name: str, before: str | None, after: str | None) -> None:
-        first, _ = self._values.get((path, name), (before, None))
+        first = self._values.get((path, name), (before, None))[0]
         self._values[path, name] = first, after
 
     def text(self, side: int) -> str:
@@ -68,7 +69,7 @@ class _Changes:
 def _entries(schemata: str) -> Iterator[tuple[str, str]]:
     """The entries of "L3:0=07f;1=7ff": ("L3:0", "7f") and ("L3:1", "7ff"), without padding."""
     for line in schemata.splitlines():
-        resource, _, values = line.strip().partition(":")
+        resource, values = line.strip().partition(":")[::2]
         for each in values.split(";"):
-            name, _, value = each.partition("=")
+            name, value = each.partition("=")[::2]
             yield f"{resource}:{name.strip()}", value.strip().lstrip("0") or "0"

@@ -288,9 +288,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cachetune.resctrl.plugins.module_utils.command import ARGUMENTS, LOCK, Command, warnings_of
+from ansible_collections.cachetune.resctrl.plugins.module_utils.command import (
+    ARGUMENTS,
+    LOCK,
+    Command,
+    entries,
+    warnings_of,
+)
+from ansible_collections.cachetune.resctrl.plugins.module_utils.managed_file import guest_in, tuning_file
 from ansible_collections.cachetune.resctrl.plugins.module_utils.steps import difference
-from ansible_collections.cachetune.resctrl.plugins.module_utils.tuning_file import TuningFile, guest_in
 
 if TYPE_CHECKING:
     from ansible_collections.cachetune.resctrl.plugins.module_utils.command import Answer
@@ -309,7 +315,7 @@ class Tuning:
         self._module, self._values = module, module.params
         self._guest: str = module.params["guest"]
         self._command = Command(module, document=module.params["src"] or "xml")
-        self._file = TuningFile(module, self._guest) if module.params["save"] else None
+        self._file = tuning_file(module, self._guest) if module.params["save"] else None
         self._result: dict[str, Any] = {"plan": {}, "report": {}, "running": True}
         self._steps: list[dict[str, Any]] = []  # that were taken; in check mode, that would be
         self._text: str | None = None  # what the tuning file has at the end, if it is managed
@@ -377,7 +383,7 @@ class Tuning:
         if self._values["require_running"]:
             self._command.fail(answer)
         checked = self._command.run("validate", "--json", "-", data=xml)
-        findings = [each for file in checked.document.get("files", ()) for each in file["findings"]]
+        findings = [each for file in entries(checked.document, "files") for each in entries(file, "findings")]
         if checked.code:
             self._command.fail(checked._replace(findings=tuple(findings)))
         if (named := guest_in(xml)) not in ("", self._guest):
@@ -400,13 +406,13 @@ class Tuning:
             self._command.fail(answer, **self._so_far())
         self._result["plan"] = answer.document
         self._command.warn(*answer.warnings, *warnings_of(answer.document))
-        self._steps = answer.document.get("steps") or []
+        self._steps = entries(answer.document, "steps")
 
     def _carry_out(
         self, words: list[str], data: str | None = None, *, always: bool = False, after: tuple[str, ...] = ()
     ) -> None:
         """Make the change, unless nothing is to be done or this is check mode."""
-        if not self._writes() or not (self._result["plan"].get("steps") or always):
+        if not self._writes() or not (self._steps or always):
             return
         answer = self._command.run(*words, "--yes", "--json", *after, data=data)
         if answer.code == 2 and _NOT_KNOWN in answer.error:  # removed by the agent since
@@ -415,7 +421,7 @@ class Tuning:
         self._result["report"] = report
         if answer.code:
             self._command.fail(answer, **{**self._so_far(), "changed": self._file_changed() or answer.code == 3})
-        self._steps = report.get("done") or []
+        self._steps = entries(report, "done")
 
     def _saved(self, text: str, part: str) -> None:
         """The tuning file has the text: what was staged is put in place."""

@@ -1,4 +1,4 @@
-"""The tuning file of a guest on the managed host: its path, its content, and putting another in its place."""
+"""A file of cachetune on the managed host: its content, and putting another in its place as a whole."""
 
 from __future__ import annotations
 
@@ -16,19 +16,11 @@ _LONGEST = 255  # bytes of a file's name
 _MODE = 0o644  # every user may read it, as the file that 'cachetune apply --save' writes
 
 
-class TuningFile:
-    """The file of ``guest`` in the directory that the parameter ``guests_d`` or the environment names.
+class ManagedFile:
+    """A file that a module writes, with a backup if the parameter ``backup`` says so. ``before`` is its content."""
 
-    Fails the task for a guest whose name no file can have.
-    """
-
-    def __init__(self, module: AnsibleModule, guest: str) -> None:
-        self._module = module
-        directory = module.params["guests_d"] or os.environ.get("CACHETUNE_GUESTS_D") or _DEFAULT
-        name = f"{guest}.xml"
-        if not guest or guest.startswith(".") or "/" in guest or "\0" in guest or len(os.fsencode(name)) > _LONGEST:
-            module.fail_json(msg=f"guest {guest!r} cannot have a tuning file: no file can have this name")
-        self.path = Path(directory) / name
+    def __init__(self, module: AnsibleModule, path: Path) -> None:
+        self._module, self.path = module, path
         self.before = self._content()
 
     def read_again(self) -> str:
@@ -40,17 +32,21 @@ class TuningFile:
         path = str(self.path)
         return {"before_header": path, "after_header": path, "before": self.before, "after": after}
 
-    def stage(self, text: str) -> str:
-        """Write the new content beside the file, so that what cannot be written is known before the host changes."""
+    def stage(self, text: str, directory: Path | None = None) -> str:
+        """Write the new content beside the file, or in ``directory``; the path of what was written.
+
+        So what cannot be written is known before the host changes.
+        """
+        directory = directory or self.path.parent
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fd, part = tempfile.mkstemp(prefix=".ansible-", dir=self.path.parent)
+            directory.mkdir(parents=True, exist_ok=True)
+            fd, part = tempfile.mkstemp(prefix=".ansible-", dir=directory)
             self._module.add_cleanup_file(part)
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
+            with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(text)
             Path(part).chmod(_MODE)
         except OSError as error:
-            self._module.fail_json(msg=f"cannot write to {self.path.parent}: {error.strerror}; nothing was changed")
+            self._module.fail_json(msg=f"cannot write to {directory}: {error.strerror}; nothing was changed")
         return part
 
     def commit(self, part: str) -> str:
@@ -81,6 +77,18 @@ class TuningFile:
         except OSError as error:
             self._module.fail_json(msg=f"cannot read {self.path}: {error.strerror}")
             raise
+
+
+def tuning_file(module: AnsibleModule, guest: str) -> ManagedFile:
+    """The tuning file of a guest, in the directory that the parameter ``guests_d`` or the environment names.
+
+    Fails the task for a guest whose name no file can have.
+    """
+    directory = module.params["guests_d"] or os.environ.get("CACHETUNE_GUESTS_D") or _DEFAULT
+    name = f"{guest}.xml"
+    if not guest or guest.startswith(".") or "/" in guest or "\0" in guest or len(os.fsencode(name)) > _LONGEST:
+        module.fail_json(msg=f"guest {guest!r} cannot have a tuning file: no file can have this name")
+    return ManagedFile(module, Path(directory) / name)
 
 
 def guest_in(xml: str) -> str:
