@@ -19,6 +19,8 @@ BEST = 10
 """How many hosts are listed without --all."""
 
 _NAMED = 3
+_ROOM = 24  # columns of the terminal for what has to be done, at the end of a row
+_SHORT = len("now")
 _DAY, _HOUR, _MINUTE = 86400, 3600, 60
 
 
@@ -79,42 +81,45 @@ def _summary(fits: int, possible: int, hosts: int) -> str:
 
 
 class _Hosts:
-    """The table of hosts; a narrow terminal gets masks as numbers in place of pictures."""
+    """The table of hosts; on a narrow terminal, what has to be done is below each host."""
 
     def __init__(self, rows: "Sequence[tuple[Fit, FleetHost]]", pictures: list[str]) -> None:
-        self._rows, self._pictures = rows, pictures
-        self._wide = self._table(pictures_shown=True)
-        # Drawn now, because the legend below the table needs to know what occurs in it.
-        pictures += [line for fit, _ in rows for cache in fit.caches for line in (_picture(cache),)]
+        self._rows = rows
+        pictures += [_picture(cache) for fit, _ in rows for cache in fit.caches]
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[RenderableType]":
-        fits = self._wide.least_width <= options.max_width
-        yield self._wide if fits else self._table(pictures_shown=False)
+        narrow = self._table(wide=False)
+        has_room = options.max_width - narrow.full_width >= _ROOM
+        yield self._table(wide=True) if has_room else narrow
 
-    def _table(self, *, pictures_shown: bool) -> Table:
+    def _table(self, *, wide: bool) -> Table:
         table = Table(
             names("host"),
             numbers("cache", right=False),
-            numbers("ways" if pictures_shown else "mask", right=False),
+            numbers("ways", right=False),
             numbers("left"),
             numbers("hole"),
             words("fits"),
         )
         for fit, host in self._rows:
-            rows = [*_cache_rows(fit.caches, pictures_shown=pictures_shown)] or [("-", "-", "-", "-")]
-            columns = ["\n".join(cells) for cells in zip(*rows, strict=True)]
-            table.add_row(printable(fit.host), *columns, _how(fit, host))
+            rows = [*_cache_rows(fit.caches)] or [("-", "-", "-", "-")]
+            cells = ["\n".join(column) for column in zip(*rows, strict=True)]
+            how = _how(fit, host)
+            if wide or len(how) <= _SHORT:
+                table.add_row(printable(fit.host), *cells, how)
+            else:
+                table.add_row(printable(fit.host), *cells, "", below=how)
         return table
 
 
-def _cache_rows(caches: Sequence[CacheFit], *, pictures_shown: bool) -> Iterator[tuple[str, str, str, str]]:
+def _cache_rows(caches: Sequence[CacheFit]) -> Iterator[tuple[str, str, str, str]]:
     """For caches that are alike: which, their ways, the ways left, and the largest hole left."""
     alike: dict[tuple[str, str, int, int], list[int]] = {}
     for cache in caches:
-        shown = _picture(cache) if pictures_shown else ",".join(f"{mask:x}" for mask in cache.masks.values())
-        alike.setdefault((cache.resource, shown, cache.ways_left, cache.largest_hole_left), []).append(cache.id)
-    for (resource, shown, left, hole), ids in alike.items():
-        yield f"{resource} {format_ids(ids)}", shown, str(left), str(hole)
+        key = cache.resource, _picture(cache), cache.ways_left, cache.largest_hole_left
+        alike.setdefault(key, []).append(cache.id)
+    for (resource, picture, left, hole), ids in alike.items():
+        yield f"{resource} {format_ids(ids)}", picture, str(left), str(hole)
 
 
 def _picture(cache: CacheFit) -> str:

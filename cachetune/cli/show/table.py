@@ -64,10 +64,12 @@ class Table:
     def __init__(self, *columns: Column) -> None:
         self._columns = columns
         self._rows: list[tuple[str | Text, ...]] = []
+        self._below: list[str | Text] = []
 
-    def add_row(self, *cells: "str | Text") -> None:
-        """Add one row, with a cell for each column. Lines in a cell stay lines."""
+    def add_row(self, *cells: "str | Text", below: "str | Text" = "") -> None:
+        """Add one row, with a cell for each column; lines in a cell stay lines. A sentence ``below`` it is indented."""
         self._rows.append(cells)
+        self._below.append(below)
 
     @property
     def least_width(self) -> int:
@@ -83,8 +85,11 @@ class Table:
         widths = self._widths(options.max_width)
         if any(column.header for column in self._columns):
             yield from self._lines([column.header for column in self._columns], widths, "bold")
-        for row in self._rows:
+        for row, below in zip(self._rows, self._below, strict=True):
             yield from self._lines(row, widths)
+            if f"{below}":
+                width = options.max_width - _GAP
+                yield from (unbroken(" " * _GAP).append(line) for line in _wrapped(below, width, "words"))
 
     def _widths(self, most: int) -> list[int]:
         """The width of each column in a table that is ``most`` wide if it can be."""

@@ -75,6 +75,28 @@ def test_the_table_fits_the_terminal(site: Path, columns: int) -> None:
     assert max(map(len, text.splitlines())) <= columns
 
 
+def test_on_a_narrow_terminal_what_has_to_be_done_is_below_the_host(site: Path) -> None:
+    files = (site / "web.xml", "sim:skylake-2s", "--round", "up")
+    wide, narrow = (run(*files, columns=columns).stdout for columns in (120, 60))
+    done = "with --shrink-default: 4 MiB is 2 ways (4.5 MiB); default"
+    assert done in next(line for line in wide.splitlines() if line.startswith("sim:"))
+    assert f"\n  {done}\n" in narrow
+
+
+def test_the_masks_are_those_of_plan_on_the_snapshot(site: Path) -> None:
+    options = ("--shrink-default", "--compact", "--round", "up", "--json")
+    document = json.loads(run(site / "web.xml", site / "hosts", "--stale-after", "99y", *options).stdout)
+    fit = document["guests"][0]["hosts"][0]
+    (snapshot,) = [host["file"] for host in document["hosts"] if host["host"] == fit["host"]]
+    arguments = ["plan", "--host", snapshot, *options, str(site / "web.xml")]
+    planned = json.loads(CliRunner().invoke(command, arguments).stdout)
+    assert fit["answer"] == "fits"
+    assert fit["caches"]
+    for cache in fit["caches"]:
+        masks = {g["path"]: g["schemata"][cache["resource"]][str(cache["id"])] for g in planned["groups"]}
+        assert cache["masks"] == masks
+
+
 def test_in_the_locale_c_the_text_is_ascii_and_the_same(site: Path) -> None:
     files = (site / "web.xml", site / "hosts", "--stale-after", "99y")
     text = run(*files, LC_ALL="C").stdout
