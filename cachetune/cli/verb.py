@@ -21,6 +21,7 @@ _ORDER = (
     "Which findings",
     "What",
     "How",
+    "Assigning",
     "Where",
     "Finding guests",
     "Output",

@@ -63,7 +63,7 @@ def fit_guests(
             )
             for number, guest in enumerate(files.guests)
         ),
-        hosts=tuple(_host(each.snapshot, named.older, now, stale_seconds) for each in hosts),
+        hosts=tuple(fleet_host(each.snapshot, named.older, now, stale_seconds) for each in hosts),
         unusable=(*files.unusable, *(each for each in answers if isinstance(each, Unusable))),
     )
 
@@ -94,7 +94,8 @@ def _named(answers: _Answers, names: dict[str, str]) -> _Answers:
     return _Answers(answers.snapshot._replace(hostname=name), tuple(replace(fit, host=name) for fit in answers.fits))
 
 
-def _host(snapshot: Snapshot, older: dict[str, tuple[str, ...]], now: float, stale_seconds: float) -> FleetHost:
+def fleet_host(snapshot: Snapshot, older: dict[str, tuple[str, ...]], now: float, stale_seconds: float) -> FleetHost:
+    """A snapshot that counts, by its name, with its age."""
     age = None if snapshot.taken is None else max(now - snapshot.taken, 0.0)
     return FleetHost(
         host=snapshot.hostname,

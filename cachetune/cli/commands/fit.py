@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from cachetune.cli import options
+from cachetune.cli.assigning import assigning, check_no_assignment, show_assignment
 from cachetune.cli.moving import check_no_move, moving, show_move
 from cachetune.cli.show.console import print_document, show
-from cachetune.cli.show.findings import show_error, show_findings, show_warnings
-from cachetune.cli.show.fit import BEST, fit_notes, fit_page
+from cachetune.cli.show.findings import show_findings, show_warnings
+from cachetune.cli.show.fit import BEST, check_asked, fit_notes, fit_page, show_unusable
 from cachetune.cli.verb import Verb, option
 from cachetune.errors import InputError
-from cachetune.fleet.model import FleetFit
 from cachetune.service.fit import fit_guests
 from cachetune.service.moments import parse_span
 
@@ -25,8 +25,9 @@ _STALE = "1d"
     "fit",
     cls=Verb,
     exit_codes={
-        0: "every guest fits on at least one host",
-        1: "a guest fits on none with these options; with --from: or a part of its tuning is left out",
+        0: "every guest fits on at least one host; with --assign: every guest has one",
+        1: "a guest fits on none with these options; with --assign: a guest has no host; "
+        "with --from: or a part of its tuning is left out",
         2: "a file cannot be used, or could not run",
     },
 )
@@ -54,6 +55,7 @@ _STALE = "1d"
 )
 @option("--all", "every", is_flag=True, heading="Output", help="List all hosts.")
 @moving
+@assigning
 @options.as_json
 def command(
     *, files: tuple[str, ...], spread: bool, stale: str, best: int, every: bool, as_json: bool, **values: Any
@@ -69,6 +71,10 @@ def command(
     group, moving groups), and then that with the fewest free ways left. Next are the hosts on which it would fit with
     options that are not given.
 
+    With --assign every guest gets one host, so that as many as possible have one; then on as few hosts as possible.
+    Each host with all its guests is planned as 'cachetune plan' does. The search is exact with the Python package
+    ortools, else greedy. SIGINT ends it with the best so far.
+
     With --from, a guest moves from one host to another. The output is what its tuning becomes there, what is left out
     by which rule, the difference of the two tuning files, and whether it fits. Sizes are rounded up unless --round is
     given.
@@ -79,20 +85,28 @@ def command(
       cachetune fit --shrink-default --round up web.xml db.xml snapshots/
       cachetune fit --json web.xml snapshots/ | jq '.guests[0].hosts[0]'
       cachetune fit web.xml sim:skylake-2s sim:milan
+      cachetune fit --assign --vars fleet.yml guests/*.xml snapshots/
       cachetune fit --from node7.json --guest web node8.json -o web.xml
     """
     if values["move_from"]:
         show_move(files, values, stale_seconds=parse_span(stale), as_json=as_json)
     check_no_move(values)
+    wanted = options.plan_options({**values, "host": "snapshots"})  # the policy of this host is not theirs
+    if values["assign"]:
+        if every:
+            raise InputError("--all cannot be given with --assign", hint="all guests are listed")
+        shown = {**values, "spread": spread, "as_json": as_json}
+        show_assignment(files, wanted, shown, stale_seconds=parse_span(stale))
+    check_no_assignment(values)
     found = fit_guests(
         files,
-        options.plan_options({**values, "host": "snapshots"}),  # the policy of this host is not theirs
+        wanted,
         spread=spread,
         stale_seconds=parse_span(stale),
         progress=_progress if sys.stderr.isatty() else None,
     )
-    _show_unusable(found)
-    _check_asked(found)
+    show_unusable(found.unusable)
+    check_asked(found.guests, found.hosts)
     show_warnings(fit_notes(found))
     if as_json:
         print_document(found)
@@ -101,22 +115,6 @@ def command(
             show_findings(guest.warnings, guest.file)
         show(fit_page(found, None if every else best))
     sys.exit(found.exit_code)
-
-
-def _show_unusable(found: FleetFit) -> None:
-    for each in found.unusable:
-        show_findings(each.findings, each.file)
-        show_error(f"{each.file}: {each.reason}", each.hint)
-
-
-def _check_asked(found: FleetFit) -> None:
-    """Raise InputError without a guest or without a host; if files were unusable, they may be the reason."""
-    if not found.guests:
-        raise InputError(
-            "no guest to find a host for", hint="pass domain XML or a tuning file: cachetune fit GUEST.xml"
-        )
-    if not found.hosts:
-        raise InputError("no host to ask", hint="pass snapshots, a directory of them, or sim:NAME")
 
 
 def _progress(total: int) -> AbstractContextManager[Callable[[int], None]]:

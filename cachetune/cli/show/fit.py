@@ -1,10 +1,12 @@
 """The page of ``fit``: for each guest a table of the best hosts, then why the others cannot take it, by rule."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from cachetune.cli.show.findings import show_error, show_findings
 from cachetune.cli.show.table import Sentence, Table, names, numbers, words
-from cachetune.fleet.model import CacheFit, Fit, FleetFit, FleetHost, GuestFit
+from cachetune.errors import InputError
+from cachetune.fleet.model import CacheFit, Fit, FleetFit, FleetHost, GuestFit, Unusable
 from cachetune.idset import format_ids
 from cachetune.picture import DEFAULT_LETTER, legend, letter_of, owners_picture
 from cachetune.plan.render import loss
@@ -55,6 +57,23 @@ def age(seconds: float) -> str:
         if seconds >= 2 * size or (seconds >= size and noun == "minute"):
             return count(int(seconds // size), noun)
     return count(int(seconds), "second")
+
+
+def show_unusable(unusable: Iterable[Unusable]) -> None:
+    """Show the files that were not used, and why, on stderr."""
+    for each in unusable:
+        show_findings(each.findings, each.file)
+        show_error(f"{each.file}: {each.reason}", each.hint)
+
+
+def check_asked(guests: Sequence[object], hosts: Sequence[object]) -> None:
+    """Raise InputError without a guest or without a host; if files were unusable, they may be the reason."""
+    if not guests:
+        raise InputError(
+            "no guest to find a host for", hint="pass domain XML or a tuning file: cachetune fit GUEST.xml"
+        )
+    if not hosts:
+        raise InputError("no host to ask", hint="pass snapshots, a directory of them, or sim:NAME")
 
 
 def _guest_page(

@@ -16,11 +16,11 @@ _SHARE_OF_TIDYING = 0.05  # what fits best is worth no long wait
 
 
 class Progress(NamedTuple):
-    """What is being done, the best value of the goal so far (None: none yet) and its bound, and the time since."""
+    """What is being done, the best value of the goal so far and its bound (None: not yet), and the time since."""
 
     goal: Goal
     value: int | None
-    bound: int
+    bound: int | None
     seconds: float
 
 
@@ -114,11 +114,11 @@ class Search:
     def _effort(self, goal: Goal, seconds: float) -> Effort:
         control = self._control
 
-        def tell(value: int | None, bound: int) -> None:
+        def report(value: int | None, bound: int | None) -> None:
             control.on_progress(Progress(goal, value, bound, control.clock() - self._began))
 
         tidying = control.budget_seconds * _SHARE_OF_TIDYING if goal == "left" else None
-        return Effort(seconds, control.stopped, tell, tidying)
+        return Effort(seconds, control.stopped, report, tidying)
 
     def _greedy(self) -> Places:
         """Greedy until the planner accepts all of it; whom it still refuses after some rounds gets no place."""

@@ -39,7 +39,7 @@ class Effort(NamedTuple):
 
     seconds: float
     stopped: Callable[[], bool]
-    on_bound: Callable[[int | None, int], None]
+    on_bound: Callable[[int | None, int | None], None]
     deterministic_seconds: float | None = None
 
 
@@ -285,12 +285,15 @@ def _run(cp: Any, solver: "cp_model.CpSolver", model: "cp_model.CpModel", effort
     best = Best()
     thread = threading.Thread(target=lambda: outcome.append(solver.solve(model, best)), daemon=True)
     thread.start()
-    while thread.is_alive():
-        thread.join(_POLL_SECONDS)
-        if effort.stopped():
-            solver.stop_search()
-        if bounds:
-            effort.on_bound(best.value, _whole(bounds[-1], up=not maximize))
+    try:
+        while thread.is_alive():
+            thread.join(_POLL_SECONDS)
+            if effort.stopped():
+                solver.stop_search()
+            effort.on_bound(best.value, _whole(bounds[-1], up=not maximize) if bounds else None)
+    finally:  # also if a signal raises KeyboardInterrupt
+        solver.stop_search()
+        thread.join()
     return outcome[0] if outcome else cp.UNKNOWN
 
 
