@@ -40,6 +40,7 @@ from cachetune.domain import load
 from cachetune.explain.catalog import RULES, explained_rules
 from cachetune.explain.model import RuleTable
 from cachetune.findings import Findings, Refusal
+from cachetune.fleet.assign.model import FleetAssignment
 from cachetune.fleet.compare import Comparison
 from cachetune.fleet.model import FleetFit
 from cachetune.guests import Guest, RunningGuest, Thread, named_threads
@@ -288,6 +289,7 @@ DOCUMENTS = (
     Guests,
     Drift,
     FleetFit,
+    FleetAssignment,
     Comparison,
     MovedGuest,
     Exported,

@@ -14,6 +14,7 @@ HEADINGS = {
     "Which findings",
     "Which guest",
     "How",
+    "Assigning",
     "Which group",
     "Where",
     "Finding guests",

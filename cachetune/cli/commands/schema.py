@@ -21,6 +21,7 @@ _JSON = (
     "report",
     "findings",
     "fit",
+    "assignment",
     "rules",
     "guests",
     "exported",
@@ -58,8 +59,9 @@ def command(name: str | None, bundle: str | None, output: str) -> None:
       cachetune-rng, cachetune-xsd  cachetune, memorytune and energytune alone
     JSON that it prints, as JSON Schema:
       plan, refusal, host, usage (of show), readings (of monitor), report,
-      findings, fit, moved (of fit --from), comparison (of diff-hosts), rules,
-      guests, drift (of diff --all-guests), exported, agent,
+      findings, fit, assignment (of fit --assign), moved (of fit --from),
+      comparison (of diff-hosts), rules, guests, drift (of diff --all-guests),
+      exported, agent,
       doctor, change (a line of the change log), changes (of log),
       advice (of advise), measured (of advise --measure), ranking (of noisy),
       installation (of install and uninstall)
@@ -102,6 +104,7 @@ def _kind(name: str) -> Any:
     from cachetune.doctor.model import Diagnosis
     from cachetune.explain.model import RuleTable
     from cachetune.findings import Findings, Refusal
+    from cachetune.fleet.assign.model import FleetAssignment
     from cachetune.fleet.compare import Comparison
     from cachetune.fleet.model import FleetFit
     from cachetune.host.model import Host
@@ -128,6 +131,7 @@ def _kind(name: str) -> Any:
         Report,
         Findings,
         FleetFit,
+        FleetAssignment,
         RuleTable,
         Guests,
         Exported,

@@ -82,9 +82,14 @@ def random_problem(seed: int, *, guests: int, hosts: int) -> Problem:
 
 
 def mixed_guests(number: int, seed: int) -> Iterator[Domain]:
+    """The guests of ``mixed_tuning``, called g0, g1, …"""
+    return (guest(f"g{i}", tuning) for i, tuning in enumerate(mixed_tuning(number, seed)))
+
+
+def mixed_tuning(number: int, seed: int) -> Iterator[str]:
     """Guests with one or two groups in one or both of the caches 0 and 1, and some with a limit of bandwidth."""
     random = Random(seed)  # noqa: S311 - not for secrets
-    for i in range(number):
+    for _ in range(number):
         ids = random.choice([(0,), (0,), (0, 1), (1,)])
         tuning = caches(*(f"{each}={random.randint(2, 5)}ways" for each in ids), vcpus="0-1")
         if random.random() < 0.3:
@@ -92,7 +97,7 @@ def mixed_guests(number: int, seed: int) -> Iterator[Domain]:
         if random.random() < 0.3:
             share = random.choice([20, 30, 50])
             tuning += f"<memorytune vcpus='0-1'><node id='0' bandwidth='{share}'/></memorytune>"
-        yield guest(f"g{i}", tuning)
+        yield tuning
 
 
 def accepts(problem: Problem, host: int, guests: Iterable[int]) -> bool:
