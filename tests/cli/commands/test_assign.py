@@ -101,7 +101,6 @@ def test_without_ortools_it_is_greedy_and_says_how_to_install_it(monkeypatch: py
     (line,) = [line for line in result.stderr.splitlines() if "ortools" in line]
     assert line.startswith("warning: the assignment is greedy and may not be the best: the exact assignment requires")
     assert "run: " in line
-    assert "ortools>=9.15" in line
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
@@ -119,7 +118,7 @@ def test_the_page_fits_the_terminal(columns: int) -> None:
         (["--assign", "web.xml"], "no host to ask"),
         (["--assign", "web.xml", "hosts", "--budget", "-1"], "is not in the range"),
         (["--assign", "web.xml", "hosts", "--node-bandwidth", "50%"], "'50%' is not a rate"),
-        (["--assign", "web.xml", "hosts", "--node-bandwidth", "many"], "'many': expected"),
+        (["--assign", "web.xml", "hosts", "--node-bandwidth", "many"], "'many' is not a number"),
         (["--assign", "web.xml", "hosts", "--all"], "--all has no meaning with --assign"),
         (["--vars", "x.yml", "web.xml", "hosts"], "--vars requires --assign"),
         (["--overcommit-bandwidth", "web.xml", "hosts"], "--overcommit-bandwidth requires --assign"),
@@ -179,21 +178,23 @@ def test_on_a_terminal_a_bar_shows_the_bounds_and_ctrl_c_ends_with_the_best_so_f
         "3000",
         *sorted(map(str, tmp_path.glob("g*.xml"))),
     ]
-    with subprocess.Popen(
-        [sys.executable, "-m", "cachetune", *words, str(tmp_path / "hosts")],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        cwd=ROOT,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-    ) as process:
+    with (
+        (tmp_path / "out").open("wb") as out,
+        subprocess.Popen(
+            [sys.executable, "-m", "cachetune", *words, str(tmp_path / "hosts")],
+            stdout=out,
+            stderr=theirs,
+            cwd=ROOT,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        ) as process,
+    ):
         os.close(theirs)
         shown = ""
         while not re.search(r"Placing guests.*of at most|Saving hosts.*at least", shown):
             shown += os.read(ours, 4096).decode("utf-8", "replace")
         process.send_signal(signal.SIGINT)
         drain(ours)
-        out, _ = process.communicate()
-    found = documents.decode(out, FleetAssignment, "stdout")
+    found = documents.decode((tmp_path / "out").read_bytes(), FleetAssignment, "stdout")
     assert found.stopped
     assert found.placed > 0
     assert process.returncode == found.exit_code == 1
