@@ -119,9 +119,9 @@ def test_the_page_fits_the_terminal(columns: int) -> None:
         (["--assign", "web.xml", "hosts", "--budget", "-1"], "is not in the range"),
         (["--assign", "web.xml", "hosts", "--node-bandwidth", "50%"], "'50%' is not a rate"),
         (["--assign", "web.xml", "hosts", "--node-bandwidth", "many"], "'many' is not a number"),
-        (["--assign", "web.xml", "hosts", "--all"], "--all has no meaning with --assign"),
-        (["--vars", "x.yml", "web.xml", "hosts"], "--vars requires --assign"),
-        (["--overcommit-bandwidth", "web.xml", "hosts"], "--overcommit-bandwidth requires --assign"),
+        (["--assign", "web.xml", "hosts", "--all"], "--all cannot be given with --assign"),
+        (["--vars", "x.yml", "web.xml", "hosts"], "--vars can only be given with --assign"),
+        (["--overcommit-bandwidth", "web.xml", "hosts"], "--overcommit-bandwidth can only be given with --assign"),
         (["--assign", "web.xml", "hosts", "--vars", "/nonexistent/x.yml"], "/nonexistent/x.yml"),
     ],
 )
