@@ -85,7 +85,7 @@ class FleetAssignment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """2 if a file was not used or nothing was asked, 1 if some guest has no host, else 0."""
+        """2 if a file was not used or there are no guests or hosts, 1 if some guest has no host, else 0."""
         if self.unusable or not self.guests or not self.candidates:
             return 2
         return 0 if self.placed == len(self.guests) else 1
