@@ -12,6 +12,7 @@ MODULES = (
     "bench_sampler",
     "bench_scale",
     "bench_fit",
+    "bench_assign",
 )
 
 
