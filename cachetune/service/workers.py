@@ -41,7 +41,7 @@ def map_forked(
         while workers:
             data = _read_all(workers[0][1], done, tick)
             if _end(*workers.pop(0)):
-                raise CachetuneError("a worker process ended early", hint="try again with -j 1")
+                raise CachetuneError("a worker process ended early", hint="pass fewer files at once")
             found += _decode(data)
     finally:
         for pid, pipe in workers:

@@ -1,8 +1,10 @@
 """fit over many snapshots: the same answers in one process and in several; a broken file does not affect the others."""
 
+import json
 import os
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 from msgspec.structs import replace
@@ -16,6 +18,7 @@ from cachetune.plan.request import Options
 from cachetune.service.fit import MANY, fit_guests
 from tests.fleet.domains import caches, guest, guest_xml
 from tests.fleet.random_fleet import TAKEN, random_fleet
+from tests.fuzz.mutation import encoded, mutated
 
 
 def saved(directory: Path, hosts: list[Host]) -> str:
@@ -102,6 +105,21 @@ def test_the_newest_snapshot_of_a_host_answers_and_names_the_older(tmp_path: Pat
     assert (host.host, host.file, host.older) == ("node-0", files[2], (files[1],))
     expected = fit(guest("web", caches("0=2ways")), Candidate("node-0", newer), Options())
     assert found.guests[0].hosts[0].caches == expected.caches
+
+
+def test_a_snapshot_with_changes_of_any_kind_has_an_answer_or_is_unusable(tmp_path: Path) -> None:
+    draw = Random(29)  # noqa: S311 - not for secrets
+    directory = tmp_path / "hosts"
+    directory.mkdir()
+    for number, host in enumerate(random_fleet(90, seed=6)):
+        document = mutated(json.loads(documents.encode(host)), draw)
+        (directory / f"{number}.json").write_bytes(encoded(document))
+    files = guests(tmp_path, web=caches("0=2ways"), db=caches("0=5MiB", vcpus="0"))
+    found = fit_guests([*files, str(directory)], Options(shrink_default=True, compact=True))
+    older = sum(len(each.older) for each in found.hosts)
+    assert len(found.hosts) + older + len(found.unusable) == 90
+    assert found.hosts
+    assert found.unusable
 
 
 @pytest.mark.parametrize(
