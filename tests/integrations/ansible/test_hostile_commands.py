@@ -40,6 +40,7 @@ DRY = "case \"$*\" in *--dry-run*) echo '{}'; exit;; esac"
         (["printf '\\377\\376'"], "printed no JSON document"),
         (["echo '[1]'"], "printed no JSON document"),
         (["""echo '{"schema_version": 2}'"""], "printed a document of another version"),
+        (["""echo '{"schema_version": 1, "findings": [3, {"rule": []}]}'""", "exit 2"], "exited with 2: no message"),
         (["exit 7"], "exited with 7: no message"),
         (["exit 0"], "exited with 0: no message"),
         (["echo usage: ls >&2", "exit 2"], "exited with 2: usage: ls"),
@@ -53,6 +54,12 @@ def test_a_command_that_answers_otherwise_is_an_error(run: Call, lines: list[str
     assert result["failed"]
     assert message in result["msg"]
     assert "Traceback" not in json.dumps(result)
+
+
+@pytest.mark.parametrize("steps", ['"x"', "[1]", '[{"kind": "write_schemata", "path": 3, "after": "L3"}]', "{}"])
+def test_a_plan_with_other_content_is_no_traceback(run: Call, steps: str) -> None:
+    text = json.dumps({"schema_version": 1, "warnings": "x"})[:-1] + f', "steps": {steps}}}'
+    assert "changed" in run(f"echo '{text}'")
 
 
 def test_a_command_that_does_not_end_is_stopped(run: Call) -> None:

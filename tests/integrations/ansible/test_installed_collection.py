@@ -12,7 +12,7 @@ import yaml
 
 from tests import waiting
 from tests.integrations.ansible.copies import copy_of_the_collection
-from tests.integrations.ansible.playing import BIN, CACHETUNE, Task, play, settings
+from tests.integrations.ansible.playing import BIN, CACHETUNE, ROOT, Task, play, settings
 from tests.sim.fuse.mounted import mounted, need_fuse, run
 
 pytestmark = pytest.mark.slow
@@ -94,6 +94,22 @@ def test_an_assignment_is_an_inventory(inventory: Any) -> None:
     assert placed["name"] == {"__ansible_unsafe": PLACED["name"]}  # a text that is never a template
     assert [variables["cachetune_guests"]["node-1"], placed["shrink_default"]] == [[placed], True]
     assert [name for name in found if name.startswith("guest_")] == ["guest_a____1____b"]  # not evaluated
+
+
+def test_what_fit_assigns_is_an_inventory(inventory: Any, tmp_path: Path) -> None:
+    snapshots = tmp_path / "snapshots"
+    snapshots.mkdir()
+    for name, profile in (("node-1", "skylake-2s"), ("node-2", "milan")):
+        assert run("snapshot", "--host", f"sim:{profile}", "-o", snapshots / f"{name}.json").returncode == 0
+    file = tmp_path / "assigned.yml"
+    guest = ROOT / "examples/web.xml"
+    done = run("fit", "--assign", "--shrink-default", "--vars", file, guest, snapshots)
+    assert done.returncode == 0, done.stderr
+    found = inventory(file.read_text())
+    (host,) = found["cachetune_placed"]["hosts"]
+    (placed,) = found["_meta"]["hostvars"][host]["cachetune_host_guests"]
+    assert (placed["name"]["__ansible_unsafe"], placed["shrink_default"]) == ("web", True)
+    assert placed["domain"]["__ansible_unsafe"] == str(guest)
 
 
 def test_a_host_that_is_in_no_inventory_is_noticed(inventory: Any) -> None:
