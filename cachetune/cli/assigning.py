@@ -88,8 +88,10 @@ _DOING = {
 }
 
 
-def check_no_assignment(values: Mapping[str, Any]) -> None:
-    """Raise InputError for options that mean nothing without --assign."""
+def check_no_assignment(values: Mapping[str, Any], beside: str | None = None) -> None:
+    """Raise InputError for options that mean nothing without --assign, and for --assign ``beside`` another option."""
+    if beside and values["assign"]:
+        raise InputError(f"--assign cannot be given with {beside}")
     if given := [name for key, name in _ONLY.items() if values[key] not in (None, False)]:
         raise InputError(f"{listed(given)} can only be given with --assign")
 

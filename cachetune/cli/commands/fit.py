@@ -89,6 +89,7 @@ def command(
       cachetune fit --from node7.json --guest web node8.json -o web.xml
     """
     if values["move_from"]:
+        check_no_assignment(values, beside="--from")
         show_move(files, values, stale_seconds=parse_span(stale), as_json=as_json)
     check_no_move(values)
     wanted = options.plan_options({**values, "host": "snapshots"})  # the policy of this host is not theirs

@@ -49,7 +49,8 @@ def _quality(found: FleetAssignment) -> str:
     if found.hosts_at_least is not None and found.hosts_at_least < found.hosts_used:
         bounds.append(f"at least {count(found.hosts_at_least, 'host')} are needed")
     why = "it was stopped" if found.stopped else f"{found.budget_seconds:g} s were over; --budget allows more"
-    best = f" ({', '.join(bounds)})" if bounds else ""
+    known = found.placed_at_most is not None and found.hosts_at_least is not None
+    best = f" ({', '.join(bounds)})" if bounds else "" if known or found.spread else "; there may be a better one"
     return f"The best found{best}. The search ended because {why}."
 
 

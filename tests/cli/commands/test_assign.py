@@ -74,6 +74,12 @@ def test_guests_without_a_host_are_listed_with_the_rules_and_the_exit_code_is_1(
 
 
 @pytest.mark.usefixtures("site")
+def test_without_time_the_page_says_that_there_may_be_a_better_assignment() -> None:
+    text = run(*THREE, "large.xml", "--budget", "0").stdout
+    assert "The best found; there may be a better one. The search ended because 0 s were over" in text
+
+
+@pytest.mark.usefixtures("site")
 def test_the_variables_are_what_the_text_says() -> None:
     result = run(*THREE, "--vars", "fleet.yml")
     loaded = yaml.safe_load(Path("fleet.yml").read_text())
@@ -120,6 +126,7 @@ def test_the_page_fits_the_terminal(columns: int) -> None:
         (["--assign", "web.xml", "hosts", "--node-bandwidth", "50%"], "'50%' is not a rate"),
         (["--assign", "web.xml", "hosts", "--node-bandwidth", "many"], "'many' is not a number"),
         (["--assign", "web.xml", "hosts", "--all"], "--all cannot be given with --assign"),
+        (["--assign", "--from", "sim:milan", "web.xml", "hosts"], "--assign cannot be given with --from"),
         (["--vars", "x.yml", "web.xml", "hosts"], "--vars can only be given with --assign"),
         (["--overcommit-bandwidth", "web.xml", "hosts"], "--overcommit-bandwidth can only be given with --assign"),
         (["--assign", "web.xml", "hosts", "--vars", "/nonexistent/x.yml"], "/nonexistent/x.yml"),
