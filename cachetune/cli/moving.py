@@ -71,6 +71,12 @@ def check_no_move(values: Mapping[str, Any]) -> None:
         raise InputError(f"{listed(given)} can only be given with --from")
 
 
+def check_one_host(given: Mapping[str, object]) -> None:
+    """Raise InputError for options by name that are for several hosts, if they are given with --from."""
+    if names := [name for name, value in given.items() if value]:
+        raise InputError(f"{listed(names)} cannot be given with --from", hint="a guest moves to one host")
+
+
 def show_move(files: Sequence[str], values: Mapping[str, Any], *, stale_seconds: float, as_json: bool) -> NoReturn:
     """Move one guest to one host, and exit with 0, 1 or 2. Raises InputError."""
     guest, host = _guest_and_host(files, values["move_from"])

@@ -9,7 +9,7 @@ import click
 
 from cachetune.cli import options
 from cachetune.cli.assigning import assigning, check_no_assignment, show_assignment
-from cachetune.cli.moving import check_no_move, moving, show_move
+from cachetune.cli.moving import check_no_move, check_one_host, moving, show_move
 from cachetune.cli.show.console import print_document, show
 from cachetune.cli.show.findings import show_findings, show_warnings
 from cachetune.cli.show.fit import BEST, check_asked, fit_notes, fit_page, show_unusable
@@ -90,6 +90,7 @@ def command(
     """
     if values["move_from"]:
         check_no_assignment(values, beside="--from")
+        check_one_host({"--spread": spread, "--all": every})
         show_move(files, values, stale_seconds=parse_span(stale), as_json=as_json)
     check_no_move(values)
     wanted = options.plan_options({**values, "host": "snapshots"})  # the policy of this host is not theirs

@@ -114,6 +114,11 @@ def test_a_move_is_of_one_guest_to_one_host(words: tuple[str, ...], error: str) 
     assert str(run("--from", NODE7, *words).exception) == error
 
 
+@pytest.mark.parametrize("option", ["--spread", "--all"])
+def test_options_for_several_hosts_exclude_from(option: str) -> None:
+    assert str(move("sim:icelake", option).exception) == f"{option} cannot be given with --from"
+
+
 def test_one_of_the_hosts_can_be_on_standard_input() -> None:
     snapshot = Path(NODE7).read_text()
     for words in (("--from", "-", NODE7), ("--from", NODE7, "-")):
