@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cachetune import __version__
 from tests import waiting
 from tests.integrations.ansible.playing import BIN, COLLECTION, settings
 
@@ -90,3 +91,10 @@ def test_a_misspelled_parameter_is_noticed() -> None:
     options: Mapping[str, Options] = {"doctor": {"fail_on": {"choices": ["warn"]}, "must": {"required": True}}}
     task = {"cachetune.resctrl.doctor": {"fail_in": 1, "fail_on": "x"}, "cachetune.resctrl.nurse": None}
     assert len(list(problems(task, options))) == 4
+
+
+def test_the_collection_has_the_version_of_the_command() -> None:
+    galaxy = yaml.safe_load((COLLECTION / "galaxy.yml").read_text())
+    released = yaml.safe_load((COLLECTION / "changelogs/changelog.yaml").read_text())["releases"]
+    assert galaxy["version"] == __version__
+    assert __version__ in released
