@@ -9,8 +9,9 @@ from cachetune.fleet.assign.model import AssignedGuest, FleetAssignment
 from cachetune.fleet.assign.problem import Limits, problem_of
 from cachetune.fleet.assign.result import assigned_hosts, reasons
 from cachetune.fleet.assign.search import Control, Outcome, Progress, Search
+from cachetune.fleet.snapshots import STALE_SECONDS
 from cachetune.plan.request import GuestRequest, Options
-from cachetune.service.fit import STALE_SECONDS, fleet_host
+from cachetune.service.fit import fleet_host
 from cachetune.service.fleet_files import find_files, read_candidates, snapshot_of
 
 BUDGET_SECONDS = 60.0

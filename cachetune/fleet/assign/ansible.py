@@ -62,7 +62,7 @@ def _checked(text: str) -> str:
     if text == "<stdin>":
         raise InputError("a guest from standard input cannot be in a file of variables", hint="pass it as a file")
     if any(start in text for start in _TEMPLATES):
-        raise InputError(f"Ansible would take {text!r} as a template", hint="rename it, or leave out --vars")
+        raise InputError(f"{text!r} would be a template for Ansible", hint="rename it, or leave out --vars")
     return text
 
 
