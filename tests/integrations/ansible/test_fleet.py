@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ansible-fleet-alone")]
 
 TWO = (
     HostSpec(name="one", profile="skylake-2s", guests=(Guest(name="web"),), foreign_groups={"pod": "L3:0=1"}),
-    HostSpec(name="two", profile="kunpeng-920-mpam", guests=(Guest(name="db", emulator="sleep"),)),
+    HostSpec(name="two", profile="kunpeng-920-mpam"),
 )
 KILLED = """
 import sys, time
@@ -64,7 +64,6 @@ def test_a_host_sees_its_own_guest_and_no_process_of_another(fleet: Fleet) -> No
     guests = fleet.host("one").document("guests")["guests"]
     assert [(guest["name"], len(guest["vcpus"])) for guest in guests] == [("web", 2)]
     assert fleet.host("two").document("guests")["guests"] == []
-    assert "sleep infinity" in fleet.host("two").run("ps", "-A", "-o", "args").stdout
     assert "qemu" not in fleet.host("two").run("ps", "-A", "-o", "args").stdout
 
 

@@ -34,10 +34,9 @@ import yaml
 from cachetune.sim import load_profile, write_sysfs
 from tests import waiting
 from tests.integrations.ansible.fleet.hosts import HostSpec
+from tests.integrations.ansible.playing import BIN, COLLECTIONS, ROOT
 
-ROOT = Path(__file__).parents[4]
 HERE = Path(__file__).parent
-COLLECTIONS = ROOT / "integrations"
 PYTHON = sys.executable
 PROGRAMS = ("ip", "nsenter", "pivot_root", "qemu-system-x86_64", "ssh", "ssh-keygen", "unshare")
 NETWORK = ipaddress.ip_network("10.213.0.0/16")  # its own: no other network namespace sees it
@@ -207,11 +206,11 @@ class Fleet:
 
     def ansible(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
         """Run ``ansible`` where the hosts can be reached."""
-        return self.run(Path(PYTHON).parent / "ansible", *words)
+        return self.run(BIN / "ansible", *words)
 
     def playbook(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
         """Run ``ansible-playbook`` where the hosts can be reached."""
-        return self.run(Path(PYTHON).parent / "ansible-playbook", *words)
+        return self.run(BIN / "ansible-playbook", *words)
 
     def run(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
         """Run a program of this machine in the network of the hosts."""

@@ -1,23 +1,19 @@
 """What the hosts of a fleet are."""
 
 import uuid
-from typing import Literal
 
 import msgspec
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True):
-    """A guest on a host: a real QEMU that executes nothing, or, in large fleets, a process that sleeps."""
+    """A guest on a host: a real QEMU that executes nothing."""
 
     name: str
     vcpus: int = 2
-    emulator: Literal["qemu", "sleep"] = "qemu"
     uuid: str = msgspec.field(default_factory=lambda: str(uuid.uuid4()))
 
     def command(self) -> list[str]:
         """The command line, with the name as libvirt gives it."""
-        if self.emulator == "sleep":
-            return ["/usr/bin/sleep", "infinity"]
         name = f"guest={self.name},debug-threads=on"
         machine = ["-machine", "q35", "-accel", "tcg,thread=multi", "-smp", str(self.vcpus), "-m", "16", "-S"]
         return ["/usr/bin/qemu-system-x86_64", "-name", name, "-uuid", self.uuid, *machine, "-nodefaults", "-nographic"]

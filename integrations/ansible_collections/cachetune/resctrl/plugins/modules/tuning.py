@@ -256,6 +256,11 @@ tuning_file:
   type: str
   returned: success and with O(save)
   sample: /etc/cachetune/guests.d/web.xml
+previous_request:
+  description: Content of the tuning file before, with which a later task can go back; empty without a file.
+  type: str
+  returned: success and with O(save)
+  sample: <cputune/>
 backup_file:
   description: Path of the copy of the tuning file that was replaced or removed.
   type: str
@@ -321,6 +326,7 @@ class Tuning:
         self._text: str | None = None  # what the tuning file has at the end, if it is managed
         if self._file:
             self._result["tuning_file"] = str(self._file.path)
+            self._result["previous_request"] = self._file.before
 
     def present(self) -> NoReturn:
         """The guest has what a request, or values, say."""
