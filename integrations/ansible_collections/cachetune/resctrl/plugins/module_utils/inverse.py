@@ -58,7 +58,11 @@ def _inverse(step: Mapping[str, Any], is_new: bool, removals: Mapping[str, Step]
             if not is_new:
                 yield back
         case "move_tasks":
-            yield {**step, "path": step["from"], "from": path}
+            control, back_to = _control_group(step["from"]), step["from"]
+            if back_to != control != _control_group(path):  # a monitor group takes threads of its control group only
+                yield {**step, "path": control, "from": path}
+                path = control
+            yield {**step, "path": back_to, "from": path}
         case "remove_group":
             yield {"kind": "create_group", "path": path}
             if step.get("schemata"):
@@ -67,6 +71,11 @@ def _inverse(step: Mapping[str, Any], is_new: bool, removals: Mapping[str, Step]
                 yield {"kind": "write_file", "path": f"{path}/mode", "before": "shareable", "after": step["mode"]}
         case kind:
             raise ValueError(kind)
+
+
+def _control_group(path: str) -> str:
+    """The control group itself, or that of a monitor group; the default group is "."."""
+    return (path.rpartition("mon_groups/")[0].rstrip("/") or _DEFAULT) if "mon_groups/" in path else path
 
 
 def _by_cache(write: Step) -> Iterator[Step]:
