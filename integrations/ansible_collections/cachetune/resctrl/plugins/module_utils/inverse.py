@@ -58,11 +58,7 @@ def _inverse(step: Mapping[str, Any], is_new: bool, removals: Mapping[str, Step]
             if not is_new:
                 yield back
         case "move_tasks":
-            control, back_to = _control_group(step["from"]), step["from"]
-            if back_to != control != _control_group(path):  # a monitor group takes threads of its control group only
-                yield {**step, "path": control, "from": path}
-                path = control
-            yield {**step, "path": back_to, "from": path}
+            yield from _moves(step, path, step["from"])
         case "remove_group":
             yield {"kind": "create_group", "path": path}
             if step.get("schemata"):
@@ -71,6 +67,15 @@ def _inverse(step: Mapping[str, Any], is_new: bool, removals: Mapping[str, Step]
                 yield {"kind": "write_file", "path": f"{path}/mode", "before": "shareable", "after": step["mode"]}
         case kind:
             raise ValueError(kind)
+
+
+def _moves(step: Mapping[str, Any], source: str, target: str) -> Iterator[Step]:
+    """Threads back from ``source`` to ``target``: a monitor group takes threads of its control group only."""
+    control = _control_group(target)
+    if target != control != _control_group(source):
+        yield {**step, "path": control, "from": source}
+        source = control
+    yield {**step, "path": target, "from": source}
 
 
 def _control_group(path: str) -> str:
