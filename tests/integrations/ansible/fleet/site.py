@@ -60,12 +60,15 @@ class Site:
                 guests.setdefault(host, []).append({"name": guest, "domain": f"{guest}.xml", **options})
         (self.directory / "assignment.yml").write_text(yaml.safe_dump({"cachetune_guests": guests}))
 
-    def play(self, playbook: str, *words: str | Path, **variables: Any) -> Run:
-        """Run a playbook of the collection with the assignment."""
+    def play(self, playbook: str | Path, *words: str | Path, **variables: Any) -> Run:
+        """Run a playbook of the collection, by its name, or another one, with the assignment, if there is one."""
         given = {"rollout_domains": str(self.directory), "rollout_become": False, **self._variables, **variables}
-        options = ["-e", f"@{self.directory}/assignment.yml", "-e", msgspec.json.encode(given).decode()]
+        options = ["-e", msgspec.json.encode(given).decode()]
+        if (assignment := self.directory / "assignment.yml").exists():
+            options += ["-e", f"@{assignment}"]
+        book = playbook if isinstance(playbook, Path) else f"cachetune.resctrl.{playbook}"
         before = self._fleet.traffic_bytes()
-        done = self._fleet.playbook(f"cachetune.resctrl.{playbook}", *options, *words)
+        done = self._fleet.playbook(book, *options, *words)
         after = self._fleet.traffic_bytes()
         return Run(
             done.returncode,
