@@ -12,7 +12,7 @@ PACKAGES_UNIT := libxml2-utils libvirt0 fuse3 strace intel-cmt-cat logrotate qem
 PACKAGES_LIBVIRT := libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 fuse3
 PACKAGES_KERNEL := qemu-system-x86 busybox-static zstd
 PACKAGES_DEB := debhelper python3 python3-pip
-PACKAGES_INSTALL := $(PACKAGES_DEB) lintian mmdebstrap
+PACKAGES_INSTALL := $(PACKAGES_DEB) lintian mmdebstrap openssh-client
 
 PYTEST = $(BIN)/python -m pytest -n 2 --benchmark-disable
 UNIT := not kernel and not libvirt and not install and not soak
@@ -80,7 +80,7 @@ test-kernel: $(DEVELOPMENT)
 	$(PYTEST) --dist loadfile -m "kernel and not soak" tests/kernel
 
 # The tests of a release stay together: they share a root.
-test-install: $(DEVELOPMENT)
+test-install: $(DEVELOPMENT) $(ANSIBLE)
 	@sh tests/debian-packages.sh $(PACKAGES_INSTALL)
 	$(PYTEST) --dist loadgroup -m "install and not soak" tests/debian
 

@@ -14,7 +14,8 @@ description:
   - Takes the steps of earlier changes back, in one run that is done as a whole or not at all. Groups get exactly the
     ways and the threads that they had. Tuning files that were written get their previous content, and new ones are
     removed.
-  - Fails, and changes nothing, if the host has changed since so that this is not possible.
+  - Fails, and changes nothing, if that is not possible, because the host has changed since or because a group that was
+    removed cannot be made again in the presence of the others.
 author:
   - The cachetune developers (@cachetune)
 extends_documentation_fragment:
