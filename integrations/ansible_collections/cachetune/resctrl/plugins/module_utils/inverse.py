@@ -95,9 +95,12 @@ def _by_cache(write: Step) -> Iterator[Step]:
 
 
 def _entries(schemata: str) -> dict[tuple[str, str], str]:
-    lines = (line.partition(":") for line in schemata.splitlines() if line.strip())
-    pairs = ((resource.strip(), each.partition("=")) for resource, _, values in lines for each in values.split(";"))
-    return {(resource, number.strip()): value.strip() for resource, (number, _, value) in pairs}
+    found = {}
+    for line in schemata.splitlines():
+        resource, colon, values = line.strip().partition(":")
+        for number, value in (each.split("=") for each in values.split(";") if colon):
+            found[resource.strip(), number.strip()] = value.strip()
+    return found
 
 
 def _ordered(writes: Iterator[Step]) -> list[Step]:
@@ -129,9 +132,9 @@ def _with_detours(steps: list[Step], grown: Step) -> Iterator[Step]:
 
 
 def _direction(write: Step) -> int:
-    (resource, _), old = _value(write, "before")
-    _, new = _value(write, "after")
-    if resource in _BANDWIDTHS:
+    key, old = _value(write, "before")
+    new = _value(write, "after")[1]
+    if key[0] in _BANDWIDTHS:
         return 1
     return 0 if new & ~old == 0 else 2 if old & ~new == 0 else 1
 

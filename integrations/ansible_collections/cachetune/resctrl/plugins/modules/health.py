@@ -110,11 +110,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     values, command = module.params, Command(module)
-    readings = command.document("monitor", "--interval", str(values["seconds"]), "--count", "1")
+    readings = command.document("monitor", "--interval", str(values["seconds"]), "--count", "1", "--json")
     traffic = _traffic(readings)
     problems = [*_broken_counters(readings, values["guests"]), *_growth(traffic, values)]
     if values["guests"]:
-        drift = command.document("diff", "--all-guests", codes=(0, 1, 2))
+        drift = command.document("diff", "--all-guests", "--json", codes=(0, 1, 2))
         problems = [*_drift(drift, values["guests"]), *problems]
     result = {"changed": False, "problems": problems, "bytes_per_second": traffic}
     if problems:

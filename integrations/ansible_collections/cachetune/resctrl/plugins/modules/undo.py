@@ -140,7 +140,7 @@ def _apply(command: Command, plan: Mapping[str, Any], *words: str, changed: bool
 
 def _plan(module: AnsibleModule, command: Command, changes: Sequence[Change]) -> dict[str, Any]:
     """A plan for the host as it is, with the steps back. Fails the task for changes of which no steps are known."""
-    plan = command.document("remove", "--all-guests", "--dry-run")
+    plan = command.document("remove", "--all-guests", "--dry-run", "--json")
     removals = {step["path"]: step for step in plan["steps"] if step["kind"] == "remove_group"}
     guests = {guest["machine_name"]: guest for change in changes for guest in change["plan"].get("guests") or ()}
     done = [step for change in changes for step in (change.get("report") or {}).get("done") or ()]
