@@ -82,7 +82,7 @@ test-kernel: $(DEVELOPMENT)
 # The tests of a release stay together: they share a root.
 test-install: $(DEVELOPMENT) $(ANSIBLE)
 	@sh tests/debian-packages.sh $(PACKAGES_INSTALL)
-	$(PYTEST) --dist loadfile -m "install and not soak" tests/debian
+	$(PYTEST) --dist loadgroup -m "install and not soak" tests/debian
 
 # Tests that count imports or system calls fail under coverage; the report is printed anyway.
 coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON) $(ANSIBLE)
@@ -97,7 +97,7 @@ coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON) $(ANSIBLE)
 soak: $(DEVELOPMENT) $(LIBVIRT_PYTHON) $(ANSIBLE)
 	@sh tests/debian-packages.sh $(PACKAGES_UNIT) $(PACKAGES_LIBVIRT) $(PACKAGES_INSTALL)
 	@sh tests/debian-packages.sh --must $(PACKAGES_KERNEL) strace
-	$(PYTEST) --dist loadfile -m soak
+	$(PYTEST) --dist loadgroup -m soak
 	$(BIN)/python -m tests.soak $(MINUTES)
 
 mutants: $(DEVELOPMENT)
