@@ -141,5 +141,5 @@ def _direction(write: Step) -> int:
 
 def _value(write: Step, side: str) -> tuple[tuple[str, str], int]:
     """The resource and the cache or node of a write of one value, and the value, a mask or a bandwidth."""
-    ((key, value),) = _entries(write[side]).items()
+    key, value = next(iter(_entries(write[side]).items()))
     return key, int(value, 10 if key[0] in _BANDWIDTHS else 16)
