@@ -25,7 +25,7 @@ Completer = Callable[[click.Context, click.Parameter, str], Items]
 FREE = frozenset(
     {
         *("CLASS2ID", "CLASSDEF", "CPULIST", "PIDLIST", "CLASS=LIST"),  # pqos's and rdtset's own
-        *("HOST:PORT", "URI", "N", "SECONDS", "SIZE", "SPAN", "TEXT", "TIME", "VERSION", "DEFINITIONS"),
+        *("HOST:PORT", "URI", "N", "RATE", "SECONDS", "SIZE", "SPAN", "TEXT", "TIME", "VERSION", "DEFINITIONS"),
         *("N=TID", "NAME", "OP@PATH:ERRNO:N:after"),
     }
 )

@@ -94,7 +94,7 @@ def test_a_name_that_is_a_template_writes_no_file() -> None:
     Path("bad.xml").write_text(guest_xml("{{ 7*7 }}web", caches("0=2ways")))
     result = run("--shrink-default", "bad.xml", "hosts", "--vars", "fleet.yml")
     assert isinstance(result.exception, CachetuneError)
-    assert "as a template" in str(result.exception)
+    assert "a template for Ansible" in str(result.exception)
     assert not Path("fleet.yml").exists()
 
 

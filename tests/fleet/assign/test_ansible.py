@@ -80,7 +80,7 @@ def test_any_names_are_read_back_as_they_are(places: list[tuple[str, str, str]])
 def test_what_ansible_would_run_as_a_template_is_refused(template: str, place: int) -> None:
     names = ["web", "web.xml", "node-1"]
     names[place] += template
-    with pytest.raises(InputError, match="as a template"):
+    with pytest.raises(InputError, match="a template for Ansible"):
         ansible_vars(assignment((names[0], names[1], names[2])), Options())
 
 

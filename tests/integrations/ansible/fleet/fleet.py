@@ -191,13 +191,14 @@ class Fleet:
 
     def add(self, specs: Sequence[HostSpec]) -> None:
         """Start hosts, all at once, and write the inventory again."""
-        begun = [self._begin(spec, len(self.hosts) + number) for number, spec in enumerate(specs)]
-        for number, host in enumerate(begun, len(self.hosts)):
+        first = len(self.hosts)
+        begun = [self._begin(spec, number) for number, spec in enumerate(specs, first)]
+        self.hosts |= {host.spec.name: host for host in begun}
+        for number, host in enumerate(begun, first):
             _expect(host._process, "network")
             self._link(number, host)
         for host in begun:
             _expect(host._process, "ready")
-            self.hosts[host.spec.name] = host
         self.write_inventory()
 
     def restart(self, name: str) -> None:
@@ -260,7 +261,7 @@ class Fleet:
             "address": f"{address}/{NETWORK.prefixlen}",
             "guests": [{"command": guest.command()} for guest in spec.guests],
             "simulator": [PYTHON, "-IB", "-m", "cachetune"],
-            "shared": _other_file_systems(),
+            "shared": _hidden(),
         }
         (directory / "host.json").write_text(json.dumps(about))
         enter = ["nsenter", f"--target={self._inside}", "--mount", "--pid", "--net", "--"]
@@ -310,11 +311,11 @@ def _lay_out(spec: HostSpec, files: Path, stage: Path) -> None:
         profile.with_name("workload.toml").write_text(spec.workload)
 
 
-def _other_file_systems() -> list[str]:
-    """Directories of this repository and its Python that an overlay over the root does not show."""
+def _hidden() -> list[str]:
+    """Directories of this repository and its Python that no overlay shows: of another file system, or below /tmp."""
     root = Path("/").stat().st_dev
-    wanted = dict.fromkeys((str(ROOT), sys.prefix, sys.base_prefix))
-    return [path for path in wanted if Path(path).stat().st_dev != root]
+    wanted = dict.fromkeys(map(Path, (ROOT, sys.prefix, sys.base_prefix)))
+    return [str(path) for path in wanted if path.stat().st_dev != root or path.is_relative_to("/tmp")]  # noqa: S108
 
 
 def _environment(**more: str) -> dict[str, str]:

@@ -61,10 +61,11 @@ def own_root(directory: Path, shared: list[str]) -> None:
         (directory / name).mkdir()
     overlay = f"lowerdir=/,upperdir={directory}/upper,workdir={directory}/work"
     mount("-t", "overlay", "-o", overlay, "overlay", root)
-    for path in shared:
-        mount("--rbind", path, f"{root}{path}")
     for name in ("run", "tmp"):
         mount("-t", "tmpfs", "-o", "mode=1777" if name == "tmp" else "mode=755", "tmpfs", root / name)
+    for path in shared:
+        Path(f"{root}{path}").mkdir(parents=True, exist_ok=True)
+        mount("--rbind", path, f"{root}{path}")
     mount("-t", "proc", "proc", root / "proc")
     own_sys(directory / "sys", root / "sys")
     own_dev(root / "dev")
