@@ -73,7 +73,7 @@ EXAMPLES = r"""
 
 - name: No guest may have something else than its request
   ansible.builtin.assert:
-    that: host.drifted is empty
+    that: host.drifted | length == 0
     fail_msg: "{{ host.drifted | join(', ') }} drifted"
 
 - name: Free ways of the first L3 cache
