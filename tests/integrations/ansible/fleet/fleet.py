@@ -41,7 +41,14 @@ PYTHON = sys.executable
 PROGRAMS = ("ip", "nsenter", "pivot_root", "qemu-system-x86_64", "ssh", "ssh-keygen", "unshare")
 NETWORK = ipaddress.ip_network("10.213.0.0/16")  # its own: no other network namespace sees it
 # Without -B, each host would compile its own copy of the modules.
-CACHETUNE = f"#!{PYTHON} -IB\nfrom cachetune.cli.main import main\nraise SystemExit(main())\n"
+CHECKOUT = "/usr/local/lib/cachetune"  # where a host has this repository: its own place may be one that systemd hides
+CACHETUNE = f"""\
+#!{PYTHON} -IB
+import sys
+sys.path.insert(0, "{CHECKOUT}")
+from cachetune.cli.main import main
+raise SystemExit(main())
+"""
 
 SSHD_CONFIG = """\
 HostKey /etc/ssh/fleet/host_key
@@ -261,7 +268,7 @@ class Fleet:
             "address": f"{address}/{NETWORK.prefixlen}",
             "guests": [{"command": guest.command()} for guest in spec.guests],
             "simulator": [PYTHON, "-IB", "-m", "cachetune"],
-            "shared": _hidden(),
+            "shared": [(CHECKOUT, str(ROOT)), *((path, path) for path in _hidden())],
         }
         (directory / "host.json").write_text(json.dumps(about))
         enter = ["nsenter", f"--target={self._inside}", "--mount", "--pid", "--net", "--"]

@@ -54,8 +54,8 @@ def ask(what: str) -> None:
     sys.stdin.readline()
 
 
-def own_root(directory: Path, shared: list[str]) -> None:
-    """An overlay over this machine's root; what is not files is the host's own. ``shared`` is seen as it is."""
+def own_root(directory: Path, shared: list[tuple[str, str]]) -> None:
+    """An overlay over this machine's root; what is not files is the host's own. ``shared``: paths there and here."""
     root = directory / "root"
     for name in ("upper", "work", "root"):
         (directory / name).mkdir()
@@ -63,9 +63,9 @@ def own_root(directory: Path, shared: list[str]) -> None:
     mount("-t", "overlay", "-o", overlay, "overlay", root)
     for name in ("run", "tmp"):
         mount("-t", "tmpfs", "-o", "mode=1777" if name == "tmp" else "mode=755", "tmpfs", root / name)
-    for path in shared:
+    for path, source in shared:
         Path(f"{root}{path}").mkdir(parents=True, exist_ok=True)
-        mount("--rbind", path, f"{root}{path}")
+        mount("--rbind", source, f"{root}{path}")
     mount("-t", "proc", "proc", root / "proc")
     own_sys(directory / "sys", root / "sys")
     own_dev(root / "dev")
