@@ -24,7 +24,8 @@ def inverse(done: Sequence[Mapping[str, Any]], removals: Mapping[str, Step]) -> 
     ``removals`` are the steps that would remove each group now, by path. Raises KeyError for a group that is not among
     them, and ValueError for a kind of step that cannot be undone.
     """
-    known, steps = dict(removals), []
+    known = dict(removals)
+    steps: list[Step] = []
     for step, is_new in reversed(list(_with_new_groups(done))):
         steps += _inverse(step, is_new, known)
         if step["kind"] == "remove_group":
