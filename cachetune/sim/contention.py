@@ -107,7 +107,7 @@ class SharedCache:
         self._changes = deque[tuple[float, tuple[Flow, ...]]]()
         self._origin = self._same_since = self._ask_at = now
         self._held: _Held = {}
-        self._lost = [0.0] * self._ways
+        self._lost = self._lost_before = [0.0] * self._ways
         self._done: dict[Hashable, Traffic] = {}
         self._step = _Step(now, math.inf, {}, {})
 
@@ -161,6 +161,9 @@ class SharedCache:
 
     def _begin_step(self, start: float) -> None:
         """End the current step here, and plan the next."""
+        if start == self._step.start:  # only a look has made that step: without it, the search begins where it did
+            self._lost = self._lost_before
+        self._lost_before = self._lost
         for owner in self._step.rates:
             self._done[owner] = self._traffic_at(owner, start)
         self._held = {key: held for key, held in self._held_at(start).items() if sum(held) > _NOTHING_BYTES}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cachetune.sim.contention import Flow, Limit, SharedCache
@@ -175,6 +175,12 @@ def test_looking_changes_nothing_and_the_sum_is_never_more_than_the_cache(
 
 
 @given(events)
+@example(  # the second change is at the end of the first tick
+    [
+        Event(0.01, (reuse("a", 438 * MIB, 100 * MIB, (0,), fresh=1), reuse("d", 2 * MIB, 22 * MIB, (1,), fresh=1))),
+        Event(30, (reuse("a", 0, 1 * MIB, (0,)), reuse("b", 1 * MIB, 1 * MIB, (0,)))),
+    ]
+)
 def test_the_numbers_are_the_same_whether_anything_looked_between_the_changes(history: list[Event]) -> None:
     seen, unseen = Running(), Running()
     for event in history:
