@@ -1,4 +1,4 @@
-"""The role cachetune of the Ansible collection in a booted Debian: from a .deb to running services, and back.
+"""The role cachetune of the Ansible collection in a booted Debian 12: from a .deb to running services, and back.
 
 Ansible reaches the root through a real sshd, which ssh starts in its namespaces instead of connecting to a port.
 """
@@ -17,7 +17,8 @@ from tests.debian.conftest import Installed
 from tests.debian.root import PYTHONS, Root
 from tests.integrations.ansible.playing import BIN, settings
 
-pytestmark = pytest.mark.install
+DEBIAN_12 = pytest.param("12", marks=pytest.mark.xdist_group("debian-12"))
+pytestmark = [pytest.mark.install, pytest.mark.parametrize("installed", [DEBIAN_12], indirect=True)]
 
 SSHD = "-o PermitRootLogin=prohibit-password -o UsePAM=no -o StrictModes=yes"
 PACKAGES = ("openssh-server", "python3-apt")
