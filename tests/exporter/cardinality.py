@@ -16,10 +16,12 @@ from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.host.usage import usage_of
 from cachetune.service.status import Tuning
-from cachetune.testing import simulate
+from cachetune.testing import Clock, simulate
 from cachetune.watch import read_counters
 
 HOSTS, GUESTS = 1000, 30
+DAY = 86400
+"""How long the groups have counted, in seconds: larger counters are longer texts."""
 OF_PROMETHEUS = 5
 """Series that Prometheus adds to each target, such as ``up``."""
 PROFILES = {
@@ -102,11 +104,13 @@ def shape_of(host: Host, guests: int, placed: int, managed: int, *, refused: int
 
 def full(profile: str) -> tuple[Shape, Seen]:
     """A host with 30 guests: each has a control group while there are CLOSIDs, the others are only watched."""
-    sim = simulate(profile)
+    clock = Clock()
+    sim = simulate(profile, clock=clock)
     free = usage_of(read_host(sim)).closids.left or 0
     names = [f"guest-{i:02}" for i in range(GUESTS)]
     for i, name in enumerate(names):
         sim.mkdir(f"{'' if i < free else 'mon_groups/'}cachetune-{name}-vcpus_0-3")
+    clock.advance(DAY)
     host = read_host(sim)
     states = tuple(
         GuestStatus(name=name, machine_name=f"cachetune-{name}", requested_by="file", state="placed", since=1.0)
