@@ -177,8 +177,8 @@ def _cache(control: CacheControl, cache_id: int, masks: dict[str, Cbm], host: Ho
         default_before=host.default_group.masks.at(control.name, cache_id) or Cbm(0),
         others=Cbm(others),
         free=free,
-        ways_left=free.bit_count(),
-        largest_hole_left=largest_run(free),
+        free_ways=free.bit_count(),
+        largest_hole_ways=largest_run(free),
     )
 
 

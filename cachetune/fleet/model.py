@@ -33,7 +33,7 @@ class CacheFit(msgspec.Struct, frozen=True):
 
     ``masks`` are those of the guest's groups by path. ``default`` is the default group's, and ``default_before`` the
     one that it has now. ``others`` are the ways of all other groups. ``free`` are those of no group,
-    ``ways_left`` their number, and ``largest_hole_left`` the length of their longest run. ``way_bytes`` None is
+    ``free_ways`` their number, and ``largest_hole_ways`` the length of their longest run. ``way_bytes`` None is
     unknown.
     """
 
@@ -46,8 +46,8 @@ class CacheFit(msgspec.Struct, frozen=True):
     default_before: Cbm
     others: Cbm
     free: Cbm
-    ways_left: int
-    largest_hole_left: int
+    free_ways: int
+    largest_hole_ways: int
 
     @property
     def default_left(self) -> int:
@@ -98,14 +98,14 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
 
     @property
-    def ways_left(self) -> int:
-        """The free ways that are left in the caches in which the guest requests ways."""
-        return sum(cache.ways_left for cache in self.caches)
+    def free_ways(self) -> int:
+        """The free ways of the caches in which the guest requests ways."""
+        return sum(cache.free_ways for cache in self.caches)
 
     @property
-    def largest_hole_left(self) -> int:
-        """The largest hole that is left in one of these caches."""
-        return max((cache.largest_hole_left for cache in self.caches), default=0)
+    def largest_hole_ways(self) -> int:
+        """The largest hole of these caches."""
+        return max((cache.largest_hole_ways for cache in self.caches), default=0)
 
     @property
     def default_left(self) -> int:

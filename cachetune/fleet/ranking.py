@@ -24,7 +24,7 @@ def ranked(fits: Iterable[Fit], *, spread: bool = False) -> tuple[Fit, ...]:
     def key(fit: Fit) -> tuple[object, ...]:
         done = sum(1 << MEANS.index(mean) for mean in fit.means)
         closids = inf if fit.closids_left is None else fit.closids_left
-        left = (sign * fit.ways_left, -fit.largest_hole_left, sign * fit.default_left, sign * closids)
+        left = (sign * fit.free_ways, -fit.largest_hole_ways, sign * fit.default_left, sign * closids)
         return (_ANSWERS.index(fit.answer), done, *left, fit.host)
 
     return tuple(sorted(fits, key=key))

@@ -106,7 +106,7 @@ def test_what_no_options_make_possible_is_refused_and_no_option_is_named_in_vain
 
 
 def test_free_ways_and_the_largest_hole_are_those_after_the_plan() -> None:
-    host = next(h for h in FLEET if on(h, GUESTS[0]).answer == "fits" and on(h, GUESTS[0]).ways_left)
+    host = next(h for h in FLEET if on(h, GUESTS[0]).answer == "fits" and on(h, GUESTS[0]).free_ways)
     (cache,) = on(host, GUESTS[0]).caches
     taken = 0
     for group in host.control_groups():
@@ -114,7 +114,7 @@ def test_free_ways_and_the_largest_hole_are_those_after_the_plan() -> None:
     (mask,) = cache.masks.values()
     assert mask & taken == 0
     assert cache.free == cache_mask(host) & ~(taken | mask)
-    assert cache.ways_left == cache.free.bit_count() >= cache.largest_hole_left
+    assert cache.free_ways == cache.free.bit_count() >= cache.largest_hole_ways
 
 
 def cache_mask(host: Host) -> int:

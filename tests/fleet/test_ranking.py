@@ -12,8 +12,8 @@ def answer(host: str, free: int = 0, default: int = 0, *means: Mean, said: Answe
     runs = max(map(len, f"{free:b}".split("0")))
     cache = CacheFit(
         resource="L3", id=0, ways=16, way_bytes=1, masks={"web": Cbm(1 << 15)}, default=Cbm(default),
-        default_before=Cbm(default), others=Cbm(0), free=Cbm(free), ways_left=free.bit_count(),
-        largest_hole_left=runs if free else 0,
+        default_before=Cbm(default), others=Cbm(0), free=Cbm(free), free_ways=free.bit_count(),
+        largest_hole_ways=runs if free else 0,
     )  # fmt: skip
     return Fit(guest="web", host=host, answer=said, means=means, caches=(cache,), closids_left=closids)
 

@@ -1,10 +1,10 @@
-"""The page of ``fit --assign``: hosts with their guests and what is left, guests with their hosts, and why not."""
+"""The page of ``fit --assign``: hosts with their guests and what is available, guests with their hosts, and why not."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cachetune.cli.show.table import Sentence, Table, names, numbers, words
-from cachetune.fleet.assign.model import AssignedHost, CacheLeft, FleetAssignment, Why
+from cachetune.fleet.assign.model import AssignedHost, CacheAvailable, FleetAssignment, Why
 from cachetune.idset import format_ids
 from cachetune.text import count, printable
 
@@ -59,8 +59,8 @@ def _hosts(hosts: Iterable[AssignedHost]) -> Table:
         names("host"),
         words("guests (in order)"),
         numbers("cache", right=False),
-        numbers("left"),
-        numbers("hole"),
+        numbers("available"),
+        numbers("largest"),
         numbers("closids"),
     )
     for host in hosts:
@@ -73,13 +73,13 @@ def _hosts(hosts: Iterable[AssignedHost]) -> Table:
     return table
 
 
-def _cache_rows(caches: Iterable[CacheLeft]) -> Iterator[tuple[str, str, str]]:
-    """For caches that are alike: which, the ways left, and the largest group that fits."""
+def _cache_rows(caches: Iterable[CacheAvailable]) -> Iterator[tuple[str, str, str]]:
+    """For caches that are alike: which, the ways available, and the largest group that fits."""
     alike: dict[tuple[str, int, int], list[int]] = {}
     for cache in caches:
-        alike.setdefault((cache.resource, cache.ways_left, cache.largest_left), []).append(cache.id)
-    for (resource, left, largest), ids in alike.items():
-        yield f"{resource} {format_ids(ids)}", str(left), str(largest)
+        alike.setdefault((cache.resource, cache.available_ways, cache.largest_group_ways), []).append(cache.id)
+    for (resource, available, largest), ids in alike.items():
+        yield f"{resource} {format_ids(ids)}", str(available), str(largest)
 
 
 def _guests(found: FleetAssignment) -> Table:

@@ -116,7 +116,7 @@ class _Hosts:
             names("host"),
             numbers("cache", right=False),
             numbers("ways", right=False),
-            numbers("left"),
+            numbers("free"),
             numbers("hole"),
             words("fits"),
         )
@@ -132,13 +132,13 @@ class _Hosts:
 
 
 def _cache_rows(caches: Sequence[CacheFit]) -> Iterator[tuple[str, str, str, str]]:
-    """For caches that are alike: which, their ways, the ways left, and the largest hole left."""
+    """For caches that are alike: which, their ways, the free ways, and the largest hole."""
     alike: dict[tuple[str, str, int, int], list[int]] = {}
     for cache in caches:
-        key = cache.resource, _picture(cache), cache.ways_left, cache.largest_hole_left
+        key = cache.resource, _picture(cache), cache.free_ways, cache.largest_hole_ways
         alike.setdefault(key, []).append(cache.id)
-    for (resource, picture, left, hole), ids in alike.items():
-        yield f"{resource} {format_ids(ids)}", picture, str(left), str(hole)
+    for (resource, picture, free, hole), ids in alike.items():
+        yield f"{resource} {format_ids(ids)}", picture, str(free), str(hole)
 
 
 def _picture(cache: CacheFit) -> str:

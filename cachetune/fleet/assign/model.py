@@ -31,17 +31,18 @@ class AssignedGuest(msgspec.Struct, frozen=True):
     warnings: tuple[Finding, ...] = ()
 
 
-class CacheLeft(msgspec.Struct, frozen=True):
-    """What is left of a cache of ``ways`` ways for further guests with the same options.
+class CacheAvailable(msgspec.Struct, frozen=True):
+    """What of a cache of ``ways`` ways further guests could get with the same options.
 
-    ``ways_left`` are all of these ways, ``largest_left`` is the largest group that fits.
+    ``available_ways`` are free or would be made free for them; ``largest_group_ways`` are the ways of the largest group
+    that fits.
     """
 
     resource: str
     id: int
     ways: int
-    ways_left: int
-    largest_left: int
+    available_ways: int
+    largest_group_ways: int
 
 
 class AssignedHost(msgspec.Struct, frozen=True):
@@ -53,7 +54,7 @@ class AssignedHost(msgspec.Struct, frozen=True):
     host: str
     file: str
     guests: tuple[str, ...]
-    caches: tuple[CacheLeft, ...]
+    caches: tuple[CacheAvailable, ...]
     closids_left: int | None
     rmids_left: int | None
 

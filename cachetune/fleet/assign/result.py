@@ -1,4 +1,4 @@
-"""From the outcome of a search to the document: names, what is left, and why guests have no host."""
+"""From the outcome of a search to the document: names, what is available, and why guests have no host."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from cachetune.domain.model import Domain
 from cachetune.fleet.assign.confirm import Accepted, Planner, Refused
 from cachetune.fleet.assign.load import Load
-from cachetune.fleet.assign.model import AssignedHost, CacheLeft, Why
+from cachetune.fleet.assign.model import AssignedHost, CacheAvailable, Why
 from cachetune.fleet.assign.problem import Layout, Problem, most_ways, packs, room_of
 from cachetune.fleet.assign.search import Outcome
 from cachetune.plan.allocate.capacity import capacity_findings, control_of
@@ -34,7 +34,7 @@ def assigned_hosts(problem: Problem, outcome: Outcome) -> Iterator[AssignedHost]
             host=candidate.name,
             file=candidate.file,
             guests=tuple(domain.name for domain in domains),
-            caches=tuple(_caches_left(problem, found, domains)),
+            caches=tuple(_caches_available(problem, found, domains)),
             closids_left=room.closids,
             rmids_left=room.rmids,
         )
@@ -50,7 +50,7 @@ def reasons(problem: Problem, outcome: Outcome, planner: Planner) -> dict[int, t
     return known
 
 
-def _caches_left(problem: Problem, found: Accepted, domains: Iterable[Domain]) -> Iterator[CacheLeft]:
+def _caches_available(problem: Problem, found: Accepted, domains: Iterable[Domain]) -> Iterator[CacheAvailable]:
     room = room_of(found.host, problem.options, problem.limits)
     requests = [cache for domain in domains for group in domain.groups for cache in group.caches]
     places = {(control.name, r.cache_id) for r in requests if (control := control_of(r, found.host))}
@@ -58,9 +58,9 @@ def _caches_left(problem: Problem, found: Accepted, domains: Iterable[Domain]) -
         for cache_id in control.size_bytes:
             place = control.name, cache_id
             if place in places:
-                left = max(most_ways(room, place), 0)
-                largest = _largest(room.layouts[place], left, sparse=place in room.sparse)
-                yield CacheLeft(control.name, cache_id, control.ways, left, largest)
+                available = max(most_ways(room, place), 0)
+                largest = _largest(room.layouts[place], available, sparse=place in room.sparse)
+                yield CacheAvailable(control.name, cache_id, control.ways, available, largest)
 
 
 def _largest(layouts: Iterable[Layout], most: int, *, sparse: bool) -> int:
