@@ -4,6 +4,7 @@
 before the cursor. ``FREE`` are the metavars whose values are unlimited. A test requires each parameter in one of them.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from cachetune.cli.completion.shells import DIRECTORY, FILE, PART
 
 if TYPE_CHECKING:
     from cachetune.cli.completion.running import Runs
+
+# The option with a snapshot whose guests --guest is about, by verb; another verb's --guest is about this machine.
+_OF_SNAPSHOT = {"export": "host", "fit": "move_from"}
 
 Items = Iterable[CompletionItem[str]]
 Completer = Callable[[click.Context, click.Parameter, str], Items]
@@ -89,10 +93,26 @@ def _profiles() -> Iterator[tuple[str, str]]:
 
 
 def _guests(context: click.Context, _parameter: click.Parameter, begun: str) -> Items:
+    """The running guests; where the verb is about another host, those with groups in its snapshot."""
+    option = _OF_SNAPSHOT.get(context.info_name or "")
+    snapshot = context.params.get(option) if option else None
+    if snapshot or option == "move_from":
+        return _beginning(begun, _saved(snapshot))
     found = sorted(_running(context), key=lambda one: one.name)
     named = list(_beginning(begun, ((one.name, f"process {one.pid}") for one in found if one.name)))
     by_uuid = _beginning(begun, ((one.uuid, one.name) for one in found if one.uuid))
     return named or (by_uuid if begun or not any(one.name for one in found) else ())
+
+
+def _saved(snapshot: str | None) -> list[tuple[str, str]]:
+    from cachetune.cli.completion import running, saved
+    from cachetune.text import count
+
+    if snapshot is None or snapshot == "-" or snapshot.startswith("sim:"):
+        return []
+    path = os.path.expanduser(snapshot)  # noqa: PTH111 - the other one raises errors
+    found = running.in_time(lambda: saved.guests(Path(path)))
+    return [(name, count(groups, "group")) for name, groups in cast("list[tuple[str, int]]", found)]
 
 
 def _pids(context: click.Context, _parameter: click.Parameter, begun: str) -> Items:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.top.tmux import Terminal, terminal
+from tests.cli.top.tmux import ROOT, Terminal, terminal
 from tests.guests.lookalike import add_process
 from tests.missing import skip_without
 
@@ -151,6 +151,8 @@ def started(name: str, home: Path) -> Iterator[Shell]:
     for file in ("node7.json", "other.txt", "web.xml", "my guests/big one.xml"):
         (home / file).parent.mkdir(exist_ok=True)
         (home / file).touch()
+    (home / "saved").mkdir()
+    shutil.copy(ROOT / "examples/fragmented.json", home / "saved/node8.json")
     (home / "resctrl").mkdir()
     (home / "resctrl/schemata").write_text("MB:0=100;1=100\nL3:0=7ff;1=7ff\n")
     for pid, guest in enumerate(("web", "db", HOSTILE), 40):
@@ -217,6 +219,11 @@ def test_directories_are_completed(shell: Shell) -> None:
 def test_running_guests_are_completed(shell: Shell) -> None:
     shell.becomes("cachetune plan --proc proc --guest w", "cachetune plan --proc proc --guest web")
     shell.becomes("cachetune set --proc proc d", "cachetune set --proc proc db")
+
+
+def test_guests_of_a_snapshot_are_completed(shell: Shell) -> None:
+    line = "cachetune fit --from saved/node8.json --guest m"
+    shell.becomes(line, f"{line}ail")
 
 
 def test_the_name_of_a_guest_is_only_text(shell: Shell) -> None:

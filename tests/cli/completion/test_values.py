@@ -157,6 +157,74 @@ def test_running_guests_are_completed_by_name_and_by_uuid(proc: Path) -> None:
     assert [(item.value, item.help) for item in items("plan", "--proc", proc, "--pid", "41")] == [("41", "db")]
 
 
+SNAPSHOT = Path(__file__).parents[3] / "examples" / "fragmented.json"
+
+
+@pytest.mark.parametrize("words", [("fit", "--from"), ("export", "--host")], ids=" ".join)
+def test_of_a_snapshot_the_guests_with_groups_are_completed(words: tuple[str, str]) -> None:
+    found = items(*words, SNAPSHOT, "--guest", "")
+    assert [(item.value, item.help) for item in found] == [("db", "1 group"), ("mail", "1 group")]
+    assert completions(*words, SNAPSHOT, "--guest", "m") == ["mail"]
+
+
+def test_without_a_snapshot_fit_has_no_guests_and_export_those_of_this_machine(proc: Path) -> None:
+    assert completions("fit", "--guest", "") == []
+    assert completions("export", "--proc", proc, "--guest", "") == ["db", "web"]
+
+
+def test_a_snapshot_in_the_home_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "node7.json").write_bytes(SNAPSHOT.read_bytes())
+    assert completions("fit", "--from", "~/node7.json", "--guest", "d") == ["db"]
+
+
+GROUP = '{{"path": "{}", "owner": "cachetune"}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\x00",
+        b"<domain/>",
+        b"[]",
+        b'{"groups": 7}',
+        b'{"groups": [{"path": 1, "owner": "cachetune"}]}',
+        b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b', "groups": []}',
+    ],
+)
+def test_a_file_that_is_no_snapshot_has_no_guests_and_no_traceback(
+    content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "node7.json"
+    file.write_bytes(content)
+    assert completions("fit", "--from", file, "--guest", "") == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["none.json", ".", "-", "sim:skylake-2s", "~nobody-here/a.json", "a\0b"])
+def test_what_is_no_file_has_no_guests_and_no_traceback(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert completions("fit", "--from", name, "--guest", "") == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_snapshot_that_does_not_answer_does_not_keep_the_shell_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "node7.json")
+    assert completions("fit", "--from", tmp_path / "node7.json", "--guest", "") == []
+
+
+def test_a_guest_in_a_snapshot_with_control_characters_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "node7.json"
+    paths = ("cachetune-web", r"cachetune-a\n\u001b[2Jb")
+    file.write_text('{"groups": [' + ", ".join(map(GROUP.format, paths)) + "]}")
+    shell = Zsh(command, {}, "cachetune", "_CACHETUNE_COMPLETE")
+    lines = [shell.format_completion(item) for item in items("fit", "--from", file, "--guest", "")]
+    assert [line for line in lines if line] == ["plain\tweb\t1 group"]
+
+
 def test_the_ids_of_this_hosts_caches_are_completed(resctrl: Path) -> None:
     assert completions("set", "--resctrl", resctrl, "web", "--l3", "") == ["0=", "1="]
     assert completions("set", "--resctrl", resctrl, "web", "--l3code", "1") == ["1="]
