@@ -29,7 +29,7 @@ import msgspec
 
 from cachetune.sim import decode_profile, load_profile, write_sysfs
 from cachetune.sim.profile import Profile
-from tests import waiting
+from tests import namespaces, waiting
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -71,14 +71,7 @@ class HostError(AssertionError):
 
 def missing() -> str:
     """Why there can be no such host here; "" when there can."""
-    if os.geteuid() != 0:
-        return "only root can make namespaces and mounts"
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return "there is no /dev/fuse to use"
-    gone = [name for name in PROGRAMS if shutil.which(name) is None]
-    if gone or not (DRIVERS / QEMU_DRIVER).exists():
-        return f"missing: {', '.join(gone) or QEMU_DRIVER} (see test-libvirt in the Makefile)"
-    return ""
+    return namespaces.missing(PROGRAMS, DRIVERS / QEMU_DRIVER, packages="test-libvirt in the Makefile")
 
 
 class LibvirtHost:

@@ -1,6 +1,7 @@
 """The first process of the private host: sets up its mounts, says "ready", and reaps until its standard input ends.
 
-Started as root in new mount, PID, IPC, UTS and network namespaces, with /proc mounted for them. Standard library only.
+Started as root in new mount, PID, IPC, UTS and network namespaces, with /proc mounted for them. Standard library only,
+and ``tests.namespaces``.
 
     inside.py STAGE NAME [PACKAGES]
 
@@ -17,7 +18,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse")
+from tests.namespaces import mount, own_dev
+
 EMPTY = ("/run", "/var/lib", "/var/log", "/var/cache")
 USERS = ("libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin", "libvirt-dnsmasq:x:64056:64056::/:/usr/sbin/nologin")
 GROUPS = ("kvm:x:64057:", "libvirt:x:64058:", "libvirt-qemu:x:64055:", "libvirt-dnsmasq:x:64056:")
@@ -32,7 +34,7 @@ def main(stage: Path, name: str, packages: Path | None = None) -> None:
     for directory in EMPTY:
         mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", directory)
     own_sys(stage)
-    own_dev(stage)
+    libvirts_dev(stage)
     hide_other_emulators()
     shutil.copytree(stage / "files", "/", dirs_exist_ok=True)
     os.sync()
@@ -75,21 +77,11 @@ def own_sys(stage: Path) -> None:
     Path("/sys/fs/resctrl").mkdir()
 
 
-def own_dev(stage: Path) -> None:
-    """The devices that programs need. libvirt checks that /dev/kvm exists; no program opens it."""
+def libvirts_dev(stage: Path) -> None:
+    """/dev with /dev/kvm: libvirt checks that it exists, and no program opens it."""
     dev = stage / "dev"
     dev.mkdir()
-    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", dev)
-    for name in DEVICES:
-        (dev / name).touch()
-        mount("--bind", Path("/dev", name), dev / name)
-    for name in ("pts", "shm"):
-        (dev / name).mkdir()
-    mount("-t", "tmpfs", "tmpfs", dev / "shm")
-    mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=620", "devpts", dev / "pts")
-    links = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
-    for name, target in links.items():
-        (dev / name).symlink_to(target)
+    own_dev(dev)
     (dev / "kvm").touch(0o666)
     detach("/dev")  # libvirt would look for huge pages below it
     mount("--rbind", dev, "/dev")
@@ -100,10 +92,6 @@ def hide_other_emulators() -> None:
     for program in Path("/usr/bin").glob("qemu-system-*"):
         if program.name != "qemu-system-x86_64" and not program.is_symlink():
             mount("--bind", "/dev/null", program)
-
-
-def mount(*words: str | Path) -> None:
-    subprocess.run(["/bin/mount", *words], check=True)
 
 
 def detach(directory: str) -> None:

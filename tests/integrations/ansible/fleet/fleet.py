@@ -32,7 +32,7 @@ import msgspec
 import yaml
 
 from cachetune.sim import load_profile, write_sysfs
-from tests import waiting
+from tests import namespaces, waiting
 from tests.integrations.ansible.fleet.hosts import HostSpec
 from tests.integrations.ansible.playing import BIN, COLLECTIONS, ROOT
 
@@ -87,14 +87,7 @@ class FleetError(AssertionError):
 
 def missing() -> str:
     """Why there can be no fleet here; "" when there can."""
-    if os.geteuid() != 0:
-        return "only root can make namespaces and mounts"
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return "there is no /dev/fuse to use"
-    gone = [name for name in PROGRAMS if shutil.which(name) is None]
-    if gone or not Path("/usr/sbin/sshd").exists():
-        return f"missing: {', '.join(gone) or 'sshd'} (see PACKAGES_UNIT in the Makefile)"
-    return ""
+    return namespaces.missing(PROGRAMS, Path("/usr/sbin/sshd"), packages="PACKAGES_UNIT in the Makefile")
 
 
 class FleetHost:

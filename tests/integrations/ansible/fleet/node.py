@@ -1,4 +1,5 @@
-"""The first process of a host of the fleet: its root, its resctrl, its guests, its sshd. Standard library only.
+"""The first process of a host of the fleet: its root, its resctrl, its guests, its sshd. Standard library only,
+and ``tests.namespaces``.
 
 Started as root in new mount, PID, network, UTS and IPC namespaces below those of the fleet.
 
@@ -19,7 +20,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse")
+from tests.namespaces import mount, own_dev
+
 RESCTRL = "/sys/fs/resctrl"
 SIMULATION = "/var/lib/simulation"  # what a real machine does not have
 
@@ -88,21 +90,6 @@ def own_sys(tree: Path, place: Path) -> None:
         (place / "fs/resctrl").mkdir()
 
 
-def own_dev(dev: Path) -> None:
-    """The devices that programs need."""
-    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", dev)
-    for name in DEVICES:
-        (dev / name).touch()
-        mount("--bind", Path("/dev", name), dev / name)
-    for name in ("pts", "shm"):
-        (dev / name).mkdir()
-    mount("-t", "tmpfs", "tmpfs", dev / "shm")
-    mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=620", "devpts", dev / "pts")
-    links = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
-    for name, target in links.items():
-        (dev / name).symlink_to(target)
-
-
 def mount_resctrl(host: dict[str, Any]) -> None:
     """Mount the simulated resctrl where a real one is."""
     words = [*host["simulator"], "sim", "mount", RESCTRL, "--profile", f"{SIMULATION}/profile.json", "--background"]
@@ -118,10 +105,6 @@ def start(guest: dict[str, Any]) -> None:
 
 def ip(*words: str) -> None:
     subprocess.run(["/usr/bin/env", "ip", *words], check=True)
-
-
-def mount(*words: str | Path) -> None:
-    subprocess.run(["/bin/mount", *words], check=True)
 
 
 if __name__ == "__main__":
