@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import waiting
 from tests.missing import skip_without
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +46,7 @@ def typed(text: str, directory: Path) -> list[tuple[str, int]]:
     ]
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
     shell = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", "\n".join(lines)]
-    done = subprocess.run(
+    done = waiting.run(
         shell,
         cwd=directory,
         env=environment,
@@ -54,7 +55,6 @@ def typed(text: str, directory: Path) -> list[tuple[str, int]]:
         stderr=subprocess.STDOUT,
         text=True,
         check=True,
-        timeout=300,
     )
     parts = END.split(done.stdout.replace(str(directory), LAB))
     return [(output, int(code)) for output, code in zip(parts[::2], parts[1::2], strict=False)]
