@@ -7,11 +7,10 @@ machine changes them.
 
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from cachetune.agent.decide import AgentOptions, Decision, ManagedGuest, Memory, Observation, decision_about
 from cachetune.apply.state.ledger import Ledger
 from cachetune.host.model import Host
+from cachetune.service.states import without_other_threads
 
 
 class _Surroundings(NamedTuple):
@@ -54,11 +53,6 @@ class Recall:
     def _begin(self, observation: Observation, options: AgentOptions) -> None:
         """Begin a round: keep what was decided in the last one, unless the surroundings differ."""
         self._observation = observation
-        surroundings = _Surroundings(_without_other_threads(observation.host), observation.ledger, options)
+        surroundings = _Surroundings(without_other_threads(observation.host), observation.ledger, options)
         self._before = self._decided if surroundings == self._surroundings else {}
         self._surroundings, self._decided = surroundings, {}
-
-
-def _without_other_threads(host: Host) -> Host:
-    default, *others = host.groups
-    return replace(host, groups=(replace(default, tids=default.tids and (0,)), *others))

@@ -36,13 +36,14 @@ class TuningFile(msgspec.Struct, frozen=True):
 
 TuningFiles = dict[str, TuningFile]
 
-_State = tuple[int, ...]
+FileState = tuple[int, ...]
+"""What changes with a file, or with the link that leads to it; () without a file."""
 
 
 class _Known(NamedTuple):
     """A file that was read, its state then, and the guest's vCPUs."""
 
-    state: _State
+    state: FileState
     vcpus: int | None
     file: TuningFile
 
@@ -82,15 +83,21 @@ class TuningFilesReader:
             self._known[name] = _Known(state, vcpus, file)
         return file
 
-    def _state(self, name: str) -> _State | None:
-        """What changes with the file, or with the link that leads to it; None if that proves nothing."""
-        try:
-            about = os.stat(self._directory / f"{name}{_SUFFIX}")  # noqa: PTH116 - of the file, not of a link to it
-        except OSError:
-            return None
-        if not stat.S_ISREG(about.st_mode) or self._clock() - about.st_ctime < _COARSE_SECONDS:
-            return None
-        return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+    def _state(self, name: str) -> FileState | None:
+        return state_of_file(self._directory / f"{name}{_SUFFIX}", self._clock())
+
+
+def state_of_file(path: Path, now: float) -> FileState | None:
+    """The state of a file, ``now`` in seconds since 1970; None if it proves nothing: the file changed a moment ago."""
+    try:
+        about = os.stat(path)  # noqa: PTH116 - of the file, not of a link to it
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError:
+        return None
+    if not stat.S_ISREG(about.st_mode) or now - about.st_ctime < _COARSE_SECONDS:
+        return None
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def read_tuning_files(directory: Path, vcpus: Mapping[str, int]) -> TuningFiles | None:

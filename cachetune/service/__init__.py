@@ -7,5 +7,5 @@ functions of ``cachetune`` (in ``api``) all use this package.
 
 ``connection`` and ``hosts`` open and read a host, ``select`` and ``requests`` find guests and what they request,
 ``plans`` plans and ``changes`` carries a plan out, ``readings`` reads counters, and ``status`` compares guests with the
-host.
+host, ``states`` again and again.
 """

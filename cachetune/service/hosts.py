@@ -98,8 +98,12 @@ def read_for_planning(location: Location) -> HostReading:
     reading = read_location(location)
     if location.host is not None:
         return msgspec.structs.replace(reading, notes=(*reading.notes, *_staleness(reading.host, location.host)))
-    host = without_measurement(with_reservations(reading.host, location.run), location.run)
-    return msgspec.structs.replace(reading, host=host)
+    return msgspec.structs.replace(reading, host=for_planning(reading.host, location.run))
+
+
+def for_planning(host: Host, run: Path) -> Host:
+    """A live host as a plan has to see it: with the groups reserved for starting guests, without a measurement."""
+    return without_measurement(with_reservations(host, run), run)
 
 
 def _staleness(host: Host, file: str) -> tuple[str, ...]:

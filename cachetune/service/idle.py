@@ -7,8 +7,6 @@ from msgspec.structs import replace
 from cachetune.apply.settle import settlement
 from cachetune.apply.state.departures import departed
 from cachetune.apply.state.ledger import Ledger
-from cachetune.apply.state.measurement import without_measurement
-from cachetune.apply.state.reservations import with_reservations
 from cachetune.cbm import Cbm, is_contiguous, run
 from cachetune.errors import PlanRefusedError
 from cachetune.host.model import CacheControl, Host
@@ -18,14 +16,14 @@ from cachetune.plan.after import host_after
 from cachetune.plan.default_group import plan_reset
 from cachetune.plan.steps import Step
 from cachetune.service.connection import Location
-from cachetune.service.hosts import HostReading
+from cachetune.service.hosts import HostReading, for_planning
 
 
 def usage_on(location: Location, reading: HostReading) -> HostUsage:
     """What is used and what is free; of a live host also what lies idle."""
     if location.host is not None or not SysfsResctrl(location.resctrl).is_live:
         return reading.usage
-    host = without_measurement(with_reservations(reading.host, location.run), location.run)
+    host = for_planning(reading.host, location.run)
     return replace(reading.usage, idle=tuple(_idle(host, reading.ledger, departed(location.run))))
 
 

@@ -26,8 +26,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     ``vcpus`` are pairs of vCPU and thread id, instead of a process. ``machine_name`` overrides the prefix of the group
     names, which is made from the guest's name. ``foreign`` adds foreign groups where the selection names
-    no guest. ``sources`` configures where to look for running guests, ``source``
-    restricts that to one source. ``guests_d`` is the directory of tuning files.
+    no guest; ``without_groups`` accepts running guests that have none. ``sources`` configures where to look for running
+    guests, ``source`` restricts that to one source. ``guests_d`` is the directory of tuning files.
     """
 
     guest: str | None = None
@@ -36,6 +36,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     vcpus: tuple[tuple[int, int], ...] = ()
     foreign: bool = False
+    without_groups: bool = False
     sources: SourceOptions = SourceOptions()
     source: SourceName | None = None
     guests_d: Path = GUESTS_D
@@ -94,7 +95,7 @@ def select_groups(
 
     A guest's groups have its names, or those that the ledger has for it. With neither, the default group and every
     group that cachetune or libvirt made, or with ``foreign`` every group. Raises GuestNotFoundError, WrongGuestError,
-    and InputError if a selected guest has no groups.
+    and InputError if no selected guest has groups, unless the selection accepts that.
     """
     if domain is None and selection.is_empty:
         shown = (group.path for group in host.groups if selection.foreign or group.owner in _SHOWN_OWNERS)
@@ -116,7 +117,7 @@ def select_groups(
         for group in host.groups
         if any(belongs_to(group.path, each) for each in machines) or group.path.rpartition("/")[2] in names
     )
-    if not found:
+    if not found and not (running and selection.without_groups):
         wanted = listed([repr(each) for each in dict.fromkeys(machines)], joint="or")
         raise InputError(f"{host.source} has no groups of {wanted}", hint=_known_machines(host))
     return SelectedGroups(found, (*selected.notes, *(note for guest in running for note in warnings_about(guest))))

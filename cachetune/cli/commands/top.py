@@ -7,6 +7,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
+from cachetune.agent.effective import effective_options
 from cachetune.cli import options
 from cachetune.cli.show.console import show
 from cachetune.cli.show.findings import show_warnings
@@ -43,12 +44,13 @@ _SCREEN = "What"
 @option("--unfold", "unfold_all", is_flag=True, heading=_SCREEN, help="Also show the groups and caches of each guest.")
 @options.interval_option("How often to look.", 1.0)
 @options.stack(options.guest, options.all_guests, options.machine_name)
-@options.stack(options.finding, options.host, options.resctrl, options.sysfs, options.run)
+@options.stack(options.finding, options.guests_d, options.host, options.resctrl, options.sysfs, options.run)
 def command(*, once: bool, interval: float, force: bool, **values: Any) -> None:
     """Show what guests use now: cache occupancy against their own ways, memory bandwidth, and what is left.
 
-    A row is a guest, the default group, or a group of another program; Enter unfolds it to its groups and caches. The
-    picture of each cache has a letter for each control group. '?' shows all keys. Reads counters only, and changes
+    A row is a guest, the default group, or a group of another program; Enter unfolds it to its groups and caches. A
+    guest that has no groups is a row without counters. A guest that differs from its request is drifted, as in
+    'cachetune guests'. The picture of each cache has a letter for each control group. '?' shows all keys. Changes
     nothing. Needs the extra 'top', except for --once.
 
     \b
@@ -59,8 +61,9 @@ def command(*, once: bool, interval: float, force: bool, **values: Any) -> None:
     """
     options.check_interval(interval, force=force)
     view = View(**{name: values[name] for name in View.__struct_fields__ if name in values})
-    selection = replace(options.selection(values), foreign=True)
-    with Looker(options.location(values), selection, EVENTS) as looker:
+    location = options.location(values)
+    selection = replace(options.selection(values), foreign=True, without_groups=True)
+    with Looker(location, selection, EVENTS, lambda: effective_options(location, selection).options) as looker:
         if once:
             _print_frame(looker, view, interval)
             return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_STYLES = {"applied": "green", "drifted": "yellow", "refused": "red", "invalid": "red"}
+TUNING_STYLES = {"applied": "green", "drifted": "yellow", "refused": "red", "invalid": "red"}
 
 
 def guests_page(found: Guests) -> Iterator["RenderableType"]:
@@ -100,11 +100,12 @@ def _tuning(guest: GuestState) -> "Text":
 def _state(tuning: Tuning) -> "Text":
     from rich.text import Text
 
-    differs = f": {_counts(tuning.summary)}" if tuning.summary else ""
-    return Text(f"{tuning.state}{differs}", _STYLES.get(tuning.state, ""))
+    differs = f": {differences(tuning.summary)}" if tuning.summary else ""
+    return Text(f"{tuning.state}{differs}", TUNING_STYLES.get(tuning.state, ""))
 
 
-def _counts(summary: Summary) -> str:
+def differences(summary: Summary) -> str:
+    """What apply would do: "1 group to create, 2 tasks to move"."""
     return counts(
         (summary.control_groups_created + summary.monitor_groups_created, "group", "to create"),
         (summary.groups_changed, "group", "to change"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cachetune.cli.show.groups import STYLES
+from cachetune.cli.show.guests import TUNING_STYLES, differences
 from cachetune.cli.show.table import heading, unbroken
 from cachetune.cli.top.model import Amount, Row, State
 from cachetune.cli.top.summary import CacheMap, Summary
@@ -138,19 +139,28 @@ def row_line(row: Row, layout: Layout, view: View, summary: Summary, trace: str 
             "letters": (letters, STYLES[row.owner]),
             "name": (name, "" if row.depth else "bold"),
             "cache": ("" if row.cache_id is None else f"{row.cache_id}", ""),
-            "bar": ("" if fill is None else bar(fill, layout.bar), style),
-            "amounts": (f"{_cell(row.occupancy, 6):>6}/{_mib(row.own_bytes):<6}", ""),
+            "bar": (_bar(row, layout.bar), style),
+            "amounts": (_amounts(row), ""),
             "percent": ("" if fill is None else f"{fill:.0%}", ""),
             "total": (_cell(row.total, layout.total), ""),
             "local": (_cell(row.local, layout.local), ""),
             "trace": (trace, "cyan"),
             "ways": (_own_ways(row, summary), "dim"),
-            "state": (state_words(row, layout.state), style),
+            "state": (state_words(row, layout.state), TUNING_STYLES.get(row.request, style)),
         },
     )
 
 
 def state_words(row: Row, width: int) -> str:
+    """What is to be known of the guest's request, then the state, in as many words as fit."""
+    if not row.request:
+        return _activity(row, width)
+    beside = _activity(row, width - len(f"{row.request}, "))
+    text = f"{row.request}, {beside}"
+    return text if beside and len(text) <= width else row.request
+
+
+def _activity(row: Row, width: int) -> str:
     """The state, in which caches, and if there is no counter why, in as many words as fit."""
     if row.lack is None:
         where = f" L3 {format_ids(row.where)}" if row.where and row.state in ("over", "full") else ""
@@ -158,12 +168,26 @@ def state_words(row: Row, width: int) -> str:
     return next((text for text in (f"no counter: {row.lack}", f"{row.lack}") if len(text) <= width), row.lack.word)
 
 
+def _bar(row: Row, width: int) -> str:
+    if row.kind == "ungrouped":
+        return "no groups"
+    return "" if row.fill is None else bar(row.fill, width)
+
+
+def _amounts(row: Row) -> str:
+    if row.kind == "ungrouped":
+        return f"{'-':>6}"
+    return f"{_cell(row.occupancy, 6):>6}/{_mib(row.own_bytes):<6}"
+
+
 def detail(row: Row, width: int) -> "Text":
     """All about one row in a line, for what its columns have no room for."""
     more = f" and {count(len(row.paths) - 1, 'more group')}" if len(row.paths) > 1 else ""
-    words = [("the default group" if row.paths[0] == DEFAULT_GROUP else printable(row.paths[0])) + more]
+    group = ("the default group" if row.paths[0] == DEFAULT_GROUP else printable(row.paths[0])) + more
+    words = [f"no groups; runs in {group}" if row.kind == "ungrouped" else group]
+    words += _about_request(row)
     if row.state:
-        words.append(state_words(row, 1000))
+        words.append(_activity(row, 1000))
     if row.fill is not None:
         words.append(f"{row.fill:.0%} of what its ways hold")
     if row.mask is not None and row.cache_id is not None:
@@ -174,6 +198,17 @@ def detail(row: Row, width: int) -> "Text":
     if partial:
         words.append(f"* {' and '.join(partial)} without groups that have no counter")
     return _fitted("; ".join(words), width)
+
+
+def _about_request(row: Row) -> Iterator[str]:
+    """The request if it is to be known of, and why: what apply would do, or the first problem."""
+    if not row.request or row.tuning is None:
+        return
+    if row.request == "unknown":
+        yield "its request is not known"
+        return
+    why = differences(row.tuning.summary) if row.tuning.summary else "".join(row.tuning.why[:1])
+    yield f"{row.request}: {printable(why)}" if why else row.request
 
 
 def summary_lines(summary: Summary, width: int, marked: str = "") -> Iterator["Text"]:

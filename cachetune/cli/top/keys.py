@@ -23,11 +23,15 @@ Columns
   *                  a sum without groups that have no counter
 
 States
+  invalid, refused   the guest's request has errors, or cannot be planned
+  drifted            the host differs from the guest's request
   over               it has more than 105 % of what its ways hold, as after a shrink
   full               it has 95 % or more
   no counter         the kernel has no value, and its word for that is shown
   in use             none of the others
   idle               less than 1 MiB/s, and at most 10 % of what its ways hold
+  no request         a guest without groups, for which nothing is requested;
+                     unknown if its XML is not available
 
 Ways
   Each cache is drawn with the letter of the group that has each way, the

@@ -1,16 +1,23 @@
 """What one row of ``top`` says: amounts, the ways they are compared with, and a state (docs/how-to/top.md)."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from cachetune.cbm import Cbm
 from cachetune.host.model import Owner
 
+if TYPE_CHECKING:
+    from cachetune.service.status import Tuning
+
 State = Literal["over", "full", "no counter", "in use", "idle", ""]
 STATES: tuple[State, ...] = ("over", "full", "no counter", "in use", "idle", "")
 """The most notable first: the state of a sum is the most notable one of its parts. "" is not known yet."""
+
+Request = Literal["invalid", "refused", "drifted", "no request", "unknown", ""]
+REQUESTS: tuple[Request, ...] = ("invalid", "refused", "drifted", "", "no request", "unknown")
+"""What is to be known of a guest's request, the most notable first. The last two are of guests without groups only."""
 
 FULL, OVER, LITTLE = 0.95, 1.05, 0.10
 """Shares of the own ways. Occupancy is approximate, so more than the ways hold is only what is clearly more."""
@@ -21,7 +28,8 @@ OCCUPANCY, TOTAL, LOCAL = "llc_occupancy", "mbm_total_bytes", "mbm_local_bytes"
 EVENTS = (OCCUPANCY, TOTAL, LOCAL)
 
 Key = tuple[str, ...]
-Kind = Literal["guest", "default", "foreign", "group", "cache"]
+Kind = Literal["guest", "ungrouped", "default", "foreign", "group", "cache"]
+"""An "ungrouped" guest has no groups."""
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -70,9 +78,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the table, and the rows that it unfolds to.
 
     ``key`` identifies it from look to look: its own last word after those of the rows around it. ``name`` is hostile
-    text. ``letters`` are those of its control groups in the pictures of ways, ``paths`` its groups. ``cache_id`` is
-    None for a sum of several caches; ``mask`` are its ways of a single one. ``lack`` explains the state "no counter",
-    ``where`` are the caches in which a sum is in its state, if it is not in all of them.
+    text. ``letters`` are those of its control groups in the pictures of ways, ``paths`` its groups, or the foreign ones
+    in which the threads of an ungrouped guest are. ``cache_id`` is None for a sum of several caches; ``mask`` are its
+    ways of a single one. ``lack`` explains the state "no counter", ``where`` are the caches in which a sum is in its
+    state, if it is not in all of them. ``tuning`` is that of a guest, whose ``request`` it decides.
     """
 
     key: Key
@@ -90,7 +99,24 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     where: tuple[int, ...] = ()
     cache_id: int | None = None
     mask: Cbm | None = None
+    tuning: "Tuning | None" = None
     rows: tuple["Row", ...] = ()
+
+    @property
+    def request(self) -> Request:
+        """What is to be known of the guest's request."""
+        if self.tuning is None:
+            return ""
+        match self.tuning.state:
+            case "invalid" | "refused" | "drifted" as state:
+                return state
+            case "none" | "unknown" if self.kind != "ungrouped":
+                return ""
+            case "none":
+                return "no request"
+            case "unknown":
+                return "unknown"
+        return ""
 
     @property
     def depth(self) -> int:

@@ -1,11 +1,13 @@
 """The tree of rows: guests, the default group and foreign control groups; in them their groups, in those their caches.
 
-A control group's values include those of its monitor groups, so a sum takes the outermost groups only.
+A control group's values include those of its monitor groups, so a sum takes the outermost groups only. A running guest
+that has no groups is a row, too: without counters, because those of the default group are not its own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from cachetune.cbm import Cbm
 from cachetune.cli.top.model import (
@@ -23,9 +25,11 @@ from cachetune.cli.top.model import (
 )
 from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host, parent_of
 from cachetune.picture import letter_of
+from cachetune.service.status import GuestState, Tuning
 from cachetune.watch import Counter, Reading
 
 _LEVEL = 3
+_NOTABLE = ("invalid", "refused", "drifted")
 
 
 class _Unit(msgspec.Struct, frozen=True):
@@ -52,16 +56,64 @@ class _Root(msgspec.Struct, frozen=True):
     name: str
     units: list[_Unit] = []
 
+    @property
+    def paths(self) -> set[str]:
+        """Those of its groups."""
+        return {unit.reading.path for unit in self.units}
 
-def rows_of(host: Host, readings: Iterable[Reading], *, per_cache: bool = False) -> tuple[Row, ...]:
-    """The root rows, in the order of the groups: each summed over all caches, or one for each cache."""
+
+def rows_of(
+    host: Host, readings: Iterable[Reading], guests: Sequence[GuestState] = (), *, per_cache: bool = False
+) -> tuple[Row, ...]:
+    """The root rows, in the order of the groups: each summed over all caches, or one for each cache.
+
+    Rows of guests without groups are last.
+    """
     letters = {group.path: letter_of(i) for i, group in enumerate(host.control_groups())}
     units = {reading.path: _unit(reading, host, letters) for reading in readings}
     inside: dict[str, list[_Unit]] = {}
     for path, unit in units.items():
         if unit.reading.kind == "monitor":
             inside.setdefault(parent_of(path), []).append(unit)
-    return tuple(row for root in _roots(units) for row in _root_rows(root, inside, per_cache=per_cache))
+    roots = tuple(_roots(units))
+    tunings: dict[str, Tuning] = {}
+    ungrouped = []
+    for guest in guests:
+        if root := _root_with(guest, roots):
+            tunings[root.key] = min(tunings.get(root.key, guest.tuning), guest.tuning, key=_notability)
+        else:
+            ungrouped.append(_ungrouped_row(guest))
+    rows = (row for root in roots for row in _root_rows(root, inside, tunings.get(root.key), per_cache=per_cache))
+    return (*rows, *ungrouped)
+
+
+def _root_with(guest: GuestState, roots: Iterable[_Root]) -> _Root | None:
+    """The row of a guest's groups: those of its name, or those in which its threads are."""
+    own = [root for root in roots if root.kind == "guest"]
+    named = (root for root in own if root.name == guest.name)
+    return next(named, next((root for root in own if not root.paths.isdisjoint(guest.groups)), None))
+
+
+def _notability(tuning: Tuning) -> int:
+    """Several running guests can have one name."""
+    return _NOTABLE.index(tuning.state) if tuning.state in _NOTABLE else len(_NOTABLE)
+
+
+def _ungrouped_row(guest: GuestState) -> Row:
+    return Row(
+        key=(f"process {guest.pid}",),
+        kind="ungrouped",
+        name=guest.name or f"process {guest.pid}",
+        owner="default",
+        letters="",
+        paths=guest.groups or (DEFAULT_GROUP,),
+        occupancy=Amount(),
+        own_bytes=None,
+        total=Amount(),
+        local=Amount(),
+        state="",
+        tuning=guest.tuning,
+    )
 
 
 def _roots(units: Mapping[str, _Unit]) -> Iterator[_Root]:
@@ -86,7 +138,9 @@ def _root_of(unit: _Unit, units: Mapping[str, _Unit]) -> _Root:
     return _Root(f"group {reading.path}", "foreign", reading.path, [])
 
 
-def _root_rows(root: _Root, inside: Mapping[str, Sequence[_Unit]], *, per_cache: bool) -> Iterator[Row]:
+def _root_rows(
+    root: _Root, inside: Mapping[str, Sequence[_Unit]], tuning: Tuning | None, *, per_cache: bool
+) -> Iterator[Row]:
     ids = sorted({part.cache_id for unit in root.units for part in unit.caches})
     for cache_id in ids if per_cache and ids else (None,):
         key = (root.key,) if cache_id is None else (f"{root.key} L3 {cache_id}",)
@@ -95,7 +149,7 @@ def _root_rows(root: _Root, inside: Mapping[str, Sequence[_Unit]], *, per_cache:
             rows = _inner_rows(key, units[0], inside, cache_id)
         else:
             rows = tuple(_group_row(key, unit, inside, cache_id) for unit in units)
-        yield _row(key, root.kind, root.name, units, rows, cache_id)
+        yield replace(_row(key, root.kind, root.name, units, rows, cache_id), tuning=tuning)
 
 
 def _group_row(above: Key, unit: _Unit, inside: Mapping[str, Sequence[_Unit]], cache_id: int | None) -> Row:

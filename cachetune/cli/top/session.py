@@ -43,8 +43,8 @@ class Session:
         seen = look.seen
         self.time, self.notes = seen.readings.time, seen.notes
         self.summary: Summary = summary_of(look.usage, is_live=look.is_live)
-        self._summed = rows_of(seen.host, seen.readings.monitors)
-        self._per_cache = rows_of(seen.host, seen.readings.monitors, per_cache=True)
+        self._summed = rows_of(seen.host, seen.readings.monitors, look.guests)
+        self._per_cache = rows_of(seen.host, seen.readings.monitors, look.guests, per_cache=True)
         self._trails.add((*self._summed, *self._per_cache), int(second), interval)
 
     def table(self, view: View, width: int, *, trace: bool = True) -> Table:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from cachetune.cli.top.model import STATES, Key, Row
+from cachetune.cli.top.model import REQUESTS, STATES, Key, Row
 
 Order = Literal["occupancy", "fill", "total", "local", "name", "state"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -65,7 +65,7 @@ def _number(row: Row, order: Order) -> float | None:
         case "local":
             return row.local.value
         case "state":
-            return float(-STATES.index(row.state))
+            return float(-REQUESTS.index(row.request) * len(STATES) - STATES.index(row.state))
         case "name":
             return 0.0
 

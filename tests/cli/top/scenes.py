@@ -9,8 +9,10 @@ from cachetune.host.model import Host
 from cachetune.host.read import read_host
 from cachetune.host.usage import IdleWays, free_mask, usage_of
 from cachetune.plan.groups.names import scope_of
+from cachetune.plan.model import Summary, Usage
 from cachetune.service.looks import Look
 from cachetune.service.readings import HostReadings
+from cachetune.service.status import GuestState, Tuning
 from cachetune.testing import simulate
 from cachetune.watch import Counter, Reading, Readings
 from cachetune.watch.model import State
@@ -69,13 +71,20 @@ def reading(of: Host, path: str, *caches: Sequence[Value], guest: str | None = N
     )
 
 
-def look(of: Host, readings: Sequence[Reading], *, time: float = NOON, notes: tuple[str, ...] = ()) -> Look:
+def look(
+    of: Host,
+    readings: Sequence[Reading],
+    *,
+    time: float = NOON,
+    notes: tuple[str, ...] = (),
+    guests: tuple[GuestState, ...] = (),
+) -> Look:
     """A look at a live host."""
     usage = usage_of(of)
     free = [(cache.name, i, mask) for cache in of.caches for i in (0, 1) if (mask := free_mask(of, cache, i))]
     usage = replace(usage, idle=tuple(IdleWays(name, i, mask, mask, "") for name, i, mask in free))
     seen = HostReadings(Readings(source="/sys/fs/resctrl", time=time, monitors=tuple(readings)), of, notes)
-    return Look(seen, usage, is_live=True)
+    return Look(seen, usage, is_live=True, guests=guests)
 
 
 WEB, DB, LONG = "cachetune-web-vcpus_0-1", "cachetune-db-vcpus_0", "cachetune-evil-vcpus_0"
@@ -116,6 +125,47 @@ def every_state(factor: float = 1.0, time: float = NOON) -> Look:
             reading(of, MAIL, (some // 16, 0.0, 0.0), (0, 0.3, 0.1), guest="mail"),
         ],
         time=time,
+    )
+
+
+def guest(name: str, pid: int, tuning: Tuning, *groups: str) -> GuestState:
+    """A running guest whose threads are in these groups, or in the default group."""
+    return GuestState(
+        name=name,
+        uuid=None,
+        pid=pid,
+        user=0,
+        source="threads",
+        libvirt_id=None,
+        vcpus={},
+        tuning=tuning,
+        groups=groups,
+    )
+
+
+def drifted(created: int = 0, moved: int = 0) -> Tuning:
+    """A request for which groups would have to be created, and tasks moved."""
+    summary = Summary(created, 0, 0, 0, moved, Usage(6, 8), Usage(9, 144))
+    return Tuning("drifted", "file", "/etc/cachetune/guests.d/mail.xml", summary=summary)
+
+
+REFUSED = Tuning("refused", "libvirt", why=("no room for 4 ways (9 MiB) on L3 cache 0: 2 free, largest hole 2",))
+
+
+def with_requests() -> Look:
+    """The same groups: two guests have what they request and two do not; four guests have no groups."""
+    return replace(
+        every_state(),
+        guests=(
+            guest("web", 10, Tuning("applied"), WEB),
+            guest("db", 11, Tuning("applied"), DB),
+            guest("mail", 12, drifted(moved=2), MAIL),
+            guest(HOSTILE, 13, Tuning("invalid", why=("[red]line 3\x1b[2J",)), LONG),
+            guest("batch", 14, Tuning("none")),
+            guest("new", 15, drifted(created=1, moved=4)),
+            guest("big", 16, REFUSED),
+            guest("", 17, Tuning("unknown"), COS),
+        ),
     )
 
 

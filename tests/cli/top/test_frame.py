@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 
 from cachetune.cli.top.frame import detail, title
-from cachetune.cli.top.model import STATES
+from cachetune.cli.top.model import REQUESTS, STATES
 from cachetune.cli.top.rows import rows_of
 from cachetune.cli.top.session import Session
 from cachetune.cli.top.summary import summary_of
@@ -19,7 +19,19 @@ from cachetune.cli.top.view import ORDERS, Order, View
 from cachetune.picture import FILLED, bar
 from cachetune.service.looks import Look
 from tests.cli.top import screens
-from tests.cli.top.scenes import DB, HOSTILE, WAY, every_state, host, look, reading
+from tests.cli.top.scenes import (
+    COS,
+    DB,
+    HOSTILE,
+    MAIL,
+    REFUSED,
+    WAY,
+    every_state,
+    host,
+    look,
+    reading,
+    with_requests,
+)
 
 ROOT = Path(__file__).parents[3]
 WIDTHS = [80, 100, 120, 132, 160, 200, 300]
@@ -45,10 +57,46 @@ def test_a_frame_looks_as_it_did(name: str, view: View, width: int) -> None:
     screens.check(f"{name}-{width}", frame(view, width))
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_frame_with_requests_looks_as_it_did(width: int) -> None:
+    screens.check(f"requests-{width}", frame(View(order="state"), width, with_requests()))
+
+
+def row_of(name: str, width: int) -> str:
+    return next(line for line in frame(View(), width, with_requests()) if f" {name} " in line)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_guest_without_groups_is_a_row_that_says_so_and_has_no_number(width: int) -> None:
+    for name, state in (("batch", "no request"), ("new", "drifted"), ("big", "refused"), ("process 17", "unknown")):
+        words = row_of(name, width).split(name)[1].split()
+        assert words[:2] == ["no", "groups"]
+        assert set(words[2:5]) == {"-"}
+        assert " ".join(words[5:]) == state
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_a_guest_lacks_of_its_request_comes_before_what_it_uses(width: int) -> None:
+    words = row_of("mail", width).split()
+    assert words[-1] == "drifted" if width < 100 else words[-2:] == ["drifted,", "idle"]
+
+
+def test_the_detail_of_a_row_says_why_it_differs_from_its_request() -> None:
+    seen = with_requests()
+    rows = {row.name[:7]: row for row in rows_of(seen.seen.host, seen.seen.readings.monitors, seen.guests)}
+    assert detail(rows["mail"], 200).plain.startswith(f"{MAIL}; drifted: 2 tasks to move; idle; ")
+    here = "no groups; runs in the default group"
+    assert detail(rows["new"], 200).plain == f"{here}; drifted: 1 group to create, 4 tasks to move"
+    assert detail(rows["big"], 200).plain == f"{here}; refused: {REFUSED.why[0]}"
+    assert detail(rows["batch"], 200).plain == f"{here}; no request"
+    assert detail(rows["process"], 200).plain == f"no groups; runs in {COS}; its request is not known"
+    assert "invalid: [red]line 3\\x1b[2J; " in detail(rows["[bold]e"], 200).plain
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("per_cache", [False, True])
 def test_every_line_of_the_table_is_as_wide_as_the_others_and_fits(width: int, *, per_cache: bool) -> None:
-    table = session(every_state()).table(View(per_cache=per_cache, unfold_all=True), width)
+    table = session(with_requests()).table(View(per_cache=per_cache, unfold_all=True), width)
     widths = {cell_len(line.plain) for line in (table.header, *table.lines)}
     assert len(widths) == 1
     assert widths.pop() <= width
@@ -155,10 +203,12 @@ def test_the_page_shows_a_frame_as_it_is_printed() -> None:
     page = (ROOT / "docs" / "how-to" / "top.md").read_text()
     frame_ = (screens.DIRECTORY / "once-80.txt").read_text().replace("sim:skylake-2s", "/sys/fs/resctrl")
     assert frame_.replace("[bold]evil[/]\\x…", "app" + " " * 13) in page
+    requests = (screens.DIRECTORY / "requests-80.txt").read_text().splitlines(keepends=True)
+    assert "".join(line for line in requests if " mail " in line or " batch " in line) in page
 
 
 def test_the_page_lists_the_states_and_the_orders() -> None:
     page = (ROOT / "docs" / "how-to" / "top.md").read_text()
     listed = re.findall(r"^\| `([a-z ]+)` \| ", page.partition("## States")[2].partition("## What")[0], re.MULTILINE)
-    assert listed == [state for state in STATES if state]
+    assert listed == [*REQUESTS[:3], *(state for state in STATES if state), "no request"]
     assert ", ".join(ORDERS) in page

@@ -7,8 +7,24 @@ from cachetune.cbm import Cbm
 from cachetune.cli.top.model import Amount, Lack, Part, Row, state_of, sum_of
 from cachetune.cli.top.rows import rows_of
 from cachetune.host.read import read_host
+from cachetune.service.status import GuestState, Tuning
 from cachetune.testing import simulate
-from tests.cli.top.scenes import COS, DB, LATE, MIB, WAY, Value, counters, every_state, host, reading
+from tests.cli.top.scenes import (
+    COS,
+    DB,
+    LATE,
+    MIB,
+    WAY,
+    WEB,
+    Value,
+    counters,
+    drifted,
+    every_state,
+    guest,
+    host,
+    reading,
+    with_requests,
+)
 
 OWN = 100 * MIB
 
@@ -165,9 +181,11 @@ def test_no_two_rows_have_the_same_key() -> None:
     def keys(row: Row) -> list[tuple[str, ...]]:
         return [row.key, *(key for inner in row.rows for key in keys(inner))]
 
-    seen = every_state().seen
+    look = with_requests()
+    twins = [guest("batch", pid, Tuning("none")) for pid in (20, 21)]
     for per_cache in (False, True):
-        found = [key for row in rows_of(seen.host, seen.readings.monitors, per_cache=per_cache) for key in keys(row)]
+        rows = rows_of(look.seen.host, look.seen.readings.monitors, [*look.guests, *twins], per_cache=per_cache)
+        found = [key for row in rows for key in keys(row)]
         assert len(found) == len(set(found))
 
 
@@ -200,3 +218,35 @@ def test_numa_nodes_are_inside_their_cache_and_are_not_counted_twice() -> None:
     (row,) = rows_of(of, [replace(one, counters=(*one.counters, *nodes))])
     assert outline(row) == ["COS1", [["L3 0", [["node 0"], ["node 1"]]]]]
     assert row.occupancy == Amount(4.0 * MIB)
+
+
+def requested(*guests: GuestState, per_cache: bool = False) -> dict[str, list[str]]:
+    """The requests of the rows of guests, by name."""
+    seen, found = every_state().seen, dict[str, list[str]]()
+    for row in rows_of(seen.host, seen.readings.monitors, guests, per_cache=per_cache):
+        if row.kind in ("guest", "ungrouped") and row.tuning:
+            found.setdefault(row.name, []).append(row.request)
+    return found
+
+
+def test_a_guest_is_found_by_its_name_or_by_the_groups_of_its_threads() -> None:
+    assert requested(guest("web", 1, drifted())) == {"web": ["drifted"]}
+    assert requested(guest("renamed", 1, drifted(), WEB)) == {"web": ["drifted"]}
+    assert requested(guest("renamed", 1, drifted(), LATE)) == {"db": ["drifted"]}
+    assert requested(guest("web", 1, drifted()), per_cache=True) == {"web": ["drifted", "drifted"]}
+
+
+def test_a_guest_in_no_group_of_a_guest_has_one_row_also_per_cache() -> None:
+    for groups in ((), (COS,)):
+        for per_cache in (False, True):
+            assert requested(guest("new", 1, drifted(), *groups), per_cache=per_cache) == {"new": ["drifted"]}
+
+
+def test_a_process_that_claims_the_name_of_a_guest_does_not_hide_what_that_lacks() -> None:
+    claims, real = guest("web", 1, Tuning("unknown")), guest("web", 2, drifted(), WEB)
+    assert requested(claims, real) == requested(real, claims) == {"web": ["drifted"]}
+
+
+def test_of_a_guest_with_groups_only_what_is_wrong_with_its_request_is_said() -> None:
+    for state in ("none", "unknown", "applied"):
+        assert requested(guest("web", 1, Tuning(state), WEB)) == {"web": [""]}  # type: ignore[arg-type]

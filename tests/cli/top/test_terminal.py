@@ -48,6 +48,8 @@ working_set = "1KiB"
 accesses = "0MiB/s"
 """
 
+MONITORED = "<cputune><cachetune vcpus='0-3'><monitor level='3' vcpus='0-3'/></cachetune></cputune>"
+
 
 def row_of(name: str, screen: list[str]) -> str:
     return next((line for line in screen if f" {name} " in line), "")
@@ -78,7 +80,9 @@ def three_guests(directory: Path) -> Iterator[tuple[Host, list[Qemu]]]:
 def test_it_shows_three_real_guests_as_they_are(tmp_path: Path) -> None:
     web, db, mail = NAMES
     with three_guests(tmp_path) as (host, _):
+        (tmp_path / "guests.d").mkdir()
         where = ("--resctrl", host.mount.root, "--sysfs", tmp_path / "sysfs", "--run", tmp_path / "run")
+        where = (*where, "--guests-d", tmp_path / "guests.d")
         command = (*CACHETUNE, "top", *where, "--interval", "0.2", "--sort", "total", "--filter", f"{os.getpid()}")
         with terminal([*command, "--per-cache"], 80, 24) as screen:
             screen.wait_for("CLOSIDs: 4 of 8 used, 4 left", web, db, mail)
@@ -104,7 +108,9 @@ def test_it_shows_three_real_guests_as_they_are(tmp_path: Path) -> None:
             assert any(re.search("[-.]{8}[A-Z]{3}", line) for line in screen.screen), "the ways of a cache"
 
             assert host.cachetune("remove", "--guest", mail, "--yes").returncode == 0
-            screen.wait_until(lambda: not row_of(mail, screen.screen), "the end of a row")
+            screen.wait_until(lambda: "no groups" in row_of(mail, screen.screen), "a row without groups")
+            (tmp_path / f"guests.d/{mail}.xml").write_text(MONITORED)
+            screen.wait_until(lambda: row_of(mail, screen.screen).endswith("drifted"), "its request")
             screen.press("q")
             screen.wait_until(lambda: screen.exit_code == "0", "exit code 0")
             assert "Traceback" not in "\n".join(screen.screen)

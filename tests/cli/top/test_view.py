@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from cachetune.cli.top.model import Row
 from cachetune.cli.top.rows import rows_of
 from cachetune.cli.top.view import ORDERS, View
-from tests.cli.top.scenes import every_state
+from tests.cli.top.scenes import every_state, with_requests
 
 
 def rows() -> tuple[Row, ...]:
@@ -32,6 +32,16 @@ def shown(view: View) -> list[str]:
 def test_rows_are_sorted(order: str, names: list[str]) -> None:
     assert shown(View(order=order)) == names  # type: ignore[arg-type]
     assert shown(View(order=order, backwards=True)) == names[::-1]  # type: ignore[arg-type]
+
+
+def test_by_state_requests_come_before_what_is_used_and_guests_without_requests_last() -> None:
+    look = with_requests()
+    found = View(order="state").visible(rows_of(look.seen.host, look.seen.readings.monitors, look.guests))
+    assert [row.name.split()[0][:7] for row in found] == [
+        *("[bold]e", "big", "mail", "new"),
+        *("db", "web", "default", "COS1"),
+        *("batch", "process"),
+    ]
 
 
 def test_every_order_has_a_case() -> None:
