@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cachetune.cli.main import command
-from cachetune.errors import HostError, InputError, MissingExtraError
+from cachetune.errors import GuestNotFoundError, HostError, InputError, MissingExtraError
 from cachetune.extras import how_to_install
 from cachetune.testing import MountedResctrl
+from tests.guests.lookalike import add_process
 from tests.host.trees import SKYLAKE, below, make
 
 SIM = ("--host", "sim:skylake-2s", "--interval", "0.1")
@@ -57,6 +58,43 @@ def test_it_shows_the_guests_of_a_mount_and_foreign_groups(mounted_resctrl: Moun
     shown = run("--once", "--unfold", *where).stdout
     for text in ("▾ web", "▾ COS1", "▾ default group", "▾ other", "#d 9 idle", "CLOSIDs: 3 of 8 used, 5 left"):
         assert text in shown
+
+
+def test_a_guest_without_groups_is_a_row_also_if_it_alone_is_selected(
+    mounted_resctrl: MountedResctrl, tmp_path: Path
+) -> None:
+    mount, proc, guests_d = mounted_resctrl, tmp_path / "proc", tmp_path / "guests.d"
+    (mount.root / "cachetune-web-vcpus_0").mkdir()
+    guests_d.mkdir()
+    for pid, name in ((40, "web"), (50, "batch"), (60, "new")):
+        arguments = ("qemu-system-x86_64", "-name", f"guest={name}")
+        add_process(proc, pid, {pid: "qemu-system-x86", pid + 1: "CPU 0/KVM"}, arguments=arguments)
+    monitored = "<cputune><cachetune vcpus='0'><monitor level='3' vcpus='0'/></cachetune></cputune>"
+    (guests_d / "new.xml").write_text(monitored)
+    nowhere = (
+        "--libvirt-run",
+        tmp_path / "none",
+        "--cgroup",
+        tmp_path / "none",
+        "--proc",
+        proc,
+        "--guests-d",
+        guests_d,
+    )
+    where = ("--resctrl", mount.root, "--sysfs", mount.sysfs, "--run", mount.run, "--interval", "0.1", *nowhere)
+
+    def rows(*words: str) -> dict[str, str]:
+        """The states of the rows by their names."""
+        lines = run("--once", *where, *words).stdout.partition("STATE\n")[2].partition("\n\n")[0].splitlines()
+        return {line.split()[0 if line[0] == " " and line[3] != "▸" else 2]: line[68:] for line in lines}
+
+    assert rows() == {"default": "in use", "web": "idle", "batch": "unknown", "new": "drifted"}
+    assert rows("--guest", "batch") == {"batch": "unknown"}
+    assert rows("--guest", "web") == {"web": "idle"}
+    assert rows("--all-guests") == {"web": "idle", "batch": "unknown", "new": "drifted"}
+    assert rows("--machine-name", "cachetune-web") == {"web": "idle"}
+    with pytest.raises(GuestNotFoundError):
+        run("--once", *where, "--guest", "nosuch")
 
 
 def test_warnings_go_to_stderr(tmp_path: Path) -> None:
