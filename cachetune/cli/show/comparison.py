@@ -39,7 +39,7 @@ def comparison_page(comparison: Comparison, *, show_all: bool) -> Iterator["Rend
 
 def title_of(host: ComparedHost) -> str:
     """Which host it is, and when its snapshot was taken."""
-    name = printable(host.source)
+    name = "<stdin>" if host.source == "-" else printable(host.source)
     if host.hostname:
         name = f"{printable(host.hostname)} ({name})"
     return name if host.taken is None else f"{name}, {snapshot_of(host.taken)}"

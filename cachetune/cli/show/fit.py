@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cachetune.cli.show.findings import show_error, show_findings
+from cachetune.cli.show.host import age
 from cachetune.cli.show.table import Sentence, Table, names, numbers, words
 from cachetune.errors import InputError
 from cachetune.fleet.model import CacheFit, Fit, FleetFit, FleetHost, GuestFit, Unusable
@@ -23,7 +24,6 @@ BEST = 10
 _NAMED = 3
 _ROOM = 24  # columns of the terminal for what has to be done, at the end of a row
 _SHORT = len("now")
-_DAY, _HOUR, _MINUTE = 86400, 3600, 60
 
 
 def fit_page(found: FleetFit, best: int | None = BEST) -> "Iterator[ConsoleRenderable | str]":
@@ -49,14 +49,6 @@ def fit_notes(found: FleetFit) -> Iterator[str]:
     if older:
         named = listed([f"{file} ({host.file} is newer)" for file, host in older], _NAMED)
         yield f"{count(len(older), 'older snapshot')} of the same hosts not used: {named}"
-
-
-def age(seconds: float) -> str:
-    """How old a snapshot is, in whole units: "45 minutes", "3 hours", "2 days"."""
-    for size, noun in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
-        if seconds >= 2 * size or (seconds >= size and noun == "minute"):
-            return count(int(seconds // size), noun)
-    return count(int(seconds), "second")
 
 
 def show_unusable(unusable: Iterable[Unusable]) -> None:

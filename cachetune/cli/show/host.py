@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+_DAY, _HOUR, _MINUTE = 86400, 3600, 60
 
 
 def host_page(usage: HostUsage) -> Iterator["RenderableType"]:
@@ -73,15 +73,16 @@ def _title_of_snapshot(identity: Identity, mount_options: Iterable[str]) -> "Tex
 def snapshot_of(taken: float) -> str:
     """When a snapshot was taken: "snapshot of 2026-11-30 14:02 UTC (3 hours old)"."""
     moment = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(taken))
-    return f"snapshot of {moment}{_age(time.time() - taken)}"
+    seconds = time.time() - taken
+    return f"snapshot of {moment}" + (f" ({age(seconds)} old)" if seconds >= 0 else "")  # else its clock is ahead
 
 
-def _age(seconds: float) -> str:
-    """The age in its largest unit, such as " (3 hours old)"; "" if it is in the future of this machine's clock."""
-    if seconds < 0:
-        return ""
-    name, length = next((unit for unit in _UNITS if seconds >= unit[1]), _UNITS[-1])
-    return f" ({count(int(seconds // length), name)} old)"
+def age(seconds: float) -> str:
+    """How old a snapshot is, in whole units: "45 minutes", "36 hours", "2 days"."""
+    for size, noun in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        if seconds >= 2 * size or (seconds >= size and noun == "minute"):
+            return count(int(seconds // size), noun)
+    return count(int(seconds), "second")
 
 
 def _heading(name: str, sentence: str) -> Table:

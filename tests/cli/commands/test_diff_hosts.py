@@ -56,7 +56,8 @@ def test_the_document_has_all_facts() -> None:
 def test_one_host_can_be_on_standard_input() -> None:
     snapshot = Path(NODE7).read_text()
     assert run(NODE7, "-", stdin=snapshot).exit_code == 0
-    assert run("-", NODE7, stdin=snapshot).exit_code == 0
+    result = run("-", NODE7, stdin=snapshot)
+    assert (result.exit_code, result.stdout.splitlines()[0].split(",")[0]) == (0, "A  node7 (<stdin>)")
     result = run("-", "-", stdin=snapshot)
     assert (type(result.exception), str(result.exception)) == (InputError, "both hosts are on standard input")
 

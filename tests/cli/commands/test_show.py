@@ -146,6 +146,7 @@ def snapshot_of(tmp_path: Path, **identity: object) -> Path:
         (30, " (30 seconds old)"),
         (90, " (1 minute old)"),
         (3 * 3600, " (3 hours old)"),
+        (36 * 3600, " (36 hours old)"),
         (20 * 86400, " (20 days old)"),
         (-600, ""),
     ],
