@@ -103,9 +103,16 @@ def read_applied(location: Location, selection: Selection) -> AppliedOnHost:
         called = {key, *(guest.name for guest in running if uuid and guest.uuid == uuid)}
         found = tuple(g for g in guests if called & {g.name, g.machine_name} or (uuid and g.domain.uuid == uuid))
         if not found:
-            raise InputError(f"{reading.host.source} has no groups of guest {key!r}", hint=_known(guests))
+            raise InputError(f"{_named(location, reading.host)} has no groups of guest {key!r}", hint=_known(guests))
         guests = found
     return AppliedOnHost(reading.host, reading.ledger, guests, (*reading.notes, *notes))
+
+
+def _named(location: Location, host: Host) -> str:
+    """What the user calls the host: a snapshot has the path of resctrl on its own machine."""
+    if location.host is None:
+        return host.source
+    return "<stdin>" if location.host == "-" else location.host
 
 
 def _running(location: Location, selection: Selection) -> tuple[tuple[RunningGuest, ...], tuple[str, ...]]:

@@ -98,8 +98,8 @@ def test_a_guest_that_cannot_be_found_is_an_error(tmp_path: Path) -> None:
     two = snapshot(tmp_path / "two.json", "cachetune-web", "cachetune-db")
     with pytest.raises(InputError, match="has groups of 2 guests"):
         move("sim:icelake", a=two)
-    with pytest.raises(InputError, match="has no groups of guest 'mail'"):
-        move("sim:icelake", guest="mail")
+    with pytest.raises(InputError, match=r"two\.json has no groups of guest 'mail'"):
+        move("sim:icelake", a=two, guest="mail")
     with pytest.raises(InputError, match="has no groups of guests"):
         move("sim:icelake", a="sim:milan")
     with pytest.raises(InputError, match="is that of guest 'web', not of 'db'"):
