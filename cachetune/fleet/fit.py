@@ -16,6 +16,7 @@ from cachetune.host.model import DEFAULT_GROUP, CacheControl, Host
 from cachetune.host.usage import unexplained_ways
 from cachetune.plan.after import host_after
 from cachetune.plan.build import plan
+from cachetune.plan.groups.names import is_libvirts_name, scope_of
 from cachetune.plan.model import Plan, PlannedGroup, Usage
 from cachetune.plan.request import Options
 from cachetune.plan.steps import effect_of
@@ -39,6 +40,7 @@ class _Planned(NamedTuple):
 def fit(domain: Domain, candidate: Candidate, options: Options) -> Fit:
     """Whether the candidate can take the guest with these options, or with which others. Raises MachineNameError."""
     host = candidate.host
+    domain = _as_there(domain, host)
     try:
         planned = _Planned(plan(domain, host, None, options), options)
     except PlanRefusedError as refused:
@@ -49,6 +51,26 @@ def fit(domain: Domain, candidate: Candidate, options: Options) -> Fit:
         answer = _answer(domain, candidate, with_more)
         return replace(answer, answer="possible", missing=_missing(options, with_more, answer.means), findings=findings)
     return _answer(domain, candidate, planned)
+
+
+def fit_together(domains: Iterable[Domain], candidate: Candidate, options: Options) -> Iterator[Fit]:
+    """``fit`` for each guest on the candidate as the guests before it leave it; one that is refused changes nothing."""
+    for domain in domains:
+        yield fit(domain, candidate, options)
+        if made := _planned(_as_there(domain, candidate.host), candidate.host, options):
+            candidate = replace(candidate, host=host_after(candidate.host, made.plan.steps))
+
+
+def _as_there(domain: Domain, host: Host) -> Domain:
+    """The domain with libvirt's number of the guest, if the host has groups with such a name; the last of several.
+
+    A tuning file and inactive XML have no number, and without it the guest's own groups would count as another's.
+    """
+    if domain.id is not None:
+        return domain
+    machines = {scope_of(group.path).machine for group in host.groups if group.owner == "cachetune"}
+    numbers = [int(machine.split("-")[1]) for machine in machines if is_libvirts_name(machine, domain.name)]
+    return replace(domain, id=max(numbers)) if numbers else domain
 
 
 def _unanswered(domain: Domain, candidate: Candidate) -> Fit:

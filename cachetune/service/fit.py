@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from cachetune.fleet.fit import fit
-from cachetune.fleet.model import Candidate, Fit, FleetFit, FleetHost, GuestFit, Unusable
+from cachetune.fleet.fit import fit, fit_together
+from cachetune.fleet.model import Fit, FleetFit, FleetHost, GuestFit, Unusable
 from cachetune.fleet.ranking import ranked
 from cachetune.fleet.snapshots import STALE_SECONDS, Snapshot, counted
 from cachetune.plan.request import Options
@@ -38,16 +38,18 @@ def fit_guests(
     options: Options,
     *,
     spread: bool = False,
+    together: bool = False,
     stale_seconds: float = STALE_SECONDS,
     progress: Progress | None = None,
 ) -> FleetFit:
-    """Ask all hosts about all guests, each guest on its own.
+    """Ask all hosts about all guests, each guest on its own, or with ``together`` after those before it.
 
     ``names`` are those of ``find_files``. For many hosts ``progress`` is entered with their number, and what it yields
     is called with the number that has answered so far. Raises CachetuneError if a worker process is killed.
     """
     files = find_files(names)
-    answers = _ask_all(files.snapshots, files.guests, options, progress) if files.guests else []
+    ask = partial(_ask, guests=files.guests, options=options, together=together)
+    answers = _ask_all(files.snapshots, ask, len(files.guests), progress) if files.guests else []
     answered = [each for each in answers if isinstance(each, _Answers)]
     named = counted(each.snapshot for each in answered)
     hosts = [_named(each, named.names) for each in answered if each.snapshot.file in named.names]
@@ -69,10 +71,12 @@ def fit_guests(
 
 
 def _ask_all(
-    snapshots: Sequence[SnapshotFile], guests: Sequence[FleetGuest], options: Options, progress: Progress | None
+    snapshots: Sequence[SnapshotFile],
+    ask: Callable[[SnapshotFile], _Answers | Unusable],
+    guests: int,
+    progress: Progress | None,
 ) -> list[_Answers | Unusable]:
-    ask = partial(_ask, guests=guests, options=options)
-    many = len(snapshots) * len(guests) >= MANY
+    many = len(snapshots) * guests >= MANY
     jobs = len(os.sched_getaffinity(0)) if many else 1
     if progress is None or not many:
         return map_forked(ask, snapshots, jobs, None)
@@ -80,11 +84,15 @@ def _ask_all(
         return map_forked(ask, snapshots, jobs, tick)
 
 
-def _ask(snapshot: SnapshotFile, guests: Iterable[FleetGuest], options: Options) -> _Answers | Unusable:
+def _ask(
+    snapshot: SnapshotFile, guests: Iterable[FleetGuest], options: Options, *, together: bool
+) -> _Answers | Unusable:
     found = read_candidate(snapshot)
-    if isinstance(found, Candidate):
-        return _Answers(snapshot_of(found), tuple(fit(guest.domain, found, options) for guest in guests))
-    return found
+    if isinstance(found, Unusable):
+        return found
+    domains = [guest.domain for guest in guests]
+    fits = fit_together(domains, found, options) if together else (fit(each, found, options) for each in domains)
+    return _Answers(snapshot_of(found), tuple(fits))
 
 
 def _named(answers: _Answers, names: dict[str, str]) -> _Answers:

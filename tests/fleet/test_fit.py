@@ -9,11 +9,13 @@ from msgspec.structs import replace
 
 from cachetune.domain.model import Domain
 from cachetune.errors import PlanRefusedError
-from cachetune.fleet.fit import fit
+from cachetune.fleet.fit import fit, fit_together
 from cachetune.fleet.model import Candidate, Fit
 from cachetune.host.model import DEFAULT_GROUP, Host
 from cachetune.host.read import read_host
 from cachetune.plan import Options, plan
+from cachetune.plan.after import host_after
+from cachetune.plan.groups.names import machine_name
 from cachetune.plan.model import Plan
 from cachetune.plan.steps import effect_of
 from cachetune.sim import SimulatedResctrl, load_profile, profile_names
@@ -185,3 +187,35 @@ def host_with(host: Host, planned: Plan | None) -> Host:
 
     assert planned is not None
     return host_after(host, planned.steps)
+
+
+def test_guests_that_fit_only_separately_do_not_fit_together() -> None:
+    host, options = Candidate("node", simulated("skylake-2s")), Options(shrink_default=True)
+    guests = [guest(name, caches("0=6ways")) for name in ("web", "db")] + [guest("log", caches("0=2ways"))]
+    assert [fit(each, host, options).answer for each in guests] == ["fits", "fits", "fits"]
+    together = list(fit_together(guests, host, options))
+    assert [each.answer for each in together] == ["fits", "refused", "fits"]
+    assert [each.rule for each in together[1].reasons] == ["CT207"]
+
+
+def test_a_guest_can_have_together_what_the_guest_before_it_gives_up() -> None:
+    options = Options(shrink_default=True)
+    host = simulated("skylake-2s")
+    large = made(guest("web", caches("0=8ways")), host, options)
+    assert large
+    candidate = Candidate("node", host_after(host, large.steps))
+    guests = [guest("web", caches("0=2ways")), guest("db", caches("0=6ways"))]
+    assert [each.answer for each in fit_together(guests, candidate, options)] == ["fits", "fits"]
+    assert [each.answer for each in fit_together(guests[::-1], candidate, options)] == ["refused", "fits"]
+
+
+def test_groups_that_libvirt_has_numbered_are_those_of_the_guest_whose_file_has_no_number() -> None:
+    options = Options(shrink_default=True)
+    host = simulated("skylake-2s")
+    running = replace(guest("web", caches("0=8ways")), id=7)
+    there = made(running, host, options)
+    assert there
+    host = host_after(host, there.steps)
+    assert host.group(f"{machine_name('web', 7)}-vcpus_0-3")
+    assert on(host, guest("web", caches("0=8ways")), options).present
+    assert on(host, guest("web2", caches("0=8ways")), options).answer == "refused"

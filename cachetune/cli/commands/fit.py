@@ -34,6 +34,12 @@ _STALE = "1d"
 @click.argument("files", nargs=-1, metavar="GUEST|SNAPSHOT|DIR...")
 @options.stack(options.shrink_default, options.compact, options.rounding)
 @options.policy_option("A policy for all hosts, in the format of /etc/cachetune/host.toml.")
+@option(
+    "--together",
+    is_flag=True,
+    heading="How",
+    help="Plan each guest after those before it, in the order given, not alone.",
+)
 @option("--spread", is_flag=True, heading="How", help="The hosts that keep most ways first, not the fewest.")
 @option(
     "--stale-after",
@@ -58,14 +64,22 @@ _STALE = "1d"
 @assigning
 @options.as_json
 def command(
-    *, files: tuple[str, ...], spread: bool, stale: str, best: int, every: bool, as_json: bool, **values: Any
+    *,
+    files: tuple[str, ...],
+    together: bool,
+    spread: bool,
+    stale: str,
+    best: int,
+    every: bool,
+    as_json: bool,
+    **values: Any,
 ) -> None:
     """Show which hosts can take a guest: now, or by which option, or why not. Changes nothing.
 
     A GUEST is domain XML, or a tuning file that is called like its guest. A SNAPSHOT is what 'cachetune snapshot'
     saves, or a simulated host, sim:NAME; a DIR is searched for *.json. The content of a file decides which of the two
     it is; - is standard input. Each guest is planned on each host as 'cachetune plan --host SNAPSHOT' does, without the
-    other guests.
+    other guests; with --together, as if all guests came to every host.
 
     The best host is first: that on which it fits with the least to be done (nothing, rounding, shrinking the default
     group, moving groups), and then that with the fewest free ways left. Next are the hosts on which it would fit with
@@ -90,11 +104,13 @@ def command(
     """
     if values["move_from"]:
         check_no_assignment(values, beside="--from")
-        check_one_host({"--spread": spread, "--all": every})
+        check_one_host({"--together": together, "--spread": spread, "--all": every})
         show_move(files, values, stale_seconds=parse_span(stale), as_json=as_json)
     check_no_move(values)
     wanted = options.plan_options({**values, "host": "snapshots"})  # the policy of this host is not theirs
     if values["assign"]:
+        if together:
+            raise InputError("--together cannot be given with --assign", hint="--assign places all guests together")
         if every:
             raise InputError("--all cannot be given with --assign", hint="all guests are listed")
         shown = {**values, "spread": spread, "as_json": as_json}
@@ -104,6 +120,7 @@ def command(
         files,
         wanted,
         spread=spread,
+        together=together,
         stale_seconds=parse_span(stale),
         progress=_progress if sys.stderr.isatty() else None,
     )

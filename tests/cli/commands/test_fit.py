@@ -165,3 +165,18 @@ def test_the_policy_that_is_given_holds_on_every_host(tmp_path: Path) -> None:
     assert run(*options).exit_code == 0
     refused = run(*options, "--policy", policy)
     assert (refused.exit_code, "CT237" in refused.stdout) == (1, True)
+
+
+def test_together_each_guest_is_planned_after_those_before_it(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.xml" for name in ("web", "db")]
+    for file in files:
+        file.write_text(guest_xml(file.stem, caches("0=6ways")))
+    alone = run(*files, "sim:skylake-2s", "--shrink-default", "--json")
+    together = run(*reversed(files), "sim:skylake-2s", "--shrink-default", "--together", "--json")
+    assert (alone.exit_code, together.exit_code) == (0, 1)
+    answers = [
+        (each.guest, each.hosts[0].answer)
+        for each in documents.decode(together.stdout.encode(), FleetFit, "fit").guests
+    ]
+    assert answers == [("db", "fits"), ("web", "refused")]
+    assert "--together cannot be given with --assign" in str(run(*files, "--together", "--assign").exception)

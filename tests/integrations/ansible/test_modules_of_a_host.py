@@ -1,4 +1,4 @@
-"""The modules host_info, doctor and policy with the real command on a mounted resctrl, called as on a host."""
+"""The modules host_info, doctor, fit and policy with the real command on a mounted resctrl, called as on a host."""
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +63,37 @@ def test_doctor_fails_at_the_level_of_fail_on(on: On, mount: Mounted, monkeypatc
     assert "failed" not in on("doctor", checks=["CT621"], fail_on="never")
     assert "failed" not in on("doctor", checks=["CT621"], ignore=["CT621"])
     assert "no such check" in on("doctor", checks=["--fix"])["msg"]
+
+
+def test_fit_names_the_guest_that_does_not_fit_with_the_others_and_changes_nothing(on: On, mount: Mounted) -> None:
+    def guest(name: str, ways: int, **options: object) -> dict[str, object]:
+        cache = f"<cache id='0' level='3' type='both' size='{ways}' unit='ways'/>"
+        return {"name": name, "xml": f"<cputune><cachetune vcpus='0'>{cache}</cachetune></cputune>", **options}
+
+    before = mount.read("schemata")
+    web = guest("web", 6, shrink_default=True)
+    both = on("fit", guests=[web, guest("db", 3)])
+    assert ("failed" in both, [each["answer"] for each in both["fits"]]) == (False, ["fits", "fits"])
+    refused = on("fit", guests=[web, guest("db", 6)])
+    assert refused["failed"]
+    assert refused["msg"].startswith("db does not fit with the guests before it: no room for 6 ways")
+    assert "[CT207]" in refused["msg"]
+    assert "web does not fit: " in on("fit", guests=[guest("web", 6)])["msg"]
+    assert "(it would with --shrink-default)" in on("fit", guests=[guest("web", 6)])["msg"]
+    assert "no file can have this name" in on("fit", guests=[guest("../web", 1)])["msg"]
+    assert "is in 'guests' twice" in on("fit", guests=[web, web])["msg"]
+    assert "web.xml:1:10: not well-formed XML" in on("fit", guests=[{"name": "web", "xml": "<cputune>"}])["msg"]
+    assert mount.read("schemata") == before
+
+
+def test_fit_keeps_the_policy_of_the_host(on: On, tmp_path: Path) -> None:
+    policy = tmp_path / "host.toml"
+    policy.write_text('[default.L3]\nleast = "8ways"\n')
+    cache = "<cache id='0' level='3' type='both' size='6' unit='ways'/>"
+    xml = f"<cputune><cachetune vcpus='0'>{cache}</cachetune></cputune>"
+    guests = [{"name": "web", "xml": xml, "shrink_default": True}]
+    assert "failed" not in on("fit", guests=guests)
+    assert "web does not fit" in on("fit", guests=guests, policy=str(policy))["msg"]
 
 
 def bandwidth(mount: Mounted) -> str:

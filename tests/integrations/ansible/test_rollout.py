@@ -34,9 +34,27 @@ FIRST = {
 }
 # db gets more, and then the group for log, of one vCPU, cannot be made.
 FAULTY = {**FIRST, "sapphire": [Request("db", ways(0, 4, "data")), Request("log", ways(0, 2, "data"), vcpus="0")]}
+# Each of the two fits alone, in 15 ways.
+TOO_MANY = {**FIRST, "sapphire": [Request("db", ways(0, 9, "data")), Request("log", ways(0, 9, "data"))]}
 # 1 way of 2 MiB for what returns to 6 MiB.
 STARVED = {**FIRST, "milan": [Request("mail", "".join(ways(n, 1) for n in range(0, 16, 2)))]}
 MORE = {**FIRST, "skylake": [Request("web", ways(0, 5))], "kunpeng": [Request("build", ways(1, 5))]}
+# sapphire is in a batch with milan.
+TOLERATED = {
+    **FIRST,
+    "sapphire": FAULTY["sapphire"],
+    "milan": [Request("mail", ways(0, 5))],
+    "kunpeng": [Request("build", ways(1, 6))],
+}
+# Another program removes the group before the rollback looks.
+MEDDLING = CACHETUNE.replace(
+    "from",
+    """import pathlib
+if sys.argv[1] == "remove":
+    for group in pathlib.Path("/sys/fs/resctrl").glob("cachetune-mail-*"):
+        group.rmdir()
+from""",
+)
 # The run is killed once it has changed something, and so is sshd with all its connections.
 DYING = CACHETUNE.replace(
     "from",
@@ -53,12 +71,15 @@ SysfsResctrl.write = die
 from""",
 )
 
+PROGRAM = "usr/local/bin/cachetune"
+
 
 class Story(NamedTuple):
     """What happened, in this order."""
 
     before: dict[str, dict[str, str]]
     not_ready: Run
+    too_many: Run
     checked: Run
     first: Run
     second: Run
@@ -66,9 +87,12 @@ class Story(NamedTuple):
     repaired: Run
     faulty: Run
     starved: Run
+    meddled: Run
+    mail: tuple[object, object]
     away: Run
     journal: bool
     returned: Run
+    tolerated: Run
     removed: Run
 
 
@@ -93,6 +117,9 @@ def tell(fleet: Fleet) -> Story:
     before = {name: host.tree() for name, host in fleet.hosts.items()}
     site.assign(FIRST)
     not_ready = site.play("rollout")
+    site.assign(TOO_MANY)
+    too_many = site.play("rollout", "--limit", "skylake,sapphire")
+    site.assign(FIRST)
     ready = {"rollout_unready": "skip"}
     checked = site.play("rollout", "--check", **ready)
     first = site.play("rollout", **ready)
@@ -105,18 +132,54 @@ def tell(fleet: Fleet) -> Story:
     faulty = site.play("rollout", "--limit", "sapphire,kunpeng")
     site.assign(STARVED)
     starved = site.play("rollout", "--limit", "milan,shared", rollout_serial=2)
+    meddled, mail = meddle(site, fleet.host("milan"))
     site.assign(MORE)
-    program = host.root / "usr/local/bin/cachetune"
+    program = host.root / PROGRAM
     program.write_text(DYING)
     away = site.play("rollout", "--limit", "skylake,kunpeng")
     program.write_text(CACHETUNE)
     journal = (host.root / "run/cachetune/journal.jsonl").exists()
     fleet.restart("skylake")
     returned = site.play("rollout", "--limit", "skylake,kunpeng")
+    site.assign(TOLERATED)
+    few = {"rollout_serial": [2, 1], "rollout_max_fail_percentage": 50}
+    tolerated = site.play("rollout", "--limit", "sapphire,milan,kunpeng", **few)
     removed = site.play("remove", **ready)
     return Story(
-        before, not_ready, checked, first, second, drifted, repaired, faulty, starved, away, journal, returned, removed
+        before=before,
+        not_ready=not_ready,
+        too_many=too_many,
+        checked=checked,
+        first=first,
+        second=second,
+        drifted=drifted,
+        repaired=repaired,
+        faulty=faulty,
+        starved=starved,
+        meddled=meddled,
+        mail=mail,
+        away=away,
+        journal=journal,
+        returned=returned,
+        tolerated=tolerated,
+        removed=removed,
     )
+
+
+def meddle(site: Site, host: FleetHost) -> tuple[Run, tuple[object, object]]:
+    """Roll out what the gate refuses, with MEDDLING; what the guest mail has before and after."""
+    before = given(host, "mail")
+    (host.root / PROGRAM).write_text(MEDDLING)
+    run = site.play("rollout", "--limit", "milan")
+    (host.root / PROGRAM).write_text(CACHETUNE)
+    return run, (before, given(host, "mail"))
+
+
+def given(host: FleetHost, guest: str) -> object:
+    """The groups of a guest, and its tuning file."""
+    groups = {path: files for path, files in host.groups().items() if path.startswith(f"cachetune-{guest}-")}
+    text = (host.root / f"etc/cachetune/guests.d/{guest}.xml").read_text()
+    return {path: {**files, "tasks": sorted(files["tasks"].split())} for path, files in groups.items()}, text
 
 
 def make_drift(host: FleetHost) -> None:
@@ -144,6 +207,13 @@ def test_a_host_that_is_not_ready_stops_the_run_before_anything_is_changed(story
     assert story.not_ready.code != 0
     assert story.not_ready.recaps["desktop"].failed == 1
     assert story.not_ready.trees == story.before
+
+
+def test_guests_that_fit_only_separately_stop_the_run_before_anything_is_changed(story: Story) -> None:
+    assert story.too_many.code != 0
+    assert "log does not fit with the guests before it: no room for 9 ways" in story.too_many.output
+    assert {name: recap.failed for name, recap in story.too_many.recaps.items()} == {"skylake": 0, "sapphire": 1}
+    assert story.too_many.trees == story.before
 
 
 def test_check_mode_writes_nothing_on_any_host(story: Story) -> None:
@@ -196,17 +266,34 @@ def test_a_batch_that_fails_the_health_gate_is_rolled_back(story: Story) -> None
     assert changed_hosts(story.starved, story.faulty.trees) == set()
 
 
+def test_previous_requests_are_applied_if_the_change_cannot_be_undone(story: Story) -> None:
+    assert story.meddled.code != 0
+    assert "Apply the previous requests" in story.meddled.output
+    assert "memory traffic is" in story.meddled.output
+    before, after = story.mail
+    assert after == before
+
+
+def test_a_host_that_fails_is_tolerated_up_to_the_percentage(story: Story) -> None:
+    assert {name: recap.failed for name, recap in story.tolerated.recaps.items()} == {
+        "sapphire": 1,
+        "milan": 0,
+        "kunpeng": 0,
+    }
+    assert changed_hosts(story.tolerated, story.returned.trees) == {"milan", "kunpeng"}
+
+
 def test_a_host_that_goes_away_in_the_middle_stops_the_rest(story: Story) -> None:
     assert story.away.code != 0
     assert "the host went away while it was changed" in story.away.output
     assert story.journal
-    assert changed_hosts(story.away, story.starved.trees) == {"skylake"}
+    assert changed_hosts(story.away, story.meddled.trees) == {"skylake"}
 
 
 def test_a_host_that_returns_is_recovered_and_rolled_out_to(story: Story) -> None:
     assert story.returned.code == 0, story.returned.output
     assert "run/cachetune/journal.jsonl" not in story.returned.trees["skylake"]
-    assert changed_hosts(story.returned, story.starved.trees) == {"skylake", "kunpeng"}
+    assert changed_hosts(story.returned, story.meddled.trees) == {"skylake", "kunpeng"}
 
 
 def test_removal_leaves_all_hosts_as_found(story: Story) -> None:
