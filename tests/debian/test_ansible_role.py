@@ -1,82 +1,150 @@
-"""The role cachetune of the Ansible collection in a booted Debian: from a .deb to running services, and back.
+"""The role cachetune of the Ansible collection in a booted Debian: from a .deb or a wheel to services, and back.
 
 Ansible reaches the root through a real sshd, which ssh starts in its namespaces instead of connecting to a port.
 """
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import yaml
 
-from tests import waiting
 from tests.debian.conftest import Installed
-from tests.debian.root import PYTHONS, Root
-from tests.integrations.ansible.playing import BIN, settings
+from tests.debian.controller import Controller, admit, connected
+from tests.debian.root import PYTHONS, WHEELS, Root
 
 pytestmark = pytest.mark.install
 
-SSHD = "-o PermitRootLogin=prohibit-password -o UsePAM=no -o StrictModes=yes"
-PACKAGES = ("openssh-server", "python3-apt")
+SSHD = "/usr/sbin/sshd -i -o PermitRootLogin=prohibit-password -o UsePAM=no"
+# The role does the same with a wheel on both releases.
+ON_ONE = pytest.mark.parametrize(
+    "installed",
+    [
+        pytest.param("12", marks=pytest.mark.xdist_group("debian-12")),
+        pytest.param("13", marks=[pytest.mark.xdist_group("debian-13"), pytest.mark.soak]),
+    ],
+    indirect=True,
+)
+PACKAGES = ("ca-certificates", "openssh-server", "python3-apt")
+EXPORTER = "cachetune-exporter.service"
+HOOK = "etc/libvirt/hooks/qemu.d/cachetune"
+RUNNING = (
+    "<domain type='kvm' id='3'><name>web</name><vcpu>2</vcpu><cputune><cachetune vcpus='0'>"
+    "<cache id='0' level='3' type='both' size='2' unit='MiB'/></cachetune></cputune></domain>"
+)
+METRICS = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9751/metrics').read().decode())"
 
 
 class Host(NamedTuple):
-    """A booted root without cachetune, and the directory of the operator."""
+    """A booted root without cachetune, and the controller; ``deb`` is a path here. Each test leaves it so."""
 
     root: Root
-    directory: Path
+    controller: Controller
     deb: str
-    python: str
 
 
-@pytest.fixture
-def host(installed: Installed, tmp_path: Path) -> Iterator[Host]:
-    root = installed.root.copy(tmp_path / "root")
+@pytest.fixture(scope="module")
+def host(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    directory = tmp_path_factory.mktemp("controller")
+    root = installed.root.copy(tmp_path_factory.mktemp("host") / "root")
     root.install(*PACKAGES)
     root.run("apt-get", "-qy", "purge", "cachetune")
-    subprocess.run(["/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
-    (root.directory / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
-    (root.directory / "root/.ssh/authorized_keys").write_text((tmp_path / "key.pub").read_text())
+    # The booted root has no network: what a wheel needs of Debian is fetched, but not yet installed.
+    root.install("--download-only", "python3-venv", "python3-packaging")
+    (root.directory / "etc/libvirt/hooks").mkdir(parents=True)
+    admit(root, directory)
+    python = f"/usr/bin/python{PYTHONS[installed.release]}"
     with root.booted() as booted:
         booted.run("mkdir", "-p", "/run/sshd")
-        yield Host(booted, tmp_path, f"{root.directory}{installed.deb}", f"/usr/bin/python{PYTHONS[installed.release]}")
+        proxy = " ".join([*booted._enter(), SSHD])
+        with connected(directory, ["-o", f"ProxyCommand={proxy}"], python) as controller:
+            yield Host(booted, controller, f"{root.directory}{installed.deb}")
 
 
-def play(host: Host, **variables: object) -> dict[str, int]:
-    """Apply the role and return the counts of Ansible's last line; fail unless all tasks were successful."""
-    anyone = "-F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-    sshd = " ".join([*host.root._enter(), "/usr/sbin/sshd", "-i", SSHD])
-    node = {
-        "ansible_user": "root",
-        "ansible_ssh_private_key_file": str(host.directory / "key"),
-        "ansible_ssh_args": "-C",  # no shared connection: Ansible would take one to the root of another release for it
-        "ansible_ssh_common_args": f'{anyone} -o ProxyCommand="{sshd}"',
-        "ansible_python_interpreter": host.python,
-        **variables,
-    }
-    (host.directory / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": {"node": node}}}))
-    book = [{"hosts": "all", "gather_facts": False, "roles": ["cachetune.resctrl.cachetune"]}]
-    (host.directory / "install.yml").write_text(yaml.safe_dump(book))
-    command = [BIN / "ansible-playbook", "-i", host.directory / "inventory.yml", host.directory / "install.yml"]
-    done = waiting.run(command, env=settings(host.directory), capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    recap = done.stdout.partition("PLAY RECAP")[2]
-    return {name: int(count) for name, count in re.findall(r"([a-z]+)=([0-9]+)", recap)}
+@pytest.fixture(scope="session")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheel")
+    options = ["-q", "--no-deps", "--no-build-isolation", "-w", directory]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, checkout], check=True)
+    (built,) = directory.glob("cachetune-*.whl")
+    return built
+
+
+def of_packages(root: Root) -> set[str]:
+    """The files and directories of all Debian packages."""
+    lists = (root.directory / "var/lib/dpkg/info").glob("*.list")
+    return {line.lstrip("/") for path in lists for line in path.read_text().splitlines()}
+
+
+def new_files(root: Root, before: set[str]) -> set[str]:
+    """Those that neither were there before nor belong to a package, nor are made by Python and systemd as they run."""
+    mine = (path for path in root.files() - before - of_packages(root) if "__pycache__" not in path)
+    return {path for path in mine if not path.startswith(("run/", "var/tmp/", "var/lib/systemd/", "var/log/journal"))}
 
 
 def test_the_role_installs_the_package_starts_the_services_and_removes_all(host: Host) -> None:
     # No agent and no mount: the root has no resctrl, so neither would start.
     wanted = {"cachetune_package": host.deb, "cachetune_agent": False, "cachetune_mount": False}
     wanted["cachetune_exporter"] = True
-    assert play(host, **wanted)["changed"] > 0
-    exporter = "cachetune-exporter.service"
-    assert host.root.run("systemctl", "is-enabled", exporter) == "enabled\n"
-    assert host.root.run("systemctl", "is-active", exporter) == "active\n"
-    assert play(host, **wanted)["changed"] == 0
-    assert play(host, **wanted, cachetune_state="absent")["changed"] > 0
-    assert not (host.root.directory / "usr/bin/cachetune").exists()
+    play, root = host.controller.play, host.root
+    assert play(wanted)["changed"] > 0
+    assert root.run("systemctl", "is-enabled", EXPORTER) == "enabled\n"
+    assert root.run("systemctl", "is-active", EXPORTER) == "active\n"
+    assert play(wanted)["changed"] == 0
+    assert play({**wanted, "cachetune_state": "absent"})["changed"] > 0
+    assert not (root.directory / "usr/bin/cachetune").exists()
     # exit 3 in Debian 12; 4, for a unit that does not exist, in Debian 13
-    assert host.root.sh(f"systemctl is-active {exporter} || test $? -ge 3") == "inactive\n"
+    assert root.sh(f"systemctl is-active {EXPORTER} || test $? -ge 3") == "inactive\n"
+
+
+@ON_ONE
+def test_the_role_installs_a_wheel_with_its_service_and_hook_and_leaves_nothing_of_it(host: Host, wheel: Path) -> None:
+    play, root = host.controller.play, host.root
+    before = root.files()
+    wanted: dict[str, object] = {"cachetune_package": str(wheel), "cachetune_agent": False, "cachetune_mount": False}
+    wanted |= {"cachetune_exporter": True, "cachetune_hook": True, "cachetune_options": {"hook": "--strict"}}
+    wanted["cachetune_pip_arguments"] = f"--no-index --find-links {WHEELS}"
+    assert play(wanted)["changed"] > 0
+    assert {path for path in new_files(root, before) if not path.startswith("opt/cachetune/")} == {
+        "opt/cachetune",
+        "usr/local/bin/cachetune",
+        "usr/local/bin/cachetune-hook",
+        f"etc/systemd/system/{EXPORTER}",
+        f"etc/systemd/system/multi-user.target.wants/{EXPORTER}",
+        "etc/libvirt/hooks/qemu.d",
+        HOOK,
+        "etc/logrotate.d/cachetune",
+        "etc/default/cachetune",
+    }
+    service = root.run("systemctl", "show", "-P", "ExecStart", EXPORTER)
+    assert "/opt/cachetune/bin/cachetune exporter" in service
+    assert root.run("systemctl", "show", "-P", "NRestarts", EXPORTER) == "0\n"
+    assert "cachetune_up 0.0\n" in root.run("/opt/cachetune/bin/python", "-c", METRICS)
+    refused = root.run(f"/{HOOK}", "web", "prepare", "begin", "-", stdin=RUNNING, code=1)
+    assert refused.startswith("cachetune-hook: prepare of web: ")
+    started = root.run("systemctl", "show", "-P", "MainPID", EXPORTER)
+
+    assert play(wanted)["changed"] == 0
+    assert root.run("systemctl", "show", "-P", "MainPID", EXPORTER) == started
+    assert play({**wanted, "cachetune_state": "absent"})["changed"] > 0
+    assert new_files(root, before) == set()
+    assert root.run("systemctl", "show", "-P", "LoadState,ActiveState", EXPORTER) == "not-found\ninactive\n"
+
+
+@pytest.mark.soak
+def test_removal_of_what_is_not_installed_changes_nothing(host: Host, wheel: Path) -> None:
+    for package in (host.deb, str(wheel)):
+        absent = {"cachetune_package": package, "cachetune_state": "absent"}
+        assert host.controller.play(absent)["changed"] == 0
+
+
+@ON_ONE
+def test_a_host_without_resctrl_is_refused_before_anything_is_installed(host: Host, wheel: Path) -> None:
+    before = host.root.files()
+    code, text = host.controller.try_to_play({"cachetune_package": str(wheel)})
+    assert code == 2
+    assert re.search(r"the kernel has no /sys/fs/resctrl .*cachetune_agent", text.replace("\n", " "))
+    assert new_files(host.root, before) == set()
