@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# The first program of the guest: load modules, mount the host's files, run one job after the other, or print symbols.
+# The first program of the guest: load modules, mount the host's files, and run one job after the other, boot a root that is
+# among these files, or print symbols.
 export PATH=/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -26,6 +27,14 @@ if [ -e /job/symbols ]; then
 fi
 
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,ro,cache=loose host /host || stop failed "to mount the host's files"
+
+# The root, read-only, below a layer in memory that takes every write.
+if [ -e /job/root ]; then
+    mount -t tmpfs -o mode=0755 ram /ram
+    mkdir /ram/upper /ram/work
+    mount -t overlay -o "lowerdir=/host$(cat /job/root),upperdir=/ram/upper,workdir=/ram/work" overlay /new || stop failed "to mount the root"
+    exec switch_root /new /lib/systemd/systemd
+fi
 
 # The first job is here, others are in directories of the host, which the runner names. The port for that stays open:
 # QEMU does not notice by itself that one is opened. A job's mounts end with its processes.

@@ -50,9 +50,10 @@ class Guest:
         initrd: bytes,
         *,
         traps: Mapping[int, bytes],
-        shares: Sequence[Path],
+        shares: Sequence[Path] = (),
+        serves: Sequence[str] = (),
     ) -> None:
-        """``traps`` maps address to instruction; ``shares`` are writable."""
+        """``traps`` maps address to instruction; ``shares`` are writable; ``serves``: see ``address``."""
         self.registers = registers(machine.rdt, machine.cache_of, time.monotonic)
         self.marks: dict[str, HwState] = {}
         self._traps = {at: code for at, code in traps.items() if machine.registers or code == CPUID}
@@ -71,7 +72,7 @@ class Guest:
         self._status: int | None = None
         self._received_bytes = 0
         self._failure = ""
-        command = [*machine.command(kernel, directory / "initrd"), *self._devices(shares)]
+        command = [*machine.command(kernel, directory / "initrd"), *self._devices(shares, serves)]
         if traps:
             command += ["-S", "-gdb", f"unix:{directory / 'gdb'},server=on,wait=off"]
         with self._log.open("wb") as log:
@@ -124,6 +125,14 @@ class Guest:
         self._open_ports["jobs"].sendall(f"{directory}\n".encode())
         self._gdb.go()
 
+    def address(self, port: str) -> Path:
+        """The socket to connect to for one of the ports that the machine serves, one client at a time."""
+        return self._directory / port
+
+    def stop(self) -> None:
+        """Have ``run``, in another thread, fail."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the machine."""
         self._process.kill()
@@ -139,10 +148,11 @@ class Guest:
         listener.listen(1)
         return listener
 
-    def _devices(self, shares: Sequence[Path]) -> list[str]:
+    def _devices(self, shares: Sequence[Path], serves: Sequence[str]) -> list[str]:
         words = ["-serial", f"file:{self._console}", "-device", "virtio-serial-pci,ioeventfd=off"]
-        for name in PORTS:
-            words += ["-chardev", f"socket,id={name},path={self._directory / name}"]
+        for name in (*PORTS, *serves):
+            kind = ",server=on,wait=off" if name in serves else ""
+            words += ["-chardev", f"socket,id={name},path={self._directory / name}{kind}"]
             words += ["-device", f"virtserialport,chardev={name},name={name}"]
         for tag, path, readonly in (
             ("host", Path("/"), "on"),
