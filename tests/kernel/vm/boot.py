@@ -51,7 +51,9 @@ def booted(root: Path, machine: Machine, cpu_limit: float) -> Iterator[list[str]
     follower.start()
     try:
         proxy = f"{sys.executable} {_FILES / 'pass_connection.py'} {guest.address(PORT)}"
-        yield ["-o", "ProxyUseFdpass=yes", "-o", f"ProxyCommand={proxy}"]
+        # On a busy machine the port has once kept data until more came, so there is always more.
+        alive = ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=1000"]
+        yield ["-o", "ProxyUseFdpass=yes", "-o", f"ProxyCommand={proxy}", *alive]
     except BaseException as error:
         if follower.failure:
             error.add_note(f"the machine: {follower.failure}")
