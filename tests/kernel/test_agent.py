@@ -6,6 +6,7 @@ import pytest
 
 from cachetune import documents
 from cachetune.host.model import Host
+from tests.kernel import vm
 from tests.kernel.conftest import ROOT, Scenario
 from tests.kernel.scenarios.bare_agent import KEPT, USER, Outcome
 
@@ -16,7 +17,7 @@ WAY_KIB = 3840
 
 @pytest.fixture(scope="module")
 def outcome(scenario: Scenario) -> Outcome:
-    found: Outcome = scenario("bare_agent", Outcome, str(WAY_KIB))[0]
+    found: Outcome = scenario("bare_agent", Outcome, str(WAY_KIB), machine=vm.Machine(registers=False))[0]
     return found
 
 

@@ -25,9 +25,9 @@ LAST_RULES = max((each.kernel for each in CONFIGURATIONS.values()), key=lambda v
 # Kernel, the rules of the simulated kernel, the kind of processor.
 BOOTED = [
     ("6.1", "6.1", "Intel"),
-    ("6.12", "6.12", "Intel"),
     (NEWEST, LAST_RULES, "Intel"),
     *(pytest.param(NEWEST, LAST_RULES, kind, marks=pytest.mark.soak) for kind in ("AMD", "SNC")),
+    pytest.param("6.12", "6.12", "Intel", marks=pytest.mark.soak),
 ]
 
 

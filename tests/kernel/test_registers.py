@@ -56,7 +56,7 @@ SETTINGS = {
 }
 
 
-SMALL = [(name, FEW) for name in ("6.1, 2 caches of 11 ways", "newest, AMD", "newest, holes and L2, cdp")]
+SMALL = [(name, FEW) for name in ("newest, AMD", "newest, holes and L2, cdp")]
 LARGE = [(name, MANY) for name in SETTINGS]
 
 

@@ -12,7 +12,6 @@ from tests.libvirt.test_hook import TWO_WAYS, installed, schemata
 
 pytestmark = pytest.mark.libvirt
 GROUP = "cachetune-file-vcpus_0-1"
-ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +21,13 @@ def host(libvirt_here: None) -> Iterator[LibvirtHost]:  # noqa: ARG001 - wanted 
         yield host
 
 
-def test_each_guest_is_placed_once_by_whichever_comes_first(host: LibvirtHost, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.soak)])
+def test_each_guest_is_placed_once_by_whichever_comes_first(rounds: int, host: LibvirtHost, tmp_path: Path) -> None:
     before = host.tree()
     host.define(domain("file", ""))
     with agent(host, tmp_path, "--period", "0.2", "--shrink-default") as keeping:
         keeping.ready()
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             started = host.virsh("start", "file")
             assert started.returncode == 0, started.stderr
             keeping.until(lambda: state(host, "file") == "placed")

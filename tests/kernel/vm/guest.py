@@ -68,6 +68,7 @@ class Guest:
             self._selector.register(listener, selectors.EVENT_READ, _Accept(name))
         self._gdb: Rsp | None = None
         self._booted = False
+        self._freed = machine.registers or not traps
         self._jobs = 1
         self._status: int | None = None
         self._received_bytes = 0
@@ -98,6 +99,7 @@ class Guest:
         while self._status is None and not self._failure:
             self._turn(sinks)
             if self._booted:
+                self._free()
                 self._check(progress)
             else:
                 self._check_boot(boot)
@@ -161,6 +163,25 @@ class Guest:
             share = f"local,id={tag},path={path},security_model=none,readonly={readonly},multidevs=remap"
             words += ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag},ioeventfd=off"]
         return words
+
+    def _free(self) -> None:
+        """Remove the breakpoints of a booted machine without registers: it reads no more CPUID leaves of RDT, and with
+        any breakpoint QEMU looks for one at each indirect jump, by which programs take twice as long.
+        """
+        if self._freed or self._failure:
+            return
+        self._freed = True
+        assert self._gdb
+        try:
+            thread = self._gdb.halt()
+            for address in self._traps:
+                self._gdb.remove_breakpoint(address)
+            if thread is None:
+                self._gdb.go()
+            else:
+                self._answer(self._gdb, thread)
+        except (RspError, OSError) as error:
+            self._failure = f"and ended ({error})"
 
     def _activity(self) -> tuple[int, int]:
         """Grows with what the guest writes to its ports and its console."""

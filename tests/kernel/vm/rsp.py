@@ -45,6 +45,11 @@ class Rsp:
         body = f"Z0,{address:x},1"
         self._expect_ok(body, self._ask(body)[0])
 
+    def remove_breakpoint(self, address: int) -> None:
+        """Let processors pass the address; they must stand."""
+        body = f"z0,{address:x},1"
+        self._expect_ok(body, self._ask(body)[0])
+
     def registers(self, *names: str) -> list[int]:
         """The values of registers of the stopped processor."""
         answers = self._ask(*(f"p{_NUMBER[name]:x}" for name in names))
@@ -69,10 +74,14 @@ class Rsp:
 
     def interrupt(self) -> None:
         """Stop all processors. Raises RspError if one has just stopped for another reason."""
-        self._socket.sendall(b"\x03")
+        if (thread := self.halt()) is not None:
+            raise RspError(f"thread {thread} has stopped")
+
+    def halt(self) -> int | None:
+        """Stop all processors. The number of the thread that has just reached a breakpoint, if one has."""
+        self._socket.sendall(b"\x03")  # QEMU ignores it if the machine stands
         reply = self._next_packet()
-        if reply[:3] != "T02":  # SIGINT
-            raise RspError(f"unexpected stop reply {reply!r}")
+        return None if reply[:3] == "T02" else self._thread_in(reply)  # SIGINT
 
     def receive(self) -> None:
         """Take what the socket has; call when it is readable."""
@@ -88,7 +97,10 @@ class Rsp:
 
     def stopped_thread(self) -> int:
         """The thread number, from 1, in the stop reply that has arrived."""
-        reply = self._next_packet()
+        return self._thread_in(self._next_packet())
+
+    @staticmethod
+    def _thread_in(reply: str) -> int:
         if reply[:1] in ("W", "X"):
             raise RspError("the machine has ended")
         if reply[:1] == "T":
