@@ -62,7 +62,8 @@ def test_the_wheel_brings_the_pytest_plugin(wheel: Path, tmp_path: Path) -> None
     test = tmp_path / "test_it.py"
     test.write_text("def test_it(simulated_resctrl): simulated_resctrl.mkdir('web')\n")
     path = f"PYTHONPATH={tmp_path / 'site'}"
-    said = run(tmp_path, "/usr/bin/env", path, sys.executable, "-m", "pytest", "-W", "error", "--strict-markers", test)
+    strict = ("-W", "error", "--strict-markers", f"--basetemp={tmp_path}/made")
+    said = run(tmp_path, "/usr/bin/env", path, sys.executable, "-m", "pytest", *strict, test)
     assert "1 passed" in said
     assert f"cachetune-{__version__}" in said
 

@@ -58,7 +58,8 @@ def pytest_of(directory: Path, *words: str, **variables: str) -> str:
     """The output of pytest for the tests in a directory, with no plugin except ours."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}
     strict = ("-W", "error", "--strict-markers", "--strict-config", "-rs", "-p", "no:cacheprovider")
-    command = [sys.executable, "-m", "pytest", "-p", "cachetune.testing.plugin", *strict, *words]
+    made = f"--basetemp={directory}/made"  # the default is shared, and each pytest removes old ones from there
+    command = [sys.executable, "-m", "pytest", "-p", "cachetune.testing.plugin", *strict, made, *words]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
@@ -71,7 +72,7 @@ def test_another_project_tests_in_memory(tmp_path: Path) -> None:
 def test_another_project_tests_on_files_and_no_mount_is_left(tmp_path: Path) -> None:
     need_fuse()
     (tmp_path / "test_it.py").write_text(MOUNTING)
-    said = pytest_of(tmp_path, f"--basetemp={tmp_path}/made")
+    said = pytest_of(tmp_path)
     assert "1 failed, 1 passed in" in said, said
     assert "assert not 'broken'" in said
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
