@@ -14,7 +14,10 @@ PACKAGES_KERNEL := qemu-system-x86 busybox-static zstd
 PACKAGES_DEB := debhelper python3 python3-pip
 PACKAGES_INSTALL := $(PACKAGES_DEB) lintian mmdebstrap openssh-client
 
-PYTEST = $(BIN)/python -m pytest -n 2 --benchmark-disable
+PYTEST = $(BIN)/python -m pytest --benchmark-disable -n
+# For two cores. Where tests wait for programs, a third worker uses the time.
+WAITING := 3
+COMPUTING := 2
 UNIT := not kernel and not libvirt and not install and not soak
 
 .PHONY: help demo check lint lint-code spelling types docs test-fast test test-unit test-libvirt test-kernel test-install coverage soak mutants \
@@ -61,28 +64,28 @@ docs: $(DEVELOPMENT)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 test-fast: $(DEVELOPMENT)
-	$(PYTEST) -q --dist loadfile -m "$(UNIT) and not slow"
+	$(PYTEST) $(COMPUTING) -q --dist loadfile -m "$(UNIT) and not slow"
 
 test: test-unit test-libvirt test-kernel test-install
 
 test-unit: $(DEVELOPMENT) $(LIBVIRT_PYTHON) $(ANSIBLE)
 	@sh tests/debian-packages.sh $(PACKAGES_UNIT)
-	$(PYTEST) --dist loadgroup -m "$(UNIT)"
+	$(PYTEST) $(WAITING) --dist loadgroup -m "$(UNIT)"
 
 # Each module has its own host with its own libvirtd and mounts.
 test-libvirt: $(DEVELOPMENT) $(LIBVIRT_PYTHON)
 	@sh tests/debian-packages.sh $(PACKAGES_LIBVIRT)
-	$(PYTEST) --dist loadgroup -m "libvirt and not soak" tests/libvirt
+	$(PYTEST) $(WAITING) --dist loadgroup -m "libvirt and not soak" tests/libvirt
 
 # The modules of a process share its machines; loadfile keeps a module in one process.
 test-kernel: $(DEVELOPMENT)
 	@sh tests/debian-packages.sh $(PACKAGES_KERNEL) strace
-	$(PYTEST) --dist loadfile -m "kernel and not soak" tests/kernel
+	$(PYTEST) $(COMPUTING) --dist loadfile -m "kernel and not soak" tests/kernel
 
 # The tests of a release stay together: they share a root.
 test-install: $(DEVELOPMENT) $(ANSIBLE)
 	@sh tests/debian-packages.sh $(PACKAGES_INSTALL)
-	$(PYTEST) --dist loadgroup -m "install and not soak" tests/debian
+	$(PYTEST) $(COMPUTING) --dist loadgroup -m "install and not soak" tests/debian
 
 # Tests that count imports or system calls fail under coverage; the report is printed anyway.
 coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON) $(ANSIBLE)
@@ -97,7 +100,7 @@ coverage: $(DEVELOPMENT) $(LIBVIRT_PYTHON) $(ANSIBLE)
 soak: $(DEVELOPMENT) $(LIBVIRT_PYTHON) $(ANSIBLE)
 	@sh tests/debian-packages.sh $(PACKAGES_UNIT) $(PACKAGES_LIBVIRT) $(PACKAGES_INSTALL)
 	@sh tests/debian-packages.sh --must $(PACKAGES_KERNEL) strace
-	$(PYTEST) --dist loadgroup -m soak
+	$(PYTEST) $(COMPUTING) --dist loadgroup -m soak
 	$(BIN)/python -m tests.soak $(MINUTES)
 
 mutants: $(DEVELOPMENT)
