@@ -36,7 +36,7 @@ def test_a_guest_that_streams_takes_the_cache_from_one_that_rests_in_the_same_wa
             return int(fs.read(f"{group}/mon_data/mon_L3_00/llc_occupancy")) / MIB
 
         def join(group: str, process: GuestProcess) -> None:
-            # not the main thread, which has no workload of the file and would hold 2 MiB of its own
+            # not the main thread, which has no workload of the file and would hold another 2 MiB
             for thread in process.guest.threads:
                 if thread.vcpu is not None:
                     fs.write(f"{group}/tasks", f"{thread.tid}\n")
