@@ -85,7 +85,9 @@ def built(release: str, root: Root, checkout: Path, command: str) -> str:
     return f"/root/cachetune/dist/{package.name}"
 
 
-@pytest.fixture(scope="module", params=[pytest.param(r, marks=pytest.mark.xdist_group(f"debian-{r}")) for r in PYTHONS])
+@pytest.fixture(
+    scope="session", params=[pytest.param(r, marks=pytest.mark.xdist_group(f"debian-{r}")) for r in PYTHONS]
+)
 def installed(request: pytest.FixtureRequest, checkout: Path, fresh: Fresh) -> Installed:
     """The package, built and installed with the README's lines. Do not change the root: copy it."""
     release: str = request.param
