@@ -166,7 +166,7 @@ class Guest:
 
     def _free(self) -> None:
         """Remove the breakpoints of a booted machine without registers: it reads no more CPUID leaves of RDT, and with
-        any breakpoint QEMU looks for one at each indirect jump, by which programs take twice as long.
+        any breakpoint QEMU looks for one at each indirect jump, which makes programs slower.
         """
         if self._freed or self._failure:
             return
