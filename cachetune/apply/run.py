@@ -2,10 +2,10 @@
 
 import contextlib
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -167,14 +167,17 @@ class _Run:
         self._notes: list[str] = []
 
     def run(self) -> Report:
+        with _stoppable() as stopped:
+            return self._run(stopped)
+
+    def _run(self, stopped: Callable[[], None]) -> Report:
         try:
-            with _stoppable() as stopped:
-                for step in self._plan.steps:
-                    stopped()
-                    self._take(step)
-                self._move_new_threads(stopped)
+            for step in self._plan.steps:
                 stopped()
-                self._journal.done()
+                self._take(step)
+            self._move_new_threads(stopped)
+            stopped()
+            self._journal.done()
         except Exception as error:  # noqa: BLE001 - even a bug of ours must not leave the host changed
             return self._roll_back(error)
         is_saved = True
@@ -359,26 +362,34 @@ def interrupted(run: Path) -> ApplyRefusedError:
 
 @contextmanager
 def _stoppable() -> Iterator[Callable[[], None]]:
-    """Defer signals: calling the function that this yields, between two steps, raises InterruptedRunError."""
+    """Defer signals: calling the function that this yields, between two steps, raises InterruptedRunError.
+
+    One that comes too late to stop the run is for the handler that the caller has set, if any.
+    """
     caught: list[int] = []
 
     def stopped() -> None:
         if caught:
-            raise InterruptedRunError(signal.Signals(caught[0]).name)
+            raise InterruptedRunError(signal.Signals(caught.pop(0)).name)
 
-    with _handlers(lambda number, _: caught.append(number)):
+    with _handlers(lambda number, _: caught.append(number)) as before:
         yield stopped
+    for number in caught:
+        handler = before[number]
+        if callable(handler) and handler is not signal.default_int_handler:
+            handler(number, None)
 
 
 @contextmanager
-def _handlers(handler: Callable[[int, object], None] | signal.Handlers) -> Iterator[None]:
+def _handlers(handler: Callable[[int, object], None] | signal.Handlers) -> Iterator[Mapping[int, Any]]:
+    """Handle signals in the block; the handlers of before, which come back after it."""
     try:
-        before = {number: signal.signal(number, handler) for number in _SIGNALS}
+        before: dict[int, Any] = {number: signal.signal(number, handler) for number in _SIGNALS}
     except ValueError:  # not the main thread, which alone gets signals
-        yield
+        yield {}
         return
     try:
-        yield
+        yield before
     finally:
         for number, old in before.items():
             signal.signal(number, old)

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from cachetune.apply import run as run_module
 from cachetune.apply.recover import recover
 from cachetune.apply.run import Connection, apply, apply_planned
 from cachetune.apply.state import journal
+from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import Ledger, load_ledger
 from cachetune.errors import ApplyRefusedError, LockTimeoutError, StateFileError
 from cachetune.guests.model import Guest, Thread
@@ -167,6 +169,26 @@ def test_a_signal_stops_between_two_steps_and_everything_is_undone(tmp_path: Pat
     assert report.outcome == "rolled back"
     assert "SIGTERM" in report.error
     assert sim.tree() == before
+
+
+def test_a_signal_after_the_last_step_is_for_the_handler_of_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = place_on(host_with_guest("skylake-2s"), tmp_path)
+    plan = plan_for(web("skylake-2s"), connection)
+    heard: list[int] = []
+
+    def done(journal: Journal, done: Callable[[Journal], None] = Journal.done) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        done(journal)
+
+    monkeypatch.setattr(Journal, "done", done)
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        report = apply(plan, connection)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (report.outcome, heard) == ("done", [signal.SIGTERM])
 
 
 def test_a_full_run_directory_is_reported_before_anything_changes(

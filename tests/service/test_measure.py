@@ -13,6 +13,7 @@ from cachetune.apply.recover import preview, recover
 from cachetune.apply.report import Report
 from cachetune.apply.run import apply
 from cachetune.apply.state import measurement
+from cachetune.apply.state.journal import Journal
 from cachetune.apply.state.ledger import load_ledger
 from cachetune.errors import (
     ApplyRefusedError,
@@ -23,7 +24,7 @@ from cachetune.errors import (
     NotRestoredError,
 )
 from cachetune.plan.request import GuestRequest, Options
-from cachetune.service.measure import Pace, Progress, Request, measure
+from cachetune.service.measure import LEAST_SECONDS, Pace, Progress, Request, measure
 from cachetune.service.plans import plan_requests
 from cachetune.sim.faults import parse_fault
 from tests.apply.dying import Killed, _close_journals, until_death
@@ -285,6 +286,17 @@ def test_a_signal_during_a_change_ends_it_with_the_ways_of_before(scene: Scene) 
     scene.sim.before_operation = strike
     with pytest.raises(MeasurementLostError, match="stopped by SIGINT"):
         measure(request(scene), scene.connection, pace=scene.pace)
+    assert scene.schemata() == scene.before
+
+
+def test_a_signal_after_a_change_ends_it_with_the_ways_of_before(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def done(journal: Journal, done: Callable[[Journal], None] = Journal.done) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        done(journal)
+
+    monkeypatch.setattr(Journal, "done", done)
+    with pytest.raises(InterruptedRunError, match="SIGINT"):
+        measure(request(scene, budget_seconds=3 * LEAST_SECONDS), scene.connection)
     assert scene.schemata() == scene.before
 
 
