@@ -235,7 +235,7 @@ class Guest:
                     selector.unregister(self._listeners[name])
                     selector.register(self._open_ports[name], selectors.EVENT_READ, _Receive(name))
                 case _Receive(name):
-                    data = self._open_ports[name].recv(65536)
+                    data = _receive(self._open_ports[name])
                     if not data:
                         selector.unregister(self._open_ports[name])
                     self._received(name, data, sinks)
@@ -261,7 +261,7 @@ class Guest:
             if name in self._open_ports:
                 self._open_ports[name].setblocking(False)
                 with contextlib.suppress(BlockingIOError):
-                    while data := self._open_ports[name].recv(65536):
+                    while data := _receive(self._open_ports[name]):
                         sink(data)
 
     def _answer_stops(self, gdb: Rsp, sinks: Mapping[str, Sink]) -> None:
@@ -310,6 +310,14 @@ class Guest:
     def _messages(self) -> str:
         texts = [path.read_text(errors="replace") for path in (self._log, self._console) if path.exists()]
         return "".join(texts)[-3000:]
+
+
+def _receive(connection: socket.socket) -> bytes:
+    """What has arrived; nothing once QEMU has ended, also if it was killed with something unread."""
+    try:
+        return connection.recv(65536)
+    except ConnectionResetError:
+        return b""
 
 
 @dataclasses.dataclass(frozen=True)
