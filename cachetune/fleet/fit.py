@@ -39,6 +39,20 @@ class _Planned(NamedTuple):
 
 def fit(domain: Domain, candidate: Candidate, options: Options) -> Fit:
     """Whether the candidate can take the guest with these options, or with which others. Raises MachineNameError."""
+    return _fit(domain, candidate, options)[0]
+
+
+def fit_together(domains: Iterable[Domain], candidate: Candidate, options: Options) -> Iterator[Fit]:
+    """``fit`` for each guest on the candidate as the guests before it leave it; one that is refused changes nothing."""
+    for domain in domains:
+        found, made = _fit(domain, candidate, options)
+        yield found
+        if made:
+            candidate = replace(candidate, host=host_after(candidate.host, made.steps))
+
+
+def _fit(domain: Domain, candidate: Candidate, options: Options) -> tuple[Fit, Plan | None]:
+    """The answer, and the plan with the options that were given; None if it is refused."""
     host = candidate.host
     domain = _as_there(domain, host)
     try:
@@ -47,18 +61,11 @@ def fit(domain: Domain, candidate: Candidate, options: Options) -> Fit:
         with_more = _with_more(domain, host, options, refused)
         findings = tuple(f for f in refused.findings if f.rule != _NOT_RUNNING)
         if with_more is None:
-            return replace(_unanswered(domain, candidate), findings=findings)
+            return replace(_unanswered(domain, candidate), findings=findings), None
         answer = _answer(domain, candidate, with_more)
-        return replace(answer, answer="possible", missing=_missing(options, with_more, answer.means), findings=findings)
-    return _answer(domain, candidate, planned)
-
-
-def fit_together(domains: Iterable[Domain], candidate: Candidate, options: Options) -> Iterator[Fit]:
-    """``fit`` for each guest on the candidate as the guests before it leave it; one that is refused changes nothing."""
-    for domain in domains:
-        yield fit(domain, candidate, options)
-        if made := _planned(_as_there(domain, candidate.host), candidate.host, options):
-            candidate = replace(candidate, host=host_after(candidate.host, made.plan.steps))
+        missing = _missing(options, with_more, answer.means)
+        return replace(answer, answer="possible", missing=missing, findings=findings), None
+    return _answer(domain, candidate, planned), planned.plan
 
 
 def _as_there(domain: Domain, host: Host) -> Domain:
