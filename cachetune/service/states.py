@@ -22,7 +22,7 @@ from cachetune.service.status import GuestState, state_of, tunings_of
 
 
 class _Given(NamedTuple):
-    """What the states follow from. A state of a file that proves nothing is None."""
+    """What the states follow from. None for a file that changed a moment ago: its state proves nothing."""
 
     running: tuple[RunningGuest, ...]
     files: tuple[FileState | None, ...]
